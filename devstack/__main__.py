@@ -1,0 +1,27 @@
+"""``python -m devstack PART``: start one part of the local stack, or all of it."""
+
+import importlib
+import sys
+
+PARTS = {
+    "azurite": ("devstack.azurite", "the Storage emulator (queues, blobs, tables)"),
+    "databricks": ("devstack.databricks.server", "the Databricks simulator"),
+    "host": ("devstack.host.main", "the Functions host, for the app in a folder"),
+    "run": ("devstack.run", "everything, with the demo's rows and live progress"),
+}
+
+
+def main(argv: list[str]) -> int:
+    """Hand the rest of the command line to the part that its first word names."""
+    if not argv or argv[0] not in PARTS:
+        print("usage: python -m devstack PART [options]   (PART --help lists the options)\n", file=sys.stderr)
+        for name, (_, purpose) in PARTS.items():
+            print(f"  {name:12}{purpose}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(PARTS[argv[0]][0])
+    code: int = module.main(argv[1:])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""The Azure Functions app: three functions, each a call into the ``orchestrator`` package."""
+
+import azure.functions as func
+
+from orchestrator import bootstrap
+
+app = func.FunctionApp()
+
+
+@app.function_name("trigger")
+@app.timer_trigger(arg_name="timer", schedule="%TRIGGER_SCHEDULE%")
+async def trigger(timer: func.TimerRequest) -> None:
+    """Claim waiting rows up to the cap and put a message for each on the queue."""
+    await bootstrap.application().trigger(past_due=timer.past_due)
+
+
+@app.function_name("submit")
+@app.queue_trigger(
+    arg_name="message", queue_name="%SUBMIT_QUEUE_NAME%", connection="AzureWebJobsStorage"
+)
+async def submit(message: func.QueueMessage) -> None:
+    """Submit one row's run to Databricks."""
+    await bootstrap.application().submit(message.get_body())
+
+
+@app.function_name("monitor")
+@app.timer_trigger(arg_name="timer", schedule="%MONITOR_SCHEDULE%")
+async def monitor(timer: func.TimerRequest) -> None:
+    """Bring every run that is over to its end."""
+    await bootstrap.application().monitor(past_due=timer.past_due)

@@ -1,0 +1,180 @@
+"""The composition root: the one place where ports meet adapters. Nothing is connected before it is used."""
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from orchestrator import settings as settings_module
+from orchestrator import submissions
+from orchestrator.clock import SystemClock
+from orchestrator.errors import OrchestratorError
+from orchestrator.monitor import Monitor
+from orchestrator.settings import Settings, StoreSettings, WorkspaceSettings
+from orchestrator.store.connector import Connector
+from orchestrator.store.store import Store
+from orchestrator.submit import Submit
+from orchestrator.trigger import Trigger
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from orchestrator.databricks.auth import TokenSource
+    from orchestrator.databricks.client import DatabricksClient
+
+logger = logging.getLogger(__name__)
+
+#: Connections to Databricks: ten submissions and ten look-ups at once fit.
+MAX_CONNECTIONS = 20
+
+OK = "ok"
+
+
+class Application:
+    """All parts, wired from one set of settings. Lives within one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        logging.getLogger("azure").setLevel(logging.WARNING)  # the SDKs log every request at INFO
+        self.settings = settings
+        self.clock = SystemClock()
+        self.store = Store(connector(settings.store))
+        self.submissions = submissions.QueueSubmissions(settings.queue, settings.queue_name)
+        self._session: aiohttp.ClientSession | None = None
+        self._credential: Any = None
+        self.tokens: dict[str, TokenSource] = {}
+        self.runs: dict[str, DatabricksClient] = {
+            workspace.name: self._client(workspace) for workspace in settings.workspaces
+        }
+        policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
+        self._submit = Submit(
+            store=self.store,
+            runs=self.runs,
+            workspaces=policies,
+            policy=settings.policy,
+            clock=self.clock,
+        )
+        self._monitor = Monitor(
+            store=self.store,
+            submissions=self.submissions,
+            runs=self.runs,
+            workspaces=policies,
+            policy=settings.policy,
+            clock=self.clock,
+        )
+        self._trigger = Trigger(
+            store=self.store,
+            submissions=self.submissions,
+            runs=self.runs,
+            workspaces=policies,
+            policy=settings.policy,
+            monitor=self._monitor,
+        )
+
+    async def trigger(self, *, past_due: bool = False) -> list[str]:
+        """Make a trigger pass and return its problems, a line each."""
+        return await self._tick("trigger", self._trigger, past_due)
+
+    async def monitor(self, *, past_due: bool = False) -> list[str]:
+        """Make a monitor pass and return its problems, a line each."""
+        return await self._tick("monitor", self._monitor, past_due)
+
+    async def submit(self, message: bytes) -> None:
+        """Submit the row of a queue message.
+
+        :raises QueueError: the message is not one of ours; the host moves it to the poison queue.
+        """
+        await self._submit(submissions.decode(message))
+
+    async def close(self) -> None:
+        """Give up every connection."""
+        await self.submissions.close()
+        for tokens in self.tokens.values():
+            await tokens.close()
+        if self._session is not None:
+            await self._session.close()
+        if self._credential is not None:
+            await self._credential.close()
+        await self.store.close()
+
+    async def _tick(self, name: str, work: Callable[[], Awaitable[list[str]]], past_due: bool) -> list[str]:
+        if past_due:
+            logger.warning("%s: this tick is late", name)
+        await self.store.tick_started(name)
+        try:
+            problems = await work()
+        except OrchestratorError as error:
+            await self.store.tick_finished(name, str(error))
+            raise
+        await self.store.tick_finished(name, "\n".join(problems) or OK)
+        return problems
+
+    def _client(self, workspace: WorkspaceSettings) -> "DatabricksClient":
+        from orchestrator.databricks.client import DatabricksClient
+
+        tokens = self._token_source(workspace)
+        self.tokens[workspace.name] = tokens
+        return DatabricksClient(
+            host=workspace.host, tokens=tokens, session=self._http_session, clock=self.clock
+        )
+
+    def _token_source(self, workspace: WorkspaceSettings) -> "TokenSource":
+        from orchestrator.databricks.auth import EntraToken, KeyVaultToken, StaticToken
+
+        if workspace.auth == "entra":
+            return EntraToken(self._azure_credential(), clock=self.clock)
+        if workspace.secret is not None and self.settings.key_vault_url is not None:
+            return KeyVaultToken(
+                self.settings.key_vault_url,
+                workspace.secret,
+                self._azure_credential(),
+                clock=self.clock,
+                verify_challenge_resource=not _is_loopback(self.settings.key_vault_url),
+            )
+        return StaticToken(workspace.token or "")
+
+    def _http_session(self) -> "aiohttp.ClientSession":
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS))
+        return self._session
+
+    def _azure_credential(self) -> Any:
+        """Managed identity in Azure; on a developer's machine whatever signs in there (``az login``)."""
+        from azure.identity.aio import DefaultAzureCredential
+
+        if self._credential is None:
+            self._credential = DefaultAzureCredential()
+        return self._credential
+
+
+def connector(settings: StoreSettings) -> Connector:
+    """Return how to reach the state store.
+
+    :raises StoreError: the database's driver is not installed.
+    """
+    if settings.state_db is not None:
+        from orchestrator.store.sqlite import SqliteConnector
+
+        return SqliteConnector(settings.state_db)
+    from orchestrator.store.sqlserver import SqlServerConnector
+
+    return SqlServerConnector(settings.sql_connection_string or "", client_id=settings.client_id)
+
+
+@functools.cache
+def application() -> Application:
+    """Return the process's application, made at the first invocation.
+
+    :raises SettingsError: the settings cannot be used; each invocation says so until they can.
+    """
+    return Application(settings_module.load())
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        return ip_address(urlsplit(url).hostname or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,237 @@
+"""The command line: ``python -m orchestrator COMMAND``."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import bootstrap, checks, settings
+from orchestrator.errors import OrchestratorError
+from orchestrator.models import Entry, LogRow, NewEntry
+from orchestrator.store import migrate
+from orchestrator.store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+#: Exit codes: all went well; something did not; the command line itself is wrong (argparse's own).
+OK, FAILED, USAGE = 0, 1, 2
+
+#: Databricks allows no more (``max_concurrent_runs`` of a job).
+MAX_CONCURRENT_RUNS = 1000
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        code: int = asyncio.run(arguments.command(arguments))
+    except OrchestratorError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator",
+        description="Settings come from the environment, and below it from ./local.settings.json.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], Awaitable[int]], text: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=run)
+        return sub
+
+    command("init-db", _init_db, "create the tables, or bring them to this version's schema")
+    _add_arguments(command("add", _add, "add a row, as an INSERT into track_processing does"))
+    command("status", _status, "count the rows by state and show the last ticks")
+    show = command("show", _show, "show a row and every run of it")
+    show.add_argument("id", type=int)
+    show.add_argument("--parameters", action="store_true", help="show the row's parameters too")
+    for name, run, text in (
+        ("retry", _retry, "run final rows again; do not wait for failed ones' back-off"),
+        ("cancel", _cancel, "cancel rows, and their runs if they have any"),
+    ):
+        command(name, run, text).add_argument("ids", type=int, nargs="+", metavar="ID")
+    tick = command("tick", _tick, "make one pass by hand")
+    tick.add_argument("function", choices=["trigger", "monitor"])
+    job = command("create-job", _create_job, "create the Databricks job and print its id")
+    job.add_argument("--notebook", required=True, metavar="PATH", help="the notebook's path in the workspace")
+    job.add_argument("--name", default="databricks-job-orchestrator")
+    job.add_argument("--workspace", default=settings.DEFAULT_WORKSPACE)
+    command("check", _check, "check settings, store, queue, token, Databricks and job")
+    return parser
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("table_name")
+    parser.add_argument("--workspace", default=settings.DEFAULT_WORKSPACE)
+    parser.add_argument("--job-id", type=int, help="default: the workspace's job")
+    parser.add_argument("--parameter-style", default="notebook_params")
+    parser.add_argument("--parameters", metavar="JSON", help='default: {"table_name": …}')
+    parser.add_argument("--priority", type=int, default=0, help="higher is claimed first")
+    parser.add_argument("--max-attempts", type=int, help="default: the setting MAX_ATTEMPTS; 0 = no limit")
+
+
+def _environment() -> dict[str, str]:
+    return settings.environment(Path.cwd())
+
+
+@asynccontextmanager
+async def _store() -> "AsyncIterator[Store]":
+    store = Store(bootstrap.connector(settings.load_store(_environment())))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _application() -> "AsyncIterator[bootstrap.Application]":
+    app = bootstrap.Application(settings.load(_environment()))
+    try:
+        yield app
+    finally:
+        await app.close()
+
+
+async def _init_db(_: argparse.Namespace) -> int:
+    connector = bootstrap.connector(settings.load_store(_environment()))
+    applied = await asyncio.to_thread(migrate.apply, connector)
+    for migration in applied:
+        print(f"applied {migration.version:04}_{migration.name}")
+    print(f"the schema is at version {migrate.available(connector.dialect)[-1].version}")
+    return OK
+
+
+async def _add(arguments: argparse.Namespace) -> int:
+    new = NewEntry(
+        table_name=arguments.table_name,
+        workspace=arguments.workspace,
+        job_id=arguments.job_id,
+        parameter_style=arguments.parameter_style,
+        parameters=arguments.parameters,
+        priority=arguments.priority,
+        max_attempts=arguments.max_attempts,
+    )
+    async with _store() as store:
+        for entry_id in await store.add([new]):
+            print(entry_id)
+    return OK
+
+
+async def _status(_: argparse.Namespace) -> int:
+    async with _store() as store:
+        counts, ticks = await store.counts(), await store.ticks()
+    if not counts:
+        print("no rows")
+    for workspace, states in counts.items():
+        total = sum(states.values())
+        print(
+            f"{workspace}: {total} rows; " + ", ".join(f"{count} {state}" for state, count in states.items())
+        )
+    for tick in ticks:
+        finished = f"{tick.finished_at:%H:%M:%S}" if tick.finished_at else "not finished"
+        print(f"{tick.name}: {tick.started_at:%Y-%m-%d %H:%M:%S} to {finished} UTC: {tick.outcome or '…'}")
+    return OK
+
+
+async def _show(arguments: argparse.Namespace) -> int:
+    async with _store() as store:
+        entry = await store.get(arguments.id)
+        logs = await store.logs(arguments.id)
+    if entry is None:
+        print(f"there is no row {arguments.id}", file=sys.stderr)
+        return FAILED
+    _print_entry(entry, with_parameters=arguments.parameters)
+    for log in logs:
+        _print_log(log)
+    return OK
+
+
+def _print_entry(entry: Entry, *, with_parameters: bool) -> None:
+    fields = asdict(entry)
+    if entry.parameters is not None and not with_parameters:
+        fields["parameters"] = f"{len(entry.parameters)} characters (--parameters shows them)"
+    for name, value in fields.items():
+        if value is not None:
+            print(f"{name:18}{value}")
+
+
+def _print_log(log: LogRow) -> None:
+    print(f"\nsubmission {log.submission}, attempt {log.attempt}: {log.status}")
+    for name, value in asdict(log).items():
+        if value is not None and name not in {"entry_id", "submission", "attempt", "status"}:
+            print(f"  {name:18}{value}")
+
+
+async def _retry(arguments: argparse.Namespace) -> int:
+    async with _store() as store:
+        return await _each(
+            arguments.ids, store.retry, "waits again", "is neither over nor failed, or not there"
+        )
+
+
+async def _cancel(arguments: argparse.Namespace) -> int:
+    async with _store() as store:
+        return await _each(
+            arguments.ids,
+            store.request_cancel,
+            "is cancelled at the next pass",
+            "is over already, or not there",
+        )
+
+
+async def _each(
+    ids: list[int], change: Callable[[int], Awaitable[bool]], changed: str, unchanged: str
+) -> int:
+    code = OK
+    for entry_id in ids:
+        if await change(entry_id):
+            print(f"{entry_id} {changed}")
+        else:
+            print(f"{entry_id} {unchanged}", file=sys.stderr)
+            code = FAILED
+    return code
+
+
+async def _tick(arguments: argparse.Namespace) -> int:
+    async with _application() as app:
+        problems = await (app.trigger() if arguments.function == "trigger" else app.monitor())
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return FAILED if problems else OK
+
+
+async def _create_job(arguments: argparse.Namespace) -> int:
+    async with _application() as app:
+        workspace = next((w for w in app.settings.workspaces if w.name == arguments.workspace), None)
+        if workspace is None:
+            print(f"there is no workspace {arguments.workspace} in the settings", file=sys.stderr)
+            return FAILED
+        job_id = await app.runs[workspace.name].create_job(
+            name=arguments.name,
+            notebook_path=arguments.notebook,
+            max_concurrent_runs=min(workspace.cap, MAX_CONCURRENT_RUNS),
+        )
+    print(job_id)
+    return OK
+
+
+async def _check(_: argparse.Namespace) -> int:
+    code = OK
+    async with _application() as app:
+        async for finding in checks.run(app):
+            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject}: {finding.text}")
+            code = code if finding.ok else FAILED
+    return code

@@ -1,0 +1,73 @@
+"""Every error the app raises on purpose. No message ever holds a secret or a row's parameters."""
+
+
+class OrchestratorError(Exception):
+    """Base of all errors below."""
+
+
+class SettingsError(OrchestratorError):
+    """The settings cannot be used. Lists every problem at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("the settings cannot be used:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+class InvalidEntry(OrchestratorError):
+    """A row that can never be submitted as it stands; the message says what to change."""
+
+
+class StoreError(OrchestratorError):
+    """The state store refused or failed a statement."""
+
+
+class SchemaError(StoreError):
+    """The tables are missing, or older or newer than this version of the app."""
+
+
+class QueueError(OrchestratorError):
+    """The Storage queue did not take a message, or a message on it is not one of ours."""
+
+
+class DatabricksError(OrchestratorError):
+    """Base of what a Databricks workspace can answer instead of a result.
+
+    :param status: the HTTP status, 0 when no answer arrived.
+    :param error_code: ``error_code`` of the body, empty when there was none.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, error_code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_code = error_code
+
+
+class RequestRefused(DatabricksError):
+    """A definite no to this one request (bad parameters, no such job, no permission on it).
+
+    :param permanent: asking again with the same request cannot help.
+    """
+
+    def __init__(self, message: str, *, status: int, error_code: str, permanent: bool) -> None:
+        super().__init__(message, status=status, error_code=error_code)
+        self.permanent = permanent
+
+
+class RunNotFound(DatabricksError):
+    """Databricks no longer knows the run (it keeps runs for 60 days)."""
+
+
+class NoCapacity(DatabricksError):
+    """The workspace takes no further run now; no run was created."""
+
+
+class WorkspaceUnavailable(DatabricksError):
+    """No usable answer: connection, time-out, 5xx, rate limit, credentials. The effect may have happened."""
+
+
+class Unauthorized(WorkspaceUnavailable):
+    """The workspace did not accept the token, also not a freshly fetched one."""
+
+
+class TokenUnavailable(WorkspaceUnavailable):
+    """Key Vault or Entra ID gave no token."""

@@ -1,0 +1,132 @@
+"""The monitor: looks at all runs together and brings each row whose run is over to its end."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator import decisions
+from orchestrator.dispatch import dispatch
+from orchestrator.errors import DatabricksError, OrchestratorError, RunNotFound
+from orchestrator.models import Entry, Policy, Run, RunFailure, WorkspacePolicy
+from orchestrator.ports import Clock, Runs, Store, Submissions
+
+logger = logging.getLogger(__name__)
+
+#: Runs looked at together. Databricks takes some 100 ``runs/get`` a second; ten keep well below.
+CONCURRENCY = 10
+
+#: A pass gives up after this and leaves the rest to the next one: the functions' time-out is 300 s, and the
+#: trigger has its own work to do after its pass.
+PASS_SECONDS = 120.0
+
+#: After so many failed calls a pass leaves the rest of the workspace alone: the workspace is down, and each
+#: further call would wait out its time. One run that cannot be read never hinders the others.
+MAX_FAILURES = CONCURRENCY
+
+#: Rows cancelled or recovered in one pass; what is over it waits for the next.
+BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor:
+    """One pass over everything that is in flight."""
+
+    store: Store
+    submissions: Submissions
+    runs: Mapping[str, Runs]
+    workspaces: Mapping[str, WorkspacePolicy]
+    policy: Policy
+    clock: Clock
+
+    async def __call__(self) -> list[str]:
+        """Make a pass and return what went wrong, a line each; an empty list when all is well.
+
+        A workspace that does not answer is left for the next pass and hinders no other.
+
+        :raises StoreError: nothing can be done without the store.
+        """
+        await self.store.cancel_waiting(BATCH)
+        problems = await asyncio.gather(*(self._watch(name) for name in self.workspaces))
+        problems.append(await self._send_lost_messages_again())
+        return [problem for problem in problems if problem]
+
+    async def _watch(self, workspace: str) -> str:
+        try:
+            async with asyncio.timeout(PASS_SECONDS):
+                await self._settle_finished(workspace)
+        except DatabricksError as error:
+            problem = f"workspace {workspace}: {error}"
+        except TimeoutError:
+            problem = f"workspace {workspace}: the pass took over {PASS_SECONDS:.0f} s; the next one goes on"
+        else:
+            return ""
+        logger.warning("%s", problem)
+        return problem
+
+    async def _settle_finished(self, workspace: str) -> None:
+        runs = self.runs[workspace]
+        # The rows are read first: a run that is recorded by then and missing from the listing has ended.
+        entries = await self.store.running(workspace)
+        if not entries:
+            return
+        active = await runs.active_run_ids()
+        now = await self.store.now()
+        limit = asyncio.Semaphore(CONCURRENCY)
+
+        failures: list[OrchestratorError] = []
+
+        async def look_at(entry: Entry) -> None:
+            async with limit:
+                if len(failures) >= MAX_FAILURES:
+                    return
+                try:
+                    await self._look_at(runs, entry, entry.runid in active, now)
+                except OrchestratorError as error:
+                    failures.append(error)
+
+        await asyncio.gather(*(look_at(entry) for entry in entries))
+        if failures:
+            raise failures[0]
+
+    async def _look_at(self, runs: Runs, entry: Entry, active: bool, now: datetime) -> None:
+        if active:
+            await self._cancel_if_due(runs, entry, now)
+        else:
+            await self._settle(runs, entry, now)
+
+    async def _cancel_if_due(self, runs: Runs, entry: Entry, now: datetime) -> None:
+        if entry.runid is not None and (entry.cancel_requested or self._overdue(entry, now)):
+            logger.info("entry %s: asking for the end of run %s", entry.id, entry.runid)
+            await runs.cancel(entry.runid)
+
+    def _overdue(self, entry: Entry, now: datetime) -> bool:
+        age = (now - entry.submitted_at).total_seconds() if entry.submitted_at else 0.0
+        return 0 < self.policy.run_timeout_seconds < age
+
+    async def _settle(self, runs: Runs, entry: Entry, now: datetime) -> None:
+        if entry.runid is None:
+            return
+        run, failure = await self._look_up(runs, entry.runid)
+        if decisions.outcome_of(run) is decisions.Outcome.ACTIVE:
+            return  # the listing lags behind, or the state is one that is not known today
+        error = decisions.describe(run, failure)
+        if self._overdue(entry, now) and decisions.was_cancelled(run):
+            error = f"went on for over RUN_TIMEOUT_SECONDS and was cancelled; {error}"
+        verdict = decisions.verdict_on_run(entry, run, error, policy=self.policy, jitter=self.clock.jitter())
+        if await self.store.finish(entry, verdict, decisions.log_of_run(entry, run, failure, verdict)):
+            logger.info("entry %s: run %s is over, now %s", entry.id, entry.runid, verdict.to)
+
+    async def _look_up(self, runs: Runs, run_id: int) -> tuple[Run, RunFailure]:
+        try:
+            run = await runs.get_run(run_id)
+        except RunNotFound as error:
+            return decisions.run_that_is_gone(run_id), RunFailure(message=str(error))
+        if decisions.outcome_of(run) in {decisions.Outcome.FAILED, decisions.Outcome.HOPELESS}:
+            return run, await runs.failure_of(run)
+        return run, RunFailure()
+
+    async def _send_lost_messages_again(self) -> str:
+        claims = await self.store.recover(lease_seconds=self.policy.submit_lease_seconds, limit=BATCH)
+        return await dispatch(self.store, self.submissions, claims)

@@ -1,0 +1,1 @@
+"""The state store: one class over two databases, SQLite and SQL Server."""

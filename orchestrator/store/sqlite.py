@@ -1,0 +1,86 @@
+"""SQLite: the embedded state store for one machine."""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from orchestrator.errors import StoreError
+from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection
+
+
+def _system_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+class SqliteConnector:
+    """Connections to one SQLite file.
+
+    :param now: the database's clock, behind ``utc_now()`` and ``utc_after(milliseconds)`` in the queries.
+    """
+
+    dialect = "sqlite"
+    error: type[Exception] = sqlite3.Error
+
+    def __init__(self, path: Path, now: Callable[[], datetime] = _system_clock) -> None:
+        self._path = path
+        self._now = now
+
+    def connect(self) -> Connection:
+        """Open the file, making it when it is not there. :raises StoreError: it cannot be opened."""
+        try:
+            connection = sqlite3.connect(
+                self._path,
+                timeout=STATEMENT_TIMEOUT_SECONDS,
+                isolation_level=None,  # transactions are begun where they are meant, never by the driver
+                check_same_thread=False,  # one thread uses it; closing may come from another
+            )
+        except sqlite3.Error as error:
+            raise StoreError(self.explain(error)) from error
+        try:
+            connection.create_function("utc_now", 0, lambda: _text(self._now()))
+            connection.create_function(
+                "utc_after", 1, lambda ms: _text(self._now() + timedelta(milliseconds=ms))
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # a commit survives the machine's loss of power
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error as error:
+            connection.close()
+            raise StoreError(self.explain(error)) from error
+        return connection
+
+    def begin_write(self, connection: Connection) -> None:
+        """Take the write lock at once, so that what is read in the transaction stays true until its end."""
+        connection.cursor().execute("BEGIN IMMEDIATE")
+
+    def split(self, script: str) -> list[str]:
+        """Cut a script at the semicolons that end a statement."""
+        statements: list[str] = []
+        pending = ""
+        for line in script.splitlines(keepends=True):
+            pending += line
+            if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
+                statements.append(pending.strip())
+                pending = ""
+        return statements
+
+    def to_database(self, value: datetime) -> str:
+        """Return UTC text with milliseconds, as the columns hold it."""
+        return _text(value)
+
+    def explain(self, error: Exception) -> str:
+        """Return the driver's words with the file's name and, where it is known, what to do."""
+        text = str(error)
+        advice = ""
+        if "no such table" in text or "no such column" in text:
+            advice = "; run: python -m orchestrator init-db"
+        elif "unable to open" in text:
+            advice = "; check that the folder of STATE_DB exists and can be written"
+        elif "locked" in text:
+            advice = "; another process holds the file in a long transaction"
+        return f"SQLite ({self._path}): {text}{advice}"

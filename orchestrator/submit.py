@@ -1,0 +1,124 @@
+"""The submit function: one message, one row, one ``run-now``."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator import decisions
+from orchestrator.errors import InvalidEntry, NoCapacity, RequestRefused, WorkspaceUnavailable
+from orchestrator.models import Claim, Entry, Policy, RunRequest, Verdict, WorkspacePolicy
+from orchestrator.ports import Clock, Runs, Store
+from orchestrator.states import Status
+
+logger = logging.getLogger(__name__)
+
+#: After an uncertain answer the message is sent again this much later, with the same token. Databricks'
+#: short maintenance bursts are over by then, and a longer outage is not pressed.
+UNCERTAIN_DELAY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submit:
+    """Submits claimed rows.
+
+    A failing workspace never fails a row: the row stays QUEUED and its message is sent again. A store that
+    fails does raise, so that the queue delivers the message again.
+    """
+
+    store: Store
+    runs: Mapping[str, Runs]
+    workspaces: Mapping[str, WorkspacePolicy]
+    policy: Policy
+    clock: Clock
+
+    async def __call__(self, claim: Claim) -> None:
+        """Submit the row of a claim, unless the claim is stale.
+
+        :raises StoreError: the outcome could not be stored; the same call is safe to repeat.
+        """
+        waiting = await self.store.get(claim.entry_id)
+        if waiting is None or waiting.status is not Status.QUEUED or waiting.submission != claim.submission:
+            logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
+            return
+        try:
+            request = self._request(waiting)
+        except InvalidEntry as error:
+            await self._refuse_invalid(waiting, error)
+            return
+        entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds)
+        if entry is None:
+            logger.info("entry %s: no longer to be submitted", claim.entry_id)
+            return
+        await self._run_now(claim, entry, request)
+
+    def _request(self, entry: Entry) -> RunRequest:
+        workspace = self.workspaces.get(entry.workspace)
+        if workspace is None:
+            known = ", ".join(sorted(self.workspaces))
+            raise InvalidEntry(f"workspace is unknown to the settings; known: {known}")
+        return decisions.run_request(entry, workspace.job_id)
+
+    async def _refuse_invalid(self, entry: Entry, error: InvalidEntry) -> None:
+        if entry.deliveries > 0:
+            # run-now was called before the row (or the settings) became invalid: there may be a run.
+            logger.error("entry %s: invalid after it was submitted (%s); left as it is", entry.id, error)
+            return
+        verdict = Verdict(to=Status.DEAD, error=str(error))
+        await self._settle_refusal(entry, verdict)
+
+    async def _run_now(self, claim: Claim, entry: Entry, request: RunRequest) -> None:
+        runs = self.runs[entry.workspace]
+        try:
+            run_id = await runs.run_now(request)
+        except NoCapacity as error:
+            await self._release(entry, error)
+        except RequestRefused as error:
+            await self._refuse(entry, error)
+        except WorkspaceUnavailable as error:
+            logger.warning("entry %s: %s; its message is sent again", entry.id, error)
+            await self.store.postpone(claim, seconds=UNCERTAIN_DELAY_SECONDS, reason=str(error))
+        else:
+            await self._record(claim, runs, run_id)
+
+    async def _release(self, entry: Entry, error: NoCapacity) -> None:
+        verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
+        if await self.store.release(entry, verdict):
+            logger.info("entry %s: no capacity, waits again", entry.id)
+
+    async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
+        if entry.cancel_requested:
+            verdict = Verdict(to=Status.CANCELED, error=str(error))
+        else:
+            verdict = decisions.verdict_on_failure(
+                entry,
+                entry.attempt + 1,
+                str(error),
+                permanent=error.permanent,
+                policy=self.policy,
+                jitter=self.clock.jitter(),
+            )
+        await self._settle_refusal(entry, verdict)
+
+    async def _settle_refusal(self, entry: Entry, verdict: Verdict) -> None:
+        if await self.store.refuse(entry, verdict, decisions.log_of_refusal(entry, verdict)):
+            logger.warning("entry %s: refused, now %s: %s", entry.id, verdict.to, verdict.error)
+
+    async def _record(self, claim: Claim, runs: Runs, run_id: int) -> None:
+        if await self.store.record_run(claim, run_id):
+            logger.info("entry %s: submission %s is run %s", claim.entry_id, claim.submission, run_id)
+            return
+        if await self._is_known(claim, run_id):
+            logger.info("entry %s: run %s was recorded before", claim.entry_id, run_id)
+            return
+        # The row went on without this run while the answer was under way. Nobody would ever look at it.
+        logger.warning("entry %s: run %s came too late and is cancelled", claim.entry_id, run_id)
+        try:
+            await runs.cancel(run_id)
+        except WorkspaceUnavailable:
+            logger.exception("run %s belongs to no row and could not be cancelled: cancel it by hand", run_id)
+
+    async def _is_known(self, claim: Claim, run_id: int) -> bool:
+        entry = await self.store.get(claim.entry_id)
+        if entry is not None and entry.runid == run_id:
+            return True
+        return any(log.runid == run_id for log in await self.store.logs(claim.entry_id))

@@ -1,0 +1,70 @@
+"""The trigger: after a monitor pass, fills each workspace's free slots with waiting rows."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.dispatch import dispatch
+from orchestrator.errors import DatabricksError
+from orchestrator.models import Policy, WorkspacePolicy
+from orchestrator.monitor import Monitor
+from orchestrator.ports import Runs, Store, Submissions
+
+logger = logging.getLogger(__name__)
+
+#: Claiming gives up after this: together with the monitor's pass it stays below the functions' time-out.
+CLAIM_SECONDS = 100.0
+
+#: Rows of a workspace that the settings do not know are claimed in such batches, to be refused one by one.
+UNKNOWN_WORKSPACE_CAP = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """One pass: settle what is over, then claim and send."""
+
+    store: Store
+    submissions: Submissions
+    runs: Mapping[str, Runs]
+    workspaces: Mapping[str, WorkspacePolicy]
+    policy: Policy
+    monitor: Monitor
+
+    async def __call__(self) -> list[str]:
+        """Make a pass and return what went wrong, a line each; an empty list when all is well.
+
+        :raises StoreError: nothing can be done without the store.
+        """
+        problems = await self.monitor()
+        waiting = await self.store.waiting_workspaces()
+        problems += await asyncio.gather(*(self._fill(name) for name in sorted(waiting)))
+        return [problem for problem in problems if problem]
+
+    async def _fill(self, workspace: str) -> str:
+        try:
+            async with asyncio.timeout(CLAIM_SECONDS):
+                cap, active = await self._room(workspace)
+                claims = await self.store.claim(
+                    workspace,
+                    cap=cap,
+                    active_run_ids=active,
+                    lease_seconds=self.policy.submit_lease_seconds,
+                    max_attempts=self.policy.max_attempts,
+                    serialize_tables=self.policy.serialize_tables,
+                )
+                logger.info("workspace %s: claimed %s rows", workspace, len(claims))
+                return await dispatch(self.store, self.submissions, claims)
+        except DatabricksError as error:
+            # Without the active runs the free slots are not known, so nothing is claimed.
+            problem = f"workspace {workspace}: nothing claimed: {error}"
+        except TimeoutError:
+            problem = f"workspace {workspace}: claiming took over {CLAIM_SECONDS:.0f} s"
+        logger.warning("%s", problem)
+        return problem
+
+    async def _room(self, workspace: str) -> tuple[int, frozenset[int]]:
+        policy = self.workspaces.get(workspace)
+        if policy is None:
+            return UNKNOWN_WORKSPACE_CAP, frozenset()
+        return policy.cap, await self.runs[workspace].active_run_ids()

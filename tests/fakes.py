@@ -1,0 +1,102 @@
+"""Small stand-ins for Databricks, the queue and the clock, for tests of one use case at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.errors import DatabricksError, RunNotFound
+from orchestrator.models import Claim, Job, Run, RunFailure, RunRequest
+
+
+class FakeClock:
+    """Time that passes only when someone sleeps; chance in the middle."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def jitter(self) -> float:
+        return 0.5
+
+
+@dataclass
+class FakeQueue:
+    """Keeps what was sent; ``full`` makes it take nothing."""
+
+    sent: list[Claim] = field(default_factory=list)
+    full: bool = False
+
+    async def send(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        if self.full:
+            return list(claims)
+        self.sent += claims
+        return []
+
+
+@dataclass
+class FakeRuns:
+    """One workspace: remembers runs by token, and fails on request."""
+
+    runs: dict[int, Run] = field(default_factory=dict)
+    by_token: dict[str, int] = field(default_factory=dict)
+    requests: list[RunRequest] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    foreign: set[int] = field(default_factory=set)
+    #: raised by the next calls, one each, before any effect
+    errors: list[DatabricksError] = field(default_factory=list)
+    #: raised by the next ``run_now`` after its effect
+    lost_answer: DatabricksError | None = None
+    down: DatabricksError | None = None
+    #: runs whose look-up fails although the workspace answers
+    unreadable: set[int] = field(default_factory=set)
+
+    def _fail_on_request(self) -> None:
+        if self.down is not None:
+            raise self.down
+        if self.errors:
+            raise self.errors.pop(0)
+
+    async def run_now(self, request: RunRequest) -> int:
+        self._fail_on_request()
+        self.requests.append(request)
+        run_id = self.by_token.setdefault(request.idempotency_token, 1000 + len(self.by_token))
+        self.runs.setdefault(run_id, Run(run_id=run_id, life_cycle_state="RUNNING"))
+        if self.lost_answer is not None:
+            error, self.lost_answer = self.lost_answer, None
+            raise error
+        return run_id
+
+    async def active_run_ids(self) -> frozenset[int]:
+        self._fail_on_request()
+        active = {run_id for run_id, run in self.runs.items() if run.life_cycle_state == "RUNNING"}
+        return frozenset(active | self.foreign)
+
+    async def get_run(self, run_id: int) -> Run:
+        self._fail_on_request()
+        if run_id in self.unreadable:
+            raise DatabricksError("an answer of the wrong shape")
+        if run_id not in self.runs:
+            raise RunNotFound(f"run {run_id} does not exist", status=400)
+        return self.runs[run_id]
+
+    async def failure_of(self, run: Run) -> RunFailure:
+        return RunFailure(message=f"task of {run.run_id} failed", error_trace="Traceback …")
+
+    async def cancel(self, run_id: int) -> None:
+        self._fail_on_request()
+        self.cancelled.append(run_id)
+        self.end(run_id, "CANCELED")
+
+    async def get_job(self, job_id: int) -> Job:
+        return Job(job_id=job_id, name="job", max_concurrent_runs=1000, queue_enabled=False)
+
+    async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
+        return 5
+
+    def end(self, run_id: int, result: str, life_cycle: str = "TERMINATED") -> None:
+        """Let a run be over."""
+        self.runs[run_id] = replace(self.runs[run_id], life_cycle_state=life_cycle, result_state=result)

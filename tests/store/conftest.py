@@ -1,0 +1,105 @@
+"""One suite for every store: SQLite always, SQL Server when TEST_SQLSERVER holds an ODBC connection string."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from orchestrator.store import migrate
+from orchestrator.store.connector import Connector
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.store import Store
+
+SQLSERVER = os.environ.get("TEST_SQLSERVER")
+
+TABLES = ("process_log", "track_processing", "orchestrator_tick", "orchestrator_schema")
+
+
+class Database(Protocol):
+    """The state store as the outside sees it: plain SQL on a connection of its own."""
+
+    connector: Connector
+
+    def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement, commit, and return its rows."""
+        ...
+
+    def pass_time(self, seconds: float) -> None:
+        """Let leases and back-offs that end within so many seconds end now."""
+        ...
+
+
+class _Database:
+    def __init__(self, connector: Connector) -> None:
+        self.connector = connector
+        self._connection = connector.connect()
+
+    def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        cursor = self._connection.cursor()
+        cursor.execute(sql, parameters)
+        rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        cursor.close()
+        self._connection.commit()
+        return rows
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class SqliteDatabase(_Database):
+    """A SQLite file with a clock that the test moves."""
+
+    def __init__(self, path: Path) -> None:
+        self._offset = timedelta()
+        super().__init__(SqliteConnector(path, now=lambda: datetime.now(UTC) + self._offset))
+
+    def pass_time(self, seconds: float) -> None:
+        self._offset += timedelta(seconds=seconds)
+
+
+class SqlServerDatabase(_Database):
+    """A real server; its clock cannot be moved, so the rows' times are."""
+
+    def __init__(self, connection_string: str) -> None:
+        from orchestrator.store.sqlserver import SqlServerConnector
+
+        super().__init__(SqlServerConnector(connection_string))
+        for table in TABLES:
+            self.execute(f"DROP TABLE IF EXISTS {table}")
+
+    def pass_time(self, seconds: float) -> None:
+        self.execute(
+            "UPDATE track_processing SET available_at = DATEADD(MILLISECOND, ?, available_at),"
+            " lease_expires_at = DATEADD(MILLISECOND, ?, lease_expires_at)",
+            -int(seconds * 1000),
+            -int(seconds * 1000),
+        )
+
+
+@pytest.fixture(params=["sqlite", "sqlserver"] if SQLSERVER else ["sqlite"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with the schema and no rows."""
+    made = SqlServerDatabase(SQLSERVER) if request.param == "sqlserver" and SQLSERVER else None
+    opened = made or SqliteDatabase(tmp_path / "state.db")
+    migrate.apply(opened.connector)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    """A store on the database."""
+    opened = Store(database.connector)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other_store(database: Database) -> AsyncIterator[Store]:
+    """A second process's store on the same database."""
+    opened = Store(database.connector)
+    yield opened
+    await opened.close()

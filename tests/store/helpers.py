@@ -1,0 +1,94 @@
+"""Short ways to bring a row into a state, over the store's own methods."""
+
+from collections.abc import Collection
+from typing import Any
+
+from orchestrator.decisions import log_of_refusal, log_of_run
+from orchestrator.models import Claim, Entry, LogRow, NewEntry, Run, RunFailure, Verdict
+from orchestrator.states import Status
+from orchestrator.store.store import Store
+from tests.store.conftest import Database
+
+LEASE_SECONDS = 900.0
+
+
+async def add(store: Store, *tables: str, **fields: Any) -> list[int]:
+    """Insert a row a table name."""
+    return await store.add([NewEntry(table_name=table, **fields) for table in tables])
+
+
+async def claim(
+    store: Store,
+    cap: int = 100,
+    *,
+    active: Collection[int] = (),
+    workspace: str = "default",
+    max_attempts: int = 3,
+    serialize: bool = True,
+) -> list[Claim]:
+    """Claim with the settings' defaults."""
+    return await store.claim(
+        workspace,
+        cap=cap,
+        active_run_ids=active,
+        lease_seconds=LEASE_SECONDS,
+        max_attempts=max_attempts,
+        serialize_tables=serialize,
+    )
+
+
+async def entry_of(store: Store, entry_id: int) -> Entry:
+    """Return a row that must be there."""
+    entry = await store.get(entry_id)
+    assert entry is not None
+    return entry
+
+
+async def queued(store: Store, table: str = "sales", **fields: Any) -> Claim:
+    """Insert a row and claim it."""
+    [entry_id] = await add(store, table, **fields)
+    [claimed] = [c for c in await claim(store) if c.entry_id == entry_id]
+    return claimed
+
+
+async def begun(store: Store, claimed: Claim) -> Entry:
+    """Begin a claim's submission."""
+    entry = await store.begin_submission(claimed, LEASE_SECONDS)
+    assert entry is not None
+    return entry
+
+
+async def running(store: Store, run_id: int, table: str = "sales", **fields: Any) -> Entry:
+    """Insert a row and bring it to RUNNING."""
+    claimed = await queued(store, table, **fields)
+    await begun(store, claimed)
+    assert await store.record_run(claimed, run_id)
+    return await entry_of(store, claimed.entry_id)
+
+
+def verdict(to: Status, delay_seconds: float = 0, **fields: Any) -> Verdict:
+    """A verdict whose error is there unless the row is DONE."""
+    return Verdict(to=to, error=None if to is Status.DONE else "why", delay_seconds=delay_seconds, **fields)
+
+
+def run_log(entry: Entry, to: Status) -> LogRow:
+    """The log row of an entry's run."""
+    assert entry.runid is not None
+    return log_of_run(
+        entry, Run(run_id=entry.runid, life_cycle_state="TERMINATED"), RunFailure(), verdict(to)
+    )
+
+
+async def finish(store: Store, entry: Entry, to: Status, delay_seconds: float = 0, **fields: Any) -> bool:
+    """Finish a RUNNING row."""
+    return await store.finish(entry, verdict(to, delay_seconds, **fields), run_log(entry, to))
+
+
+async def refuse(store: Store, entry: Entry, to: Status) -> bool:
+    """Refuse a begun row."""
+    return await store.refuse(entry, verdict(to), log_of_refusal(entry, verdict(to)))
+
+
+def status_of(database: Database, entry_id: int) -> str:
+    """A row's status, by plain SQL."""
+    return str(database.execute("SELECT status FROM track_processing WHERE id = ?", entry_id)[0][0])

@@ -1,0 +1,137 @@
+"""Which rows a claim takes, and how many."""
+
+import asyncio
+
+import pytest
+
+from orchestrator.states import Status
+from orchestrator.store.store import Store
+from tests.store.conftest import Database
+from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running, verdict
+
+
+async def test_plain_insert_is_enough(store: Store, database: Database) -> None:
+    database.execute("INSERT INTO track_processing (table_name) VALUES ('sales')")
+    [claimed] = await claim(store)
+    entry = await entry_of(store, claimed.entry_id)
+    assert (entry.table_name, entry.workspace, entry.parameter_style) == (
+        "sales",
+        "default",
+        "notebook_params",
+    )
+    assert (entry.status, entry.submission, entry.attempt) == (Status.QUEUED, 1, 0)
+    assert len(entry.entry_guid) == 36
+    assert entry.lease_expires_at is not None
+    assert 899 < (entry.lease_expires_at - await store.now()).total_seconds() <= 900
+
+
+async def test_every_row_has_its_own_guid(store: Store) -> None:
+    ids = await add(store, *(f"t{n}" for n in range(50)))
+    assert len({(await entry_of(store, entry_id)).entry_guid for entry_id in ids}) == 50
+
+
+async def test_higher_priority_first_then_older(store: Store) -> None:
+    [low] = await add(store, "low", priority=-5)
+    first, second = await add(store, "first", "second")
+    [high] = await add(store, "high", priority=7)
+    assert [c.entry_id for c in await claim(store, 3)] == [high, first, second]
+    assert [c.entry_id for c in await claim(store, 4)] == [low]
+
+
+async def test_rows_in_flight_and_foreign_runs_take_slots(store: Store) -> None:
+    entry = await running(store, 11, "running")
+    await queued(store, "queued")
+    await add(store, "a", "b", "c")
+    assert await claim(store, 5, active=[11, 90, 91, 92]) == []
+    assert len(await claim(store, 6, active=[11, 90, 91, 92])) == 1
+    assert entry.runid == 11
+
+
+async def test_run_of_a_row_that_just_ended_counts_as_foreign_until_the_next_listing(store: Store) -> None:
+    entry = await running(store, 11)
+    await finish(store, entry, Status.DONE)
+    await add(store, "next")
+    assert await claim(store, 1, active=[11]) == []
+    assert len(await claim(store, 1, active=[])) == 1
+
+
+async def test_one_row_of_a_table_in_flight(store: Store) -> None:
+    first, _second, other = await add(store, "sales", "sales", "orders")
+    assert [c.entry_id for c in await claim(store)] == [first, other]
+    assert await claim(store) == []
+
+
+async def test_same_table_in_two_workspaces_is_two_tables(store: Store) -> None:
+    await add(store, "sales")
+    await add(store, "sales", workspace="eu")
+    assert len(await claim(store)) == 1
+    assert len(await claim(store, workspace="eu")) == 1
+
+
+async def test_serialisation_can_be_switched_off(store: Store) -> None:
+    await add(store, "sales", "sales", "sales")
+    assert len(await claim(store, serialize=False)) == 3
+
+
+async def test_row_held_back_is_claimed_when_its_time_comes(store: Store, database: Database) -> None:
+    entry = await running(store, 11)
+    await finish(store, entry, Status.FAILED, delay_seconds=60)
+    database.pass_time(59)
+    assert await claim(store) == []
+    database.pass_time(2)
+    [again] = await claim(store)
+    assert (again.entry_id, again.submission) == (entry.id, 2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "default", "claimed"), [(None, 1, 0), (None, 2, 1), (2, 1, 1), (0, 1, 1), (None, 0, 1)]
+)
+async def test_attempts_left(store: Store, limit: int | None, default: int, claimed: int) -> None:
+    entry = await running(store, 11, max_attempts=limit)
+    assert entry.attempt == 1
+    await finish(store, entry, Status.FAILED)
+    assert len(await claim(store, max_attempts=default)) == claimed
+
+
+async def test_submission_rises_after_a_run_and_after_a_refusal(store: Store) -> None:
+    entry = await running(store, 11)
+    await finish(store, entry, Status.FAILED)
+    [second] = await claim(store)
+    assert second.submission == 2
+    refused = await begun(store, second)
+    await refuse(store, refused, Status.FAILED)
+    [third] = await claim(store)
+    assert third.submission == 3
+
+
+async def test_submission_stays_while_its_outcome_is_unknown(store: Store, database: Database) -> None:
+    claimed = await queued(store)
+    await begun(store, claimed)
+    # An operator puts the row back by SQL although run-now may have been accepted.
+    database.execute("UPDATE track_processing SET status = 'PENDING' WHERE id = ?", claimed.entry_id)
+    [again] = await claim(store)
+    assert again == claimed
+
+
+async def test_released_row_waits_without_spending_an_attempt(store: Store, database: Database) -> None:
+    entry = await begun(store, await queued(store))
+    assert await store.release(entry, verdict(Status.PENDING, 60))
+    waiting = await entry_of(store, entry.id)
+    assert (waiting.status, waiting.attempt, waiting.deliveries) == (Status.PENDING, 0, 0)
+    assert await claim(store) == []
+    database.pass_time(61)
+    assert len(await claim(store)) == 1
+
+
+async def test_two_triggers_at_once_never_pass_the_cap(store: Store, other_store: Store) -> None:
+    await add(store, *(f"t{n}" for n in range(60)))
+    claims = await asyncio.gather(*(claim(s, 10) for s in [store, other_store] * 10))
+    taken = [c.entry_id for batch in claims for c in batch]
+    assert len(taken) == len(set(taken)) == 10
+    assert (await store.counts())["default"][Status.QUEUED] == 10
+
+
+async def test_waiting_workspaces(store: Store) -> None:
+    await add(store, "a", workspace="nowhere")
+    await queued(store, "b")
+    assert await store.waiting_workspaces() == {"nowhere"}

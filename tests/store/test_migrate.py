@@ -1,0 +1,57 @@
+"""The schema comes in numbered steps, and the app knows which it needs."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import SchemaError, StoreError
+from orchestrator.store import migrate
+from orchestrator.store.connector import Connector
+from orchestrator.store.sqlite import SqliteConnector
+from tests.store.conftest import Database
+
+
+def test_applying_twice_changes_nothing(database: Database) -> None:
+    assert migrate.apply(database.connector) == []
+    assert migrate.check(database.connector) == len(migrate.available(database.connector.dialect))
+
+
+def test_missing_schema_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"lacks 0001_initial; run: python -m orchestrator init-db"):
+        migrate.check(SqliteConnector(tmp_path / "new.db"))
+
+
+def test_newer_schema_is_refused(database: Database) -> None:
+    database.execute("INSERT INTO orchestrator_schema (version, name) VALUES (9999, 'from the future')")
+    for use in (migrate.check, migrate.apply):
+        with pytest.raises(SchemaError, match="deploy the newer app"):
+            use(database.connector)
+
+
+def test_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="check that the folder of STATE_DB exists"):
+        migrate.apply(SqliteConnector(tmp_path / "no" / "such" / "folder.db"))
+
+
+def test_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connector = SqliteConnector(tmp_path / "state.db")
+    bad = migrate.Migration(
+        version=1, name="bad", script="CREATE TABLE a (x int);\nCREATE TABLE a (x int);\n"
+    )
+    monkeypatch.setattr(migrate, "available", lambda dialect: [bad])
+    with pytest.raises(StoreError, match="already exists"):
+        migrate.apply(connector)
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("status", "'SOMETHING'"), ("available_at", "'tomorrow'"), ("attempt", "-1"), ("max_attempts", "-1")],
+)
+def test_database_refuses_nonsense(database: Database, column: str, value: str) -> None:
+    connector: Connector = database.connector
+    with pytest.raises(connector.error):
+        database.execute(f"INSERT INTO track_processing (table_name, {column}) VALUES ('sales', {value})")

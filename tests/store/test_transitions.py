@@ -1,0 +1,250 @@
+"""Every change of state names the state it comes from; a stale writer changes nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.errors import StoreError
+from orchestrator.models import Claim, Entry
+from orchestrator.states import EDGES, Status
+from orchestrator.store.store import Store
+from tests.store.conftest import Database
+from tests.store.helpers import (
+    LEASE_SECONDS,
+    add,
+    begun,
+    claim,
+    entry_of,
+    finish,
+    queued,
+    refuse,
+    running,
+    status_of,
+    verdict,
+)
+
+
+async def test_from_claim_to_done(store: Store) -> None:
+    claimed = await queued(store)
+    entry = await begun(store, claimed)
+    assert entry.deliveries == 1
+    assert await store.record_run(claimed, 77)
+    entry = await entry_of(store, claimed.entry_id)
+    assert (entry.status, entry.runid, entry.attempt, entry.lease_expires_at) == (Status.RUNNING, 77, 1, None)
+    assert entry.submitted_at is not None
+    assert [row.id for row in await store.running("default")] == [entry.id]
+    assert await finish(store, entry, Status.DONE)
+    done = await entry_of(store, entry.id)
+    assert (done.status, done.last_error, done.runid) == (Status.DONE, None, 77)
+    assert done.finished_at is not None
+    [log] = await store.logs(entry.id)
+    assert (log.submission, log.attempt, log.runid, log.status) == (1, 1, 77, Status.DONE)
+
+
+async def test_second_monitor_writes_nothing(store: Store, other_store: Store) -> None:
+    entry = await running(store, 77)
+    assert await finish(store, entry, Status.FAILED)
+    assert not await finish(other_store, entry, Status.DONE)
+    assert (await entry_of(store, entry.id)).status is Status.FAILED
+    assert len(await store.logs(entry.id)) == 1
+
+
+async def test_monitors_at_once_write_one_log_row(store: Store, other_store: Store) -> None:
+    entry = await running(store, 77)
+    results = await asyncio.gather(*(finish(s, entry, Status.DONE) for s in [store, other_store] * 8))
+    assert sum(results) == 1
+    assert len(await store.logs(entry.id)) == 1
+
+
+async def test_skipped_run_gives_its_attempt_back(store: Store) -> None:
+    entry = await running(store, 77)
+    assert await finish(store, entry, Status.PENDING, attempt_spent=False)
+    waiting = await entry_of(store, entry.id)
+    assert (waiting.status, waiting.attempt) == (Status.PENDING, 0)
+    [again] = await claim(store)
+    assert again.submission == 2
+
+
+async def test_refused_for_good_has_its_log_row(store: Store) -> None:
+    entry = await begun(store, await queued(store))
+    assert await refuse(store, entry, Status.DEAD)
+    dead = await entry_of(store, entry.id)
+    assert (dead.status, dead.last_error, dead.attempt) == (Status.DEAD, "why", 1)
+    [log] = await store.logs(entry.id)
+    assert (log.runid, log.status, log.message, log.attempt) == (None, Status.DEAD, "why", 1)
+
+
+async def test_refusal_does_not_settle_what_another_delivery_has_begun(store: Store) -> None:
+    claimed = await queued(store)
+    first = await begun(store, claimed)
+    await begun(store, claimed)
+    assert not await refuse(store, first, Status.DEAD)
+    assert not await store.release(first, verdict(Status.PENDING))
+    assert await store.record_run(claimed, 77)
+
+
+async def test_stale_submission_changes_nothing(store: Store) -> None:
+    entry = await running(store, 77)
+    stale = Claim(entry_id=entry.id, submission=1)
+    await finish(store, entry, Status.FAILED)
+    [fresh] = await claim(store)
+    assert fresh.submission == 2
+    assert await store.begin_submission(stale, LEASE_SECONDS) is None
+    assert not await store.record_run(stale, 99)
+    assert not await store.postpone(stale, seconds=0, reason="stale")
+    assert not await finish(store, entry, Status.DONE)
+    assert (await entry_of(store, entry.id)).status is Status.QUEUED
+
+
+async def test_two_rows_never_follow_one_run(store: Store) -> None:
+    await running(store, 77, "sales")
+    claimed = await queued(store, "orders")
+    await begun(store, claimed)
+    with pytest.raises(StoreError):
+        await store.record_run(claimed, 77)
+    assert (await entry_of(store, claimed.entry_id)).status is Status.QUEUED
+
+
+async def test_status_and_log_row_come_together_or_not_at_all(store: Store, database: Database) -> None:
+    entry = await running(store, 77)
+    database.execute(
+        "INSERT INTO process_log (entry_id, submission, attempt, status) VALUES (?, 1, 1, 'DONE')", entry.id
+    )
+    with pytest.raises(StoreError):
+        await finish(store, entry, Status.DONE)
+    assert status_of(database, entry.id) == "RUNNING"
+
+
+async def test_lost_message_is_found_by_its_lease(store: Store, database: Database) -> None:
+    claimed = await queued(store)
+    assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == []
+    database.pass_time(LEASE_SECONDS + 1)
+    assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == [claimed]
+    assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == []
+
+
+async def test_recovery_is_bounded_and_shared(store: Store, other_store: Store, database: Database) -> None:
+    await add(store, *(f"t{n}" for n in range(20)))
+    await claim(store)
+    database.pass_time(LEASE_SECONDS + 1)
+    batches = await asyncio.gather(
+        *(s.recover(lease_seconds=LEASE_SECONDS, limit=7) for s in [store, other_store] * 2)
+    )
+    found = [c for batch in batches for c in batch]
+    assert all(len(batch) <= 7 for batch in batches)
+    assert len(found) == len(set(found)) == 20
+
+
+async def test_postponed_message_is_sent_again_earlier(store: Store, database: Database) -> None:
+    claimed = await queued(store)
+    assert await store.postpone(claimed, seconds=30, reason="no answer")
+    database.pass_time(31)
+    assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == [claimed]
+    assert (await entry_of(store, claimed.entry_id)).last_error == "no answer"
+
+
+async def test_cancelling_rows_that_surely_have_no_run(store: Store) -> None:
+    [waiting] = await add(store, "waiting")
+    assert await store.request_cancel(waiting)
+    untouched = await queued(store, "untouched")
+    failed = await running(store, 1, "failed")
+    await finish(store, failed, Status.FAILED, delay_seconds=60)
+    for entry_id in (untouched.entry_id, failed.id):
+        assert await store.request_cancel(entry_id)
+    assert await store.cancel_waiting(10) == 3
+    for entry_id in (waiting, untouched.entry_id, failed.id):
+        assert (await entry_of(store, entry_id)).status is Status.CANCELED
+    assert await store.begin_submission(untouched, LEASE_SECONDS) is None
+
+
+async def test_cancelling_a_row_that_may_have_a_run_waits_for_its_answer(store: Store) -> None:
+    claimed = await queued(store)
+    await begun(store, claimed)
+    assert await store.request_cancel(claimed.entry_id)
+    assert await store.cancel_waiting(10) == 0
+    assert (await begun(store, claimed)).deliveries == 2  # the token is replayed to find the run
+    assert await store.record_run(claimed, 77)
+
+
+async def test_cancellation_before_the_first_call_stops_the_call(store: Store) -> None:
+    claimed = await queued(store)
+    await store.request_cancel(claimed.entry_id)
+    assert await store.begin_submission(claimed, LEASE_SECONDS) is None
+
+
+async def test_final_rows_are_not_cancelled(store: Store) -> None:
+    entry = await running(store, 77)
+    await finish(store, entry, Status.DONE)
+    assert not await store.request_cancel(entry.id)
+    assert not await store.request_cancel(10**15)
+
+
+@pytest.mark.parametrize("final", [Status.DONE, Status.DEAD, Status.CANCELED])
+async def test_operator_runs_a_final_row_again(store: Store, final: Status) -> None:
+    entry = await running(store, 77)
+    await store.request_cancel(entry.id)
+    await finish(store, entry, final)
+    assert await store.retry(entry.id)
+    [again] = await claim(store)
+    assert again.submission == 2
+    fresh = await entry_of(store, entry.id)
+    assert (fresh.attempt, fresh.cancel_requested, fresh.runid) == (0, False, None)
+
+
+async def test_operator_does_not_wait_for_the_back_off(store: Store) -> None:
+    entry = await running(store, 77)
+    await finish(store, entry, Status.FAILED, delay_seconds=3600)
+    assert await claim(store) == []
+    assert await store.retry(entry.id)
+    assert len(await claim(store)) == 1
+    assert not await store.retry(entry.id)  # in flight
+
+
+async def test_ticks(store: Store) -> None:
+    await store.tick_started("monitor")
+    [tick] = await store.ticks()
+    assert (tick.name, tick.finished_at) == ("monitor", None)
+    await store.tick_finished("monitor", "ok")
+    await store.tick_started("monitor")
+    await store.tick_finished("monitor", "queue: 1 of 2 messages were not taken")
+    [tick] = await store.ticks()
+    assert tick.finished_at is not None
+    assert tick.outcome == "queue: 1 of 2 messages were not taken"
+
+
+Change = Callable[[Store, Entry], Awaitable[object]]
+
+CHANGES: dict[str, Change] = {
+    "claim": lambda store, _: claim(store),
+    "begin": lambda store, e: store.begin_submission(
+        Claim(entry_id=e.id, submission=e.submission), LEASE_SECONDS
+    ),
+    "record": lambda store, e: store.record_run(Claim(entry_id=e.id, submission=e.submission), 5),
+    "release": lambda store, e: store.release(e, verdict(Status.PENDING)),
+    "refuse": lambda store, e: refuse(store, e, Status.DEAD),
+    "finish": lambda store, e: finish(store, replace(e, runid=e.runid or 0), Status.DONE),
+    "recover": lambda store, _: store.recover(lease_seconds=60, limit=10),
+    "cancel": lambda store, _: store.cancel_waiting(10),
+    "retry": lambda store, e: store.retry(e.id),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("status", list(Status))
+async def test_no_change_takes_an_edge_that_is_not_drawn(
+    store: Store, database: Database, status: Status, name: str
+) -> None:
+    [entry_id] = await add(store, "sales")
+    database.execute(
+        "UPDATE track_processing SET status = ?, submission = 1, runid = ?, cancel_requested = ?,"
+        " lease_expires_at = available_at WHERE id = ?",
+        status,
+        4 if status is Status.RUNNING else None,
+        1 if name == "cancel" else 0,
+        entry_id,
+    )
+    await CHANGES[name](store, await entry_of(store, entry_id))
+    after = Status(status_of(database, entry_id))
+    assert after is status or after in EDGES[status]

@@ -1,0 +1,208 @@
+"""What a run's state means, whether and when to retry, and which rows cannot be submitted."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import decisions
+from orchestrator.decisions import Outcome
+from orchestrator.errors import InvalidEntry
+from orchestrator.models import Entry, Policy, Run, RunFailure
+from orchestrator.states import Status
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+ENTRY = Entry(
+    id=1,
+    entry_guid="0a6b1f9e-0000-4000-8000-000000000001",
+    workspace="default",
+    table_name="sales",
+    job_id=None,
+    parameter_style="notebook_params",
+    parameters=None,
+    priority=0,
+    status=Status.QUEUED,
+    runid=None,
+    submission=1,
+    attempt=1,
+    max_attempts=None,
+    available_at=NOW,
+    lease_expires_at=None,
+    deliveries=0,
+    cancel_requested=False,
+    last_error=None,
+    created_at=NOW,
+    updated_at=NOW,
+    submitted_at=None,
+    finished_at=None,
+)
+
+POLICY = Policy(
+    max_attempts=3,
+    retry_backoff_seconds=60,
+    submit_lease_seconds=900,
+    run_timeout_seconds=0,
+    serialize_tables=True,
+)
+
+
+def run(life_cycle: str, result: str | None = None, code: str | None = None) -> Run:
+    return Run(run_id=7, life_cycle_state=life_cycle, result_state=result, termination_code=code)
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (run("PENDING"), Outcome.ACTIVE),
+        (run("RUNNING"), Outcome.ACTIVE),
+        (run("TERMINATING"), Outcome.ACTIVE),
+        (run("QUEUED"), Outcome.ACTIVE),
+        (run("BLOCKED"), Outcome.ACTIVE),
+        (run("WAITING_FOR_RETRY"), Outcome.ACTIVE),
+        (run("SOMETHING_NEW"), Outcome.ACTIVE),
+        (run("TERMINATED", "SUCCESS"), Outcome.SUCCEEDED),
+        (run("TERMINATED", "SUCCESS_WITH_FAILURES"), Outcome.SUCCEEDED),
+        (run("TERMINATED", "SUCCESS", "SUCCESS"), Outcome.SUCCEEDED),
+        (run("TERMINATED", None, "SUCCESS_WITH_FAILURES"), Outcome.SUCCEEDED),
+        (run("TERMINATED", "SUCCESS", "A_NEW_CODE"), Outcome.SUCCEEDED),
+        (run("TERMINATED", "FAILED", "A_NEW_CODE"), Outcome.FAILED),
+        (run("TERMINATED", "FAILED"), Outcome.FAILED),
+        (run("TERMINATED", "CANCELED", "USER_CANCELED"), Outcome.FAILED),
+        (run("TERMINATED", "TIMEDOUT"), Outcome.FAILED),
+        (run("TERMINATED", None), Outcome.FAILED),
+        (run("INTERNAL_ERROR", "FAILED", "RUN_EXECUTION_ERROR"), Outcome.FAILED),
+        (run("INTERNAL_ERROR", None), Outcome.FAILED),
+        (run("INTERNAL_ERROR", "FAILED", "RESOURCE_NOT_FOUND"), Outcome.HOPELESS),
+        (run("TERMINATED", "FAILED", "INVALID_CLUSTER_REQUEST"), Outcome.HOPELESS),
+        (run("SKIPPED"), Outcome.NO_SLOT),
+        (run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED"), Outcome.NO_SLOT),
+        (run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED"), Outcome.NO_SLOT),
+        (run("TERMINATED", "FAILED", "WORKSPACE_RUN_LIMIT_EXCEEDED"), Outcome.NO_SLOT),
+        (run("SKIPPED", "DISABLED"), Outcome.FAILED),
+        (decisions.run_that_is_gone(7), Outcome.FAILED),
+    ],
+)
+def test_outcome(state: Run, outcome: Outcome) -> None:
+    assert decisions.outcome_of(state) is outcome
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "cancel", "to", "spent"),
+    [
+        (run("TERMINATED", "SUCCESS"), 1, False, Status.DONE, True),
+        (run("TERMINATED", "SUCCESS"), 1, True, Status.DONE, True),
+        (run("TERMINATED", "FAILED"), 1, False, Status.FAILED, True),
+        (run("TERMINATED", "FAILED"), 2, False, Status.FAILED, True),
+        (run("TERMINATED", "FAILED"), 3, False, Status.DEAD, True),
+        (run("TERMINATED", "FAILED", "RESOURCE_NOT_FOUND"), 1, False, Status.DEAD, True),
+        (run("TERMINATED", "CANCELED"), 1, False, Status.FAILED, True),
+        (run("TERMINATED", "CANCELED"), 1, True, Status.CANCELED, True),
+        (run("TERMINATED", "FAILED"), 1, True, Status.CANCELED, True),
+        (run("SKIPPED"), 3, False, Status.PENDING, False),
+        (run("SKIPPED"), 3, True, Status.CANCELED, True),
+    ],
+)
+def test_verdict(state: Run, attempt: int, cancel: bool, to: Status, spent: bool) -> None:
+    entry = replace(ENTRY, attempt=attempt, cancel_requested=cancel, status=Status.RUNNING)
+    verdict = decisions.verdict_on_run(entry, state, "why", policy=POLICY, jitter=0.5)
+    assert (verdict.to, verdict.attempt_spent) == (to, spent)
+    assert (verdict.error is None) == (to is Status.DONE)
+    assert (verdict.delay_seconds > 0) == (to in {Status.FAILED, Status.PENDING})
+
+
+def test_limit_of_zero_is_none() -> None:
+    forever = replace(POLICY, max_attempts=0)
+    entry = replace(ENTRY, attempt=10_000)
+    assert decisions.attempts_left(entry, 10_000, forever)
+    assert decisions.attempts_left(replace(entry, max_attempts=0), 10_000, POLICY)
+    assert not decisions.attempts_left(replace(entry, max_attempts=1), 1, forever)
+
+
+def test_back_off_doubles_up_to_an_hour() -> None:
+    waits = [decisions.backoff_seconds(attempt, 60, 0.5) for attempt in (1, 2, 3, 4)]
+    assert waits == [60, 120, 240, 480]
+    assert decisions.backoff_seconds(5000, 60, 0.5) == 3600
+
+
+@given(attempt=st.integers(0, 10**6), base=st.floats(0, 3600), jitter=st.floats(0, 1, exclude_max=True))
+def test_back_off_is_bounded(attempt: int, base: float, jitter: float) -> None:
+    assert 0 <= decisions.backoff_seconds(attempt, base, jitter) <= 3600
+
+
+def test_request_of_a_plain_row() -> None:
+    request = decisions.run_request(ENTRY, 5)
+    assert request.job_id == 5
+    assert request.idempotency_token == f"{ENTRY.entry_guid}-1"
+    assert len(request.idempotency_token) <= 64
+    assert (request.parameter_style, request.parameters) == ("notebook_params", {"table_name": "sales"})
+
+
+def test_own_job_goes_before_the_workspace_s() -> None:
+    assert decisions.run_request(replace(ENTRY, job_id=9), 5).job_id == 9
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"parameters": "{"}, "not valid JSON"),
+        ({"parameters": '{"a": NaN}'}, "not valid JSON"),
+        ({"parameters": "[" * 100_000}, "not valid JSON"),
+        ({"parameters": "[]"}, "must be an object"),
+        ({"parameters": '{"a": {"b": 1}}'}, "must be text"),
+        ({"parameters": '{"a": null}'}, "must be text"),
+        ({"parameters": json.dumps({"a": "x" * 10_000})}, "10,009 bytes"),
+        ({"parameters": '{"a": "\\ud800"}'}, "surrogate"),
+        ({"parameter_style": "jar_params"}, "must be given"),
+        ({"parameter_style": "jar_params", "parameters": "{}"}, "must be a list"),
+        ({"parameter_style": "no_such_style"}, "parameter_style is unknown"),
+        ({"job_id": -1}, "positive"),
+        ({"table_name": "  "}, "table_name is empty"),
+        ({"entry_guid": "x" * 64}, "entry_guid"),
+    ],
+)
+def test_row_that_can_never_be_submitted(fields: dict[str, object], problem: str) -> None:
+    with pytest.raises(InvalidEntry, match=problem):
+        decisions.run_request(replace(ENTRY, **fields), 5)  # type: ignore[arg-type]  # any field
+
+
+def test_row_without_a_job() -> None:
+    with pytest.raises(InvalidEntry, match="DATABRICKS_JOB_ID"):
+        decisions.run_request(ENTRY, None)
+
+
+def test_numbers_and_truth_become_text() -> None:
+    text = '{"month": 1, "full": true, "share": 0.5, "name": "x"}'
+    parameters = decisions.run_parameters("sales", "job_parameters", text)
+    assert parameters == {"month": "1", "full": "true", "share": "0.5", "name": "x"}
+    assert decisions.run_parameters("sales", "python_params", '["--month", 1]') == ["--month", "1"]
+
+
+@given(text=st.text(max_size=200), style=st.sampled_from([*decisions.PARAMETER_STYLES, "other"]))
+def test_any_text_is_parameters_or_a_clear_error(text: str, style: str) -> None:
+    try:
+        parameters = decisions.run_parameters("sales", style, text)
+    except InvalidEntry as error:
+        assert "parameter" in str(error)
+    else:
+        assert isinstance(parameters, dict | list)
+
+
+def test_error_never_repeats_the_parameters() -> None:
+    for text in ('{"secret": "s3cr3t"', '{"secret": {"s3cr3t": 1}}', '["s3cr3t"]'):
+        with pytest.raises(InvalidEntry) as caught:
+            decisions.run_parameters("sales", "notebook_params", text)
+        assert "s3cr3t" not in str(caught.value)
+
+
+def test_description_prefers_the_task_s_own_error() -> None:
+    failed = replace(run("INTERNAL_ERROR", "FAILED", "RUN_EXECUTION_ERROR"), message="Workload failed")
+    assert (
+        decisions.describe(failed, RunFailure(message="no such table"))
+        == "RUN_EXECUTION_ERROR: no such table"
+    )
+    assert decisions.describe(failed, RunFailure()) == "RUN_EXECUTION_ERROR: Workload failed"
+    assert decisions.describe(run("TERMINATED", "FAILED"), RunFailure()) == "FAILED"

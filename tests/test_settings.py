@@ -1,0 +1,148 @@
+"""A bad set of settings is one error that lists every problem and shows no secret."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator import settings
+from orchestrator.errors import SettingsError
+
+ROOT = Path(__file__).parents[1]
+
+GOOD = {
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "DATABRICKS_HOST": "https://adb-1.7.azuredatabricks.net",
+    "DATABRICKS_TOKEN": "dapi-canary",
+    "STATE_DB": "state.db",
+}
+
+
+def problems(**changes: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({**GOOD, **changes})
+    assert "canary" not in str(caught.value)
+    return caught.value.problems
+
+
+def test_defaults() -> None:
+    loaded = settings.load(GOOD)
+    [workspace] = loaded.workspaces
+    assert (workspace.name, workspace.auth, workspace.cap, workspace.job_id) == ("default", "pat", 130, None)
+    assert (loaded.policy.max_attempts, loaded.policy.retry_backoff_seconds) == (3, 60)
+    assert (loaded.policy.submit_lease_seconds, loaded.policy.run_timeout_seconds) == (900, 0)
+    assert loaded.policy.serialize_tables
+    assert loaded.queue_name == "submit-jobs"
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    assert "canary" not in repr(settings.load(GOOD))
+    odbc = {**GOOD, "STATE_DB": "", "SQL_CONNECTION_STRING": "SERVER=x;UID=a;PWD=canary"}
+    assert "canary" not in repr(settings.load(odbc))
+
+
+def test_all_problems_at_once() -> None:
+    found = problems(
+        DATABRICKS_HOST="http://example.com",
+        DATABRICKS_AUTH="password",
+        DATABRICKS_JOB_ID="five",
+        MAX_ACTIVE_RUNS="0",
+        MAX_ATTEMPTS="-1",
+        RETRY_BACKOFF_SECONDS="soon",
+        SERIALIZE_TABLES="perhaps",
+        SUBMIT_QUEUE_NAME="Submit_Jobs",
+        TRIGGER_SCHEDULE="* * * * *",
+        KEY_VAULT_URL="http://vault",
+        SQL_CONNECTION_STRING="SERVER=x;PWD=canary",
+        AzureWebJobsStorage="",
+    )
+    text = "\n".join(found)
+    for name in (
+        "DATABRICKS_HOST",
+        "DATABRICKS_AUTH",
+        "DATABRICKS_JOB_ID",
+        "MAX_ACTIVE_RUNS",
+        "MAX_ATTEMPTS",
+        "RETRY_BACKOFF_SECONDS",
+        "SERIALIZE_TABLES",
+        "SUBMIT_QUEUE_NAME",
+        "TRIGGER_SCHEDULE",
+        "KEY_VAULT_URL",
+        "SQL_CONNECTION_STRING",
+        "AzureWebJobsStorage",
+    ):
+        assert name in text
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e9", "1.5", "", " 4 "])
+def test_odd_numbers(value: str) -> None:
+    if value.strip() in {"", "4"}:
+        assert settings.load({**GOOD, "MAX_ATTEMPTS": value}).policy.max_attempts in {3, 4}
+    else:
+        assert "MAX_ATTEMPTS" in problems(MAX_ATTEMPTS=value)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"DATABRICKS_HOST": ""}, "DATABRICKS_HOST must be set"),
+        ({"DATABRICKS_HOST": "https://user@host"}, "https address"),
+        ({"DATABRICKS_HOST": "https://host/path"}, "https address"),
+        ({"DATABRICKS_TOKEN": ""}, "no token"),
+        ({"DATABRICKS_TOKEN_SECRET": "dbx"}, "both set"),
+        ({"DATABRICKS_TOKEN": "", "DATABRICKS_TOKEN_SECRET": "dbx"}, "needs KEY_VAULT_URL"),
+        ({"STATE_DB": ""}, "exactly one of"),
+        ({"WEBSITE_SITE_NAME": "app"}, "refused in Azure"),
+        ({"DATABRICKS_WORKSPACES": "[]"}, "must be JSON"),
+        ({"DATABRICKS_WORKSPACES": '{"eu": {"hots": "x"}}'}, "unknown keys hots"),
+        ({"DATABRICKS_WORKSPACES": '{"default": {"host": "https://x"}}'}, "is not 'default'"),
+    ],
+)
+def test_single_problems(changes: dict[str, str], problem: str) -> None:
+    assert any(problem in found for found in problems(**changes))
+
+
+def test_further_workspaces() -> None:
+    text = json.dumps(
+        {"eu": {"host": "adb-2.8.azuredatabricks.net", "auth": "entra", "job_id": 9, "cap": 40}}
+    )
+    _, eu = settings.load({**GOOD, "DATABRICKS_WORKSPACES": text}).workspaces
+    assert (eu.host, eu.auth, eu.job_id, eu.cap) == ("https://adb-2.8.azuredatabricks.net", "entra", 9, 40)
+
+
+def test_plain_http_is_for_this_machine_only() -> None:
+    for host in ("http://127.0.0.1:8765", "http://localhost:1", "http://[::1]:1"):
+        assert settings.load({**GOOD, "DATABRICKS_HOST": host}).workspaces[0].host == host
+
+
+def test_core_tools_on_a_laptop_is_not_azure() -> None:
+    local = {"WEBSITE_SITE_NAME": "app", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
+    assert settings.load({**GOOD, **local}).store.state_db == Path("state.db")
+
+
+def test_store_alone_needs_nothing_else() -> None:
+    assert settings.load_store({"STATE_DB": "x.db"}).state_db == Path("x.db")
+
+
+def test_environment_goes_before_local_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "local.settings.json").write_text('{"Values": {"A_SETTING": "file", "B_SETTING": "file"}}')
+    monkeypatch.setenv("A_SETTING", "environment")
+    found = settings.environment(tmp_path)
+    assert (found["A_SETTING"], found["B_SETTING"]) == ("environment", "file")
+    (tmp_path / "local.settings.json").write_text("{")
+    with pytest.raises(SettingsError, match="not JSON"):
+        settings.environment(tmp_path)
+
+
+def test_sample_settings_are_complete_and_valid() -> None:
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))["Values"]
+    assert settings.load(sample).trigger_schedule
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    source = (ROOT / "orchestrator" / "settings.py").read_text(encoding="utf-8")
+    names = set(re.findall(r'"([A-Z][A-Z]+(?:_[A-Z]+)+)"', source)) - {"AZURE_FUNCTIONS_ENVIRONMENT"}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(names) > 15
+    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []

@@ -1,0 +1,413 @@
+"""Trigger, submit and monitor with the real SQLite store, one situation at a time."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
+from orchestrator.models import Claim, Entry, NewEntry, Policy, WorkspacePolicy
+from orchestrator.monitor import Monitor
+from orchestrator.states import Status
+from orchestrator.store import migrate
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.store import Store
+from orchestrator.submit import Submit
+from orchestrator.trigger import Trigger
+from tests.fakes import FakeClock, FakeQueue, FakeRuns
+
+POLICY = Policy(
+    max_attempts=3,
+    retry_backoff_seconds=60,
+    submit_lease_seconds=900,
+    run_timeout_seconds=0,
+    serialize_tables=True,
+)
+
+UNAVAILABLE = WorkspaceUnavailable("no answer")
+
+
+@dataclass
+class World:
+    """The app around one fake workspace, and a second one named ``eu``."""
+
+    store: Store
+    queue: FakeQueue
+    databricks: FakeRuns
+    eu: FakeRuns
+    policy: Policy = POLICY
+    offset: timedelta = timedelta()
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "store": self.store,
+            "runs": {"default": self.databricks, "eu": self.eu},
+            "workspaces": {
+                "default": WorkspacePolicy(name="default", job_id=5, cap=10),
+                "eu": WorkspacePolicy(name="eu", job_id=6, cap=2),
+            },
+            "policy": self.policy,
+        }
+
+    async def monitor(self) -> list[str]:
+        return await self._monitor()()
+
+    async def trigger(self) -> list[str]:
+        return await Trigger(submissions=self.queue, monitor=self._monitor(), **self._parts())()
+
+    def _monitor(self) -> Monitor:
+        return Monitor(submissions=self.queue, clock=FakeClock(), **self._parts())
+
+    async def submit(self, claim: Claim) -> None:
+        await Submit(clock=FakeClock(), **self._parts())(claim)
+
+    async def deliver(self) -> None:
+        """Deliver every message once."""
+        messages, self.queue.sent = self.queue.sent, []
+        for claim in messages:
+            await self.submit(claim)
+
+    async def add(self, *tables: str, **fields: Any) -> list[int]:
+        return await self.store.add([NewEntry(table_name=table, **fields) for table in tables])
+
+    async def entry(self, entry_id: int) -> Entry:
+        entry = await self.store.get(entry_id)
+        assert entry is not None
+        return entry
+
+    async def running(self, table: str = "sales", **fields: Any) -> Entry:
+        [entry_id] = await self.add(table, **fields)
+        await self.trigger()
+        await self.deliver()
+        entry = await self.entry(entry_id)
+        assert entry.status is Status.RUNNING
+        return entry
+
+    def pass_time(self, seconds: float) -> None:
+        self.offset += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made: World
+    connector = SqliteConnector(tmp_path / "state.db", now=lambda: datetime.now(UTC) + made.offset)
+    made = World(store=Store(connector), queue=FakeQueue(), databricks=FakeRuns(), eu=FakeRuns())
+    migrate.apply(connector)
+    yield made
+    await made.store.close()
+
+
+async def test_a_row_from_insert_to_done(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    assert await world.trigger() == []
+    assert world.queue.sent == [Claim(entry_id=entry_id, submission=1)]
+    await world.deliver()
+    [request] = world.databricks.requests
+    assert (request.job_id, request.parameters) == (5, {"table_name": "sales"})
+    assert await world.monitor() == []
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.runid) == (Status.RUNNING, 1000)
+    world.databricks.end(1000, "SUCCESS")
+    await world.monitor()
+    assert (await world.entry(entry_id)).status is Status.DONE
+
+
+async def test_failed_run_is_retried_until_its_attempts_are_spent(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    for attempt in (1, 2, 3):
+        await world.trigger()
+        await world.deliver()
+        entry = await world.entry(entry_id)
+        assert (entry.status, entry.attempt, entry.submission) == (Status.RUNNING, attempt, attempt)
+        world.databricks.end(entry.runid or 0, "FAILED")
+        await world.monitor()
+        world.pass_time(3600)
+    dead = await world.entry(entry_id)
+    assert (dead.status, dead.last_error) == (Status.DEAD, "FAILED: task of 1002 failed")
+    logs = await world.store.logs(entry_id)
+    assert [log.status for log in logs] == [Status.FAILED, Status.FAILED, Status.DEAD]
+    assert len({log.runid for log in logs}) == 3
+    assert logs[0].error_trace == "Traceback …"
+
+
+async def test_nothing_is_claimed_when_the_active_runs_cannot_be_listed(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    [in_eu] = await world.add("orders", workspace="eu")
+    world.databricks.down = Unauthorized("token not accepted", status=401)
+    [problem] = await world.trigger()
+    assert "workspace default: nothing claimed" in problem
+    assert (await world.entry(entry_id)).status is Status.PENDING
+    assert (await world.entry(in_eu)).status is Status.QUEUED  # the other workspace is not hindered
+
+
+@pytest.mark.parametrize("error", [UNAVAILABLE, Unauthorized("no"), WorkspaceUnavailable("429", status=429)])
+async def test_failing_workspace_never_fails_a_row(world: World, error: WorkspaceUnavailable) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.errors = [error]
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.attempt) == (Status.QUEUED, 0)
+    await world.monitor()
+    assert world.queue.sent == []
+    world.pass_time(31)
+    await world.monitor()
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+
+
+async def test_lost_answer_finds_the_same_run_again(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    world.pass_time(31)
+    await world.monitor()
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.runid, entry.attempt) == (1000, 1)
+    assert list(world.databricks.runs) == [1000]
+    first, second = world.databricks.requests
+    assert first.idempotency_token == second.idempotency_token
+
+
+async def test_no_capacity_spends_no_attempt(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.errors = [NoCapacity("already 10 active runs", status=429)]
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.attempt) == (Status.PENDING, 0)
+    assert await world.store.logs(entry_id) == []
+
+
+async def test_skipped_run_spends_no_attempt(world: World) -> None:
+    entry = await world.running()
+    world.databricks.end(1000, "MAXIMUM_CONCURRENT_RUNS_REACHED", "SKIPPED")
+    await world.monitor()
+    waiting = await world.entry(entry.id)
+    assert (waiting.status, waiting.attempt) == (Status.PENDING, 0)
+    world.pass_time(61)
+    await world.trigger()
+    await world.deliver()
+    assert (await world.entry(entry.id)).runid == 1001  # a new token, so a new run
+
+
+@pytest.mark.parametrize(
+    ("permanent", "status"), [(True, Status.DEAD), (False, Status.FAILED)], ids=["for good", "for now"]
+)
+async def test_refused_row(world: World, permanent: bool, status: Status) -> None:
+    bad, good = await world.add("bad", "good")
+    await world.trigger()
+    world.databricks.errors = [
+        RequestRefused("no such job", status=404, error_code="RESOURCE_DOES_NOT_EXIST", permanent=permanent)
+    ]
+    await world.deliver()
+    assert (await world.entry(bad)).status is status
+    assert (await world.entry(good)).status is Status.RUNNING
+    [log] = await world.store.logs(bad)
+    assert (log.message, log.runid) == ("no such job", None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"parameters": "not json"}, "not valid JSON"),
+        ({"parameters": '{"a": "' + "x" * 20_000 + '"}'}, "20,009 bytes"),
+        ({"workspace": "nowhere"}, "workspace is unknown to the settings; known: default, eu"),
+    ],
+)
+async def test_invalid_row_ends_dead_and_stops_no_other(
+    world: World, fields: dict[str, str], text: str
+) -> None:
+    [bad] = await world.add("bad", **fields)
+    [good] = await world.add("good")
+    assert await world.trigger() == []
+    await world.deliver()
+    entry = await world.entry(bad)
+    assert entry.status is Status.DEAD
+    assert text in (entry.last_error or "")
+    [log] = await world.store.logs(bad)
+    assert log.status is Status.DEAD
+    assert (await world.entry(good)).status is Status.RUNNING
+
+
+async def test_row_made_invalid_after_an_uncertain_call_is_not_given_up(world: World, tmp_path: Path) -> None:
+    [entry_id] = await world.add("sales", parameters="{}")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    [claim] = world.queue.sent
+    await world.deliver()
+    connection = SqliteConnector(tmp_path / "state.db").connect()
+    connection.cursor().execute("UPDATE track_processing SET parameters = 'oops'")
+    await world.submit(claim)
+    assert (await world.entry(entry_id)).status is Status.QUEUED
+    connection.cursor().execute("UPDATE track_processing SET parameters = '{}'")
+    connection.close()
+    await world.submit(claim)
+    assert (await world.entry(entry_id)).runid == 1000
+
+
+async def test_message_delivered_twice_makes_one_run(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    [claim] = world.queue.sent
+    await world.submit(claim)
+    await world.submit(claim)
+    assert (await world.entry(entry_id)).attempt == 1
+    assert len(world.databricks.requests) == 1
+
+
+async def test_message_of_a_row_that_is_gone(world: World) -> None:
+    await world.submit(Claim(entry_id=10**12, submission=1))
+    assert world.databricks.requests == []
+
+
+class SlowStore(Store):
+    """Lets something happen between Databricks' answer and its being stored."""
+
+    async def record_run(self, claim: Claim, run_id: int) -> bool:
+        await self.meanwhile()
+        return await super().record_run(claim, run_id)
+
+    async def meanwhile(self) -> None:
+        """What the rest of the world does."""
+
+
+async def test_run_that_the_row_went_on_without_is_cancelled(world: World, tmp_path: Path) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    slow = SlowStore(SqliteConnector(tmp_path / "state.db"))
+    other = SqliteConnector(tmp_path / "state.db").connect()
+
+    async def give_up_the_row() -> None:
+        other.cursor().execute("UPDATE track_processing SET status = 'DEAD' WHERE id = ?", (entry_id,))
+
+    slow.meanwhile = give_up_the_row  # type: ignore[method-assign]  # the point of the class
+    fast, world.store = world.store, slow
+    await world.deliver()
+    world.store = fast
+    other.close()
+    await slow.close()
+    assert world.databricks.cancelled == [1000]
+
+
+async def test_run_recorded_by_another_delivery_is_left_alone(world: World, tmp_path: Path) -> None:
+    await world.add("sales")
+    await world.trigger()
+    [claim] = world.queue.sent
+    slow = SlowStore(SqliteConnector(tmp_path / "state.db"))
+    fast, world.store = world.store, slow
+
+    async def the_other_delivery() -> None:
+        assert await fast.record_run(claim, 1000)
+
+    slow.meanwhile = the_other_delivery  # type: ignore[method-assign]  # the point of the class
+    await world.deliver()
+    world.store = fast
+    await slow.close()
+    assert world.databricks.cancelled == []
+
+
+async def test_cancelling_a_running_row_cancels_its_run_first(world: World) -> None:
+    entry = await world.running()
+    await world.store.request_cancel(entry.id)
+    await world.monitor()
+    assert world.databricks.cancelled == [1000]
+    assert (await world.entry(entry.id)).status is Status.RUNNING  # until the run is seen to be over
+    await world.monitor()
+    cancelled = await world.entry(entry.id)
+    assert cancelled.status is Status.CANCELED
+    [log] = await world.store.logs(entry.id)
+    assert (log.status, log.result_state) == (Status.CANCELED, "CANCELED")
+
+
+async def test_cancelling_a_row_whose_answer_was_lost_finds_and_cancels_the_run(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    await world.store.request_cancel(entry_id)
+    world.pass_time(31)
+    await world.monitor()
+    assert (await world.entry(entry_id)).status is Status.QUEUED
+    await world.deliver()
+    await world.monitor()
+    await world.monitor()
+    assert world.databricks.cancelled == [1000]
+    assert (await world.entry(entry_id)).status is Status.CANCELED
+
+
+async def test_run_over_its_time_is_cancelled_and_fails(world: World) -> None:
+    world.policy = replace(POLICY, run_timeout_seconds=100)
+    entry = await world.running()
+    world.pass_time(99)
+    await world.monitor()
+    assert world.databricks.cancelled == []
+    world.pass_time(2)
+    await world.monitor()
+    await world.monitor()
+    assert world.databricks.cancelled == [1000]
+    failed = await world.entry(entry.id)
+    assert failed.status is Status.FAILED
+    assert "RUN_TIMEOUT_SECONDS" in (failed.last_error or "")
+
+
+async def test_run_that_is_gone_fails_with_a_log_row(world: World) -> None:
+    entry = await world.running()
+    del world.databricks.runs[1000]
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.FAILED
+    [log] = await world.store.logs(entry.id)
+    assert log.life_cycle_state == "NOT_FOUND"
+
+
+async def test_run_in_a_state_not_known_today_stays_running(world: World) -> None:
+    entry = await world.running()
+    world.databricks.end(1000, "WHO_KNOWS", "A_STATE_OF_TOMORROW")
+    assert await world.monitor() == []
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+
+
+async def test_one_run_that_cannot_be_read_hinders_no_other(world: World) -> None:
+    ids = await world.add(*(f"t{n}" for n in range(10)))
+    await world.trigger()
+    await world.deliver()
+    for run_id in list(world.databricks.runs):
+        world.databricks.end(run_id, "SUCCESS")
+    world.databricks.unreadable = {1000}
+    [problem] = await world.monitor()
+    assert "wrong shape" in problem
+    states = [(await world.entry(entry_id)).status for entry_id in ids]
+    assert states.count(Status.DONE) == 9
+
+
+async def test_queue_that_takes_nothing_loses_nothing(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    world.queue.full = True
+    [problem] = await world.trigger()
+    assert "1 of 1 messages were not taken" in problem
+    world.queue.full = False
+    await world.monitor()
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+
+
+async def test_caps_are_per_workspace(world: World) -> None:
+    world.eu.foreign = {1}
+    await world.add(*(f"t{n}" for n in range(12)))
+    await world.add(*(f"t{n}" for n in range(12)), workspace="eu")
+    await world.trigger()
+    counts = await world.store.counts()
+    assert (counts["default"][Status.QUEUED], counts["eu"][Status.QUEUED]) == (10, 1)
+
+
+async def test_monitoring_asks_once_for_all_active_runs(world: World) -> None:
+    await world.add(*(f"t{n}" for n in range(10)))
+    await world.trigger()
+    await world.deliver()
+    world.databricks.unreadable = set(world.databricks.runs)  # any runs/get would be a problem
+    assert await world.monitor() == []
