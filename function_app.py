@@ -15,9 +15,7 @@ async def trigger(timer: func.TimerRequest) -> None:
 
 
 @app.function_name("submit")
-@app.queue_trigger(
-    arg_name="message", queue_name="%SUBMIT_QUEUE_NAME%", connection="AzureWebJobsStorage"
-)
+@app.queue_trigger(arg_name="message", queue_name="%SUBMIT_QUEUE_NAME%", connection="AzureWebJobsStorage")
 async def submit(message: func.QueueMessage) -> None:
     """Submit one row's run to Databricks."""
     await bootstrap.application().submit(message.get_body())

@@ -1,1 +1,1 @@
-"""The local stack: Azurite, a Databricks simulator, a Functions host and fakes. For one machine, never deployed."""
+"""The local stack: Azurite, a Databricks simulator, a Functions host and fakes. Never deployed."""

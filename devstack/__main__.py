@@ -7,6 +7,7 @@ PARTS = {
     "azurite": ("devstack.azurite", "the Storage emulator (queues, blobs, tables)"),
     "databricks": ("devstack.databricks.server", "the Databricks simulator"),
     "host": ("devstack.host.main", "the Functions host, for the app in a folder"),
+    "fakes": ("devstack.fakes.main", "fakes of Key Vault and managed identity"),
     "run": ("devstack.run", "everything, with the demo's rows and live progress"),
 }
 

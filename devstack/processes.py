@@ -11,7 +11,7 @@ from typing import IO
 #: A part prints ``ready NAME URL`` on its standard output once it serves.
 READY = "ready "
 
-#: Azurite starts in about a second; a cold Python with all packages in about two, on a busy machine many more.
+#: Azurite starts in about a second, a cold Python with all packages in two; on a busy machine in many more.
 START_TIMEOUT_SECONDS = 60.0
 
 #: A part that has been asked to stop finishes what runs; after this it is killed.
@@ -61,7 +61,6 @@ class Process:
     def wait_until_ready(self, timeout: float) -> None:
         """Return once the ready line came. :raises ProcessFailed: it did not."""
         if not self._ready.wait(timeout) or not self.url:
-            self.kill()
             raise ProcessFailed(f"{self.name} did not become ready; the end of {self.log}:\n{self.tail()}")
 
     def tail(self, lines: int = 20) -> str:
@@ -75,14 +74,17 @@ class Process:
             try:
                 self._child.wait(timeout)
             except subprocess.TimeoutExpired:
-                self._child.kill()
+                self._kill_group()
         return self._reap()
 
     def kill(self) -> int:
-        """End the child at once (SIGKILL) and return its exit code."""
-        if self._child.poll() is None:
-            self._child.kill()
+        """End the child and its own children at once (SIGKILL) and return its exit code."""
+        self._kill_group()
         return self._reap()
+
+    def _kill_group(self) -> None:
+        if self._child.poll() is None:
+            os.killpg(self._child.pid, signal.SIGKILL)  # start() made the child the leader of its group
 
     def _reap(self) -> int:
         code = self._child.wait(10)
@@ -117,5 +119,9 @@ def start(
         start_new_session=True,  # Ctrl-C reaches only the parent, which then stops its children in order
     )
     process = Process(name, child, log)
-    process.wait_until_ready(timeout)
+    try:
+        process.wait_until_ready(timeout)
+    except BaseException:  # also Ctrl-C: nobody else knows of the child yet
+        process.kill()
+        raise
     return process

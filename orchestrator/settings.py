@@ -162,7 +162,10 @@ def _read(reader: _Reader) -> Settings | None:
         reader.problems.append(
             "SUBMIT_QUEUE_NAME must be 3 to 63 lower-case letters, digits and single hyphens"
         )
+    policy = _policy(reader)
     store = _store(reader)
+    trigger_schedule = _schedule(reader, "TRIGGER_SCHEDULE")
+    monitor_schedule = _schedule(reader, "MONITOR_SCHEDULE")
     try:
         queue = queue_connection(reader.environ)
     except ValueError as error:
@@ -170,12 +173,12 @@ def _read(reader: _Reader) -> Settings | None:
         return None
     return Settings(
         workspaces=workspaces,
-        policy=_policy(reader),
+        policy=policy,
         key_vault_url=key_vault_url,
         queue=queue,
         queue_name=queue_name,
-        trigger_schedule=_schedule(reader, "TRIGGER_SCHEDULE"),
-        monitor_schedule=_schedule(reader, "MONITOR_SCHEDULE"),
+        trigger_schedule=trigger_schedule,
+        monitor_schedule=monitor_schedule,
         store=store,
     )
 

@@ -185,10 +185,9 @@ def test_numbers_and_truth_become_text() -> None:
 def test_any_text_is_parameters_or_a_clear_error(text: str, style: str) -> None:
     try:
         parameters = decisions.run_parameters("sales", style, text)
-    except InvalidEntry as error:
-        assert "parameter" in str(error)
-    else:
-        assert isinstance(parameters, dict | list)
+    except InvalidEntry:
+        return  # any other exception fails the test
+    assert isinstance(parameters, decisions.PARAMETER_STYLES[style])
 
 
 def test_error_never_repeats_the_parameters() -> None:

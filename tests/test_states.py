@@ -15,7 +15,7 @@ def test_drawing_has_exactly_the_edges_of_the_code() -> None:
 
 
 def test_every_status_is_in_one_group() -> None:
-    assert IN_FLIGHT | CLAIMABLE | FINAL == set(Status)
+    assert set(Status) == IN_FLIGHT | CLAIMABLE | FINAL
     assert not IN_FLIGHT & CLAIMABLE
     assert not IN_FLIGHT & FINAL
     assert not CLAIMABLE & FINAL

@@ -71,13 +71,19 @@ class SqlServerConnector:
 
     def connect(self) -> Connection:
         """Open a connection. :raises StoreError: no driver, no server, or no permission."""
-        text = complete(self._connection_string, self._pyodbc.drivers(), self._client_id)
+        connection = self.open(complete(self._connection_string, self._pyodbc.drivers(), self._client_id))
+        connection.cursor().execute("SET XACT_ABORT ON").close()  # an error undoes the whole transaction
+        return connection
+
+    def open(self, connection_string: str) -> Connection:
+        """Open a connection by a complete string, with bounded time-outs."""
         try:
-            connection = self._pyodbc.connect(text, timeout=LOGIN_TIMEOUT_SECONDS, autocommit=False)
+            connection = self._pyodbc.connect(
+                connection_string, timeout=LOGIN_TIMEOUT_SECONDS, autocommit=False
+            )
         except self._pyodbc.Error as error:
             raise StoreError(self.explain(error)) from None  # the driver's error may quote the string
         connection.timeout = STATEMENT_TIMEOUT_SECONDS
-        connection.execute("SET XACT_ABORT ON").close()  # an error undoes the whole transaction
         opened: Connection = connection
         return opened
 

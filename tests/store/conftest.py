@@ -1,4 +1,4 @@
-"""One suite for every store: SQLite always, SQL Server when TEST_SQLSERVER holds an ODBC connection string."""
+"""One suite for every store: SQLite always, SQL Server when TEST_SQLSERVER is its ODBC connection string."""
 
 import os
 from collections.abc import AsyncIterator, Iterator

@@ -39,7 +39,7 @@ def test_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     bad = migrate.Migration(
         version=1, name="bad", script="CREATE TABLE a (x int);\nCREATE TABLE a (x int);\n"
     )
-    monkeypatch.setattr(migrate, "available", lambda dialect: [bad])
+    monkeypatch.setattr(migrate, "available", lambda _dialect: [bad])
     with pytest.raises(StoreError, match="already exists"):
         migrate.apply(connector)
     with sqlite3.connect(tmp_path / "state.db") as connection:

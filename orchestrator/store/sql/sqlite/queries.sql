@@ -35,7 +35,7 @@ WHERE status IN ('PENDING', 'FAILED')
                 waiting.id,
                 waiting.priority,
                 ROW_NUMBER() OVER (
-                    PARTITION BY waiting.table_name ORDER BY waiting.priority DESC, waiting.id
+                    PARTITION BY waiting.table_name ORDER BY waiting.priority DESC, waiting.id ASC
                 ) AS nth_of_table
             FROM track_processing AS waiting
             WHERE waiting.workspace = ?
@@ -54,7 +54,7 @@ WHERE status IN ('PENDING', 'FAILED')
                 )
         ) AS ranked
         WHERE ranked.nth_of_table = 1 OR ? = 0
-        ORDER BY ranked.priority DESC, ranked.id
+        ORDER BY ranked.priority DESC, ranked.id ASC
         LIMIT ?
     )
 RETURNING id, submission, priority

@@ -40,7 +40,7 @@ WHERE status IN (N'PENDING', N'FAILED')
                 waiting.id,
                 waiting.priority,
                 ROW_NUMBER() OVER (
-                    PARTITION BY waiting.table_name ORDER BY waiting.priority DESC, waiting.id
+                    PARTITION BY waiting.table_name ORDER BY waiting.priority DESC, waiting.id ASC
                 ) AS nth_of_table
             FROM track_processing AS waiting WITH (ROWLOCK, READPAST, UPDLOCK)
             WHERE waiting.workspace = ?
@@ -59,7 +59,7 @@ WHERE status IN (N'PENDING', N'FAILED')
                 )
         ) AS ranked
         WHERE ranked.nth_of_table = 1 OR ? = 0
-        ORDER BY ranked.priority DESC, ranked.id
+        ORDER BY ranked.priority DESC, ranked.id ASC
         OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
     )
 

@@ -1,0 +1,52 @@
+# Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
+# PYTEST_ARGS=… is added to pytest's command line.
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo check odbc test clean
+.DELETE_ON_ERROR:
+
+PYTHON ?=
+export PYTHON
+PY := .venv/bin/python
+TSQL := $(wildcard orchestrator/store/sql/sqlserver)
+
+help:
+	@echo "make run     start the local stack, run the demo's rows and stay up until Ctrl-C"
+	@echo "make demo    the same, but exit at the rows' end: 0 as expected, 1 if not"
+	@echo "make test    lint, types and all tests"
+	@echo "make check   lint and types only"
+	@echo "make setup   .venv and node_modules; the others do it when needed"
+	@echo "make clean   remove what the local stack and the tools have left, but not the set-up"
+
+setup: .venv/.stamp node_modules/.stamp
+
+.venv/.stamp: scripts/setup.sh $(wildcard requirements*.txt)
+	@scripts/setup.sh venv
+	@touch $@
+
+node_modules/.stamp: package.json package-lock.json
+	@scripts/setup.sh node
+	@touch $@
+
+run: setup
+	@$(PY) -m devstack run
+
+demo: setup
+	@$(PY) -m devstack run --demo
+
+check: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(if $(TSQL),$(PY) -m sqlfluff lint $(TSQL))
+
+# libodbc is the system's: asked for at each test run, installed when it is missing and can be.
+odbc: setup
+	@scripts/setup.sh odbc
+
+test: check odbc
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+clean:
+	rm -rf .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Measurements behind figures in the docs; run by hand, ``python -m benchmarks.NAME``."""

@@ -1,0 +1,115 @@
+"""Routes under ``/_sim/``, by which tests steer and watch the simulator. They need no token."""
+
+from typing import Any
+
+from aiohttp import web
+
+from devstack.databricks.errors import invalid
+from devstack.databricks.outcomes import parse_rule
+from devstack.databricks.routes import read_object
+from devstack.databricks.runs import Run
+from devstack.databricks.simulator import Simulator
+from devstack.databricks.workspace import milliseconds
+
+#: A typing error must not fill the memory.
+MAX_FOREIGN_RUNS = 10_000
+
+
+class ControlApi:
+    """The handlers of ``/_sim``."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._workspace = simulator.workspace
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every control route."""
+        return [
+            web.post("/_sim/faults", self.add_fault),
+            web.delete("/_sim/faults", self.clear_faults),
+            web.post("/_sim/tokens", self.replace_tokens),
+            web.post("/_sim/outcomes", self.add_outcome),
+            web.delete("/_sim/outcomes", self.clear_outcomes),
+            web.post("/_sim/foreign-runs", self.add_foreign_runs),
+            web.get("/_sim/runs", self.list_runs),
+            web.delete(r"/_sim/runs/{run_id:\d+}", self.remove_run),
+            web.get("/_sim/stats", self.stats),
+        ]
+
+    async def add_fault(self, request: web.Request) -> web.Response:
+        """Let coming requests meet a fault."""
+        self._simulator.faults.add(await read_object(request))
+        return web.json_response({})
+
+    async def clear_faults(self, _request: web.Request) -> web.Response:
+        """End all faults."""
+        self._simulator.faults.clear()
+        return web.json_response({})
+
+    async def replace_tokens(self, request: web.Request) -> web.Response:
+        """Replace the accepted bearer tokens."""
+        tokens = (await read_object(request)).get("tokens")
+        if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
+            raise invalid("tokens must be a list of at least one text.")
+        self._simulator.accept_tokens(tokens)
+        return web.json_response({})
+
+    async def add_outcome(self, request: web.Request) -> web.Response:
+        """Decide how coming simulated attempts end."""
+        self._workspace.outcomes.add(parse_rule(await read_object(request)))
+        return web.json_response({})
+
+    async def clear_outcomes(self, _request: web.Request) -> web.Response:
+        """Let all simulated attempts succeed again."""
+        self._workspace.outcomes.clear()
+        return web.json_response({})
+
+    async def add_foreign_runs(self, request: web.Request) -> web.Response:
+        """Start runs of other users."""
+        body = await read_object(request)
+        runs, seconds = body.get("count", 1), body.get("seconds", 5.0)
+        if (
+            not isinstance(runs, int)
+            or not isinstance(seconds, int | float)
+            or not 0 < runs <= MAX_FOREIGN_RUNS
+        ):
+            raise invalid(f"count must be from 1 to {MAX_FOREIGN_RUNS}, and seconds a number.")
+        return web.json_response({"run_ids": self._workspace.add_foreign_runs(runs, float(seconds))})
+
+    async def remove_run(self, request: web.Request) -> web.Response:
+        """Remove a run as if its 60 days were over."""
+        self._workspace.remove(int(request.match_info["run_id"]))
+        return web.json_response({})
+
+    async def list_runs(self, _request: web.Request) -> web.Response:
+        """Every run that was not removed, the oldest first."""
+        return web.json_response({"runs": [_record(run) for run in reversed(self._workspace.runs())]})
+
+    async def stats(self, _request: web.Request) -> web.Response:
+        """Counts since the start."""
+        return web.json_response(
+            {
+                "active": self._workspace.active(),
+                "max_active": self._workspace.max_active,
+                "runs_created": self._workspace.runs_created,
+                "by_token": self._workspace.tokens,
+                "requests": self._simulator.requests,
+                "calls_by_status": self._simulator.answers,
+            }
+        )
+
+
+def _record(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "job_id": run.job.job_id,
+        "idempotency_token": run.request.token or None,
+        "parameters": run.parameters,
+        "arguments": run.request.listed,
+        "foreign": run.foreign,
+        "attempts": len(run.attempts),
+        "start_time": milliseconds(run.created_at),
+        "end_time": None if run.ended_at is None else milliseconds(run.ended_at),
+        "life_cycle_state": run.state,
+        "result_state": run.end.result_state if run.end else None,
+    }

@@ -1,0 +1,114 @@
+"""The simulator's settings, from flags and the environment."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.databricks.workspace import DEFAULT_ACTIVE_RUNS
+
+#: Every flag can be given by the environment: ``--run-seconds`` as ``DATABRICKS_SIM_RUN_SECONDS``.
+ENVIRONMENT_PREFIX = "DATABRICKS_SIM_"
+
+DEFAULT_PORT = 8765
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the simulator behaves. Durations are in seconds."""
+
+    #: accepted bearer tokens; none = every token is accepted
+    tokens: tuple[str, ...] = ()
+    #: where notebooks are; None simulates every run
+    notebook_root: Path | None = None
+    #: the most runs at once
+    max_active_runs: int = DEFAULT_ACTIVE_RUNS
+    #: ``run-now`` requests a second, 0 = no limit
+    rate_limit: float = 0.0
+    #: how long an attempt waits for compute
+    pending_seconds: float = 0.2
+    #: how long an attempt executes when it has no file
+    run_seconds: float = 0.5
+    #: of the ids and of the jitter; None = different at every start
+    seed: int | None = None
+    #: jobs that exist from the start: job id and notebook path
+    jobs: tuple[tuple[int, str], ...] = ()
+
+
+def parse_arguments(argv: Sequence[str]) -> tuple[Options, int]:
+    """Read flags and environment; return the options and the port (0 = a free one)."""
+    flags = _parser().parse_args(argv)
+    return Options(
+        tokens=tuple(flags.token or _list_from_environment("token")),
+        notebook_root=flags.notebook_root,
+        max_active_runs=flags.max_active_runs,
+        rate_limit=flags.rate_limit,
+        pending_seconds=flags.pending_seconds,
+        run_seconds=flags.run_seconds,
+        seed=flags.seed,
+        jobs=tuple(flags.with_job or map(_job, _list_from_environment("with-job"))),
+    ), flags.port
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m devstack databricks",
+        description="A Databricks workspace's Jobs API, simulated. Every flag can also be given by the "
+        f"environment: --run-seconds as {ENVIRONMENT_PREFIX}RUN_SECONDS; several values separated by commas.",
+    )
+    _add(parser, "port", _whole, DEFAULT_PORT, "0 = a free port; default %(default)s")
+    _add(parser, "notebook-root", _folder, None, "folder of the notebooks; without it every run is simulated")
+    _add(parser, "max-active-runs", _whole, DEFAULT_ACTIVE_RUNS, "most runs at once; default %(default)s")
+    _add(parser, "rate-limit", _amount, 0.0, "run-now requests a second; default 0 = no limit")
+    _add(parser, "pending-seconds", _amount, 0.2, "how long a run is PENDING; default %(default)s")
+    _add(parser, "run-seconds", _amount, 0.5, "how long a simulated run is RUNNING; default %(default)s")
+    _add(parser, "seed", int, None, "of ids and jitter; default: different at every start")
+    parser.add_argument("--token", action="append", help="an accepted bearer token; default: any is accepted")
+    parser.add_argument(
+        "--with-job", action="append", type=_job, metavar="ID[=NOTEBOOK]", help="a job that exists at start"
+    )
+    return parser
+
+
+def _add(
+    parser: argparse.ArgumentParser, name: str, kind: Callable[[str], object], default: object, text: str
+) -> None:
+    value = os.environ.get(_variable(name), default)
+    parser.add_argument(f"--{name}", type=kind, default=value, help=text)
+
+
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
+
+
+def _list_from_environment(name: str) -> list[str]:
+    return [item for item in os.environ.get(_variable(name), "").split(",") if item]
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return value
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return path
+
+
+def _job(text: str) -> tuple[int, str]:
+    job_id, _, path = text.partition("=")
+    return _whole(job_id), path or f"/simulated/job-{job_id}"

@@ -1,0 +1,152 @@
+"""Requests: what a workspace accepts as a ``run-now`` body and as a ``runs/list`` query."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devstack.databricks.errors import invalid, malformed
+
+#: https://docs.databricks.com/api/workspace/jobs/runnow
+MAX_TOKEN_CHARACTERS = 64
+MAX_PARAMETER_BYTES = 10_000
+
+NAMED_STYLES = ("job_parameters", "notebook_params", "python_named_params", "sql_params")
+LISTED_STYLES = ("python_params", "jar_params", "spark_submit_params", "dbt_commands")
+SIZED_STYLES = ("notebook_params", "jar_params", "python_params", "spark_submit_params")
+ASCII_STYLES = ("python_params", "spark_submit_params")
+
+#: "greater than 0 and less than 25", default 20; 0 asks for the most:
+#: https://docs.databricks.com/api/workspace/jobs/listruns
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunNow:
+    """A ``run-now`` request."""
+
+    job_id: int
+    #: idempotency token, empty when none was sent
+    token: str = ""
+    #: parameter style → the parameters given in it
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: overrides the job's setting, None = not given
+    queue_enabled: bool | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """All parameters that have a name."""
+        merged: dict[str, str] = {}
+        for style in NAMED_STYLES:
+            merged.update(self.parameters.get(style, {}))
+        return merged
+
+    @property
+    def listed(self) -> list[str]:
+        """All parameters that are plain arguments."""
+        return [argument for style in LISTED_STYLES for argument in self.parameters.get(style, [])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRuns:
+    """A ``runs/list`` query. Times are epoch milliseconds."""
+
+    active_only: bool = False
+    completed_only: bool = False
+    expand_tasks: bool = False
+    job_id: int | None = None
+    run_type: str = ""
+    start_time_from: int = 0
+    start_time_to: int | None = None
+    limit: int = DEFAULT_LIMIT
+    page_token: str = ""
+
+
+def parse_run_now(body: Mapping[str, Any]) -> RunNow:
+    """Read a ``run-now`` body. :raises ApiError: a workspace would refuse it."""
+    token = body.get("idempotency_token") or ""
+    if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARACTERS:
+        raise invalid(f"The idempotency token must have at most {MAX_TOKEN_CHARACTERS} characters.")
+    styles = {style: body[style] for style in (*NAMED_STYLES, *LISTED_STYLES) if body.get(style)}
+    for style, parameters in styles.items():
+        _check_parameters(style, parameters)
+    if "job_parameters" in styles and len(styles) > 1:
+        raise invalid("job_parameters cannot be used together with other parameters.")
+    if "notebook_params" in styles and "jar_params" in styles:
+        raise invalid("notebook_params cannot be specified in conjunction with jar_params.")
+    queue = body.get("queue")
+    if queue is not None and not isinstance(queue, dict):
+        raise malformed("Could not parse request object: queue must be an object.")
+    return RunNow(
+        job_id=required_id(body, "job_id"),
+        token=token,
+        parameters=styles,
+        queue_enabled=None if queue is None else queue.get("enabled") is True,
+    )
+
+
+def _check_parameters(style: str, parameters: object) -> None:
+    if style in NAMED_STYLES and not (isinstance(parameters, dict) and _are_texts(parameters.values())):
+        raise malformed(f"Could not parse request object: {style} must be an object with string values.")
+    if style in LISTED_STYLES and not (isinstance(parameters, list) and _are_texts(parameters)):
+        raise malformed(f"Could not parse request object: {style} must be a list of strings.")
+    text = json.dumps({style: parameters}, ensure_ascii=False, separators=(",", ":"))
+    if style in SIZED_STYLES and len(text.encode()) > MAX_PARAMETER_BYTES:
+        raise invalid(f"The JSON representation of {style} cannot exceed {MAX_PARAMETER_BYTES} bytes.")
+    if style in ASCII_STYLES and not text.isascii():
+        raise invalid(f"{style} accepts only ASCII characters.")
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def parse_list_runs(query: Mapping[str, str]) -> ListRuns:
+    """Read a ``runs/list`` query. :raises ApiError: a workspace would refuse it."""
+    active, completed = _flag(query, "active_only"), _flag(query, "completed_only")
+    if active and completed:
+        raise invalid("active_only and completed_only cannot both be true.")
+    if "offset" in query:
+        raise invalid("offset is deprecated and not supported here; use page_token.")
+    start_time_to = required_id(query, "start_time_to") if "start_time_to" in query else None
+    return ListRuns(
+        active_only=active,
+        completed_only=completed,
+        expand_tasks=_flag(query, "expand_tasks"),
+        job_id=required_id(query, "job_id") if "job_id" in query else None,
+        run_type=query.get("run_type", ""),
+        start_time_from=_number(query, "start_time_from", 0),
+        start_time_to=start_time_to,
+        limit=page_limit(query, default=DEFAULT_LIMIT, most=MAX_LIMIT),
+        page_token=query.get("page_token", ""),
+    )
+
+
+def page_limit(query: Mapping[str, str], *, default: int, most: int) -> int:
+    """Read ``limit``; 0 asks for the most. :raises ApiError: it is out of range."""
+    limit = _number(query, "limit", default)
+    if not 0 <= limit <= most:
+        raise invalid(f"limit must be greater than 0 and at most {most}, not {limit}.")
+    return limit or most
+
+
+def required_id(values: Mapping[str, Any], name: str) -> int:
+    """Read an id that must be there. :raises ApiError: it is missing or not a whole number."""
+    if values.get(name) in (None, ""):
+        raise invalid(f"Missing required field: {name}")
+    return _number(values, name, 0)
+
+
+def _number(values: Mapping[str, Any], name: str, default: int) -> int:
+    text = values.get(name, default)
+    if isinstance(text, bool) or not str(text).lstrip("-").isdecimal():
+        raise malformed(f"Could not parse request object: {name} must be a whole number.")
+    return int(text)
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    text = query.get(name, "false").lower()
+    if text not in {"true", "false"}:
+        raise malformed(f"Could not parse request object: {name} must be true or false.")
+    return text == "true"

@@ -1,0 +1,128 @@
+"""The Jobs API's routes: JSON in, JSON out. The rules are in ``workspace.py`` and ``requests.py``."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from devstack.databricks.errors import invalid, malformed
+from devstack.databricks.paging import take_page
+from devstack.databricks.requests import page_limit, parse_list_runs, parse_run_now, required_id
+from devstack.databricks.simulator import Simulator
+from devstack.databricks.views import attempt_json, job_json, output_json, run_json
+
+#: The versions of the Jobs API that are served; both answer alike.
+PREFIX = r"/api/{version:2\.[12]}/jobs"
+
+#: https://docs.databricks.com/api/workspace/jobs/list
+DEFAULT_JOBS_LIMIT = 20
+MAX_JOBS_LIMIT = 100
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """Return the body's JSON object. :raises ApiError: it is none."""
+    try:
+        body = json.loads(await request.text() or "{}")
+    except ValueError as error:
+        raise malformed("Could not parse request object: the body is not JSON.") from error
+    if not isinstance(body, dict):
+        raise malformed("Could not parse request object: the body must be a JSON object.")
+    return body
+
+
+class JobsApi:
+    """The handlers of ``/api/2.x/jobs``."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._workspace = simulator.workspace
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every endpoint that is served."""
+        return [
+            web.post(f"{PREFIX}/run-now", self.run_now),
+            web.get(f"{PREFIX}/runs/list", self.list_runs),
+            web.get(f"{PREFIX}/runs/get", self.get_run),
+            web.get(f"{PREFIX}/runs/get-output", self.get_output),
+            web.post(f"{PREFIX}/runs/cancel", self.cancel_run),
+            web.post(f"{PREFIX}/runs/delete", self.delete_run),
+            web.post(f"{PREFIX}/create", self.create_job),
+            web.get(f"{PREFIX}/get", self.get_job),
+            web.get(f"{PREFIX}/list", self.list_jobs),
+        ]
+
+    async def run_now(self, request: web.Request) -> web.Response:
+        """Start a run."""
+        self._simulator.check_rate()
+        run_id = self._workspace.run_now(parse_run_now(await read_object(request)))
+        return web.json_response({"run_id": run_id, "number_in_job": run_id})
+
+    async def list_runs(self, request: web.Request) -> web.Response:
+        """A page of runs. The key ``runs`` is absent when the page is empty."""
+        query = parse_list_runs(request.query)
+        page, next_token = self._workspace.list_runs(query)
+        host = host_of(request)
+        runs = [run_json(run, host, with_tasks=query.expand_tasks) for run in page]
+        return _page_response("runs", runs, next_token)
+
+    async def get_run(self, request: web.Request) -> web.Response:
+        """A run, or the run of a task."""
+        run_id = required_id(request.query, "run_id")
+        known = self._workspace.attempt(run_id)
+        if known:
+            return web.json_response(attempt_json(*known, host_of(request)))
+        run = self._workspace.run(run_id)
+        return web.json_response(run_json(run, host_of(request), with_tasks=True))
+
+    async def get_output(self, request: web.Request) -> web.Response:
+        """The output of a task's run; also a run of a single task has none of its own."""
+        run_id = required_id(request.query, "run_id")
+        known = self._workspace.attempt(run_id)
+        if not known:
+            self._workspace.run(run_id)
+            raise invalid(
+                "Retrieving the output of runs with multiple tasks is not supported. "
+                "Please retrieve the output of each individual task run instead."
+            )
+        return web.json_response(output_json(*known, host_of(request)))
+
+    async def cancel_run(self, request: web.Request) -> web.Response:
+        """Ask for a run's end."""
+        self._workspace.cancel(required_id(await read_object(request), "run_id"))
+        return web.json_response({})
+
+    async def delete_run(self, request: web.Request) -> web.Response:
+        """Remove a run that is over."""
+        self._workspace.remove(required_id(await read_object(request), "run_id"))
+        return web.json_response({})
+
+    async def create_job(self, request: web.Request) -> web.Response:
+        """Create a job."""
+        job = self._workspace.create_job(await read_object(request))
+        return web.json_response({"job_id": job.job_id})
+
+    async def get_job(self, request: web.Request) -> web.Response:
+        """A job's settings."""
+        return web.json_response(job_json(self._workspace.job(required_id(request.query, "job_id"))))
+
+    async def list_jobs(self, request: web.Request) -> web.Response:
+        """A page of jobs."""
+        limit = page_limit(request.query, default=DEFAULT_JOBS_LIMIT, most=MAX_JOBS_LIMIT)
+        name = request.query.get("name", "").lower()
+        jobs = (job for job in self._workspace.jobs() if name in {"", job.name.lower()})
+        page, next_token = take_page(jobs, limit=limit, page_token=request.query.get("page_token", ""))
+        return _page_response("jobs", [job_json(job) for job in page], next_token)
+
+
+def host_of(request: web.Request) -> str:
+    """The address under which the caller knows the workspace."""
+    return f"{request.scheme}://{request.host}"
+
+
+def _page_response(key: str, items: list[dict[str, Any]], next_token: str) -> web.Response:
+    body: dict[str, Any] = {"has_more": bool(next_token)}
+    if items:
+        body[key] = items
+    if next_token:
+        body["next_page_token"] = next_token
+    return web.json_response(body)

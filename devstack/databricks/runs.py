@@ -1,0 +1,116 @@
+"""Runs and the attempts of their tasks. Times are epoch seconds."""
+
+from dataclasses import dataclass, field
+
+from devstack.databricks.jobs import Job, Task
+from devstack.databricks.requests import RunNow
+from devstack.databricks.results import End, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What ``runs/get-output`` tells of an attempt."""
+
+    #: the error in one line
+    error: str = ""
+    error_trace: str = ""
+    #: standard output
+    logs: str = ""
+    logs_truncated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a simulated attempt goes. Durations are in seconds."""
+
+    pending_seconds: float
+    run_seconds: float
+    #: a key of ``results.ENDS``
+    result: str
+    output: Output = field(default_factory=Output)
+
+
+@dataclass(kw_only=True, eq=False)
+class Attempt:
+    """One attempt of one task."""
+
+    run_id: int
+    task: Task
+    #: 0 for the first
+    number: int
+    #: run id of the first attempt of the task
+    original_run_id: int
+    state: State
+    #: the executor runs it
+    real: bool = False
+    #: began to wait for compute
+    started_at: float | None = None
+    #: began to execute
+    executing_at: float | None = None
+    ended_at: float | None = None
+    #: a key of ``results.ENDS``, empty until it is over
+    result: str = ""
+    end: End | None = None
+    output: Output = field(default_factory=Output)
+
+    @property
+    def setup_seconds(self) -> float:
+        """How long it waited for compute."""
+        return _span(self.started_at, self.executing_at if self.executing_at is not None else self.ended_at)
+
+    @property
+    def execution_seconds(self) -> float:
+        """How long it executed."""
+        return _span(self.executing_at, self.ended_at)
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """One run of a job."""
+
+    run_id: int
+    #: place in the order of creation
+    number: int
+    job: Job
+    request: RunNow
+    created_at: float
+    #: created by the simulator itself, in place of other users
+    foreign: bool = False
+    #: left the queue, None while it waits and when it was skipped
+    started_at: float | None = None
+    ended_at: float | None = None
+    #: ``queue_details.code``, empty when the run never waited
+    queue_reason: str = ""
+    cancel_requested: bool = False
+    end: End | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """All named parameters that the run was given, with the job's defaults."""
+        return {**self.job.parameters, **self.request.named}
+
+    @property
+    def state(self) -> State:
+        """``life_cycle_state``."""
+        if self.end:
+            return self.end.life_cycle_state
+        if self.cancel_requested:
+            return State.TERMINATING
+        if self.started_at is None:
+            return State.QUEUED
+        executing = any(attempt.executing_at is not None for attempt in self.attempts)
+        return State.RUNNING if executing else State.PENDING
+
+    @property
+    def queue_seconds(self) -> float:
+        """How long it waited in the queue."""
+        return _span(self.created_at, self.started_at if self.started_at is not None else self.ended_at)
+
+    def last_attempts(self) -> dict[str, Attempt]:
+        """The latest attempt of each task, by task key, in the job's order."""
+        return {attempt.task.key: attempt for attempt in self.attempts}
+
+
+def _span(start: float | None, end: float | None) -> float:
+    return 0.0 if start is None or end is None else end - start

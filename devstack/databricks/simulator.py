@@ -1,0 +1,59 @@
+"""The workspace together with what stands before it: tokens, limits, faults and counts."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Collection
+
+from devstack.databricks.errors import bad_token, no_credentials, too_many_requests
+from devstack.databricks.faults import Faults
+from devstack.databricks.notebooks import NotebookRunner
+from devstack.databricks.options import Options
+from devstack.databricks.outcomes import Outcomes
+from devstack.databricks.ratelimit import RateLimit
+from devstack.databricks.workspace import Workspace
+
+
+class Simulator:
+    """All state of one simulated workspace."""
+
+    def __init__(self, options: Options) -> None:
+        rng = random.Random(options.seed)  # noqa: S311  ids and jitter, nothing secret
+        self.notebooks = NotebookRunner(options.notebook_root) if options.notebook_root else None
+        outcomes = Outcomes(pending_seconds=options.pending_seconds, run_seconds=options.run_seconds, rng=rng)
+        self.workspace = Workspace(
+            clock=time.time,
+            rng=rng,
+            outcomes=outcomes,
+            max_active_runs=options.max_active_runs,
+            executor=self.notebooks,
+        )
+        for job_id, path in options.jobs:
+            self.workspace.create_job(_notebook_job(job_id, path), job_id)
+        self.faults = Faults(time.time)
+        self.requests: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()
+        self._tokens = frozenset(options.tokens)
+        self._rate_limit = RateLimit(options.rate_limit, time.monotonic)
+
+    def accept_tokens(self, tokens: Collection[str]) -> None:
+        """Replace the accepted bearer tokens."""
+        self._tokens = frozenset(tokens)
+
+    def check_token(self, authorization: str) -> None:
+        """Check an ``Authorization`` header. :raises ApiError: it holds no accepted bearer token."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise no_credentials()
+        if self._tokens and token not in self._tokens:
+            raise bad_token()
+
+    def check_rate(self) -> None:
+        """Count a ``run-now``. :raises ApiError: there were too many in the last second."""
+        if wait := self._rate_limit.wait_seconds():
+            raise too_many_requests(wait)
+
+
+def _notebook_job(job_id: int, path: str) -> dict[str, object]:
+    task = {"task_key": "main", "notebook_task": {"notebook_path": path}}
+    return {"name": f"job {job_id}", "max_concurrent_runs": 1000, "tasks": [task]}

@@ -1,0 +1,272 @@
+"""A workspace: its jobs and runs, who may start, and what is over. No I/O; the time comes from a clock."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from typing import Any
+
+from devstack.databricks import results
+from devstack.databricks.errors import invalid, no_such_job, no_such_run, too_many_active_runs
+from devstack.databricks.jobs import MAX_CONCURRENT_RUNS, Job, Task, parse_job
+from devstack.databricks.lifecycle import Executor, LifeCycle, arguments_of
+from devstack.databricks.outcomes import Outcomes
+from devstack.databricks.paging import take_page
+from devstack.databricks.requests import ListRuns, RunNow
+from devstack.databricks.runs import Attempt, Output, Plan, Run
+from devstack.databricks.timeline import Timeline
+
+#: Task runs at once in one workspace: https://docs.databricks.com/resources/limits
+DEFAULT_ACTIVE_RUNS = 2000
+
+#: ``queue_details.code``
+WORKSPACE_FULL = "ACTIVE_RUNS_LIMIT_REACHED"
+JOB_FULL = "MAX_CONCURRENT_RUNS_REACHED"
+
+#: The parameter by which runs of other users carry how long they take.
+FOREIGN_SECONDS = "seconds"
+
+
+class Workspace:
+    """The model behind the API. Every method first lets happen what is due by now.
+
+    :param clock: returns epoch seconds.
+    :param rng: makes the ids.
+    :param max_active_runs: the most runs at once, those in the queue not counted.
+    :param executor: runs the files of tasks; None simulates every task.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        outcomes: Outcomes,
+        max_active_runs: int = DEFAULT_ACTIVE_RUNS,
+        executor: Executor | None = None,
+    ) -> None:
+        self.outcomes = outcomes
+        #: runs made by ``run-now``
+        self.runs_created = 0
+        #: the most runs that were ever active at the same time, other users' and queued ones included
+        self.max_active = 0
+        #: idempotency token → run id, also of removed runs
+        self.tokens: dict[str, int] = {}
+        self._clock = clock
+        self._rng = rng
+        self._max_active_runs = max_active_runs
+        self._numbers = count(1)
+        self._used_ids: set[int] = set()
+        self._jobs: dict[int, Job] = {}
+        self._foreign_job: Job | None = None
+        self._runs: dict[int, Run] = {}
+        self._active: dict[int, Run] = {}
+        self._queue: list[Run] = []
+        self._timeline = Timeline()
+        self._life = LifeCycle(
+            timeline=self._timeline,
+            executor=executor,
+            new_id=self._new_id,
+            plan=self._plan,
+            on_over=self._over,
+        )
+
+    # -- time
+
+    def settle(self) -> float:
+        """Let happen what is due, and return the time."""
+        now = self._clock()
+        self._timeline.run_until(now)
+        return now
+
+    def seconds_to_next(self) -> float | None:
+        """How long nothing happens by itself, None when nothing is under way."""
+        now = self.settle()
+        return None if self._timeline.next_at is None else max(0.0, self._timeline.next_at - now)
+
+    # -- jobs
+
+    def create_job(self, settings: Mapping[str, Any], job_id: int | None = None) -> Job:
+        """Create a job. :raises ApiError: its settings are not acceptable."""
+        job = parse_job(
+            settings,
+            job_id=self._new_id() if job_id is None else job_id,
+            number=next(self._numbers),
+            created_at=self._clock(),
+        )
+        self._jobs[job.job_id] = job
+        return job
+
+    def job(self, job_id: int) -> Job:
+        """Return a job. :raises ApiError: there is none."""
+        if job_id not in self._jobs:
+            raise no_such_job(job_id)
+        return self._jobs[job_id]
+
+    def jobs(self) -> list[Job]:
+        """All jobs, the newest first."""
+        return list(reversed(self._jobs.values()))
+
+    # -- runs
+
+    def run_now(self, request: RunNow) -> int:
+        """Start a run, or find the one that the same token started, and return its run id.
+
+        :raises ApiError: there is no such job, no room in the workspace, or the token's run was removed.
+        """
+        now = self.settle()
+        job = self.job(request.job_id)
+        if request.token in self.tokens:
+            return self.run(self.tokens[request.token]).run_id
+        queue = job.queue_enabled if request.queue_enabled is None else request.queue_enabled
+        reason = self._why_full(job)
+        if reason == WORKSPACE_FULL and not queue:
+            raise too_many_active_runs(len(self._active) - len(self._queue), self._max_active_runs)
+        run = self._new_run(job, request, now)
+        self.runs_created += 1
+        if request.token:
+            self.tokens[request.token] = run.run_id
+        if not reason:
+            self._life.start(run, now)
+        elif queue:
+            run.queue_reason = reason
+            self._queue.append(run)
+        else:
+            self._life.end_unstarted(run, results.skipped(job.max_concurrent_runs), now)
+        self.max_active = max(self.max_active, len(self._active))
+        return run.run_id
+
+    def run(self, run_id: int) -> Run:
+        """Return a run. :raises ApiError: there is none, or no longer."""
+        self.settle()
+        if run_id not in self._runs:
+            raise no_such_run(run_id)
+        return self._runs[run_id]
+
+    def attempt(self, run_id: int) -> tuple[Run, Attempt] | None:
+        """Return the attempt of a task that has this run id, with its run; None when it is not a task's."""
+        self.settle()
+        return self._life.attempt(run_id)
+
+    def runs(self) -> list[Run]:
+        """All runs, the newest first."""
+        self.settle()
+        return list(reversed(self._runs.values()))
+
+    def list_runs(self, query: ListRuns) -> tuple[list[Run], str]:
+        """Return a page of runs, the newest first, and the token of the next page (empty: none)."""
+        self.settle()
+        source = self._active if query.active_only else self._runs
+        selected = self._select(reversed(source.values()), query)
+        return take_page(selected, limit=query.limit, page_token=query.page_token)
+
+    def cancel(self, run_id: int) -> None:
+        """Ask for a run's end; harmless when it is over. :raises ApiError: there is no such run."""
+        run = self.run(run_id)
+        self._life.cancel(run, self.settle())
+
+    def attempt_over(self, attempt_id: int, result: str, output: Output) -> None:
+        """Take in the end of an attempt that the executor carried out."""
+        now = self.settle()
+        known = self._life.attempt(attempt_id)
+        if known:
+            self._life.finish(*known, result, output, now)
+
+    def remove(self, run_id: int) -> None:
+        """Remove a run, as a user may and as Databricks does after 60 days.
+
+        :raises ApiError: it is active.
+        """
+        run = self.run(run_id)
+        if run.end is None:
+            raise invalid(f"Run {run_id} is active; cancel it first.")
+        self._life.forget(run)
+        del self._runs[run_id]
+
+    def add_foreign_runs(self, runs: int, seconds: float) -> list[int]:
+        """Start runs of other users, each ``seconds`` long. They take slots but obey no limit."""
+        now = self.settle()
+        if self._foreign_job is None:
+            tasks = [{"task_key": "main"}]
+            settings = {"name": "of other users", "max_concurrent_runs": MAX_CONCURRENT_RUNS, "tasks": tasks}
+            self._foreign_job = self.create_job(settings)
+        request = RunNow(
+            job_id=self._foreign_job.job_id, parameters={"job_parameters": {FOREIGN_SECONDS: str(seconds)}}
+        )
+        started = [self._new_run(self._foreign_job, request, now, foreign=True) for _ in range(runs)]
+        for run in started:
+            self._life.start(run, now)
+        self.max_active = max(self.max_active, len(self._active))
+        return [run.run_id for run in started]
+
+    def active(self) -> int:
+        """How many runs are active now: queued, pending, running or terminating."""
+        self.settle()
+        return len(self._active)
+
+    # -- inside
+
+    def _new_id(self) -> int:
+        """A fresh id of 15 digits, as a workspace's are."""
+        while (new := self._rng.randrange(10**14, 10**15)) in self._used_ids:
+            pass
+        self._used_ids.add(new)
+        return new
+
+    def _new_run(self, job: Job, request: RunNow, now: float, *, foreign: bool = False) -> Run:
+        run = Run(
+            run_id=self._new_id(),
+            number=next(self._numbers),
+            job=job,
+            request=request,
+            created_at=now,
+            foreign=foreign,
+        )
+        self._runs[run.run_id] = self._active[run.run_id] = run
+        return run
+
+    def _plan(self, run: Run, task: Task) -> Plan:
+        if run.foreign:
+            seconds = float(run.parameters[FOREIGN_SECONDS])
+            return Plan(pending_seconds=0.0, run_seconds=seconds, result=results.SUCCESS)
+        return self.outcomes.plan(arguments_of(run, task), task.key)
+
+    def _why_full(self, job: Job) -> str:
+        """Why a run of this job cannot start now, empty when it can."""
+        if len(self._active) - len(self._queue) >= self._max_active_runs:
+            return WORKSPACE_FULL
+        started = sum(1 for run in self._active.values() if run.job is job and run.started_at is not None)
+        return JOB_FULL if started >= job.max_concurrent_runs else ""
+
+    def _over(self, run: Run, at: float) -> None:
+        """A slot is free: let those start that wait for it, oldest first."""
+        del self._active[run.run_id]
+        if run in self._queue:
+            self._queue.remove(run)
+        for waiting in list(self._queue):
+            reason = self._why_full(waiting.job)
+            if reason == WORKSPACE_FULL:
+                return
+            if not reason:
+                self._queue.remove(waiting)
+                self._life.start(waiting, at)
+
+    def _select(self, newest_first: Iterator[Run], query: ListRuns) -> Iterator[Run]:
+        for run in newest_first:
+            if self._is_selected(run, query):
+                yield run
+
+    @staticmethod
+    def _is_selected(run: Run, query: ListRuns) -> bool:
+        started = milliseconds(run.created_at)
+        return (
+            (query.job_id is None or run.job.job_id == query.job_id)
+            and not (query.completed_only and run.end is None)
+            and query.run_type in {"", "JOB_RUN"}
+            and query.start_time_from <= started
+            and (query.start_time_to is None or started <= query.start_time_to)
+        )
+
+
+def milliseconds(seconds: float) -> int:
+    """Epoch seconds, or a duration in seconds, as the API writes it."""
+    return round(seconds * 1000)

@@ -1,0 +1,107 @@
+"""Azure Functions Core Tools (``func start``) as a part of the local stack: ready line, forwarded stop."""
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from devstack.demo.interruption import Interrupted, Interruption, interruption
+from devstack.demo.ports import free_port
+
+#: The first start fetches the extension bundle.
+START_TIMEOUT_SECONDS = 55.0
+
+#: Core Tools stop their workers within a few seconds.
+STOP_TIMEOUT_SECONDS = 15.0
+
+
+def is_running(port: int) -> bool:
+    """Whether the host on a port says of itself that it runs."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/admin/host/status")
+        answer = connection.getresponse()
+        body = answer.read()
+        return answer.status == http.HTTPStatus.OK and json.loads(body).get("state") == "Running"
+    except (OSError, http.client.HTTPException, ValueError):
+        return False  # not yet
+    finally:
+        connection.close()
+
+
+def environment() -> dict[str, str]:
+    """This environment, with the worker on the Python that runs the local stack."""
+    folder = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
+        "languageWorkers__python__defaultExecutablePath": sys.executable,
+        "FUNCTIONS_CORE_TOOLS_TELEMETRY_OPTOUT": "1",
+    }
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    """End Core Tools, and what is left of their process group after a time."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+    try:
+        child.wait(STOP_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        print("func did not end in time and is killed", flush=True)
+    with contextlib.suppress(ProcessLookupError):  # nobody is left
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait(STOP_TIMEOUT_SECONDS)
+
+
+def watch(child: subprocess.Popen[bytes], port: int, asked: Interruption) -> int:
+    """Print the ready line once the host runs, then wait for the child's end and return its exit code."""
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    ready = False
+    while child.poll() is None:
+        if not ready and is_running(port):
+            ready = True
+            print(f"ready host http://127.0.0.1:{port}", flush=True)
+        if not ready and time.monotonic() > deadline:
+            print(f"func is not running after {START_TIMEOUT_SECONDS:g} seconds", flush=True)
+            return 1
+        asked.sleep(0.5)
+    return child.returncode
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``func start`` until it ends or this process is asked to stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--app", type=Path, default=Path(), help="the folder of host.json")
+    parser.add_argument("--port", type=int, default=0, help="0 = a free one")
+    given = parser.parse_args(argv)
+    func = shutil.which("func")
+    if func is None:
+        print("Azure Functions Core Tools: there is no 'func' on PATH", file=sys.stderr)
+        return 1
+    port = given.port or free_port()  # Core Tools choose none themselves
+    with interruption() as asked:
+        child = subprocess.Popen(
+            [func, "start", "--port", str(port)],
+            cwd=given.app,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            return watch(child, port, asked)
+        except Interrupted:
+            return 0
+        finally:
+            stop(child)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

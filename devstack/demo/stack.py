@@ -1,0 +1,114 @@
+"""The parts of the local stack, started in order and stopped in reverse."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devstack import processes
+from devstack.processes import Process, ProcessFailed
+
+#: The command line does one short thing at a time; a cold start on a busy machine takes some seconds.
+COMMAND_TIMEOUT_SECONDS = 60.0
+
+
+class Stack:
+    """The running parts and the settings that they share. Leaving its context stops every part."""
+
+    def __init__(self, app: Path, folder: Path) -> None:
+        #: the folder of ``function_app.py`` and ``host.json``
+        self.app = app
+        #: logs and state of this run
+        self.folder = folder
+        #: environment of every part and command started from now on
+        self.settings: dict[str, str] = {}
+        self._parts: list[Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The host ends first: what it has begun still finds the storage and the workspace.
+        while self._parts:
+            self._parts.pop().stop()
+
+    @property
+    def state_db(self) -> Path:
+        """The SQLite state store of this run."""
+        return (self.folder / "state.db").absolute()
+
+    @property
+    def landing(self) -> Path:
+        """Where senders put source files."""
+        return (self.folder / "landing").absolute()
+
+    @property
+    def lake(self) -> Path:
+        """Where the notebooks write."""
+        return (self.folder / "lake").absolute()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of each part by its name."""
+        return {part.name: part.pid for part in self._parts}
+
+    def start(self, name: str, *argv: str) -> Process:
+        """Start ``python -m argv`` and wait for its ready line.
+
+        :raises ProcessFailed: it did not become ready.
+        """
+        log = self.folder / f"{name}.log"
+        part = processes.start(name, [sys.executable, "-m", *argv], log=log, env=self.settings, cwd=self.app)
+        self._parts.append(part)
+        return part
+
+    def check(self) -> None:
+        """:raises ProcessFailed: a part has ended by itself."""
+        for part in self._parts:
+            if part.returncode is not None:
+                raise ProcessFailed(
+                    f"{part.name} ended with code {part.returncode}; the end of {part.log}:\n{part.tail()}"
+                )
+
+    def tails(self, lines: int = 15) -> str:
+        """The end of every part's log."""
+        return "\n".join(f"--- the end of {part.log}\n{part.tail(lines)}" for part in self._parts)
+
+    def orchestrator(self, *argv: str) -> str:
+        """Run a command of the app's command line and return what it printed.
+
+        :raises ProcessFailed: it failed or took too long.
+        """
+        command = f"python -m orchestrator {shlex.join(argv)}"
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "orchestrator", *argv],
+                cwd=self.app,
+                env={**os.environ, **self.settings},
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_TIMEOUT_SECONDS,
+                check=False,
+                start_new_session=True,  # Ctrl-C reaches only this process, which then stops in order
+            )
+        except subprocess.TimeoutExpired:
+            raise ProcessFailed(f"{command}: no end after {COMMAND_TIMEOUT_SECONDS:g} seconds") from None
+        if done.returncode:
+            raise ProcessFailed(f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    def write_settings(self) -> Path:
+        """Write the settings for ``. FILE`` in a shell, readable by their owner only, and return the file."""
+        file = self.folder / "env"
+        file.touch(mode=0o600)
+        lines: Sequence[str] = [
+            f"export {name}={shlex.quote(value)}" for name, value in self.settings.items()
+        ]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return file

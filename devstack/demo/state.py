@@ -1,0 +1,103 @@
+"""The state store as a third party sees it: plain SQL on the tables that are the product's contract."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from examples.rows import Row
+
+#: The app does nothing more with rows in these states.
+FINAL = frozenset({"DONE", "DEAD", "CANCELED"})
+
+#: The order in which counts are shown: the way of a row.
+STATES = ("PENDING", "QUEUED", "RUNNING", "FAILED", "DONE", "DEAD", "CANCELED")
+
+#: How long a writer may hold SQLite's lock before a look at the state fails.
+BUSY_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What the demo looks at of a row of ``track_processing``."""
+
+    id: int
+    table_name: str
+    status: str
+    last_error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What the demo looks at of a row of ``process_log``: a run that ended."""
+
+    entry_id: int
+    attempt: int
+    runid: int | None
+    status: str
+    message: str | None
+    error_trace: str | None
+
+
+class StateStore:
+    """One connection to the SQLite state store, for use by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def insert(self, rows: Iterable[Row], jobs: Mapping[str, int]) -> None:
+        """Insert rows in one transaction. :param jobs: job ids by the notebook's name."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT INTO track_processing (table_name, parameters, priority, job_id) VALUES (?, ?, ?, ?)",
+                [(row.table_name, _json(row.parameters), row.priority, jobs[row.notebook]) for row in rows],
+            )
+
+    def entries(self) -> list[Entry]:
+        """All rows, oldest first."""
+        found = self._connection.execute(
+            "SELECT id, table_name, status, last_error FROM track_processing ORDER BY id"
+        )
+        return [
+            Entry(id=key, table_name=name, status=status, last_error=error)
+            for key, name, status, error in found
+        ]
+
+    def ended(self) -> list[Ended]:
+        """All log rows, by row and attempt."""
+        found = self._connection.execute(
+            "SELECT entry_id, attempt, runid, status, message, error_trace FROM process_log"
+            " ORDER BY entry_id, submission"
+        )
+        return [
+            Ended(entry_id=key, attempt=attempt, runid=run, status=status, message=message, error_trace=trace)
+            for key, attempt, run, status, message, trace in found
+        ]
+
+
+def _json(parameters: Mapping[str, str] | None) -> str | None:
+    return None if parameters is None else json.dumps(parameters)
+
+
+def counts(entries: Iterable[Entry]) -> dict[str, int]:
+    """The number of rows in each state that has any, in the order of a row's way."""
+    found = Counter(entry.status for entry in entries)
+    known = {state: found.pop(state) for state in STATES if state in found}
+    return {**known, **found}
+
+
+def finished(entries: Iterable[Entry]) -> int:
+    """The number of rows that the app does nothing more with."""
+    return sum(entry.status in FINAL for entry in entries)

@@ -1,0 +1,173 @@
+"""The whole local stack: starts every part, inserts the example's rows and follows them to their end."""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from devstack.demo.follow import NotFinished, Outside, follow
+from devstack.demo.interruption import Interrupted, Interruption, interruption
+from devstack.demo.outcome import Outcome, count_tables, differences, show
+from devstack.demo.ports import Ports
+from devstack.demo.stack import Stack
+from devstack.demo.start import HostMissing, Started, choose_host, start
+from devstack.demo.state import StateStore
+from devstack.demo.workspace import run_ids
+from devstack.processes import ProcessFailed
+from examples.rows import ROWS
+
+#: The checkout: the parts are modules and the app is a folder in it.
+ROOT = Path(__file__).parent.parent
+
+#: The demo's rows end in well under a minute on two cores; after this something is wrong.
+DEADLINE_SECONDS = 120.0
+
+#: What a shell reports for a command ended by Ctrl-C.
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line."""
+
+    #: exit with the outcome instead of staying up
+    demo: bool
+    #: ``local``, ``func`` or None = Core Tools when they are there
+    host: str | None
+    ports: Ports
+    #: each run makes its own folder in it
+    runs: Path
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Read the command line, and ``HOST`` from the environment."""
+    parser = argparse.ArgumentParser(prog="python -m devstack run", description=__doc__)
+    parser.add_argument("--demo", action="store_true", help="exit at the rows' end: 0 as expected, 1 if not")
+    parser.add_argument(
+        "--host",
+        choices=("local", "func"),
+        help="our own Functions host or Core Tools; else the variable HOST, else func when it is on PATH",
+    )
+    for part in ("host", "databricks", "queue", "blob", "table"):
+        parser.add_argument(f"--{part}-port", type=int, default=0, help="0, the default, is a free port")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=ROOT / ".run",
+        help="where each run keeps its state and logs (%(default)s)",
+    )
+    given = parser.parse_args(argv)
+    host = given.host or os.environ.get("HOST") or None
+    if host not in {"local", "func", None}:
+        parser.error(f"the variable HOST is '{host}'; it must be local or func, or not set")
+    ports = Ports(
+        host=given.host_port,
+        databricks=given.databricks_port,
+        queue=given.queue_port,
+        blob=given.blob_port,
+        table=given.table_port,
+    )
+    return Options(demo=given.demo, host=host, ports=ports, runs=given.runs.absolute())
+
+
+def new_folder(parent: Path) -> Path:
+    """Make a new folder for one run's state and logs, named by the time in UTC."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    folder.mkdir()
+    return folder
+
+
+def run_rows(
+    stack: Stack, started: Started, console: Console, deadline: float, asked: Interruption
+) -> Outcome:
+    """Insert the example's rows, follow them to their end and count what came of them."""
+    outside = Outside(stack)
+    outside.deliver()
+    asked.check()
+    with StateStore(stack.state_db) as state:
+        state.insert(ROWS, started.jobs)
+        follow(stack, state, outside, console=console, deadline=deadline, asked=asked)
+        return Outcome(
+            rows=ROWS,
+            entries=state.entries(),
+            log=state.ended(),
+            run_ids=run_ids(started.databricks_url, started.token),
+            counted=count_tables(stack.lake, stack.landing),
+        )
+
+
+def show_addresses(stack: Stack, started: Started, console: Console) -> None:
+    """Print where everything is and how to look at it."""
+    settings = stack.write_settings()
+    python = Path(sys.executable)
+    lines = f"""
+The local stack is up; Ctrl-C stops it.
+  Functions host    {started.host_url}
+  Databricks        {started.databricks_url}
+  state store       {stack.state_db}
+  settings          {settings}
+To look at it, in another shell:
+  . '{settings}'
+  '{python}' -m orchestrator status
+  '{python}' -m orchestrator add airlines
+  curl -H 'Content-Type: application/json' -d '{{"input": ""}}' {started.host_url}/admin/functions/trigger
+"""
+    console.print(lines, highlight=False, markup=False, soft_wrap=True)
+
+
+def stay_up(stack: Stack, asked: Interruption) -> None:
+    """Wait for a signal to stop. :raises ProcessFailed: a part has ended."""
+    try:
+        while True:
+            stack.check()
+            asked.sleep(1.0)
+    except Interrupted:
+        return
+
+
+def run(options: Options, console: Console, asked: Interruption) -> int:
+    """Start everything, run the rows and return the exit code."""
+    begun = time.monotonic()
+    deadline = begun + DEADLINE_SECONDS if options.demo else float("inf")
+    host = choose_host(options.host, shutil.which("func"))
+    folder = new_folder(options.runs)
+    console.print(f"State and logs: {folder}", highlight=False, soft_wrap=True)
+    with Stack(ROOT, folder) as stack:
+        started = start(stack, host, options.ports, asked)
+        ready = time.monotonic() - begun
+        console.print(f"Started in {ready:.1f} s: {', '.join(stack.pids)}.", highlight=False)
+        outcome = run_rows(stack, started, console, deadline, asked)
+        show(outcome, console)
+        wrong = differences(outcome)
+        for words in wrong:
+            console.print(f"not as expected: {words}", highlight=False, markup=False, soft_wrap=True)
+        if not wrong:
+            console.print(f"As expected, in {time.monotonic() - begun:.0f} s.", highlight=False)
+        if not options.demo:
+            show_addresses(stack, started, console)
+            stay_up(stack, asked)
+            return 0
+        return 1 if wrong else 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the local stack until the demo's end or a signal; every process that was started ends with it."""
+    options = parse(argv)
+    console = Console()
+    with interruption() as asked:
+        try:
+            return run(options, console, asked)
+        except Interrupted:
+            print("Stopped.", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except (HostMissing, NotFinished, OSError, ProcessFailed) as error:
+            print(error, file=sys.stderr)
+            return 1

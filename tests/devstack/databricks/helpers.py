@@ -1,0 +1,128 @@
+"""What the simulator's tests share: a clock that is set by hand, and short ways to do things."""
+
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.config import Config
+from databricks.sdk.errors import OperationFailed
+from databricks.sdk.service.jobs import Run as SdkRun
+from databricks.sdk.service.jobs import RunNowResponse
+
+from devstack.databricks.lifecycle import Executor
+from devstack.databricks.outcomes import Outcomes, parse_rule
+from devstack.databricks.requests import ListRuns, RunNow
+from devstack.databricks.runs import Run
+from devstack.databricks.workspace import Workspace
+
+#: With the jitter of 25 % a simulated run of these tests is over after at most 1.25 + 12.5 seconds.
+PENDING_SECONDS = 1.0
+RUN_SECONDS = 10.0
+LONG_ENOUGH = 14.0
+
+#: The SDK looks at once, then after one to two seconds, then after two to three, and so on.
+WAIT = timedelta(seconds=20)
+
+#: The checkout, from which ``python -m devstack`` is started.
+ROOT = Path(__file__).parents[3]
+
+
+def sdk_client(url: str, token: str) -> WorkspaceClient:
+    """The real client; it gives up soon on an answer that it regards as transient."""
+    config = Config(host=url, token=token, auth_type="pat", retry_timeout_seconds=3, http_timeout_seconds=10)
+    return WorkspaceClient(config=config)
+
+
+def submit(sdk: WorkspaceClient, job_id: int, **arguments: Any) -> int:
+    """``run_now``; return the run id."""
+    run_id = cast(RunNowResponse, sdk.jobs.run_now(job_id, **arguments).response).run_id
+    assert run_id is not None
+    return run_id
+
+
+def finished(sdk: WorkspaceClient, run_id: int) -> SdkRun:
+    """Wait for a run's end, also for one that the SDK regards as an error to wait for."""
+    try:
+        return sdk.jobs.wait_get_run_job_terminated_or_skipped(run_id, timeout=WAIT)
+    except OperationFailed:
+        return sdk.jobs.get_run(run_id)
+
+
+class Clock:
+    """Epoch seconds that stand still until told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeExecutor:
+    """Takes every path below ``/real`` and notes what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[int, str, Sequence[str]]] = []
+        self.stopped: list[int] = []
+
+    def accepts(self, path: str) -> bool:
+        return path.startswith("/real")
+
+    def start(self, attempt_id: int, path: str, arguments: Sequence[str]) -> None:
+        self.started.append((attempt_id, path, arguments))
+
+    def stop(self, attempt_id: int) -> None:
+        self.stopped.append(attempt_id)
+
+
+class World:
+    """A workspace on a clock that is set by hand."""
+
+    def __init__(self, *, max_active_runs: int = 2000, executor: Executor | None = None) -> None:
+        self.clock = Clock()
+        rng = random.Random(7)  # noqa: S311  ids and jitter, nothing secret
+        self.workspace = Workspace(
+            clock=self.clock,
+            rng=rng,
+            outcomes=Outcomes(pending_seconds=PENDING_SECONDS, run_seconds=RUN_SECONDS, rng=rng),
+            max_active_runs=max_active_runs,
+            executor=executor,
+        )
+
+    def job(self, *tasks: dict[str, Any], **settings: Any) -> int:
+        """Create a job (of one task when none is given) and return its id."""
+        settings = {"max_concurrent_runs": 1000, "tasks": list(tasks) or [{"task_key": "main"}], **settings}
+        return self.workspace.create_job(settings).job_id
+
+    def start(self, job_id: int, *, token: str = "", **parameters: str) -> Run:
+        """Start a run with these ``notebook_params``."""
+        styles = {"notebook_params": parameters} if parameters else {}
+        return self.run(self.workspace.run_now(RunNow(job_id=job_id, token=token, parameters=styles)))
+
+    def run(self, run_id: int) -> Run:
+        return self.workspace.run(run_id)
+
+    def decide(self, **rule: Any) -> None:
+        """Add a rule of how simulated attempts end."""
+        self.workspace.outcomes.add(parse_rule(rule))
+
+    def state_after(self, run: Run, seconds: float) -> str:
+        """Let time pass and return the run's life cycle state."""
+        self.clock.advance(seconds)
+        return self.run(run.run_id).state
+
+    def result_of(self, run: Run) -> str:
+        """Let the run come to its end and return its result."""
+        self.clock.advance(LONG_ENOUGH)
+        end = self.run(run.run_id).end
+        assert end is not None, "the run is not over"
+        return end.result_state
+
+    def active(self) -> list[Run]:
+        return self.workspace.list_runs(ListRuns(active_only=True, limit=24))[0]

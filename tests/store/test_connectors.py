@@ -1,0 +1,85 @@
+"""What the SQL Server connector adds to a connection string, and how it and SQLite explain their errors."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import StoreError
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.sqlserver import SqlServerConnector, complete
+from orchestrator.store.store import Store
+
+DRIVERS = ["PostgreSQL", "ODBC Driver 17 for SQL Server", "ODBC Driver 18 for SQL Server"]
+
+#: Debian's package libsqliteodbc: a real ODBC driver that needs no server.
+SQLITE_ODBC = next(Path("/usr/lib").glob("*/odbc/libsqlite3odbc.so"), None)
+
+
+def test_string_without_credentials_gets_the_managed_identity() -> None:
+    text = complete("SERVER=tcp:x.database.windows.net;DATABASE=d;", DRIVERS, None)
+    assert text == (
+        "DRIVER={ODBC Driver 18 for SQL Server};SERVER=tcp:x.database.windows.net;DATABASE=d;"
+        "Authentication=ActiveDirectoryMsi;Encrypt=yes"
+    )
+    assert ";UID=an-id;" in complete("SERVER=x", DRIVERS, "an-id")
+
+
+@pytest.mark.parametrize(
+    "said", ["UID=a;PWD=b", "Authentication=ActiveDirectoryDefault", "User Id=a", "trusted_connection=yes"]
+)
+def test_string_that_signs_in_itself_is_left_alone(said: str) -> None:
+    text = f"DRIVER={{Mine}};SERVER=x;{said};Encrypt=no"
+    assert complete(text, [], None) == text
+
+
+def test_older_driver_when_there_is_no_newer() -> None:
+    assert "{ODBC Driver 17 for SQL Server}" in complete("SERVER=x", DRIVERS[:2], None)
+
+
+def test_no_driver_says_what_to_install() -> None:
+    with pytest.raises(StoreError, match=r"no ODBC driver .* install Microsoft's ODBC Driver 18"):
+        complete("SERVER=x", ["PostgreSQL"], None)
+
+
+async def test_driver_that_is_not_there_is_a_clear_error() -> None:
+    store = Store(SqlServerConnector("DRIVER={No Such Driver};SERVER=x;UID=a;PWD=s3cr3t"))
+    with pytest.raises(StoreError, match=r"SQL Server \[\w+\]") as caught:
+        await store.now()
+    assert "s3cr3t" not in str(caught.value)
+    await store.close()
+
+
+def test_connector_over_a_real_odbc_driver(tmp_path: Path) -> None:
+    """pyodbc's own connection, transaction and error classes, without a server."""
+    assert SQLITE_ODBC is not None, "install libsqliteodbc (make setup-test does)"
+    connector = SqlServerConnector("")
+    connection = connector.open(f"DRIVER={SQLITE_ODBC};Database={tmp_path / 'odbc.db'}")
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE t (x int)")
+    connection.commit()
+    cursor.execute("INSERT INTO t VALUES (?)", [1])
+    assert cursor.rowcount == 1
+    connection.rollback()
+    cursor.execute("SELECT x FROM t")
+    assert [column[0] for column in cursor.description] == ["x"]
+    assert cursor.fetchall() == []
+    with pytest.raises(connector.error) as caught:
+        cursor.execute("SELECT * FROM missing WHERE x = ?", ["s3cr3t"])
+    assert re.match(r"SQL Server \[\w+\]: .*missing", connector.explain(caught.value))
+    assert "s3cr3t" not in connector.explain(caught.value)
+    connection.close()
+
+
+async def test_sqlite_folder_that_is_not_there() -> None:
+    store = Store(SqliteConnector(Path("/no/such/folder/state.db")))
+    with pytest.raises(StoreError, match="STATE_DB"):
+        await store.now()
+    await store.close()
+
+
+async def test_missing_tables_say_what_to_run(tmp_path: Path) -> None:
+    store = Store(SqliteConnector(tmp_path / "state.db"))
+    with pytest.raises(StoreError, match="init-db"):
+        await store.counts()
+    await store.close()

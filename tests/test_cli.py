@@ -1,0 +1,188 @@
+"""The command line as a person uses it: a process of its own, its output and its exit code."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from devstack import processes
+from tests.conftest import ROOT, Azurite
+
+TOKEN = "local-canary"
+
+
+@dataclass
+class CommandLine:
+    """Runs commands with one environment."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator", *arguments],
+            cwd=self.folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                **self.environment,
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=40,
+            check=False,
+        )
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(self.folder / "state.db")
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    """A command line whose store is an empty SQLite file."""
+    made = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})
+    assert made("init-db").stdout == "applied 0001_initial\nthe schema is at version 1\n"
+    return made
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    process = processes.start(
+        "databricks",
+        [sys.executable, "-m", "devstack", "databricks", "--port", "0", "--token", TOKEN],
+        log=tmp_path_factory.mktemp("cli") / "databricks.log",
+        cwd=ROOT,
+    )
+    yield process.url
+    process.stop()
+
+
+@pytest.fixture
+def full_cli(cli: CommandLine, azurite: Azurite, queue_name: str, simulator: str) -> CommandLine:
+    """A command line with everything that the app needs."""
+    cli.environment |= {
+        "AzureWebJobsStorage": azurite.connection_string,
+        "SUBMIT_QUEUE_NAME": queue_name,
+        "DATABRICKS_HOST": simulator,
+        "DATABRICKS_TOKEN": TOKEN,
+        "TRIGGER_SCHEDULE": "0 * * * * *",
+        "MONITOR_SCHEDULE": "30 * * * * *",
+    }
+    return cli
+
+
+def test_help_lists_the_commands(cli: CommandLine) -> None:
+    text = cli("--help").stdout
+    for command in ("init-db", "add", "status", "show", "retry", "cancel", "tick", "create-job", "check"):
+        assert command in text
+
+
+def test_no_command_is_a_usage_error(cli: CommandLine) -> None:
+    assert cli().returncode == 2
+
+
+def test_init_db_again_changes_nothing(cli: CommandLine) -> None:
+    assert cli("init-db").stdout == "the schema is at version 1\n"
+
+
+def test_missing_settings_are_listed(tmp_path: Path) -> None:
+    empty = CommandLine(folder=tmp_path, environment={})
+    result = empty("check")
+    assert result.returncode == 1
+    for name in ("DATABRICKS_HOST", "AzureWebJobsStorage", "SQL_CONNECTION_STRING"):
+        assert name in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_local_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "local.settings.json").write_text(json.dumps({"Values": {"STATE_DB": "from-file.db"}}))
+    assert CommandLine(folder=tmp_path, environment={})("init-db").returncode == 0
+    assert (tmp_path / "from-file.db").exists()
+
+
+def test_add_show_cancel_retry_status(cli: CommandLine) -> None:
+    added = cli(
+        "add", "sales", "--priority", "7", "--parameters", '{"secret": "s3cr3t"}', "--max-attempts", "5"
+    )
+    assert (added.returncode, added.stdout) == (0, "1\n")
+    assert cli.query("SELECT table_name, priority, max_attempts FROM track_processing") == [("sales", 7, 5)]
+    shown = cli("show", "1").stdout
+    assert "PENDING" in shown
+    assert "s3cr3t" not in shown
+    assert "s3cr3t" in cli("show", "1", "--parameters").stdout
+    assert cli("cancel", "1").stdout == "1 is cancelled at the next pass\n"
+    assert cli.query("SELECT cancel_requested FROM track_processing") == [(1,)]
+    assert "1 rows; 1 PENDING" in cli("status").stdout
+
+
+def test_what_cannot_be_done_says_so(cli: CommandLine) -> None:
+    cli("add", "sales")
+    result = cli("retry", "1", "99")
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        "1 is neither over nor failed, or not there",
+        "99 is neither over nor failed, or not there",
+    ]
+    assert cli("show", "99").returncode == 1
+
+
+def test_bad_store_is_one_clear_line(tmp_path: Path) -> None:
+    result = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})("status")
+    assert result.returncode == 1
+    assert (
+        result.stderr
+        == "SQLite (state.db): no such table: track_processing; run: python -m orchestrator init-db\n"
+    )
+
+
+def test_create_job_check_and_ticks(full_cli: CommandLine) -> None:
+    created = full_cli("create-job", "--notebook", "/Jobs/ingest", MAX_ACTIVE_RUNS="40")
+    assert created.returncode == 0, created.stderr
+    full_cli.environment["DATABRICKS_JOB_ID"] = created.stdout.strip()
+    checked = full_cli("check", MAX_ACTIVE_RUNS="40")
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.count("ok  ") == len(checked.stdout.splitlines()) == 6
+    full_cli("add", "sales")
+    assert full_cli("tick", "trigger").returncode == 0
+    assert full_cli.query("SELECT status, submission FROM track_processing") == [("QUEUED", 1)]
+    assert full_cli("tick", "monitor").returncode == 0
+    assert "trigger: " in full_cli("status").stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"DATABRICKS_TOKEN": "wrong-canary"}, "FAIL  workspace default, Databricks: "),
+        ({"DATABRICKS_HOST": "http://127.0.0.1:9"}, "FAIL  workspace default, Databricks: "),
+        ({"DATABRICKS_JOB_ID": "999"}, "FAIL  workspace default, job: "),
+        (
+            {"STATE_DB": "empty.db"},
+            "FAIL  store: the database lacks 0001_initial; run: python -m orchestrator init-db",
+        ),
+        ({"STATE_DB": "no/such/folder.db"}, "FAIL  store: SQLite (no/such/folder.db): "),
+        ({"TRIGGER_SCHEDULE": ""}, "FAIL  settings: set TRIGGER_SCHEDULE"),
+    ],
+)
+def test_check_says_what_is_wrong(full_cli: CommandLine, changes: dict[str, str], line: str) -> None:
+    result = full_cli("check", **changes)
+    assert result.returncode == 1
+    assert line in result.stdout
+    assert "canary" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_check_compares_the_job_with_the_cap(full_cli: CommandLine, simulator: str) -> None:
+    job_id = full_cli("create-job", "--notebook", "/Jobs/ingest", MAX_ACTIVE_RUNS="2").stdout.strip()
+    result = full_cli("check", DATABRICKS_JOB_ID=job_id, MAX_ACTIVE_RUNS="40")
+    assert f"{job_id} allows 2 runs at once and the cap is 40" in result.stdout
