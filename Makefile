@@ -45,7 +45,7 @@ odbc: setup
 	@scripts/setup.sh odbc
 
 test: check odbc
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
 
 clean:
 	rm -rf .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,7 +3,6 @@
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from orchestrator import submissions
 from orchestrator.clock import SystemClock
 from orchestrator.errors import OrchestratorError
 from orchestrator.monitor import Monitor
+from orchestrator.net import is_loopback
 from orchestrator.settings import Settings, StoreSettings, WorkspaceSettings
 from orchestrator.store.connector import Connector
 from orchestrator.store.store import Store
@@ -125,12 +125,13 @@ class Application:
         if workspace.auth == "entra":
             return EntraToken(self._azure_credential(), clock=self.clock)
         if workspace.secret is not None and self.settings.key_vault_url is not None:
+            vault = urlsplit(self.settings.key_vault_url)
             return KeyVaultToken(
                 self.settings.key_vault_url,
                 workspace.secret,
                 self._azure_credential(),
                 clock=self.clock,
-                verify_challenge_resource=not _is_loopback(self.settings.key_vault_url),
+                verify_challenge_resource=not is_loopback(vault.hostname or ""),
             )
         return StaticToken(workspace.token or "")
 
@@ -138,7 +139,10 @@ class Application:
         import aiohttp
 
         if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS))
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+                cookie_jar=aiohttp.DummyCookieJar(),  # the session is shared by workspaces
+            )
         return self._session
 
     def _azure_credential(self) -> Any:
@@ -171,10 +175,3 @@ def application() -> Application:
     :raises SettingsError: the settings cannot be used; each invocation says so until they can.
     """
     return Application(settings_module.load())
-
-
-def _is_loopback(url: str) -> bool:
-    try:
-        return ip_address(urlsplit(url).hostname or "").is_loopback
-    except ValueError:
-        return False

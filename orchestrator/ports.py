@@ -94,6 +94,10 @@ class Store(Protocol):
         """QUEUED → FAILED or DEAD, with its log row."""
         ...
 
+    async def give_up(self, entry: Entry, error: str) -> bool:
+        """QUEUED → DEAD, the submission left open."""
+        ...
+
     async def postpone(self, claim: Claim, *, seconds: float, reason: str) -> bool:
         """QUEUED stays; its message is sent again after so many seconds."""
         ...

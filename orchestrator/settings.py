@@ -5,13 +5,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.errors import SettingsError
 from orchestrator.models import Policy, WorkspacePolicy
+from orchestrator.net import is_loopback
 from orchestrator.submissions import QueueConnection, queue_connection
 
 DEFAULT_WORKSPACE = "default"
@@ -332,7 +332,7 @@ def _host(reader: _Reader, value: object, label: str) -> str:
         )
         return ""
     url = urlsplit(text if "://" in text else f"https://{text}")
-    plain_is_fine = url.scheme == "http" and _is_loopback(url.hostname or "")
+    plain_is_fine = url.scheme == "http" and is_loopback(url.hostname or "")
     if (
         not url.hostname
         or url.path
@@ -344,13 +344,6 @@ def _host(reader: _Reader, value: object, label: str) -> str:
             f"{label} must be an https address without a path (http only for this machine)"
         )
     return url.geturl()
-
-
-def _is_loopback(hostname: str) -> bool:
-    try:
-        return ip_address(hostname).is_loopback
-    except ValueError:
-        return hostname == "localhost"
 
 
 def _whole_or_none(reader: _Reader, value: object, label: str, *, most: int) -> int | None:

@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator import decisions
-from orchestrator.errors import InvalidEntry, NoCapacity, RequestRefused, WorkspaceUnavailable
+from orchestrator.errors import (
+    DatabricksError,
+    InvalidEntry,
+    NoCapacity,
+    RequestRefused,
+    WorkspaceUnavailable,
+)
 from orchestrator.models import Claim, Entry, Policy, RunRequest, Verdict, WorkspacePolicy
 from orchestrator.ports import Clock, Runs, Store
 from orchestrator.states import Status
@@ -71,14 +77,22 @@ class Submit:
         try:
             run_id = await runs.run_now(request)
         except NoCapacity as error:
-            await self._release(entry, error)
+            await (self._postpone(claim, error) if _in_doubt(entry) else self._release(entry, error))
         except RequestRefused as error:
-            await self._refuse(entry, error)
+            await (self._give_up(entry, error) if _in_doubt(entry) else self._refuse(entry, error))
         except WorkspaceUnavailable as error:
-            logger.warning("entry %s: %s; its message is sent again", entry.id, error)
-            await self.store.postpone(claim, seconds=UNCERTAIN_DELAY_SECONDS, reason=str(error))
+            await self._postpone(claim, error)
         else:
             await self._record(claim, runs, run_id)
+
+    async def _postpone(self, claim: Claim, error: DatabricksError) -> None:
+        logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error)
+        await self.store.postpone(claim, seconds=UNCERTAIN_DELAY_SECONDS, reason=str(error))
+
+    async def _give_up(self, entry: Entry, error: RequestRefused) -> None:
+        text = f"{error} (an earlier call had no answer: a retry looks for its run first)"
+        if await self.store.give_up(entry, text):
+            logger.error("entry %s: now DEAD: %s", entry.id, text)
 
     async def _release(self, entry: Entry, error: NoCapacity) -> None:
         verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
@@ -122,3 +136,12 @@ class Submit:
         if entry is not None and entry.runid == run_id:
             return True
         return any(log.runid == run_id for log in await self.store.logs(claim.entry_id))
+
+
+def _in_doubt(entry: Entry) -> bool:
+    """Say whether an earlier call of this submission may have started a run.
+
+    Nothing documents that Databricks looks the token up before it refuses a call, so a refusal now does not
+    prove that there is no run. The submission keeps its number and its token.
+    """
+    return entry.deliveries > 1

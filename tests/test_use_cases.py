@@ -174,6 +174,39 @@ async def test_lost_answer_finds_the_same_run_again(world: World) -> None:
     assert first.idempotency_token == second.idempotency_token
 
 
+async def test_refusal_after_a_lost_answer_keeps_the_token_for_a_retry(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    world.pass_time(31)
+    world.databricks.errors = [
+        RequestRefused("no", status=403, error_code="PERMISSION_DENIED", permanent=False)
+    ]
+    await world.store.recover(lease_seconds=900, limit=10)
+    await world.submit(Claim(entry_id=entry_id, submission=1))
+    assert (await world.entry(entry_id)).status is Status.DEAD
+    assert await world.store.logs(entry_id) == []
+    await world.store.retry(entry_id)
+    await world.trigger()
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.runid, entry.submission) == (Status.RUNNING, 1000, 1)
+    assert list(world.databricks.runs) == [1000]
+
+
+async def test_no_capacity_after_a_lost_answer_keeps_the_submission(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    world.databricks.errors = [NoCapacity("already 10 active runs", status=429)]
+    await world.submit(Claim(entry_id=entry_id, submission=1))
+    assert (await world.entry(entry_id)).status is Status.QUEUED
+    await world.submit(Claim(entry_id=entry_id, submission=1))
+    assert (await world.entry(entry_id)).runid == 1000
+
+
 async def test_no_capacity_spends_no_attempt(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()

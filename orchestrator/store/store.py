@@ -170,6 +170,17 @@ class Store:
 
         return await self._write(work)
 
+    async def give_up(self, entry: Entry, error: str) -> bool:
+        """QUEUED → DEAD, the submission left open: a later retry replays its token and finds the run, if any.
+
+        False: another delivery has taken over.
+        """
+        return await self._write(
+            lambda session: (
+                session.change("give_up", _cut(error), entry.id, entry.submission, entry.deliveries) == 1
+            )
+        )
+
     async def postpone(self, claim: Claim, *, seconds: float, reason: str) -> bool:
         """Let a QUEUED row's lease end in so many seconds: then its message is sent again."""
         return await self._write(

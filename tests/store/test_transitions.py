@@ -82,6 +82,7 @@ async def test_refusal_does_not_settle_what_another_delivery_has_begun(store: St
     await begun(store, claimed)
     assert not await refuse(store, first, Status.DEAD)
     assert not await store.release(first, verdict(Status.PENDING))
+    assert not await store.give_up(first, "why")
     assert await store.record_run(claimed, 77)
 
 
@@ -224,6 +225,7 @@ CHANGES: dict[str, Change] = {
     "record": lambda store, e: store.record_run(Claim(entry_id=e.id, submission=e.submission), 5),
     "release": lambda store, e: store.release(e, verdict(Status.PENDING)),
     "refuse": lambda store, e: refuse(store, e, Status.DEAD),
+    "give up": lambda store, e: store.give_up(e, "why"),
     "finish": lambda store, e: finish(store, replace(e, runid=e.runid or 0), Status.DONE),
     "recover": lambda store, _: store.recover(lease_seconds=60, limit=10),
     "cancel": lambda store, _: store.cancel_waiting(10),

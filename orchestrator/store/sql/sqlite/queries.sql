@@ -116,6 +116,16 @@ SET status = ?,
     finished_at = utc_now()
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
+-- give_up --
+-- QUEUED to DEAD with the submission left open: a run may exist that only its token finds.
+UPDATE track_processing
+SET status = 'DEAD',
+    last_error = ?,
+    lease_expires_at = NULL,
+    updated_at = utc_now(),
+    finished_at = utc_now()
+WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
+
 -- postpone --
 -- QUEUED stays QUEUED: let the lease end at another time, when the message is sent again.
 UPDATE track_processing

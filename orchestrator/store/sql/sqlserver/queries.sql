@@ -123,6 +123,16 @@ SET status = ?,
     finished_at = SYSUTCDATETIME()
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = N'QUEUED'
 
+-- give_up --
+-- QUEUED to DEAD with the submission left open: a run may exist that only its token finds.
+UPDATE track_processing
+SET status = N'DEAD',
+    last_error = ?,
+    lease_expires_at = NULL,
+    updated_at = SYSUTCDATETIME(),
+    finished_at = SYSUTCDATETIME()
+WHERE id = ? AND submission = ? AND deliveries = ? AND status = N'QUEUED'
+
 -- postpone --
 -- QUEUED stays QUEUED: let the lease end at another time, when the message is sent again.
 UPDATE track_processing

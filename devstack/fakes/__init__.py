@@ -1,0 +1,1 @@
+"""Stand-ins of Azure Key Vault and of a managed identity, good enough for Microsoft's own SDK."""

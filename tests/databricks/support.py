@@ -1,0 +1,207 @@
+"""A workspace that answers as it is told to, a clock that is set by hand, and a search for leaked tokens."""
+
+import asyncio
+import json
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from orchestrator.databricks.client import DEFAULT_LIMITS, DatabricksClient, Limits
+from orchestrator.models import RunRequest
+
+#: The token that must be seen nowhere but in the Authorization header.
+CANARY = "dapi-canary-4f1d0c9be2"
+
+Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST = RunRequest(
+    job_id=7,
+    idempotency_token="0f3a-1",
+    parameter_style="notebook_params",
+    parameters={"table_name": "payroll-secret-table", "n": "1"},
+)
+
+
+class ManualClock:
+    """Time passes when somebody sleeps, or when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    def jitter(self) -> float:
+        return 0.5
+
+
+@dataclass
+class Tokens:
+    """A token source with a second token to give."""
+
+    current: str = CANARY
+    fresh: str = f"{CANARY}-fresh"
+    refreshed: list[str] = field(default_factory=list)
+
+    async def token(self) -> str:
+        return self.current
+
+    async def refresh(self, stale: str) -> str:
+        self.refreshed.append(stale)
+        self.current = self.fresh
+        return self.current
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as the workspace saw it."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    json: Any
+    authorization: str
+
+
+class Workspace:
+    """A real HTTP server. Replies come in order; the last one is repeated."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.seen: list[Seen] = []
+        self.url = ""
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator["Workspace"]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        server = TestServer(app, host="127.0.0.1")
+        await server.start_server(shutdown_timeout=0.1)
+        self.url = str(server.make_url("/"))
+        try:
+            yield self
+        finally:
+            await server.close()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.seen.append(
+            Seen(
+                request.method,
+                request.path,
+                dict(request.query),
+                json.loads(body) if body else None,
+                request.headers.get("Authorization", ""),
+            )
+        )
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        return await reply(request)
+
+
+@asynccontextmanager
+async def connected(
+    workspace: Workspace,
+    *,
+    clock: ManualClock | None = None,
+    tokens: Any = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> AsyncIterator[DatabricksClient]:
+    """A client of the workspace, with a session of its own."""
+    async with aiohttp.ClientSession() as session:
+        yield DatabricksClient(
+            host=workspace.url,
+            tokens=tokens or Tokens(),
+            session=lambda: session,
+            clock=clock or ManualClock(),
+            limits=limits,
+        )
+
+
+def ok(content: Any) -> Reply:
+    """A good answer."""
+    return error(200, content)
+
+
+def error(status: int, content: Any, **headers: str) -> Reply:
+    """An answer in JSON; underscores in the headers' names stand for hyphens."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def reply(_: web.Request) -> web.StreamResponse:
+        return web.json_response(content, status=status, headers=names)
+
+    return reply
+
+
+def plain(status: int, text: str) -> Reply:
+    """An answer that is no JSON."""
+
+    async def reply(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text=text, content_type="text/html")
+
+    return reply
+
+
+def echo(status: int, *, as_json: bool) -> Reply:
+    """An error that sends the token back."""
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        content = {"error_code": f"E{token}", "message": f"bad {token}"}
+        return await (error(status, content) if as_json else plain(status, f"<p>bad {token}"))(request)
+
+    return reply
+
+
+async def drop(request: web.Request) -> web.StreamResponse:
+    """Close the connection without an answer."""
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
+async def break_off(request: web.Request) -> web.StreamResponse:
+    """Close the connection in the middle of a good answer."""
+    response = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(b'{"run_id": 1')
+    return await drop(request)
+
+
+async def hang(_: web.Request) -> web.StreamResponse:
+    """Never answer."""
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    """Send a good answer's start and then blanks without end."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b'{"run_id": 1, "x": "')
+    while True:
+        await response.write(b" " * 4096)
+
+
+def assert_no_leak(caplog: pytest.LogCaptureFixture, *errors: BaseException, of: str = CANARY) -> None:
+    """The token is in no message, representation, traceback or log line."""
+    texts = [
+        text for error in errors for text in (str(error), repr(error), *traceback.format_exception(error))
+    ]
+    texts += [record.getMessage() for record in caplog.records] + [caplog.text]
+    assert not [text for text in texts if of in text]

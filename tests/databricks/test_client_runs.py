@@ -1,0 +1,170 @@
+"""The client lists runs, finds them gone and tells why they failed."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from orchestrator.databricks import client as client_module
+from orchestrator.databricks.client import Limits
+from orchestrator.errors import (
+    RunNotFound,
+    WorkspaceUnavailable,
+)
+from orchestrator.models import Run, RunFailure, TaskRun
+from tests.databricks.support import (
+    Workspace,
+    connected,
+    drop,
+    error,
+    hang,
+    ok,
+)
+
+
+def page(request: web.Request, *, runs: int, pages: int) -> web.Response:
+    number = int(request.query.get("page_token", "0"))
+    content: dict[str, Any] = {"has_more": False}
+    if runs:
+        content["runs"] = [{"run_id": 1 + number * runs + i} for i in range(runs)]
+    if number + 1 < pages:
+        content |= {"has_more": True, "next_page_token": str(number + 1)}
+    return web.json_response(content)
+
+
+@pytest.mark.parametrize(("runs", "pages"), [(0, 1), (1, 1), (24, 1), (24, 5), (0, 3)])
+async def test_all_pages_of_active_runs_are_read(workspace: Workspace, runs: int, pages: int) -> None:
+    async def reply(request: web.Request) -> web.Response:
+        return page(request, runs=runs, pages=pages)
+
+    workspace.replies = [reply]
+    async with connected(workspace) as client:
+        assert await client.active_run_ids() == frozenset(range(1, 1 + runs * pages))
+    assert [seen.query.get("page_token") for seen in workspace.seen] == [None, *map(str, range(1, pages))]
+    assert {(seen.query["active_only"], seen.query["limit"]) for seen in workspace.seen} == {("true", "24")}
+
+
+async def test_a_fault_in_the_middle_of_the_pages_loses_nothing(workspace: Workspace) -> None:
+    first = ok({"runs": [{"run_id": 1}], "has_more": True, "next_page_token": "b"})
+    workspace.replies = [first, drop, error(429, {}), ok({"runs": [{"run_id": 2}]})]
+    async with connected(workspace) as client:
+        assert await client.active_run_ids() == {1, 2}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"runs": [{"run_id": 1}], "has_more": True},
+        {"runs": [{"run_id": 1}, {"id": 2}]},
+        {"runs": [{"run_id": "1"}]},
+        {"runs": {"run_id": 1}},
+        {"runs": None, "next_page_token": 5},
+    ],
+)
+async def test_a_list_that_may_be_incomplete_is_none(workspace: Workspace, content: Any) -> None:
+    workspace.replies = [ok(content)]
+    async with connected(workspace) as client:
+        with pytest.raises(WorkspaceUnavailable):
+            await client.active_run_ids()
+
+
+async def test_a_page_token_that_comes_again_ends_the_listing(workspace: Workspace) -> None:
+    workspace.replies = [ok({"runs": [{"run_id": 1}], "has_more": True, "next_page_token": "a"})]
+    async with connected(workspace) as client:
+        with pytest.raises(WorkspaceUnavailable, match="the same page token came twice"):
+            await client.active_run_ids()
+    assert len(workspace.seen) == 2
+
+
+async def test_pages_are_bounded(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MAX_PAGES", 3)
+
+    async def reply(request: web.Request) -> web.Response:
+        return page(request, runs=1, pages=99)
+
+    workspace.replies = [reply]
+    async with connected(workspace) as client:
+        with pytest.raises(WorkspaceUnavailable, match="more than 3 pages"):
+            await client.active_run_ids()
+    assert len(workspace.seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "INVALID_PARAMETER_VALUE"), (404, "RESOURCE_DOES_NOT_EXIST")]
+)
+async def test_a_run_that_is_gone(workspace: Workspace, status: int, code: str) -> None:
+    workspace.replies = [error(status, {"error_code": code, "message": "Run 11 does not exist."})]
+    async with connected(workspace) as client:
+        with pytest.raises(RunNotFound):
+            await client.get_run(11)
+        await client.cancel(11)
+
+
+def failed_run(*tasks: TaskRun) -> Run:
+    return Run(
+        run_id=1,
+        life_cycle_state="INTERNAL_ERROR",
+        result_state="FAILED",
+        message="Task a failed",
+        tasks=tasks,
+    )
+
+
+def task(run_id: int, key: str, *, attempt: int = 0, result: str | None = "FAILED") -> TaskRun:
+    return TaskRun(
+        run_id=run_id,
+        task_key=key,
+        attempt_number=attempt,
+        life_cycle_state="TERMINATED",
+        result_state=result,
+    )
+
+
+async def outputs(request: web.Request) -> web.Response:
+    run_id = request.query["run_id"]
+    return web.json_response({"error": f"error {run_id}", "error_trace": f"\x1b[0;31mtrace {run_id}\x1b[0m"})
+
+
+async def test_the_last_attempt_of_each_failed_task_tells_why(workspace: Workspace) -> None:
+    run = failed_run(
+        task(12, "a", attempt=1),
+        task(11, "a", attempt=0),
+        task(21, "b", result="SUCCESS"),
+        task(31, "c", attempt=0),
+        task(32, "c", attempt=1, result="SUCCESS"),
+        task(41, "d", result="UPSTREAM_FAILED"),
+        task(51, "e", result="SOMETHING_NEW"),
+    )
+    workspace.replies = [outputs]
+    async with connected(workspace) as client:
+        failure = await client.failure_of(run)
+        assert await client.failure_of(failed_run(task(12, "a"))) == RunFailure(
+            message="error 12", error_trace="trace 12"
+        )
+    assert failure == RunFailure(message="a: error 12\ne: error 51", error_trace="a: trace 12\ne: trace 51")
+    assert [seen.query["run_id"] for seen in workspace.seen] == ["12", "51", "12"]
+
+
+async def test_an_error_text_that_cannot_be_read_is_the_runs_own(workspace: Workspace) -> None:
+    multi = {
+        "error_code": "INVALID_PARAMETER_VALUE",
+        "message": "Retrieving the output of runs with multiple…",
+    }
+    workspace.replies = [error(400, multi), outputs]
+    async with connected(workspace) as client:
+        both = await client.failure_of(failed_run(task(11, "a"), task(21, "b")))
+        workspace.replies = [drop]
+        none = await client.failure_of(failed_run(task(11, "a")))
+    assert both == RunFailure(message="error 21", error_trace="trace 21")
+    assert none == RunFailure(message="Task a failed")
+
+
+async def test_the_error_texts_of_a_run_are_bounded(workspace: Workspace) -> None:
+    workspace.replies = [outputs]
+    async with connected(workspace) as client:
+        await client.failure_of(failed_run(*(task(i, f"t{i}") for i in range(1, 40))))
+    assert len(workspace.seen) == 10
+    workspace.replies = [hang]
+    async with connected(workspace, limits=Limits(operation_seconds=0.05)) as client:
+        failure = await client.failure_of(failed_run(task(11, "a"), task(21, "b")))
+    assert failure.message == "Task a failed"

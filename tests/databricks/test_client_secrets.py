@@ -1,0 +1,118 @@
+"""The client, its token and its parameters: what is renewed, and what nobody ever sees."""
+
+import pytest
+
+from orchestrator.databricks.auth import StaticToken
+from orchestrator.errors import (
+    DatabricksError,
+    RequestRefused,
+    TokenUnavailable,
+    Unauthorized,
+)
+from tests.databricks.support import (
+    CANARY,
+    REQUEST,
+    Tokens,
+    Workspace,
+    assert_no_leak,
+    connected,
+    echo,
+    error,
+    ok,
+    plain,
+)
+
+DENIED = {"error_code": "PERMISSION_DENIED", "message": "User does not have permission on job 7"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_token_is_renewed_once(workspace: Workspace, status: int) -> None:
+    tokens = Tokens()
+    workspace.replies = [plain(status, "Invalid access token."), ok({"run_id": 5})]
+    async with connected(workspace, tokens=tokens) as client:
+        assert await client.run_now(REQUEST) == 5
+    assert tokens.refreshed == [CANARY]
+    assert [seen.authorization for seen in workspace.seen] == [f"Bearer {CANARY}", f"Bearer {CANARY}-fresh"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_fresh_token_that_is_refused_too_ends_the_call(
+    workspace: Workspace, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace.replies = [echo(status, as_json=False)]
+    async with connected(workspace) as client:
+        with pytest.raises(Unauthorized) as caught:
+            await client.run_now(REQUEST)
+    assert len(workspace.seen) == 2
+    assert caught.value.status == status
+    assert_no_leak(caplog, caught.value)
+
+
+async def test_one_call_renews_once_whatever_comes_between(workspace: Workspace) -> None:
+    class Changing(Tokens):
+        async def refresh(self, stale: str) -> str:
+            self.refreshed.append(stale)
+            return f"{stale}-newer"
+
+    tokens = Changing()
+    workspace.replies = [error(401, {}), error(503, {}), error(401, {})]
+    async with connected(workspace, tokens=tokens) as client:
+        with pytest.raises(Unauthorized):
+            await client.run_now(REQUEST)
+    assert tokens.refreshed == [CANARY]
+    assert len(workspace.seen) == 3
+
+
+async def test_the_same_token_is_not_sent_again(workspace: Workspace) -> None:
+    workspace.replies = [error(401, {})]
+    async with connected(workspace, tokens=StaticToken(CANARY)) as client:
+        with pytest.raises(Unauthorized):
+            await client.get_run(1)
+    assert len(workspace.seen) == 1
+
+
+async def test_a_token_that_cannot_be_had_is_an_unavailable_workspace(workspace: Workspace) -> None:
+    class Broken(Tokens):
+        async def refresh(self, stale: str) -> str:
+            raise TokenUnavailable(
+                f"Key Vault is down, no other token than the one of {len(stale)} characters"
+            )
+
+    workspace.replies = [error(403, DENIED)]
+    async with connected(workspace, tokens=Broken()) as client:
+        with pytest.raises(TokenUnavailable):
+            await client.run_now(REQUEST)
+
+
+async def test_permission_is_denied_only_after_a_fresh_token(workspace: Workspace) -> None:
+    tokens = Tokens()
+    workspace.replies = [error(403, DENIED)]
+    async with connected(workspace, tokens=tokens) as client:
+        with pytest.raises(RequestRefused, match="permission on job 7") as refused:
+            await client.run_now(REQUEST)
+        assert not refused.value.permanent
+        assert len(tokens.refreshed) == 1
+        with pytest.raises(Unauthorized):
+            await client.active_run_ids()
+
+
+async def test_parameters_do_not_come_back_in_an_error(workspace: Workspace) -> None:
+    message = "Invalid value payroll-secret-table for table_name"
+    workspace.replies = [error(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": message})]
+    async with connected(workspace) as client:
+        with pytest.raises(RequestRefused) as refused:
+            await client.run_now(REQUEST)
+    assert str(refused.value).endswith("Invalid value […] for table_name")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 418, 429, 500, 503])
+async def test_no_token_in_any_error(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, status: int, as_json: bool
+) -> None:
+    workspace.replies = [echo(status, as_json=as_json)]
+    async with connected(workspace) as client:
+        for operation in (client.run_now(REQUEST), client.get_run(1), client.get_job(1), client.cancel(1)):
+            with pytest.raises(DatabricksError) as caught:
+                await operation
+            assert_no_leak(caplog, caught.value)

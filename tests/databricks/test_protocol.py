@@ -1,0 +1,251 @@
+"""Requests that are built and answers that are read, without a network."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.databricks import protocol
+from orchestrator.databricks.problems import Answer
+from orchestrator.databricks.protocol import Call, Failure, Remedy, Success
+from orchestrator.errors import (
+    DatabricksError,
+    NoCapacity,
+    RequestRefused,
+    RunNotFound,
+    Unauthorized,
+    WorkspaceUnavailable,
+)
+from orchestrator.models import RunRequest
+from tests.databricks.support import CANARY, REQUEST
+
+RUN_NOW = protocol.run_now(REQUEST)
+CALLS: dict[str, Call[Any]] = {
+    "run-now": RUN_NOW,
+    "list": protocol.list_active_runs(None),
+    "get": protocol.get_run(11),
+    "output": protocol.get_output(12),
+    "cancel": protocol.cancel_run(11),
+    "job": protocol.get_job(7),
+    "create": protocol.create_job(name="n", notebook_path="/n", max_concurrent_runs=5),
+}
+
+
+def body(error_code: str, message: str = "") -> bytes:
+    return json.dumps({"error_code": error_code, "message": message, "details": []}).encode()
+
+
+def read(call: Call[Any], status: int, content: bytes, **headers: str) -> Success[Any] | Failure:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return protocol.interpret(call, Answer(status=status, headers=names, body=content), token=CANARY)
+
+
+def failure(call: Call[Any], status: int, content: bytes, **headers: str) -> Failure:
+    outcome = read(call, status, content, **headers)
+    assert isinstance(outcome, Failure)
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("style", "parameters"),
+    [
+        ("notebook_params", {"table_name": "sales"}),
+        ("job_parameters", {"table_name": "sales"}),
+        ("python_params", ["--table", "sales"]),
+    ],
+)
+def test_run_now_sends_one_parameter_style(style: str, parameters: Any) -> None:
+    call = protocol.run_now(
+        RunRequest(job_id=1, idempotency_token="g-1", parameter_style=style, parameters=parameters)
+    )
+    assert call.request.json == {"job_id": 1, "idempotency_token": "g-1", style: parameters}
+    assert "sales" not in repr(call)
+
+
+def test_only_create_may_not_be_replayed() -> None:
+    assert [name for name, call in CALLS.items() if not call.replayable] == ["create"]
+
+
+ALREADY = "There are already 5 active runs (limit: 5)."
+GONE = "Run 11 does not exist."
+GONE_TOO = "Run: 11 in job: 7 doesn't exist"
+EXPIRING = "Token is expiring within 30 seconds. (token expired)"
+
+#: call, status, body → error, its remedy
+ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
+    # capacity and rate
+    ("run-now", 429, body("REQUEST_LIMIT_EXCEEDED", ALREADY), NoCapacity, Remedy.NOTHING),
+    ("run-now", 429, body("", ALREADY), NoCapacity, Remedy.NOTHING),
+    ("run-now", 429, body("QUOTA_EXCEEDED", "limit"), NoCapacity, Remedy.NOTHING),
+    ("run-now", 400, body("QUOTA_EXCEEDED", "limit"), NoCapacity, Remedy.NOTHING),
+    ("run-now", 429, body("REQUEST_LIMIT_EXCEEDED", "slow down"), WorkspaceUnavailable, Remedy.WAIT),
+    ("run-now", 429, body("RESOURCE_EXHAUSTED"), WorkspaceUnavailable, Remedy.WAIT),
+    ("run-now", 400, body("RESOURCE_EXHAUSTED"), WorkspaceUnavailable, Remedy.WAIT),
+    ("run-now", 429, b"", WorkspaceUnavailable, Remedy.WAIT),
+    ("run-now", 425, b"", WorkspaceUnavailable, Remedy.WAIT),
+    ("list", 429, body("QUOTA_EXCEEDED"), WorkspaceUnavailable, Remedy.WAIT),
+    ("get", 429, body("REQUEST_LIMIT_EXCEEDED", ALREADY), WorkspaceUnavailable, Remedy.WAIT),
+    ("create", 429, body("RESOURCE_EXHAUSTED"), WorkspaceUnavailable, Remedy.WAIT),
+    # transient
+    ("run-now", 500, body("INTERNAL_ERROR"), WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 500, body("TEMPORARILY_UNAVAILABLE"), WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 503, b"<html>maintenance", WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 504, body("INVALID_PARAMETER_VALUE"), WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 400, body("COULD_NOT_ACQUIRE_LOCK"), WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 408, b"", WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 409, body("RESOURCE_CONFLICT"), WorkspaceUnavailable, Remedy.REPLAY),
+    ("get", 400, body("TEMPORARILY_UNAVAILABLE"), WorkspaceUnavailable, Remedy.REPLAY),
+    # credentials
+    ("run-now", 401, b"", Unauthorized, Remedy.RENEW),
+    ("run-now", 401, body("INVALID_PARAMETER_VALUE"), Unauthorized, Remedy.RENEW),
+    ("run-now", 403, b"<title>Error 403 Invalid access token.</title>", Unauthorized, Remedy.RENEW),
+    ("run-now", 403, body("403", EXPIRING), Unauthorized, Remedy.RENEW),
+    ("run-now", 403, body("PERMISSION_DENIED", "Invalid access token."), Unauthorized, Remedy.RENEW),
+    ("run-now", 403, body("PERMISSION_DENIED", EXPIRING), Unauthorized, Remedy.RENEW),
+    ("run-now", 403, body("PERMISSION_DENIED", "blocked by Databricks IP ACL"), Unauthorized, Remedy.RENEW),
+    ("run-now", 400, b"Error 400 io.jsonwebtoken.IncorrectClaimException", Unauthorized, Remedy.RENEW),
+    ("list", 403, body("PERMISSION_DENIED", "no"), Unauthorized, Remedy.RENEW),
+    ("get", 403, b"", Unauthorized, Remedy.RENEW),
+    # the row's own
+    (
+        "run-now",
+        400,
+        body("INVALID_PARAMETER_VALUE", "Job 7 does not exist."),
+        RequestRefused,
+        Remedy.NOTHING,
+    ),
+    ("run-now", 404, body("RESOURCE_DOES_NOT_EXIST"), RequestRefused, Remedy.NOTHING),
+    ("run-now", 403, body("PERMISSION_DENIED", "no Manage Run on job 7"), RequestRefused, Remedy.RENEW),
+    ("run-now", 400, body("MALFORMED_REQUEST"), RequestRefused, Remedy.NOTHING),
+    ("run-now", 418, body("SOMETHING_NEW"), RequestRefused, Remedy.NOTHING),
+    ("run-now", 400, b"Bad Request", RequestRefused, Remedy.NOTHING),
+    ("run-now", 413, b"", RequestRefused, Remedy.NOTHING),
+    # says nothing about the row
+    ("run-now", 404, body("ENDPOINT_NOT_FOUND"), WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 404, b"<html>no such site", WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 405, b"", WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 302, body("INVALID_PARAMETER_VALUE"), WorkspaceUnavailable, Remedy.NOTHING),
+    ("list", 400, body("INVALID_PARAMETER_VALUE"), WorkspaceUnavailable, Remedy.NOTHING),
+    # runs
+    ("get", 400, body("INVALID_PARAMETER_VALUE", GONE), RunNotFound, Remedy.NOTHING),
+    ("get", 400, body("INVALID_PARAMETER_VALUE", GONE_TOO), RunNotFound, Remedy.NOTHING),
+    ("get", 404, body("RESOURCE_DOES_NOT_EXIST", GONE), RunNotFound, Remedy.NOTHING),
+    ("cancel", 400, body("INVALID_PARAMETER_VALUE", GONE), RunNotFound, Remedy.NOTHING),
+    ("get", 400, body("INVALID_PARAMETER_VALUE", "run_id"), WorkspaceUnavailable, Remedy.NOTHING),
+    ("get", 404, b"<html>no such site", WorkspaceUnavailable, Remedy.NOTHING),
+    ("get", 418, body("SOMETHING_NEW"), WorkspaceUnavailable, Remedy.NOTHING),
+    # jobs
+    ("job", 400, body("INVALID_PARAMETER_VALUE", "Job 7 does not exist."), RequestRefused, Remedy.NOTHING),
+    ("job", 404, body("RESOURCE_DOES_NOT_EXIST"), RequestRefused, Remedy.NOTHING),
+    ("job", 403, body("PERMISSION_DENIED", "no View on job 7"), RequestRefused, Remedy.RENEW),
+    ("create", 400, body("INVALID_PARAMETER_VALUE", "notebook_path"), RequestRefused, Remedy.NOTHING),
+    ("create", 400, body("QUOTA_EXCEEDED", "10000 jobs"), WorkspaceUnavailable, Remedy.NOTHING),
+    # good status, unusable body
+    ("run-now", 200, b"", WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 200, b'{"run_id": 1', WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 200, b"[1]", WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 200, b"[" * 100_000, WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 200, b"\xff\xfe\xfa", WorkspaceUnavailable, Remedy.REPLAY),
+    ("run-now", 200, b"{}", WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 200, b'{"run_id": "5"}', WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 200, b'{"run_id": 5.0}', WorkspaceUnavailable, Remedy.NOTHING),
+    ("get", 200, b"{}", WorkspaceUnavailable, Remedy.NOTHING),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "content", "kind", "remedy"), ANSWERS)
+def test_which_error_an_answer_is(
+    name: str, status: int, content: bytes, kind: type[DatabricksError], remedy: Remedy
+) -> None:
+    outcome = failure(CALLS[name], status, content)
+    assert type(outcome.error) is kind
+    assert outcome.remedy is remedy
+    assert outcome.error.status == status
+    assert str(outcome.error).startswith(f"Databricks {CALLS[name].name}: ")
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "permanent"),
+    [
+        (400, body("INVALID_PARAMETER_VALUE"), True),
+        (404, body("RESOURCE_DOES_NOT_EXIST"), True),
+        (403, body("PERMISSION_DENIED"), False),
+        (400, body("SOMETHING_NEW"), False),
+        (400, b"", False),
+    ],
+)
+def test_whether_a_refusal_is_permanent(status: int, content: bytes, permanent: bool) -> None:
+    error = failure(RUN_NOW, status, content).error
+    assert isinstance(error, RequestRefused)
+    assert error.permanent is permanent
+
+
+def test_a_message_is_one_short_line_without_what_was_sent() -> None:
+    message = f"bad\r\n\tvalue payroll-secret-table {CANARY} \x1b[31m" + "é" * 9_000
+    error = failure(RUN_NOW, 400, body("INVALID_PARAMETER_VALUE", message)).error
+    start = "Databricks run-now: HTTP 400 INVALID_PARAMETER_VALUE: bad value […] […] ééé"
+    assert str(error).startswith(start)
+    assert len(str(error)) < 600
+    assert error.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_a_value_is_hidden_in_its_json_form_too() -> None:
+    parameters = {"query": 'say "hi"'}
+    call = protocol.run_now(
+        RunRequest(job_id=1, idempotency_token="g", parameter_style="job_parameters", parameters=parameters)
+    )
+    error = failure(call, 400, body("MALFORMED_REQUEST", f"cannot use {json.dumps(parameters)}")).error
+    assert str(error).endswith('cannot use {"query": "[…]"}')
+
+
+@pytest.mark.parametrize(
+    ("attempt", "retry_after", "jitter", "seconds"),
+    [
+        (1, None, 0.0, 0.25),
+        (1, None, 1.0, 0.5),
+        (2, None, 1.0, 1.0),
+        (9, None, 1.0, 8.0),
+        (1, 0.0, 0.0, 0.0),
+        (1, 5.0, 0.0, 5.0),
+        (2, 5.0, 0.5, 5.5),
+    ],
+)
+def test_pauses(attempt: int, retry_after: float | None, jitter: float, seconds: float) -> None:
+    failed = Failure(error=WorkspaceUnavailable("x"), remedy=Remedy.WAIT, retry_after=retry_after)
+    assert protocol.pause(failed, attempt=attempt, jitter=jitter) == seconds
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [("5", 5.0), (" 5 ", 5.0), ("99", 30.0), ("-1", None), ("1e9", None), ("٣", None)],
+)
+def test_retry_after_is_read_whatever_the_case_of_its_name(retry_after: str, seconds: float | None) -> None:
+    answer = Answer(status=503, headers={"rEtRy-AfTeR": retry_after}, body=b"")
+    outcome = protocol.interpret(RUN_NOW, answer, token=CANARY)
+    assert isinstance(outcome, Failure)
+    assert outcome.retry_after == seconds
+
+
+@given(
+    status=st.integers(100, 999),
+    content=st.binary(max_size=200)
+    | st.builds(
+        lambda value: json.dumps(value).encode(),
+        st.dictionaries(
+            st.sampled_from(["error_code", "message", "run_id", "runs", "state", "settings"]),
+            st.none() | st.integers() | st.text() | st.lists(st.integers()),
+        ),
+    ),
+    name=st.sampled_from(sorted(CALLS)),
+    retry_after=st.text(max_size=40),
+    date=st.text(max_size=40),
+)
+def test_no_answer_crashes(status: int, content: bytes, name: str, retry_after: str, date: str) -> None:
+    outcome = read(CALLS[name], status, content, Retry_After=retry_after, Date=date)
+    if isinstance(outcome, Failure):
+        assert outcome.retry_after is None or 0 <= outcome.retry_after <= 30
+        assert str(outcome.error).encode()
+    else:
+        assert 200 <= status < 300

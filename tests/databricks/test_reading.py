@@ -1,0 +1,242 @@
+"""What Databricks may send and what becomes of it, nonsense included."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.databricks import reading
+from orchestrator.errors import WorkspaceUnavailable
+from orchestrator.models import Run, RunFailure, TaskRun
+
+#: A failed run with one retried task, as ``runs/get`` of API 2.2 shows it.
+FAILED: dict[str, Any] = {
+    "job_id": 7,
+    "run_id": 100,
+    "state": {
+        "life_cycle_state": "INTERNAL_ERROR",
+        "result_state": "FAILED",
+        "state_message": "Task main failed with message: Workload failed.",
+        "user_cancelled_or_timedout": False,
+    },
+    "status": {
+        "state": "TERMINATED",
+        "termination_details": {
+            "code": "RUN_EXECUTION_ERROR",
+            "type": "CLIENT_ERROR",
+            "message": "Task main failed.",
+        },
+    },
+    "start_time": 1_700_000_000_250,
+    "end_time": 1_700_000_060_000,
+    "setup_duration": 0,
+    "queue_duration": 1500,
+    "execution_duration": 58_000,
+    "run_page_url": "https://adb-1.2.azuredatabricks.net/?o=1#job/7/run/100",
+    "tasks": [
+        {
+            "run_id": 102,
+            "task_key": "main",
+            "attempt_number": 1,
+            "state": {"life_cycle_state": "TERMINATED", "result_state": "FAILED"},
+        },
+        {
+            "run_id": 101,
+            "task_key": "main",
+            "attempt_number": 0,
+            "status": {"state": "TERMINATED", "termination_details": {"code": "DRIVER_ERROR"}},
+        },
+    ],
+}
+
+
+def test_a_failed_run() -> None:
+    assert reading.parse_run(FAILED) == Run(
+        run_id=100,
+        life_cycle_state="INTERNAL_ERROR",
+        result_state="FAILED",
+        termination_code="RUN_EXECUTION_ERROR",
+        message="Task main failed.",
+        run_page_url="https://adb-1.2.azuredatabricks.net/?o=1#job/7/run/100",
+        started_at=datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC),
+        finished_at=datetime(2023, 11, 14, 22, 14, 20, tzinfo=UTC),
+        queue_seconds=1.5,
+        setup_seconds=0.0,
+        execution_seconds=58.0,
+        tasks=(
+            TaskRun(
+                run_id=102,
+                task_key="main",
+                attempt_number=1,
+                life_cycle_state="TERMINATED",
+                result_state="FAILED",
+            ),
+            TaskRun(
+                run_id=101,
+                task_key="main",
+                attempt_number=0,
+                life_cycle_state="TERMINATED",
+                result_state="DRIVER_ERROR",
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "expected"),
+    [
+        ({"life_cycle_state": "RUNNING"}, None, "RUNNING"),
+        ({"life_cycle_state": "SOMETHING_NEW"}, {"state": "RUNNING"}, "SOMETHING_NEW"),
+        (None, {"state": "QUEUED"}, "QUEUED"),
+        (None, {"state": "WAITING"}, "WAITING_FOR_RETRY"),
+        (None, {"state": "TERMINATED"}, "TERMINATED"),
+        ("odd", {"state": "BLOCKED"}, "BLOCKED"),
+        ({}, {"state": "SOMETHING_NEW"}, "SOMETHING_NEW"),
+        ({"life_cycle_state": 5}, {"state": "PENDING"}, "PENDING"),
+    ],
+)
+def test_the_life_cycle_state(state: Any, status: Any, expected: str) -> None:
+    answer = {"run_id": 1, "state": state, "status": status}
+    assert reading.parse_run(answer).life_cycle_state == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"run_id": 1},
+        {"run_id": 1, "state": {}, "status": {}},
+        {"run_id": 1, "state": [], "status": "RUNNING"},
+        {"run_id": 1, "state": {"life_cycle_state": None}},
+        {"state": {"life_cycle_state": "RUNNING"}},
+        {"run_id": "1", "state": {"life_cycle_state": "RUNNING"}},
+        {"run_id": True, "state": {"life_cycle_state": "RUNNING"}},
+        {"run_id": 0, "state": {"life_cycle_state": "RUNNING"}},
+        {"run_id": 2**63, "state": {"life_cycle_state": "RUNNING"}},
+    ],
+)
+def test_a_run_that_tells_too_little(answer: Any) -> None:
+    with pytest.raises(WorkspaceUnavailable, match="Databricks sent"):
+        reading.parse_run(answer)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, None),
+        (None, None),
+        ("1700000000000", None),
+        (-1, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
+        (10**17, None),
+        (True, None),
+        (1000.0, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
+    ],
+)
+def test_times(value: Any, expected: datetime | None) -> None:
+    run = reading.parse_run({"run_id": 1, "state": {"life_cycle_state": "RUNNING"}, "end_time": value})
+    assert run.finished_at == expected
+
+
+def test_texts_fit_a_column_and_a_log() -> None:
+    broken = json.loads('"\\u001b[0;31mred\\u001b[0m nul:\\u0000 half:\\ud800"')
+    state = {"life_cycle_state": "TERMINATED", "state_message": broken + "x" * 9_000}
+    message = reading.parse_run({"run_id": 1, "state": state}).message
+    assert message is not None
+    assert message.startswith("red nul: half:?xxx")
+    assert len(message) == 2_000
+    assert message.encode()
+
+
+@pytest.mark.parametrize("length", [0, 1, 99, 100, 101, 5_000])
+def test_a_cut_keeps_both_ends(length: int) -> None:
+    text = "".join(chr(ord("a") + i % 26) for i in range(length))
+    short = reading.cut(text, 100)
+    assert len(short) == min(length, 100)
+    assert (short[:30], short[-30:]) == (text[:30], text[-30:])
+
+
+def test_many_errors_share_the_room() -> None:
+    run = Run(run_id=1, life_cycle_state="TERMINATED")
+    outputs = {f"t{i}": RunFailure(message="m" * 5_000, error_trace="t" * 50_000) for i in range(10)}
+    failure = reading.combine(run, outputs)
+    assert failure.message is not None
+    assert failure.error_trace is not None
+    assert len(failure.message) <= 2_000
+    assert len(failure.error_trace) <= 10_000
+    assert [line[:3] for line in failure.message.splitlines()] == [f"t{i}:" for i in range(10)]
+
+
+def test_a_run_without_tasks_is_asked_itself() -> None:
+    run = Run(run_id=5, life_cycle_state="INTERNAL_ERROR")
+    assert [task.run_id for task in reading.failed_tasks(run)] == [5]
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit", "queued"),
+    [
+        ({}, 1, False),
+        ({"max_concurrent_runs": 1000, "queue": {"enabled": True}}, 1000, True),
+        ({"max_concurrent_runs": "5", "queue": "yes"}, 1, False),
+    ],
+)
+def test_a_job(settings: Any, limit: int, queued: bool) -> None:
+    job = reading.parse_job({"job_id": 7, "settings": settings})
+    assert (job.max_concurrent_runs, job.queue_enabled) == (limit, queued)
+
+
+def test_a_job_without_settings() -> None:
+    with pytest.raises(WorkspaceUnavailable):
+        reading.parse_job({"job_id": 7})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+#: Objects with the right keys and any values, so that the wrong shapes are met deep inside.
+RUN_LIKE = st.fixed_dictionaries(
+    {"run_id": st.integers(1, 9) | JSON},
+    optional={
+        name: st.dictionaries(
+            st.sampled_from(["life_cycle_state", "result_state", "state", "termination_details"]), JSON
+        )
+        | JSON
+        for name in ("state", "status")
+    }
+    | dict.fromkeys(("start_time", "end_time", "queue_duration", "run_page_url"), JSON)
+    | {
+        "tasks": JSON
+        | st.lists(
+            st.fixed_dictionaries(
+                {}, optional=dict.fromkeys(("run_id", "task_key", "attempt_number", "state"), JSON)
+            )
+        )
+    },
+)
+
+
+@given(RUN_LIKE)
+def test_no_run_crashes(answer: Any) -> None:
+    try:
+        run = reading.parse_run(answer)
+    except WorkspaceUnavailable:
+        return
+    assert len(reading.failed_tasks(run)) <= reading.MAX_FAILED_TASKS
+    str(run).encode()
+
+
+@given(st.dictionaries(st.sampled_from(["runs", "has_more", "next_page_token", "settings", "error"]), JSON))
+def test_no_other_answer_crashes(answer: Any) -> None:
+    reading.parse_output(answer)
+    for parse in (reading.parse_page, reading.parse_job):
+        try:
+            parse(answer)
+        except WorkspaceUnavailable:
+            continue
