@@ -62,7 +62,10 @@ class NoCapacity(DatabricksError):
 
 
 class WorkspaceUnavailable(DatabricksError):
-    """No usable answer: connection, time-out, 5xx, rate limit, credentials. The effect may have happened."""
+    """No usable answer: connection, time-out, 5xx, rate limit, credentials."""
+
+    #: the request may have had its effect all the same; False only when that is certain not to be so
+    in_doubt: bool = True
 
 
 class Unauthorized(WorkspaceUnavailable):
@@ -70,4 +73,6 @@ class Unauthorized(WorkspaceUnavailable):
 
 
 class TokenUnavailable(WorkspaceUnavailable):
-    """Key Vault or Entra ID gave no token."""
+    """Key Vault or Entra ID gave no token, so nothing was sent with it."""
+
+    in_doubt = False

@@ -49,7 +49,8 @@ class Entry:
     available_at: datetime
     #: when the message counts as lost, only while QUEUED
     lease_expires_at: datetime | None
-    #: how often this submission was begun; above 0 a run may exist although ``runid`` is not known
+    #: calls of ``run-now`` for this submission that may have started a run; above 0 one may exist although
+    #: ``runid`` is not known
     deliveries: int
     cancel_requested: bool
     last_error: str | None

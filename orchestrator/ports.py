@@ -98,7 +98,7 @@ class Store(Protocol):
         """QUEUED → DEAD, the submission left open."""
         ...
 
-    async def postpone(self, claim: Claim, *, seconds: float, reason: str) -> bool:
+    async def postpone(self, claim: Claim, *, seconds: float, reason: str, no_effect: bool = False) -> bool:
         """QUEUED stays; its message is sent again after so many seconds."""
         ...
 

@@ -18,9 +18,9 @@ from orchestrator.states import Status
 
 logger = logging.getLogger(__name__)
 
-#: After an uncertain answer the message is sent again this much later, with the same token. Databricks'
-#: short maintenance bursts are over by then, and a longer outage is not pressed.
-UNCERTAIN_DELAY_SECONDS = 30.0
+#: Without a usable answer the message is sent again this much later, with the same token. The client itself
+#: rides out some seconds; a longer outage is not pressed.
+POSTPONE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +77,21 @@ class Submit:
         try:
             run_id = await runs.run_now(request)
         except NoCapacity as error:
-            await (self._postpone(claim, error) if _in_doubt(entry) else self._release(entry, error))
+            await (
+                self._postpone(claim, error, no_effect=True)
+                if _in_doubt(entry)
+                else self._release(entry, error)
+            )
         except RequestRefused as error:
             await (self._give_up(entry, error) if _in_doubt(entry) else self._refuse(entry, error))
         except WorkspaceUnavailable as error:
-            await self._postpone(claim, error)
+            await self._postpone(claim, error, no_effect=not error.in_doubt)
         else:
             await self._record(claim, runs, run_id)
 
-    async def _postpone(self, claim: Claim, error: DatabricksError) -> None:
+    async def _postpone(self, claim: Claim, error: DatabricksError, *, no_effect: bool) -> None:
         logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error)
-        await self.store.postpone(claim, seconds=UNCERTAIN_DELAY_SECONDS, reason=str(error))
+        await self.store.postpone(claim, seconds=POSTPONE_SECONDS, reason=str(error), no_effect=no_effect)
 
     async def _give_up(self, entry: Entry, error: RequestRefused) -> None:
         text = f"{error} (an earlier call had no answer: a retry looks for its run first)"

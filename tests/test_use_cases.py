@@ -195,6 +195,21 @@ async def test_refusal_after_a_lost_answer_keeps_the_token_for_a_retry(world: Wo
     assert list(world.databricks.runs) == [1000]
 
 
+async def test_call_that_was_turned_away_leaves_no_doubt(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    turned_away = Unauthorized("token not accepted", status=401)
+    turned_away.in_doubt = False
+    world.databricks.errors = [turned_away]
+    await world.deliver()
+    assert (await world.entry(entry_id)).deliveries == 0
+    gone = RequestRefused("no such job", status=404, error_code="RESOURCE_DOES_NOT_EXIST", permanent=True)
+    world.databricks.errors = [gone]
+    await world.submit(Claim(entry_id=entry_id, submission=1))
+    [log] = await world.store.logs(entry_id)
+    assert (log.status, log.message) == (Status.DEAD, "no such job")
+
+
 async def test_no_capacity_after_a_lost_answer_keeps_the_submission(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()

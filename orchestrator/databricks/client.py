@@ -14,7 +14,13 @@ from orchestrator.databricks import protocol, reading
 from orchestrator.databricks.auth import TokenSource
 from orchestrator.databricks.problems import Answer
 from orchestrator.databricks.protocol import Call, Failure, Remedy, Success
-from orchestrator.errors import DatabricksError, RunNotFound, SettingsError, WorkspaceUnavailable
+from orchestrator.errors import (
+    DatabricksError,
+    RunNotFound,
+    SettingsError,
+    TokenUnavailable,
+    WorkspaceUnavailable,
+)
 from orchestrator.models import Job, Run, RunFailure, RunRequest
 from orchestrator.net import is_loopback
 from orchestrator.ports import Clock
@@ -168,7 +174,11 @@ class DatabricksClient:
         access = _Access(await self._tokens.token())
         in_doubt = False
         for attempt in range(1, self._limits.tries + 1):
-            outcome = await self._attempt(call, access)
+            try:
+                outcome = await self._attempt(call, access)
+            except TokenUnavailable as error:
+                error.in_doubt = in_doubt
+                raise
             if isinstance(outcome, Success):
                 return outcome.value
             failure = outcome

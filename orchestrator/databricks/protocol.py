@@ -215,6 +215,9 @@ def settle(call: Call[Any], failure: Failure, *, in_doubt: bool) -> DatabricksEr
         last try only, and must not let the caller believe that nothing was started.
     """
     error = failure.error
+    if isinstance(error, WorkspaceUnavailable):
+        # Turned away unread, for its rate or its token, and never sent before: then it had no effect.
+        error.in_doubt = in_doubt or failure.remedy not in {Remedy.WAIT, Remedy.RENEW}
     if in_doubt and call.request.method == "POST" and isinstance(error, RequestRefused | NoCapacity):
         return WorkspaceUnavailable(
             f"{error} (an earlier try got no usable answer and may have had its effect)",

@@ -181,12 +181,20 @@ class Store:
             )
         )
 
-    async def postpone(self, claim: Claim, *, seconds: float, reason: str) -> bool:
-        """Let a QUEUED row's lease end in so many seconds: then its message is sent again."""
+    async def postpone(self, claim: Claim, *, seconds: float, reason: str, no_effect: bool = False) -> bool:
+        """Let a QUEUED row's lease end in so many seconds: then its message is sent again.
+
+        :param no_effect: the submission that was just begun surely started no run, so it was not begun.
+        """
         return await self._write(
             lambda session: (
                 session.change(
-                    "postpone", _milliseconds(seconds), _cut(reason), claim.entry_id, claim.submission
+                    "postpone",
+                    _milliseconds(seconds),
+                    _cut(reason),
+                    int(no_effect),
+                    claim.entry_id,
+                    claim.submission,
                 )
                 == 1
             )

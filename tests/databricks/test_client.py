@@ -11,6 +11,7 @@ from orchestrator.errors import (
     NoCapacity,
     RequestRefused,
     SettingsError,
+    TokenUnavailable,
     WorkspaceUnavailable,
 )
 from orchestrator.models import Run
@@ -255,3 +256,49 @@ def test_a_host_becomes_an_origin(host: str, url: str) -> None:
 def test_a_host_that_would_show_the_token_is_refused(host: str) -> None:
     with pytest.raises(SettingsError, match="Databricks host"):
         workspace_url(host)
+
+
+RATE = error(429, {"error_code": "RESOURCE_EXHAUSTED", "message": "too many requests"})
+REFUSED_TOKEN = error(
+    401, {"error_code": 401, "message": "Credential was not sent or was of an unsupported type"}
+)
+
+
+@pytest.mark.parametrize(
+    ("replies", "in_doubt"),
+    [
+        ([RATE], False),
+        ([REFUSED_TOKEN], False),
+        ([drop], True),
+        ([error(503, {})], True),
+        ([drop, RATE], True),
+        ([drop, REFUSED_TOKEN], True),
+        ([RATE, drop], True),
+    ],
+)
+async def test_whether_a_run_may_have_been_started(
+    workspace: Workspace, replies: list[Any], in_doubt: bool
+) -> None:
+    workspace.replies = replies
+    async with connected(workspace) as client:
+        with pytest.raises(WorkspaceUnavailable) as caught:
+            await client.run_now(REQUEST)
+    assert caught.value.in_doubt is in_doubt
+
+
+class NoFurtherToken(Tokens):
+    """The first token is there; Key Vault is not, when a second one is asked for."""
+
+    async def refresh(self, stale: str) -> str:
+        raise TokenUnavailable("Key Vault does not answer")
+
+
+@pytest.mark.parametrize(("replies", "in_doubt"), [([REFUSED_TOKEN], False), ([drop, REFUSED_TOKEN], True)])
+async def test_token_that_cannot_be_renewed_tells_whether_a_run_may_have_been_started(
+    workspace: Workspace, replies: list[Any], in_doubt: bool
+) -> None:
+    workspace.replies = replies
+    async with connected(workspace, tokens=NoFurtherToken()) as client:
+        with pytest.raises(TokenUnavailable) as caught:
+            await client.run_now(REQUEST)
+    assert caught.value.in_doubt is in_doubt

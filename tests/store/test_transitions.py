@@ -146,6 +146,14 @@ async def test_postponed_message_is_sent_again_earlier(store: Store, database: D
     assert (await entry_of(store, claimed.entry_id)).last_error == "no answer"
 
 
+async def test_call_that_had_no_effect_is_taken_back(store: Store) -> None:
+    claimed = await queued(store)
+    await begun(store, claimed)
+    await begun(store, claimed)
+    assert await store.postpone(claimed, seconds=30, reason="token not accepted", no_effect=True)
+    assert (await entry_of(store, claimed.entry_id)).deliveries == 1
+
+
 async def test_cancelling_rows_that_surely_have_no_run(store: Store) -> None:
     [waiting] = await add(store, "waiting")
     assert await store.request_cancel(waiting)

@@ -127,10 +127,11 @@ SET status = 'DEAD',
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- postpone --
--- QUEUED stays QUEUED: let the lease end at another time, when the message is sent again.
+-- QUEUED stays QUEUED: let the lease end at another time, and take back a call that had no effect.
 UPDATE track_processing
 SET lease_expires_at = utc_after(?),
     last_error = ?,
+    deliveries = deliveries - ?,
     updated_at = utc_now()
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
 

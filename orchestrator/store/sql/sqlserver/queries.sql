@@ -134,10 +134,11 @@ SET status = N'DEAD',
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = N'QUEUED'
 
 -- postpone --
--- QUEUED stays QUEUED: let the lease end at another time, when the message is sent again.
+-- QUEUED stays QUEUED: let the lease end at another time, and take back a call that had no effect.
 UPDATE track_processing
 SET lease_expires_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
     last_error = ?,
+    deliveries = deliveries - ?,
     updated_at = SYSUTCDATETIME()
 WHERE id = ? AND submission = ? AND status = N'QUEUED'
 
