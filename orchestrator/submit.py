@@ -9,6 +9,7 @@ from orchestrator.errors import (
     DatabricksError,
     InvalidEntry,
     NoCapacity,
+    OrchestratorError,
     RequestRefused,
     WorkspaceUnavailable,
 )
@@ -67,7 +68,7 @@ class Submit:
     async def _refuse_invalid(self, entry: Entry, error: InvalidEntry) -> None:
         if entry.deliveries > 0:
             # run-now was called before the row (or the settings) became invalid: there may be a run.
-            logger.error("entry %s: invalid after it was submitted (%s); left as it is", entry.id, error)
+            await self._give_up(entry, error)
             return
         verdict = Verdict(to=Status.DEAD, error=str(error))
         await self._settle_refusal(entry, verdict)
@@ -77,13 +78,9 @@ class Submit:
         try:
             run_id = await runs.run_now(request)
         except NoCapacity as error:
-            await (
-                self._postpone(claim, error, no_effect=True)
-                if _in_doubt(entry)
-                else self._release(entry, error)
-            )
+            await self._no_capacity(claim, entry, error)
         except RequestRefused as error:
-            await (self._give_up(entry, error) if _in_doubt(entry) else self._refuse(entry, error))
+            await self._refuse(entry, error)
         except WorkspaceUnavailable as error:
             await self._postpone(claim, error, no_effect=not error.in_doubt)
         else:
@@ -93,17 +90,23 @@ class Submit:
         logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error)
         await self.store.postpone(claim, seconds=POSTPONE_SECONDS, reason=str(error), no_effect=no_effect)
 
-    async def _give_up(self, entry: Entry, error: RequestRefused) -> None:
+    async def _give_up(self, entry: Entry, error: OrchestratorError) -> None:
         text = f"{error} (an earlier call had no answer: a retry looks for its run first)"
         if await self.store.give_up(entry, text):
             logger.error("entry %s: now DEAD: %s", entry.id, text)
 
-    async def _release(self, entry: Entry, error: NoCapacity) -> None:
+    async def _no_capacity(self, claim: Claim, entry: Entry, error: NoCapacity) -> None:
+        if _in_doubt(entry):
+            await self._postpone(claim, error, no_effect=True)
+            return
         verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
         if await self.store.release(entry, verdict):
             logger.info("entry %s: no capacity, waits again", entry.id)
 
     async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
+        if _in_doubt(entry):
+            await self._give_up(entry, error)
+            return
         if entry.cancel_requested:
             verdict = Verdict(to=Status.CANCELED, error=str(error))
         else:

@@ -283,7 +283,7 @@ async def test_invalid_row_ends_dead_and_stops_no_other(
     assert (await world.entry(good)).status is Status.RUNNING
 
 
-async def test_row_made_invalid_after_an_uncertain_call_is_not_given_up(world: World, tmp_path: Path) -> None:
+async def test_row_made_invalid_after_an_uncertain_call_keeps_its_token(world: World, tmp_path: Path) -> None:
     [entry_id] = await world.add("sales", parameters="{}")
     await world.trigger()
     world.databricks.lost_answer = UNAVAILABLE
@@ -292,10 +292,14 @@ async def test_row_made_invalid_after_an_uncertain_call_is_not_given_up(world: W
     connection = SqliteConnector(tmp_path / "state.db").connect()
     connection.cursor().execute("UPDATE track_processing SET parameters = 'oops'")
     await world.submit(claim)
-    assert (await world.entry(entry_id)).status is Status.QUEUED
+    dead = await world.entry(entry_id)
+    assert (dead.status, dead.submission) == (Status.DEAD, 1)
+    assert "not valid JSON" in (dead.last_error or "")
     connection.cursor().execute("UPDATE track_processing SET parameters = '{}'")
     connection.close()
-    await world.submit(claim)
+    await world.store.retry(entry_id)
+    await world.trigger()
+    await world.deliver()
     assert (await world.entry(entry_id)).runid == 1000
 
 
