@@ -1,18 +1,19 @@
 """The composition root: the one place where ports meet adapters. Nothing is connected before it is used."""
 
+import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from orchestrator import settings as settings_module
 from orchestrator import submissions
 from orchestrator.clock import SystemClock
 from orchestrator.errors import OrchestratorError
 from orchestrator.monitor import Monitor
-from orchestrator.net import is_loopback
+from orchestrator.net import is_loopback, split_url
 from orchestrator.settings import Settings, StoreSettings, WorkspaceSettings
+from orchestrator.store import migrate
 from orchestrator.store.connector import Connector
 from orchestrator.store.store import Store
 from orchestrator.submit import Submit
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 #: Connections to Databricks: ten submissions and ten look-ups at once fit.
 MAX_CONNECTIONS = 20
 
+#: A whole tick gives up after this; below the 300 s of ``functionTimeout`` in host.json, at which the host
+#: would end the worker process and everything else that runs in it.
+TICK_SECONDS = 280.0
+
 OK = "ok"
 
 
@@ -39,7 +44,9 @@ class Application:
         logging.getLogger("azure").setLevel(logging.WARNING)  # the SDKs log every request at INFO
         self.settings = settings
         self.clock = SystemClock()
-        self.store = Store(connector(settings.store))
+        self._connector = connector(settings.store)
+        self._schema_checked = False
+        self.store = Store(self._connector)
         self.submissions = submissions.QueueSubmissions(settings.queue, settings.queue_name)
         self._session: aiohttp.ClientSession | None = None
         self._credential: Any = None
@@ -85,7 +92,9 @@ class Application:
 
         :raises QueueError: the message is not one of ours; the host moves it to the poison queue.
         """
-        await self._submit(submissions.decode(message))
+        claim = submissions.decode(message)
+        await self._check_schema()
+        await self._submit(claim)
 
     async def close(self) -> None:
         """Give up every connection."""
@@ -101,14 +110,24 @@ class Application:
     async def _tick(self, name: str, work: Callable[[], Awaitable[list[str]]], past_due: bool) -> list[str]:
         if past_due:
             logger.warning("%s: this tick is late", name)
+        await self._check_schema()
         await self.store.tick_started(name)
         try:
-            problems = await work()
+            async with asyncio.timeout(TICK_SECONDS):
+                problems = await work()
         except OrchestratorError as error:
             await self.store.tick_finished(name, str(error))
             raise
+        except TimeoutError:
+            problems = [f"the pass took over {TICK_SECONDS:.0f} s; the next one goes on"]
         await self.store.tick_finished(name, "\n".join(problems) or OK)
         return problems
+
+    async def _check_schema(self) -> None:
+        """Look once, before anything is written, whether the tables are the ones that this version knows."""
+        if not self._schema_checked:
+            await asyncio.to_thread(migrate.check, self._connector)
+            self._schema_checked = True
 
     def _client(self, workspace: WorkspaceSettings) -> "DatabricksClient":
         from orchestrator.databricks.client import DatabricksClient
@@ -125,7 +144,7 @@ class Application:
         if workspace.auth == "entra":
             return EntraToken(self._azure_credential(), clock=self.clock)
         if workspace.secret is not None and self.settings.key_vault_url is not None:
-            vault = urlsplit(self.settings.key_vault_url)
+            vault = split_url(self.settings.key_vault_url)
             return KeyVaultToken(
                 self.settings.key_vault_url,
                 workspace.secret,
@@ -154,15 +173,16 @@ class Application:
         return self._credential
 
 
-def connector(settings: StoreSettings) -> Connector:
+def connector(settings: StoreSettings, *, create: bool = False) -> Connector:
     """Return how to reach the state store.
 
+    :param create: make the SQLite file when it is not there.
     :raises StoreError: the database's driver is not installed.
     """
     if settings.state_db is not None:
         from orchestrator.store.sqlite import SqliteConnector
 
-        return SqliteConnector(settings.state_db)
+        return SqliteConnector(settings.state_db, create=create)
     from orchestrator.store.sqlserver import SqlServerConnector
 
     return SqlServerConnector(settings.sql_connection_string or "", client_id=settings.client_id)

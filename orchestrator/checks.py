@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
 from orchestrator.bootstrap import Application, connector
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, RequestRefused, Unauthorized, WorkspaceUnavailable
 from orchestrator.models import Job
 from orchestrator.settings import Settings, WorkspaceSettings
 from orchestrator.store import migrate
@@ -31,8 +31,11 @@ async def run(app: Application) -> AsyncIterator[Finding]:
         name = f"workspace {workspace.name}"
         token = await _finding(f"{name}, token", _token(app, workspace))
         yield token
-        if token.ok:
-            yield await _finding(f"{name}, Databricks", _databricks(app, workspace))
+        if not token.ok:
+            continue
+        answers = await _finding(f"{name}, Databricks", _databricks(app, workspace))
+        yield answers
+        if answers.ok:
             yield await _finding(f"{name}, job", _job(app, workspace))
 
 
@@ -77,19 +80,27 @@ async def _queue(app: Application) -> str:
 async def _token(app: Application, workspace: WorkspaceSettings) -> str:
     await app.tokens[workspace.name].token()
     if workspace.auth == "entra":
-        return "from Microsoft Entra ID"
-    return "from Key Vault" if workspace.secret else "from DATABRICKS_TOKEN (for local work)"
+        return "found, from Microsoft Entra ID"
+    return "found, in Key Vault" if workspace.secret else "found, in DATABRICKS_TOKEN (for local work)"
 
 
 async def _databricks(app: Application, workspace: WorkspaceSettings) -> str:
-    active = await app.runs[workspace.name].active_run_ids()
+    try:
+        active = await app.runs[workspace.name].active_run_ids()
+    except Unauthorized as error:
+        raise _NotGood(f"{error}; check that the token is valid and of this workspace") from error
+    except WorkspaceUnavailable as error:
+        raise _NotGood(f"{error}; check that {workspace.host} is a workspace and can be reached") from error
     return f"{workspace.host} answers, {len(active)} active runs, cap {workspace.cap}"
 
 
 async def _job(app: Application, workspace: WorkspaceSettings) -> str:
     if workspace.job_id is None:
         return "no default job: every row must name its job_id"
-    job = await app.runs[workspace.name].get_job(workspace.job_id)
+    try:
+        job = await app.runs[workspace.name].get_job(workspace.job_id)
+    except RequestRefused as error:
+        raise _NotGood(f"{error}; correct the job id, or: python -m orchestrator create-job") from error
     if job.max_concurrent_runs >= workspace.cap:
         return f"{job.job_id} allows {job.max_concurrent_runs} runs at once, cap {workspace.cap}"
     return _too_few_runs(job, workspace.cap)

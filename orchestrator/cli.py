@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import bootstrap, checks, settings
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, SettingsError, StoreError
 from orchestrator.models import Entry, LogRow, NewEntry
 from orchestrator.store import migrate
 from orchestrator.store.store import Store
@@ -29,7 +29,7 @@ MAX_CONCURRENT_RUNS = 1000
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")  # problems are printed
     try:
         code: int = asyncio.run(arguments.command(arguments))
     except OrchestratorError as error:
@@ -56,13 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_arguments(command("add", _add, "add a row, as an INSERT into track_processing does"))
     command("status", _status, "count the rows by state and show the last ticks")
     show = command("show", _show, "show a row and every run of it")
-    show.add_argument("id", type=int)
+    show.add_argument("id", type=_id)
     show.add_argument("--parameters", action="store_true", help="show the row's parameters too")
     for name, run, text in (
         ("retry", _retry, "run final rows again; do not wait for failed ones' back-off"),
         ("cancel", _cancel, "cancel rows, and their runs if they have any"),
     ):
-        command(name, run, text).add_argument("ids", type=int, nargs="+", metavar="ID")
+        command(name, run, text).add_argument("ids", type=_id, nargs="+", metavar="ID")
     tick = command("tick", _tick, "make one pass by hand")
     tick.add_argument("function", choices=["trigger", "monitor"])
     job = command("create-job", _create_job, "create the Databricks job and print its id")
@@ -76,11 +76,30 @@ def _parser() -> argparse.ArgumentParser:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table_name")
     parser.add_argument("--workspace", default=settings.DEFAULT_WORKSPACE)
-    parser.add_argument("--job-id", type=int, help="default: the workspace's job")
+    parser.add_argument("--job-id", type=_id, help="default: the workspace's job")
     parser.add_argument("--parameter-style", default="notebook_params")
     parser.add_argument("--parameters", metavar="JSON", help='default: {"table_name": …}')
-    parser.add_argument("--priority", type=int, default=0, help="higher is claimed first")
-    parser.add_argument("--max-attempts", type=int, help="default: the setting MAX_ATTEMPTS; 0 = no limit")
+    parser.add_argument("--priority", type=_int32, default=0, help="higher is claimed first")
+    parser.add_argument("--max-attempts", type=_int32, help="default: the setting MAX_ATTEMPTS; 0 = no limit")
+
+
+def _id(text: str) -> int:
+    return _whole(text, 1, 2**63 - 1)
+
+
+def _int32(text: str) -> int:
+    return _whole(text, -(2**31), 2**31 - 1)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    """A number that its column can hold."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not from {least} to {most}")
+    return value
 
 
 def _environment() -> dict[str, str]:
@@ -106,7 +125,7 @@ async def _application() -> "AsyncIterator[bootstrap.Application]":
 
 
 async def _init_db(_: argparse.Namespace) -> int:
-    connector = bootstrap.connector(settings.load_store(_environment()))
+    connector = bootstrap.connector(settings.load_store(_environment()), create=True)
     applied = await asyncio.to_thread(migrate.apply, connector)
     for migration in applied:
         print(f"applied {migration.version:04}_{migration.name}")
@@ -132,7 +151,7 @@ async def _add(arguments: argparse.Namespace) -> int:
 
 async def _status(_: argparse.Namespace) -> int:
     async with _store() as store:
-        counts, ticks = await store.counts(), await store.ticks()
+        counts, ticks, now = await store.counts(), await store.ticks(), await store.now()
     if not counts:
         print("no rows")
     for workspace, states in counts.items():
@@ -141,8 +160,9 @@ async def _status(_: argparse.Namespace) -> int:
             f"{workspace}: {total} rows; " + ", ".join(f"{count} {state}" for state, count in states.items())
         )
     for tick in ticks:
-        finished = f"{tick.finished_at:%H:%M:%S}" if tick.finished_at else "not finished"
-        print(f"{tick.name}: {tick.started_at:%Y-%m-%d %H:%M:%S} to {finished} UTC: {tick.outcome or '…'}")
+        age = (now - tick.started_at).total_seconds()
+        outcome = tick.outcome or "not finished"
+        print(f"{tick.name}: began {tick.started_at:%Y-%m-%d %H:%M:%S} UTC, {age:.0f} s ago: {outcome}")
     return OK
 
 
@@ -178,7 +198,10 @@ def _print_log(log: LogRow) -> None:
 async def _retry(arguments: argparse.Namespace) -> int:
     async with _store() as store:
         return await _each(
-            arguments.ids, store.retry, "waits again", "is neither over nor failed, or not there"
+            arguments.ids,
+            store.retry,
+            "waits again",
+            "is not there, or neither over nor failed (a waiting row needs no retry)",
         )
 
 
@@ -210,6 +233,8 @@ async def _tick(arguments: argparse.Namespace) -> int:
         problems = await (app.trigger() if arguments.function == "trigger" else app.monitor())
     for problem in problems:
         print(problem, file=sys.stderr)
+    if not problems:
+        print(f"{arguments.function}: {bootstrap.OK}")
     return FAILED if problems else OK
 
 
@@ -229,9 +254,18 @@ async def _create_job(arguments: argparse.Namespace) -> int:
 
 
 async def _check(_: argparse.Namespace) -> int:
+    logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # what is wrong is told in its line
     code = OK
-    async with _application() as app:
-        async for finding in checks.run(app):
-            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject}: {finding.text}")
-            code = code if finding.ok else FAILED
+    try:
+        async with _application() as app:
+            async for finding in checks.run(app):
+                print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject}: {finding.text}")
+                code = code if finding.ok else FAILED
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"FAIL  settings: {problem}")
+        return FAILED
+    except StoreError as error:
+        print(f"FAIL  store: {error}")
+        return FAILED
     return code

@@ -21,6 +21,14 @@ class StoreError(OrchestratorError):
     """The state store refused or failed a statement."""
 
 
+class StoreUnavailable(StoreError):
+    """The database does not take the statement now and probably will later; it changed nothing."""
+
+
+class StoreInDoubt(StoreError):
+    """The answer to a commit got lost: read the rows again before doing anything about them."""
+
+
 class SchemaError(StoreError):
     """The tables are missing, or older or newer than this version of the app."""
 

@@ -8,9 +8,10 @@ from datetime import datetime
 
 from orchestrator import decisions
 from orchestrator.dispatch import dispatch
-from orchestrator.errors import DatabricksError, OrchestratorError, RunNotFound
+from orchestrator.errors import OrchestratorError, RunNotFound
 from orchestrator.models import Entry, Policy, Run, RunFailure, WorkspacePolicy
 from orchestrator.ports import Clock, Runs, Store, Submissions
+from orchestrator.together import all_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +22,8 @@ CONCURRENCY = 10
 #: trigger has its own work to do after its pass.
 PASS_SECONDS = 120.0
 
-#: After so many failed calls a pass leaves the rest of the workspace alone: the workspace is down, and each
-#: further call would wait out its time. One run that cannot be read never hinders the others.
+#: After so many failed calls and none that went well a pass leaves the rest of the workspace alone: it is
+#: down, and each further call would wait out its time. Runs that cannot be read never hinder the others.
 MAX_FAILURES = CONCURRENCY
 
 #: Rows cancelled or recovered in one pass; what is over it waits for the next.
@@ -48,7 +49,8 @@ class Monitor:
         :raises StoreError: nothing can be done without the store.
         """
         await self.store.cancel_waiting(BATCH)
-        problems = await asyncio.gather(*(self._watch(name) for name in self.workspaces))
+        problems = await all_of(self._watch(name) for name in self.workspaces)
+        problems.append(await self._name_orphans())
         problems.append(await self._send_lost_messages_again())
         return [problem for problem in problems if problem]
 
@@ -56,7 +58,7 @@ class Monitor:
         try:
             async with asyncio.timeout(PASS_SECONDS):
                 await self._settle_finished(workspace)
-        except DatabricksError as error:
+        except OrchestratorError as error:
             problem = f"workspace {workspace}: {error}"
         except TimeoutError:
             problem = f"workspace {workspace}: the pass took over {PASS_SECONDS:.0f} s; the next one goes on"
@@ -74,21 +76,33 @@ class Monitor:
         active = await runs.active_run_ids()
         now = await self.store.now()
         limit = asyncio.Semaphore(CONCURRENCY)
-
         failures: list[OrchestratorError] = []
+        looked_at = 0
 
         async def look_at(entry: Entry) -> None:
+            nonlocal looked_at
             async with limit:
-                if len(failures) >= MAX_FAILURES:
+                if len(failures) >= MAX_FAILURES and not looked_at:
                     return
                 try:
                     await self._look_at(runs, entry, entry.runid in active, now)
+                    looked_at += 1
                 except OrchestratorError as error:
                     failures.append(error)
 
-        await asyncio.gather(*(look_at(entry) for entry in entries))
+        # In an order of chance, so that rows that fail at every pass do not always come first.
+        entries.sort(key=lambda _: self.clock.jitter())
+        await all_of(look_at(entry) for entry in entries)
         if failures:
             raise failures[0]
+
+    async def _name_orphans(self) -> str:
+        unknown = sorted(await self.store.running_workspaces() - set(self.workspaces))
+        if not unknown:
+            return ""
+        problem = f"rows with runs in workspaces that the settings do not know: {', '.join(unknown)}"
+        logger.warning("%s", problem)
+        return problem
 
     async def _look_at(self, runs: Runs, entry: Entry, active: bool, now: datetime) -> None:
         if active:
@@ -110,7 +124,9 @@ class Monitor:
             return
         run, failure = await self._look_up(runs, entry.runid)
         if decisions.outcome_of(run) is decisions.Outcome.ACTIVE:
-            return  # the listing lags behind, or the state is one that is not known today
+            # The listing lags behind, or leaves this state out: BLOCKED, WAITING_FOR_RETRY, one of tomorrow.
+            await self._cancel_if_due(runs, entry, now)
+            return
         error = decisions.describe(run, failure)
         if self._overdue(entry, now) and decisions.was_cancelled(run):
             error = f"went on for over RUN_TIMEOUT_SECONDS and was cancelled; {error}"

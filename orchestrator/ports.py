@@ -94,8 +94,8 @@ class Store(Protocol):
         """QUEUED → FAILED or DEAD, with its log row."""
         ...
 
-    async def give_up(self, entry: Entry, error: str) -> bool:
-        """QUEUED → DEAD, the submission left open."""
+    async def leave_open(self, entry: Entry, verdict: Verdict) -> bool:
+        """QUEUED → FAILED or DEAD, the submission left open."""
         ...
 
     async def postpone(self, claim: Claim, *, seconds: float, reason: str, no_effect: bool = False) -> bool:
@@ -116,6 +116,10 @@ class Store(Protocol):
 
     async def running(self, workspace: str) -> list[Entry]:
         """Return the RUNNING rows of a workspace."""
+        ...
+
+    async def running_workspaces(self) -> set[str]:
+        """Return the workspaces that rows with a run name."""
         ...
 
     async def waiting_workspaces(self) -> set[str]:

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from orchestrator.errors import SettingsError
 from orchestrator.models import Policy, WorkspacePolicy
-from orchestrator.net import is_loopback
+from orchestrator.net import is_loopback, split_url
 from orchestrator.submissions import QueueConnection, queue_connection
 
 DEFAULT_WORKSPACE = "default"
 
 #: Keys of one workspace in ``DATABRICKS_WORKSPACES``.
-_WORKSPACE_KEYS = frozenset({"host", "auth", "secret", "job_id", "cap"})
+_WORKSPACE_KEYS = frozenset({"host", "auth", "secret", "token", "job_id", "cap"})
 
 #: Azure's rule for queue names.
 _QUEUE_NAME = re.compile(r"^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$")
@@ -137,7 +136,7 @@ class _Reader:
         except ValueError:
             value = float("nan")
         if not least <= value <= most:
-            self.problems.append(f"{name} must be a number from {least:g} to {most:g}")
+            self.problems.append(f"{name} must be a number from {least:,g} to {most:,.0f}")
             return default
         return value
 
@@ -229,7 +228,7 @@ def _in_azure(environ: Mapping[str, str]) -> bool:
 
 def _key_vault_url(reader: _Reader) -> str | None:
     url = reader.text("KEY_VAULT_URL")
-    if url is not None and (urlsplit(url).scheme != "https" or not urlsplit(url).hostname):
+    if url is not None and (split_url(url).scheme != "https" or not split_url(url).hostname):
         reader.problems.append("KEY_VAULT_URL must look like https://NAME.vault.azure.net")
     return url
 
@@ -243,18 +242,24 @@ def _workspaces(reader: _Reader, key_vault_url: str | None) -> tuple[WorkspaceSe
             "host": reader.text("DATABRICKS_HOST"),
             "auth": reader.text("DATABRICKS_AUTH"),
             "secret": reader.text("DATABRICKS_TOKEN_SECRET"),
+            "token": reader.text("DATABRICKS_TOKEN"),
             "job_id": reader.text("DATABRICKS_JOB_ID"),
             "cap": reader.text("MAX_ACTIVE_RUNS"),
         },
         _DEFAULT_LABELS,
     )
-    return (default, *_further_workspaces(reader, key_vault_url))
+    workspaces = (default, *_further_workspaces(reader, key_vault_url))
+    hosts = [workspace.host.lower() for workspace in workspaces if workspace.host]
+    for host in sorted({host for host in hosts if hosts.count(host) > 1}):
+        reader.problems.append(f"two workspaces have the host {host}: each would fill the cap of its own")
+    return workspaces
 
 
 _DEFAULT_LABELS = {
     "host": "DATABRICKS_HOST",
     "auth": "DATABRICKS_AUTH",
     "secret": "DATABRICKS_TOKEN_SECRET",
+    "token": "DATABRICKS_TOKEN",
     "job_id": "DATABRICKS_JOB_ID",
     "cap": "MAX_ACTIVE_RUNS",
 }
@@ -297,31 +302,34 @@ def _workspace(
     if auth not in {"pat", "entra"}:
         reader.problems.append(f"{labels['auth']} must be pat or entra")
     secret = values.get("secret")
-    token = reader.text("DATABRICKS_TOKEN")
+    token = values.get("token")
     if auth == "pat":
-        _check_token_source(reader, labels["secret"], secret, token, key_vault_url)
+        _check_token_source(reader, labels, secret, token, key_vault_url)
     return WorkspaceSettings(
         name=name,
         host=host,
         auth=auth,
         secret=None if secret is None else str(secret),
-        token=token,
+        token=None if token is None else str(token),
         job_id=_whole_or_none(reader, values.get("job_id"), labels["job_id"], most=2**63 - 1),
         cap=_whole_or_none(reader, values.get("cap"), labels["cap"], most=_MAX_CAP) or 130,
     )
 
 
 def _check_token_source(
-    reader: _Reader, label: str, secret: object, token: str | None, key_vault_url: str | None
+    reader: _Reader, labels: Mapping[str, str], secret: object, token: object, key_vault_url: str | None
 ) -> None:
     if secret is not None and token is not None:
         reader.problems.append(
-            f"{label} and DATABRICKS_TOKEN are both set: keep the first in Azure, the second for local work"
+            f"{labels['secret']} and {labels['token']} are both set: "
+            "keep the first in Azure, the second for local work"
         )
     elif secret is not None and key_vault_url is None:
-        reader.problems.append(f"{label} needs KEY_VAULT_URL")
+        reader.problems.append(f"{labels['secret']} needs KEY_VAULT_URL")
     elif secret is None and token is None:
-        reader.problems.append(f"no token: set KEY_VAULT_URL and {label}, or DATABRICKS_TOKEN for local work")
+        reader.problems.append(
+            f"no token: set KEY_VAULT_URL and {labels['secret']}, or {labels['token']} for local work"
+        )
 
 
 def _host(reader: _Reader, value: object, label: str) -> str:
@@ -331,7 +339,7 @@ def _host(reader: _Reader, value: object, label: str) -> str:
             f"{label} must be set, e.g. https://adb-1234567890123456.7.azuredatabricks.net"
         )
         return ""
-    url = urlsplit(text if "://" in text else f"https://{text}")
+    url = split_url(text if "://" in text else f"https://{text}")
     plain_is_fine = url.scheme == "http" and is_loopback(url.hostname or "")
     if (
         not url.hostname

@@ -14,10 +14,10 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from orchestrator.errors import QueueError
 from orchestrator.models import Claim
+from orchestrator.net import split_url
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
@@ -146,7 +146,7 @@ def _service_url(environ: Mapping[str, str], name: str) -> str:
     url = environ.get(f"{name}__queueServiceUri", "").strip()
     account = environ.get(f"{name}__accountName", "").strip()
     if url:
-        parts = urlsplit(url)
+        parts = split_url(url)
         if parts.scheme != "https" or not parts.hostname or parts.query:
             raise ValueError(
                 f"{name}__queueServiceUri must look like https://<account>.queue.core.windows.net, without a "

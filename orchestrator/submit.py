@@ -68,7 +68,7 @@ class Submit:
     async def _refuse_invalid(self, entry: Entry, error: InvalidEntry) -> None:
         if entry.deliveries > 0:
             # run-now was called before the row (or the settings) became invalid: there may be a run.
-            await self._give_up(entry, error)
+            await self._leave_open(entry, error, permanent=True)
             return
         verdict = Verdict(to=Status.DEAD, error=str(error))
         await self._settle_refusal(entry, verdict)
@@ -90,10 +90,11 @@ class Submit:
         logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error)
         await self.store.postpone(claim, seconds=POSTPONE_SECONDS, reason=str(error), no_effect=no_effect)
 
-    async def _give_up(self, entry: Entry, error: OrchestratorError) -> None:
-        text = f"{error} (an earlier call had no answer: a retry looks for its run first)"
-        if await self.store.give_up(entry, text):
-            logger.error("entry %s: now DEAD: %s", entry.id, text)
+    async def _leave_open(self, entry: Entry, error: OrchestratorError, *, permanent: bool) -> None:
+        text = f"{error} (an earlier call had no answer: the next one looks for its run first)"
+        verdict = self._verdict(entry, text, permanent=permanent)
+        if await self.store.leave_open(entry, verdict):
+            logger.error("entry %s: now %s: %s", entry.id, verdict.to, text)
 
     async def _no_capacity(self, claim: Claim, entry: Entry, error: NoCapacity) -> None:
         if _in_doubt(entry):
@@ -105,20 +106,21 @@ class Submit:
 
     async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
         if _in_doubt(entry):
-            await self._give_up(entry, error)
-            return
-        if entry.cancel_requested:
-            verdict = Verdict(to=Status.CANCELED, error=str(error))
+            await self._leave_open(entry, error, permanent=error.permanent)
+        elif entry.cancel_requested:
+            await self._settle_refusal(entry, Verdict(to=Status.CANCELED, error=str(error)))
         else:
-            verdict = decisions.verdict_on_failure(
-                entry,
-                entry.attempt + 1,
-                str(error),
-                permanent=error.permanent,
-                policy=self.policy,
-                jitter=self.clock.jitter(),
-            )
-        await self._settle_refusal(entry, verdict)
+            await self._settle_refusal(entry, self._verdict(entry, str(error), permanent=error.permanent))
+
+    def _verdict(self, entry: Entry, error: str, *, permanent: bool) -> Verdict:
+        return decisions.verdict_on_failure(
+            entry,
+            entry.attempt + 1,
+            error,
+            permanent=permanent,
+            policy=self.policy,
+            jitter=self.clock.jitter(),
+        )
 
     async def _settle_refusal(self, entry: Entry, verdict: Verdict) -> None:
         if await self.store.refuse(entry, verdict, decisions.log_of_refusal(entry, verdict)):

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.dispatch import dispatch
-from orchestrator.errors import DatabricksError
+from orchestrator.errors import OrchestratorError
 from orchestrator.models import Policy, WorkspacePolicy
 from orchestrator.monitor import Monitor
 from orchestrator.ports import Runs, Store, Submissions
+from orchestrator.together import all_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Trigger:
         """
         problems = await self.monitor()
         waiting = await self.store.waiting_workspaces()
-        problems += await asyncio.gather(*(self._fill(name) for name in sorted(waiting)))
+        problems += await all_of(self._fill(name) for name in sorted(waiting))
         return [problem for problem in problems if problem]
 
     async def _fill(self, workspace: str) -> str:
@@ -55,7 +56,7 @@ class Trigger:
                 )
                 logger.info("workspace %s: claimed %s rows", workspace, len(claims))
                 return await dispatch(self.store, self.submissions, claims)
-        except DatabricksError as error:
+        except OrchestratorError as error:
             # Without the active runs the free slots are not known, so nothing is claimed.
             problem = f"workspace {workspace}: nothing claimed: {error}"
         except TimeoutError:

@@ -1,5 +1,6 @@
 """Small stand-ins for Databricks, the queue and the clock, for tests of one use case at a time."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,10 +9,11 @@ from orchestrator.models import Claim, Job, Run, RunFailure, RunRequest
 
 
 class FakeClock:
-    """Time that passes only when someone sleeps; chance in the middle."""
+    """Time that passes only when someone sleeps; chance from a fixed seed."""
 
     def __init__(self) -> None:
         self.time = 0.0
+        self._random = random.Random(1)  # noqa: S311 - repeatable on purpose
 
     def monotonic(self) -> float:
         return self.time
@@ -20,7 +22,7 @@ class FakeClock:
         self.time += seconds
 
     def jitter(self) -> float:
-        return 0.5
+        return self._random.random()
 
 
 @dataclass

@@ -101,7 +101,9 @@ def test_missing_settings_are_listed(tmp_path: Path) -> None:
     result = empty("check")
     assert result.returncode == 1
     for name in ("DATABRICKS_HOST", "AzureWebJobsStorage", "SQL_CONNECTION_STRING"):
-        assert name in result.stderr
+        assert any(
+            line.startswith("FAIL  settings: ") and name in line for line in result.stdout.splitlines()
+        )
     assert "Traceback" not in result.stderr
 
 
@@ -131,19 +133,30 @@ def test_what_cannot_be_done_says_so(cli: CommandLine) -> None:
     result = cli("retry", "1", "99")
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        "1 is neither over nor failed, or not there",
-        "99 is neither over nor failed, or not there",
+        "1 is not there, or neither over nor failed (a waiting row needs no retry)",
+        "99 is not there, or neither over nor failed (a waiting row needs no retry)",
     ]
     assert cli("show", "99").returncode == 1
 
 
 def test_bad_store_is_one_clear_line(tmp_path: Path) -> None:
-    result = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})("status")
+    result = CommandLine(folder=tmp_path, environment={"STATE_DB": "mistyped.db"})("status")
     assert result.returncode == 1
-    assert (
-        result.stderr
-        == "SQLite (state.db): no such table: track_processing; run: python -m orchestrator init-db\n"
+    assert result.stderr == (
+        "SQLite (mistyped.db): unable to open database file; check STATE_DB, "
+        "and for a new file run: python -m orchestrator init-db\n"
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("show", "99999999999999999999"), ("retry", "0"), ("add", "sales", "--priority", "99999999999")],
+)
+def test_numbers_that_no_column_holds_are_usage_errors(cli: CommandLine, arguments: tuple[str, ...]) -> None:
+    result = cli(*arguments)
+    assert result.returncode == 2
+    assert "is not from" in result.stderr
 
 
 def test_create_job_check_and_ticks(full_cli: CommandLine) -> None:
@@ -166,10 +179,6 @@ def test_create_job_check_and_ticks(full_cli: CommandLine) -> None:
         ({"DATABRICKS_TOKEN": "wrong-canary"}, "FAIL  workspace default, Databricks: "),
         ({"DATABRICKS_HOST": "http://127.0.0.1:9"}, "FAIL  workspace default, Databricks: "),
         ({"DATABRICKS_JOB_ID": "999"}, "FAIL  workspace default, job: "),
-        (
-            {"STATE_DB": "empty.db"},
-            "FAIL  store: the database lacks 0001_initial; run: python -m orchestrator init-db",
-        ),
         ({"STATE_DB": "no/such/folder.db"}, "FAIL  store: SQLite (no/such/folder.db): "),
         ({"TRIGGER_SCHEDULE": ""}, "FAIL  settings: set TRIGGER_SCHEDULE"),
     ],

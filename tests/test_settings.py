@@ -92,6 +92,13 @@ def test_odd_numbers(value: str) -> None:
         ({"DATABRICKS_HOST": ""}, "DATABRICKS_HOST must be set"),
         ({"DATABRICKS_HOST": "https://user@host"}, "https address"),
         ({"DATABRICKS_HOST": "https://host/path"}, "https address"),
+        ({"DATABRICKS_HOST": "https://[x"}, "https address"),
+        ({"KEY_VAULT_URL": "https://[x"}, "KEY_VAULT_URL"),
+        (
+            {"DATABRICKS_WORKSPACES": '{"eu": {"host": "ADB-1.7.azuredatabricks.net", "auth": "entra"}}'},
+            "two workspaces have the host",
+        ),
+        ({"DATABRICKS_WORKSPACES": '{"eu": {"host": "https://x"}}'}, "no token: set KEY_VAULT_URL and"),
         ({"DATABRICKS_TOKEN": ""}, "no token"),
         ({"DATABRICKS_TOKEN_SECRET": "dbx"}, "both set"),
         ({"DATABRICKS_TOKEN": "", "DATABRICKS_TOKEN_SECRET": "dbx"}, "needs KEY_VAULT_URL"),

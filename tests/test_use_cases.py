@@ -1,5 +1,6 @@
 """Trigger, submit and monitor with the real SQLite store, one situation at a time."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -8,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
-from orchestrator.models import Claim, Entry, NewEntry, Policy, WorkspacePolicy
+from orchestrator.errors import NoCapacity, RequestRefused, StoreError, Unauthorized, WorkspaceUnavailable
+from orchestrator.models import Claim, Entry, NewEntry, Policy, Run, WorkspacePolicy
 from orchestrator.monitor import Monitor
 from orchestrator.states import Status
 from orchestrator.store import migrate
 from orchestrator.store.sqlite import SqliteConnector
 from orchestrator.store.store import Store
 from orchestrator.submit import Submit
+from orchestrator.together import all_of
 from orchestrator.trigger import Trigger
 from tests.fakes import FakeClock, FakeQueue, FakeRuns
 
@@ -93,7 +95,9 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made: World
-    connector = SqliteConnector(tmp_path / "state.db", now=lambda: datetime.now(UTC) + made.offset)
+    connector = SqliteConnector(
+        tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset
+    )
     made = World(store=Store(connector), queue=FakeQueue(), databricks=FakeRuns(), eu=FakeRuns())
     migrate.apply(connector)
     yield made
@@ -174,25 +178,42 @@ async def test_lost_answer_finds_the_same_run_again(world: World) -> None:
     assert first.idempotency_token == second.idempotency_token
 
 
-async def test_refusal_after_a_lost_answer_keeps_the_token_for_a_retry(world: World) -> None:
+@pytest.mark.parametrize(("permanent", "status"), [(True, Status.DEAD), (False, Status.FAILED)])
+async def test_refusal_after_a_lost_answer_keeps_the_token(
+    world: World, permanent: bool, status: Status
+) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
     world.databricks.lost_answer = UNAVAILABLE
     await world.deliver()
-    world.pass_time(31)
-    world.databricks.errors = [
-        RequestRefused("no", status=403, error_code="PERMISSION_DENIED", permanent=False)
-    ]
-    await world.store.recover(lease_seconds=900, limit=10)
+    refusal = RequestRefused("no", status=403, error_code="PERMISSION_DENIED", permanent=permanent)
+    world.databricks.errors = [refusal]
     await world.submit(Claim(entry_id=entry_id, submission=1))
-    assert (await world.entry(entry_id)).status is Status.DEAD
+    left = await world.entry(entry_id)
+    assert (left.status, left.attempt, left.submission) == (status, 1, 1)
     assert await world.store.logs(entry_id) == []
-    await world.store.retry(entry_id)
+    assert await world.store.retry(entry_id)
     await world.trigger()
     await world.deliver()
     entry = await world.entry(entry_id)
     assert (entry.status, entry.runid, entry.submission) == (Status.RUNNING, 1000, 1)
     assert list(world.databricks.runs) == [1000]
+
+
+async def test_refused_row_whose_cancellation_is_asked_for_is_canceled(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    begin = world.store.begin_submission
+
+    async def cancelled_just_after(claim: Claim, lease_seconds: float) -> Entry | None:
+        entry = await begin(claim, lease_seconds)
+        await world.store.request_cancel(claim.entry_id)
+        return replace(entry, cancel_requested=True) if entry else None
+
+    world.store.begin_submission = cancelled_just_after  # type: ignore[method-assign]  # a moment to meet
+    world.databricks.errors = [RequestRefused("no", status=404, error_code="", permanent=True)]
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.CANCELED
 
 
 async def test_call_that_was_turned_away_leaves_no_doubt(world: World) -> None:
@@ -289,7 +310,7 @@ async def test_row_made_invalid_after_an_uncertain_call_keeps_its_token(world: W
     world.databricks.lost_answer = UNAVAILABLE
     [claim] = world.queue.sent
     await world.deliver()
-    connection = SqliteConnector(tmp_path / "state.db").connect()
+    connection = SqliteConnector(tmp_path / "state.db").connect().connection
     connection.cursor().execute("UPDATE track_processing SET parameters = 'oops'")
     await world.submit(claim)
     dead = await world.entry(entry_id)
@@ -333,7 +354,7 @@ async def test_run_that_the_row_went_on_without_is_cancelled(world: World, tmp_p
     [entry_id] = await world.add("sales")
     await world.trigger()
     slow = SlowStore(SqliteConnector(tmp_path / "state.db"))
-    other = SqliteConnector(tmp_path / "state.db").connect()
+    other = SqliteConnector(tmp_path / "state.db").connect().connection
 
     async def give_up_the_row() -> None:
         other.cursor().execute("UPDATE track_processing SET status = 'DEAD' WHERE id = ?", (entry_id,))
@@ -463,3 +484,109 @@ async def test_monitoring_asks_once_for_all_active_runs(world: World) -> None:
     await world.deliver()
     world.databricks.unreadable = set(world.databricks.runs)  # any runs/get would be a problem
     assert await world.monitor() == []
+
+
+async def test_runs_that_can_never_be_read_do_not_block_the_others(world: World) -> None:
+    """Ten of them come first by id; the eleventh has ended and is settled all the same."""
+    ids = await world.add(*(f"t{n:02}" for n in range(10)))
+    world.databricks.foreign = set()
+    await world.trigger()
+    await world.deliver()
+    world.databricks.unreadable = set(world.databricks.runs)
+    for run_id in list(world.databricks.runs):
+        world.databricks.end(run_id, "SUCCESS")
+    last = ids[-1]
+    run_id = (await world.entry(last)).runid or 0
+    world.databricks.unreadable.discard(run_id)
+    for _ in range(20):
+        await world.monitor()
+    assert (await world.entry(last)).status is Status.DONE
+
+
+async def test_dead_workspace_is_not_pressed(world: World) -> None:
+    world.databricks.foreign = set()
+    entries = [await world.running(f"t{n}") for n in range(10)]
+    calls = 0
+
+    async def fail(run_id: int) -> Run:
+        nonlocal calls
+        calls += 1
+        raise UNAVAILABLE
+
+    for entry in entries:
+        world.databricks.end(entry.runid or 0, "SUCCESS")
+    world.databricks.get_run = fail  # type: ignore[method-assign]  # the look-ups alone fail
+    monkeyed = [*await world.store.running("default")] * 4
+    world.store.running = lambda workspace: _return(monkeyed if workspace == "default" else [])  # type: ignore[method-assign]
+    await world.monitor()
+    assert calls == 10
+
+
+async def _return(entries: list[Entry]) -> list[Entry]:
+    return entries
+
+
+async def test_store_that_refuses_one_row_hinders_no_other(world: World, tmp_path: Path) -> None:
+    bad, good = await world.running("bad"), await world.running("good")
+    connection = SqliteConnector(tmp_path / "state.db").connect().connection
+    connection.cursor().execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON process_log WHEN NEW.entry_id = 1"
+        " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+    )
+    connection.close()
+    for entry in (bad, good):
+        world.databricks.end(entry.runid or 0, "SUCCESS")
+    [other] = await world.add("other", workspace="eu")
+    [problem] = await world.trigger()
+    assert "not this one" in problem
+    assert (await world.entry(bad.id)).status is Status.RUNNING
+    assert (await world.entry(good.id)).status is Status.DONE
+    assert (await world.entry(other)).status is Status.QUEUED
+
+
+async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: World) -> None:
+    entry = await world.running("sales")
+    await world.store.close()
+    connection = world.store._connector.connect().connection
+    connection.cursor().execute("UPDATE track_processing SET workspace = 'removed'")
+    connection.close()
+    world.store = Store(world.store._connector)
+    [problem] = await world.monitor()
+    assert "workspaces that the settings do not know: removed" in problem
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+
+
+@pytest.mark.parametrize("state", ["BLOCKED", "WAITING_FOR_RETRY"])
+async def test_cancellation_reaches_runs_that_are_not_listed_as_active(world: World, state: str) -> None:
+    entry = await world.running()
+    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state=state)
+    await world.store.request_cancel(entry.id)
+    await world.monitor()
+    assert world.databricks.cancelled == [1000]
+
+
+async def test_message_of_an_older_submission_is_stale(world: World) -> None:
+    entry = await world.running()
+    world.databricks.end(1000, "FAILED")
+    await world.monitor()
+    world.pass_time(3600)
+    await world.trigger()
+    await world.submit(Claim(entry_id=entry.id, submission=1))
+    assert len(world.databricks.requests) == 1
+    assert (await world.entry(entry.id)).status is Status.QUEUED
+
+
+async def test_nothing_goes_on_after_a_pass_has_failed() -> None:
+    """A command line closes the store right after a pass, whatever became of it."""
+    ended: list[str] = []
+
+    async def fails() -> None:
+        raise StoreError("no database")
+
+    async def takes_longer() -> None:
+        await asyncio.sleep(0.05)
+        ended.append("done")
+
+    with pytest.raises(StoreError):
+        await all_of([fails(), takes_longer()])
+    assert ended == ["done"]

@@ -5,6 +5,7 @@ The body's ``error_code`` is more exact than the HTTP status and is asked first.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ _MESSAGE_CHARACTERS = 500
 #: Part of a message or an error page that is looked at, in characters: it says what it is at its start, and
 #: a body of megabytes must not keep the event loop busy.
 _READ_CHARACTERS = 20_000
+#: A text that begins like a value for so many characters is taken for a quotation of it.
+_QUOTED_START = 12
 #: Shorter parameter values are not blotted out of messages: they would take ordinary words with them.
 _SHORTEST_HIDDEN = 4
 
@@ -197,10 +200,21 @@ def shown(text: str, hidden: Sequence[str]) -> str:
     text = text[:_READ_CHARACTERS]
     for value in sorted(hidden, key=len, reverse=True):
         if len(value) >= _SHORTEST_HIDDEN:
-            text = text.replace(value, "[…]").replace(json.dumps(value)[1:-1], "[…]")
+            text = _hide(_hide(text, value), json.dumps(value)[1:-1])
     printable = "".join(c if c.isprintable() else " " for c in clean(text))
     words = " ".join(printable.split())
     return words if len(words) <= _MESSAGE_CHARACTERS else f"{words[: _MESSAGE_CHARACTERS - 1]}…"
+
+
+def _hide(text: str, value: str) -> str:
+    """Blot a value out, also where only its beginning is quoted, as servers do with long ones."""
+    start = value[:_QUOTED_START]
+    pieces = text.split(start)
+    shown_again = pieces[0]
+    for piece in pieces[1:]:
+        rest = os.path.commonprefix([piece, value[_QUOTED_START:]])  # noqa: RUF071 - by character is meant
+        shown_again += f"[…]{piece[len(rest) :]}"
+    return shown_again
 
 
 def _refused(problem: Problem) -> RequestRefused:

@@ -1,6 +1,8 @@
 """What the store needs of a database driver, beyond DB-API 2.0."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -58,6 +60,15 @@ class Connection(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A new connection."""
+
+    connection: Connection
+    #: how long it may be used; an access token is fixed for the life of its connection
+    seconds: float = math.inf
+
+
 class Connector(Protocol):
     """One database: how to connect to it, and which SQL it speaks."""
 
@@ -66,8 +77,16 @@ class Connector(Protocol):
     #: base class of the driver's exceptions
     error: type[Exception]
 
-    def connect(self) -> Connection:
-        """Open a connection. Blocks, in bounded time. :raises StoreError: with what to do about it."""
+    def connect(self) -> Opened:
+        """Open a connection. Blocks, in bounded time.
+
+        :raises StoreUnavailable: it may work later.
+        :raises StoreError: it will not, with what to do about it.
+        """
+        ...
+
+    def is_transient(self, error: Exception) -> bool:
+        """Say whether a statement that failed with one of the driver's errors may succeed later."""
         ...
 
     def begin_write(self, connection: Connection) -> None:

@@ -44,7 +44,7 @@ def apply(connector: Connector) -> list[Migration]:
     :raises SchemaError: the database is newer than this version of the app.
     :raises StoreError: the database does not do it.
     """
-    connection = connector.connect()
+    connection = connector.connect().connection
     try:
         connector.begin_write(connection)
         if _version(connection, connector) is None:
@@ -74,7 +74,7 @@ def check(connector: Connector) -> int:
     :raises SchemaError: it is older or newer than this version of the app.
     :raises StoreError: the database does not answer.
     """
-    connection = connector.connect()
+    connection = connector.connect().connection
     try:
         version = _version(connection, connector) or 0
     except connector.error as error:

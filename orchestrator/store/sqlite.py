@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from orchestrator.errors import StoreError
-from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection
+from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened
 
 
 def _system_clock() -> datetime:
@@ -20,21 +20,26 @@ def _text(time: datetime) -> str:
 class SqliteConnector:
     """Connections to one SQLite file.
 
+    :param create: make the file when it is not there; else a mistyped name would become an empty database.
     :param now: the database's clock, behind ``utc_now()`` and ``utc_after(milliseconds)`` in the queries.
     """
 
     dialect = "sqlite"
     error: type[Exception] = sqlite3.Error
 
-    def __init__(self, path: Path, now: Callable[[], datetime] = _system_clock) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = False, now: Callable[[], datetime] = _system_clock
+    ) -> None:
         self._path = path
+        self._mode = "rwc" if create else "rw"
         self._now = now
 
-    def connect(self) -> Connection:
-        """Open the file, making it when it is not there. :raises StoreError: it cannot be opened."""
+    def connect(self) -> Opened:
+        """Open the file. :raises StoreError: it cannot be opened."""
         try:
             connection = sqlite3.connect(
-                self._path,
+                f"{self._path.absolute().as_uri()}?mode={self._mode}",
+                uri=True,
                 timeout=STATEMENT_TIMEOUT_SECONDS,
                 isolation_level=None,  # transactions are begun where they are meant, never by the driver
                 check_same_thread=False,  # one thread uses it; closing may come from another
@@ -52,7 +57,11 @@ class SqliteConnector:
         except sqlite3.Error as error:
             connection.close()
             raise StoreError(self.explain(error)) from error
-        return connection
+        return Opened(connection=connection)
+
+    def is_transient(self, error: Exception) -> bool:  # noqa: ARG002 - the same for every error
+        """Say no: the driver itself has waited for locks, and nothing else of a file passes by itself."""
+        return False
 
     def begin_write(self, connection: Connection) -> None:
         """Take the write lock at once, so that what is read in the transaction stays true until its end."""
@@ -80,7 +89,7 @@ class SqliteConnector:
         if "no such table" in text or "no such column" in text:
             advice = "; run: python -m orchestrator init-db"
         elif "unable to open" in text:
-            advice = "; check that the folder of STATE_DB exists and can be written"
+            advice = "; check STATE_DB, and for a new file run: python -m orchestrator init-db"
         elif "locked" in text:
             advice = "; another process holds the file in a long transaction"
         return f"SQLite ({self._path}): {text}{advice}"

@@ -5,8 +5,10 @@ import re
 from datetime import UTC, datetime
 from types import ModuleType
 
-from orchestrator.errors import StoreError
-from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection
+from orchestrator.errors import StoreError, StoreUnavailable
+from orchestrator.store import access_token, faults
+from orchestrator.store.access_token import SQL_COPT_SS_ACCESS_TOKEN
+from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened
 
 #: A closed port never fails fast: the driver waits the whole login time-out (HYT00 after it).
 LOGIN_TIMEOUT_SECONDS = 15
@@ -28,23 +30,23 @@ INSTALL_ADVICE = (
 )
 
 
-def complete(connection_string: str, drivers: list[str], client_id: str | None) -> str:
-    """Return a connection string with what it leaves open: driver, managed identity, encryption.
+def complete(connection_string: str, drivers: list[str]) -> str:
+    """Return a connection string with what it leaves open: driver and encryption.
 
     :param drivers: what ``pyodbc.drivers()`` says is installed.
-    :param client_id: of a user-assigned managed identity, None = the app's own.
     :raises StoreError: it names no driver and none for SQL Server is installed.
     """
     parts = [connection_string.strip().rstrip(";")]
     if not _HAS_DRIVER.search(connection_string):
         parts.insert(0, f"DRIVER={{{_newest(drivers)}}}")
-    if not _SIGNS_IN.search(connection_string):
-        parts.append("Authentication=ActiveDirectoryMsi")
-        if client_id:
-            parts.append(f"UID={client_id}")
     if not _HAS_ENCRYPT.search(connection_string):
         parts.append("Encrypt=yes")
     return ";".join(parts)
+
+
+def signs_in(connection_string: str) -> bool:
+    """Say whether a connection string names credentials or a way to sign in."""
+    return bool(_SIGNS_IN.search(connection_string))
 
 
 def _newest(drivers: list[str]) -> str:
@@ -57,7 +59,9 @@ def _newest(drivers: list[str]) -> str:
 class SqlServerConnector:
     """Connections through one ODBC connection string.
 
-    :param client_id: of a user-assigned managed identity, used when the string names no credentials.
+    A string without credentials signs in with an access token: managed identity in Azure.
+
+    :param client_id: of a user-assigned managed identity.
     :raises StoreError: pyodbc cannot be loaded, because the system lacks the ODBC driver manager.
     """
 
@@ -69,23 +73,35 @@ class SqlServerConnector:
         self._connection_string = connection_string
         self._client_id = client_id
 
-    def connect(self) -> Connection:
-        """Open a connection. :raises StoreError: no driver, no server, or no permission."""
-        connection = self.open(complete(self._connection_string, self._pyodbc.drivers(), self._client_id))
-        connection.cursor().execute("SET XACT_ABORT ON").close()  # an error undoes the whole transaction
-        return connection
+    def connect(self) -> Opened:
+        """Open a connection.
 
-    def open(self, connection_string: str) -> Connection:
+        :raises StoreUnavailable: the server does not answer, or asks to come back later.
+        :raises StoreError: no driver, or no permission.
+        """
+        text = complete(self._connection_string, self._pyodbc.drivers())
+        if signs_in(text):
+            return Opened(connection=self.open(text))
+        token = access_token.fetch(self._client_id)
+        connection = self.open(text, attrs_before={SQL_COPT_SS_ACCESS_TOKEN: token.attribute()})
+        return Opened(connection=connection, seconds=token.seconds_left())
+
+    def open(self, connection_string: str, **options: object) -> Connection:
         """Open a connection by a complete string, with bounded time-outs."""
         try:
             connection = self._pyodbc.connect(
-                connection_string, timeout=LOGIN_TIMEOUT_SECONDS, autocommit=False
+                connection_string, timeout=LOGIN_TIMEOUT_SECONDS, autocommit=False, **options
             )
+            connection.timeout = STATEMENT_TIMEOUT_SECONDS
         except self._pyodbc.Error as error:
-            raise StoreError(self.explain(error)) from None  # the driver's error may quote the string
-        connection.timeout = STATEMENT_TIMEOUT_SECONDS
+            kind = StoreUnavailable if faults.is_transient(error) else StoreError
+            raise kind(self.explain(error)) from None  # the driver's error may quote the string
         opened: Connection = connection
         return opened
+
+    def is_transient(self, error: Exception) -> bool:
+        """Say whether a statement may succeed later."""
+        return faults.is_transient(error)
 
     def begin_write(self, connection: Connection) -> None:
         """Do nothing: without autocommit the driver begins a transaction with the first statement."""
@@ -101,8 +117,11 @@ class SqlServerConnector:
         return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
     def explain(self, error: Exception) -> str:
-        """Return SQLSTATE and the driver's words; statements carry parameters apart, so none is in there."""
-        state = str(error.args[0]) if error.args else ""
+        """Return SQLSTATE and the driver's words, but for the errors in which the server quotes a value."""
+        state = faults.sqlstate(error)
+        quoting = faults.native_numbers(error) & faults.QUOTING_NUMBERS
+        if quoting:
+            return f"SQL Server [{state}]: a value was refused (error {', '.join(map(str, sorted(quoting)))})"
         text = str(error.args[1]) if len(error.args) > 1 else str(error)
         return f"SQL Server [{state}]: {text[:500]}{_ADVICE.get(state, '')}"
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, StoreInDoubt, StoreUnavailable
 from orchestrator.models import Claim, Entry, LogRow, NewEntry, Tick, Verdict
 from orchestrator.states import Status
 from orchestrator.store import queries
@@ -18,6 +20,13 @@ _T = TypeVar("_T")
 #: One connection each. Ten submissions run at once on an instance; more threads would only wait for locks.
 THREADS = 10
 
+#: How long the store tries again while the database only asks to come back later. A paused serverless
+#: database takes about a minute to resume; the functions' time-out is 300 s.
+PATIENCE_SECONDS = 120.0
+
+#: The waits between the tries: they end with the patience, or with this list.
+PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, *(10.0,) * 10)
+
 #: How long a claim waits for another one to end.
 GATE_TIMEOUT_MS = 10_000
 
@@ -27,8 +36,10 @@ GATE_NAME = "databricks-job-orchestrator/claim"
 #: ``attempt`` is a 32-bit column; this stands for "no limit" in the claim.
 NO_LIMIT = 2**31 - 1
 
-#: ``last_error`` and ``message`` hold this many characters.
+#: Lengths of the columns, in UTF-16 units: ``last_error`` and ``message``; states and codes; the run's page.
 MAX_ERROR_LENGTH = 4000
+MAX_NAME_LENGTH = 64
+MAX_URL_LENGTH = 1000
 
 
 class Session:
@@ -50,13 +61,23 @@ class Session:
             cursor.close()
 
     def change(self, name: str, *parameters: Any) -> int:
-        """Run a statement and return how many rows it changed."""
+        """Run a statement and return how many rows it changed.
+
+        :raises StoreError: the server does not count rows (SET NOCOUNT ON as its default).
+        """
         cursor = self._connection.cursor()
         try:
             cursor.execute(self._queries[name].sql, [self._adapt(value) for value in parameters])
-            return int(cursor.rowcount)
+            count = int(cursor.rowcount)
         finally:
             cursor.close()
+        if count < 0:
+            raise StoreError(f"{name}: the database did not say how many rows were changed")
+        return count
+
+    def changed_one(self, name: str, *parameters: Any) -> bool:
+        """Run a statement on one row and say whether it changed it."""
+        return self.change(name, *parameters) == 1
 
     def _adapt(self, value: Any) -> Any:
         return self._connector.to_database(value) if isinstance(value, datetime) else value
@@ -68,10 +89,23 @@ class Store:
     Every method runs on a thread of its own pool, never on the event loop, and raises
     :class:`~orchestrator.errors.StoreError` when the database does not do it. A change that names a state the
     row is no longer in changes nothing and says so.
+
+    A transaction that fails before its commit, with an error that passes by itself, is done again within the
+    patience. After a commit without an answer nothing is repeated here: the callers read the rows again.
+
+    :param patience: seconds.
     """
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._connector = connector
+        self._patience = patience
+        self._sleep = sleep
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -102,6 +136,7 @@ class Store:
                 return []
             rows = session.rows(
                 "claim",
+                max_attempts or NO_LIMIT,
                 _milliseconds(lease_seconds),
                 workspace,
                 max_attempts or NO_LIMIT,
@@ -134,22 +169,19 @@ class Store:
     async def record_run(self, claim: Claim, run_id: int) -> bool:
         """QUEUED → RUNNING. False: the row is no longer QUEUED for this submission."""
         return await self._write(
-            lambda session: session.change("record_run", run_id, claim.entry_id, claim.submission) == 1
+            lambda session: session.changed_one("record_run", run_id, claim.entry_id, claim.submission)
         )
 
     async def release(self, entry: Entry, verdict: Verdict) -> bool:
         """QUEUED → PENDING for lack of capacity. False: another delivery has taken over."""
         return await self._write(
-            lambda session: (
-                session.change(
-                    "release",
-                    _milliseconds(verdict.delay_seconds),
-                    _cut(verdict.error),
-                    entry.id,
-                    entry.submission,
-                    entry.deliveries,
-                )
-                == 1
+            lambda session: session.changed_one(
+                "release",
+                _milliseconds(verdict.delay_seconds),
+                _cut(verdict.error),
+                entry.id,
+                entry.submission,
+                entry.deliveries,
             )
         )
 
@@ -157,7 +189,7 @@ class Store:
         """QUEUED → FAILED or DEAD with its log row. False: another delivery has taken over."""
 
         def work(session: Session) -> bool:
-            changed = session.change(
+            changed = session.changed_one(
                 "refuse",
                 verdict.to,
                 _milliseconds(verdict.delay_seconds),
@@ -166,18 +198,24 @@ class Store:
                 entry.submission,
                 entry.deliveries,
             )
-            return _log_if(changed == 1, session, log)
+            return _log_if(changed, session, log)
 
         return await self._write(work)
 
-    async def give_up(self, entry: Entry, error: str) -> bool:
-        """QUEUED → DEAD, the submission left open: a later retry replays its token and finds the run, if any.
+    async def leave_open(self, entry: Entry, verdict: Verdict) -> bool:
+        """QUEUED → FAILED or DEAD, the submission left open: its token is replayed and finds the run, if any.
 
         False: another delivery has taken over.
         """
         return await self._write(
-            lambda session: (
-                session.change("give_up", _cut(error), entry.id, entry.submission, entry.deliveries) == 1
+            lambda session: session.changed_one(
+                "leave_open",
+                verdict.to,
+                _milliseconds(verdict.delay_seconds),
+                _cut(verdict.error),
+                entry.id,
+                entry.submission,
+                entry.deliveries,
             )
         )
 
@@ -187,16 +225,13 @@ class Store:
         :param no_effect: the submission that was just begun surely started no run, so it was not begun.
         """
         return await self._write(
-            lambda session: (
-                session.change(
-                    "postpone",
-                    _milliseconds(seconds),
-                    _cut(reason),
-                    int(no_effect),
-                    claim.entry_id,
-                    claim.submission,
-                )
-                == 1
+            lambda session: session.changed_one(
+                "postpone",
+                _milliseconds(seconds),
+                _cut(reason),
+                int(no_effect),
+                claim.entry_id,
+                claim.submission,
             )
         )
 
@@ -204,7 +239,7 @@ class Store:
         """RUNNING → its end, with its log row. False: another monitor was faster."""
 
         def work(session: Session) -> bool:
-            changed = session.change(
+            changed = session.changed_one(
                 "finish",
                 verdict.to,
                 _milliseconds(verdict.delay_seconds),
@@ -214,7 +249,7 @@ class Store:
                 entry.submission,
                 entry.runid,
             )
-            return _log_if(changed == 1, session, log)
+            return _log_if(changed, session, log)
 
         return await self._write(work)
 
@@ -231,6 +266,11 @@ class Store:
         """Return all rows of a workspace that have a run."""
         rows = await self._read(lambda session: session.rows("running", workspace))
         return [_entry(row) for row in rows]
+
+    async def running_workspaces(self) -> set[str]:
+        """Return the workspaces that rows with a run name, configured or not."""
+        rows = await self._read(lambda session: session.rows("running_workspaces"))
+        return {row["workspace"] for row in rows}
 
     async def waiting_workspaces(self) -> set[str]:
         """Return the workspaces that waiting rows name, configured or not."""
@@ -261,13 +301,13 @@ class Store:
 
     async def request_cancel(self, entry_id: int) -> bool:
         """Ask for a row's cancellation. False: there is no such row, or it is final."""
-        return await self._write(lambda session: session.change("request_cancel", entry_id) == 1)
+        return await self._write(lambda session: session.changed_one("request_cancel", entry_id))
 
     async def retry(self, entry_id: int) -> bool:
         """Run a final row again, or a FAILED one without waiting. False: neither, or no such row."""
         return await self._write(
             lambda session: (
-                session.change("retry", entry_id) == 1 or session.change("retry_now", entry_id) == 1
+                session.changed_one("retry", entry_id) or session.changed_one("retry_now", entry_id)
             )
         )
 
@@ -333,37 +373,68 @@ class Store:
         return await loop.run_in_executor(self._pool, self._transact, work, writes)
 
     def _transact(self, work: Callable[[Session], _T], writes: bool) -> _T:
+        """Do the work in one transaction, again while the database only asks to come back later."""
+        give_up_at = time.monotonic() + self._patience
+        for pause in PAUSES_SECONDS:
+            try:
+                return self._attempt(work, writes)
+            except StoreUnavailable:
+                if time.monotonic() + pause > give_up_at:
+                    raise
+                self._sleep(pause)
+        return self._attempt(work, writes)
+
+    def _attempt(self, work: Callable[[Session], _T], writes: bool) -> _T:
         connection = self._connection()
+        committing = False
         try:
             if writes:
                 self._connector.begin_write(connection)
             result = work(Session(connection, self._connector))
+            committing = True
             connection.commit()
         except BaseException as error:
             # Closing rolls back. A connection that has failed once is not trusted again.
             self._discard(connection)
             if isinstance(error, self._connector.error):
-                raise StoreError(self._connector.explain(error)) from error
+                raise self._store_error(error, in_doubt=committing and writes) from error
             raise
         return result
 
+    def _store_error(self, error: Exception, *, in_doubt: bool) -> StoreError:
+        text = self._connector.explain(error)
+        if in_doubt:
+            return StoreInDoubt(f"{text}; whether it was committed is not known")
+        return StoreUnavailable(text) if self._connector.is_transient(error) else StoreError(text)
+
     def _connection(self) -> Connection:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._connector.connect()
-            with self._lock:
-                self._connections.add(connection)
-            self._local.connection = connection
-        return connection
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is not None and time.monotonic() < held.usable_until:
+            return held.connection
+        if held is not None:
+            self._discard(held.connection)
+        opened = self._connector.connect()
+        with self._lock:
+            self._connections.add(opened.connection)
+        self._local.held = _Held(connection=opened.connection, usable_until=time.monotonic() + opened.seconds)
+        return opened.connection
 
     def _discard(self, connection: Connection) -> None:
-        self._local.connection = None
+        self._local.held = None
         with self._lock:
             self._connections.discard(connection)
         try:
             connection.close()
         except self._connector.error:  # it is being thrown away because it is broken
             return
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    """A thread's connection; the time is of the monotonic clock."""
+
+    connection: Connection
+    usable_until: float
 
 
 def _pass_gate(session: Session) -> None:
@@ -381,12 +452,12 @@ def _log_if(changed: bool, session: Session, log: LogRow) -> bool:
             log.attempt,
             log.status,
             log.runid,
-            log.life_cycle_state,
-            log.result_state,
-            log.termination_code,
+            _cut(log.life_cycle_state, MAX_NAME_LENGTH),
+            _cut(log.result_state, MAX_NAME_LENGTH),
+            _cut(log.termination_code, MAX_NAME_LENGTH),
             _cut(log.message),
             log.error_trace,
-            log.run_page_url,
+            _cut(log.run_page_url, MAX_URL_LENGTH),
             log.started_at,
             log.finished_at,
             log.queue_seconds,
@@ -400,15 +471,18 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _cut(text: str | None) -> str | None:
-    return None if text is None else text[:MAX_ERROR_LENGTH]
+def _cut(text: str | None, units: int = MAX_ERROR_LENGTH) -> str | None:
+    """Cut to so many UTF-16 units, which is what ``nvarchar`` counts."""
+    if text is None or len(text.encode("utf-16-le", "replace")) <= 2 * units:
+        return text
+    return text.encode("utf-16-le", "replace")[: 2 * units].decode("utf-16-le", "ignore")
 
 
 def _time(value: object) -> datetime:
-    time = as_utc(value)
-    if time is None:
+    found = as_utc(value)
+    if found is None:
         raise StoreError("a time that must be there is NULL")
-    return time
+    return found
 
 
 def _claim(row: dict[str, Any]) -> Claim:

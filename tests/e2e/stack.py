@@ -46,7 +46,7 @@ class Stack:
         """Make the app's folder, as ``func publish`` would lay it out, and the empty state store."""
         for name in ("function_app.py", "host.json", "orchestrator"):
             (self.folder / name).symlink_to(ROOT / name)
-        migrate.apply(SqliteConnector(self.database))
+        migrate.apply(SqliteConnector(self.database, create=True))
 
     def start(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
         """Start one part of the local stack."""

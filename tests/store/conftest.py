@@ -35,7 +35,7 @@ class Database(Protocol):
 class _Database:
     def __init__(self, connector: Connector) -> None:
         self.connector = connector
-        self._connection = connector.connect()
+        self._connection = connector.connect().connection
 
     def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         cursor = self._connection.cursor()
@@ -54,7 +54,7 @@ class SqliteDatabase(_Database):
 
     def __init__(self, path: Path) -> None:
         self._offset = timedelta()
-        super().__init__(SqliteConnector(path, now=lambda: datetime.now(UTC) + self._offset))
+        super().__init__(SqliteConnector(path, create=True, now=lambda: datetime.now(UTC) + self._offset))
 
     def pass_time(self, seconds: float) -> None:
         self._offset += timedelta(seconds=seconds)

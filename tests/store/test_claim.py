@@ -1,11 +1,13 @@
 """Which rows a claim takes, and how many."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from orchestrator.errors import StoreError
 from orchestrator.states import Status
-from orchestrator.store.store import Store
+from orchestrator.store.store import Session, Store
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running, verdict
 
@@ -135,3 +137,47 @@ async def test_waiting_workspaces(store: Store) -> None:
     await add(store, "a", workspace="nowhere")
     await queued(store, "b")
     assert await store.waiting_workspaces() == {"nowhere"}
+
+
+async def test_table_whose_row_is_running_is_busy(store: Store) -> None:
+    await running(store, 11, "sales")
+    await add(store, "sales", "orders")
+    assert len(await claim(store)) == 1
+    assert (await store.counts())["default"][Status.PENDING] == 1
+
+
+async def test_row_put_back_by_sql_starts_anew(store: Store, database: Database) -> None:
+    entry = await running(store, 11)
+    await finish(store, entry, Status.DEAD)
+    database.execute("UPDATE track_processing SET status = 'PENDING' WHERE id = ?", entry.id)
+    assert len(await claim(store, max_attempts=1)) == 1
+    assert (await entry_of(store, entry.id)).attempt == 0
+
+
+async def test_failed_row_at_a_lowered_limit_waits_for_an_operator(store: Store) -> None:
+    entry = await running(store, 11)
+    await finish(store, entry, Status.FAILED)
+    assert await claim(store, max_attempts=1) == []
+    assert await store.retry(entry.id)
+    assert len(await claim(store, max_attempts=1)) == 1
+
+
+async def test_workspaces_differ_by_case(store: Store) -> None:
+    await add(store, "a", workspace="Default")
+    await add(store, "b")
+    assert await store.waiting_workspaces() == {"Default", "default"}
+    assert len(await claim(store)) == 1
+
+
+async def test_gate_that_is_not_free_claims_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await add(store, "a")
+    rows = Session.rows
+
+    def closed(session: Session, name: str, *parameters: object) -> list[dict[str, Any]]:
+        return [{"result": -1}] if name == "enter_claim_gate" else rows(session, name, *parameters)
+
+    monkeypatch.setattr(Session, "rows", closed)
+    with pytest.raises(StoreError, match="another claim held the gate"):
+        await claim(store)
+    monkeypatch.undo()
+    assert (await store.counts())["default"] == {Status.PENDING: 1}

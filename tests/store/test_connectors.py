@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.errors import StoreError
 from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.sqlserver import SqlServerConnector, complete
+from orchestrator.store.sqlserver import SqlServerConnector, complete, signs_in
 from orchestrator.store.store import Store
 
 DRIVERS = ["PostgreSQL", "ODBC Driver 17 for SQL Server", "ODBC Driver 18 for SQL Server"]
@@ -16,30 +16,39 @@ DRIVERS = ["PostgreSQL", "ODBC Driver 17 for SQL Server", "ODBC Driver 18 for SQ
 SQLITE_ODBC = next(Path("/usr/lib").glob("*/odbc/libsqlite3odbc.so"), None)
 
 
-def test_string_without_credentials_gets_the_managed_identity() -> None:
-    text = complete("SERVER=tcp:x.database.windows.net;DATABASE=d;", DRIVERS, None)
+def test_string_without_driver_and_encryption_gets_both() -> None:
+    text = complete("SERVER=tcp:x.database.windows.net;DATABASE=d;", DRIVERS)
     assert text == (
-        "DRIVER={ODBC Driver 18 for SQL Server};SERVER=tcp:x.database.windows.net;DATABASE=d;"
-        "Authentication=ActiveDirectoryMsi;Encrypt=yes"
+        "DRIVER={ODBC Driver 18 for SQL Server};SERVER=tcp:x.database.windows.net;DATABASE=d;Encrypt=yes"
     )
-    assert ";UID=an-id;" in complete("SERVER=x", DRIVERS, "an-id")
+
+
+def test_complete_string_is_left_alone() -> None:
+    text = "DRIVER={Mine};SERVER=x;UID=a;PWD=b;Encrypt=no"
+    assert complete(text, []) == text
 
 
 @pytest.mark.parametrize(
-    "said", ["UID=a;PWD=b", "Authentication=ActiveDirectoryDefault", "User Id=a", "trusted_connection=yes"]
+    ("said", "expected"),
+    [
+        ("UID=a;PWD=b", True),
+        ("Authentication=ActiveDirectoryDefault", True),
+        ("User Id=a", True),
+        ("trusted_connection=yes", True),
+        ("DATABASE=uid", False),
+    ],
 )
-def test_string_that_signs_in_itself_is_left_alone(said: str) -> None:
-    text = f"DRIVER={{Mine}};SERVER=x;{said};Encrypt=no"
-    assert complete(text, [], None) == text
+def test_strings_that_sign_in_themselves(said: str, expected: bool) -> None:
+    assert signs_in(f"SERVER=x;{said};Encrypt=no") is expected
 
 
 def test_older_driver_when_there_is_no_newer() -> None:
-    assert "{ODBC Driver 17 for SQL Server}" in complete("SERVER=x", DRIVERS[:2], None)
+    assert "{ODBC Driver 17 for SQL Server}" in complete("SERVER=x", DRIVERS[:2])
 
 
 def test_no_driver_says_what_to_install() -> None:
     with pytest.raises(StoreError, match=r"no ODBC driver .* install Microsoft's ODBC Driver 18"):
-        complete("SERVER=x", ["PostgreSQL"], None)
+        complete("SERVER=x", ["PostgreSQL"])
 
 
 async def test_driver_that_is_not_there_is_a_clear_error() -> None:
@@ -79,7 +88,7 @@ async def test_sqlite_folder_that_is_not_there() -> None:
 
 
 async def test_missing_tables_say_what_to_run(tmp_path: Path) -> None:
-    store = Store(SqliteConnector(tmp_path / "state.db"))
+    store = Store(SqliteConnector(tmp_path / "state.db", create=True))
     with pytest.raises(StoreError, match="init-db"):
         await store.counts()
     await store.close()

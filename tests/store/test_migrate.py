@@ -19,7 +19,7 @@ def test_applying_twice_changes_nothing(database: Database) -> None:
 
 def test_missing_schema_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match=r"lacks 0001_initial; run: python -m orchestrator init-db"):
-        migrate.check(SqliteConnector(tmp_path / "new.db"))
+        migrate.check(SqliteConnector(tmp_path / "new.db", create=True))
 
 
 def test_newer_schema_is_refused(database: Database) -> None:
@@ -30,12 +30,12 @@ def test_newer_schema_is_refused(database: Database) -> None:
 
 
 def test_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="check that the folder of STATE_DB exists"):
-        migrate.apply(SqliteConnector(tmp_path / "no" / "such" / "folder.db"))
+    with pytest.raises(StoreError, match="check STATE_DB"):
+        migrate.apply(SqliteConnector(tmp_path / "no" / "such" / "folder.db", create=True))
 
 
 def test_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    connector = SqliteConnector(tmp_path / "state.db")
+    connector = SqliteConnector(tmp_path / "state.db", create=True)
     bad = migrate.Migration(
         version=1, name="bad", script="CREATE TABLE a (x int);\nCREATE TABLE a (x int);\n"
     )
@@ -49,9 +49,24 @@ def test_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("status", "'SOMETHING'"), ("available_at", "'tomorrow'"), ("attempt", "-1"), ("max_attempts", "-1")],
+    [
+        ("status", "'SOMETHING'"),
+        ("attempt", "-1"),
+        ("max_attempts", "-1"),
+        ("workspace", "'default '"),
+        ("available_at", "'soon'"),
+        ("available_at", "'2020-02-30 00:00:00'"),
+        ("available_at", "'2020-99-99 99:99:99'"),
+        ("available_at", "'2020-01-01 00:00:00 hello'"),
+        ("created_at", "'once'"),
+    ],
 )
 def test_database_refuses_nonsense(database: Database, column: str, value: str) -> None:
     connector: Connector = database.connector
     with pytest.raises(connector.error):
         database.execute(f"INSERT INTO track_processing (table_name, {column}) VALUES ('sales', {value})")
+
+
+@pytest.mark.parametrize("value", ["'2020-02-29 23:59:59'", "'2020-02-29 23:59:59.999'"])
+def test_database_takes_real_dates(database: Database, value: str) -> None:
+    database.execute(f"INSERT INTO track_processing (table_name, available_at) VALUES ('sales', {value})")

@@ -20,6 +20,7 @@ from tests.store.helpers import (
     finish,
     queued,
     refuse,
+    run_log,
     running,
     status_of,
     verdict,
@@ -82,7 +83,7 @@ async def test_refusal_does_not_settle_what_another_delivery_has_begun(store: St
     await begun(store, claimed)
     assert not await refuse(store, first, Status.DEAD)
     assert not await store.release(first, verdict(Status.PENDING))
-    assert not await store.give_up(first, "why")
+    assert not await store.leave_open(first, verdict(Status.DEAD))
     assert await store.record_run(claimed, 77)
 
 
@@ -233,7 +234,7 @@ CHANGES: dict[str, Change] = {
     "record": lambda store, e: store.record_run(Claim(entry_id=e.id, submission=e.submission), 5),
     "release": lambda store, e: store.release(e, verdict(Status.PENDING)),
     "refuse": lambda store, e: refuse(store, e, Status.DEAD),
-    "give up": lambda store, e: store.give_up(e, "why"),
+    "leave open": lambda store, e: store.leave_open(e, verdict(Status.FAILED)),
     "finish": lambda store, e: finish(store, replace(e, runid=e.runid or 0), Status.DONE),
     "recover": lambda store, _: store.recover(lease_seconds=60, limit=10),
     "cancel": lambda store, _: store.cancel_waiting(10),
@@ -258,3 +259,84 @@ async def test_no_change_takes_an_edge_that_is_not_drawn(
     await CHANGES[name](store, await entry_of(store, entry_id))
     after = Status(status_of(database, entry_id))
     assert after is status or after in EDGES[status]
+
+
+async def test_changes_do_take_the_edges_that_are_drawn(store: Store, database: Database) -> None:
+    """The counterpart of the test above, which a store that never changes anything would pass."""
+    taken: set[tuple[Status, Status]] = set()
+    for number, (name, change) in enumerate(CHANGES.items()):
+        for status in Status:
+            [entry_id] = await add(store, f"t{number}{status}")
+            database.execute(
+                "UPDATE track_processing SET status = ?, submission = 1, runid = ?, cancel_requested = ?,"
+                " lease_expires_at = available_at WHERE id = ?",
+                status,
+                1000 + entry_id if status is Status.RUNNING else None,
+                1 if name == "cancel" else 0,
+                entry_id,
+            )
+            before = await entry_of(store, entry_id)
+            await change(store, before)
+            taken.add((status, Status(status_of(database, entry_id))))
+            database.execute("DELETE FROM process_log")
+            database.execute("DELETE FROM track_processing")
+    moved = {edge for edge in taken if edge[0] is not edge[1]}
+    drawn = {(start, end) for start, ends in EDGES.items() for end in ends if start is not end}
+    assert moved <= drawn
+    assert {end for start, end in moved if start is Status.QUEUED} == {
+        Status.RUNNING,
+        Status.PENDING,
+        Status.FAILED,
+        Status.DEAD,
+        Status.CANCELED,
+    }
+    assert {start for start, end in moved if end is Status.QUEUED} == {Status.PENDING, Status.FAILED}
+
+
+async def test_begin_renews_the_lease(store: Store, database: Database) -> None:
+    claimed = await queued(store)
+    database.pass_time(LEASE_SECONDS - 1)
+    await begun(store, claimed)
+    database.pass_time(2)
+    assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == []
+
+
+async def test_refused_row_can_be_cancelled_while_it_waits(store: Store) -> None:
+    entry = await begun(store, await queued(store))
+    await refuse(store, entry, Status.FAILED)
+    await store.request_cancel(entry.id)
+    assert await store.cancel_waiting(10) == 1
+
+
+async def test_finish_needs_the_run_that_it_is_about(store: Store) -> None:
+    entry = await running(store, 77)
+    assert not await finish(store, replace(entry, runid=78), Status.DONE)
+    assert await store.logs(entry.id) == []
+
+
+async def test_submission_left_open_keeps_its_number(store: Store, database: Database) -> None:
+    claimed = await queued(store)
+    await begun(store, claimed)
+    entry = await begun(store, claimed)
+    assert await store.leave_open(entry, verdict(Status.FAILED, 60))
+    assert await store.logs(entry.id) == []
+    database.pass_time(61)
+    assert await claim(store) == [claimed]
+    assert (await entry_of(store, entry.id)).deliveries == 2
+
+
+async def test_long_words_of_databricks_fit_their_columns(store: Store) -> None:
+    entry = await running(store, 77)
+    wide = "\U0001f600" * 5000
+    log = replace(
+        run_log(entry, Status.FAILED),
+        life_cycle_state="X" * 100,
+        termination_code="Y" * 100,
+        message=wide,
+        error_trace=wide,
+        run_page_url="https://" + "z" * 5000,
+    )
+    assert await store.finish(entry, replace(verdict(Status.FAILED), error=wide), log)
+    [stored] = await store.logs(entry.id)
+    assert stored.message == "\U0001f600" * 2000
+    assert (stored.error_trace, stored.life_cycle_state) == (wide, "X" * 64)

@@ -22,6 +22,12 @@ SET status = 'QUEUED',
         ) THEN 1
         ELSE 0
     END,
+    -- A PENDING row whose attempts are spent was put there by an operator: it starts anew.
+    attempt = CASE
+        WHEN status = 'PENDING' AND max_attempts <> 0 AND attempt >= max_attempts THEN 0
+        WHEN status = 'PENDING' AND max_attempts IS NULL AND attempt >= ? THEN 0
+        ELSE attempt
+    END,
     runid = NULL,
     submitted_at = NULL,
     finished_at = NULL,
@@ -42,7 +48,11 @@ WHERE status IN ('PENDING', 'FAILED')
                 AND waiting.status IN ('PENDING', 'FAILED')
                 AND waiting.available_at <= utc_now()
                 AND (waiting.cancel_requested = 0 OR waiting.deliveries > 0)
-                AND (waiting.max_attempts = 0 OR waiting.attempt < COALESCE(waiting.max_attempts, ?))
+                AND (
+                    waiting.status = 'PENDING'
+                    OR waiting.max_attempts = 0
+                    OR waiting.attempt < COALESCE(waiting.max_attempts, ?)
+                )
                 AND (
                     ? = 0
                     OR NOT EXISTS (
@@ -116,11 +126,13 @@ SET status = ?,
     finished_at = utc_now()
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
--- give_up --
--- QUEUED to DEAD with the submission left open: a run may exist that only its token finds.
+-- leave_open --
+-- QUEUED to FAILED or DEAD with the submission left open: a run may exist that only its token finds.
 UPDATE track_processing
-SET status = 'DEAD',
+SET status = ?,
+    available_at = utc_after(?),
     last_error = ?,
+    attempt = attempt + 1,
     lease_expires_at = NULL,
     updated_at = utc_now(),
     finished_at = utc_now()
@@ -200,6 +212,10 @@ FROM track_processing
 WHERE workspace = ? AND status = 'RUNNING'
 ORDER BY id
 
+-- running_workspaces --
+-- The workspaces that rows with a run name, configured or not.
+SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'
+
 -- waiting_workspaces --
 -- The workspaces that waiting rows name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status IN ('PENDING', 'FAILED')
@@ -222,9 +238,10 @@ SET status = 'PENDING',
 WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
 
 -- retry_now --
--- An operator does not want to wait for a failed row's back-off.
+-- An operator does not want to wait for a failed row's back-off; it gets all its attempts again.
 UPDATE track_processing
-SET available_at = utc_now(),
+SET attempt = 0,
+    available_at = utc_now(),
     updated_at = utc_now()
 WHERE id = ? AND status = 'FAILED'
 

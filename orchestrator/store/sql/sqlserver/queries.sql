@@ -6,7 +6,8 @@ SET NOCOUNT ON;
 DECLARE @result int;
 EXEC @result = sp_getapplock
     @LockTimeout = ?, @Resource = ?, @LockMode = N'Exclusive', @LockOwner = N'Transaction';
-SELECT @result AS result
+SELECT @result AS result;
+SET NOCOUNT OFF
 
 -- in_flight --
 -- Rows of a workspace that hold a slot, with their runs; read inside the claim's gate.
@@ -25,6 +26,12 @@ SET status = N'QUEUED',
                 AND settled.submission = track_processing.submission
         ) THEN 1
         ELSE 0
+    END,
+    -- A PENDING row whose attempts are spent was put there by an operator: it starts anew.
+    attempt = CASE
+        WHEN status = N'PENDING' AND max_attempts <> 0 AND attempt >= max_attempts THEN 0
+        WHEN status = N'PENDING' AND max_attempts IS NULL AND attempt >= ? THEN 0
+        ELSE attempt
     END,
     runid = NULL,
     submitted_at = NULL,
@@ -47,7 +54,11 @@ WHERE status IN (N'PENDING', N'FAILED')
                 AND waiting.status IN (N'PENDING', N'FAILED')
                 AND waiting.available_at <= SYSUTCDATETIME()
                 AND (waiting.cancel_requested = 0 OR waiting.deliveries > 0)
-                AND (waiting.max_attempts = 0 OR waiting.attempt < COALESCE(waiting.max_attempts, ?))
+                AND (
+                    waiting.status = N'PENDING'
+                    OR waiting.max_attempts = 0
+                    OR waiting.attempt < COALESCE(waiting.max_attempts, ?)
+                )
                 AND (
                     ? = 0
                     OR NOT EXISTS (
@@ -123,11 +134,13 @@ SET status = ?,
     finished_at = SYSUTCDATETIME()
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = N'QUEUED'
 
--- give_up --
--- QUEUED to DEAD with the submission left open: a run may exist that only its token finds.
+-- leave_open --
+-- QUEUED to FAILED or DEAD with the submission left open: a run may exist that only its token finds.
 UPDATE track_processing
-SET status = N'DEAD',
+SET status = ?,
+    available_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
     last_error = ?,
+    attempt = attempt + 1,
     lease_expires_at = NULL,
     updated_at = SYSUTCDATETIME(),
     finished_at = SYSUTCDATETIME()
@@ -207,6 +220,10 @@ FROM track_processing
 WHERE workspace = ? AND status = N'RUNNING'
 ORDER BY id
 
+-- running_workspaces --
+-- The workspaces that rows with a run name, configured or not.
+SELECT DISTINCT workspace FROM track_processing WHERE status = N'RUNNING'
+
 -- waiting_workspaces --
 -- The workspaces that waiting rows name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status IN (N'PENDING', N'FAILED')
@@ -229,9 +246,10 @@ SET status = N'PENDING',
 WHERE id = ? AND status IN (N'DONE', N'DEAD', N'CANCELED')
 
 -- retry_now --
--- An operator does not want to wait for a failed row's back-off.
+-- An operator does not want to wait for a failed row's back-off; it gets all its attempts again.
 UPDATE track_processing
-SET available_at = SYSUTCDATETIME(),
+SET attempt = 0,
+    available_at = SYSUTCDATETIME(),
     updated_at = SYSUTCDATETIME()
 WHERE id = ? AND status = N'FAILED'
 

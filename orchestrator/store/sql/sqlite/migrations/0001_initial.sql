@@ -9,7 +9,7 @@ CREATE TABLE track_processing (
             || '-8' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))
         )
     ),
-    workspace TEXT NOT NULL DEFAULT 'default',
+    workspace TEXT NOT NULL DEFAULT 'default' CHECK (workspace = rtrim(workspace)),
     table_name TEXT NOT NULL,
     job_id INTEGER,
     parameter_style TEXT NOT NULL DEFAULT 'notebook_params',
@@ -22,9 +22,7 @@ CREATE TABLE track_processing (
     submission INTEGER NOT NULL DEFAULT 0 CHECK (submission >= 0),
     attempt INTEGER NOT NULL DEFAULT 0 CHECK (attempt >= 0),
     max_attempts INTEGER CHECK (max_attempts >= 0),
-    available_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')) CHECK (
-        available_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]:[0-9][0-9]*'
-    ),
+    available_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
     lease_expires_at TEXT,
     deliveries INTEGER NOT NULL DEFAULT 0 CHECK (deliveries >= 0),
     cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
@@ -33,6 +31,12 @@ CREATE TABLE track_processing (
     updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
     submitted_at TEXT,
     finished_at TEXT,
+    -- A real date in the one form that sorts as it reads: 'YYYY-MM-DD HH:MM:SS', with or without a fraction.
+    CHECK (available_at GLOB '????-??-?? ??:??:??*' AND julianday(available_at) IS NOT NULL
+        AND date(available_at, '+0 days') = substr(available_at, 1, 10)),
+    CHECK (created_at GLOB '????-??-?? ??:??:??*' AND julianday(created_at) IS NOT NULL
+        AND date(created_at, '+0 days') = substr(created_at, 1, 10)),
+    CHECK (entry_guid = lower(entry_guid)),
     CHECK (status <> 'RUNNING' OR runid IS NOT NULL),
     CHECK (status NOT IN ('QUEUED', 'RUNNING') OR submission > 0)
 ) STRICT;

@@ -1,17 +1,21 @@
--- The three tables. Times are UTC.
+-- The three tables. Times are UTC. Workspaces and states are compared to the letter: a workspace that differs
+-- in case alone has a cap of its own.
 
 CREATE TABLE track_processing (
     id bigint IDENTITY(1, 1) NOT NULL CONSTRAINT pk_track_processing PRIMARY KEY,
     entry_guid uniqueidentifier NOT NULL CONSTRAINT df_track_processing_entry_guid DEFAULT NEWID()
         CONSTRAINT ux_track_processing_entry_guid UNIQUE,
-    workspace nvarchar(64) NOT NULL CONSTRAINT df_track_processing_workspace DEFAULT N'default',
+    workspace nvarchar(64) COLLATE Latin1_General_100_BIN2 NOT NULL
+        CONSTRAINT df_track_processing_workspace DEFAULT N'default'
+        CONSTRAINT ck_track_processing_workspace CHECK (workspace NOT LIKE N'% '),
     table_name nvarchar(256) NOT NULL,
     job_id bigint NULL,
     parameter_style nvarchar(32) NOT NULL
         CONSTRAINT df_track_processing_parameter_style DEFAULT N'notebook_params',
     parameters nvarchar(max) NULL,
     priority int NOT NULL CONSTRAINT df_track_processing_priority DEFAULT 0,
-    status nvarchar(16) NOT NULL CONSTRAINT df_track_processing_status DEFAULT N'PENDING'
+    status nvarchar(16) COLLATE Latin1_General_100_BIN2 NOT NULL
+        CONSTRAINT df_track_processing_status DEFAULT N'PENDING'
         CONSTRAINT ck_track_processing_status CHECK (
             status IN (N'PENDING', N'QUEUED', N'RUNNING', N'DONE', N'FAILED', N'DEAD', N'CANCELED')
         ),
