@@ -14,10 +14,10 @@ help:
 	@echo "make demo    the same, but exit at the rows' end: 0 as expected, 1 if not"
 	@echo "make test    lint, types and all tests"
 	@echo "make check   lint and types only"
-	@echo "make setup   .venv and node_modules; the others do it when needed"
+	@echo "make setup   .venv, node_modules and local.settings.json; the others do it when needed"
 	@echo "make clean   remove what the local stack and the tools have left, but not the set-up"
 
-setup: .venv/.stamp node_modules/.stamp
+setup: .venv/.stamp node_modules/.stamp local.settings.json
 
 .venv/.stamp: scripts/setup.sh $(wildcard requirements*.txt)
 	@scripts/setup.sh venv
@@ -26,6 +26,11 @@ setup: .venv/.stamp node_modules/.stamp
 node_modules/.stamp: package.json package-lock.json
 	@scripts/setup.sh node
 	@touch $@
+
+# What host, func and the command line read when they are started by hand; made once, then the user's own.
+local.settings.json:
+	@cp local.settings.sample.json $@
+	@echo "setup: $@, a copy of local.settings.sample.json"
 
 run: setup
 	@$(PY) -m devstack run

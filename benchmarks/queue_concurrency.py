@@ -19,7 +19,7 @@ import azure.functions as func
 from azure.storage.queue import TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient
 
-from devstack import azurite, processes
+from devstack import azurite
 from devstack.host.indexing import Function, QueueTrigger
 from devstack.host.invocation import Invoker
 from devstack.host.queues import QueueListener
@@ -34,11 +34,6 @@ MESSAGES = 40
 SLOW_EVERY = 4
 SLOW_SECONDS = 1.0
 QUICK_SECONDS = 0.1
-
-AZURITE = [
-    *(sys.executable, "-m", "devstack", "azurite"),
-    *("--blob-port", "0", "--queue-port", "0", "--table-port", "0"),
-]
 
 
 class Work:
@@ -128,13 +123,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs of each setting (%(default)s)")
     options = parser.parse_args(argv)
     logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory() as folder:
-        process = processes.start("azurite", AZURITE, log=Path(folder) / "azurite.log")
-        try:
-            connection = azurite.connection_string(queue_url=process.url)
-            asyncio.run(compare(connection, options.runs))
-        finally:
-            process.stop()
+    with tempfile.TemporaryDirectory() as folder, azurite.emulator(Path(folder) / "azurite.log") as storage:
+        asyncio.run(compare(azurite.connection_string(*storage.urls), options.runs))
     return 0
 
 

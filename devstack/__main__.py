@@ -3,12 +3,14 @@
 import importlib
 import sys
 
+from devstack.processes import end_with_parent
+
 PARTS = {
     "azurite": ("devstack.azurite", "the Storage emulator (queues, blobs, tables)"),
     "databricks": ("devstack.databricks.server", "the Databricks simulator"),
     "host": ("devstack.host.main", "the Functions host, for the app in a folder"),
     "fakes": ("devstack.fakes.main", "fakes of Key Vault and managed identity"),
-    "run": ("devstack.run", "everything, with the demo's rows and live progress"),
+    "run": ("devstack.demo.run", "everything, with the demo's rows and live progress"),
 }
 
 
@@ -19,6 +21,7 @@ def main(argv: list[str]) -> int:
         for name, (_, purpose) in PARTS.items():
             print(f"  {name:12}{purpose}", file=sys.stderr)
         return 2
+    end_with_parent()
     module = importlib.import_module(PARTS[argv[0]][0])
     code: int = module.main(argv[1:])
     return code

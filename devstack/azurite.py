@@ -8,11 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-SCRIPT = Path(__file__).parent.parent / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+from devstack.processes import READY, Process, start
+
+#: The checkout.
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 
 #: The account and key that every Storage emulator has; published by Microsoft, so no secret:
 #: https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
@@ -20,8 +25,8 @@ ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 DEFAULT_HOST = "127.0.0.1"
-#: Azurite's own defaults; ``UseDevelopmentStorage=true`` means these.
-DEFAULT_PORTS = {"blob": 10000, "queue": 10001, "table": 10002}
+#: Azurite's own defaults; ``UseDevelopmentStorage=true`` means these. In the order of the ready line.
+DEFAULT_PORTS = {"queue": 10001, "blob": 10000, "table": 10002}
 
 #: Azurite needs about a second; a busy machine many more.
 START_TIMEOUT_SECONDS = 50.0
@@ -37,20 +42,33 @@ class AzuriteError(Exception):
 
 
 def connection_string(
-    *, blob_url: str | None = None, queue_url: str | None = None, table_url: str | None = None
+    queue_url: str | None = None, blob_url: str | None = None, table_url: str | None = None
 ) -> str:
     """Return the connection string of an Azurite, as the setting ``AzureWebJobsStorage`` takes it.
 
-    :param queue_url: with the account, as the ready line gives it: ``http://127.0.0.1:10001/devstoreaccount1``.
-        A URL that is left out is the one of Azurite's default port.
+    The URLs are those of the ready line, in its order. One that is left out is that of the default port.
     """
-    urls = {"blob": blob_url, "queue": queue_url, "table": table_url}
+    urls = {"queue": queue_url, "blob": blob_url, "table": table_url}
     endpoints = [
         f"{service.title()}Endpoint={url or account_url(f'http://{DEFAULT_HOST}:{DEFAULT_PORTS[service]}')}"
         for service, url in urls.items()
     ]
     account = ["DefaultEndpointsProtocol=http", f"AccountName={ACCOUNT}", f"AccountKey={ACCOUNT_KEY}"]
     return ";".join(account + endpoints) + ";"
+
+
+@contextmanager
+def emulator(log: Path, *, queue_port: int = 0) -> Iterator[Process]:
+    """Run an Azurite for the time of the block. Its URLs are what :func:`connection_string` takes.
+
+    :param queue_port: 0 is a free one, as the other services have.
+    """
+    ports = ["--queue-port", str(queue_port), "--blob-port", "0", "--table-port", "0"]
+    process = start("azurite", [sys.executable, "-m", "devstack", "azurite", *ports], log=log, cwd=ROOT)
+    try:
+        yield process
+    finally:
+        process.stop()
 
 
 def account_url(address: str) -> str:
@@ -105,19 +123,27 @@ def _options(argv: list[str]) -> argparse.Namespace:
 
 
 def _run(argv: list[str]) -> int:
-    # In this process's group, so that a kill of the group leaves no node process behind. Ctrl-C in a terminal
-    # reaches Azurite twice then, which does no harm: it keeps nothing.
-    child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     asked = threading.Event()
+    started: list[subprocess.Popen[str]] = []
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop(_signal: int = 0, _frame: FrameType | None = None) -> None:
         asked.set()
-        child.terminate()
-        _kill_after(child, STOP_TIMEOUT_SECONDS)
+        for child in started:
+            child.terminate()
+            _kill_after(child, STOP_TIMEOUT_SECONDS, "did not end")
 
+    # Before there is a child, so that no signal can leave one behind.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    watchdog = _kill_after(child, START_TIMEOUT_SECONDS)
+    # In this process's group, so that a kill of the group leaves no node process behind. Ctrl-C in a terminal
+    # reaches Azurite twice then, which does no harm: it keeps nothing.
+    child = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    started.append(child)
+    if asked.is_set():
+        stop()
+    watchdog = _kill_after(child, START_TIMEOUT_SECONDS, "was not ready")
     with child:
         if child.stdout is not None:  # PIPE above, so it is there
             _pass_on(child.stdout, watchdog)
@@ -125,8 +151,15 @@ def _run(argv: list[str]) -> int:
     return 0 if asked.is_set() else child.returncode
 
 
-def _kill_after(child: subprocess.Popen[str], seconds: float) -> threading.Timer:
-    timer = threading.Timer(seconds, child.kill)
+def _kill_after(child: subprocess.Popen[str], seconds: float, reason: str) -> threading.Timer:
+    def kill() -> None:
+        if child.poll() is None:
+            print(
+                f"azurite: it {reason} within {seconds:g} seconds and is killed", file=sys.stderr, flush=True
+            )
+            child.kill()
+
+    timer = threading.Timer(seconds, kill)
     timer.daemon = True
     timer.start()
     return timer
@@ -141,4 +174,5 @@ def _pass_on(output: Iterable[str], watchdog: threading.Timer) -> None:
             addresses[match[1].lower()] = match[2]
             if addresses.keys() == DEFAULT_PORTS.keys():
                 watchdog.cancel()
-                print(f"ready azurite {account_url(addresses['queue'])}", flush=True)
+                urls = " ".join(account_url(addresses[service]) for service in DEFAULT_PORTS)
+                print(f"{READY}azurite {urls}", flush=True)

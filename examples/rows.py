@@ -30,8 +30,15 @@ class Row:
     notebook: str = "ingest"
     #: higher is claimed first
     priority: int = 0
-    #: the status that the row should end with
-    ends: str = "DONE"
+    #: how each attempt should end, the first one first
+    attempts: tuple[str, ...] = ("DONE",)
+    #: what the error trace of each failed attempt should hold
+    error: str = ""
+
+    @property
+    def ends(self) -> str:
+        """The status that the row should end with: that of its last attempt."""
+        return self.attempts[-1]
 
 
 def slice_of(table: str, *selection: str) -> Row:
@@ -44,14 +51,24 @@ def slice_of(table: str, *selection: str) -> Row:
 
 ROWS = (
     # What takes more than one attempt or some time begins first.
-    Row(table_name=LATE_TABLE, priority=10),
-    Row(table_name=UNKNOWN_TABLE, priority=10, ends="DEAD"),
+    Row(
+        table_name=LATE_TABLE,
+        priority=10,
+        attempts=("FAILED", "DONE"),
+        error=f"IngestError: the source file {LATE_TABLE}.csv has not been delivered",
+    ),
+    Row(
+        table_name=UNKNOWN_TABLE,
+        priority=10,
+        attempts=("FAILED", "FAILED", "DEAD"),
+        error=f"IngestError: there is no table '{UNKNOWN_TABLE}'",
+    ),
     Row(
         table_name=AWAITED,
         parameters={"file": "flights-2014.csv", "timeout": "300"},
         notebook="wait_for_file",
         priority=10,
-        ends="CANCELED",
+        attempts=("CANCELED",),
     ),
     Row(table_name="airlines", priority=5),
     Row(table_name="planes", priority=5),

@@ -52,7 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=run)
         return sub
 
-    command("init-db", _init_db, "create the tables, or bring them to this version's schema")
+    init_db = command("init-db", _init_db, "create the tables, or bring them to this version's schema")
+    init_db.add_argument("--print", action="store_true", help="print the SQL instead, for a DBA to run")
+    init_db.add_argument(
+        "--from-version", type=_int32, default=0, help="with --print: the schema that is there (default 0)"
+    )
     _add_arguments(command("add", _add, "add a row, as an INSERT into track_processing does"))
     command("status", _status, "count the rows by state and show the last ticks")
     show = command("show", _show, "show a row and every run of it")
@@ -124,8 +128,11 @@ async def _application() -> "AsyncIterator[bootstrap.Application]":
         await app.close()
 
 
-async def _init_db(_: argparse.Namespace) -> int:
-    connector = bootstrap.connector(settings.load_store(_environment()), create=True)
+async def _init_db(arguments: argparse.Namespace) -> int:
+    connector = bootstrap.connector(settings.load_store(_environment()), create=not arguments.print)
+    if arguments.print:
+        print(migrate.script(connector.dialect, arguments.from_version), end="")
+        return OK
     applied = await asyncio.to_thread(migrate.apply, connector)
     for migration in applied:
         print(f"applied {migration.version:04}_{migration.name}")

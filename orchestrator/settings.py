@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.errors import SettingsError
 from orchestrator.models import Policy, WorkspacePolicy
 from orchestrator.net import is_loopback, split_url
+from orchestrator.states import Status
 from orchestrator.submissions import QueueConnection, queue_connection
 
 DEFAULT_WORKSPACE = "default"
@@ -60,6 +61,11 @@ class StoreSettings:
     state_db: Path | None
     #: user-assigned managed identity for a connection string without credentials; None = the app's own
     client_id: str | None
+    #: for ``init-db --adopt``: a team's own columns for the table's name and for the parameters
+    table_name_column: str
+    parameters_column: str
+    #: for ``init-db --adopt``: the team's own status values and ours for them
+    status_map: Mapping[str, Status]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +222,20 @@ def _store(reader: _Reader) -> StoreSettings:
         sql_connection_string=connection_string,
         state_db=None if state_db is None else Path(state_db),
         client_id=reader.text("AZURE_CLIENT_ID"),
+        table_name_column=reader.text("TABLE_NAME_COLUMN") or "table_name",
+        parameters_column=reader.text("PARAMETERS_COLUMN") or "parameters",
+        status_map=_status_map(reader),
     )
+
+
+def _status_map(reader: _Reader) -> dict[str, Status]:
+    text = reader.text("STATUS_MAP") or "{}"
+    try:
+        return {str(theirs): Status(ours) for theirs, ours in json.loads(text).items()}
+    except (ValueError, AttributeError, TypeError):
+        states = ", ".join(Status)
+        reader.problems.append(f'STATUS_MAP must be JSON like {{"LOADED": "DONE"}}; the states are {states}')
+        return {}
 
 
 def _in_azure(environ: Mapping[str, str]) -> bool:

@@ -1,6 +1,5 @@
 """The parts that several tests share."""
 
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from devstack import azurite as emulator
-from devstack import processes
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,19 +24,8 @@ class Azurite:
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """One Storage emulator for a whole test process; each test has a queue of its own (``queue_name``)."""
-    ports = [part for service in emulator.DEFAULT_PORTS for part in (f"--{service}-port", "0")]
-    process = processes.start(
-        "azurite",
-        [sys.executable, "-m", "devstack", "azurite", *ports],
-        log=tmp_path_factory.mktemp("azurite") / "azurite.log",
-        cwd=ROOT,
-    )
-    try:
-        yield Azurite(
-            queue_url=process.url, connection_string=emulator.connection_string(queue_url=process.url)
-        )
-    finally:
-        process.stop()
+    with emulator.emulator(tmp_path_factory.mktemp("azurite") / "azurite.log") as process:
+        yield Azurite(queue_url=process.url, connection_string=emulator.connection_string(*process.urls))
 
 
 @pytest.fixture

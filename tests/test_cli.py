@@ -96,6 +96,16 @@ def test_init_db_again_changes_nothing(cli: CommandLine) -> None:
     assert cli("init-db").stdout == "the schema is at version 1\n"
 
 
+def test_init_db_prints_what_a_dba_runs(tmp_path: Path) -> None:
+    cli = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})
+    printed = cli("init-db", "--print")
+    assert printed.returncode == 0
+    connection = sqlite3.connect(tmp_path / "state.db")
+    connection.executescript(printed.stdout)
+    connection.close()
+    assert cli("init-db").stdout == "the schema is at version 1\n"
+
+
 def test_missing_settings_are_listed(tmp_path: Path) -> None:
     empty = CommandLine(folder=tmp_path, environment={})
     result = empty("check")

@@ -93,6 +93,7 @@ def test_odd_numbers(value: str) -> None:
         ({"DATABRICKS_HOST": "https://user@host"}, "https address"),
         ({"DATABRICKS_HOST": "https://host/path"}, "https address"),
         ({"DATABRICKS_HOST": "https://[x"}, "https address"),
+        ({"STATUS_MAP": '{"LOADED": "READY"}'}, "STATUS_MAP must be JSON"),
         ({"KEY_VAULT_URL": "https://[x"}, "KEY_VAULT_URL"),
         (
             {"DATABRICKS_WORKSPACES": '{"eu": {"host": "ADB-1.7.azuredatabricks.net", "auth": "entra"}}'},

@@ -16,7 +16,7 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.body: dict[str, Any] = {"error_code": error_code, "message": message}
+        self.body: dict[str, Any] = {"error_code": error_code, "message": message, "details": []}
         self.headers = dict(headers or {})
 
 
@@ -28,6 +28,11 @@ def invalid(message: str) -> ApiError:
 def malformed(message: str) -> ApiError:
     """A body that is not the JSON the endpoint reads."""
     return ApiError(400, "MALFORMED_REQUEST", message)
+
+
+def no_such_endpoint(method: str, path: str) -> ApiError:
+    """A request for a path that the workspace does not serve."""
+    return ApiError(404, "ENDPOINT_NOT_FOUND", f"No API found for '{method} {path}'")
 
 
 def no_such_job(job_id: int) -> ApiError:

@@ -1,9 +1,12 @@
 """Faults that tests ask for: which request meets which, how often and for how long."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from multidict import CIMultiDict
 
 from devstack.databricks.errors import invalid
 
@@ -26,9 +29,9 @@ class Fault:
     kind: Kind
     #: for ``status``: the HTTP status
     status: int
-    #: for ``status``: an object is sent as JSON, a text as it is
-    body: dict[str, Any] | str
-    #: for ``status``: extra response headers
+    #: for ``status``: the answer's body
+    payload: bytes
+    #: for ``status``: the answer's headers; Content-Type is always among them
     headers: Mapping[str, str] = field(default_factory=dict)
     #: for ``delay``: how late the answer is
     seconds: float = 0.0
@@ -43,22 +46,47 @@ def parse_fault(body: Mapping[str, Any], now: float) -> Fault:
 
     :raises ApiError: it cannot be used.
     """
-    try:
-        for_seconds = body.get("for_seconds")
-        once = None if for_seconds is not None else 1
-        return Fault(
-            match=str(body.get("match", "")),
-            kind=Kind(body["kind"]),
-            status=int(body.get("status", 503)),
-            body=body.get("body", {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Try again later."}),
-            headers={str(name): str(value) for name, value in body.get("headers", {}).items()},
-            seconds=float(body.get("seconds", 0)),
-            times=int(body["times"]) if "times" in body else once,
-            until=None if for_seconds is None else now + float(for_seconds),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        kinds = ", ".join(Kind)
-        raise invalid(f"A fault needs a kind ({kinds}) and numbers where numbers go: {error!r}") from error
+    kind = body.get("kind")
+    if kind not in list(Kind):
+        raise invalid(f"kind must be one of {', '.join(Kind)}, not {kind!r}.")
+    for_seconds = _number(body, "for_seconds", None)
+    content = body.get("body", {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "Try again later."})
+    is_text = isinstance(content, str)
+    return Fault(
+        match=str(body.get("match", "")),
+        kind=Kind(kind),
+        status=_whole(body, "status", 503, range(200, 600)),
+        payload=(content if is_text else json.dumps(content)).encode(),
+        headers=_headers(body, "text/plain; charset=utf-8" if is_text else "application/json; charset=utf-8"),
+        seconds=_number(body, "seconds", 0.0) or 0.0,
+        times=_whole(body, "times", 1, range(1, 2**31)) if "times" in body or for_seconds is None else None,
+        until=None if for_seconds is None else now + for_seconds,
+    )
+
+
+def _headers(body: Mapping[str, Any], content_type: str) -> Mapping[str, str]:
+    given = body.get("headers", {})
+    if not isinstance(given, dict) or not all(isinstance(value, str | int) for value in given.values()):
+        raise invalid("headers must be an object with texts and numbers.")
+    headers = CIMultiDict({"Content-Type": content_type})
+    headers.update({name: str(value) for name, value in given.items()})
+    return headers
+
+
+def _whole(body: Mapping[str, Any], name: str, default: int, allowed: range) -> int:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise invalid(f"{name} must be a whole number from {allowed[0]} to {allowed[-1]}, not {value!r}.")
+    return value
+
+
+def _number(body: Mapping[str, Any], name: str, default: float | None) -> float | None:
+    value = body.get(name, default)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise invalid(f"{name} must be a number of seconds, 0 or more, not {value!r}.")
+    return float(value)
 
 
 class Faults:

@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from devstack.databricks.errors import invalid, malformed
+from devstack.databricks.requests import queue_enabled
 
 #: Databricks' default and limit: https://docs.databricks.com/api/workspace/jobs/create
 DEFAULT_CONCURRENT_RUNS = 1
@@ -66,8 +67,10 @@ def parse_job(settings: Mapping[str, Any], *, job_id: int, number: int, created_
 
 def _parse_job(settings: Mapping[str, Any], job_id: int, number: int, created_at: float) -> Job:
     limit = settings.get("max_concurrent_runs", DEFAULT_CONCURRENT_RUNS)
-    if not 0 <= limit <= MAX_CONCURRENT_RUNS:
-        raise invalid(f"max_concurrent_runs must be from 0 to {MAX_CONCURRENT_RUNS}, not {limit}.")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= MAX_CONCURRENT_RUNS:
+        raise invalid(
+            f"max_concurrent_runs must be a whole number from 0 to {MAX_CONCURRENT_RUNS}, not {limit!r}."
+        )
     tasks = tuple(_parse_task(task) for task in settings.get("tasks") or ())
     _check_tasks(tasks)
     return Job(
@@ -76,7 +79,7 @@ def _parse_job(settings: Mapping[str, Any], job_id: int, number: int, created_at
         created_at=created_at,
         name=str(settings.get("name", "Untitled")),
         max_concurrent_runs=limit,
-        queue_enabled=bool((settings.get("queue") or {}).get("enabled", False)),
+        queue_enabled=queue_enabled(settings) is True,
         parameters={p["name"]: str(p["default"]) for p in settings.get("parameters") or ()},
         tasks=tasks,
         settings=dict(settings),

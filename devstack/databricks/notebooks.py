@@ -1,8 +1,6 @@
 """Runs a notebook's file as a subprocess: its arguments are the run's parameters, its exit is the result."""
 
 import asyncio
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -90,8 +88,7 @@ async def run_file(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=file.parent,
-        start_new_session=True,  # so that what the notebook starts ends with it
+        cwd=file.parent,  # and in this process's group: whoever kills the group leaves no notebook behind
     )
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -121,16 +118,10 @@ async def _read_tail(stream: asyncio.StreamReader | None) -> tuple[str, bool]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Make sure that a process is gone, and what it started: the group outlives its leader."""
-    if process.returncode is None:
-        _signal_group(process, signal.SIGTERM)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-    _signal_group(process, signal.SIGKILL)
-    await process.wait()
-
-
-def _signal_group(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+    """Make sure that a process is gone. What it started itself ends with this process's group."""
+    for end in (process.terminate, process.kill):
+        if process.returncode is None:
+            with suppress(TimeoutError, ProcessLookupError):
+                end()
+                async with asyncio.timeout(STOP_SECONDS):
+                    await process.wait()

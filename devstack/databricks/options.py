@@ -13,6 +13,14 @@ ENVIRONMENT_PREFIX = "DATABRICKS_SIM_"
 
 DEFAULT_PORT = 8765
 
+#: ``local.settings.sample.json`` names this job.
+DEFAULT_JOB_ID = 1
+
+
+def _simulated(job_id: int) -> str:
+    """The notebook path of a job that was named without one; there is no file of that name."""
+    return f"/simulated/job-{job_id}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -33,7 +41,7 @@ class Options:
     #: of the ids and of the jitter; None = different at every start
     seed: int | None = None
     #: jobs that exist from the start: job id and notebook path
-    jobs: tuple[tuple[int, str], ...] = ()
+    jobs: tuple[tuple[int, str], ...] = ((DEFAULT_JOB_ID, _simulated(DEFAULT_JOB_ID)),)
 
 
 def parse_arguments(argv: Sequence[str]) -> tuple[Options, int]:
@@ -47,7 +55,7 @@ def parse_arguments(argv: Sequence[str]) -> tuple[Options, int]:
         pending_seconds=flags.pending_seconds,
         run_seconds=flags.run_seconds,
         seed=flags.seed,
-        jobs=tuple(flags.with_job or map(_job, _list_from_environment("with-job"))),
+        jobs=tuple(flags.with_job or map(_job, _list_from_environment("with-job"))) or Options.jobs,
     ), flags.port
 
 
@@ -66,7 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "seed", int, None, "of ids and jitter; default: different at every start")
     parser.add_argument("--token", action="append", help="an accepted bearer token; default: any is accepted")
     parser.add_argument(
-        "--with-job", action="append", type=_job, metavar="ID[=NOTEBOOK]", help="a job that exists at start"
+        "--with-job",
+        action="append",
+        type=_job,
+        metavar="ID[=NOTEBOOK]",
+        help=f"a job that exists at start; default: a simulated one with the id {DEFAULT_JOB_ID}",
     )
     return parser
 
@@ -110,5 +122,6 @@ def _folder(text: str) -> Path:
 
 
 def _job(text: str) -> tuple[int, str]:
-    job_id, _, path = text.partition("=")
-    return _whole(job_id), path or f"/simulated/job-{job_id}"
+    digits, _, path = text.partition("=")
+    job_id = _whole(digits)
+    return job_id, path or _simulated(job_id)

@@ -47,8 +47,10 @@ class OutcomeRule:
 def parse_rule(body: Mapping[str, Any]) -> OutcomeRule:
     """Read a rule. :raises ApiError: it cannot be used."""
     match, asked = body.get("match", {}), body.get("results", [SUCCESS])
-    if not isinstance(match, dict) or not isinstance(asked, list) or not asked or set(asked) - OUTCOMES:
-        raise invalid(f"match must be an object, and results a list out of: {', '.join(sorted(OUTCOMES))}.")
+    if not isinstance(match, dict):
+        raise invalid("match must be an object.")
+    if not isinstance(asked, list) or not asked or any(result not in list(OUTCOMES) for result in asked):
+        raise invalid(f"results must be a list of at least one of: {', '.join(sorted(OUTCOMES))}.")
     return OutcomeRule(
         match=match,
         task_key=body.get("task_key"),

@@ -1,6 +1,7 @@
 """Requests: what a workspace accepts as a ``run-now`` body and as a ``runs/list`` query."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,26 @@ LISTED_STYLES = ("python_params", "jar_params", "spark_submit_params", "dbt_comm
 SIZED_STYLES = ("notebook_params", "jar_params", "python_params", "spark_submit_params")
 ASCII_STYLES = ("python_params", "spark_submit_params")
 
-#: "greater than 0 and less than 25", default 20; 0 asks for the most:
+#: Fields of a ``run-now`` body that change nothing here.
+PASSED_OVER = ("only", "performance_target", "pipeline_params")
+
+#: Every field of a ``run-now`` body. A workspace passes over others; here they are refused, since a parameter
+#: style that is spelt wrong would start a run without its parameters.
+RUN_NOW_FIELDS = frozenset(
+    {"job_id", "idempotency_token", "queue", *NAMED_STYLES, *LISTED_STYLES, *PASSED_OVER}
+)
+
+#: https://docs.databricks.com/api/workspace/jobs/listruns
+RUN_TYPES = ("JOB_RUN", "WORKFLOW_RUN", "SUBMIT_RUN")
+
+#: "greater than 0 and less than 25", default 20:
 #: https://docs.databricks.com/api/workspace/jobs/listruns
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 24
+
+
+#: Ids and times are 64-bit numbers.
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +81,9 @@ class ListRuns:
 
 
 def parse_run_now(body: Mapping[str, Any]) -> RunNow:
-    """Read a ``run-now`` body. :raises ApiError: a workspace would refuse it."""
+    """Read a ``run-now`` body. :raises ApiError: it cannot be accepted."""
+    if unknown := sorted(body.keys() - RUN_NOW_FIELDS):
+        raise malformed(f"Could not parse request object: there is no field {', '.join(unknown)}.")
     token = body.get("idempotency_token") or ""
     if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARACTERS:
         raise invalid(f"The idempotency token must have at most {MAX_TOKEN_CHARACTERS} characters.")
@@ -75,15 +94,26 @@ def parse_run_now(body: Mapping[str, Any]) -> RunNow:
         raise invalid("job_parameters cannot be used together with other parameters.")
     if "notebook_params" in styles and "jar_params" in styles:
         raise invalid("notebook_params cannot be specified in conjunction with jar_params.")
-    queue = body.get("queue")
-    if queue is not None and not isinstance(queue, dict):
-        raise malformed("Could not parse request object: queue must be an object.")
     return RunNow(
         job_id=required_id(body, "job_id"),
         token=token,
         parameters=styles,
-        queue_enabled=None if queue is None else queue.get("enabled") is True,
+        queue_enabled=queue_enabled(body),
     )
+
+
+def queue_enabled(settings: Mapping[str, Any]) -> bool | None:
+    """Read ``queue`` of a ``run-now`` body or of a job, None when it is not given.
+
+    :raises ApiError: it is not an object with a boolean ``enabled``.
+    """
+    queue = settings.get("queue")
+    if queue is None:
+        return None
+    enabled = queue.get("enabled") if isinstance(queue, dict) else None
+    if not isinstance(enabled, bool):
+        raise malformed("Could not parse request object: queue must be an object whose enabled is a boolean.")
+    return enabled
 
 
 def _check_parameters(style: str, parameters: object) -> None:
@@ -109,13 +139,16 @@ def parse_list_runs(query: Mapping[str, str]) -> ListRuns:
         raise invalid("active_only and completed_only cannot both be true.")
     if "offset" in query:
         raise invalid("offset is deprecated and not supported here; use page_token.")
+    run_type = query.get("run_type", "")
+    if run_type not in {"", *RUN_TYPES}:
+        raise invalid(f"run_type must be one of {', '.join(RUN_TYPES)}, not {run_type}.")
     start_time_to = required_id(query, "start_time_to") if "start_time_to" in query else None
     return ListRuns(
         active_only=active,
         completed_only=completed,
         expand_tasks=_flag(query, "expand_tasks"),
         job_id=required_id(query, "job_id") if "job_id" in query else None,
-        run_type=query.get("run_type", ""),
+        run_type=run_type,
         start_time_from=_number(query, "start_time_from", 0),
         start_time_to=start_time_to,
         limit=page_limit(query, default=DEFAULT_LIMIT, most=MAX_LIMIT),
@@ -124,11 +157,11 @@ def parse_list_runs(query: Mapping[str, str]) -> ListRuns:
 
 
 def page_limit(query: Mapping[str, str], *, default: int, most: int) -> int:
-    """Read ``limit``; 0 asks for the most. :raises ApiError: it is out of range."""
+    """Read ``limit``. :raises ApiError: it is out of range."""
     limit = _number(query, "limit", default)
-    if not 0 <= limit <= most:
+    if not 0 < limit <= most:
         raise invalid(f"limit must be greater than 0 and at most {most}, not {limit}.")
-    return limit or most
+    return limit
 
 
 def required_id(values: Mapping[str, Any], name: str) -> int:
@@ -140,7 +173,7 @@ def required_id(values: Mapping[str, Any], name: str) -> int:
 
 def _number(values: Mapping[str, Any], name: str, default: int) -> int:
     text = values.get(name, default)
-    if isinstance(text, bool) or not str(text).lstrip("-").isdecimal():
+    if isinstance(text, bool) or not _WHOLE_NUMBER.fullmatch(str(text)):
         raise malformed(f"Could not parse request object: {name} must be a whole number.")
     return int(text)
 

@@ -8,6 +8,7 @@ from aiohttp import web
 from devstack.databricks.errors import invalid, malformed
 from devstack.databricks.paging import take_page
 from devstack.databricks.requests import page_limit, parse_list_runs, parse_run_now, required_id
+from devstack.databricks.runs import Attempt, Run
 from devstack.databricks.simulator import Simulator
 from devstack.databricks.views import attempt_json, job_json, output_json, run_json
 
@@ -75,16 +76,21 @@ class JobsApi:
         return web.json_response(run_json(run, host_of(request), with_tasks=True))
 
     async def get_output(self, request: web.Request) -> web.Response:
-        """The output of a task's run; also a run of a single task has none of its own."""
+        """The output of a task's run, or of a run's only task: of its last attempt."""
         run_id = required_id(request.query, "run_id")
-        known = self._workspace.attempt(run_id)
-        if not known:
-            self._workspace.run(run_id)
+        known = self._workspace.attempt(run_id) or self._only_task(run_id)
+        return web.json_response(output_json(*known, host_of(request)))
+
+    def _only_task(self, run_id: int) -> tuple[Run, Attempt]:
+        run = self._workspace.run(run_id)
+        if len(run.job.tasks) > 1:
             raise invalid(
                 "Retrieving the output of runs with multiple tasks is not supported. "
                 "Please retrieve the output of each individual task run instead."
             )
-        return web.json_response(output_json(*known, host_of(request)))
+        if not run.attempts:
+            raise invalid(f"Run {run_id} was never started and has no output.")
+        return run, run.attempts[-1]
 
     async def cancel_run(self, request: web.Request) -> web.Response:
         """Ask for a run's end."""

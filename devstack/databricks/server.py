@@ -1,35 +1,81 @@
 """``python -m devstack databricks``: serve the simulated workspace."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from devstack.databricks.control import ControlApi
-from devstack.databricks.middleware import middlewares
+from devstack.databricks.errors import ApiError, no_such_endpoint
+from devstack.databricks.faults import Fault, Kind
 from devstack.databricks.notebooks import NotebookRunner
 from devstack.databricks.options import parse_arguments
 from devstack.databricks.routes import JobsApi
 from devstack.databricks.runs import Output
 from devstack.databricks.simulator import Simulator
+from devstack.processes import READY
+from devstack.serving import asked_to_stop, serving
 
-HOST = "127.0.0.1"
+API = "/api/"
 
-#: How long answers under way may take at the end.
-SHUTDOWN_SECONDS = 2.0
+#: Counted in place of a status when the connection was closed without an answer.
+DROPPED = "dropped"
 
 
 def make_app(simulator: Simulator) -> web.Application:
     """The web application of a simulator."""
-    app = web.Application(middlewares=middlewares(simulator))
+    app = web.Application(middlewares=_middlewares(simulator))
     app.add_routes(JobsApi(simulator).routes())
     app.add_routes(ControlApi(simulator).routes())
     if simulator.notebooks:
         _run_notebooks(app, simulator, simulator.notebooks)
     return app
+
+
+def _middlewares(simulator: Simulator) -> list[Middleware]:
+    """What every request passes, outermost first: counts and faults, wording of errors, bearer check."""
+
+    @web.middleware
+    async def count_and_disturb(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith(API):
+            return await handler(request)
+        simulator.requests[request.path] += 1
+        fault = simulator.faults.take(request.path)
+        response = await (_disturbed(fault, request, handler) if fault else handler(request))
+        dropped = request.transport is None or request.transport.is_closing()
+        simulator.answers[DROPPED if dropped else str(response.status)] += 1
+        return response
+
+    @web.middleware
+    async def word_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ApiError as error:
+            return web.json_response(error.body, status=error.status, headers=error.headers)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            unknown = no_such_endpoint(request.method, request.path)
+            return web.json_response(unknown.body, status=unknown.status)
+
+    @web.middleware
+    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(API):
+            simulator.check_token(request.headers.get("Authorization", ""))
+        return await handler(request)
+
+    return [count_and_disturb, word_errors, authenticate]
+
+
+async def _disturbed(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    if fault.kind == Kind.STATUS:
+        return web.Response(body=fault.payload, status=fault.status, headers=fault.headers)
+    response = web.Response() if fault.kind == Kind.DROP_BEFORE else await handler(request)
+    if fault.kind == Kind.DELAY:
+        await asyncio.sleep(fault.seconds)
+    elif request.transport is not None:
+        request.transport.abort()
+    return response
 
 
 def _run_notebooks(app: web.Application, simulator: Simulator, notebooks: NotebookRunner) -> None:
@@ -69,17 +115,10 @@ async def _keep_time(simulator: Simulator, changed: asyncio.Event) -> None:
 
 async def serve(simulator: Simulator, port: int) -> None:
     """Serve until SIGTERM or SIGINT. Prints the ready line."""
-    runner = web.AppRunner(make_app(simulator), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, HOST, port).start()
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        print(f"ready databricks http://{HOST}:{runner.addresses[0][1]}", flush=True)
-        await stop.wait()
-    finally:
-        await runner.cleanup()
+    asked = asked_to_stop()
+    async with serving(make_app(simulator), port=port) as url:
+        print(f"{READY}databricks {url}", flush=True)
+        await asked.wait()
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,17 +1,44 @@
 """The workspace together with what stands before it: tokens, limits, faults and counts."""
 
+import math
 import random
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from devstack.databricks.errors import bad_token, no_credentials, too_many_requests
 from devstack.databricks.faults import Faults
 from devstack.databricks.notebooks import NotebookRunner
 from devstack.databricks.options import Options
 from devstack.databricks.outcomes import Outcomes
-from devstack.databricks.ratelimit import RateLimit
 from devstack.databricks.workspace import Workspace
+
+
+class RateLimit:
+    """A limit of requests a second for all callers together: a token bucket that holds one second's worth.
+
+    :param per_second: requests let through a second, 0 = no limit.
+    :param clock: returns seconds.
+    """
+
+    def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._most = max(1.0, per_second)
+        self._left = self._most
+        self._clock = clock
+        self._seen_at = clock()
+
+    def wait_seconds(self) -> int:
+        """Take one request; return 0 when it may pass, else after how many whole seconds to try again."""
+        if not self._per_second:
+            return 0
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._seen_at) * self._per_second)
+        self._seen_at = now
+        if self._left >= 1:
+            self._left -= 1
+            return 0
+        return math.ceil((1 - self._left) / self._per_second)
 
 
 class Simulator:

@@ -1,12 +1,12 @@
 """Azure Functions Core Tools (``func start``) as a part of the local stack: ready line, forwarded stop."""
 
 import argparse
-import contextlib
 import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,18 +14,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devstack.demo.interruption import Interrupted, Interruption, interruption
-from devstack.demo.ports import free_port
+from devstack.processes import READY, end_with_parent
 
-#: The first start fetches the extension bundle.
-START_TIMEOUT_SECONDS = 55.0
+#: How long one question for the state may take.
+STATUS_TIMEOUT_SECONDS = 3.0
 
-#: Core Tools stop their workers within a few seconds.
-STOP_TIMEOUT_SECONDS = 15.0
+#: The first start fetches the extension bundle. With the times below it stays under the minute that a part
+#: has to become ready.
+START_TIMEOUT_SECONDS = 40.0
+
+#: Core Tools stop their workers within a few seconds. A part has 20 to end, and its group is killed then.
+STOP_TIMEOUT_SECONDS = 12.0
+
+#: What the system needs to end a process after SIGKILL.
+KILL_TIMEOUT_SECONDS = 2.0
 
 
 def is_running(port: int) -> bool:
     """Whether the host on a port says of itself that it runs."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=STATUS_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/admin/host/status")
         answer = connection.getresponse()
@@ -48,17 +55,24 @@ def environment() -> dict[str, str]:
     }
 
 
+def free_port() -> int:
+    """A port that is free now: Core Tools choose none themselves."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def stop(child: subprocess.Popen[bytes]) -> None:
-    """End Core Tools, and what is left of their process group after a time."""
+    """End Core Tools. Workers that outlive them are in this process's group, which its parent ends."""
     if child.poll() is None:
         child.send_signal(signal.SIGINT)
     try:
         child.wait(STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         print("func did not end in time and is killed", flush=True)
-    with contextlib.suppress(ProcessLookupError):  # nobody is left
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait(STOP_TIMEOUT_SECONDS)
+        child.kill()
+        child.wait(KILL_TIMEOUT_SECONDS)
 
 
 def watch(child: subprocess.Popen[bytes], port: int, asked: Interruption) -> int:
@@ -68,7 +82,7 @@ def watch(child: subprocess.Popen[bytes], port: int, asked: Interruption) -> int
     while child.poll() is None:
         if not ready and is_running(port):
             ready = True
-            print(f"ready host http://127.0.0.1:{port}", flush=True)
+            print(f"{READY}host http://127.0.0.1:{port}", flush=True)
         if not ready and time.monotonic() > deadline:
             print(f"func is not running after {START_TIMEOUT_SECONDS:g} seconds", flush=True)
             return 1
@@ -86,14 +100,13 @@ def main(argv: Sequence[str]) -> int:
     if func is None:
         print("Azure Functions Core Tools: there is no 'func' on PATH", file=sys.stderr)
         return 1
-    port = given.port or free_port()  # Core Tools choose none themselves
+    port = given.port or free_port()
     with interruption() as asked:
         child = subprocess.Popen(
             [func, "start", "--port", str(port)],
             cwd=given.app,
             env=environment(),
             stdin=subprocess.DEVNULL,
-            start_new_session=True,
         )
         try:
             return watch(child, port, asked)
@@ -104,4 +117,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main(sys.argv[1:]))

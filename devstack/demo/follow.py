@@ -1,19 +1,22 @@
 """The rows' way to their end, watched and, where the demo asks for it, acted upon from outside."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from devstack.demo.interruption import Interruption
-from devstack.demo.progress import progress
 from devstack.demo.stack import Stack
-from devstack.demo.state import FINAL, Entry, StateStore
+from devstack.demo.state import FINAL, Entry, StateStore, counts, finished
 from examples import landing
 from examples.rows import AWAITED, LATE_TABLE
 
-#: A look at the state is one read of some fifty rows.
-POLL_SECONDS = 0.5
+#: A look at the state is one read of some fifty rows. The late delivery must come well before the retry.
+POLL_SECONDS = 0.2
 
 
 class NotFinished(Exception):
@@ -23,15 +26,17 @@ class NotFinished(Exception):
 class Outside:
     """What others do while the rows run: a sender delivers late, an operator cancels."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+    def __init__(self, folder: Path, state: StateStore) -> None:
+        #: the landing folder
+        self._folder = folder
+        self._state = state
         self._cancelled = False
 
     def deliver(self) -> None:
         """Deliver every table but the late one."""
         for table in landing.TABLES:
             if table != LATE_TABLE:
-                landing.deliver(table, self._stack.landing)
+                landing.deliver(table, self._folder)
 
     def act(self, entries: Sequence[Entry], failed: set[int]) -> list[str]:
         """Do what is due now and return what was done, in words.
@@ -40,12 +45,12 @@ class Outside:
         """
         done = []
         by_name = {entry.table_name: entry for entry in entries}
-        if by_name[LATE_TABLE].id in failed and not (self._stack.landing / f"{LATE_TABLE}.csv").exists():
-            landing.deliver(LATE_TABLE, self._stack.landing)
+        if by_name[LATE_TABLE].id in failed and not (self._folder / f"{LATE_TABLE}.csv").exists():
+            landing.deliver(LATE_TABLE, self._folder)
             done.append(f"{LATE_TABLE} has failed once: its source file is delivered now")
         awaited = by_name[AWAITED]
         if awaited.status == "RUNNING" and not self._cancelled:
-            self._stack.orchestrator("cancel", str(awaited.id))
+            self._state.cancel(awaited.id)
             self._cancelled = True
             done.append(f"{AWAITED} is running: its cancellation is asked for")
         return done
@@ -78,3 +83,50 @@ def follow(
             for words in outside.act(entries, failed):
                 console.print(f"    {words}", highlight=False, soft_wrap=True)
             asked.sleep(POLL_SECONDS)
+
+
+class Show(Protocol):
+    """Shows how far the rows are."""
+
+    def __call__(self, entries: Sequence[Entry]) -> None:
+        """Show these rows."""
+        ...
+
+
+def states_line(entries: Sequence[Entry]) -> str:
+    """The counts by state on one line."""
+    return "  ".join(f"{state} {count}" for state, count in counts(entries).items())
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Show]:
+    """Show progress: a bar on a terminal, a line at each change elsewhere."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    with Progress(
+        BarColumn(40),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[states]}"),
+        TimeElapsedColumn(),
+        console=console,
+    ) as bar:
+        task = bar.add_task("rows", total=None, states="")
+
+        def show(entries: Sequence[Entry]) -> None:
+            bar.update(task, total=len(entries), completed=finished(entries), states=states_line(entries))
+
+        yield show
+
+
+def _lines(console: Console) -> Show:
+    shown = ""
+
+    def show(entries: Sequence[Entry]) -> None:
+        nonlocal shown
+        line = f"{finished(entries):3} of {len(entries)} finished   {states_line(entries)}"
+        if line != shown:
+            console.print(line, highlight=False, soft_wrap=True)
+            shown = line
+
+    return show

@@ -91,6 +91,7 @@ class Stack:
                 [sys.executable, "-m", "orchestrator", *argv],
                 cwd=self.app,
                 env={**os.environ, **self.settings},
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=COMMAND_TIMEOUT_SECONDS,

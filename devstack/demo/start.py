@@ -1,38 +1,44 @@
 """Start every part of the local stack, on an empty state store."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack.azurite import account_url, connection_string
+from devstack.azurite import DEFAULT_PORTS, connection_string
 from devstack.demo.interruption import Interruption
-from devstack.demo.ports import Ports, free_port
 from devstack.demo.stack import Stack
 
 NOTEBOOKS = Path("examples/notebooks")
 
-#: Settings of the app that the local stack leaves at their defaults, whatever the user's shell or a
-#: local.settings.json says: an empty one counts as not set.
-DEFAULTS = (
+#: Settings of the app that the local stack leaves unset, whatever the user's shell or a local.settings.json
+#: says: an empty one counts as not set.
+UNSET = (
+    "AZURE_CLIENT_ID",
     "AzureWebJobsStorage__accountName",
+    "AzureWebJobsStorage__clientId",
     "AzureWebJobsStorage__queueServiceUri",
     "DATABRICKS_TOKEN_SECRET",
     "DATABRICKS_WORKSPACES",
     "KEY_VAULT_URL",
-    "RUN_TIMEOUT_SECONDS",
-    "SERIALIZE_TABLES",
+    "PARAMETERS_COLUMN",
     "SQL_CONNECTION_STRING",
-    "SUBMIT_LEASE_SECONDS",
+    "STATUS_MAP",
+    "TABLE_NAME_COLUMN",
 )
 
 #: Small, so that waiting, retry and back-off can be watched. The README says what each means.
 SETTINGS = {
-    **dict.fromkeys(DEFAULTS, ""),
+    **dict.fromkeys(UNSET, ""),
     "DATABRICKS_AUTH": "pat",
     "FUNCTIONS_WORKER_RUNTIME": "python",
     "MAX_ACTIVE_RUNS": "6",
     "MAX_ATTEMPTS": "3",
-    "RETRY_BACKOFF_SECONDS": "1",
+    # The demo's late file comes between the failed attempt and the next.
+    "RETRY_BACKOFF_SECONDS": "2",
+    "RUN_TIMEOUT_SECONDS": "0",
+    "SERIALIZE_TABLES": "true",
+    "SUBMIT_LEASE_SECONDS": "900",
     "SUBMIT_QUEUE_NAME": "submit-jobs",
     "TRIGGER_SCHEDULE": "*/2 * * * * *",
     "MONITOR_SCHEDULE": "1-59/2 * * * * *",
@@ -44,11 +50,24 @@ class HostMissing(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Where the parts listen: ports of 127.0.0.1; 0 is a free one."""
+
+    host: int = 0
+    databricks: int = 0
+    queue: int = 0
+    blob: int = 0
+    table: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Started:
     """What is known once every part runs."""
 
     host_url: str
     databricks_url: str
+    #: of the queues, the blobs and the tables
+    storage_urls: Sequence[str]
     token: str
     #: job ids by the notebook's name
     jobs: dict[str, int]
@@ -74,17 +93,24 @@ def start(stack: Stack, host: str, ports: Ports, asked: Interruption) -> Started
     :param host: as :func:`choose_host` says
     :raises ProcessFailed: a part did not become ready.
     """
-    storage = start_storage(stack, ports)
+    flags = [
+        word for service in DEFAULT_PORTS for word in (f"--{service}-port", str(getattr(ports, service)))
+    ]
+    azurite = stack.start("azurite", "devstack", "azurite", *flags)
     asked.check()
     token = secrets.token_hex(16)
-    # The notebooks inherit the environment of the server that runs them.
-    stack.settings |= {"LANDING_FOLDER": str(stack.landing), "LAKE_FOLDER": str(stack.lake)}
+    # By the environment: everybody on the machine can read a command line. The notebooks inherit the folders.
+    stack.settings |= {
+        "DATABRICKS_SIM_TOKEN": token,
+        "LANDING_FOLDER": str(stack.landing),
+        "LAKE_FOLDER": str(stack.lake),
+    }
     databricks = stack.start(
         "databricks", "devstack", "databricks",
-        "--port", str(ports.databricks), "--token", token, "--notebook-root", str(NOTEBOOKS),
+        "--port", str(ports.databricks), "--notebook-root", str(NOTEBOOKS),
     )  # fmt: skip
     stack.settings |= SETTINGS | {
-        "AzureWebJobsStorage": storage,
+        "AzureWebJobsStorage": connection_string(*azurite.urls),
         "DATABRICKS_HOST": databricks.url,
         "DATABRICKS_TOKEN": token,
         "STATE_DB": str(stack.state_db),
@@ -100,20 +126,10 @@ def start(stack: Stack, host: str, ports: Ports, asked: Interruption) -> Started
     module = ("devstack", "host") if host == "local" else ("devstack.demo.core_tools",)
     functions = stack.start("host", *module, "--app", ".", "--port", str(ports.host))
     asked.check()
-    return Started(host_url=functions.url, databricks_url=databricks.url, token=token, jobs=jobs)
-
-
-def start_storage(stack: Stack, ports: Ports) -> str:
-    """Start the Storage emulator and return its connection string.
-
-    Its ready line tells the queues' address only, so all three ports are chosen here.
-    """
-    chosen = {
-        "blob": ports.blob or free_port(),
-        "queue": ports.queue or free_port(),
-        "table": ports.table or free_port(),
-    }
-    flags = [word for service, port in chosen.items() for word in (f"--{service}-port", str(port))]
-    stack.start("azurite", "devstack", "azurite", *flags)
-    urls = {f"{service}_url": account_url(f"http://127.0.0.1:{port}") for service, port in chosen.items()}
-    return connection_string(**urls)
+    return Started(
+        host_url=functions.url,
+        databricks_url=databricks.url,
+        storage_urls=azurite.urls,
+        token=token,
+        jobs=jobs,
+    )

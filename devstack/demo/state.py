@@ -65,6 +65,13 @@ class StateStore:
                 [(row.table_name, _json(row.parameters), row.priority, jobs[row.notebook]) for row in rows],
             )
 
+    def cancel(self, entry_id: int) -> None:
+        """Ask for the end of a row, whatever state it is in."""
+        with self._connection:
+            self._connection.execute(
+                "UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", (entry_id,)
+            )
+
     def entries(self) -> list[Entry]:
         """All rows, oldest first."""
         found = self._connection.execute(

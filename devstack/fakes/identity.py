@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from devstack.fakes.serving import serving
+from devstack.serving import serving
 
 PATH = "/msi/token"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from devstack.fakes import certificate
-from devstack.fakes.serving import serving
+from devstack.serving import serving
 
 RESOURCE = "https://vault.azure.net"
 _TENANT = "00000000-0000-0000-0000-000000000001"

@@ -8,7 +8,6 @@ none.
 
 import argparse
 import asyncio
-import signal
 import tempfile
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from aiohttp import web
 
 from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import FakeKeyVault
-from devstack.fakes.serving import serving
 from devstack.processes import READY
+from devstack.serving import asked_to_stop, serving
 
 
 def main(argv: list[str]) -> int:
@@ -41,9 +40,7 @@ async def _serve(port: int, vault_port: int, initial: list[str]) -> None:
         vault.set_secret(name, value)
     app = identity.application()
     _Steering(identity, vault).add_routes(app)
-    stop = asyncio.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    stop = asked_to_stop()
     with tempfile.TemporaryDirectory(prefix="fakes-") as folder:
         async with vault.serve(Path(folder), port=vault_port), serving(app, port=port) as identity.url:
             print(f"{READY}fakes {identity.url}", flush=True)

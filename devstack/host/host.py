@@ -7,21 +7,18 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from aiohttp import web
 from azure.core.exceptions import AzureError
 
-from devstack.host.errors import HostError
 from devstack.host.indexing import Function, QueueTrigger, TimerTrigger
 from devstack.host.invocation import Invoker
 from devstack.host.queues import INVISIBILITY, QueueListener
-from devstack.host.settings import HostOptions
+from devstack.host.settings import HostError, HostOptions
 from devstack.host.storage import MessageQueue
 from devstack.host.timers import TimerListener
 from devstack.host.web import WebFrontEnd
+from devstack.serving import serving
 
 logger = logging.getLogger("Host")
-
-ADDRESS = "127.0.0.1"
 
 #: Invocations that were cancelled at the end of a stop have this long to give their messages back.
 SETTLE_SECONDS = 2.0
@@ -95,14 +92,12 @@ class Host:
 
     async def _start_web(self) -> None:
         front_end = WebFrontEnd(self._functions, self._invoker)
-        runner = web.AppRunner(front_end.application(), access_log=None, shutdown_timeout=SETTLE_SECONDS)
-        await runner.setup()
-        self._resources.push_async_callback(runner.cleanup)
         try:
-            await web.TCPSite(runner, ADDRESS, self._port).start()
+            self.url = await self._resources.enter_async_context(
+                serving(front_end.application(), port=self._port)
+            )
         except OSError as error:
             raise HostError([f"port {self._port}: {error.strerror}; choose another with --port"]) from error
-        self.url = f"http://{ADDRESS}:{runner.addresses[0][1]}"
         self._listen(front_end.drain(self._stopping))
 
     async def _start_queue(self, function: Function, trigger: QueueTrigger) -> None:

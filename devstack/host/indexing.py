@@ -12,10 +12,9 @@ from typing import Any
 import azure.functions as func
 from azure.functions.decorators.function_app import Function as IndexedFunction
 
-from devstack.host.errors import HostError
 from devstack.host.routes import Route, RouteError, duplicates, parse_route
 from devstack.host.schedule import Schedule, ScheduleError, parse
-from devstack.host.settings import HostOptions, resolve
+from devstack.host.settings import HostError, HostOptions, resolve
 from devstack.host.storage import storage_connection
 
 SCRIPT_FILE = "function_app.py"

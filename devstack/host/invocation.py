@@ -102,3 +102,13 @@ class Invoker:
         self._thread_calls.add(call)
         call.add_done_callback(self._thread_calls.discard)
         return asyncio.wrap_future(call)
+
+
+async def wait_or_stop(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait for some seconds or for the stop, whichever comes first; returns whether the stop came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return stop.is_set()
+    return True

@@ -4,15 +4,16 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
-from devstack.host.errors import HostError
 from devstack.host.host import Host
 from devstack.host.indexing import Function, load_functions
-from devstack.host.settings import HostOptions, load_host_options, load_settings
+from devstack.host.settings import HostError, HostOptions, load_host_options, load_settings
+from devstack.processes import READY
+from devstack.serving import asked_to_stop
 
 logger = logging.getLogger("Host")
 
@@ -21,7 +22,7 @@ STOP_TIMEOUT_SECONDS = 15.0
 
 
 def main(argv: list[str]) -> int:
-    """Run the host until SIGTERM or SIGINT; returns 1 when the app cannot be run or did not end in time."""
+    """Run the host until SIGTERM or SIGINT; returns 1 when the app cannot be run."""
     options = _options(argv)
     _configure_logging()
     try:
@@ -31,9 +32,7 @@ def main(argv: list[str]) -> int:
     except HostError as error:
         print(error, file=sys.stderr)
         return 1
-    if not clean:
-        _exit_now()
-    return 0
+    return _end_process(clean=clean)
 
 
 def load_app(app_dir: Path) -> tuple[list[Function], HostOptions]:
@@ -63,14 +62,11 @@ def load_app(app_dir: Path) -> tuple[list[Function], HostOptions]:
 
 
 async def _run(host: Host, stop_timeout: timedelta) -> bool:
-    asked_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
+    asked = asked_to_stop()
     try:
         await host.start()
-        print(f"ready host {host.url}", flush=True)
-        await host.serve(asked_to_stop)
+        print(f"{READY}host {host.url}", flush=True)
+        await host.serve(asked)
     finally:
         clean = await host.stop(stop_timeout)
     return clean
@@ -105,10 +101,17 @@ def _configure_logging() -> None:
     logging.getLogger("azure").setLevel(logging.WARNING)
 
 
-def _exit_now() -> None:
-    """End the process although a sync function's thread still runs, which Python would wait for."""
-    logger.error("a function did not end in time; its process is ended")
+def _end_process(*, clean: bool) -> NoReturn:
+    """End the process as Azure ends a worker's: without a word to the app, whatever it still holds.
+
+    An app keeps clients and connections for the life of its process and has no hook to close them. Python
+    would complain of each, and wait for a thread of a sync function that does not end.
+
+    :param clean: no function still runs.
+    """
+    if not clean:
+        logger.error("a function did not end in time; its process is ended")
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(0 if clean else 1)

@@ -13,10 +13,9 @@ from azure.functions.queue import QueueMessage as FunctionMessage
 from azure.storage.queue import QueueMessage
 
 from devstack.host.indexing import Function
-from devstack.host.invocation import Invoker, Outcome
+from devstack.host.invocation import Invoker, Outcome, wait_or_stop
 from devstack.host.settings import MIN_POLLING_INTERVAL, QueueOptions
 from devstack.host.storage import POISON_SUFFIX, MessageQueue, UndecodableMessageError
-from devstack.host.waiting import wait_or_stop
 
 logger = logging.getLogger("Host.Queue")
 

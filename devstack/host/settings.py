@@ -3,13 +3,11 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-from devstack.host.errors import HostError
 
 #: The Storage service hands out at most this many messages a call.
 MAX_BATCH_SIZE = 32
@@ -19,6 +17,16 @@ MIN_POLLING_INTERVAL = timedelta(milliseconds=100)
 
 _PLACEHOLDER = re.compile(r"%([^%\s]+)%")
 _TIMESPAN = re.compile(r"(?:(?P<days>\d+)\.)?(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?)")
+
+
+class HostError(Exception):
+    """The app cannot be run as it stands. Lists every problem at once."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "the app cannot be run:\n" + "\n".join(f"  - {problem}" for problem in self.problems)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

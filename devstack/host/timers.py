@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from azure.functions.timer import TimerRequest
 
 from devstack.host.indexing import Function, TimerTrigger
-from devstack.host.invocation import Invoker
-from devstack.host.waiting import wait_or_stop
+from devstack.host.invocation import Invoker, wait_or_stop
 
 #: A machine that slept, or a clock that was set, is noticed after this.
 CLOCK_CHECK_SECONDS = 30.0

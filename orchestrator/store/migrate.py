@@ -7,13 +7,18 @@ from typing import Any
 from orchestrator.errors import SchemaError, StoreError
 from orchestrator.store.connector import Connection, Connector
 from orchestrator.store.queries import SQL_ROOT
+from orchestrator.store.store import Session, pass_gate
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
 #: Remembers which migrations a database has. The same in both dialects.
-_CREATE_LEDGER = (
+CREATE_LEDGER = (
     "CREATE TABLE orchestrator_schema (version int NOT NULL PRIMARY KEY, name varchar(200) NOT NULL)"
 )
+
+#: Only one process at a time changes the schema.
+SCHEMA_GATE = "databricks-job-orchestrator/schema"
+SCHEMA_GATE_TIMEOUT_MS = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +52,15 @@ def apply(connector: Connector) -> list[Migration]:
     connection = connector.connect().connection
     try:
         connector.begin_write(connection)
-        if _version(connection, connector) is None:
-            _execute(connection, _CREATE_LEDGER)
-        missing = _missing(connector, _version(connection, connector) or 0)
+        pass_gate(Session(connection, connector), SCHEMA_GATE, SCHEMA_GATE_TIMEOUT_MS)
+        version = ledger_version(connection, connector)
+        if version is None:
+            execute(connection, CREATE_LEDGER)
+        missing = _missing(connector, version or 0)
         for migration in missing:
             for statement in connector.split(migration.script):
-                _execute(connection, statement)
-            _execute(
-                connection,
-                "INSERT INTO orchestrator_schema (version, name) VALUES (?, ?)",
-                migration.version,
-                migration.name,
-            )
+                execute(connection, statement)
+            execute(connection, _RECORD, migration.version, migration.name)
         connection.commit()
     except connector.error as error:
         raise StoreError(connector.explain(error)) from error
@@ -66,6 +68,33 @@ def apply(connector: Connector) -> list[Migration]:
         return missing
     finally:
         connection.close()
+
+
+def script(dialect: str, from_version: int = 0) -> str:
+    """Return the SQL that brings a database from a version to this one, for a DBA to run.
+
+    :param from_version: what the database has, 0 for none.
+    """
+    opening, between, closing = _SCRIPT_FRAMES[dialect]
+    pieces = [] if from_version else [CREATE_LEDGER]
+    for migration in available(dialect)[from_version:]:
+        pieces.append(migration.script.strip().removesuffix(";"))
+        recorded = f"VALUES ({migration.version}, '{migration.name}')"  # both from our own file's name
+        pieces.append(_RECORD.replace("VALUES (?, ?)", recorded))
+    return opening + between.join(pieces) + closing
+
+
+_RECORD = "INSERT INTO orchestrator_schema (version, name) VALUES (?, ?)"
+
+#: How a script begins, what stands between two of its pieces, and how it ends: all of it, or nothing.
+_SCRIPT_FRAMES = {
+    "sqlite": ("BEGIN IMMEDIATE;\n\n", ";\n\n", ";\n\nCOMMIT;\n"),
+    "sqlserver": (
+        "SET XACT_ABORT ON;\nSET QUOTED_IDENTIFIER ON;\nBEGIN TRANSACTION;\nGO\n\n",
+        ";\nGO\n\n",
+        ";\nGO\n\nCOMMIT TRANSACTION;\nGO\n",
+    ),
+}
 
 
 def check(connector: Connector) -> int:
@@ -76,7 +105,7 @@ def check(connector: Connector) -> int:
     """
     connection = connector.connect().connection
     try:
-        version = _version(connection, connector) or 0
+        version = ledger_version(connection, connector) or 0
     except connector.error as error:
         raise StoreError(connector.explain(error)) from error
     finally:
@@ -98,11 +127,11 @@ def _missing(connector: Connector, version: int) -> list[Migration]:
     return migrations[version:]
 
 
-def _version(connection: Connection, connector: Connector) -> int | None:
+def ledger_version(connection: Connection, connector: Connector) -> int | None:
     """Return the newest migration applied, 0 for none, None when there is not even the ledger."""
-    if not _execute(connection, _LEDGER_EXISTS[connector.dialect]):
+    if not execute(connection, _LEDGER_EXISTS[connector.dialect]):
         return None
-    return int(_execute(connection, "SELECT COALESCE(MAX(version), 0) FROM orchestrator_schema")[0][0])
+    return int(execute(connection, "SELECT COALESCE(MAX(version), 0) FROM orchestrator_schema")[0][0])
 
 
 _LEDGER_EXISTS = {
@@ -111,7 +140,8 @@ _LEDGER_EXISTS = {
 }
 
 
-def _execute(connection: Connection, sql: str, *parameters: Any) -> list[Any]:
+def execute(connection: Connection, sql: str, *parameters: Any) -> list[Any]:
+    """Run one statement and return its rows, if it has any."""
     cursor = connection.cursor()
     try:
         cursor.execute(sql, parameters)

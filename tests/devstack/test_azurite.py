@@ -7,46 +7,76 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from azure.storage.queue import QueueClient
 
 from devstack import azurite, processes
+from tests.devstack.proctable import LINUX_ONLY, descendants
 
 FREE_PORTS = ["--blob-port", "0", "--queue-port", "0", "--table-port", "0"]
 COMMAND = [sys.executable, "-m", "devstack", "azurite", *FREE_PORTS]
 
+#: As ``COMMAND``, but with no patience.
+HASTY = """
+import sys
+from devstack import azurite
+azurite.START_TIMEOUT_SECONDS = 0.05
+sys.exit(azurite.main(sys.argv[1:]))
+"""
+
 
 def test_serves_a_queue_and_ends_when_asked(tmp_path: Path) -> None:
-    process = processes.start("azurite", COMMAND, log=tmp_path / "log")
-    try:
-        connection = azurite.connection_string(queue_url=process.url)
+    with azurite.emulator(tmp_path / "log") as process:
+        connection = azurite.connection_string(*process.urls)
         with QueueClient.from_connection_string(connection, f"q{uuid.uuid4().hex}") as queue:
             queue.create_queue()
             queue.send_message("hello")
             received = queue.receive_message()
         assert received is not None
         assert received.content == "hello"
-    finally:
-        code = process.stop()
-    assert code == 0
-    port = int(process.url.rsplit(":", 1)[1].split("/")[0])
+    assert process.returncode == 0
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port_of(process.url)), timeout=5)
 
 
-def test_ends_with_the_exit_code_of_azurite_when_it_dies() -> None:
-    with (
-        subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
-    ):
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("ready azurite "):
-                break
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        os.kill(int(children.read_text(encoding="ascii").split()[0]), signal.SIGKILL)
-        process.stdout.read()
-    assert process.returncode not in {0, None}
+def test_the_ready_line_tells_all_addresses_the_queues_first(tmp_path: Path) -> None:
+    with azurite.emulator(tmp_path / "log") as process:
+        string = azurite.connection_string(*process.urls)
+        parts = dict(part.split("=", 1) for part in string.rstrip(";").split(";"))
+        assert [parts[f"{service}Endpoint"] for service in ("Queue", "Blob", "Table")] == process.urls
+        assert len({port_of(url) for url in process.urls}) == 3
+        for url in process.urls:
+            socket.create_connection(("127.0.0.1", port_of(url)), timeout=5).close()
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port
+    return port
+
+
+@LINUX_ONLY
+def test_ends_with_the_exit_code_of_azurite_when_it_dies(tmp_path: Path) -> None:
+    with azurite.emulator(tmp_path / "log") as process:
+        (node,) = descendants(process.pid)
+        os.kill(node, signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert process.returncode not in {0, None}
+
+
+def test_says_why_it_ends_azurite() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HASTY, *FREE_PORTS],
+        cwd=azurite.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode not in {0, None}
+    assert "azurite: it was not ready within 0.05 seconds and is killed" in done.stderr
 
 
 def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:

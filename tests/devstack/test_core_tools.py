@@ -3,12 +3,14 @@
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from devstack import processes
 from devstack.demo import core_tools
+from tests.devstack.proctable import LINUX_ONLY, descendants, wait_until_gone
 
 #: Answers as Core Tools do once their worker runs; the first two answers come before that.
 FUNC = """#!{python}
@@ -40,9 +42,8 @@ def path_with_func(tmp_path: Path) -> str:
     return f"{func.parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def test_it_is_ready_when_the_worker_runs_and_ends_with_its_parent(
-    tmp_path: Path, path_with_func: str
-) -> None:
+@pytest.fixture
+def part(tmp_path: Path, path_with_func: str) -> Iterator[processes.Process]:
     part = processes.start(
         "host",
         [sys.executable, "-m", "devstack.demo.core_tools", "--app", str(tmp_path)],
@@ -51,13 +52,32 @@ def test_it_is_ready_when_the_worker_runs_and_ends_with_its_parent(
         timeout=30,
     )
     try:
-        port = int(part.url.rpartition(":")[2])
-        assert core_tools.is_running(port)
+        yield part
     finally:
-        code = part.stop()
-    assert code == 0
+        part.kill()
+
+
+def test_it_is_ready_when_the_worker_runs_and_ends_with_its_parent(part: processes.Process) -> None:
+    port = int(part.url.rpartition(":")[2])
+    assert core_tools.is_running(port)
+    assert part.stop() == 0
     assert "func was stopped" in part.tail()
     assert not core_tools.is_running(port)
+
+
+@LINUX_ONLY
+def test_a_kill_reaches_core_tools(part: processes.Process) -> None:
+    children = descendants(part.pid)
+    assert children
+    part.kill()
+    wait_until_gone(children, seconds=5)
+
+
+def test_its_times_are_shorter_than_those_of_its_parent() -> None:
+    stop = core_tools.STOP_TIMEOUT_SECONDS + core_tools.KILL_TIMEOUT_SECONDS
+    start = core_tools.START_TIMEOUT_SECONDS + core_tools.STATUS_TIMEOUT_SECONDS
+    assert stop < processes.STOP_TIMEOUT_SECONDS
+    assert start + stop < processes.START_TIMEOUT_SECONDS
 
 
 def test_without_func_it_says_so(

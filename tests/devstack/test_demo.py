@@ -14,11 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from devstack import run
-from devstack.demo.follow import NotFinished, Outside, follow
+from devstack.demo import run
+from devstack.demo.follow import NotFinished, Outside, follow, progress
 from devstack.demo.interruption import Interrupted, Interruption
 from devstack.demo.outcome import Count, Outcome, count_tables, differences, show
-from devstack.demo.progress import progress
 from devstack.demo.stack import Stack
 from devstack.demo.state import Ended, Entry, StateStore, counts, finished
 from devstack.processes import ProcessFailed
@@ -44,11 +43,10 @@ def outcome() -> Outcome:
         Entry(id=number, table_name=row.table_name, status=row.ends, last_error=None)
         for number, row in enumerate(ROWS, start=1)
     ]
-    attempts = {LATE_TABLE: ("FAILED", "DONE"), UNKNOWN_TABLE: ("FAILED", "FAILED", "DEAD")}
     log: list[Ended] = []
-    for entry in entries:
-        for attempt, status in enumerate(attempts.get(entry.table_name, (entry.status,)), start=1):
-            error = "IngestError: no" if status in {"FAILED", "DEAD"} else None
+    for entry, row in zip(entries, ROWS, strict=True):
+        for attempt, status in enumerate(row.attempts, start=1):
+            error = f"{row.error}, for a reason" if status in {"FAILED", "DEAD"} else None
             log.append(
                 Ended(
                     entry_id=entry.id,
@@ -82,31 +80,46 @@ def test_an_outcome_as_expected_has_no_differences(outcome: Outcome) -> None:
 def test_a_row_that_ended_otherwise_is_told(outcome: Outcome) -> None:
     entries = [*outcome.entries[:-1], replace(outcome.entries[-1], status="DEAD")]
     assert differences(replace(outcome, entries=entries)) == ["weather/2013-12/LGA: DEAD, expected DONE"]
-    assert differences(replace(outcome, entries=entries[:-1])) == [
-        "weather/2013-12/LGA: not in the table, expected DONE"
+    told, *_ = differences(replace(outcome, entries=entries[:-1]))
+    assert told == "weather/2013-12/LGA: not in the table, expected DONE"
+
+
+def test_a_row_that_nobody_put_in_is_told(outcome: Outcome) -> None:
+    entries = [*outcome.entries, replace(outcome.entries[-1], id=99, table_name="stray")]
+    assert differences(replace(outcome, entries=entries)) == ["stray: not one of the demo's rows"]
+
+
+def test_an_attempt_that_ended_otherwise_is_told(outcome: Outcome) -> None:
+    assert differences(with_log(outcome, LATE_TABLE, status="DONE")) == [
+        "airports: attempts 1 DONE, 2 DONE; expected in this order: FAILED, DONE"
     ]
 
 
-def test_a_late_row_without_a_failed_attempt_is_told(outcome: Outcome) -> None:
-    (told,) = differences(with_log(outcome, LATE_TABLE, status="DONE"))
-    assert told.startswith("airports: attempts ended ['DONE', 'DONE']")
+def test_an_attempt_too_many_is_told(outcome: Outcome) -> None:
+    (entry,) = (entry for entry in outcome.entries if entry.table_name == "airlines")
+    (ended,) = outcome.log_of("airlines")
+    more = replace(ended, attempt=1, runid=7, status="FAILED"), replace(ended, attempt=2)
+    log = [*more, *(other for other in outcome.log if other.entry_id != entry.id)]
+    told = differences(replace(outcome, log=log, run_ids={*outcome.run_ids, 7}))
+    assert told[0] == "airlines: attempts 1 FAILED, 2 DONE; expected in this order: DONE"
 
 
-def test_a_dead_row_without_an_error_is_told(outcome: Outcome) -> None:
-    assert differences(with_log(outcome, UNKNOWN_TABLE, error_trace=None)) == [
-        "crews: its error is not in process_log"
+@pytest.mark.parametrize("trace", [None, "IngestError: another one"])
+def test_a_failure_without_its_error_is_told(outcome: Outcome, trace: str | None) -> None:
+    error = "IngestError: there is no table 'crews'"
+    assert differences(with_log(outcome, UNKNOWN_TABLE, error_trace=trace)) == [
+        f"crews: process_log lacks the error of attempt {attempt}: {error}" for attempt in (1, 2, 3)
     ]
 
 
 def test_a_run_without_exactly_one_log_row_is_told(outcome: Outcome) -> None:
     *others, last = outcome.log
-    assert differences(replace(outcome, log=others)) == ["run 155 has 0 rows in process_log, expected 1"]
-    twice = [*outcome.log, last]
-    assert differences(replace(outcome, log=twice)) == ["run 155 has 2 rows in process_log, expected 1"]
-    stranger = [*outcome.log, replace(last, runid=7)]
-    assert differences(replace(outcome, log=stranger)) == [
-        "process_log has run 7, which Databricks does not know"
-    ]
+    *_, told = differences(replace(outcome, log=others))
+    assert told == "run 155 has 0 rows in process_log, expected 1"
+    *_, told = differences(replace(outcome, log=[*outcome.log, last]))
+    assert told == "run 155 has 2 rows in process_log, expected 1"
+    *_, told = differences(replace(outcome, log=[*others, replace(last, runid=7)]))
+    assert told == "process_log has run 7, which Databricks does not know"
 
 
 @pytest.mark.parametrize(("lake", "source"), [(15, 16), (17, 16), (0, 0)])
@@ -122,7 +135,7 @@ def test_the_outcome_is_shown_with_errors_and_counts(outcome: Outcome) -> None:
     show(outcome, Console(file=shown, width=100))
     text = shown.getvalue()
     assert "  attempt 2, run 101: DONE" in text
-    assert "DEAD  IngestError: no" in text
+    assert "DEAD  IngestError: there is no table 'crews'" in text
     assert "airlines        16 of       16 rows" in text
 
 
@@ -152,7 +165,7 @@ def state(tmp_path: Path) -> Iterator[StateStore]:
             """
             CREATE TABLE track_processing (
                 id INTEGER PRIMARY KEY, table_name TEXT, parameters TEXT, priority INTEGER, job_id INTEGER,
-                status TEXT DEFAULT 'PENDING', last_error TEXT);
+                status TEXT DEFAULT 'PENDING', last_error TEXT, cancel_requested INTEGER DEFAULT 0);
             CREATE TABLE process_log (
                 entry_id INTEGER, submission INTEGER, attempt INTEGER, runid INTEGER, status TEXT,
                 message TEXT, error_trace TEXT);
@@ -265,7 +278,7 @@ def test_rows_that_do_not_end_in_time_end_the_demo_with_the_logs(stack: Stack, s
         follow(
             stack,
             state,
-            Outside(stack),
+            Outside(stack.landing, state),
             console=Console(file=io.StringIO()),
             deadline=time.monotonic(),
             asked=Interruption(),

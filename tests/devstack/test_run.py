@@ -1,22 +1,32 @@
 """The runner of the whole local stack: its command line, the demo from end to end, and its way out."""
 
+import contextlib
+import http.client
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 
-from devstack import run
-from devstack.demo.start import HostMissing, choose_host
+from devstack.azurite import connection_string
+from devstack.demo import run
+from devstack.demo.interruption import Interruption
+from devstack.demo.stack import Stack
+from devstack.demo.start import SETTINGS, HostMissing, Ports, choose_host, start
+from orchestrator import settings
+from orchestrator.errors import SettingsError
+from tests.devstack.proctable import LINUX_ONLY, command_line, descendants, is_alive, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
-
-LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="reads the process table in /proc")
 
 
 # ---- the command line
@@ -56,32 +66,51 @@ def test_core_tools_that_are_asked_for_must_be_there() -> None:
         choose_host("func", None)
 
 
+# ---- the folders of the runs
+
+
+def test_only_the_newest_folders_and_those_in_use_are_kept(tmp_path: Path) -> None:
+    over = 2**22  # no system of ours has a process with so high a number
+    names = [f"2026010{day}T000000-{over}" for day in range(1, 8)]
+    in_use = f"20260101T000000-{os.getppid()}"
+    for name in (*names, in_use, "notes"):
+        (tmp_path / name).mkdir()
+    made = run.new_folder(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*names[-4:], in_use, "notes", made.name}
+
+
+# ---- what a user has set
+
+
+def test_every_setting_of_the_app_is_the_stacks_own(tmp_path: Path) -> None:
+    class Asked(dict[str, str]):
+        """Notes the names that are asked for."""
+
+        names: ClassVar[set[str]] = set()
+
+        def get(self, name: str, default: Any = None) -> Any:
+            self.names.add(name)
+            return super().get(name, default)
+
+    own = {"AzureWebJobsStorage", "DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_JOB_ID", "STATE_DB"}
+    azure = {"WEBSITE_SITE_NAME", "AZURE_FUNCTIONS_ENVIRONMENT"}
+    # Each way of being connected to Storage asks for names of its own.
+    with contextlib.suppress(SettingsError):
+        settings.load(Asked(AzureWebJobsStorage__accountName="a"))
+    settings.load(
+        Asked(
+            AzureWebJobsStorage=connection_string(),
+            DATABRICKS_HOST="http://127.0.0.1:1",
+            DATABRICKS_TOKEN="t",
+            STATE_DB=str(tmp_path / "state.db"),
+        )
+    )
+    assert {"DATABRICKS_TOKEN_SECRET", "RUN_TIMEOUT_SECONDS", "KEY_VAULT_URL"} < Asked.names
+    assert Asked.names - azure <= SETTINGS.keys() | own
+
+
 # ---- everything, as processes
-
-
-def descendants(pid: int) -> set[int]:
-    """The ids of all processes that a process has started, and theirs."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # pid (name) state ppid …; the name may hold anything, blanks and brackets too
-            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended
-        parents[int(stat.parent.name)] = int(fields[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that is over and not yet collected by its parent does not."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return text.rpartition(")")[2].split()[0] != "Z"
 
 
 def watch_to_its_end(process: subprocess.Popen[str], timeout: float = 50) -> set[int]:
@@ -94,10 +123,10 @@ def watch_to_its_end(process: subprocess.Popen[str], timeout: float = 50) -> set
     return seen
 
 
-def start_demo(runs: Path, *argv: str) -> subprocess.Popen[str]:
+def start_run(runs: Path, *argv: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != "HOST"}
     return subprocess.Popen(
-        [sys.executable, "-m", "devstack", "run", "--demo", "--host", "local", "--runs", str(runs), *argv],
+        [sys.executable, "-m", "devstack", "run", "--host", "local", "--runs", str(runs), *argv],
         cwd=ROOT,
         env={**environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -105,6 +134,17 @@ def start_demo(runs: Path, *argv: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def wait_for_notebooks(demo: subprocess.Popen[str], timeout: float = 45) -> set[int]:
+    """Return the ids of all processes below a demo, once notebooks are among them."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and demo.poll() is None:
+        started = descendants(demo.pid)
+        if any("examples/notebooks/" in command_line(pid) for pid in started):
+            return started
+        time.sleep(0.05)
+    raise AssertionError(f"no notebook runs; exit code {demo.poll()}")
 
 
 @pytest.fixture
@@ -119,9 +159,27 @@ def cleanup() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 @pytest.mark.e2e
+def test_what_a_user_has_in_local_settings_does_not_matter(tmp_path: Path) -> None:
+    app, folder = tmp_path / "app", tmp_path / "run"
+    app.mkdir()
+    folder.mkdir()
+    parts = ("devstack", "examples", "orchestrator", "node_modules", "function_app.py", "host.json")
+    for name in parts:
+        (app / name).symlink_to(ROOT / name)
+    values = dict.fromkeys(SETTINGS, "nonsense") | {"KEY_VAULT_URL": "https://mine.vault.azure.net"}
+    (app / "local.settings.json").write_text(json.dumps({"IsEncrypted": False, "Values": values}))
+
+    with Stack(app, folder) as stack:
+        started = start(stack, "local", Ports(), Interruption())
+        assert status_of(f"{started.host_url}/nowhere") == 404
+        stack.orchestrator("add", "airlines")
+        assert "PENDING" in stack.orchestrator("status")
+
+
+@pytest.mark.e2e
 @pytest.mark.timeout(150)
 def test_the_demo_ends_as_expected(cleanup: list[subprocess.Popen[str]], tmp_path: Path) -> None:
-    demo = start_demo(tmp_path)
+    demo = start_run(tmp_path, "--demo")
     cleanup.append(demo)
     output, errors = demo.communicate(timeout=140)
 
@@ -134,19 +192,84 @@ def test_the_demo_ends_as_expected(cleanup: list[subprocess.Popen[str]], tmp_pat
     assert "there is no table 'crews'" in output
     assert "airports.csv has not been delivered" in output
     assert "not as expected" not in output
+    (folder,) = tmp_path.iterdir()
+    assert not {"landing", "lake"} & {path.name for path in folder.iterdir()}
+
+
+def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
+    """The addresses that a run prints when it is up, by what is there."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if match := re.match(r"  (Functions host|Databricks|Storage) +(http.*)", line):
+            found[match[1]] = match[2].split()
+        if "/admin/functions/trigger" in line:  # the last line
+            break
+    return found
+
+
+def status_of(url: str) -> int:
+    """The HTTP status with which an address answers, whatever it is."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(150)
+@LINUX_ONLY
+def test_a_run_stays_up_with_its_addresses_until_ctrl_c(
+    cleanup: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    run_ = start_run(tmp_path)
+    cleanup.append(run_)
+    assert run_.stdout is not None
+    found = addresses(run_.stdout)
+
+    assert {name: len(urls) for name, urls in found.items()} == {
+        "Functions host": 1, "Databricks": 1, "Storage": 3,
+    }  # fmt: skip
+    for url in (url for urls in found.values() for url in urls):
+        assert status_of(url) < 500, url
+    started = descendants(run_.pid)
+    secret = next(line for line in settings_of(tmp_path) if line.startswith("export DATABRICKS_TOKEN="))
+    token = secret.partition("=")[2]
+    assert not any(token in command_line(pid) for pid in started)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_.wait(2)
+
+    run_.send_signal(signal.SIGINT)
+    _, errors = run_.communicate(timeout=60)
+    assert (run_.returncode, errors) == (0, "")
+    assert not {pid for pid in started if is_alive(pid)}
+
+
+def settings_of(runs: Path) -> list[str]:
+    """The lines of the file of settings that a run leaves for a shell."""
+    (folder,) = runs.iterdir()
+    return (folder / "env").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.e2e
+@LINUX_ONLY
+def test_a_run_that_is_killed_leaves_no_process(cleanup: list[subprocess.Popen[str]], tmp_path: Path) -> None:
+    demo = start_run(tmp_path, "--demo")
+    cleanup.append(demo)
+    started = wait_for_notebooks(demo)
+    demo.kill()
+    wait_until_gone(started, seconds=30)
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(90)
 @LINUX_ONLY
 def test_ctrl_c_stops_every_process(cleanup: list[subprocess.Popen[str]], tmp_path: Path) -> None:
-    demo = start_demo(tmp_path)
+    demo = start_run(tmp_path, "--demo")
     cleanup.append(demo)
-    assert demo.stdout is not None
-    # Rows are running, so the notebooks' processes are there as well.
-    progressing = next((line for line in demo.stdout if "RUNNING" in line), "no such line")
-    started = descendants(demo.pid)
-    assert len(started) >= 4, progressing  # Azurite and its node, the simulator, the host
+    started = wait_for_notebooks(demo)
 
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
@@ -160,7 +283,7 @@ def test_ctrl_c_stops_every_process(cleanup: list[subprocess.Popen[str]], tmp_pa
 def test_ctrl_c_while_parts_start_stops_what_runs(
     cleanup: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    demo = start_demo(tmp_path)
+    demo = start_run(tmp_path, "--demo")
     cleanup.append(demo)
     assert demo.stdout is not None
     assert demo.stdout.readline().startswith("State and logs: ")
@@ -179,7 +302,7 @@ def test_a_start_that_fails_half_way_stops_what_runs(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        demo = start_demo(tmp_path, "--databricks-port", str(taken.getsockname()[1]))
+        demo = start_run(tmp_path, "--demo", "--databricks-port", str(taken.getsockname()[1]))
         cleanup.append(demo)
         started = watch_to_its_end(demo)
         output, errors = demo.communicate(timeout=10)

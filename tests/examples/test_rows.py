@@ -36,7 +36,7 @@ def test_the_special_rows_are_there() -> None:
     by_name = {row.table_name: row for row in ROWS}
     assert by_name[UNKNOWN_TABLE].ends == "DEAD"
     assert by_name[AWAITED].ends == "CANCELED"
-    assert by_name[LATE_TABLE].ends == "DONE"
+    assert by_name[LATE_TABLE].attempts == ("FAILED", "DONE")
     assert len({row.priority for row in ROWS}) >= 2
 
 
@@ -45,3 +45,8 @@ def test_every_notebook_is_a_file() -> None:
     assert {row.notebook for row in ROWS} == {"ingest", "wait_for_file"}
     for row in ROWS:
         assert (folder / f"{row.notebook}.py").is_file()
+
+
+def test_every_failure_names_its_error_and_nothing_else_does() -> None:
+    for row in ROWS:
+        assert bool(row.error) == bool({"FAILED", "DEAD"} & set(row.attempts)), row

@@ -14,6 +14,7 @@ from devstack import processes
 from devstack.databricks import results
 from devstack.databricks.notebooks import MAX_OUTPUT_BYTES, NotebookRunner, run_file
 from tests.devstack.databricks.helpers import ROOT, WAIT, finished, sdk_client, submit
+from tests.devstack.proctable import LINUX_ONLY, wait_until_gone
 
 ECHO = """
 import sys
@@ -79,7 +80,7 @@ def result_of(run: Run) -> RunResultState | None:
     return run.state.result_state if run.state else None
 
 
-def is_alive(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -126,7 +127,7 @@ def test_cancel_ends_the_process(sdk: WorkspaceClient, root: Path) -> None:
     assert state.life_cycle_state == RunLifeCycleState.RUNNING
     run = sdk.jobs.cancel_run(run_id).result(timeout=WAIT)
     assert result_of(run) == RunResultState.CANCELED
-    assert not is_alive(pid)
+    assert not process_exists(pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -138,7 +139,17 @@ def test_a_stop_of_the_simulator_ends_its_notebooks(
     os.kill(simulator.pid, number)
     os.waitid(os.P_PID, simulator.pid, os.WEXITED | os.WNOWAIT)
     assert simulator.stop() == 0
-    assert not is_alive(pid)
+    assert not process_exists(pid)
+
+
+@LINUX_ONLY
+def test_a_killed_simulator_leaves_no_notebook(
+    sdk: WorkspaceClient, simulator: processes.Process, root: Path
+) -> None:
+    run_id = submit(sdk, job_of(sdk, "/Shared/sleep"))
+    pid = wait_for_pid(sdk, run_id, root)
+    simulator.kill()
+    wait_until_gone({pid}, seconds=5)
 
 
 def test_a_path_without_a_file_is_simulated(sdk: WorkspaceClient) -> None:
@@ -173,7 +184,7 @@ async def test_a_notebook_that_runs_too_long_is_ended(tmp_path: Path) -> None:
     result, output = await run_file(file, [], timeout_seconds=2.0)
     assert result == results.TIMEDOUT
     assert output.error == "The notebook ran longer than 2 s."
-    assert not is_alive(int((tmp_path / "pid").read_text()))
+    assert not process_exists(int((tmp_path / "pid").read_text()))
 
 
 async def test_a_failure_without_a_word_names_its_exit_code(tmp_path: Path) -> None:

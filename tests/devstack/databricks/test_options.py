@@ -1,14 +1,25 @@
 """Flags and environment."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from devstack.databricks.options import Options, parse_arguments
+from devstack.databricks.simulator import Simulator
+from tests.devstack.databricks.helpers import ROOT
 
 
 def test_the_defaults() -> None:
     assert parse_arguments([]) == (Options(), 8765)
+
+
+def test_the_job_of_the_sample_settings_is_there_unless_others_are_asked_for() -> None:
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
+    (job,) = Simulator(parse_arguments([])[0]).workspace.jobs()
+    assert str(job.job_id) == sample["Values"]["DATABRICKS_JOB_ID"]
+    assert job.max_concurrent_runs == 1000
+    assert [job_id for job_id, _ in parse_arguments(["--with-job", "2"])[0].jobs] == [2]
 
 
 def test_every_flag(tmp_path: Path) -> None:

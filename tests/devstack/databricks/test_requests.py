@@ -8,8 +8,8 @@ from devstack.databricks.errors import ApiError
 from devstack.databricks.faults import Faults
 from devstack.databricks.jobs import parse_job
 from devstack.databricks.outcomes import parse_rule
-from devstack.databricks.ratelimit import RateLimit
 from devstack.databricks.requests import ListRuns, parse_list_runs, parse_run_now
+from devstack.databricks.simulator import RateLimit
 from tests.devstack.databricks.helpers import Clock
 
 
@@ -34,6 +34,10 @@ def size(style: str, wanted: int) -> dict[str, Any]:
         ({"job_id": 1, "python_params": [1]}, "list of strings"),
         ({"job_id": 1, "python_params": ["ü"]}, "only ASCII"),
         ({"job_id": 1, "queue": "yes"}, "queue must be an object"),
+        ({"job_id": 1, "queue": {"enabled": "yes"}}, "enabled is a boolean"),
+        ({"job_id": 1, "notebook_parameters": {"a": "b"}}, "there is no field notebook_parameters"),
+        ({"job_id": "--5"}, "job_id must be a whole number"),
+        ({"job_id": 1.5}, "job_id must be a whole number"),
         ({"job_id": 1, "job_parameters": {"a": "b"}, "python_params": ["a"]}, "cannot be used together"),
         ({"job_id": 1, "notebook_params": {"a": "b"}, "jar_params": ["a"]}, "in conjunction"),
         (size("jar_params", 10_001), "cannot exceed 10000 bytes"),
@@ -65,6 +69,8 @@ def test_styles_are_merged_into_named_and_listed_parameters() -> None:
         ({"active_only": "yes"}, "must be true or false"),
         ({"limit": "25"}, "greater than 0 and at most 24"),
         ({"limit": "-1"}, "greater than 0 and at most 24"),
+        ({"limit": "0"}, "greater than 0 and at most 24"),
+        ({"run_type": "NONSENSE"}, "run_type must be one of JOB_RUN, WORKFLOW_RUN, SUBMIT_RUN"),
         ({"limit": "many"}, "whole number"),
         ({"offset": "20"}, "use page_token"),
     ],
@@ -75,7 +81,7 @@ def test_a_bad_runs_list_is_refused(query: dict[str, str], message: str) -> None
 
 
 def test_the_limit_of_a_page() -> None:
-    assert [parse_list_runs(q).limit for q in ({}, {"limit": "0"}, {"limit": "24"})] == [20, 24, 24]
+    assert [parse_list_runs(q).limit for q in ({}, {"limit": "1"}, {"limit": "24"})] == [20, 1, 24]
     assert parse_list_runs({"active_only": "True", "completed_only": "false"}) == ListRuns(active_only=True)
 
 
@@ -93,7 +99,10 @@ def test_the_limit_of_a_page() -> None:
         {"tasks": [{"task_key": str(n)} for n in range(101)]},
         {"tasks": [{"task_key": "a"}], "max_concurrent_runs": 1001},
         {"tasks": [{"task_key": "a"}], "max_concurrent_runs": "many"},
+        {"tasks": [{"task_key": "a"}], "max_concurrent_runs": 1.5},
+        {"tasks": [{"task_key": "a"}], "max_concurrent_runs": True},
         {"tasks": [{"task_key": "a"}], "queue": "yes"},
+        {"tasks": [{"task_key": "a"}], "queue": {"enabled": "yes"}},
     ],
 )
 def test_bad_job_settings_are_refused(settings: dict[str, Any]) -> None:
@@ -103,11 +112,18 @@ def test_bad_job_settings_are_refused(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule",
-    [{"results": []}, {"results": ["GREAT"]}, {"results": "FAILED"}, {"match": "t"}, {"run_seconds": -1}],
+    ("rule", "message"),
+    [
+        ({"results": []}, "results must be"),
+        ({"results": [[]]}, "results must be"),
+        ({"results": ["GREAT"]}, "results must be"),
+        ({"results": "FAILED"}, "results must be"),
+        ({"match": "t"}, "match must be"),
+        ({"run_seconds": -1}, "run_seconds must be"),
+    ],
 )
-def test_a_bad_outcome_rule_is_refused(rule: dict[str, Any]) -> None:
-    with pytest.raises(ApiError):
+def test_a_bad_outcome_rule_is_refused(rule: dict[str, Any], message: str) -> None:
+    with pytest.raises(ApiError, match=message):
         parse_rule(rule)
 
 
@@ -134,12 +150,24 @@ class TestFaults:
         assert not faults.take("/a")
 
     @pytest.mark.parametrize(
-        "fault",
-        [{}, {"kind": "explode"}, {"kind": "status", "times": "often"}, {"kind": "status", "headers": 1}],
+        ("fault", "message"),
+        [
+            ({}, "kind must be one of status, delay"),
+            ({"kind": "explode"}, "kind must be one of status, delay"),
+            ({"kind": []}, "kind must be one of status, delay"),
+            ({"kind": "status", "times": "often"}, "times must be a whole number from 1"),
+            ({"kind": "status", "times": -1}, "times must be a whole number from 1"),
+            ({"kind": "status", "times": 1.5}, "times must be a whole number from 1"),
+            ({"kind": "status", "status": 99}, "status must be a whole number from 200 to 599"),
+            ({"kind": "status", "headers": 1}, "headers must be an object"),
+            ({"kind": "delay", "seconds": -1}, "seconds must be a number of seconds"),
+            ({"kind": "delay", "for_seconds": True}, "for_seconds must be a number of seconds"),
+        ],
     )
-    def test_a_bad_one_is_refused(self, fault: dict[str, Any]) -> None:
-        with pytest.raises(ApiError, match="A fault needs a kind"):
+    def test_a_bad_one_is_refused(self, fault: dict[str, Any], message: str) -> None:
+        with pytest.raises(ApiError, match=message) as refused:
             Faults(Clock()).add(fault)
+        assert refused.value.status == 400
 
 
 class TestRateLimit:

@@ -126,6 +126,11 @@ def test_a_failed_run_tells_why_through_its_task(sdk: WorkspaceClient, simulator
     assert output.metadata is not None
     assert output.metadata.run_id == task_run_id
     assert sdk.jobs.get_run(task_run_id).job_run_id == run_id
+    assert sdk.jobs.get_run_output(run_id).error == "ValueError: boom"
+
+
+def test_the_output_of_a_run_of_several_tasks_is_refused(sdk: WorkspaceClient) -> None:
+    run_id = submit(sdk, make_job(sdk, Task(task_key="a"), Task(task_key="b")))
     with pytest.raises(InvalidParameterValue, match="multiple tasks is not supported"):
         sdk.jobs.get_run_output(run_id)
 

@@ -67,6 +67,49 @@ async def test_the_bearer_token_is_checked(client: Client, header: str, status: 
     assert (response.status, (await response.json())["error_code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/2.2/jobs/runs/get?run_id=--5", 400),
+        ("/api/2.2/jobs/runs/get?run_id=²", 400),
+        ("/api/2.2/jobs/runs/get?run_id=5", 400),
+        ("/api/2.2/jobs/runs/list?limit=0", 400),
+        ("/api/2.2/jobs/runs/list?run_type=NONSENSE", 400),
+        ("/api/2.2/jobs/nothing", 404),
+    ],
+)
+async def test_an_error_has_code_message_and_details(client: Client, path: str, status: int) -> None:
+    response = await client.get(path)
+    body = await response.json()
+    assert response.status == status
+    assert body.keys() == {"error_code", "message", "details"}
+    assert body["details"] == []
+
+
+async def test_the_output_of_a_run_is_that_of_its_only_task(client: Client) -> None:
+    rule = {"run_seconds": 0, "results": ["FAILED"], "error": "ValueError: boom"}
+    await control(client, "outcomes", rule)
+    _, run = await submit(client)
+    got = await (await client.get("/api/2.2/jobs/runs/get", params={"run_id": run["run_id"]})).json()
+    (task,) = got["tasks"]
+    of_run, of_task = [
+        await (await client.get("/api/2.2/jobs/runs/get-output", params={"run_id": run_id})).json()
+        for run_id in (run["run_id"], task["run_id"])
+    ]
+    assert of_run == of_task
+    assert of_run["error"] == "ValueError: boom"
+
+
+async def test_a_run_that_never_started_has_no_output(client: Client) -> None:
+    created = await client.post("/api/2.2/jobs/create", json={"tasks": [{"task_key": "a"}]})
+    job = (await created.json())["job_id"]
+    await submit(client, job_id=job)
+    _, skipped = await submit(client, job_id=job)
+    response = await client.get("/api/2.2/jobs/runs/get-output", params={"run_id": skipped["run_id"]})
+    assert response.status == 400
+    assert "never started" in (await response.json())["message"]
+
+
 async def test_tokens_can_be_replaced(client: Client) -> None:
     await control(client, "tokens", {"tokens": ["new"]})
     assert (await client.get(LIST)).status == 403
@@ -137,6 +180,14 @@ class TestFaults:
             "<html>",
             "text/plain",
         )
+
+    @pytest.mark.parametrize("name", ["Content-Type", "content-type"])
+    async def test_a_body_can_be_of_any_type(self, client: Client, name: str) -> None:
+        headers = {name: "application/problem+json"}
+        await control(client, "faults", {"kind": "status", "headers": headers, "body": {"a": 1}})
+        response = await client.get(LIST)
+        assert (response.status, response.content_type) == (503, "application/problem+json")
+        assert await response.text() == '{"a": 1}'
 
     async def test_a_delay_holds_only_the_answer_back(self, client: Client) -> None:
         await control(client, "faults", {"kind": "delay", "seconds": 30})
@@ -228,6 +279,8 @@ class TestControl:
             ("tokens", {"tokens": []}),
             ("tokens", {}),
             ("outcomes", {"results": ["GREAT"]}),
+            ("outcomes", {"results": [[]]}),
+            ("faults", {"kind": "status", "times": -1}),
             ("foreign-runs", {"count": 0}),
             ("foreign-runs", {"count": "many"}),
         ],

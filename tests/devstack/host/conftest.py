@@ -1,4 +1,4 @@
-"""Small apps in a folder, the host in this process, and one Azurite for all tests."""
+"""Small apps in a folder, and the host in this process."""
 
 import json
 import os
@@ -16,23 +16,10 @@ import pytest
 from azure.storage.queue import QueueMessage, TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient
 
-from devstack import azurite, processes
 from devstack.host.host import Host
 from devstack.host.main import load_app
 from devstack.host.queues import INVISIBILITY
-
-AZURITE = [
-    sys.executable,
-    "-m",
-    "devstack",
-    "azurite",
-    "--blob-port",
-    "0",
-    "--queue-port",
-    "0",
-    "--table-port",
-    "0",
-]
+from tests.conftest import Azurite
 
 HEADER = """
 import asyncio
@@ -134,14 +121,6 @@ def _clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("function_app", None)
 
 
-@pytest.fixture(scope="session")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The connection string of an Azurite."""
-    process = processes.start("azurite", AZURITE, log=tmp_path_factory.mktemp("azurite") / "log")
-    yield azurite.connection_string(queue_url=process.url)
-    process.stop()
-
-
 @pytest.fixture
 def app(tmp_path: Path) -> App:
     """An empty folder for an app."""
@@ -149,9 +128,9 @@ def app(tmp_path: Path) -> App:
 
 
 @pytest.fixture
-async def queue(storage: str) -> AsyncIterator[Queue]:
+async def queue(azurite: Azurite) -> AsyncIterator[Queue]:
     """A queue that exists and is empty."""
-    queue = Queue(storage)
+    queue = Queue(azurite.connection_string)
     async with queue.client, queue.poison:
         await queue.client.create_queue()
         yield queue

@@ -2,9 +2,9 @@
 
 import pytest
 
-from devstack.host.errors import HostError
 from devstack.host.indexing import HttpTrigger, QueueTrigger, TimerTrigger
 from devstack.host.main import load_app
+from devstack.host.settings import HostError
 from tests.devstack.host.conftest import App
 
 STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}

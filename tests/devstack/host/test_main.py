@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def blocks(req: func.HttpRequest) -> str:
     print("blocking", flush=True)
     threading.Event().wait()
     return ""
+"""
+
+
+#: Would be torn down at the end of the process.
+KEEPS = """
+import atexit
+
+atexit.register(print, "torn down", flush=True)
+
+@app.route("works")
+async def works(req: func.HttpRequest) -> str:
+    return "works"
 """
 
 
@@ -79,6 +92,17 @@ def test_a_port_that_is_taken(app: App, start: Start) -> None:
         pytest.raises(processes.ProcessFailed, match="choose another with --port"),
     ):
         start("--port", str(taken.getsockname()[1]))
+
+
+def test_what_an_app_keeps_for_its_life_is_not_torn_down(app: App, start: Start) -> None:
+    app.write(KEEPS)
+    process = start()
+    with urllib.request.urlopen(f"{process.url}/api/works", timeout=10) as answer:
+        assert answer.read() == b"works"
+    assert process.stop() == 0
+    log = process.log.read_text(encoding="utf-8")
+    assert "torn down" not in log
+    assert "Host: stopping" in log
 
 
 def test_a_sync_function_that_never_ends_does_not_keep_the_process(app: App, start: Start) -> None:

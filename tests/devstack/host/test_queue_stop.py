@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from azure.storage.queue import QueueMessage
 
-from devstack import azurite, processes
+from devstack import azurite
 from devstack.host.storage import MessageQueue
-from tests.devstack.host.conftest import AZURITE, COLLECTS, FAST, WORK, App, Queue, RunHost
+from tests.devstack.host.conftest import COLLECTS, FAST, WORK, App, Queue, RunHost
 
 HOLDS_ON = (
     """
@@ -134,13 +134,9 @@ async def test_goes_on_when_storage_comes_back(
     down, up = listener_log("trying on"), listener_log("can be read again")
     async with queue.client, queue.poison, run_host() as running:
         await down.wait()
-        command = [*AZURITE, "--queue-port", str(port)]
-        process = await asyncio.to_thread(processes.start, "azurite", command, log=tmp_path / "log")
-        try:
+        with azurite.emulator(tmp_path / "log", queue_port=port):
             await up.wait()
             await queue.send("late")
             assert await running.module.got.get() == b"late"
             await running.host.stop(timedelta(seconds=10))
-        finally:
-            await asyncio.to_thread(process.stop)
     assert caplog.text.count("trying on") == 1

@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from devstack.host.errors import HostError
-from devstack.host.settings import HostOptions, QueueOptions, load_host_options, load_settings, resolve
+from devstack.host.settings import (
+    HostError,
+    HostOptions,
+    QueueOptions,
+    load_host_options,
+    load_settings,
+    resolve,
+)
 
 
 def host_json(folder: Path, **content: Any) -> HostOptions:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import time
@@ -14,20 +15,25 @@ from rich.console import Console
 
 from devstack.demo.follow import NotFinished, Outside, follow
 from devstack.demo.interruption import Interrupted, Interruption, interruption
-from devstack.demo.outcome import Outcome, count_tables, differences, show
-from devstack.demo.ports import Ports
+from devstack.demo.outcome import Outcome, count_tables, differences, run_ids, show
 from devstack.demo.stack import Stack
-from devstack.demo.start import HostMissing, Started, choose_host, start
+from devstack.demo.start import HostMissing, Ports, Started, choose_host, start
 from devstack.demo.state import StateStore
-from devstack.demo.workspace import run_ids
 from devstack.processes import ProcessFailed
 from examples.rows import ROWS
 
 #: The checkout: the parts are modules and the app is a folder in it.
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 #: The demo's rows end in well under a minute on two cores; after this something is wrong.
 DEADLINE_SECONDS = 120.0
+
+#: A folder of one run: sorted by name is sorted by time.
+FOLDER_TIME = "%Y%m%dT%H%M%S"
+FOLDER_NAME = re.compile(r"\d{8}T\d{6}-\d+")
+
+#: Folders of runs that are kept, this run's own included.
+KEPT_FOLDERS = 5
 
 #: What a shell reports for a command ended by Ctrl-C.
 EXIT_INTERRUPTED = 130
@@ -78,21 +84,38 @@ def parse(argv: Sequence[str]) -> Options:
 
 
 def new_folder(parent: Path) -> Path:
-    """Make a new folder for one run's state and logs, named by the time in UTC."""
+    """Make a new folder for one run's state and logs, named by the time in UTC, and remove old ones.
+
+    The newest stay, and those of runs that are still up.
+    """
     parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    folder = parent / f"{datetime.now(UTC):{FOLDER_TIME}}-{os.getpid()}"
     folder.mkdir()
+    runs = sorted(path for path in parent.iterdir() if FOLDER_NAME.fullmatch(path.name))
+    for old in runs[:-KEPT_FOLDERS]:
+        if not _is_running(int(old.name.rpartition("-")[2])):
+            shutil.rmtree(old, ignore_errors=True)  # another run may just do the same
     return folder
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def run_rows(
     stack: Stack, started: Started, console: Console, deadline: float, asked: Interruption
 ) -> Outcome:
     """Insert the example's rows, follow them to their end and count what came of them."""
-    outside = Outside(stack)
-    outside.deliver()
-    asked.check()
     with StateStore(stack.state_db) as state:
+        outside = Outside(stack.landing, state)
+        outside.deliver()
+        asked.check()
         state.insert(ROWS, started.jobs)
         follow(stack, state, outside, console=console, deadline=deadline, asked=asked)
         return Outcome(
@@ -112,6 +135,7 @@ def show_addresses(stack: Stack, started: Started, console: Console) -> None:
 The local stack is up; Ctrl-C stops it.
   Functions host    {started.host_url}
   Databricks        {started.databricks_url}
+  Storage           {"  ".join(started.storage_urls)}
   state store       {stack.state_db}
   settings          {settings}
 To look at it, in another shell:
@@ -155,7 +179,11 @@ def run(options: Options, console: Console, asked: Interruption) -> int:
             show_addresses(stack, started, console)
             stay_up(stack, asked)
             return 0
-        return 1 if wrong else 0
+    if wrong:
+        return 1
+    for data in (stack.landing, stack.lake):  # some 40 MB that nobody looks at any more
+        shutil.rmtree(data)
+    return 0
 
 
 def main(argv: Sequence[str]) -> int:

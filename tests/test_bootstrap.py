@@ -1,0 +1,81 @@
+"""The composition root: what is wired, and what is looked at before anything is written."""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator import settings
+from orchestrator.bootstrap import Application
+from orchestrator.databricks.auth import EntraToken, KeyVaultToken, StaticToken
+from orchestrator.errors import QueueError, SchemaError, StoreError
+from orchestrator.store import migrate
+from orchestrator.store.sqlite import SqliteConnector
+
+ENVIRONMENT = {
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "DATABRICKS_HOST": "https://adb-1.7.azuredatabricks.net",
+    "DATABRICKS_TOKEN_SECRET": "databricks-token",
+    "KEY_VAULT_URL": "https://team.vault.azure.net",
+    "DATABRICKS_WORKSPACES": json.dumps(
+        {
+            "eu": {"host": "adb-2.8.azuredatabricks.net", "auth": "entra"},
+            "local": {"host": "http://127.0.0.1:9", "token": "x"},
+        }
+    ),
+}
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[Application]:
+    """An application with three workspaces on an empty SQLite store; nothing of it can be reached."""
+    path = tmp_path / "state.db"
+    migrate.apply(SqliteConnector(path, create=True))
+    made = Application(settings.load({**ENVIRONMENT, "STATE_DB": str(path)}))
+    yield made
+    await made.close()
+
+
+async def test_each_workspace_has_its_own_token_source(app: Application) -> None:
+    kinds = {name: type(source) for name, source in app.tokens.items()}
+    assert kinds == {"default": KeyVaultToken, "eu": EntraToken, "local": StaticToken}
+
+
+async def test_ticks_are_recorded(app: Application) -> None:
+    assert await app.trigger() == []
+    assert await app.monitor(past_due=True) == []
+    assert [(tick.name, tick.outcome) for tick in await app.store.ticks()] == [
+        ("monitor", "ok"),
+        ("trigger", "ok"),
+    ]
+
+
+async def test_newer_schema_is_not_written_to(app: Application, tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "state.db")
+    connection.execute("INSERT INTO orchestrator_schema (version, name) VALUES (9999, 'tomorrow')")
+    connection.commit()
+    with pytest.raises(SchemaError, match="deploy the newer app"):
+        await app.trigger()
+    with pytest.raises(SchemaError):
+        await app.submit(b'{"entry_id": 1, "submission": 1}')
+    assert connection.execute("SELECT * FROM orchestrator_tick").fetchall() == []
+    connection.close()
+
+
+async def test_message_that_is_not_ours_is_refused(app: Application) -> None:
+    with pytest.raises(QueueError):
+        await app.submit(b"hello")
+
+
+async def test_failed_tick_is_recorded(app: Application, tmp_path: Path) -> None:
+    await app.trigger()
+    connection = sqlite3.connect(tmp_path / "state.db")
+    connection.execute("ALTER TABLE track_processing RENAME TO elsewhere")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreError):
+        await app.monitor()
+    monitor, _ = await app.store.ticks()
+    assert "no such table" in (monitor.outcome or "")
