@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc test clean
+.PHONY: help setup run demo check odbc test test-sqlserver clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -13,6 +13,7 @@ help:
 	@echo "make run     start the local stack, run the demo's rows and stay up until Ctrl-C"
 	@echo "make demo    the same, but exit at the rows' end: 0 as expected, 1 if not"
 	@echo "make test    lint, types and all tests"
+	@echo "make test-sqlserver  the store's tests on SQL Server; says how to get one"
 	@echo "make check   lint and types only"
 	@echo "make setup   .venv, node_modules and local.settings.json; the others do it when needed"
 	@echo "make clean   remove what the local stack and the tools have left, but not the set-up"
@@ -51,6 +52,15 @@ odbc: setup
 
 test: check odbc
 	$(PY) -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+
+# The store's suite on a real T-SQL engine: every table of the database it is given is dropped and made anew.
+test-sqlserver: setup odbc
+	@if [ -z "$$TEST_SQLSERVER" ]; then \
+		echo "Set TEST_SQLSERVER to the ODBC connection string of an empty database of yours. To get a server:"; \
+		echo "Microsoft's container image mssql/server, or Babelfish for PostgreSQL; docs/sqlserver.md has both."; \
+		exit 1; \
+	fi
+	$(PY) -m pytest tests/store $(PYTEST_ARGS)
 
 clean:
 	rm -rf .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

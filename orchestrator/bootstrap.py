@@ -14,7 +14,8 @@ from orchestrator.monitor import Monitor
 from orchestrator.net import is_loopback, split_url
 from orchestrator.settings import Settings, StoreSettings, WorkspaceSettings
 from orchestrator.store import migrate
-from orchestrator.store.connector import Connector
+from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connector
+from orchestrator.store.pool import PATIENCE_SECONDS
 from orchestrator.store.store import Store
 from orchestrator.submit import Submit
 from orchestrator.trigger import Trigger
@@ -38,15 +39,18 @@ OK = "ok"
 
 
 class Application:
-    """All parts, wired from one set of settings. Lives within one event loop."""
+    """All parts, wired from one set of settings. Lives within one event loop.
 
-    def __init__(self, settings: Settings) -> None:
+    :param patience: how long the store waits for a database that asks to come back later, in seconds.
+    """
+
+    def __init__(self, settings: Settings, *, patience: float = PATIENCE_SECONDS) -> None:
         logging.getLogger("azure").setLevel(logging.WARNING)  # the SDKs log every request at INFO
         self.settings = settings
         self.clock = SystemClock()
         self._connector = connector(settings.store)
         self._schema_checked = False
-        self.store = Store(self._connector)
+        self.store = Store(self._connector, patience=patience)
         self.submissions = submissions.QueueSubmissions(settings.queue, settings.queue_name)
         self._session: aiohttp.ClientSession | None = None
         self._credential: Any = None
@@ -126,7 +130,7 @@ class Application:
     async def _check_schema(self) -> None:
         """Look once, before anything is written, whether the tables are the ones that this version knows."""
         if not self._schema_checked:
-            await asyncio.to_thread(migrate.check, self._connector)
+            await self.store.patiently(functools.partial(migrate.check, self._connector))
             self._schema_checked = True
 
     def _client(self, workspace: WorkspaceSettings) -> "DatabricksClient":
@@ -173,10 +177,16 @@ class Application:
         return self._credential
 
 
-def connector(settings: StoreSettings, *, create: bool = False) -> Connector:
+def connector(
+    settings: StoreSettings,
+    *,
+    create: bool = False,
+    statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
+) -> Connector:
     """Return how to reach the state store.
 
     :param create: make the SQLite file when it is not there.
+    :param statement_timeout_seconds: for statements of SQL Server.
     :raises StoreError: the database's driver is not installed.
     """
     if settings.state_db is not None:
@@ -185,7 +195,11 @@ def connector(settings: StoreSettings, *, create: bool = False) -> Connector:
         return SqliteConnector(settings.state_db, create=create)
     from orchestrator.store.sqlserver import SqlServerConnector
 
-    return SqlServerConnector(settings.sql_connection_string or "", client_id=settings.client_id)
+    return SqlServerConnector(
+        settings.sql_connection_string or "",
+        client_id=settings.client_id,
+        statement_timeout_seconds=statement_timeout_seconds,
+    )
 
 
 @functools.cache

@@ -1,14 +1,26 @@
 """``python -m orchestrator check``: is everything there that the app needs, and what to do if not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+import socket
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 
 from orchestrator.bootstrap import Application, connector
-from orchestrator.errors import OrchestratorError, RequestRefused, Unauthorized, WorkspaceUnavailable
+from orchestrator.errors import (
+    OrchestratorError,
+    RequestRefused,
+    SchemaError,
+    Unauthorized,
+    WorkspaceUnavailable,
+)
 from orchestrator.models import Job
 from orchestrator.settings import Settings, WorkspaceSettings
-from orchestrator.store import migrate
+from orchestrator.store import migrate, sqlserver
+
+#: For a connection to the database server's port; one round trip.
+REACH_SECONDS = 5.0
+
+_SETTING = "SQL_CONNECTION_STRING"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +34,7 @@ class Finding:
     text: str
 
 
-async def run(app: Application) -> AsyncIterator[Finding]:
+async def run(app: Application) -> AsyncGenerator[Finding, None]:
     """Look at one thing after the other; each is tried even when an earlier one failed."""
     yield _schedules(app.settings)
     yield await _finding("store", _store(app))
@@ -67,9 +79,50 @@ def _schedules(settings: Settings) -> Finding:
 
 
 async def _store(app: Application) -> str:
-    version = await asyncio.to_thread(migrate.check, connector(app.settings.store))
+    if app.settings.store.sql_connection_string is not None:
+        await _reach(app.settings.store.sql_connection_string)
+    try:
+        version = await asyncio.to_thread(migrate.check, connector(app.settings.store))
+    except SchemaError as error:
+        raise await _schema_problem(app, error) from error
+    if missing := await app.store.missing_rights():
+        raise _NotGood(f"this login lacks rights; let an administrator run: {_grants(missing)}")
     clock = await app.store.now()
     return f"answers, schema {version}, its clock says {clock:%Y-%m-%d %H:%M:%S} UTC"
+
+
+async def _reach(connection_string: str) -> None:
+    """Connect to the server's port: the driver itself only says, after its login time-out, that it waited."""
+    server = sqlserver.address(connection_string)
+    if server is None:
+        return
+    host, port = server
+    try:
+        async with asyncio.timeout(REACH_SECONDS):
+            _, writer = await asyncio.open_connection(host, port)
+    except socket.gaierror as error:
+        raise _NotGood(f"the name {host} does not resolve: correct SERVER in {_SETTING}") from error
+    except OSError as error:  # TimeoutError is one
+        raise _NotGood(
+            f"nothing takes a connection on port {port} of {host}: check SERVER in {_SETTING}, "
+            "the server's firewall and that it runs"
+        ) from error
+    writer.close()
+
+
+async def _schema_problem(app: Application, error: SchemaError) -> OrchestratorError:
+    """A login without rights does not see that the tables are there."""
+    missing = await app.store.missing_rights()
+    if "SELECT" not in missing.get("orchestrator_schema", []):
+        return error
+    return _NotGood(
+        f"{error}; or, if that has been done, this login may not see the tables: let an administrator run: "
+        f"{_grants(missing)}"
+    )
+
+
+def _grants(missing: dict[str, list[str]]) -> str:
+    return "; ".join(f"GRANT {', '.join(rights)} ON {table} TO [USER]" for table, rights in missing.items())
 
 
 async def _queue(app: Application) -> str:

@@ -10,10 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator import bootstrap, checks, settings
+from orchestrator import bootstrap, checks, purge, settings
 from orchestrator.errors import OrchestratorError, SettingsError, StoreError
 from orchestrator.models import Entry, LogRow, NewEntry
-from orchestrator.store import migrate
+from orchestrator.store import adopt, migrate
+from orchestrator.store.pool import PATIENCE_SECONDS
 from orchestrator.store.store import Store
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Exit codes: all went well; something did not; the command line itself is wrong (argparse's own).
 OK, FAILED, USAGE = 0, 1, 2
+
+#: Adopting changes a whole table in a few statements; the usual 30 seconds would stop at some million rows.
+ADOPT_STATEMENT_SECONDS = 600
 
 #: Databricks allows no more (``max_concurrent_runs`` of a job).
 MAX_CONCURRENT_RUNS = 1000
@@ -53,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     init_db = command("init-db", _init_db, "create the tables, or bring them to this version's schema")
+    init_db.add_argument(
+        "--adopt",
+        action="store_true",
+        help="take over a track_processing that is there already (docs/adopt.md)",
+    )
     init_db.add_argument("--print", action="store_true", help="print the SQL instead, for a DBA to run")
     init_db.add_argument(
         "--from-version", type=_int32, default=0, help="with --print: the schema that is there (default 0)"
@@ -73,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--notebook", required=True, metavar="PATH", help="the notebook's path in the workspace")
     job.add_argument("--name", default="databricks-job-orchestrator")
     job.add_argument("--workspace", default=settings.DEFAULT_WORKSPACE)
+    clean = command("purge", _purge, "delete final rows and their log rows, in small batches")
+    clean.add_argument("--older-than", type=_age, required=True, metavar="AGE", help="90d, 12h or 30m")
     command("check", _check, "check settings, store, queue, token, Databricks and job")
     return parser
 
@@ -106,13 +117,21 @@ def _whole(text: str, least: int, most: int) -> int:
     return value
 
 
+def _age(text: str) -> float:
+    try:
+        return purge.age_seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _environment() -> dict[str, str]:
     return settings.environment(Path.cwd())
 
 
 @asynccontextmanager
-async def _store() -> "AsyncIterator[Store]":
-    store = Store(bootstrap.connector(settings.load_store(_environment())))
+async def _store(patience: float = 0) -> "AsyncIterator[Store]":
+    """By default without patience: a person waits, and may try again."""
+    store = Store(bootstrap.connector(settings.load_store(_environment())), patience=patience)
     try:
         yield store
     finally:
@@ -120,8 +139,8 @@ async def _store() -> "AsyncIterator[Store]":
 
 
 @asynccontextmanager
-async def _application() -> "AsyncIterator[bootstrap.Application]":
-    app = bootstrap.Application(settings.load(_environment()))
+async def _application(patience: float = 0) -> "AsyncIterator[bootstrap.Application]":
+    app = bootstrap.Application(settings.load(_environment()), patience=patience)
     try:
         yield app
     finally:
@@ -133,11 +152,26 @@ async def _init_db(arguments: argparse.Namespace) -> int:
     if arguments.print:
         print(migrate.script(connector.dialect, arguments.from_version), end="")
         return OK
+    if arguments.adopt:
+        await _adopt()
     applied = await asyncio.to_thread(migrate.apply, connector)
     for migration in applied:
         print(f"applied {migration.version:04}_{migration.name}")
     print(f"the schema is at version {migrate.available(connector.dialect)[-1].version}")
     return OK
+
+
+async def _adopt() -> None:
+    store = settings.load_store(_environment())
+    wanted = adopt.Adoption(
+        table_name_column=store.table_name_column,
+        parameters_column=store.parameters_column,
+        status_map=store.status_map,
+    )
+    connector = bootstrap.connector(store, statement_timeout_seconds=ADOPT_STATEMENT_SECONDS)
+    report = await asyncio.to_thread(adopt.apply, connector, wanted)
+    for line in report.lines():
+        print(line)
 
 
 async def _add(arguments: argparse.Namespace) -> int:
@@ -150,6 +184,14 @@ async def _add(arguments: argparse.Namespace) -> int:
         priority=arguments.priority,
         max_attempts=arguments.max_attempts,
     )
+    where = settings.load_store(_environment())
+    if (where.table_name_column, where.parameters_column) != ("table_name", "parameters"):
+        print(
+            f"this table's own columns are {where.table_name_column} and {where.parameters_column}: "
+            "insert rows by SQL into them",
+            file=sys.stderr,
+        )
+        return FAILED
     async with _store() as store:
         for entry_id in await store.add([new]):
             print(entry_id)
@@ -235,8 +277,17 @@ async def _each(
     return code
 
 
+async def _purge(arguments: argparse.Namespace) -> int:
+    total = 0
+    async with _store(PATIENCE_SECONDS) as store:
+        async for total in purge.purge(store, older_than_seconds=arguments.older_than):
+            print(f"{total} rows deleted", file=sys.stderr)
+    print(total)
+    return OK
+
+
 async def _tick(arguments: argparse.Namespace) -> int:
-    async with _application() as app:
+    async with _application(PATIENCE_SECONDS) as app:
         problems = await (app.trigger() if arguments.function == "trigger" else app.monitor())
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -106,6 +106,35 @@ def test_init_db_prints_what_a_dba_runs(tmp_path: Path) -> None:
     assert cli("init-db").stdout == "the schema is at version 1\n"
 
 
+def test_init_db_adopts_a_table_that_is_there(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "state.db")
+    connection.execute(
+        "CREATE TABLE track_processing (ID INTEGER PRIMARY KEY, SOURCE_TABLE TEXT, STATUS TEXT)"
+    )
+    connection.execute(
+        "INSERT INTO track_processing (SOURCE_TABLE, STATUS) VALUES ('sales', 'NEW'), ('old', 'LOADED')"
+    )
+    connection.commit()
+    connection.close()
+    environment = {
+        "STATE_DB": "state.db",
+        "TABLE_NAME_COLUMN": "SOURCE_TABLE",
+        "STATUS_MAP": '{"LOADED": "DONE"}',
+    }
+    cli = CommandLine(folder=tmp_path, environment=environment)
+    assert "already exists" in cli("init-db").stderr
+    adopted = cli("init-db", "--adopt")
+    assert (adopted.returncode, adopted.stderr) == (0, "")
+    assert adopted.stdout.endswith("the schema is at version 1\n")
+    assert cli.query("SELECT table_name, status FROM track_processing") == [
+        ("sales", "PENDING"),
+        ("old", "DONE"),
+    ]
+    assert cli("init-db", "--adopt").returncode == 0
+    refused = cli("add", "orders")
+    assert (refused.returncode, "insert rows by SQL" in refused.stderr) == (1, True)
+
+
 def test_missing_settings_are_listed(tmp_path: Path) -> None:
     empty = CommandLine(folder=tmp_path, environment={})
     result = empty("check")
@@ -136,6 +165,22 @@ def test_add_show_cancel_retry_status(cli: CommandLine) -> None:
     assert cli("cancel", "1").stdout == "1 is cancelled at the next pass\n"
     assert cli.query("SELECT cancel_requested FROM track_processing") == [(1,)]
     assert "1 rows; 1 PENDING" in cli("status").stdout
+
+
+def test_purge_deletes_old_final_rows_only(cli: CommandLine) -> None:
+    cli("add", "waits")
+    cli("add", "done")
+    connection = sqlite3.connect(cli.folder / "state.db")
+    connection.execute(
+        "UPDATE track_processing SET status = 'DONE', finished_at = '2020-01-01 00:00:00' WHERE id = 2"
+    )
+    connection.commit()
+    connection.close()
+    assert cli("purge", "--older-than", "90d").stdout == "1\n"
+    assert cli.query("SELECT table_name FROM track_processing") == [("waits",)]
+    refused = cli("purge", "--older-than", "soon")
+    assert refused.returncode == 2
+    assert "90d" in refused.stderr
 
 
 def test_what_cannot_be_done_says_so(cli: CommandLine) -> None:

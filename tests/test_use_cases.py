@@ -544,13 +544,11 @@ async def test_store_that_refuses_one_row_hinders_no_other(world: World, tmp_pat
     assert (await world.entry(other)).status is Status.QUEUED
 
 
-async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: World) -> None:
+async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: World, tmp_path: Path) -> None:
     entry = await world.running("sales")
-    await world.store.close()
-    connection = world.store._connector.connect().connection
+    connection = SqliteConnector(tmp_path / "state.db").connect().connection
     connection.cursor().execute("UPDATE track_processing SET workspace = 'removed'")
     connection.close()
-    world.store = Store(world.store._connector)
     [problem] = await world.monitor()
     assert "workspaces that the settings do not know: removed" in problem
     assert (await world.entry(entry.id)).status is Status.RUNNING

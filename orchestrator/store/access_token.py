@@ -16,8 +16,11 @@ SQL_COPT_SS_ACCESS_TOKEN = 1256
 #: A connection is given up this long before its token ends, so that no statement is cut off by it.
 RENEW_AHEAD_SECONDS = 300.0
 
-#: One try of the identity endpoint; it answers within a second.
-_TIMEOUT_SECONDS = 10
+#: For one try of the identity endpoint, which answers within a second.
+TIMEOUT_SECONDS = 10.0
+
+#: Further tries, with pauses of about a second: half a minute in all at the worst.
+_RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +41,11 @@ class AccessToken:
         return self.expires_on - time.time() - RENEW_AHEAD_SECONDS
 
 
-def fetch(client_id: str | None) -> AccessToken:
+def fetch(client_id: str | None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> AccessToken:
     """Return a token for Azure SQL. Blocks, in bounded time.
 
     :param client_id: of a user-assigned managed identity, None = the app's own, or whoever is signed in here.
+    :param timeout_seconds: for one try.
     :raises StoreError: there is no identity, or it cannot be reached.
     """
     from azure.core.exceptions import AzureError
@@ -49,9 +53,9 @@ def fetch(client_id: str | None) -> AccessToken:
 
     credential = DefaultAzureCredential(
         managed_identity_client_id=client_id,
-        connection_timeout=_TIMEOUT_SECONDS,
-        read_timeout=_TIMEOUT_SECONDS,
-        retry_total=2,
+        connection_timeout=timeout_seconds,
+        read_timeout=timeout_seconds,
+        retry_total=_RETRIES,
     )
     try:
         token = credential.get_token(SCOPE)

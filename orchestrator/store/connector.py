@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from orchestrator.errors import StoreError, StoreUnavailable
+
 #: A statement or a lock that takes longer is given up; far below the functions' time-out.
 STATEMENT_TIMEOUT_SECONDS = 30
 
@@ -104,6 +106,15 @@ class Connector(Protocol):
     def explain(self, error: Exception) -> str:
         """Say what is wrong and what to do, without the values of the statement."""
         ...
+
+
+def store_error(connector: Connector, error: Exception) -> StoreError:
+    """Turn a driver's error into one of ours.
+
+    Raise it ``from None``: the driver's own words may hold a row's values.
+    """
+    kind = StoreUnavailable if connector.is_transient(error) else StoreError
+    return kind(connector.explain(error))
 
 
 def as_utc(value: object) -> datetime | None:

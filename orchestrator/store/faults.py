@@ -1,4 +1,4 @@
-"""Which errors of a database pass by themselves. Pure."""
+"""What an error of SQL Server means: whether it passes by itself, and what to do about it. Pure."""
 
 import re
 
@@ -32,8 +32,8 @@ TRANSIENT_NUMBERS = frozenset(
     }
 )
 
-#: The server repeats the offending value in these: duplicate key, truncation, conversion.
-QUOTING_NUMBERS = frozenset({245, 248, 2601, 2627, 2628, 8114})
+#: The server repeats the offending value in these: overflow, conversion, duplicate key, truncation.
+QUOTING_NUMBERS = frozenset({220, 232, 244, 245, 248, 2601, 2627, 2628, 8114})
 
 #: SQLSTATEs of the ODBC driver that mean the same.
 TRANSIENT_STATES = frozenset({"08001", "08S01", "08007", "HYT00", "HYT01", "40001"})
@@ -41,8 +41,58 @@ TRANSIENT_STATES = frozenset({"08001", "08S01", "08007", "HYT00", "HYT01", "4000
 #: A login that was refused may come with a transient SQLSTATE; these numbers say that a person has to act.
 _FINAL_NUMBERS = frozenset({18456, 18452, 18470, 18487, 18488, 916})
 
-#: The driver writes ``… (1205) (SQLExecDirectW)``.
-_NUMBER = re.compile(r"\((-?\d+)\)")
+#: pyodbc writes ``[state] text (number) (SQLExecDirectW); [state] text (number)``. Only a number at such a
+#: place is the server's: a text may hold others in brackets.
+_NUMBER = re.compile(r"\((-?\d+)\)(?= \(SQL\w+\)|; \[|$)")
+
+INSTALL_ADVICE = (
+    "install Microsoft's ODBC Driver 18 for SQL Server "
+    "(https://learn.microsoft.com/sql/connect/odbc/download-odbc-driver-for-sql-server)"
+)
+
+_DRIVER_ADVICE = (
+    f"{INSTALL_ADVICE}, or leave DRIVER out of SQL_CONNECTION_STRING: then the one that is installed is used"
+)
+
+_USER_ADVICE = (
+    "check DATABASE in SQL_CONNECTION_STRING, and that this login or identity has a user in that database "
+    "(CREATE USER [NAME] FROM EXTERNAL PROVIDER)"
+)
+
+_RIGHTS_ADVICE = "this login lacks a right in the database: python -m orchestrator check names it"
+
+_LOGIN_ADVICE = (
+    "the login was refused: check user and password in SQL_CONNECTION_STRING, or that the app's managed "
+    "identity has a user in the database (CREATE USER [NAME] FROM EXTERNAL PROVIDER)"
+)
+
+#: A number says more than a SQLSTATE; where an error has several, the first of these counts.
+_ADVICE_BY_NUMBER = {
+    40613: "the database is paused and resumes, or moves to another machine: try again in a minute",
+    40615: "the server's firewall keeps this address out: add a firewall rule or a private endpoint",
+    47073: "the server takes private endpoints only: connect the app to their network",
+    4060: _USER_ADVICE,
+    911: _USER_ADVICE,
+    916: _USER_ADVICE,
+    18456: _LOGIN_ADVICE,
+    229: _RIGHTS_ADVICE,
+    230: _RIGHTS_ADVICE,
+    262: "this login may not change the schema: use one that may create tables (db_ddladmin)",
+}
+
+_ADVICE_ON_CONNECT = {
+    "01000": _DRIVER_ADVICE,
+    "IM002": _DRIVER_ADVICE,
+    "08001": "check SQL_CONNECTION_STRING, the server's certificate and that it runs",
+    "HYT00": "no answer in time: check SERVER in SQL_CONNECTION_STRING, its firewall and that it runs",
+    "28000": _LOGIN_ADVICE,
+}
+
+_ADVICE_ON_STATEMENT = {
+    "42S02": "run: python -m orchestrator init-db",
+    "42S22": "run: python -m orchestrator init-db",
+    "HYT00": "the statement was given up; another transaction may hold the rows, or the server is overloaded",
+}
 
 
 def sqlstate(error: Exception) -> str:
@@ -50,15 +100,29 @@ def sqlstate(error: Exception) -> str:
     return str(error.args[0]) if error.args else ""
 
 
+def text(error: Exception) -> str:
+    """Return the driver's words."""
+    return str(error.args[1]) if len(error.args) > 1 else str(error)
+
+
 def native_numbers(error: Exception) -> set[int]:
-    """Return the native error numbers in the driver's text."""
-    text = str(error.args[1]) if len(error.args) > 1 else ""
-    return {int(number) for number in _NUMBER.findall(text)}
+    """Return the server's error numbers in the driver's words."""
+    return {int(number) for number in _NUMBER.findall(text(error))}
 
 
 def is_transient(error: Exception) -> bool:
     """Say whether a pyodbc error may be gone at the next try."""
     numbers = native_numbers(error)
-    if numbers & _FINAL_NUMBERS:
-        return False
-    return bool(numbers & TRANSIENT_NUMBERS) or sqlstate(error) in TRANSIENT_STATES
+    if numbers & TRANSIENT_NUMBERS:  # looked at first: a 4060 always has an 18456 behind it
+        return True
+    return sqlstate(error) in TRANSIENT_STATES and not numbers & _FINAL_NUMBERS
+
+
+def advice(error: Exception) -> str | None:
+    """Say what to do about a pyodbc error, where that is known."""
+    numbers = native_numbers(error)
+    for number, what_to_do in _ADVICE_BY_NUMBER.items():
+        if number in numbers:
+            return what_to_do
+    connecting = "(SQLDriverConnect)" in text(error)
+    return (_ADVICE_ON_CONNECT if connecting else _ADVICE_ON_STATEMENT).get(sqlstate(error))

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.errors import SchemaError, StoreError
-from orchestrator.store.connector import Connection, Connector
+from orchestrator.errors import SchemaError
+from orchestrator.store.connector import Connection, Connector, store_error
 from orchestrator.store.queries import SQL_ROOT
-from orchestrator.store.store import Session, pass_gate
+from orchestrator.store.session import Session, pass_gate
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
@@ -63,7 +63,7 @@ def apply(connector: Connector) -> list[Migration]:
             execute(connection, _RECORD, migration.version, migration.name)
         connection.commit()
     except connector.error as error:
-        raise StoreError(connector.explain(error)) from error
+        raise store_error(connector, error) from None  # the driver's words may hold values
     else:
         return missing
     finally:
@@ -107,7 +107,7 @@ def check(connector: Connector) -> int:
     try:
         version = ledger_version(connection, connector) or 0
     except connector.error as error:
-        raise StoreError(connector.explain(error)) from error
+        raise store_error(connector, error) from None  # the driver's words may hold values
     finally:
         connection.close()
     missing = _missing(connector, version)

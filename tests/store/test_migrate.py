@@ -1,6 +1,7 @@
 """The schema comes in numbered steps, and the app knows which it needs."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,47 @@ from orchestrator.errors import SchemaError, StoreError
 from orchestrator.store import migrate
 from orchestrator.store.connector import Connector
 from orchestrator.store.sqlite import SqliteConnector
-from tests.store.conftest import Database
+from tests.store.conftest import TABLES, Database
 
 
 def test_applying_twice_changes_nothing(database: Database) -> None:
     assert migrate.apply(database.connector) == []
     assert migrate.check(database.connector) == len(migrate.available(database.connector.dialect))
+
+
+def test_printed_script_makes_the_same_schema(tmp_path: Path) -> None:
+    """For SQLite as its shell would run it; for SQL Server see the next test."""
+    applied = SqliteConnector(tmp_path / "applied.db", create=True)
+    migrate.apply(applied)
+    printed = sqlite3.connect(tmp_path / "printed.db")
+    printed.executescript(migrate.script("sqlite"))
+    wanted = applied.connect().connection.cursor()
+    schema = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    assert printed.execute(schema).fetchall() == wanted.execute(schema).fetchall()
+    printed.close()
+    assert migrate.check(SqliteConnector(tmp_path / "printed.db")) == 1
+    assert migrate.apply(SqliteConnector(tmp_path / "printed.db")) == []
+
+
+def test_printed_script_runs_piece_by_piece(database: Database) -> None:
+    if database.connector.dialect == "sqlite":
+        assert "GO" not in migrate.script("sqlite").split()
+        return
+    for table in TABLES:
+        database.execute(f"DROP TABLE {table}")
+    connection = database.connector.connect().connection
+    for piece in database.connector.split(migrate.script("sqlserver")):
+        connection.cursor().execute(piece)
+    connection.commit()
+    connection.close()
+    assert migrate.check(database.connector) == 1
+
+
+def test_two_processes_at_once_apply_once(tmp_path: Path) -> None:
+    connector = SqliteConnector(tmp_path / "state.db", create=True)
+    with ThreadPoolExecutor(4) as pool:
+        applied = list(pool.map(lambda _: migrate.apply(connector), range(4)))
+    assert sorted(len(migrations) for migrations in applied) == [0, 0, 0, 1]
 
 
 def test_missing_schema_says_what_to_run(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from orchestrator.store.queries import SQL_ROOT
 SQLITE, SQLSERVER = queries.load("sqlite"), queries.load("sqlserver")
 
 #: sp_getapplock's return value has no form that sqlglot reads; sqlfluff and a real engine do.
-BATCHES = {"enter_claim_gate"}
+BATCHES = {"enter_gate"}
 
 
 def test_same_names_in_the_same_order_with_the_same_purpose() -> None:
@@ -64,9 +64,10 @@ def test_broken_query_file_is_refused(text: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("name", "condition"),
     [
-        ("claim", "status IN (N'PENDING', N'FAILED')"),
+        ("claim", "status IN ('PENDING', 'FAILED')"),
         ("recover", "(lease_expires_at IS NULL OR lease_expires_at <= SYSUTCDATETIME())"),
         ("cancel_waiting", "deliveries = 0"),
+        ("purge", "status IN ('DONE', 'DEAD', 'CANCELED')"),
     ],
 )
 def test_conditions_stand_outside_the_subquery_too(name: str, condition: str) -> None:

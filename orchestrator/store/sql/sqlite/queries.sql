@@ -1,7 +1,7 @@
 -- SQLite. utc_now() and utc_after(milliseconds) are registered by the connector: the database's clock here.
 
--- enter_claim_gate --
--- Take the claim's gate until the transaction ends; a negative result is a time-out.
+-- enter_gate --
+-- Take a gate until the transaction ends; a negative result is a time-out.
 SELECT 0 AS result, ? AS waited_ms, ? AS gate  -- BEGIN IMMEDIATE is the gate: one writer at a time
 
 -- in_flight --
@@ -290,3 +290,22 @@ WHERE name = ?
 -- ticks --
 -- The last pass of each timer function.
 SELECT name, started_at, finished_at, outcome FROM orchestrator_tick ORDER BY name
+
+-- purge --
+-- Delete final rows that ended so many seconds ago, oldest first, but for those whose submission is open.
+DELETE FROM track_processing
+WHERE status IN ('DONE', 'DEAD', 'CANCELED')
+    AND deliveries = 0
+    AND id IN (
+        SELECT old.id FROM track_processing AS old
+        WHERE old.status IN ('DONE', 'DEAD', 'CANCELED')
+            AND old.deliveries = 0
+            AND old.finished_at IS NOT NULL  -- the index's condition, to the letter
+            AND old.finished_at <= utc_after(-1000 * ?)
+        ORDER BY old.finished_at, old.id
+        LIMIT ?
+    )
+
+-- probe_rights --
+-- The rights on the tables that the app needs and this login lacks.
+SELECT '' AS table_name, '' AS permission WHERE 1 = 0  -- whoever may write the file may do everything in it

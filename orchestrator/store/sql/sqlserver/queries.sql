@@ -1,7 +1,8 @@
--- SQL Server. The same names and the same order of parameters as in ../sqlite/queries.sql; a test compares.
+-- SQL Server. States are plain literals, so that an index on a team's own varchar column can be used too. The same
+-- names and the same order of parameters as in ../sqlite/queries.sql; a test compares.
 
--- enter_claim_gate --
--- Take the claim's gate until the transaction ends; a negative result is a time-out.
+-- enter_gate --
+-- Take a gate until the transaction ends; a negative result is a time-out.
 SET NOCOUNT ON;
 DECLARE @result int;
 EXEC @result = sp_getapplock
@@ -11,12 +12,12 @@ SET NOCOUNT OFF
 
 -- in_flight --
 -- Rows of a workspace that hold a slot, with their runs; read inside the claim's gate.
-SELECT id, runid FROM track_processing WHERE workspace = ? AND status IN (N'QUEUED', N'RUNNING')
+SELECT id, runid FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
 
 -- claim --
 -- Claim the waiting rows that may be submitted now; runs inside the gate, after the count.
 UPDATE track_processing
-SET status = N'QUEUED',
+SET status = 'QUEUED',
     -- A submission number is used again only when its outcome is unknown: it has begun, has no run here and
     -- no log row. Then its token finds the run, if there is one.
     submission = submission + CASE
@@ -29,8 +30,8 @@ SET status = N'QUEUED',
     END,
     -- A PENDING row whose attempts are spent was put there by an operator: it starts anew.
     attempt = CASE
-        WHEN status = N'PENDING' AND max_attempts <> 0 AND attempt >= max_attempts THEN 0
-        WHEN status = N'PENDING' AND max_attempts IS NULL AND attempt >= ? THEN 0
+        WHEN status = 'PENDING' AND max_attempts <> 0 AND attempt >= max_attempts THEN 0
+        WHEN status = 'PENDING' AND max_attempts IS NULL AND attempt >= ? THEN 0
         ELSE attempt
     END,
     runid = NULL,
@@ -39,7 +40,7 @@ SET status = N'QUEUED',
     lease_expires_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
     updated_at = SYSUTCDATETIME()
 OUTPUT inserted.id, inserted.submission, inserted.priority
-WHERE status IN (N'PENDING', N'FAILED')
+WHERE status IN ('PENDING', 'FAILED')
     AND id IN (
         SELECT ranked.id
         FROM (
@@ -51,11 +52,11 @@ WHERE status IN (N'PENDING', N'FAILED')
                 ) AS nth_of_table
             FROM track_processing AS waiting WITH (ROWLOCK, READPAST, UPDLOCK)
             WHERE waiting.workspace = ?
-                AND waiting.status IN (N'PENDING', N'FAILED')
+                AND waiting.status IN ('PENDING', 'FAILED')
                 AND waiting.available_at <= SYSUTCDATETIME()
                 AND (waiting.cancel_requested = 0 OR waiting.deliveries > 0)
                 AND (
-                    waiting.status = N'PENDING'
+                    waiting.status = 'PENDING'
                     OR waiting.max_attempts = 0
                     OR waiting.attempt < COALESCE(waiting.max_attempts, ?)
                 )
@@ -65,7 +66,7 @@ WHERE status IN (N'PENDING', N'FAILED')
                         SELECT 1 FROM track_processing AS busy
                         WHERE busy.workspace = waiting.workspace
                             AND busy.table_name = waiting.table_name
-                            AND busy.status IN (N'QUEUED', N'RUNNING')
+                            AND busy.status IN ('QUEUED', 'RUNNING')
                     )
                 )
         ) AS ranked
@@ -96,30 +97,30 @@ OUTPUT
     inserted.max_attempts, inserted.available_at, inserted.lease_expires_at, inserted.deliveries,
     inserted.cancel_requested, inserted.last_error, inserted.created_at, inserted.updated_at,
     inserted.submitted_at, inserted.finished_at
-WHERE id = ? AND submission = ? AND status = N'QUEUED' AND (cancel_requested = 0 OR deliveries > 0)
+WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 OR deliveries > 0)
 
 -- record_run --
 -- QUEUED to RUNNING: Databricks accepted the run.
 UPDATE track_processing
-SET status = N'RUNNING',
+SET status = 'RUNNING',
     runid = ?,
     attempt = attempt + 1,
     lease_expires_at = NULL,
     last_error = NULL,
     submitted_at = SYSUTCDATETIME(),
     updated_at = SYSUTCDATETIME()
-WHERE id = ? AND submission = ? AND status = N'QUEUED'
+WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
 -- release --
 -- QUEUED to PENDING: no capacity, no run was created, and nobody else has begun this submission since.
 UPDATE track_processing
-SET status = N'PENDING',
+SET status = 'PENDING',
     available_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
     last_error = ?,
     deliveries = 0,
     lease_expires_at = NULL,
     updated_at = SYSUTCDATETIME()
-WHERE id = ? AND submission = ? AND deliveries = ? AND status = N'QUEUED'
+WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- refuse --
 -- QUEUED to FAILED or DEAD: refused for good, and nobody else has begun this submission since.
@@ -132,7 +133,7 @@ SET status = ?,
     lease_expires_at = NULL,
     updated_at = SYSUTCDATETIME(),
     finished_at = SYSUTCDATETIME()
-WHERE id = ? AND submission = ? AND deliveries = ? AND status = N'QUEUED'
+WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- leave_open --
 -- QUEUED to FAILED or DEAD with the submission left open: a run may exist that only its token finds.
@@ -144,7 +145,7 @@ SET status = ?,
     lease_expires_at = NULL,
     updated_at = SYSUTCDATETIME(),
     finished_at = SYSUTCDATETIME()
-WHERE id = ? AND submission = ? AND deliveries = ? AND status = N'QUEUED'
+WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- postpone --
 -- QUEUED stays QUEUED: let the lease end at another time, and take back a call that had no effect.
@@ -153,7 +154,7 @@ SET lease_expires_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
     last_error = ?,
     deliveries = deliveries - ?,
     updated_at = SYSUTCDATETIME()
-WHERE id = ? AND submission = ? AND status = N'QUEUED'
+WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
 -- finish --
 -- RUNNING to its end: the run is over.
@@ -165,7 +166,7 @@ SET status = ?,
     deliveries = 0,
     updated_at = SYSUTCDATETIME(),
     finished_at = SYSUTCDATETIME()
-WHERE id = ? AND submission = ? AND runid = ? AND status = N'RUNNING'
+WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
 
 -- insert_log --
 -- The log row of a settled submission; in the transaction that changes the status.
@@ -181,11 +182,11 @@ UPDATE track_processing
 SET lease_expires_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
     updated_at = SYSUTCDATETIME()
 OUTPUT inserted.id, inserted.submission
-WHERE status = N'QUEUED'
+WHERE status = 'QUEUED'
     AND (lease_expires_at IS NULL OR lease_expires_at <= SYSUTCDATETIME())
     AND id IN (
         SELECT late.id FROM track_processing AS late WITH (ROWLOCK, READPAST, UPDLOCK)
-        WHERE late.status = N'QUEUED'
+        WHERE late.status = 'QUEUED'
             AND (late.lease_expires_at IS NULL OR late.lease_expires_at <= SYSUTCDATETIME())
         ORDER BY late.lease_expires_at, late.id
         OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
@@ -194,18 +195,18 @@ WHERE status = N'QUEUED'
 -- cancel_waiting --
 -- Cancel rows that surely have no run: their submission was never begun, or is settled.
 UPDATE track_processing
-SET status = N'CANCELED',
+SET status = 'CANCELED',
     lease_expires_at = NULL,
     updated_at = SYSUTCDATETIME(),
     finished_at = SYSUTCDATETIME()
 WHERE cancel_requested = 1
     AND deliveries = 0
-    AND status IN (N'PENDING', N'FAILED', N'QUEUED')
+    AND status IN ('PENDING', 'FAILED', 'QUEUED')
     AND id IN (
         SELECT asked.id FROM track_processing AS asked
         WHERE asked.cancel_requested = 1
             AND asked.deliveries = 0
-            AND asked.status IN (N'PENDING', N'FAILED', N'QUEUED')
+            AND asked.status IN ('PENDING', 'FAILED', 'QUEUED')
         ORDER BY asked.id
         OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
     )
@@ -217,33 +218,33 @@ SELECT
     submission, attempt, max_attempts, available_at, lease_expires_at, deliveries, cancel_requested,
     last_error, created_at, updated_at, submitted_at, finished_at
 FROM track_processing
-WHERE workspace = ? AND status = N'RUNNING'
+WHERE workspace = ? AND status = 'RUNNING'
 ORDER BY id
 
 -- running_workspaces --
 -- The workspaces that rows with a run name, configured or not.
-SELECT DISTINCT workspace FROM track_processing WHERE status = N'RUNNING'
+SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'
 
 -- waiting_workspaces --
 -- The workspaces that waiting rows name, configured or not.
-SELECT DISTINCT workspace FROM track_processing WHERE status IN (N'PENDING', N'FAILED')
+SELECT DISTINCT workspace FROM track_processing WHERE status IN ('PENDING', 'FAILED')
 
 -- request_cancel --
 -- Note that a person wants the row cancelled.
 UPDATE track_processing
 SET cancel_requested = 1,
     updated_at = SYSUTCDATETIME()
-WHERE id = ? AND status IN (N'PENDING', N'QUEUED', N'RUNNING', N'FAILED')
+WHERE id = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 
 -- retry --
 -- An operator runs a finished row again, with all its attempts.
 UPDATE track_processing
-SET status = N'PENDING',
+SET status = 'PENDING',
     attempt = 0,
     cancel_requested = 0,
     available_at = SYSUTCDATETIME(),
     updated_at = SYSUTCDATETIME()
-WHERE id = ? AND status IN (N'DONE', N'DEAD', N'CANCELED')
+WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
 
 -- retry_now --
 -- An operator does not want to wait for a failed row's back-off; it gets all its attempts again.
@@ -251,7 +252,7 @@ UPDATE track_processing
 SET attempt = 0,
     available_at = SYSUTCDATETIME(),
     updated_at = SYSUTCDATETIME()
-WHERE id = ? AND status = N'FAILED'
+WHERE id = ? AND status = 'FAILED'
 
 -- insert_entry --
 -- A new row; the table's defaults give the rest.
@@ -298,3 +299,37 @@ WHERE name = ?
 -- ticks --
 -- The last pass of each timer function.
 SELECT name, started_at, finished_at, outcome FROM orchestrator_tick ORDER BY name
+
+-- purge --
+-- Delete final rows that ended so many seconds ago, oldest first, but for those whose submission is open.
+DELETE FROM track_processing
+WHERE status IN ('DONE', 'DEAD', 'CANCELED')
+    AND deliveries = 0
+    AND id IN (
+        SELECT old.id FROM track_processing AS old WITH (ROWLOCK, READPAST, UPDLOCK)
+        WHERE old.status IN ('DONE', 'DEAD', 'CANCELED')
+            AND old.deliveries = 0
+            AND old.finished_at IS NOT NULL  -- the index's condition, to the letter
+            AND old.finished_at <= DATEADD(SECOND, -1 * ?, SYSUTCDATETIME())
+        ORDER BY old.finished_at, old.id
+        OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+    )
+
+-- probe_rights --
+-- The rights on the tables that the app needs and this login lacks.
+SELECT needed.table_name, needed.permission
+FROM (
+    VALUES
+    (N'orchestrator_schema', N'SELECT'),
+    (N'orchestrator_tick', N'INSERT'),
+    (N'orchestrator_tick', N'SELECT'),
+    (N'orchestrator_tick', N'UPDATE'),
+    (N'process_log', N'INSERT'),
+    (N'process_log', N'SELECT'),
+    (N'track_processing', N'INSERT'),
+    (N'track_processing', N'SELECT'),
+    (N'track_processing', N'UPDATE')
+) AS needed (table_name, permission)
+-- NULL: the table is not there, or this login may not even see it
+WHERE COALESCE(HAS_PERMS_BY_NAME(needed.table_name, N'OBJECT', needed.permission), 0) = 0
+ORDER BY needed.table_name, needed.permission

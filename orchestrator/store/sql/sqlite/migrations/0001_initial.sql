@@ -54,12 +54,16 @@ CREATE INDEX ix_track_processing_lease ON track_processing (lease_expires_at) WH
 CREATE INDEX ix_track_processing_cancel ON track_processing (id)
 WHERE cancel_requested = 1 AND status IN ('PENDING', 'FAILED', 'QUEUED');
 
+-- What has ended, oldest first: for the purge and for "what failed last night".
+CREATE INDEX ix_track_processing_finished ON track_processing (finished_at, id) WHERE finished_at IS NOT NULL;
+
 -- The last guard: two rows never follow one run.
 CREATE UNIQUE INDEX ux_track_processing_run ON track_processing (workspace, runid) WHERE status = 'RUNNING';
 
 CREATE TABLE process_log (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    entry_id INTEGER NOT NULL REFERENCES track_processing (id),
+    -- A row that is deleted takes its log with it.
+    entry_id INTEGER NOT NULL REFERENCES track_processing (id) ON DELETE CASCADE,
     submission INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     runid INTEGER,

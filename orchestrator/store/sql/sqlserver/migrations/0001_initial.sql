@@ -63,6 +63,12 @@ INCLUDE (status, deliveries)
 WHERE cancel_requested = 1 AND status IN (N'PENDING', N'FAILED', N'QUEUED');
 GO
 
+-- What has ended, oldest first: for the purge and for "what failed last night".
+CREATE INDEX ix_track_processing_finished ON track_processing (finished_at, id)
+INCLUDE (status, deliveries)
+WHERE finished_at IS NOT NULL;
+GO
+
 -- The last guard: two rows never follow one run.
 CREATE UNIQUE INDEX ux_track_processing_run ON track_processing (workspace, runid)
 WHERE status = N'RUNNING';
@@ -70,7 +76,9 @@ GO
 
 CREATE TABLE process_log (
     id bigint IDENTITY(1, 1) NOT NULL CONSTRAINT pk_process_log PRIMARY KEY,
-    entry_id bigint NOT NULL CONSTRAINT fk_process_log_entry REFERENCES track_processing (id),
+    -- A row that is deleted takes its log with it.
+    entry_id bigint NOT NULL
+        CONSTRAINT fk_process_log_entry REFERENCES track_processing (id) ON DELETE CASCADE,
     submission int NOT NULL,
     attempt int NOT NULL,
     runid bigint NULL,

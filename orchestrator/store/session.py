@@ -1,0 +1,60 @@
+"""One transaction, and the named queries that run in it."""
+
+from datetime import datetime
+from typing import Any
+
+from orchestrator.errors import StoreError
+from orchestrator.store import queries
+from orchestrator.store.connector import Connection, Connector
+
+
+class Session:
+    """One transaction: runs named queries on its connection."""
+
+    def __init__(self, connection: Connection, connector: Connector) -> None:
+        self._connection = connection
+        self._connector = connector
+        self._queries = queries.load(connector.dialect)
+
+    def rows(self, name: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Run a query and return its rows by column name."""
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(self._queries[name].sql, [self._adapt(value) for value in parameters])
+            # In lower case: an adopted table may have its own spelling.
+            columns = [column[0].lower() for column in cursor.description]
+            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        finally:
+            cursor.close()
+
+    def change(self, name: str, *parameters: Any) -> int:
+        """Run a statement and return how many rows it changed.
+
+        :raises StoreError: the server does not count rows (SET NOCOUNT ON as its default).
+        """
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(self._queries[name].sql, [self._adapt(value) for value in parameters])
+            count = int(cursor.rowcount)
+        finally:
+            cursor.close()
+        if count < 0:
+            raise StoreError(f"{name}: the database did not say how many rows were changed")
+        return count
+
+    def changed_one(self, name: str, *parameters: Any) -> bool:
+        """Run a statement on one row and say whether it changed it."""
+        return self.change(name, *parameters) == 1
+
+    def _adapt(self, value: Any) -> Any:
+        return self._connector.to_database(value) if isinstance(value, datetime) else value
+
+
+def pass_gate(session: Session, gate: str, timeout_ms: int) -> None:
+    """Wait for a gate, which is then held until the transaction ends.
+
+    :raises StoreError: another process held it for the whole time.
+    """
+    result = session.rows("enter_gate", timeout_ms, gate)[0]["result"]
+    if result < 0:
+        raise StoreError(f"{gate} was held by another process for {timeout_ms} ms (result {result})")

@@ -1,0 +1,39 @@
+"""Databases that hold a team's table, or none."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.store.adopt.legacy import EXTRAS, LEGACY, Legacy, fill
+from tests.store.conftest import SQLSERVER, Database, SqliteDatabase, SqlServerDatabase
+
+
+@pytest.fixture(params=["sqlite", "sqlserver"] if SQLSERVER else ["sqlite"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table."""
+    made = SqlServerDatabase(SQLSERVER) if request.param == "sqlserver" and SQLSERVER else None
+    opened = made or SqliteDatabase(tmp_path / "state.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def legacy(empty: Database) -> Legacy:
+    """A team's table full of rows."""
+    for statement in LEGACY[empty.connector.dialect]:
+        empty.execute(statement)
+    fill(empty)
+    return Legacy(
+        database=empty, extras=empty.execute(f"SELECT {EXTRAS} FROM track_processing ORDER BY TRACK_ID")
+    )
+
+
+@pytest.fixture
+def sqlserver() -> Iterator[Database]:
+    """A SQL Server database without any table."""
+    if not SQLSERVER:
+        pytest.skip("TEST_SQLSERVER is not set")
+    opened = SqlServerDatabase(SQLSERVER)
+    yield opened
+    opened.close()

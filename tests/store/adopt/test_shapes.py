@@ -1,0 +1,121 @@
+"""Tables of other shapes: odd names, own keys, narrow columns."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orchestrator.states import Status
+from orchestrator.store import adopt
+from orchestrator.store.adopt import Adoption
+from orchestrator.store.adopt.ddl import quoted
+from orchestrator.store.store import Store
+from tests.store.conftest import Database, SqliteDatabase
+from tests.store.helpers import begun, claim, entry_of, finish
+
+EVIL = "we'ird\"); DROP TABLE track_processing; --"
+
+
+async def test_evil_names(empty: Database) -> None:
+    name = quoted(EVIL, empty.connector.dialect)
+    identity = (
+        "INTEGER PRIMARY KEY" if empty.connector.dialect == "sqlite" else "int IDENTITY(1, 1) PRIMARY KEY"
+    )
+    other = quoted("the_column ? -- '", empty.connector.dialect)
+    empty.execute(
+        f"CREATE TABLE track_processing ({other} {identity}, {name} nvarchar(100), status nvarchar(50))"
+    )
+    empty.execute(f"INSERT INTO track_processing ({name}, status) VALUES ('sales', 'new')")
+    report = adopt.apply(empty.connector, Adoption(table_name_column=EVIL))
+    assert report.rows == {Status.PENDING: 1}
+    empty.execute(f"INSERT INTO track_processing ({name}) VALUES ('orders')")
+    store = Store(empty.connector)
+    assert [(await begun(store, c)).table_name for c in await claim(store)] == ["sales", "orders"]
+    await store.close()
+
+
+async def test_table_that_is_nearly_ours(empty: Database) -> None:
+    """Its own id and table_name, numbers for run ids, and columns that bear our names."""
+    sqlite = empty.connector.dialect == "sqlite"
+    identity = "INTEGER PRIMARY KEY" if sqlite else "int IDENTITY(1, 1) PRIMARY KEY"
+    now = "CURRENT_TIMESTAMP" if sqlite else "GETDATE()"
+    empty.execute(
+        f"CREATE TABLE track_processing (Id {identity}, Table_Name nvarchar(100), Status nvarchar(50),"
+        f" RunId bigint, Priority int, created_at datetime DEFAULT {now}, updated_at datetime,"
+        " owner nvarchar(20) NOT NULL)"
+    )
+    for word, run, priority, owner in (("new", None, 7, "ann"), ("running", 5, None, "bob")):
+        empty.execute(
+            "INSERT INTO track_processing (Table_Name, Status, RunId, Priority, owner)"
+            " VALUES (?, ?, ?, ?, ?)",
+            *(f"of_{owner}", word, run, priority, owner),
+        )
+    empty.execute("UPDATE track_processing SET created_at = '2024-05-06T07:08:09'")
+    report = adopt.apply(empty.connector, Adoption())
+    assert report.rows == {Status.PENDING: 1, Status.RUNNING: 1}
+    assert [name.lower() for name in report.untouched] == ["owner"]
+    store = Store(empty.connector)
+    [claimed] = await claim(store)
+    first = await begun(store, claimed)
+    assert (first.table_name, first.priority, first.attempt) == ("of_ann", 7, 0)
+    assert first.created_at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+    assert await store.record_run(claimed, 10**15)
+    assert await finish(store, await entry_of(store, claimed.entry_id), Status.DONE)
+    assert [(e.runid, e.priority) for e in await store.running("default")] == [(5, 0)]
+    await store.close()
+    empty.execute("INSERT INTO track_processing (Table_Name, owner) VALUES ('orders', 'cy')")
+    assert empty.execute("SELECT Id, Priority, Status FROM track_processing WHERE owner = 'cy'") == [
+        (3, 0, "PENDING")
+    ]
+    with pytest.raises(empty.connector.error):
+        empty.execute("INSERT INTO track_processing (Table_Name, owner) VALUES (NULL, 'dan')")
+
+
+async def test_table_without_a_number(empty: Database) -> None:
+    empty.execute(
+        "CREATE TABLE track_processing (table_name varchar(100) NOT NULL PRIMARY KEY, status varchar(50))"
+    )
+    for name, word in (("a", "NEW"), ("b", "DONE"), ("c", None)):
+        empty.execute("INSERT INTO track_processing VALUES (?, ?)", name, word)
+    adopt.apply(empty.connector, Adoption())
+    empty.execute("INSERT INTO track_processing (table_name) VALUES ('d')")
+    with pytest.raises(empty.connector.error):
+        empty.execute("INSERT INTO track_processing (table_name) VALUES ('d')")
+    store = Store(empty.connector)
+    assert len(await claim(store)) == 3
+    await store.close()
+
+
+def test_strict_table_stays_strict_and_ids_are_not_given_twice(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "state.db")
+    database.execute(
+        "CREATE TABLE track_processing"
+        " (id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT, status TEXT, n INT) STRICT"
+    )
+    database.execute("INSERT INTO track_processing (id, table_name) VALUES (1, 'a'), (41, 'b')")
+    database.execute("DELETE FROM track_processing WHERE id = 41")
+    adopt.apply(database.connector, Adoption())
+    assert database.execute("INSERT INTO track_processing (table_name) VALUES ('c') RETURNING id") == [(42,)]
+    with pytest.raises(database.connector.error, match="INT"):
+        database.execute("INSERT INTO track_processing (table_name, n) VALUES ('d', 'many')")
+    database.close()
+
+
+def test_narrow_columns_and_a_trigger_sqlserver(sqlserver: Database) -> None:
+    sqlserver.execute(
+        "CREATE TABLE track_processing (id int IDENTITY(1, 1) PRIMARY KEY, table_name varchar(50) NOT NULL,"
+        " status char(10), runid int)"
+    )
+    sqlserver.execute(
+        "INSERT INTO track_processing (table_name, status, runid)"
+        " VALUES ('a', 'running', 7), ('b', 'new', NULL)"
+    )
+    sqlserver.execute("CREATE TRIGGER TR_TEAM ON track_processing AFTER INSERT AS BEGIN RETURN; END")
+    report = adopt.apply(sqlserver.connector, Adoption())
+    assert report.rows == {Status.RUNNING: 1, Status.PENDING: 1}
+    assert ["INSERT" in note for note in report.notes] == [True]
+    assert sqlserver.execute("SELECT table_name, status, runid FROM track_processing ORDER BY id") == [
+        ("a", "RUNNING", 7),
+        ("b", "PENDING", None),
+    ]
+    sqlserver.execute("UPDATE track_processing SET runid = 100000000000000 WHERE id = 1")

@@ -1,0 +1,211 @@
+"""What ``check`` says of the store, and that its advice helps."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import checks, settings
+from orchestrator.bootstrap import Application
+from orchestrator.checks import Finding
+from orchestrator.store import migrate
+from orchestrator.store.sqlserver import SqlServerConnector
+from tests.conftest import ROOT
+from tests.store import odbc
+from tests.store.conftest import SQLSERVER, TABLES, Database, SqlServerDatabase
+from tests.store.odbc import PASSWORD, changed
+
+only_sqlserver = pytest.mark.skipif(not SQLSERVER, reason="TEST_SQLSERVER is not set")
+
+#: Nothing of it is reached before the store has been looked at.
+ELSEWHERE = {
+    "DATABRICKS_HOST": "http://127.0.0.1:1",
+    "DATABRICKS_TOKEN": "t",
+    "AzureWebJobsStorage": (
+        "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;QueueEndpoint=http://127.0.0.1:1/a"
+    ),
+    "TRIGGER_SCHEDULE": "0 * * * * *",
+    "MONITOR_SCHEDULE": "0 * * * * *",
+}
+
+
+async def check(**store: str) -> Finding:
+    """Run the check up to what it finds of the store."""
+    app = Application(settings.load({**ELSEWHERE, **store}))
+    try:
+        async with aclosing(checks.run(app)) as findings:
+            return await anext(finding async for finding in findings if finding.subject == "store")
+    finally:
+        await app.close()
+
+
+def place(database: Database, folder: Path) -> dict[str, str]:
+    """The settings that lead to a test's database."""
+    if isinstance(database, SqlServerDatabase):
+        return {"SQL_CONNECTION_STRING": SQLSERVER or ""}
+    return {"STATE_DB": str(folder / "state.db")}
+
+
+async def test_all_is_well(database: Database, tmp_path: Path) -> None:
+    found = await check(**place(database, tmp_path))
+    assert found.ok, found.text
+    assert found.text.startswith("answers, schema ")
+
+
+def test_no_driver(tmp_path: Path) -> None:
+    """The whole command, as the ODBC driver manager reads its settings only once in a process."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "HOME": str(tmp_path),
+        "ODBCSYSINI": str(tmp_path),
+        **ELSEWHERE,
+    }
+    with odbc.silent_port() as port:
+        environ["SQL_CONNECTION_STRING"] = f"SERVER={odbc.HOST},{port};UID=u;PWD={PASSWORD}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "check"],
+            cwd=tmp_path,
+            env=environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            assert process.stdout is not None
+            line = next(line for line in process.stdout if "store: " in line)
+            process.kill()  # what it finds of the rest is not asked here
+    assert line.startswith("FAIL  store: no ODBC driver for SQL Server is installed: install Microsoft's")
+
+
+async def test_server_name_that_does_not_resolve() -> None:
+    text = odbc.with_password(1433).replace(odbc.HOST, "no-such-server.invalid")
+    found = await check(SQL_CONNECTION_STRING=text)
+    assert not found.ok
+    assert "the name no-such-server.invalid does not resolve: correct SERVER" in found.text
+
+
+async def test_port_that_does_not_answer() -> None:
+    with odbc.closed_port() as port:
+        found = await check(SQL_CONNECTION_STRING=odbc.with_password(port))
+    assert not found.ok
+    assert f"nothing takes a connection on port {port} of {odbc.HOST}: check SERVER" in found.text
+
+
+async def test_port_of_something_else() -> None:
+    async with odbc.hanging_up_port() as port:
+        found = await check(SQL_CONNECTION_STRING=odbc.with_password(port))
+    assert not found.ok
+    assert "check S" in found.text
+    assert PASSWORD not in found.text
+
+
+async def test_tables_that_are_not_there(database: Database, tmp_path: Path) -> None:
+    for table in TABLES:
+        database.execute(f"DROP TABLE {table}")
+    found = await check(**place(database, tmp_path))
+    assert not found.ok
+    assert "lacks 0001_initial; run: python -m orchestrator init-db" in found.text
+
+
+async def test_older_schema(database: Database, tmp_path: Path) -> None:
+    database.execute("DELETE FROM orchestrator_schema WHERE version = ?", newest(database))
+    found = await check(**place(database, tmp_path))
+    assert not found.ok
+    assert found.text.endswith("; run: python -m orchestrator init-db")
+
+
+async def test_newer_schema(database: Database, tmp_path: Path) -> None:
+    database.execute("INSERT INTO orchestrator_schema (version, name) VALUES (9999, 'from the future')")
+    found = await check(**place(database, tmp_path))
+    assert not found.ok
+    assert "the database has schema 9999" in found.text
+    assert "deploy the newer app" in found.text
+
+
+def newest(database: Database) -> int:
+    return migrate.available(database.connector.dialect)[-1].version
+
+
+@only_sqlserver
+async def test_sqlserver_refuses_the_login() -> None:
+    found = await check(SQL_CONNECTION_STRING=changed(SQLSERVER or "", PWD=PASSWORD))
+    assert not found.ok
+    assert "the login was refused: check user and password" in found.text
+    assert PASSWORD not in found.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """A login of the server with a user in the test's database."""
+
+    name: str
+    connection_string: str
+    #: a connection of the database's owner
+    owner: Any
+
+    def follow(self, advice: str) -> None:
+        """Run the statements that the advice names."""
+        _, _, statements = advice.rpartition("run: ")
+        for statement in statements.replace("[USER]", self.name).split("; "):
+            self.owner.cursor().execute(statement)
+
+
+@pytest.fixture
+def user() -> Iterator[User]:
+    """A user without any right on the tables, which are there."""
+    direct = SQLSERVER or ""
+    made = SqlServerDatabase(direct)
+    migrate.apply(made.connector)
+    owner: Any = SqlServerConnector(direct).connect().connection
+    owner.autocommit = True
+    name, password = f"u{uuid.uuid4().hex[:12]}", f"Aa1_{uuid.uuid4().hex}"
+    cursor = owner.cursor()
+    cursor.execute(f"CREATE LOGIN {name} WITH PASSWORD = '{password}'")
+    cursor.execute(f"CREATE USER {name} FOR LOGIN {name}")
+    yield User(name=name, connection_string=changed(direct, UID=name, PWD=password), owner=owner)
+    for table in TABLES:  # and the rights on them
+        cursor.execute(f"DROP TABLE {table}")
+    cursor.execute(f"DROP USER {name}")
+    cursor.execute(f"DROP LOGIN {name}")
+    owner.close()
+    made.close()
+
+
+@only_sqlserver
+async def test_sqlserver_user_who_may_only_read(user: User) -> None:
+    for table in TABLES:
+        user.owner.cursor().execute(f"GRANT SELECT ON {table} TO {user.name}")
+    found = await check(SQL_CONNECTION_STRING=user.connection_string)
+    assert not found.ok
+    assert found.text == (
+        "this login lacks rights; let an administrator run: "
+        "GRANT INSERT, UPDATE ON orchestrator_tick TO [USER]; GRANT INSERT ON process_log TO [USER]; "
+        "GRANT INSERT, UPDATE ON track_processing TO [USER]"
+    )
+    user.follow(found.text)
+    assert (await check(SQL_CONNECTION_STRING=user.connection_string)).ok
+
+
+@only_sqlserver
+async def test_sqlserver_user_without_any_right(user: User) -> None:
+    found = await check(SQL_CONNECTION_STRING=user.connection_string)
+    assert not found.ok
+    assert "or, if that has been done, this login may not see the tables" in found.text
+    user.follow(found.text)
+    assert (await check(SQL_CONNECTION_STRING=user.connection_string)).ok
+
+
+@only_sqlserver
+async def test_sqlserver_user_without_rights_on_one_table(user: User) -> None:
+    for table in set(TABLES) - {"process_log"}:
+        user.owner.cursor().execute(f"GRANT SELECT, INSERT, UPDATE ON {table} TO {user.name}")
+    found = await check(SQL_CONNECTION_STRING=user.connection_string)
+    assert "GRANT INSERT, SELECT ON process_log TO [USER]" in found.text

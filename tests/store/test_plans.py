@@ -1,0 +1,207 @@
+"""No query that runs at every pass or for every row reads a whole table, however long its history is.
+
+SQLite tells by EXPLAIN QUERY PLAN, SQL Server by SHOWPLAN_TEXT, Babelfish by its own SHOWPLAN, as PostgreSQL
+words it. What is asserted is the same; how it is asked for and read differs.
+"""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from orchestrator.store import queries
+from tests.store.conftest import Database
+
+#: Parameters of the queries that must not read a whole table, in the queries' order.
+HOT: dict[str, tuple[object, ...]] = {
+    "in_flight": ("default",),
+    "claim": (3, 900_000, "default", 3, 1, 1, 10),
+    "get_entry": (17,),
+    "begin_submission": (900_000, 17, 1),
+    "record_run": (77, 17, 1),
+    "release": (60_000, "full", 17, 1, 1),
+    "refuse": ("DEAD", 0, "bad", 17, 1, 1),
+    "leave_open": ("DEAD", 0, "bad", 17, 1, 1),
+    "postpone": (0, "why", 1, 17, 1),
+    "finish": ("DONE", 0, None, 0, 17, 1, 77),
+    "insert_log": (17, 9, 1, "DONE", 77, *(None,) * 6, "2026-01-01 00:00:00", None, 1.5, 1.5, 1.5),
+    "recover": (900_000, 500),
+    "cancel_waiting": (500,),
+    "running": ("default",),
+    "running_workspaces": (),
+    "waiting_workspaces": (),
+    "request_cancel": (17,),
+    "retry": (17,),
+    "retry_now": (17,),
+    "insert_entry": ("sales", "default", None, "notebook_params", None, 0, None),
+    "logs_of_entry": (17,),
+    "purge": (86_400, 500),
+}
+
+#: These read everything, for people; or they read no table that grows.
+OTHERS = {
+    "counts",
+    "enter_gate",
+    "now",
+    "probe_rights",
+    "tick_started",
+    "tick_first",
+    "tick_finished",
+    "ticks",
+}
+
+#: They hold only the rows that wait or are in flight, so reading one from end to end is fine.
+SMALL_INDEXES = {
+    "ix_track_processing_waiting",
+    "ix_track_processing_in_flight",
+    "ix_track_processing_lease",
+    "ix_track_processing_cancel",
+    "ux_track_processing_run",
+}
+
+#: 2 to the power of this many rows are DONE.
+DOUBLINGS = 14
+
+_SQLITE_SCAN = re.compile(r"^SCAN (?P<table>\w+)(?: USING (?:COVERING )?INDEX (?P<index>\w+))?$")
+#: The rows of the claim's subquery.
+_SQLITE_NO_TABLE = {"ranked"}
+
+_SQLSERVER_SCAN = re.compile(
+    r"(?:Table|Index) Scan\(OBJECT:\(\[\w+\]\.\[\w+\]\.\[(?P<table>\w+)\](?:\.\[(?P<index>\w+)\])?"
+)
+
+#: An index that no condition narrows down is read from end to end; the condition stands in the next line.
+_POSTGRES_SCAN = re.compile(
+    r"Seq Scan on (?P<table>\w+)"
+    r"|(?:Index Scan|Index Only Scan) using (?P<index>\w+) on \w+[^\n]*\n(?!\s*Index Cond:)"
+    r"|Bitmap Index Scan on (?P<bitmap>\w+)[^\n]*\n(?!\s*Index Cond:)"
+)
+
+
+def read_by_sqlite(plan: Sequence[str]) -> set[str]:
+    """The tables and indexes that a plan of SQLite reads from end to end."""
+    scans = [match for line in plan if (match := _SQLITE_SCAN.match(line))]
+    return {scan["index"] or scan["table"] for scan in scans} - _SQLITE_NO_TABLE
+
+
+def read_by_sqlserver(plan: Sequence[str]) -> set[str]:
+    """The same of SHOWPLAN_TEXT."""
+    return {scan["index"] or scan["table"] for line in plan for scan in _SQLSERVER_SCAN.finditer(line)}
+
+
+def read_by_postgres(plan: Sequence[str]) -> set[str]:
+    """The same of a plan of PostgreSQL, where Babelfish adds letters to an index's name."""
+    found = {
+        scan["index"] or scan["bitmap"] or scan["table"]
+        for scan in _POSTGRES_SCAN.finditer("\n".join(plan) + "\n")
+    }
+    return {next((name for name in SMALL_INDEXES if read.startswith(name)), read) for read in found}
+
+
+def whole_reads(database: Database, name: str, parameters: Sequence[object]) -> set[str]:
+    """What a query reads from end to end on the database's engine."""
+    sql = queries.load(database.connector.dialect)[name].sql
+    if database.connector.dialect == "sqlite":
+        plan = [str(row[3]) for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", *parameters)]
+        return read_by_sqlite(plan)
+    if "Babelfish" in str(database.execute("SELECT @@VERSION")[0][0]):
+        return read_by_postgres(show_plan(database, "SET BABELFISH_SHOWPLAN_ALL ON", sql, parameters))
+    return read_by_sqlserver(show_plan(database, "SET SHOWPLAN_TEXT ON", with_variables(sql, parameters)))
+
+
+def with_variables(sql: str, parameters: Sequence[object]) -> str:
+    """A batch that declares the parameters: SQL Server shows no plan of what a driver sends with its own."""
+    declared = "".join(
+        f"DECLARE @p{number} {_TYPES[type(value)]} = {_literal(value)};\n"
+        for number, value in enumerate(parameters)
+    )
+    numbers = iter(range(len(parameters)))
+    return declared + re.sub(r"\?", lambda _: f"@p{next(numbers)}", sql)
+
+
+_TYPES = {int: "int", float: "float", str: "nvarchar(4000)", type(None): "nvarchar(4000)"}
+
+
+def _literal(value: object) -> str:
+    return "NULL" if value is None else f"N'{value}'" if isinstance(value, str) else str(value)
+
+
+def show_plan(database: Database, setting: str, batch: str, parameters: Sequence[object] = ()) -> list[str]:
+    """The lines that a server answers instead of running a batch: its own text, then the plan."""
+    connection = database.connector.connect().connection
+    try:
+        cursor = connection.cursor()
+        cursor.execute(setting)
+        cursor.execute(batch, parameters)
+        lines: list[str] = []
+        while True:
+            if cursor.description:
+                lines += [str(row[0]) for row in cursor.fetchall()]
+            if not cursor.nextset():
+                assert len(lines) > 1, "the engine showed no plan"
+                return lines
+    finally:
+        connection.close()
+
+
+def fill(database: Database) -> None:
+    """Thousands of rows that are DONE, each with its log, and a few that wait or are in flight."""
+    database.execute(
+        "INSERT INTO track_processing (table_name, status, submission, runid, finished_at)"
+        " VALUES ('old', 'DONE', 1, 1, '2026-01-01 00:00:00')"
+    )
+    for _ in range(DOUBLINGS):
+        database.execute(
+            "INSERT INTO track_processing (table_name, status, submission, runid, finished_at)"
+            " SELECT table_name, status, submission, runid, finished_at FROM track_processing"
+        )
+    database.execute(
+        "INSERT INTO process_log (entry_id, submission, attempt, status)"
+        " SELECT id, 1, 1, status FROM track_processing"
+    )
+    for number in range(10):
+        database.execute("INSERT INTO track_processing (table_name) VALUES (?)", f"new {number}")
+        database.execute(
+            "INSERT INTO track_processing (table_name, status, submission, runid)"
+            " VALUES (?, 'RUNNING', 1, ?)",
+            f"running {number}",
+            number,
+        )
+
+
+def test_no_hot_query_reads_a_whole_table(database: Database) -> None:
+    fill(database)
+    reads = {name: whole_reads(database, name, parameters) for name, parameters in HOT.items()}
+    assert {name: read - SMALL_INDEXES for name, read in reads.items() if read - SMALL_INDEXES} == {}
+    # The same eyes see a scan where there is one.
+    assert "track_processing" in {read.replace("pk_", "") for read in whole_reads(database, "counts", ())}
+
+
+def test_every_query_is_looked_at() -> None:
+    assert HOT.keys() | OTHERS == queries.load("sqlite").keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("  |--Table Scan(OBJECT:([db].[dbo].[process_log] AS [settled]))", {"process_log"}),
+        (
+            "  |--Clustered Index Scan(OBJECT:([db].[dbo].[track_processing].[pk_track_processing]),"
+            " WHERE:([db].[dbo].[track_processing].[runid]=[@p0]))",
+            {"pk_track_processing"},
+        ),
+        (
+            "  |--Index Scan(OBJECT:([db].[dbo].[track_processing].[ix_track_processing_lease] AS [late]))",
+            {"ix_track_processing_lease"},
+        ),
+        (
+            "  |--Clustered Index Seek(OBJECT:([db].[dbo].[track_processing].[pk_track_processing]),"
+            " SEEK:([db].[dbo].[track_processing].[id]=[@p0]) ORDERED FORWARD)",
+            set(),
+        ),
+        ("  |--Clustered Index Update(OBJECT:([db].[dbo].[track_processing].[pk_track_processing]))", set()),
+    ],
+)
+def test_reading_a_plan_of_sql_server(line: str, read: set[str]) -> None:
+    """In the words that Microsoft documents for SHOWPLAN_TEXT."""
+    assert read_by_sqlserver([line]) == read
