@@ -57,14 +57,15 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     init_db = command("init-db", _init_db, "create the tables, or bring them to this version's schema")
-    init_db.add_argument(
+    how = init_db.add_mutually_exclusive_group()
+    how.add_argument(
         "--adopt",
         action="store_true",
         help="take over a track_processing that is there already (docs/adopt.md)",
     )
-    init_db.add_argument("--print", action="store_true", help="print the SQL instead, for a DBA to run")
+    how.add_argument("--print", action="store_true", help="print the SQL instead, for a DBA to run")
     init_db.add_argument(
-        "--from-version", type=_int32, default=0, help="with --print: the schema that is there (default 0)"
+        "--from-version", type=_version, default=0, help="with --print: the schema that is there (default 0)"
     )
     _add_arguments(command("add", _add, "add a row, as an INSERT into track_processing does"))
     command("status", _status, "count the rows by state and show the last ticks")
@@ -100,6 +101,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _id(text: str) -> int:
     return _whole(text, 1, 2**63 - 1)
+
+
+def _version(text: str) -> int:
+    return _whole(text, 0, len(migrate.available("sqlserver")))  # as many as SQLite has; a test compares
 
 
 def _int32(text: str) -> int:
@@ -154,7 +159,12 @@ async def _init_db(arguments: argparse.Namespace) -> int:
         return OK
     if arguments.adopt:
         await _adopt()
-    applied = await asyncio.to_thread(migrate.apply, connector)
+    try:
+        applied = await asyncio.to_thread(migrate.apply, connector)
+    except StoreError as error:
+        if "already" in str(error):  # "already exists", "There is already an object named …"
+            raise StoreError(f"{error}; to take over a table that is there: init-db --adopt") from error
+        raise
     for migration in applied:
         print(f"applied {migration.version:04}_{migration.name}")
     print(f"the schema is at version {migrate.available(connector.dialect)[-1].version}")

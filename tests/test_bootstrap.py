@@ -1,5 +1,6 @@
 """The composition root: what is wired, and what is looked at before anything is written."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import settings
+from orchestrator import bootstrap, settings
 from orchestrator.bootstrap import Application
 from orchestrator.databricks.auth import EntraToken, KeyVaultToken, StaticToken
 from orchestrator.errors import QueueError, SchemaError, StoreError
@@ -79,3 +80,25 @@ async def test_failed_tick_is_recorded(app: Application, tmp_path: Path) -> None
         await app.monitor()
     monitor, _ = await app.store.ticks()
     assert "no such table" in (monitor.outcome or "")
+
+
+async def test_tick_that_takes_too_long_is_given_up(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever hangs, the host never has to end the worker process."""
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bootstrap, "INVOCATION_SECONDS", 0.05)
+    monkeypatch.setattr(app.store, "cancel_waiting", lambda _: hang())
+    assert await app.monitor() == ["monitor: not done in 0 s; the next tick goes on"]
+    monkeypatch.setattr(app.store, "get", lambda _: hang())
+    with pytest.raises(TimeoutError):
+        await app.submit(b'{"entry_id": 1, "submission": 1}')
+
+
+def test_an_invocation_ends_before_the_host_s_time_out() -> None:
+    host = json.loads((Path(__file__).parents[1] / "host.json").read_text(encoding="utf-8"))
+    assert host["functionTimeout"] == "00:05:00"
+    assert bootstrap.INVOCATION_SECONDS < 300

@@ -122,7 +122,9 @@ def test_init_db_adopts_a_table_that_is_there(tmp_path: Path) -> None:
         "STATUS_MAP": '{"LOADED": "DONE"}',
     }
     cli = CommandLine(folder=tmp_path, environment=environment)
-    assert "already exists" in cli("init-db").stderr
+    assert "already exists; to take over a table that is there: init-db --adopt" in cli("init-db").stderr
+    assert cli("init-db", "--adopt", "--print").returncode == 2
+    assert cli("init-db", "--print", "--from-version", "7").returncode == 2
     adopted = cli("init-db", "--adopt")
     assert (adopted.returncode, adopted.stderr) == (0, "")
     assert adopted.stdout.endswith("the schema is at version 1\n")

@@ -59,7 +59,10 @@ _USER_ADVICE = (
     "(CREATE USER [NAME] FROM EXTERNAL PROVIDER)"
 )
 
-_RIGHTS_ADVICE = "this login lacks a right in the database: python -m orchestrator check names it"
+_RIGHTS_ADVICE = (
+    "this login lacks a right in the database: python -m orchestrator check names it "
+    "(purge also needs DELETE on track_processing)"
+)
 
 _LOGIN_ADVICE = (
     "the login was refused: check user and password in SQL_CONNECTION_STRING, or that the app's managed "

@@ -13,7 +13,7 @@ _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
 #: Remembers which migrations a database has. The same in both dialects.
 CREATE_LEDGER = (
-    "CREATE TABLE orchestrator_schema (version int NOT NULL PRIMARY KEY, name varchar(200) NOT NULL)"
+    "CREATE TABLE orchestrator_schema (version int NOT NULL PRIMARY KEY, name nvarchar(200) NOT NULL)"
 )
 
 #: Only one process at a time changes the schema.
@@ -78,7 +78,7 @@ def script(dialect: str, from_version: int = 0) -> str:
     opening, between, closing = _SCRIPT_FRAMES[dialect]
     pieces = [] if from_version else [CREATE_LEDGER]
     for migration in available(dialect)[from_version:]:
-        pieces.append(migration.script.strip().removesuffix(";"))
+        pieces += [batch.strip().removesuffix(";") for batch in migration.script.split("\nGO\n")]
         recorded = f"VALUES ({migration.version}, '{migration.name}')"  # both from our own file's name
         pieces.append(_RECORD.replace("VALUES (?, ?)", recorded))
     return opening + between.join(pieces) + closing
@@ -88,11 +88,17 @@ _RECORD = "INSERT INTO orchestrator_schema (version, name) VALUES (?, ?)"
 
 #: How a script begins, what stands between two of its pieces, and how it ends: all of it, or nothing.
 _SCRIPT_FRAMES = {
-    "sqlite": ("BEGIN IMMEDIATE;\n\n", ";\n\n", ";\n\nCOMMIT;\n"),
+    "sqlite": (
+        "-- Stop at the first error: sqlite3 -bail FILE < this script\nBEGIN IMMEDIATE;\n\n",
+        ";\n\n",
+        ";\n\nCOMMIT;\n",
+    ),
+    # An error ends the transaction (XACT_ABORT); what follows it is then read, but not done (NOEXEC).
     "sqlserver": (
+        "-- Stop at the first error: sqlcmd -b -I -i this script\n"
         "SET XACT_ABORT ON;\nSET QUOTED_IDENTIFIER ON;\nBEGIN TRANSACTION;\nGO\n\n",
-        ";\nGO\n\n",
-        ";\nGO\n\nCOMMIT TRANSACTION;\nGO\n",
+        ";\nGO\nIF @@TRANCOUNT = 0 SET NOEXEC ON;\nGO\n\n",
+        ";\nGO\n\nCOMMIT TRANSACTION;\nGO\nSET NOEXEC OFF;\nGO\n",
     ),
 }
 

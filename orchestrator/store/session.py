@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, StoreUnavailable
 from orchestrator.store import queries
 from orchestrator.store.connector import Connection, Connector
 
@@ -53,8 +53,20 @@ class Session:
 def pass_gate(session: Session, gate: str, timeout_ms: int) -> None:
     """Wait for a gate, which is then held until the transaction ends.
 
-    :raises StoreError: another process held it for the whole time.
+    The results are sp_getapplock's:
+    https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql
+
+    :raises StoreUnavailable: this transaction was chosen as a deadlock's victim.
+    :raises StoreError: another process held it for the whole time, or there is no transaction to hold it.
     """
     result = session.rows("enter_gate", timeout_ms, gate)[0]["result"]
+    if result == _DEADLOCK_VICTIM:
+        raise StoreUnavailable(f"{gate}: given up in a deadlock")
+    if result == _TIMED_OUT:
+        raise StoreError(f"{gate} was held by another process for {timeout_ms} ms")
     if result < 0:
-        raise StoreError(f"{gate} was held by another process for {timeout_ms} ms (result {result})")
+        raise StoreError(f"{gate} could not be taken (sp_getapplock returned {result})")
+
+
+_TIMED_OUT = -1
+_DEADLOCK_VICTIM = -3

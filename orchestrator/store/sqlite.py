@@ -1,12 +1,16 @@
 """SQLite: the embedded state store for one machine."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened
+
+#: The waits between the tries to switch a new file to a write-ahead log.
+_PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 def _system_clock() -> datetime:
@@ -15,6 +19,23 @@ def _system_clock() -> datetime:
 
 def _text(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side; the file remembers it.
+
+    SQLite does not wait for another connection that makes the same switch of a new file: it refuses at once.
+    """
+    for pause in _PAUSES_SECONDS:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(pause)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 class SqliteConnector:
@@ -51,7 +72,7 @@ class SqliteConnector:
             connection.create_function(
                 "utc_after", 1, lambda ms: _text(self._now() + timedelta(milliseconds=ms))
             )
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_write_ahead_log(connection)
             connection.execute("PRAGMA synchronous = FULL")  # a commit survives the machine's loss of power
             connection.execute("PRAGMA foreign_keys = ON")
         except sqlite3.Error as error:

@@ -104,10 +104,19 @@ class SqlServerConnector:
         """
         text = complete(self._connection_string, self._pyodbc.drivers())
         if signs_in(text):
-            return Opened(connection=self.open(text))
+            return Opened(connection=self._prepared(self.open(text)))
         token = access_token.fetch(self._client_id)
         connection = self.open(text, attrs_before={SQL_COPT_SS_ACCESS_TOKEN: token.attribute()})
-        return Opened(connection=connection, seconds=token.seconds_left())
+        return Opened(connection=self._prepared(connection), seconds=token.seconds_left())
+
+    def _prepared(self, connection: Connection) -> Connection:
+        """Let any error undo the whole transaction, not the statement alone."""
+        try:
+            connection.cursor().execute("SET XACT_ABORT ON").close()
+        except self._pyodbc.Error as error:
+            connection.close()
+            raise store_error(self, error) from None
+        return connection
 
     def open(self, connection_string: str, **options: object) -> Connection:
         """Open a connection by a complete string, with bounded time-outs."""

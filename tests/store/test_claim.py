@@ -170,15 +170,18 @@ async def test_workspaces_differ_by_case(store: Store) -> None:
     assert len(await claim(store)) == 1
 
 
-async def test_gate_that_is_not_free_claims_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("result", "problem"), [(-1, "held by another process"), (-999, "returned -999")])
+async def test_gate_that_is_not_free_claims_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, result: int, problem: str
+) -> None:
     await add(store, "a")
     rows = Session.rows
 
     def closed(session: Session, name: str, *parameters: object) -> list[dict[str, Any]]:
-        return [{"result": -1}] if name == "enter_gate" else rows(session, name, *parameters)
+        return [{"result": result}] if name == "enter_gate" else rows(session, name, *parameters)
 
     monkeypatch.setattr(Session, "rows", closed)
-    with pytest.raises(StoreError, match="held by another process"):
+    with pytest.raises(StoreError, match=problem):
         await claim(store)
     monkeypatch.undo()
     assert (await store.counts())["default"] == {Status.PENDING: 1}

@@ -1,6 +1,8 @@
 """What the SQL Server connector adds to a connection string, and how it and SQLite explain their errors."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,16 @@ async def test_missing_tables_say_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="init-db"):
         await store.counts()
     await store.close()
+
+
+def test_many_connections_may_make_one_sqlite_file(tmp_path: Path) -> None:
+    together = threading.Barrier(6)
+
+    def make(path: Path) -> None:
+        together.wait(10)
+        SqliteConnector(path, create=True).connect().connection.close()
+
+    files = [tmp_path / f"{number}.db" for number in range(40)]
+    with ThreadPoolExecutor(6) as threads:
+        for path in files:
+            list(threads.map(make, [path] * 6))

@@ -10,6 +10,7 @@ from orchestrator.errors import SchemaError, StoreError
 from orchestrator.store import migrate
 from orchestrator.store.connector import Connector
 from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.sqlserver import SqlServerConnector
 from tests.store.conftest import TABLES, Database
 
 
@@ -40,10 +41,51 @@ def test_printed_script_runs_piece_by_piece(database: Database) -> None:
         database.execute(f"DROP TABLE {table}")
     connection = database.connector.connect().connection
     for piece in database.connector.split(migrate.script("sqlserver")):
-        connection.cursor().execute(piece)
+        if "NOEXEC" not in piece:  # for sqlcmd and the like; a driver stops by itself
+            connection.cursor().execute(piece)
     connection.commit()
     connection.close()
     assert migrate.check(database.connector) == 1
+
+
+def test_script_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    """As ``sqlite3 -bail`` runs it: it stops at the first error, and what was begun is rolled back."""
+    connection = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    connection.execute("CREATE TABLE track_processing (theirs)")
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        connection.executescript(migrate.script("sqlite"))
+    connection.close()
+    with sqlite3.connect(tmp_path / "state.db") as after:
+        assert after.execute("SELECT name FROM sqlite_master").fetchall() == [("track_processing",)]
+    after.close()
+
+
+def test_every_piece_of_the_tsql_script_stops_after_an_error() -> None:
+    guard = "IF @@TRANCOUNT = 0 SET NOEXEC ON;"
+    opening, *pieces, committed, last = SqlServerConnector("").split(migrate.script("sqlserver"))
+    assert "SET XACT_ABORT ON" in opening
+    assert (committed, last) == ("COMMIT TRANSACTION;", "SET NOEXEC OFF;")
+    assert len(pieces) > 10
+    assert [piece for piece in pieces if piece != guard] == pieces[::2], "a guard between any two pieces"
+
+
+def test_forward_from_an_older_schema(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release to come: one more migration, applied to a database with rows, and printed for a DBA."""
+    database.execute("INSERT INTO track_processing (table_name) VALUES ('sales')")
+    dialect = database.connector.dialect
+    today = migrate.available(dialect)
+    more = migrate.Migration(
+        version=len(today) + 1, name="more", script="ALTER TABLE track_processing ADD remark int;"
+    )
+    monkeypatch.setattr(migrate, "available", lambda _dialect: [*today, more])
+    with pytest.raises(SchemaError, match="lacks 0002_more; run"):
+        migrate.check(database.connector)
+    printed = migrate.script(dialect, from_version=len(today))
+    assert "CREATE TABLE" not in printed
+    assert "ADD remark int" in printed
+    assert migrate.apply(database.connector) == [more]
+    assert migrate.check(database.connector) == len(today) + 1
+    assert database.execute("SELECT table_name, remark FROM track_processing") == [("sales", None)]
 
 
 def test_two_processes_at_once_apply_once(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@
 -- Take a gate until the transaction ends; a negative result is a time-out.
 SET NOCOUNT ON;
 DECLARE @result int;
+-- ODBC works with implicit transactions: only a statement that reads a table begins one, and the lock needs it.
+SELECT @result = COUNT(*) FROM sys.schemas;
 EXEC @result = sp_getapplock
     @LockTimeout = ?, @Resource = ?, @LockMode = N'Exclusive', @LockOwner = N'Transaction';
 SELECT @result AS result;
