@@ -33,6 +33,11 @@ MAX_BACKOFF_SECONDS = 3600.0
 #: The wait after "no capacity" and after a skipped run: long enough not to press a full workspace.
 CAPACITY_DELAY_SECONDS = 60.0
 
+#: The wait before a message is sent again whose call had no usable answer: the first, and the longest. The
+#: client itself rides out some seconds; a longer outage is not pressed.
+POSTPONE_SECONDS = 30.0
+MAX_POSTPONE_SECONDS = 300.0
+
 #: ``state.life_cycle_state`` of a run that is over. Any other value, also one not known today, is not.
 FINAL_LIFE_CYCLE_STATES = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
 
@@ -189,6 +194,15 @@ def backoff_seconds(attempt: int, base_seconds: float, jitter: float) -> float:
     """
     doubled = base_seconds * 2.0 ** min(max(attempt, 1) - 1, 30)
     return min(MAX_BACKOFF_SECONDS, doubled * (0.75 + jitter / 2))
+
+
+def postponement_seconds(deliveries: int, policy: Policy) -> float:
+    """Return the wait after a call without a usable answer: doubled with each one, never above the lease.
+
+    :param deliveries: calls of ``run-now`` so far that may have started a run.
+    """
+    doubled = POSTPONE_SECONDS * 2.0 ** min(max(deliveries, 1) - 1, 30)
+    return min(MAX_POSTPONE_SECONDS, policy.submit_lease_seconds, doubled)
 
 
 def attempts_left(entry: Entry, attempt: int, policy: Policy) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from orchestrator.states import Status
@@ -195,10 +196,26 @@ class Policy:
     retry_backoff_seconds: float
     #: how long a claimed row's message may take before it counts as lost
     submit_lease_seconds: float
+    #: calls of ``run-now`` without an answer after which a row is given up, if its workspace is well
+    max_deliveries: int
     #: a run over it is cancelled and fails; 0 = no limit
     run_timeout_seconds: float
     #: at most one row of a table in flight
     serialize_tables: bool
+
+
+class Unanswered(Enum):
+    """What a ``run-now`` without a usable answer means for its row. The value: its delivery is taken back
+    while there are more than so many.
+    """
+
+    #: it surely started no run: it counts for nothing
+    NO_EFFECT = 0
+    #: the workspace answers no other call either: not the row's fault. From the second on the rest is kept,
+    #: since a late answer to the first must not pass for the only one
+    OUTAGE = 2
+    #: the workspace answers other calls
+    ROW = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,17 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator.models import Claim, Entry, Job, LogRow, Run, RunFailure, RunRequest, Verdict
+from orchestrator.models import (
+    Claim,
+    Entry,
+    Job,
+    LogRow,
+    Run,
+    RunFailure,
+    RunRequest,
+    Unanswered,
+    Verdict,
+)
 
 
 class Runs(Protocol):
@@ -98,7 +108,9 @@ class Store(Protocol):
         """QUEUED → FAILED or DEAD, the submission left open."""
         ...
 
-    async def postpone(self, claim: Claim, *, seconds: float, reason: str, no_effect: bool = False) -> bool:
+    async def postpone(
+        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered = Unanswered.ROW
+    ) -> bool:
         """QUEUED stays; its message is sent again after so many seconds."""
         ...
 

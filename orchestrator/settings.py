@@ -193,6 +193,7 @@ def _policy(reader: _Reader) -> Policy:
         max_attempts=reader.whole("MAX_ATTEMPTS", 3, least=0, most=1_000_000),
         retry_backoff_seconds=reader.number("RETRY_BACKOFF_SECONDS", 60, least=0, most=3600),
         submit_lease_seconds=reader.number("SUBMIT_LEASE_SECONDS", 900, least=1, most=86_400),
+        max_deliveries=reader.whole("MAX_DELIVERIES", 10, least=3, most=1_000_000),
         run_timeout_seconds=reader.number("RUN_TIMEOUT_SECONDS", 0, least=0, most=_MAX_SECONDS),
         serialize_tables=reader.flag("SERIALIZE_TABLES", True),
     )

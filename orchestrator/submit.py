@@ -9,19 +9,14 @@ from orchestrator.errors import (
     DatabricksError,
     InvalidEntry,
     NoCapacity,
-    OrchestratorError,
     RequestRefused,
     WorkspaceUnavailable,
 )
-from orchestrator.models import Claim, Entry, Policy, RunRequest, Verdict, WorkspacePolicy
+from orchestrator.models import Claim, Entry, Policy, RunRequest, Unanswered, Verdict, WorkspacePolicy
 from orchestrator.ports import Clock, Runs, Store
 from orchestrator.states import Status
 
 logger = logging.getLogger(__name__)
-
-#: Without a usable answer the message is sent again this much later, with the same token. The client itself
-#: rides out some seconds; a longer outage is not pressed.
-POSTPONE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +47,9 @@ class Submit:
         except InvalidEntry as error:
             await self._refuse_invalid(waiting, error)
             return
+        if waiting.deliveries >= self.policy.max_deliveries:
+            await self._give_up(waiting, "the process ended in the middle of it")
+            return
         entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds)
         if entry is None:
             logger.info("entry %s: no longer to be submitted", claim.entry_id)
@@ -68,7 +66,7 @@ class Submit:
     async def _refuse_invalid(self, entry: Entry, error: InvalidEntry) -> None:
         if entry.deliveries > 0:
             # run-now was called before the row (or the settings) became invalid: there may be a run.
-            await self._leave_open(entry, error, permanent=True)
+            await self._leave_open(entry, str(error), permanent=True)
             return
         verdict = Verdict(to=Status.DEAD, error=str(error))
         await self._settle_refusal(entry, verdict)
@@ -82,23 +80,46 @@ class Submit:
         except RequestRefused as error:
             await self._refuse(entry, error)
         except WorkspaceUnavailable as error:
-            await self._postpone(claim, error, no_effect=not error.in_doubt)
+            await self._no_answer(claim, entry, error)
         else:
             await self._record(claim, runs, run_id)
 
-    async def _postpone(self, claim: Claim, error: DatabricksError, *, no_effect: bool) -> None:
-        logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error)
-        await self.store.postpone(claim, seconds=POSTPONE_SECONDS, reason=str(error), no_effect=no_effect)
+    async def _no_answer(self, claim: Claim, entry: Entry, error: WorkspaceUnavailable) -> None:
+        unanswered = await self._why_unanswered(entry, error)
+        if unanswered is Unanswered.ROW and entry.deliveries >= self.policy.max_deliveries:
+            await self._give_up(entry, str(error))
+        else:
+            await self._postpone(claim, entry, error, unanswered)
 
-    async def _leave_open(self, entry: Entry, error: OrchestratorError, *, permanent: bool) -> None:
-        text = f"{error} (an earlier call had no answer: the next one looks for its run first)"
+    async def _why_unanswered(self, entry: Entry, error: WorkspaceUnavailable) -> Unanswered:
+        if not error.in_doubt:
+            return Unanswered.NO_EFFECT
+        try:
+            await self.runs[entry.workspace].active_run_ids()
+        except WorkspaceUnavailable:
+            return Unanswered.OUTAGE
+        return Unanswered.ROW
+
+    async def _give_up(self, entry: Entry, last: str) -> None:
+        text = f"given up after {entry.deliveries} calls of run-now without a usable answer; the last: {last}"
+        await self._leave_open(entry, text, permanent=True)
+
+    async def _postpone(
+        self, claim: Claim, entry: Entry, error: DatabricksError, unanswered: Unanswered
+    ) -> None:
+        logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error)
+        seconds = decisions.postponement_seconds(entry.deliveries, self.policy)
+        await self.store.postpone(claim, seconds=seconds, reason=str(error), unanswered=unanswered)
+
+    async def _leave_open(self, entry: Entry, reason: str, *, permanent: bool) -> None:
+        text = f"{reason} (an earlier call had no answer: the next one looks for its run first)"
         verdict = self._verdict(entry, text, permanent=permanent)
         if await self.store.leave_open(entry, verdict):
             logger.error("entry %s: now %s: %s", entry.id, verdict.to, text)
 
     async def _no_capacity(self, claim: Claim, entry: Entry, error: NoCapacity) -> None:
         if _in_doubt(entry):
-            await self._postpone(claim, error, no_effect=True)
+            await self._postpone(claim, entry, error, Unanswered.NO_EFFECT)
             return
         verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
         if await self.store.release(entry, verdict):
@@ -106,7 +127,7 @@ class Submit:
 
     async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
         if _in_doubt(entry):
-            await self._leave_open(entry, error, permanent=error.permanent)
+            await self._leave_open(entry, str(error), permanent=error.permanent)
         elif entry.cancel_requested:
             await self._settle_refusal(entry, Verdict(to=Status.CANCELED, error=str(error)))
         else:

@@ -45,6 +45,7 @@ POLICY = Policy(
     max_attempts=3,
     retry_backoff_seconds=60,
     submit_lease_seconds=900,
+    max_deliveries=10,
     run_timeout_seconds=0,
     serialize_tables=True,
 )

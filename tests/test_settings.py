@@ -35,6 +35,7 @@ def test_defaults() -> None:
     assert (workspace.name, workspace.auth, workspace.cap, workspace.job_id) == ("default", "pat", 130, None)
     assert (loaded.policy.max_attempts, loaded.policy.retry_backoff_seconds) == (3, 60)
     assert (loaded.policy.submit_lease_seconds, loaded.policy.run_timeout_seconds) == (900, 0)
+    assert loaded.policy.max_deliveries == 10
     assert loaded.policy.serialize_tables
     assert loaded.queue_name == "submit-jobs"
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from orchestrator.errors import StoreError
-from orchestrator.models import Claim, Entry, LogRow, NewEntry, Tick, Verdict
+from orchestrator.models import Claim, Entry, LogRow, NewEntry, Tick, Unanswered, Verdict
 from orchestrator.states import Status
 from orchestrator.store.connector import Connector, as_utc
 from orchestrator.store.pool import Pool
@@ -150,17 +150,19 @@ class Store:
             )
         )
 
-    async def postpone(self, claim: Claim, *, seconds: float, reason: str, no_effect: bool = False) -> bool:
+    async def postpone(
+        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered = Unanswered.ROW
+    ) -> bool:
         """Let a QUEUED row's lease end in so many seconds: then its message is sent again.
 
-        :param no_effect: the submission that was just begun surely started no run, so it was not begun.
+        :param unanswered: what the submission that was just begun came to; by default its delivery counts.
         """
         return await self._write(
             lambda session: session.changed_one(
                 "postpone",
                 _milliseconds(seconds),
                 _cut(reason),
-                int(no_effect),
+                unanswered.value,
                 claim.entry_id,
                 claim.submission,
             )

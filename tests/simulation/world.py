@@ -34,6 +34,7 @@ POLICY = Policy(
     max_attempts=MAX_ATTEMPTS,
     retry_backoff_seconds=10,
     submit_lease_seconds=100,
+    max_deliveries=10,
     run_timeout_seconds=0,
     serialize_tables=True,
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.errors import StoreError
-from orchestrator.models import Claim, Entry
+from orchestrator.models import Claim, Entry, Unanswered
 from orchestrator.states import EDGES, Status
 from orchestrator.store.store import Store
 from tests.store.conftest import Database
@@ -147,12 +147,34 @@ async def test_postponed_message_is_sent_again_earlier(store: Store, database: D
     assert (await entry_of(store, claimed.entry_id)).last_error == "no answer"
 
 
-async def test_call_that_had_no_effect_is_taken_back(store: Store) -> None:
+@pytest.mark.parametrize(
+    ("unanswered", "calls", "counted"),
+    [
+        (Unanswered.NO_EFFECT, 1, 0),
+        (Unanswered.NO_EFFECT, 2, 1),
+        (Unanswered.OUTAGE, 1, 1),
+        (Unanswered.OUTAGE, 2, 2),  # not 1: a late answer to the first call must not pass for the only one
+        (Unanswered.OUTAGE, 3, 2),
+        (Unanswered.ROW, 3, 3),
+    ],
+)
+async def test_calls_that_count(store: Store, unanswered: Unanswered, calls: int, counted: int) -> None:
     claimed = await queued(store)
-    await begun(store, claimed)
-    await begun(store, claimed)
-    assert await store.postpone(claimed, seconds=30, reason="token not accepted", no_effect=True)
-    assert (await entry_of(store, claimed.entry_id)).deliveries == 1
+    for _ in range(calls):
+        await begun(store, claimed)
+    assert await store.postpone(claimed, seconds=30, reason="no answer", unanswered=unanswered)
+    assert (await entry_of(store, claimed.entry_id)).deliveries == counted
+
+
+async def test_calls_are_counted_anew_at_a_claim_but_the_doubt_stays(store: Store) -> None:
+    claimed = await queued(store)
+    for _ in range(5):
+        entry = await begun(store, claimed)
+    assert await store.leave_open(entry, verdict(Status.DEAD))
+    assert await store.retry(entry.id)
+    [again] = await claim(store)
+    assert again == claimed
+    assert (await entry_of(store, entry.id)).deliveries == 2
 
 
 async def test_cancelling_rows_that_surely_have_no_run(store: Store) -> None:

@@ -28,6 +28,8 @@ SET status = 'QUEUED',
         WHEN status = 'PENDING' AND max_attempts IS NULL AND attempt >= ? THEN 0
         ELSE attempt
     END,
+    -- Calls are counted anew at each claim, but not below 2, which says that an earlier one is in doubt.
+    deliveries = CASE WHEN deliveries > 2 THEN 2 ELSE deliveries END,
     runid = NULL,
     submitted_at = NULL,
     finished_at = NULL,
@@ -139,11 +141,11 @@ SET status = ?,
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- postpone --
--- QUEUED stays QUEUED: let the lease end at another time, and take back a call that had no effect.
+-- QUEUED stays QUEUED: let the lease end at another time, and take a call back that does not count.
 UPDATE track_processing
 SET lease_expires_at = utc_after(?),
     last_error = ?,
-    deliveries = deliveries - ?,
+    deliveries = CASE WHEN deliveries > ? THEN deliveries - 1 ELSE deliveries END,
     updated_at = utc_now()
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
 

@@ -1,107 +1,18 @@
 """Trigger, submit and monitor with the real SQLite store, one situation at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator.errors import NoCapacity, RequestRefused, StoreError, Unauthorized, WorkspaceUnavailable
-from orchestrator.models import Claim, Entry, NewEntry, Policy, Run, WorkspacePolicy
-from orchestrator.monitor import Monitor
+from orchestrator.models import Claim, Entry, Run
 from orchestrator.states import Status
-from orchestrator.store import migrate
 from orchestrator.store.sqlite import SqliteConnector
 from orchestrator.store.store import Store
-from orchestrator.submit import Submit
 from orchestrator.together import all_of
-from orchestrator.trigger import Trigger
-from tests.fakes import FakeClock, FakeQueue, FakeRuns
-
-POLICY = Policy(
-    max_attempts=3,
-    retry_backoff_seconds=60,
-    submit_lease_seconds=900,
-    run_timeout_seconds=0,
-    serialize_tables=True,
-)
-
-UNAVAILABLE = WorkspaceUnavailable("no answer")
-
-
-@dataclass
-class World:
-    """The app around one fake workspace, and a second one named ``eu``."""
-
-    store: Store
-    queue: FakeQueue
-    databricks: FakeRuns
-    eu: FakeRuns
-    policy: Policy = POLICY
-    offset: timedelta = timedelta()
-
-    def _parts(self) -> dict[str, Any]:
-        return {
-            "store": self.store,
-            "runs": {"default": self.databricks, "eu": self.eu},
-            "workspaces": {
-                "default": WorkspacePolicy(name="default", job_id=5, cap=10),
-                "eu": WorkspacePolicy(name="eu", job_id=6, cap=2),
-            },
-            "policy": self.policy,
-        }
-
-    async def monitor(self) -> list[str]:
-        return await self._monitor()()
-
-    async def trigger(self) -> list[str]:
-        return await Trigger(submissions=self.queue, monitor=self._monitor(), **self._parts())()
-
-    def _monitor(self) -> Monitor:
-        return Monitor(submissions=self.queue, clock=FakeClock(), **self._parts())
-
-    async def submit(self, claim: Claim) -> None:
-        await Submit(clock=FakeClock(), **self._parts())(claim)
-
-    async def deliver(self) -> None:
-        """Deliver every message once."""
-        messages, self.queue.sent = self.queue.sent, []
-        for claim in messages:
-            await self.submit(claim)
-
-    async def add(self, *tables: str, **fields: Any) -> list[int]:
-        return await self.store.add([NewEntry(table_name=table, **fields) for table in tables])
-
-    async def entry(self, entry_id: int) -> Entry:
-        entry = await self.store.get(entry_id)
-        assert entry is not None
-        return entry
-
-    async def running(self, table: str = "sales", **fields: Any) -> Entry:
-        [entry_id] = await self.add(table, **fields)
-        await self.trigger()
-        await self.deliver()
-        entry = await self.entry(entry_id)
-        assert entry.status is Status.RUNNING
-        return entry
-
-    def pass_time(self, seconds: float) -> None:
-        self.offset += timedelta(seconds=seconds)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made: World
-    connector = SqliteConnector(
-        tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset
-    )
-    made = World(store=Store(connector), queue=FakeQueue(), databricks=FakeRuns(), eu=FakeRuns())
-    migrate.apply(connector)
-    yield made
-    await made.store.close()
+from tests.use_cases.world import POLICY, UNAVAILABLE, World
 
 
 async def test_a_row_from_insert_to_done(world: World) -> None:

@@ -1,0 +1,25 @@
+"""One world a test."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store import migrate
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.store import Store
+from tests.fakes import FakeQueue, FakeRuns
+from tests.use_cases.world import World
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made: World
+    connector = SqliteConnector(
+        tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset
+    )
+    made = World(store=Store(connector), queue=FakeQueue(), databricks=FakeRuns(), eu=FakeRuns())
+    migrate.apply(connector)
+    yield made
+    await made.store.close()
