@@ -76,9 +76,10 @@ def account_url(address: str) -> str:
     return f"{address}/{ACCOUNT}"
 
 
-def command(host: str, ports: dict[str, int]) -> list[str]:
+def command(host: str, ports: dict[str, int], location: Path | None = None) -> list[str]:
     """Return the command line that starts Azurite.
 
+    :param location: folder that keeps its data, saved every few seconds; None = in memory.
     :raises AzuriteError: node or the package is missing.
     """
     node = shutil.which("node")
@@ -87,13 +88,14 @@ def command(host: str, ports: dict[str, int]) -> list[str]:
     if not SCRIPT.is_file():
         raise AzuriteError(f"there is no {SCRIPT}: run make setup")
     # Without --skipApiVersionCheck Azurite refuses the API version of current SDKs.
-    fixed = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
+    fixed = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+    kept = ["--inMemoryPersistence"] if location is None else ["--location", str(location)]
     listen = [
         part
         for service, port in ports.items()
         for part in (f"--{service}Host", host, f"--{service}Port", str(port))
     ]
-    return [node, str(SCRIPT), *fixed, *listen]
+    return [node, str(SCRIPT), *fixed, *kept, *listen]
 
 
 def main(argv: list[str]) -> int:
@@ -101,7 +103,7 @@ def main(argv: list[str]) -> int:
     options = _options(argv)
     ports = {service: getattr(options, f"{service}_port") for service in DEFAULT_PORTS}
     try:
-        return _run(command(options.host, ports))
+        return _run(command(options.host, ports, options.location))
     except AzuriteError as error:
         print(f"azurite: {error}", file=sys.stderr)
         return 1
@@ -111,6 +113,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m devstack azurite", description=__doc__)
     host = os.environ.get("AZURITE_HOST", DEFAULT_HOST)
     parser.add_argument("--host", default=host, help="address to listen on (AZURITE_HOST, %(default)s)")
+    parser.add_argument("--location", type=Path, help="folder that keeps the data; default: in memory")
     for service, port in DEFAULT_PORTS.items():
         variable = f"AZURITE_{service.upper()}_PORT"
         parser.add_argument(
@@ -136,7 +139,7 @@ def _run(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     # In this process's group, so that a kill of the group leaves no node process behind. Ctrl-C in a terminal
-    # reaches Azurite twice then, which does no harm: it keeps nothing.
+    # reaches Azurite twice then, which does no harm.
     child = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -4,15 +4,10 @@ from typing import Any
 
 from aiohttp import web
 
-from devstack.databricks.errors import invalid
-from devstack.databricks.outcomes import parse_rule
 from devstack.databricks.routes import read_object
 from devstack.databricks.runs import Run
 from devstack.databricks.simulator import Simulator
 from devstack.databricks.workspace import milliseconds
-
-#: A typing error must not fill the memory.
-MAX_FOREIGN_RUNS = 10_000
 
 
 class ControlApi:
@@ -48,37 +43,27 @@ class ControlApi:
 
     async def replace_tokens(self, request: web.Request) -> web.Response:
         """Replace the accepted bearer tokens."""
-        tokens = (await read_object(request)).get("tokens")
-        if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
-            raise invalid("tokens must be a list of at least one text.")
-        self._simulator.accept_tokens(tokens)
+        self._simulator.commands.perform("tokens", await read_object(request))
         return web.json_response({})
 
     async def add_outcome(self, request: web.Request) -> web.Response:
         """Decide how coming simulated attempts end."""
-        self._workspace.outcomes.add(parse_rule(await read_object(request)))
+        self._simulator.commands.perform("outcomes", await read_object(request))
         return web.json_response({})
 
     async def clear_outcomes(self, _request: web.Request) -> web.Response:
         """Let all simulated attempts succeed again."""
-        self._workspace.outcomes.clear()
+        self._simulator.commands.perform("clear-outcomes", {})
         return web.json_response({})
 
     async def add_foreign_runs(self, request: web.Request) -> web.Response:
         """Start runs of other users."""
-        body = await read_object(request)
-        runs, seconds = body.get("count", 1), body.get("seconds", 5.0)
-        if (
-            not isinstance(runs, int)
-            or not isinstance(seconds, int | float)
-            or not 0 < runs <= MAX_FOREIGN_RUNS
-        ):
-            raise invalid(f"count must be from 1 to {MAX_FOREIGN_RUNS}, and seconds a number.")
-        return web.json_response({"run_ids": self._workspace.add_foreign_runs(runs, float(seconds))})
+        run_ids = self._simulator.commands.perform("foreign-runs", await read_object(request))
+        return web.json_response({"run_ids": run_ids})
 
     async def remove_run(self, request: web.Request) -> web.Response:
         """Remove a run as if its 60 days were over."""
-        self._workspace.remove(int(request.match_info["run_id"]))
+        self._simulator.commands.perform("delete", {"run_id": int(request.match_info["run_id"])})
         return web.json_response({})
 
     async def list_runs(self, _request: web.Request) -> web.Response:
@@ -86,7 +71,7 @@ class ControlApi:
         return web.json_response({"runs": [_record(run) for run in reversed(self._workspace.runs())]})
 
     async def stats(self, _request: web.Request) -> web.Response:
-        """Counts since the start."""
+        """Counts: of the workspace since it came to be, of requests and answers since the start."""
         return web.json_response(
             {
                 "active": self._workspace.active(),

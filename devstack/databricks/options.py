@@ -40,13 +40,20 @@ class Options:
     run_seconds: float = 0.5
     #: of the ids and of the jitter; None = different at every start
     seed: int | None = None
+    #: where accepted commands are written down and repeated from; None = nothing survives a restart
+    journal: Path | None = None
     #: jobs that exist from the start: job id and notebook path
     jobs: tuple[tuple[int, str], ...] = ((DEFAULT_JOB_ID, _simulated(DEFAULT_JOB_ID)),)
 
 
 def parse_arguments(argv: Sequence[str]) -> tuple[Options, int]:
     """Read flags and environment; return the options and the port (0 = a free one)."""
-    flags = _parser().parse_args(argv)
+    parser = _parser()
+    flags = parser.parse_args(argv)
+    if flags.journal and flags.notebook_root:
+        parser.error(
+            "--journal does not go with --notebook-root: notebooks are processes that end with this one"
+        )
     return Options(
         tokens=tuple(flags.token or _list_from_environment("token")),
         notebook_root=flags.notebook_root,
@@ -55,6 +62,7 @@ def parse_arguments(argv: Sequence[str]) -> tuple[Options, int]:
         pending_seconds=flags.pending_seconds,
         run_seconds=flags.run_seconds,
         seed=flags.seed,
+        journal=flags.journal,
         jobs=tuple(flags.with_job or map(_job, _list_from_environment("with-job"))) or Options.jobs,
     ), flags.port
 
@@ -72,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "pending-seconds", _amount, 0.2, "how long a run is PENDING; default %(default)s")
     _add(parser, "run-seconds", _amount, 0.5, "how long a simulated run is RUNNING; default %(default)s")
     _add(parser, "seed", int, None, "of ids and jitter; default: different at every start")
+    _add(parser, "journal", Path, None, "file that keeps the workspace over a restart; default: none")
     parser.add_argument("--token", action="append", help="an accepted bearer token; default: any is accepted")
     parser.add_argument(
         "--with-job",

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from devstack.databricks.errors import invalid, malformed
 from devstack.databricks.paging import take_page
-from devstack.databricks.requests import page_limit, parse_list_runs, parse_run_now, required_id
+from devstack.databricks.requests import page_limit, parse_list_runs, required_id
 from devstack.databricks.runs import Attempt, Run
 from devstack.databricks.simulator import Simulator
 from devstack.databricks.views import attempt_json, job_json, output_json, run_json
@@ -55,7 +55,7 @@ class JobsApi:
     async def run_now(self, request: web.Request) -> web.Response:
         """Start a run."""
         self._simulator.check_rate()
-        run_id = self._workspace.run_now(parse_run_now(await read_object(request)))
+        run_id = self._simulator.commands.perform("run-now", await read_object(request))
         return web.json_response({"run_id": run_id, "number_in_job": run_id})
 
     async def list_runs(self, request: web.Request) -> web.Response:
@@ -94,18 +94,18 @@ class JobsApi:
 
     async def cancel_run(self, request: web.Request) -> web.Response:
         """Ask for a run's end."""
-        self._workspace.cancel(required_id(await read_object(request), "run_id"))
+        self._simulator.commands.perform("cancel", await read_object(request))
         return web.json_response({})
 
     async def delete_run(self, request: web.Request) -> web.Response:
         """Remove a run that is over."""
-        self._workspace.remove(required_id(await read_object(request), "run_id"))
+        self._simulator.commands.perform("delete", await read_object(request))
         return web.json_response({})
 
     async def create_job(self, request: web.Request) -> web.Response:
         """Create a job."""
-        job = self._workspace.create_job(await read_object(request))
-        return web.json_response({"job_id": job.job_id})
+        job_id = self._simulator.commands.perform("create", await read_object(request))
+        return web.json_response({"job_id": job_id})
 
     async def get_job(self, request: web.Request) -> web.Response:
         """A job's settings."""

@@ -1,8 +1,9 @@
 """``python -m devstack databricks``: serve the simulated workspace."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -10,11 +11,12 @@ from aiohttp.typedefs import Handler, Middleware
 from devstack.databricks.control import ControlApi
 from devstack.databricks.errors import ApiError, no_such_endpoint
 from devstack.databricks.faults import Fault, Kind
+from devstack.databricks.journal import Journal, JournalError, open_journal
 from devstack.databricks.notebooks import NotebookRunner
-from devstack.databricks.options import parse_arguments
+from devstack.databricks.options import Options, parse_arguments
 from devstack.databricks.routes import JobsApi
 from devstack.databricks.runs import Output
-from devstack.databricks.simulator import Simulator
+from devstack.databricks.simulator import Simulator, origin_of
 from devstack.processes import READY
 from devstack.serving import asked_to_stop, serving
 
@@ -122,7 +124,18 @@ async def serve(simulator: Simulator, port: int) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve until stopped."""
+    """Serve until stopped; returns 1 when the journal cannot be used."""
     options, port = parse_arguments(argv)
-    asyncio.run(serve(Simulator(options), port))
+    try:
+        with _journal(options) as journal:
+            asyncio.run(serve(Simulator(options, journal), port))
+    except JournalError as error:
+        print(f"databricks: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _journal(options: Options) -> AbstractContextManager[Journal | None]:
+    if options.journal is None:
+        return nullcontext()
+    return open_journal(options.journal, origin_of(options), any_seed=options.seed is None)

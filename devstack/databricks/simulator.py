@@ -2,12 +2,16 @@
 
 import math
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
 
+from devstack.databricks.clock import WorkspaceClock
+from devstack.databricks.commands import Commands
 from devstack.databricks.errors import bad_token, no_credentials, too_many_requests
 from devstack.databricks.faults import Faults
+from devstack.databricks.journal import Journal, Origin
 from devstack.databricks.notebooks import NotebookRunner
 from devstack.databricks.options import Options
 from devstack.databricks.outcomes import Outcomes
@@ -42,28 +46,40 @@ class RateLimit:
 
 
 class Simulator:
-    """All state of one simulated workspace."""
+    """All state of one simulated workspace.
 
-    def __init__(self, options: Options) -> None:
-        rng = random.Random(options.seed)  # noqa: S311  ids and jitter, nothing secret
+    :param journal: of the same options; the workspace goes on from what it holds.
+    :param now: the workspace's time in epoch seconds, for tests that decide it.
+    :raises JournalError: what the journal holds cannot be repeated.
+    """
+
+    def __init__(
+        self, options: Options, journal: Journal | None = None, *, now: Callable[[], float] = time.time
+    ) -> None:
+        origin = journal.origin if journal else origin_of(options)
+        rng = random.Random(origin.seed)  # noqa: S311  ids and jitter, nothing secret
+        clock = WorkspaceClock(now)
         self.notebooks = NotebookRunner(options.notebook_root) if options.notebook_root else None
         outcomes = Outcomes(pending_seconds=options.pending_seconds, run_seconds=options.run_seconds, rng=rng)
         self.workspace = Workspace(
-            clock=time.time,
+            clock=clock,
             rng=rng,
             outcomes=outcomes,
             max_active_runs=options.max_active_runs,
             executor=self.notebooks,
         )
-        for job_id, path in options.jobs:
-            self.workspace.create_job(_notebook_job(job_id, path), job_id)
+        with clock.held(origin.at):
+            for job_id, path in options.jobs:
+                self.workspace.create_job(_notebook_job(job_id, path), job_id)
         self.faults = Faults(time.time)
         self.requests: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
         self._tokens = frozenset(options.tokens)
         self._rate_limit = RateLimit(options.rate_limit, time.monotonic)
+        #: everything that changes the workspace
+        self.commands = Commands(self.workspace, clock, accept_tokens=self._accept_tokens, journal=journal)
 
-    def accept_tokens(self, tokens: Collection[str]) -> None:
+    def _accept_tokens(self, tokens: Collection[str]) -> None:
         """Replace the accepted bearer tokens."""
         self._tokens = frozenset(tokens)
 
@@ -79,6 +95,19 @@ class Simulator:
         """Count a ``run-now``. :raises ApiError: there were too many in the last second."""
         if wait := self._rate_limit.wait_seconds():
             raise too_many_requests(wait)
+
+
+def origin_of(options: Options) -> Origin:
+    """What a workspace with these options that comes to be now follows from."""
+    seed = secrets.randbits(64) if options.seed is None else options.seed
+    return Origin(
+        at=time.time(),
+        seed=seed,
+        pending_seconds=options.pending_seconds,
+        run_seconds=options.run_seconds,
+        max_active_runs=options.max_active_runs,
+        jobs=options.jobs,
+    )
 
 
 def _notebook_job(job_id: int, path: str) -> dict[str, object]:

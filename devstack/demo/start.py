@@ -34,6 +34,7 @@ SETTINGS = {
     "FUNCTIONS_WORKER_RUNTIME": "python",
     "MAX_ACTIVE_RUNS": "6",
     "MAX_ATTEMPTS": "3",
+    "MAX_DELIVERIES": "10",
     # The demo's late file comes between the failed attempt and the next.
     "RETRY_BACKOFF_SECONDS": "2",
     "RUN_TIMEOUT_SECONDS": "0",

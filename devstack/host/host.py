@@ -78,6 +78,7 @@ class Host:
         :returns: False when something could not even be cancelled, such as a sync function.
         """
         self._stopping.set()
+        self._invoker.begin_stop()
         logger.info("stopping")
         late = await _unfinished(self._listeners, limit.total_seconds())
         if late:

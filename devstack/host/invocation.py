@@ -49,7 +49,8 @@ class Invoker:
         self._monotonic = monotonic
         self._calls: set[asyncio.Future[Any]] = set()
         self._thread_calls: set[concurrent.futures.Future[Any]] = set()
-        self._stopped = False
+        self._stopping = False
+        self._cut_off = False
 
     async def invoke(self, function: Function, argument: object) -> Outcome:
         """Run a function once and log it; a function that fails is an outcome, never an exception."""
@@ -68,9 +69,15 @@ class Invoker:
             )
         return outcome
 
+    def begin_stop(self) -> None:
+        """Cancel the sync functions that still wait for a thread; what has begun goes on."""
+        self._stopping = True
+        for call in tuple(self._thread_calls):
+            call.cancel()
+
     def stop(self) -> None:
         """Cancel what runs. A sync function cannot be: its outcome is settled, but its thread goes on."""
-        self._stopped = True
+        self._stopping = self._cut_off = True
         for call in tuple(self._calls):
             call.cancel()
 
@@ -89,9 +96,9 @@ class Invoker:
             await asyncio.wait({call}, timeout=CANCEL_GRACE_SECONDS)
             return Outcome(error=TimeoutError(f"cancelled after the functionTimeout of {self._limit}"))
         if call.cancelled():
-            return Outcome(error=asyncio.CancelledError("cancelled"), stopped=self._stopped)
+            return Outcome(error=asyncio.CancelledError("cancelled"), stopped=self._stopping)
         if error := call.exception():
-            return Outcome(error=error)
+            return Outcome(error=error, stopped=self._cut_off)  # a function may fail of its cancellation
         return Outcome(value=call.result())
 
     def _start(self, function: Function, argument: object) -> asyncio.Future[Any]:

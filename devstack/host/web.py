@@ -85,6 +85,8 @@ class WebFrontEnd:
     def _route_handler(self, function: Function) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             outcome = await self._start(function, await _function_request(request))
+            if outcome.stopped:
+                return web.Response(status=503, text="the host is stopping")
             if outcome.error is not None:
                 return web.Response(status=500)
             try:

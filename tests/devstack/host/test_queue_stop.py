@@ -11,6 +11,7 @@ import pytest
 from azure.storage.queue import QueueMessage
 
 from devstack import azurite
+from devstack.host.host import SYNC_FUNCTION_THREADS
 from devstack.host.storage import MessageQueue
 from tests.devstack.host.conftest import COLLECTS, FAST, WORK, App, Queue, RunHost
 
@@ -81,6 +82,69 @@ async def test_messages_that_arrive_with_the_stop_are_given_back(
         assert await stopping
     assert not running.module.started.is_set()
     assert len(await queue.visible()) == 2
+
+
+BLOCKS = (
+    """
+import threading
+
+began = threading.Semaphore(0)
+release = threading.Event()
+"""
+    + WORK
+    + """
+def work(message: func.QueueMessage) -> None:
+    began.release()
+    release.wait(30)
+"""
+)
+
+
+async def test_messages_that_wait_for_a_thread_are_given_back_at_once(
+    app: App, queue: Queue, run_host: RunHost
+) -> None:
+    threads, waiting = SYNC_FUNCTION_THREADS, 3
+    app.write(BLOCKS, queues={**FAST, "batchSize": 32, "newBatchThreshold": 32}, settings=queue.settings)
+    await queue.send(*(str(number) for number in range(threads + waiting)))
+    async with run_host() as running:
+        for _ in range(threads):
+            assert await asyncio.to_thread(running.module.began.acquire, timeout=30)
+        while await queue.visible():
+            pass  # the rest is fetched, too; the test's time-out is the bound
+        stopping = asyncio.create_task(running.host.stop(timedelta(seconds=30)))
+        while len(await queue.visible()) < waiting:
+            pass
+        assert not stopping.done()
+        running.module.release.set()
+        assert await stopping
+    assert await queue.count() == len(await queue.visible()) == waiting
+
+
+FAILS_OF_ITS_CANCELLATION = (
+    """
+started = asyncio.Event()
+"""
+    + WORK
+    + """
+async def work(message: func.QueueMessage) -> None:
+    started.set()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        raise RuntimeError("cut off") from None
+"""
+)
+
+
+async def test_a_function_that_fails_of_the_stop_spends_no_wait_and_is_not_poison(
+    app: App, queue: Queue, run_host: RunHost
+) -> None:
+    queues = {**FAST, "visibilityTimeout": "00:10:00", "maxDequeueCount": 1}
+    app.write(FAILS_OF_ITS_CANCELLATION, queues=queues, settings=queue.settings)
+    await queue.send("endless")
+    async with run_host(stop_limit=timedelta(seconds=0.1)) as running:
+        await running.module.started.wait()
+    assert [message.dequeue_count for message in await queue.visible()] == [1]
 
 
 class LogSignal(logging.Handler):

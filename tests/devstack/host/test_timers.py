@@ -78,6 +78,26 @@ async def test_ticks(schedule: str, durations: list[float], began: list[float]) 
     assert await run(schedule, stop_after=7.75, durations=durations) == began
 
 
+async def test_a_stop_lets_the_running_pass_finish_and_no_tick_follows() -> None:
+    """Ticks passed while it ran; the stop came, too."""
+    stop = asyncio.Event()
+    passes = []
+
+    async def tick(timer: func.TimerRequest) -> None:
+        passes.append("begun")
+        stop.set()
+        await asyncio.sleep(0)
+        clock.seconds += 5
+        passes.append("ended")
+
+    clock = Clock(stop_after=100)
+    trigger = TimerTrigger(schedule=parse("* * * * * *"), run_on_startup=False)
+    function = Function(name="tick", handler=tick, parameter="timer", trigger=trigger)
+    invoker = Invoker(limit=None, threads=1)
+    await TimerListener(function, trigger, invoker, now=clock.now, wait=clock.wait).run(stop)
+    assert passes == ["begun", "ended"]
+
+
 async def test_runs_on_startup_when_asked_to() -> None:
     assert await run("*/5 * * * * *", stop_after=7, durations=[], run_on_startup=True) == [0.5, 5]
 
