@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc test test-sqlserver clean
+.PHONY: help setup run demo check odbc test soak chaos test-sqlserver clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -12,9 +12,11 @@ TSQL := $(wildcard orchestrator/store/sql/sqlserver)
 help:
 	@echo "make run     start the local stack, run the demo's rows and stay up until Ctrl-C"
 	@echo "make demo    the same, but exit at the rows' end: 0 as expected, 1 if not"
-	@echo "make test    lint, types and all tests"
+	@echo "make test    make check and all tests"
+	@echo "make soak    try schedules of a simulated world for MINUTES=30, and check that nothing is lost"
+	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"
 	@echo "make test-sqlserver  the store's tests on SQL Server; says how to get one"
-	@echo "make check   lint and types only"
+	@echo "make check   lint, types and known vulnerabilities of what is deployed"
 	@echo "make setup   .venv, node_modules and local.settings.json; the others do it when needed"
 	@echo "make clean   remove what the local stack and the tools have left, but not the set-up"
 
@@ -45,6 +47,7 @@ check: setup
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	$(if $(TSQL),$(PY) -m sqlfluff lint $(TSQL))
+	@scripts/audit.sh
 
 # libodbc is the system's: asked for at each test run, installed when it is missing and can be.
 odbc: setup
@@ -52,6 +55,13 @@ odbc: setup
 
 test: check odbc
 	$(PY) -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+
+# The short forms of these two are among the tests.
+soak: setup
+	@$(PY) -m tests.simulation.soak --minutes $(or $(MINUTES),30)
+
+chaos: setup
+	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 # The store's suite on a real T-SQL engine: every table of the database it is given is dropped and made anew.
 test-sqlserver: setup odbc

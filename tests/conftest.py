@@ -11,6 +11,23 @@ from devstack import azurite as emulator
 
 ROOT = Path(__file__).parents[1]
 
+#: The property (``record_property``) of a test that tells how much it has tried.
+FIGURE = "figure"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests have counted; docs/reliability.md quotes it."""
+    figures = [
+        f"{value}"
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == FIGURE
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        for figure in sorted(figures):
+            terminalreporter.line(figure)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Azurite:

@@ -4,10 +4,11 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -15,6 +16,7 @@ from devstack import processes
 from devstack.processes import Process
 from orchestrator.store import migrate
 from orchestrator.store.sqlite import SqliteConnector
+from tests.invariants import AUDIT, Facts, gather, violations
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +49,8 @@ class Stack:
         for name in ("function_app.py", "host.json", "orchestrator"):
             (self.folder / name).symlink_to(ROOT / name)
         migrate.apply(SqliteConnector(self.database, create=True))
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.executescript(AUDIT)
 
     def start(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
         """Start one part of the local stack."""
@@ -60,12 +64,14 @@ class Stack:
         self.processes.append(process)
         return process
 
-    def start_simulator(self, *arguments: str) -> None:
-        """Start the Databricks simulator with one job."""
+    def start_simulator(self, *arguments: str) -> Process:
+        """Start the Databricks simulator with one job, at its earlier address if it had one."""
+        port = urlsplit(self.simulator_url).port or 0
         process = self.start(
-            "databricks", "--port", "0", "--with-job", str(JOB_ID), "--seed", "1", *arguments
+            "databricks", "--port", str(port), "--with-job", str(JOB_ID), "--seed", "1", *arguments
         )
         self.simulator_url = process.url
+        return process
 
     def start_host(self, **settings: str) -> Process:
         """Start the Functions host with the app."""
@@ -83,6 +89,17 @@ class Stack:
         }
         return self.start("host", "--app", str(self.folder), "--port", "0", env=environment)
 
+    def kill(self, process: Process) -> None:
+        """End a part by SIGKILL."""
+        process.kill()
+        self.processes.remove(process)
+
+    def terminate(self, process: Process) -> int:
+        """End a part by SIGTERM and return its exit code."""
+        code = process.stop()
+        self.processes.remove(process)
+        return code
+
     def stop(self) -> None:
         """Stop what still runs, the last started first."""
         for process in reversed(self.processes):
@@ -94,6 +111,15 @@ class Stack:
         try:
             with connection:
                 connection.executemany(sql, rows)
+        finally:
+            connection.close()
+
+    def write(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Make one change as a third party does and return its RETURNING."""
+        connection = sqlite3.connect(self.database, timeout=30)
+        try:
+            with connection:
+                return connection.execute(sql, parameters).fetchall()
         finally:
             connection.close()
 
@@ -135,25 +161,15 @@ class Stack:
             response.raise_for_status()
             return await response.json()
 
-    async def check_invariants(self, cap: int) -> list[dict[str, Any]]:
-        """Check the rules by the simulator's counts and the database, and return our runs."""
+    async def facts(self, cap: int, max_attempts: int) -> Facts:
+        """Gather what the simulator and the database know."""
         stats = await self.simulator("GET", "/_sim/stats")
-        assert 0 < stats["max_active"] <= cap
-        assert stats["active"] == 0
-        runs = [run for run in (await self.simulator("GET", "/_sim/runs"))["runs"] if not run["foreign"]]
-        logged = [row[0] for row in self.query("SELECT runid FROM process_log WHERE runid IS NOT NULL")]
-        assert sorted(logged) == sorted(run["run_id"] for run in runs), "one log row for each run that ended"
-        _assert_no_overlap(runs)
-        return runs
+        runs = (await self.simulator("GET", "/_sim/runs"))["runs"]
+        return gather(self.database, runs=runs, stats=stats, cap=cap, max_attempts=max_attempts)
 
-
-def _assert_no_overlap(runs: list[dict[str, Any]]) -> None:
-    """No row had two runs at once: the token is the row's GUID and the submission."""
-    by_row: dict[str, list[tuple[int, int]]] = {}
-    for run in runs:
-        guid = run["idempotency_token"].rpartition("-")[0]
-        by_row.setdefault(guid, []).append((run["start_time"], run["end_time"]))
-    for spans in by_row.values():
-        spans.sort()
-        for (_, earlier_end), (later_start, _) in pairwise(spans):
-            assert earlier_end <= later_start
+    async def check_invariants(self, cap: int, max_attempts: int) -> list[dict[str, Any]]:
+        """Check the rules by the simulator's counts and the database, and return our runs."""
+        facts = await self.facts(cap, max_attempts)
+        assert violations(facts) == []
+        assert facts.max_active > 0
+        return facts.runs

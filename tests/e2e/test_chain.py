@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
 
 ROWS = 300
 CAP = 40
+MAX_ATTEMPTS = 3  # the default
 LOST_ANSWERS = 12
 TOKEN = "first-token"
 
@@ -42,7 +43,7 @@ async def test_300_rows_stay_under_the_cap(stack: Stack) -> None:
     stack.execute("UPDATE track_processing SET cancel_requested = 1 WHERE table_name = 'table_299'")
     stack.start_host(DATABRICKS_TOKEN=TOKEN, MAX_ACTIVE_RUNS=str(CAP))
     await stack.until_all_ended(100)
-    runs = await stack.check_invariants(CAP)
+    runs = await stack.check_invariants(CAP, MAX_ATTEMPTS)
     assert (stack.count("DONE"), stack.count("DEAD"), stack.count("CANCELED")) == (ROWS - 2, 3, 1)
     assert len(runs) == (ROWS - 2) + 1 + 3  # a run a row, one retry, three attempts
     errors = dict(stack.query("SELECT table_name, last_error FROM track_processing WHERE status = 'DEAD'"))
@@ -62,7 +63,7 @@ async def test_host_is_killed_in_the_middle(stack: Stack) -> None:
         host.kill()
         host = stack.start_host(**settings)
     await stack.until_all_ended(100)
-    runs = await stack.check_invariants(CAP)
+    runs = await stack.check_invariants(CAP, MAX_ATTEMPTS)
     assert stack.count("DONE") == ROWS
     assert len(runs) == ROWS
 
@@ -103,7 +104,7 @@ async def test_faults_of_databricks_and_key_vault_spend_no_attempt(stack: Stack)
     await after(180)
     await stack.simulator("POST", "/_sim/faults", {"kind": "drop_before", "for_seconds": 10})
     await stack.until_all_ended(100)
-    runs = await stack.check_invariants(CAP)
+    runs = await stack.check_invariants(CAP, MAX_ATTEMPTS)
     assert stack.count("DONE") == ROWS
     assert len(runs) == ROWS
     spent = stack.query("SELECT COUNT(*) FROM track_processing WHERE attempt <> 1 OR submission <> 1")

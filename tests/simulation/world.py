@@ -1,19 +1,15 @@
 """The real use cases and the real SQLite store; Databricks, queue and clock are in the test's hand."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.errors import (
-    NoCapacity,
-    RequestRefused,
-    RunNotFound,
-    TokenUnavailable,
-    WorkspaceUnavailable,
-)
-from orchestrator.models import Claim, Job, Policy, Run, RunFailure, RunRequest, WorkspacePolicy
+from orchestrator.errors import StoreError, StoreInDoubt
+from orchestrator.models import Claim, Policy, WorkspacePolicy
 from orchestrator.monitor import Monitor
 from orchestrator.states import EDGES, FINAL, Status
 from orchestrator.store import migrate
@@ -23,6 +19,8 @@ from orchestrator.store.store import Store
 from orchestrator.submit import Submit
 from orchestrator.trigger import Trigger
 from tests.fakes import FakeClock
+from tests.invariants import AUDIT
+from tests.simulation.databricks import SimulatedRuns
 from tests.simulation.scheduler import Scheduler
 
 _T = TypeVar("_T")
@@ -34,13 +32,20 @@ POLICY = Policy(
     max_attempts=MAX_ATTEMPTS,
     retry_backoff_seconds=10,
     submit_lease_seconds=100,
-    max_deliveries=10,
-    run_timeout_seconds=0,
+    max_deliveries=4,
+    run_timeout_seconds=3000,
     serialize_tables=True,
 )
 
-#: What can happen to a call of Databricks.
-FAULTS = ("lost before", "lost after", "no token", "rate", "no capacity", "refused", "denied")
+#: What can happen to a transaction: it is not done, or it is done and nobody is told.
+STORE_FAULTS = ("not done", "answer lost")
+
+#: After the faults so many ticks bring every row to its end.
+TICKS = 40
+
+
+#: In the task of a claim: what it goes by.
+_listing: ContextVar[Collection[int] | None] = ContextVar("listing", default=None)
 
 
 class SimulatedStore(Store):
@@ -49,107 +54,47 @@ class SimulatedStore(Store):
     def __init__(self, connector: SqliteConnector, scheduler: Scheduler) -> None:
         super().__init__(connector)
         self._scheduler = scheduler
+        self.faults: list[str] = []
+        #: called after each claim, before anybody else does anything, with the listing that it went by
+        self.claimed: Callable[[Collection[int]], None] = lambda _: None
+
+    async def claim(self, workspace: str, **options: Any) -> list[Claim]:
+        """Claim, and let the test look at once."""
+        _listing.set(options["active_run_ids"])
+        try:
+            return await super().claim(workspace, **options)
+        finally:
+            _listing.set(None)
 
     async def _run(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
         await self._scheduler.boundary()
+        fault = self.faults.pop() if self.faults else ""
+        if fault == "not done":
+            raise StoreError("the database does not answer")
         result = self._pool.attempt(work, writes)
+        if (listing := _listing.get()) is not None:
+            self.claimed(listing)
         await self._scheduler.boundary()
+        if fault == "answer lost" and writes:
+            raise StoreInDoubt("whether it was committed is not known")
         return result
 
 
 @dataclass
-class SimulatedRuns:
-    """A workspace that keeps its promises about tokens and none about answers."""
-
-    scheduler: Scheduler
-    faults: list[str] = field(default_factory=list)
-    runs: dict[int, Run] = field(default_factory=dict)
-    by_token: dict[str, int] = field(default_factory=dict)
-    cancelled: set[int] = field(default_factory=set)
-    foreign: set[int] = field(default_factory=set)
-
-    def live(self) -> list[int]:
-        """Our runs that are not over."""
-        return [run_id for run_id, run in self.runs.items() if run.life_cycle_state == "RUNNING"]
-
-    def end(self, run_id: int, result: str) -> None:
-        """Let a run be over."""
-        self.runs[run_id] = Run(run_id=run_id, life_cycle_state="TERMINATED", result_state=result)
-
-    async def _before(self) -> str:
-        await self.scheduler.boundary()
-        fault = self.faults.pop() if self.faults else ""
-        if fault == "lost before":
-            raise WorkspaceUnavailable("no answer")
-        if fault == "no token":
-            raise TokenUnavailable("Key Vault does not answer")
-        if fault == "rate":
-            error = WorkspaceUnavailable("too many requests", status=429)
-            error.in_doubt = False
-            raise error
-        return fault
-
-    async def _after(self, fault: str) -> None:
-        await self.scheduler.boundary()
-        if fault == "lost after":
-            raise WorkspaceUnavailable("no answer")
-
-    async def run_now(self, request: RunRequest) -> int:
-        fault = await self._before()
-        if fault == "no capacity":
-            raise NoCapacity("already full", status=429)
-        if fault in {"refused", "denied"} and request.idempotency_token not in self.by_token:
-            raise RequestRefused("no", status=400, error_code="X", permanent=fault == "refused")
-        run_id = self.by_token.setdefault(request.idempotency_token, 1 + len(self.by_token))
-        self.runs.setdefault(run_id, Run(run_id=run_id, life_cycle_state="RUNNING"))
-        await self._after(fault)
-        return run_id
-
-    async def active_run_ids(self) -> frozenset[int]:
-        fault = await self._before()
-        active = frozenset(self.live()) | self.foreign
-        await self._after(fault)
-        return active
-
-    async def get_run(self, run_id: int) -> Run:
-        fault = await self._before()
-        run = self.runs.get(run_id)
-        await self._after(fault)
-        if run is None:
-            raise RunNotFound("gone", status=400)
-        return run
-
-    async def failure_of(self, run: Run) -> RunFailure:
-        return RunFailure()
-
-    async def cancel(self, run_id: int) -> None:
-        fault = await self._before()
-        self.cancelled.add(run_id)
-        if self.runs[run_id].life_cycle_state == "RUNNING":
-            self.end(run_id, "CANCELED")
-        await self._after(fault)
-
-    async def get_job(self, job_id: int) -> Job:
-        raise NotImplementedError
-
-    async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
-        raise NotImplementedError
-
-
-@dataclass
 class SimulatedQueue:
-    """Delivers at least once, in any order, and sometimes takes nothing."""
+    """Delivers at least once, in any order, and sometimes takes nothing or does not say that it has."""
 
     scheduler: Scheduler
     messages: list[Claim] = field(default_factory=list)
-    full: bool = False
+    fault: str = ""
 
     async def send(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Put messages on the queue."""
         await self.scheduler.boundary()
-        if self.full:
-            return list(claims)
-        self.messages += claims
-        return []
+        if self.fault != "full":
+            self.messages += claims
+            await self.scheduler.boundary()
+        return list(claims) if self.fault else []
 
 
 class World:
@@ -162,52 +107,65 @@ class World:
         connector = SqliteConnector(folder / "state.db", create=True, now=lambda: start + self.offset)
         migrate.apply(connector)
         self.store = SimulatedStore(connector, self.scheduler)
+        self.store.claimed = self._check_cap
         self.databricks = SimulatedRuns(self.scheduler)
         self.queue = SimulatedQueue(self.scheduler)
+        self.inserted = 0
+        self._audited = 0
         self._outside = connector.connect().connection
-        self._audit()
+        self._outside.cursor().executescript(AUDIT)
         parts: dict[str, Any] = {
             "store": self.store,
             "runs": {"default": self.databricks},
             "workspaces": {"default": WorkspacePolicy(name="default", job_id=1, cap=CAP)},
             "policy": POLICY,
         }
-        self.submit = Submit(clock=FakeClock(), **parts)
-        self.monitor = Monitor(clock=FakeClock(), submissions=self.queue, **parts)
-        self.trigger = Trigger(monitor=self.monitor, submissions=self.queue, **parts)
-
-    def _audit(self) -> None:
-        """The database itself writes down every change of status."""
-        self.sql(
-            "CREATE TABLE audit (entry_id int, old text, new text, old_submission int, new_submission int)"
-        )
-        self.sql(
-            "CREATE TRIGGER audit AFTER UPDATE OF status, submission ON track_processing BEGIN"
-            " INSERT INTO audit VALUES (NEW.id, OLD.status, NEW.status, OLD.submission, NEW.submission); END"
-        )
+        self._submit = Submit(clock=FakeClock(), **parts)
+        self._monitor = Monitor(clock=FakeClock(), submissions=self.queue, **parts)
+        self._trigger = Trigger(monitor=self._monitor, submissions=self.queue, **parts)
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Read or change rows from the outside, at once."""
         rows: list[tuple[Any, ...]] = self._outside.cursor().execute(statement, parameters).fetchall()
         return rows
 
-    def insert(self, table: str, *, invalid: bool) -> None:
+    def insert(self, table: str, *, parameters: str | None = None, priority: int = 0) -> None:
         """Insert a row as a third party does."""
+        self.inserted += 1
         self.sql(
-            "INSERT INTO track_processing (table_name, parameters, available_at) VALUES (?, ?, ?)",
+            "INSERT INTO track_processing (table_name, parameters, priority, available_at)"
+            " VALUES (?, ?, ?, '2029-12-31 00:00:00')",  # before the simulated time
             table,
-            "{" if invalid else None,
-            "2029-12-31 00:00:00",  # before the simulated time
+            parameters,
+            priority,
         )
 
+    # -- what may begin
+
+    def start_trigger(self) -> None:
+        """Begin a trigger's pass, beside whatever goes on."""
+        self.scheduler.start(_tick(self._trigger))
+
+    def start_monitor(self) -> None:
+        """Begin a monitor's pass, beside whatever goes on."""
+        self.scheduler.start(_tick(self._monitor))
+
     def deliver(self, which: int, *, keep: bool) -> None:
-        """Begin to handle a message; ``keep``: it will be delivered once more."""
+        """Begin to handle a message; ``keep``: it is delivered once more, beside or after this."""
         if self.queue.messages:
             index = which % len(self.queue.messages)
             claim = self.queue.messages[index]
             if not keep:
                 del self.queue.messages[index]
-            self.scheduler.start(self.submit(claim))
+            self.scheduler.start(self._handle(claim))
+
+    async def _handle(self, claim: Claim) -> None:
+        try:
+            await self._submit(claim)
+        except BaseException as error:  # also when the process is ended: the message becomes visible again
+            self.queue.messages.append(claim)
+            if not isinstance(error, StoreError):
+                raise
 
     def close(self) -> None:
         """Give everything up."""
@@ -216,28 +174,61 @@ class World:
         for connection in list(self.store._pool._connections):
             connection.close()
 
+    # -- what must be true at any moment
+
     def check(self) -> None:
-        """What must be true at any moment."""
-        self._check_edges()
+        """Check the rules that hold at any moment."""
+        self._check_rows()
         self._check_runs()
         self._check_logs()
 
-    def _check_edges(self) -> None:
-        for entry_id, old, new, before, after in self.sql("SELECT * FROM audit"):
+    def _check_rows(self) -> None:
+        changes = self.sql("SELECT entry_id, old, new, old_submission, new_submission FROM audit")
+        for entry_id, old, new, before, after in changes:
             assert old == new or Status(new) in EDGES[Status(old)], (entry_id, old, new)
             assert after in {before, before + 1}, (entry_id, before, after)
             assert after == before or new == Status.QUEUED, "a submission number rises at a claim"
-        [(over,)] = self.sql("SELECT COUNT(*) FROM track_processing WHERE attempt > ?", MAX_ATTEMPTS)
-        assert over == 0, "attempts over the limit"
+        [(rows, over)] = self.sql("SELECT COUNT(*), SUM(attempt > ?) FROM track_processing", MAX_ATTEMPTS)
+        assert rows == self.inserted, "a row was lost"
+        assert not over, "attempts over the limit"
+
+    def _check_cap(self, listing: Collection[int]) -> None:
+        """After a claim: rows in flight and the foreign runs that it knew of fit into the cap."""
+        claimed = self.sql(
+            "SELECT 1 FROM audit WHERE rowid > ? AND old IN ('PENDING', 'FAILED') AND new = 'QUEUED'",
+            self._audited,
+        )
+        [(self._audited,)] = self.sql("SELECT COALESCE(MAX(rowid), 0) FROM audit")
+        if claimed:
+            [(in_flight,)] = self.sql(
+                "SELECT COUNT(*) FROM track_processing WHERE status IN ('QUEUED', 'RUNNING')"
+            )
+            foreign = [run_id for run_id in listing if run_id not in self.databricks.runs]
+            assert in_flight + len(foreign) <= CAP, "over the cap"
 
     def _check_runs(self) -> None:
-        owners = {run_id: token.rpartition("-")[0] for token, run_id in self.databricks.by_token.items()}
-        live = [owners[run_id] for run_id in self.databricks.live()]
-        assert len(live) == len(set(live)), "a row has two live runs"
-        [(in_flight,)] = self.sql(
-            "SELECT COUNT(*) FROM track_processing WHERE status IN ('QUEUED', 'RUNNING')"
+        """A row has one live run at most, and each is recorded or can be found again by its token."""
+        live = set(self.databricks.live())
+        owners = [
+            token.rpartition("-") for token, run_id in self.databricks.by_token.items() if run_id in live
+        ]
+        assert len(owners) == len({guid for guid, _, _ in owners}), "a row has two live runs"
+        for token, run_id in self.databricks.by_token.items():
+            guid, _, submission = token.rpartition("-")
+            if run_id in live:
+                assert self._is_followed(guid, int(submission), run_id), f"nobody follows run {run_id}"
+
+    def _is_followed(self, guid: str, submission: int, run_id: int) -> bool:
+        rows = self.sql(
+            "SELECT status, submission, runid, EXISTS (SELECT 1 FROM process_log AS l"
+            " WHERE l.entry_id = t.id AND l.submission = t.submission)"
+            " FROM track_processing AS t WHERE entry_guid = ?",
+            guid,
         )
-        assert in_flight <= CAP, "more rows in flight than the cap"
+        [(status, current, recorded, settled)] = rows
+        if recorded is not None:
+            return bool(recorded == run_id and status == Status.RUNNING)
+        return bool(current == submission and not settled)
 
     def _check_logs(self) -> None:
         unlogged = self.sql(
@@ -245,28 +236,64 @@ class World:
             " AND NOT EXISTS (SELECT 1 FROM process_log AS l WHERE l.entry_id = t.id AND l.runid = t.runid)"
         )
         assert unlogged == [], "a run ended without its log row"
+        logged = [run_id for (run_id,) in self.sql("SELECT runid FROM process_log WHERE runid IS NOT NULL")]
+        assert len(logged) == len(set(logged)), "a run has two log rows"
+        assert not set(logged) & set(self.databricks.live()), "a live run has its log row"
+
+    # -- after the faults
 
     def drain(self) -> None:
-        """After the faults: some ticks, with every message delivered, bring every row to its end."""
+        """Let the faults end: some ticks leave only rows with live runs unfinished, then none."""
         self.databricks.faults.clear()
         self.databricks.foreign.clear()
-        self.queue.full = False
+        self.store.faults.clear()
+        self.queue.fault = ""
         self.scheduler.finish()
-        for _ in range(60):
-            for run_id in self.databricks.live():
-                self.databricks.end(run_id, "SUCCESS")
-            self.offset += timedelta(seconds=200)
-            self.scheduler.start(self.trigger())
+        self._tick_until(self._only_live_runs_are_unfinished)
+        self._tick_until(self._all_ended, end_runs=True)
+        assert self.databricks.live() == []
+        logged = sorted(row[0] for row in self.sql("SELECT runid FROM process_log WHERE runid IS NOT NULL"))
+        assert logged == sorted(self.databricks.runs), "each run has its log row"
+
+    def _tick_until(self, reached: Callable[[], bool], *, end_runs: bool = False) -> None:
+        for _ in range(TICKS):
+            self.offset += timedelta(seconds=POLICY.submit_lease_seconds)
+            if end_runs:
+                for run_id in self.databricks.live():
+                    self.databricks.end(run_id, "success")
+            self.start_trigger()
             self.scheduler.finish()
-            while self.queue.messages:
+            for _ in range(len(self.queue.messages)):
                 self.deliver(0, keep=False)
                 self.scheduler.finish()
             self.check()
-        rows = self.sql("SELECT id, status FROM track_processing")
-        unfinished = [(entry_id, status) for entry_id, status in rows if status not in FINAL]
-        assert unfinished == []
-        assert self.databricks.live() == []
-        logged = sorted(row[0] for row in self.sql("SELECT runid FROM process_log WHERE runid IS NOT NULL"))
-        ended = sorted(set(self.databricks.runs) - self.databricks.cancelled)
-        assert set(ended) <= set(logged), "each run that ended has its log row"
-        assert len(logged) == len(set(logged)), "and only one"
+            if reached():
+                return
+        rows = self.sql("SELECT id, status, last_error FROM track_processing")
+        raise AssertionError(f"{TICKS} ticks did not do: {rows}")
+
+    def _only_live_runs_are_unfinished(self) -> bool:
+        """Rows that wait for a slot or for their table are behind a live run, too."""
+        rows = self.sql("SELECT table_name, status, runid FROM track_processing")
+        live = set(self.databricks.live())
+        in_flight = {table for table, status, runid in rows if status == Status.RUNNING and runid in live}
+        stuck = [
+            table
+            for table, status, runid in rows
+            if status not in FINAL and not (status == Status.RUNNING and runid in live)
+        ]
+        return not stuck or len(live) >= CAP or all(table in in_flight for table in stuck)
+
+    def _all_ended(self) -> bool:
+        """All are final; one that was given up with its submission open is run again, to find its run."""
+        self.sql(
+            "UPDATE track_processing SET status = 'PENDING', cancel_requested = 0"
+            " WHERE status = 'DEAD' AND deliveries > 0"
+        )
+        return all(status in FINAL for (status,) in self.sql("SELECT status FROM track_processing"))
+
+
+async def _tick(work: Callable[[], Any]) -> None:
+    """A timer's pass: what the store does not do is logged by the host, and the next pass goes on."""
+    with contextlib.suppress(StoreError):
+        await work()

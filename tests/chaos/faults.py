@@ -1,0 +1,147 @@
+"""The faults: parts that are killed, asked to end, frozen or doubled, in an order that a seed decides."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from tests.chaos.parts import LEASE_SECONDS, Parts
+
+#: Between two faults.
+PAUSE_SECONDS = (0.5, 4.0)
+
+#: How long a part is away after a kill.
+AWAY_SECONDS = (0.0, 3.0)
+
+#: A row must go DONE within this after a fault that no other follows at once: far above lease and tick, since
+#: the machine may be busy.
+RECOVERY_SECONDS = 60.0
+
+#: How often the audit is looked at for it; the time itself is taken from the audit.
+POLL_SECONDS = 0.1
+
+
+class Faults:
+    """Makes faults until a time.
+
+    :param rng: decides which, when and how long.
+    """
+
+    def __init__(self, parts: Parts, rng: random.Random, seconds: float) -> None:
+        self.kills: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
+        #: seconds from the moment that a part was back to the next row that went DONE, with the fault's name
+        self.recoveries: list[tuple[float, str]] = []
+        #: when a part was back, went on, or was the only one again
+        self.ends: list[datetime] = []
+        self.violations: list[str] = []
+        self._parts = parts
+        self._rng = rng
+        self._seconds = seconds
+        self._bag: list[str] = []
+        self._faults: dict[str, Callable[[], Awaitable[None]]] = {
+            "kill": self._kill,
+            "kill two": self._kill_two,
+            "sigterm": self._terminate,
+            "stale writer": self._stale_writer,
+            "two hosts": self._two_hosts,
+        }
+
+    async def run(self) -> None:
+        """Make one fault after another; at the end every part runs, and one host."""
+        end = time.monotonic() + self._seconds
+        while time.monotonic() < end:
+            name = self._next()
+            await self._faults[name]()
+            self.others[name] += 1
+            if self._rng.random() < 0.5:
+                await self._recover(name, end)
+            await asyncio.sleep(self._rng.uniform(*PAUSE_SECONDS))
+
+    def _next(self) -> str:
+        """Draw from a bag that is filled again when it is empty, so that a short run has some of each."""
+        if not self._bag:
+            self._bag = ["kill", "kill", "kill", "kill", "kill two", "sigterm", "stale writer", "two hosts"]
+            self._rng.shuffle(self._bag)
+        return self._bag.pop()
+
+    async def _kill(self) -> None:
+        await self._kill_and_start(self._rng.choice(["host", "azurite", "simulator"]))
+
+    async def _kill_two(self) -> None:
+        one, two = self._rng.sample(["host", "azurite", "simulator"], 2)
+        # One after the other from one task: which is drawn next must not depend on the machine.
+        away = [self._rng.uniform(*AWAY_SECONDS) for _ in range(2)]
+        await asyncio.gather(self._kill_and_start(one, away[0]), self._kill_and_start(two, away[1]))
+
+    async def _kill_and_start(self, name: str, away: float | None = None) -> None:
+        away = self._rng.uniform(*AWAY_SECONDS) if away is None else away
+        await asyncio.to_thread(self._parts.kill, name)
+        self.kills[name] += 1
+        await asyncio.sleep(away)
+        await self._start(name)
+
+    async def _start(self, name: str) -> None:
+        await asyncio.to_thread(self._parts.start, name)
+        self.ends.append(datetime.now(UTC))
+
+    async def _terminate(self) -> None:
+        await self._end_by_sigterm("host")
+        await asyncio.sleep(self._rng.uniform(*AWAY_SECONDS))
+        await self._start("host")
+
+    async def _end_by_sigterm(self, name: str) -> None:
+        code = await asyncio.to_thread(self._parts.terminate, name)
+        if code != 0:
+            self.violations.append(f"a host ended with exit code {code} after SIGTERM")
+
+    async def _stale_writer(self) -> None:
+        """Freeze the host until its leases are over and another host has done its work, then let it go on."""
+        await asyncio.to_thread(self._parts.start, "second")
+        self._parts.freeze("host")
+        try:
+            await asyncio.sleep(LEASE_SECONDS + self._rng.uniform(1.0, 3.0))
+        finally:
+            self._parts.thaw("host")
+            self.ends.append(datetime.now(UTC))
+        await asyncio.sleep(self._rng.uniform(0.5, 3.0))
+        await self._end_one_host()
+
+    async def _two_hosts(self) -> None:
+        await asyncio.to_thread(self._parts.start, "second")
+        await asyncio.sleep(self._rng.uniform(2.0, 5.0))
+        await self._end_one_host()
+
+    async def _end_one_host(self) -> None:
+        name = self._rng.choice(["host", "second"])
+        if self._rng.random() < 0.5:
+            await asyncio.to_thread(self._parts.kill, name)
+            self.kills["host"] += 1
+        else:
+            await self._end_by_sigterm(name)
+            self.others["sigterm"] += 1
+        self.ends.append(datetime.now(UTC))
+        if name == "host":
+            self._parts.second_becomes_host()
+
+    async def _recover(self, fault: str, end: float) -> None:
+        """Wait for the next row that goes DONE, and note how long that took by the database's clock.
+
+        :param end: of the load; then there may be no more rows.
+        """
+        back = datetime.now(UTC)
+        text = back.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        sql = f"SELECT MIN(at) FROM audit WHERE new = 'DONE' AND at > '{text}'"
+        limit = time.monotonic() + RECOVERY_SECONDS
+        while time.monotonic() < limit:
+            [(at,)] = await asyncio.to_thread(self._parts.stack.query, sql)
+            if at is not None:
+                done = datetime.strptime(at, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+                self.recoveries.append(((done - back).total_seconds(), fault))
+                return
+            if time.monotonic() > end:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+        self.violations.append(f"no row went DONE within {RECOVERY_SECONDS:.0f} s after the fault {fault!r}")

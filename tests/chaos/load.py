@@ -1,0 +1,129 @@
+"""The load: a trickle of rows by plain SQL, now and then a burst, of kinds whose ends are known."""
+
+import asyncio
+import json
+import random
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tests.e2e.stack import Stack
+
+#: Well below what the stack manages in peace, so that it can catch up after a fault.
+ROWS_PER_SECOND = 2.0
+
+#: In place of a row, now and then, more rows at once than the cap has room for.
+BURST_ROWS = 40
+BURST_CHANCE = 0.02
+
+#: Few enough that rows of one table often wait for each other, enough that a burst fills the cap.
+TABLES = 150
+
+#: A cancel request comes up to this many seconds after its row, so that it meets every status.
+CANCEL_WITHIN_SECONDS = 4.0
+
+
+class Kind(StrEnum):
+    """What a row is made to be."""
+
+    PLAIN = "plain"  #: its run succeeds
+    FLAKY = "flaky"  #: its first run fails, its second succeeds
+    HOPELESS = "hopeless"  #: every run of it fails
+    CANCELED = "canceled"  #: somebody asks for its end, perhaps too late
+    INVALID = "invalid"  #: it can never be submitted
+
+
+#: Of a hundred rows.
+SHARES = {Kind.PLAIN: 82, Kind.FLAKY: 5, Kind.HOPELESS: 3, Kind.CANCELED: 7, Kind.INVALID: 3}
+
+INSERT = """
+INSERT INTO track_processing (table_name, priority, workspace, parameter_style, parameters)
+VALUES (?, ?, ?, ?, ?) RETURNING id
+"""
+
+#: Workspace, style and parameters of rows that can never be submitted.
+NONSENSE = [
+    ("default", "notebook_params", "{"),
+    ("default", "no_such_style", None),
+    ("default", "notebook_params", '{"nested": {"too": "deep"}}'),
+    ("nowhere", "notebook_params", None),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row that was inserted."""
+
+    id: int
+    kind: Kind
+    table: str
+
+
+class Load:
+    """Inserts rows until a time.
+
+    :param seconds: how long it is going to insert.
+    """
+
+    def __init__(self, stack: Stack, rng: random.Random, seconds: float) -> None:
+        self.rows: list[Row] = []
+        self._stack = stack
+        self._rng = rng
+        self._seconds = seconds
+        #: numbers for the rules by which a flaky row's first run fails; a rule counts its own runs
+        rows = seconds * ROWS_PER_SECOND * (1 + BURST_CHANCE * BURST_ROWS)
+        self._flaky_left = list(range(round(rows * SHARES[Kind.FLAKY] / 100) + 10))
+        self._cancels: list[tuple[float, int]] = []
+
+    async def prepare(self) -> None:
+        """Tell the simulator how the runs of flaky and hopeless rows go."""
+        rules = [(f"flaky-{number}", ["FAILED", "SUCCESS"]) for number in self._flaky_left]
+        for fate, results in [("hopeless", ["FAILED"]), *rules]:
+            await self._stack.simulator(
+                "POST", "/_sim/outcomes", {"match": {"fate": fate}, "results": results}
+            )
+
+    async def run(self) -> None:
+        """Insert rows and ask for the end of some."""
+        end = time.monotonic() + self._seconds
+        while time.monotonic() < end:
+            await asyncio.sleep(self._rng.uniform(0, 2 / ROWS_PER_SECOND))
+            # Beside the loop: a host that stands still in a transaction makes every writer wait.
+            rows = BURST_ROWS if self._rng.random() < BURST_CHANCE else 1
+            await asyncio.to_thread(self._insert, rows)
+            await asyncio.to_thread(self._cancel, time.monotonic())
+        await asyncio.to_thread(self._cancel, end + CANCEL_WITHIN_SECONDS)
+
+    def _insert(self, rows: int) -> None:
+        for _ in range(rows):
+            self._insert_one()
+
+    def _insert_one(self) -> None:
+        kind = self._rng.choices(list(SHARES), weights=list(SHARES.values()))[0]
+        if kind is Kind.FLAKY and not self._flaky_left:
+            kind = Kind.PLAIN
+        table = f"table_{self._rng.randrange(TABLES):02}"
+        priority = self._rng.choice([0, 0, 0, 1, 9])
+        [(row_id,)] = self._stack.write(INSERT, table, priority, *self._columns(kind, table))
+        self.rows.append(Row(id=row_id, kind=kind, table=table))
+        if kind is Kind.CANCELED:
+            due = time.monotonic() + self._rng.uniform(0, CANCEL_WITHIN_SECONDS)
+            self._cancels.append((due, row_id))
+
+    def _columns(self, kind: Kind, table: str) -> tuple[Any, ...]:
+        """Workspace, parameter style and parameters."""
+        if kind is Kind.INVALID:
+            return self._rng.choice(NONSENSE)
+        fates = {Kind.HOPELESS: "hopeless"}
+        if kind is Kind.FLAKY:
+            fates[kind] = f"flaky-{self._flaky_left.pop()}"
+        parameters = {"table_name": table, "fate": fates.get(kind, "fair")}
+        return ("default", "notebook_params", json.dumps(parameters))
+
+    def _cancel(self, now: float) -> None:
+        due = [cancel for cancel in self._cancels if cancel[0] <= now]
+        self._cancels = [cancel for cancel in self._cancels if cancel[0] > now]
+        self._stack.execute(
+            "UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", [(row_id,) for _, row_id in due]
+        )

@@ -1,0 +1,95 @@
+"""The stack of a chaos run: parts that can be ended at any moment and started again where they were."""
+
+import os
+import signal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from devstack import azurite
+from devstack.processes import Process
+from tests.e2e.stack import Stack
+
+CAP = 30
+MAX_ATTEMPTS = 3
+
+#: Short, so that a run of minutes sees many of them end.
+LEASE_SECONDS = 4
+TICK_SECONDS = 1
+
+#: A run takes one to two seconds, jitter included.
+PENDING_SECONDS = 0.2
+RUN_SECONDS = 1.2
+
+SETTINGS = {
+    "DATABRICKS_TOKEN": "any",
+    "MAX_ACTIVE_RUNS": str(CAP),
+    "MAX_ATTEMPTS": str(MAX_ATTEMPTS),
+    "SUBMIT_LEASE_SECONDS": str(LEASE_SECONDS),
+    "RETRY_BACKOFF_SECONDS": "1",
+}
+
+
+class Parts:
+    """Starts and ends the parts by name: host, second (host), azurite, simulator. Every call blocks.
+
+    :param folder: of the database, the logs, the journal and Azurite's data.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.stack = Stack(folder=folder, azurite="", queue_name="submit-jobs")
+        self._running: dict[str, Process] = {}
+        self._storage_ports = _ports(blob=0, queue=0, table=0)
+
+    def begin(self) -> None:
+        """Make the database, and start the emulator and the simulator."""
+        self.stack.prepare()
+        (self.stack.folder / "azurite").mkdir()
+        self.start("azurite")
+        self.start("simulator")
+
+    def start(self, name: str) -> None:
+        """Start a part, with the address and the data that it had."""
+        starts = {"azurite": self._start_azurite, "simulator": self._start_simulator}
+        self._running[name] = starts.get(name, self._start_host)()
+
+    def kill(self, name: str) -> None:
+        """End a part by SIGKILL."""
+        self.stack.kill(self._running.pop(name))
+
+    def terminate(self, name: str) -> int:
+        """End a part by SIGTERM and return its exit code."""
+        return self.stack.terminate(self._running.pop(name))
+
+    def freeze(self, name: str) -> None:
+        """Let a part stand still, with all that it holds."""
+        os.kill(self._running[name].pid, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a part go on, as if no time had passed for it."""
+        os.kill(self._running[name].pid, signal.SIGCONT)
+
+    def second_becomes_host(self) -> None:
+        """Call the second host the host; the one that was is gone."""
+        self._running["host"] = self._running.pop("second")
+
+    def _start_host(self) -> Process:
+        return self.stack.start_host(**SETTINGS)
+
+    def _start_azurite(self) -> Process:
+        process = self.stack.start(
+            "azurite", "--location", str(self.stack.folder / "azurite"), *self._storage_ports
+        )
+        self.stack.azurite = azurite.connection_string(*process.urls)
+        queue, blob, table = (urlsplit(url).port or 0 for url in process.urls)
+        self._storage_ports = _ports(blob=blob, queue=queue, table=table)
+        return process
+
+    def _start_simulator(self) -> Process:
+        return self.stack.start_simulator(
+            *("--journal", str(self.stack.folder / "journal")),
+            *("--pending-seconds", str(PENDING_SECONDS), "--run-seconds", str(RUN_SECONDS)),
+        )
+
+
+def _ports(**ports: int) -> list[str]:
+    return [part for service, port in ports.items() for part in (f"--{service}-port", str(port))]

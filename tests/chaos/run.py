@@ -1,0 +1,148 @@
+"""One chaos run: load and faults together, then peace, then the check of everything."""
+
+import asyncio
+import random
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.faults import Faults
+from tests.chaos.invariants import violations
+from tests.chaos.load import Load
+from tests.chaos.parts import CAP, LEASE_SECONDS, MAX_ATTEMPTS, TICK_SECONDS, Parts
+from tests.invariants import Facts
+
+#: After the last fault every row must be final within this: a lease, a tick and a run take some ten seconds,
+#: rows of one table go one after the other, and the machine may be busy.
+DRAIN_SECONDS = 60.0
+
+#: Runs of other users that take slots for the first half.
+FOREIGN_RUNS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The figures of a run. Durations are in seconds."""
+
+    seconds: float
+    seed: int
+    rows: int
+    runs: int
+    statuses: dict[str, int]
+    #: SIGKILLs by part
+    kills: dict[str, int]
+    #: how often each fault was made
+    faults: dict[str, int]
+    #: runs at once, other users' included
+    max_active: int
+    cap: int
+    #: from the moment that a part was back to the next row that went DONE
+    recovery_worst: float | None
+    recovery_worst_after: str
+    recovery_median: float | None
+    recoveries: int
+    #: the longest time between a claim and its run, or its return; faults that follow at once add up in it
+    queued_worst: float
+    #: the same, but from the end of the last fault in between; what a fault costs is a lease and a tick
+    queued_worst_after_fault: float
+    lease: float
+    tick: float
+    #: from the last fault and the last insert to the end of the last row
+    drain: float
+    violations: list[str] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Everything but the violations, which may be many."""
+        return {name: value for name, value in asdict(self).items() if name != "violations"}
+
+
+async def chaos(folder: Path, *, seconds: float, seed: int) -> Report:
+    """Run for some seconds in an empty folder, then check.
+
+    :param seed: decides the rows and the faults; when each happens also depends on the machine.
+    """
+    parts = Parts(folder)
+    load = Load(parts.stack, _rng("load", seed), seconds)
+    faults = Faults(parts, _rng("faults", seed), seconds)
+    try:
+        await asyncio.to_thread(parts.begin)
+        await load.prepare()
+        await parts.stack.simulator(
+            "POST", "/_sim/foreign-runs", {"count": FOREIGN_RUNS, "seconds": seconds / 2}
+        )
+        await asyncio.to_thread(parts.start, "host")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run())
+            group.create_task(faults.run())
+        peace = time.monotonic()
+        unfinished = await _drain(parts)
+        drain = time.monotonic() - peace
+        facts = await parts.stack.facts(CAP, MAX_ATTEMPTS)
+    finally:
+        await asyncio.to_thread(parts.stack.stop)
+    found = [*unfinished, *faults.violations, *violations(facts, load.rows)]
+    return _report(facts, faults, seconds=seconds, seed=seed, drain=drain, found=found)
+
+
+def _rng(purpose: str, seed: int) -> random.Random:
+    """Numbers of its own for each purpose, so that the time that one takes does not change the other's."""
+    return random.Random(f"{purpose} {seed}")  # noqa: S311  nothing secret
+
+
+async def _drain(parts: Parts) -> list[str]:
+    try:
+        await parts.stack.until_all_ended(DRAIN_SECONDS)
+    except AssertionError as error:
+        return [str(error)]
+    return []
+
+
+def _report(
+    facts: Facts, faults: Faults, *, seconds: float, seed: int, drain: float, found: list[str]
+) -> Report:
+    worst, after = max(faults.recoveries, default=(None, ""))
+    times = [recovery for recovery, _ in faults.recoveries]
+    queued = list(_queued(facts))
+    statuses = sorted(row["status"] for row in facts.rows.values())
+    return Report(
+        seconds=seconds,
+        seed=seed,
+        rows=len(facts.rows),
+        runs=len(facts.runs),
+        statuses={status: statuses.count(status) for status in dict.fromkeys(statuses)},
+        kills=dict(faults.kills),
+        faults=dict(faults.others),
+        max_active=facts.max_active,
+        cap=CAP,
+        recovery_worst=worst,
+        recovery_worst_after=after,
+        recovery_median=statistics.median(times) if times else None,
+        recoveries=len(times),
+        queued_worst=max(((end - start).total_seconds() for start, end in queued), default=0.0),
+        queued_worst_after_fault=max((_since_fault(*times, faults.ends) for times in queued), default=0.0),
+        lease=LEASE_SECONDS,
+        tick=TICK_SECONDS,
+        drain=round(drain, 1),
+        violations=found,
+    )
+
+
+def _queued(facts: Facts) -> Iterator[tuple[datetime, datetime]]:
+    """From when to when rows were QUEUED."""
+    since: dict[int, datetime] = {}
+    for step in facts.audit:
+        at = datetime.fromisoformat(step["at"]).replace(tzinfo=UTC)
+        if step["old"] == "QUEUED" and step["new"] != "QUEUED":
+            yield since[step["entry_id"]], at
+        elif step["old"] != "QUEUED" and step["new"] == "QUEUED":
+            since[step["entry_id"]] = at
+
+
+def _since_fault(start: datetime, end: datetime, faults: Sequence[datetime]) -> float:
+    """Seconds to the end of a time from its start, or from the last end of a fault in it."""
+    last = max((fault for fault in faults if start < fault < end), default=start)
+    return (end - last).total_seconds()

@@ -1,0 +1,129 @@
+"""A Databricks workspace that keeps its promises about tokens and none about answers."""
+
+from dataclasses import dataclass, field
+
+from orchestrator.errors import (
+    NoCapacity,
+    RequestRefused,
+    RunNotFound,
+    TokenUnavailable,
+    WorkspaceUnavailable,
+)
+from orchestrator.models import Job, Run, RunFailure, RunRequest
+from tests.simulation.scheduler import Scheduler
+
+#: What can happen to a call.
+FAULTS = (
+    "lost before",
+    "lost after",
+    "no token",
+    "rate",
+    "no capacity",
+    "refused",
+    "denied",
+    "lagging",
+    "slow cancel",
+)
+
+#: Ends of a run: life-cycle state, result state, termination code.
+ENDS = {
+    "success": ("TERMINATED", "SUCCESS", "SUCCESS"),
+    "failed": ("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR"),
+    "canceled": ("TERMINATED", "CANCELED", "USER_CANCELED"),
+    "hopeless": ("INTERNAL_ERROR", "FAILED", "INVALID_CLUSTER_REQUEST"),
+    "skipped": ("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED"),
+}
+
+
+@dataclass
+class SimulatedRuns:
+    """The runs of one workspace; the test decides what comes in between."""
+
+    scheduler: Scheduler
+    faults: list[str] = field(default_factory=list)
+    runs: dict[int, Run] = field(default_factory=dict)
+    by_token: dict[str, int] = field(default_factory=dict)
+    forgotten: set[int] = field(default_factory=set)
+    foreign: set[int] = field(default_factory=set)
+
+    def live(self) -> list[int]:
+        """Our runs that are not over."""
+        return [run_id for run_id, run in self.runs.items() if run.life_cycle_state == "RUNNING"]
+
+    def end(self, run_id: int, how: str) -> None:
+        """Let a run be over."""
+        life_cycle, result, code = ENDS[how]
+        self.runs[run_id] = Run(
+            run_id=run_id, life_cycle_state=life_cycle, result_state=result, termination_code=code
+        )
+
+    def forget(self, run_id: int) -> None:
+        """Know nothing of a run that is over: its 60 days have passed, or somebody deleted it."""
+        if run_id not in self.live():
+            self.forgotten.add(run_id)
+
+    async def run_now(self, request: RunRequest) -> int:
+        """Start a run, or find the token's."""
+        fault = await self._before()
+        if fault == "no capacity":
+            raise NoCapacity("already full", status=429)
+        if fault in {"refused", "denied"}:  # also for a known token: nothing documents which comes first
+            raise RequestRefused("no", status=400, error_code="X", permanent=fault == "refused")
+        run_id = self.by_token.setdefault(request.idempotency_token, 1 + len(self.by_token))
+        self.runs.setdefault(run_id, Run(run_id=run_id, life_cycle_state="RUNNING"))
+        await self._after(fault)
+        return run_id
+
+    async def active_run_ids(self) -> frozenset[int]:
+        """List what is active; the listing may lag behind what was just started."""
+        fault = await self._before()
+        active = self.live()[: -1 if fault == "lagging" else None]
+        foreign = frozenset(self.foreign)
+        await self._after(fault)
+        return frozenset(active) | foreign
+
+    async def get_run(self, run_id: int) -> Run:
+        """Look a run up."""
+        fault = await self._before()
+        run = None if run_id in self.forgotten else self.runs.get(run_id)
+        await self._after(fault)
+        if run is None:
+            raise RunNotFound("gone", status=400)
+        return run
+
+    async def failure_of(self, run: Run) -> RunFailure:
+        """Nothing is told."""
+        return RunFailure(message=f"{run.result_state}")
+
+    async def cancel(self, run_id: int) -> None:
+        """End a run, at once or some time later."""
+        fault = await self._before()
+        if self.runs[run_id].life_cycle_state == "RUNNING" and fault != "slow cancel":
+            self.end(run_id, "canceled")
+        await self._after(fault)
+
+    async def get_job(self, job_id: int) -> Job:
+        """No use case asks."""
+        raise NotImplementedError
+
+    async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
+        """No use case asks."""
+        raise NotImplementedError
+
+    async def _before(self) -> str:
+        await self.scheduler.boundary()
+        fault = self.faults.pop() if self.faults else ""
+        if fault == "lost before":
+            raise WorkspaceUnavailable("no answer")
+        if fault == "no token":
+            raise TokenUnavailable("Key Vault does not answer")
+        if fault == "rate":
+            error = WorkspaceUnavailable("too many requests", status=429)
+            error.in_doubt = False
+            raise error
+        return fault
+
+    async def _after(self, fault: str) -> None:
+        await self.scheduler.boundary()
+        if fault == "lost after":
+            raise WorkspaceUnavailable("no answer")

@@ -1,0 +1,124 @@
+"""Finds every place where a process touches the outside, and breaks one of them.
+
+A boundary is a commit that may change something or an HTTP request: to Databricks, to the Storage queue, to
+whatever the app will call one day. None is listed here: each is met by running.
+"""
+
+import os
+import re
+import signal
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, NoReturn
+from unittest.mock import patch
+
+import aiohttp
+
+from orchestrator.store.connector import Opened
+from orchestrator.store.sqlite import SqliteConnector
+
+
+class Damage(StrEnum):
+    """What happens at the chosen boundary."""
+
+    KILL_BEFORE = "killed before"
+    KILL_AFTER = "killed after"
+    LOSE_ANSWER = "answer lost"
+
+
+class Boundaries:
+    """Counts the boundaries of this process by kind and breaks one.
+
+    :param target: the boundary to break, as :attr:`seen` names it; None breaks none.
+    :param report: takes the name of each boundary as it is met.
+    """
+
+    def __init__(self, target: str | None, damage: Damage, report: Callable[[str], None]) -> None:
+        self._target = target
+        self._damage = damage
+        self._report = report
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()  # commits come from the store's threads
+
+    def install(self) -> None:
+        """Watch every SQLite connection of the app and every HTTP session of this process."""
+        connect = SqliteConnector.connect
+        request = aiohttp.ClientSession._request
+
+        def watched_connect(connector: SqliteConnector) -> Opened:
+            return Opened(connection=_Watched(connect(connector).connection, self))
+
+        async def watched_request(session: Any, method: str, url: Any, **options: Any) -> Any:
+            name = self.meet(_request_kind(method, str(url)))
+            response = await request(session, method, url, **options)
+            if self.done(name):
+                response.close()
+                raise aiohttp.ServerDisconnectedError
+            return response
+
+        patch.object(SqliteConnector, "connect", watched_connect).start()
+        patch.object(aiohttp.ClientSession, "_request", watched_request).start()
+
+    def meet(self, kind: str) -> str:
+        """Come to a boundary: the effect is about to happen. Returns its name."""
+        with self._lock:
+            self._counts[kind] += 1
+            name = f"{kind} #{self._counts[kind]}"
+        self._report(name)
+        if name == self._target and self._damage is Damage.KILL_BEFORE:
+            _die()
+        return name
+
+    def done(self, name: str) -> bool:
+        """The effect has happened; True: its answer gets lost."""
+        if name != self._target:
+            return False
+        if self._damage is Damage.KILL_AFTER:
+            _die()
+        return self._damage is Damage.LOSE_ANSWER
+
+
+class _Watched:
+    """A connection whose commits are boundaries."""
+
+    def __init__(self, connection: Any, boundaries: Boundaries) -> None:
+        self._connection = connection
+        self._boundaries = boundaries
+        self._last_change = ""
+        connection.set_trace_callback(self._remember)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def commit(self) -> None:
+        if not self._connection.in_transaction:  # it has only read
+            self._connection.commit()
+            return
+        name = self._boundaries.meet(f"commit of {self._last_change}")
+        self._connection.commit()
+        if self._boundaries.done(name):
+            raise sqlite3.OperationalError("disk I/O error")
+
+    def _remember(self, statement: str) -> None:
+        if found := re.match(r"\s*(UPDATE|INSERT INTO|DELETE FROM) (\w+)", _without_comments(statement)):
+            self._last_change = " ".join(found.groups())
+
+
+def _without_comments(statement: str) -> str:
+    return re.sub(r"--[^\n]*\n", "", statement)
+
+
+def _request_kind(method: str, url: str) -> str:
+    """The request without what differs from run to run: host, ids, query."""
+    path = re.sub(r"https?://[^/]+|\?.*", "", url)
+    path = re.sub(r"/test-[0-9a-f]{32}", "/QUEUE", path)
+    path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", path)
+    return f"{method} {path}"
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")

@@ -1,0 +1,157 @@
+"""The standard scenario, as one process: the real app, the real queue, until every row is at its end.
+
+Everything is decided by the state store, the queue and Databricks, so that the same function goes on after a
+crash of its process where the one before was ended.
+"""
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Awaitable, Mapping
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from azure.core.exceptions import AzureError
+from azure.storage.queue import QueueMessage
+
+from devstack.host.storage import MessageQueue
+from orchestrator import settings
+from orchestrator.bootstrap import Application
+from orchestrator.errors import OrchestratorError
+from orchestrator.store import migrate
+from orchestrator.store.sqlite import SqliteConnector
+from tests.invariants import AUDIT
+from tests.sweep.boundaries import Boundaries, Damage
+
+CAP = 5
+MAX_ATTEMPTS = 2
+
+#: More than any damage takes.
+PASSES = 30
+
+#: How long a received message stays invisible, the least that Storage knows; the host's is 10 minutes.
+INVISIBLE = timedelta(seconds=1)
+MAX_DEQUEUE_COUNT = 5
+
+#: The setting by which the trial names the file with the seconds that have passed at Databricks.
+CLOCK = "SCENARIO_CLOCK"
+
+#: How long simulated runs take, and how much time passes between two passes.
+RUN_SECONDS = 30.0
+PASS_SECONDS = 60.0
+
+#: Each row by its table: how it ends, and after how many attempts.
+EXPECTED = {
+    "unwanted": ("CANCELED", 1),
+    "flaky": ("DONE", 2),
+    "hopeless": ("DEAD", MAX_ATTEMPTS),
+    "twin": ("DONE", 1),
+    "not json": ("DEAD", 1),
+    "no such job": ("DEAD", 1),
+    "good": ("DONE", 1),
+    "never wanted": ("CANCELED", 0),
+}
+
+#: Outcomes that the simulator is asked for.
+OUTCOMES: list[dict[str, Any]] = [
+    {"match": {"table_name": "flaky"}, "results": ["FAILED", "SUCCESS"]},
+    {"match": {"table_name": "hopeless"}, "results": ["FAILED"]},
+    {"match": {"table_name": "unwanted"}, "results": ["SUCCESS"], "run_seconds": 86_400},
+]
+
+
+def prepare(database: Path) -> None:
+    """Make the state store with the scenario's rows, and let it write down every change of status."""
+    migrate.apply(SqliteConnector(database, create=True))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executescript(AUDIT)
+        insert = (
+            "INSERT INTO track_processing (table_name, parameters, job_id, cancel_requested, available_at)"
+            " VALUES (?, ?, ?, ?, '2020-01-01 00:00:00')"
+        )
+        for table in EXPECTED:
+            parameters = "{" if table == "not json" else None
+            job_id = 999 if table == "no such job" else None
+            connection.execute(insert, (table, parameters, job_id, int(table == "never wanted")))
+        connection.execute(insert, ("twin", None, None, 0))  # a table is never in flight twice
+
+
+def main(environment: Mapping[str, str], record: str, target: str | None, damage: Damage) -> None:
+    """Run the scenario to its end in this process, or to the boundary where it is ended.
+
+    :param record: file that takes the names of the boundaries, a line each.
+    """
+    logging.disable(logging.CRITICAL)
+    with open(record, "a", encoding="utf-8", buffering=1) as names:  # noqa: PTH123 - line by line
+        Boundaries(target, damage, lambda name: print(name, file=names)).install()
+        asyncio.run(_run(environment))
+        names.flush()
+        os._exit(0)  # a process that was forked has nothing to clean up
+
+
+async def _run(environment: Mapping[str, str]) -> None:
+    app = Application(settings.load(environment))
+    database = Path(environment["STATE_DB"])
+    connection = environment["AzureWebJobsStorage"]
+    async with MessageQueue(connection, environment["SUBMIT_QUEUE_NAME"], "base64") as queue:
+        await _attempt(queue.create())
+        for _ in range(PASSES):
+            await _attempt(app.trigger())
+            await _deliver(app, queue)
+            if _all_ended(database):
+                break
+            _let_time_pass(database, Path(environment[CLOCK]))
+            await _attempt(app.monitor())
+    await app.close()
+
+
+async def _deliver(app: Application, queue: MessageQueue) -> None:
+    """Hand every visible message to the submit function, as the host's listener does."""
+    while batch := await _receive(queue):
+        [message] = batch
+        if (message.dequeue_count or 0) > MAX_DEQUEUE_COUNT:
+            await _attempt(queue.move_to_poison(message))
+        elif await _attempt(app.submit(queue.decode(message))):
+            await _attempt(queue.delete(message))
+
+
+async def _receive(queue: MessageQueue) -> list[QueueMessage]:
+    try:
+        return await queue.receive(1, INVISIBLE)
+    except AzureError:
+        return []
+
+
+async def _attempt(work: Awaitable[object]) -> bool:
+    """What fails is logged by the host and comes again."""
+    try:
+        await work
+    except (OrchestratorError, AzureError):
+        return False
+    return True
+
+
+def _all_ended(database: Path) -> bool:
+    query = "SELECT COUNT(*) FROM track_processing WHERE status NOT IN ('DONE', 'DEAD', 'CANCELED')"
+    with closing(sqlite3.connect(database)) as connection:
+        return bool(connection.execute(query).fetchone() == (0,))
+
+
+def _let_time_pass(database: Path, clock: Path) -> None:
+    """Runs, leases and back-offs are over; and a person changes their mind about a run."""
+    clock.write_text(str(float(clock.read_text()) + PASS_SECONDS))
+    with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        connection.execute(
+            "UPDATE track_processing SET lease_expires_at = '2020-01-01 00:00:00' WHERE status = 'QUEUED'"
+        )
+        connection.execute(
+            "UPDATE track_processing SET available_at = '2020-01-01 00:00:00'"
+            " WHERE status IN ('PENDING', 'FAILED')"
+        )
+        connection.execute(
+            "UPDATE track_processing SET cancel_requested = 1"
+            " WHERE table_name = 'unwanted' AND status = 'RUNNING'"
+        )
