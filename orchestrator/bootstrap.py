@@ -73,6 +73,7 @@ class Application:
             workspaces=policies,
             policy=settings.policy,
             clock=self.clock,
+            secrets=settings.secrets(),
         )
         self._trigger = Trigger(
             store=self.store,

@@ -1,12 +1,18 @@
 """The rules as pure functions: which run to ask for, what a run's state means, whether and when to retry."""
 
 import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
+from orchestrator import redaction
 from orchestrator.errors import InvalidEntry
 from orchestrator.models import Entry, LogRow, Policy, Run, RunFailure, RunRequest, Verdict
 from orchestrator.states import Status
+
+_Values = TypeVar("_Values", dict[str, str], list[str])
 
 #: Parameter fields of ``run-now`` and the JSON type that each takes.
 PARAMETER_STYLES: dict[str, type[dict[str, Any]] | type[list[Any]]] = {
@@ -24,8 +30,15 @@ PARAMETER_STYLES: dict[str, type[dict[str, Any]] | type[list[Any]]] = {
 #: nothing for the others; one limit for all is easier to live with.
 MAX_PARAMETERS_BYTES = 10_000
 
+#: Longest text that is parsed as JSON at all, in characters: an escape takes six of them for one byte, and
+#: white space makes the rest. Megabytes would keep the event loop busy only to be refused.
+MAX_PARAMETERS_CHARACTERS = 10 * MAX_PARAMETERS_BYTES
+
 #: ``run-now``: "idempotency_token … must have at most 64 characters". A GUID takes 36 of them.
 MAX_TOKEN_LENGTH = 64
+
+#: A token of another shape, such as that of an empty text, could be one that Databricks knows from elsewhere.
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 #: A retry never waits longer than this.
 MAX_BACKOFF_SECONDS = 3600.0
@@ -97,7 +110,7 @@ def run_request(entry: Entry, default_job_id: int | None) -> RunRequest:
     if not entry.table_name.strip():
         raise InvalidEntry("table_name is empty")
     token = idempotency_token(entry.entry_guid, entry.submission)
-    if len(token) > MAX_TOKEN_LENGTH:
+    if not _GUID.fullmatch(entry.entry_guid) or len(token) > MAX_TOKEN_LENGTH:
         raise InvalidEntry("entry_guid is not a GUID: leave the column to its default")
     return RunRequest(
         job_id=job_id,
@@ -108,7 +121,7 @@ def run_request(entry: Entry, default_job_id: int | None) -> RunRequest:
 
 
 def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, str] | list[str]:
-    """Return the parameters in the shape that the style asks; numbers and true/false become text.
+    """Return the parameters in the shape that the style asks; true/false and numbers become text, as written.
 
     :raises InvalidEntry: unknown style, not JSON, wrong shape, or over Databricks' size limit.
     """
@@ -118,20 +131,23 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
     if text is None:
         if shape is list:
             raise InvalidEntry(f"parameters must be given (a JSON list) when parameter_style is {style}")
-        return {"table_name": table_name}
+        return _within_limit({"table_name": table_name})
     value = _parse_json(text)
     if not isinstance(value, shape):
         wanted = "an object" if shape is dict else "a list"
         raise InvalidEntry(f"parameters must be {wanted} in JSON when parameter_style is {style}")
-    _check_size(value)
     if isinstance(value, dict):
-        return {key: _scalar_text(item) for key, item in value.items()}
-    return [_scalar_text(item) for item in value]
+        return _within_limit({key: _scalar_text(item) for key, item in value.items()})
+    return _within_limit([_scalar_text(item) for item in value])
 
 
 def _parse_json(text: str) -> Any:
+    if len(text) > MAX_PARAMETERS_CHARACTERS:
+        raise InvalidEntry(
+            f"parameters is {len(text):,} characters long; at most {MAX_PARAMETERS_CHARACTERS:,} are read"
+        )
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise InvalidEntry("parameters is not valid JSON") from None
 
@@ -140,23 +156,24 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(name)  # NaN and Infinity are Python's extension, not JSON
 
 
-def _check_size(value: Any) -> None:
+def _scalar_text(value: Any) -> str:
+    if isinstance(value, str):  # a number too: it is kept as it was written
+        return value
+    if isinstance(value, bool):
+        return json.dumps(value)
+    raise InvalidEntry("every value in parameters must be text, a number, true or false")
+
+
+def _within_limit(values: _Values) -> _Values:
     try:
-        size = len(json.dumps(value, ensure_ascii=False).encode())
+        size = len(json.dumps(values, ensure_ascii=False).encode())
     except UnicodeEncodeError:
         raise InvalidEntry("parameters holds half of a character pair (a lone surrogate)") from None
     if size > MAX_PARAMETERS_BYTES:
         raise InvalidEntry(
-            f"parameters has {size:,} bytes as JSON; Databricks takes {MAX_PARAMETERS_BYTES:,}"
+            f"the parameters have {size:,} bytes as JSON; Databricks takes {MAX_PARAMETERS_BYTES:,}"
         )
-
-
-def _scalar_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    raise InvalidEntry("every value in parameters must be text, a number, true or false")
+    return values
 
 
 def outcome_of(run: Run) -> Outcome:
@@ -253,6 +270,29 @@ def was_cancelled(run: Run) -> bool:
 def run_that_is_gone(run_id: int) -> Run:
     """Stand in for a run that Databricks no longer knows, so that it gets its log row like any other."""
     return Run(run_id=run_id, life_cycle_state=GONE)
+
+
+def parameter_values(entry: Entry) -> list[str]:
+    """Return the values that a row's run was given, but for its table's name, which everybody sees."""
+    if entry.parameters is None:
+        return []
+    try:
+        given = run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
+    except InvalidEntry:  # changed since
+        return []
+    values = given.values() if isinstance(given, dict) else given
+    return [value for value in values if value != entry.table_name]
+
+
+def without_secrets(run: Run, failure: RunFailure, secrets: Iterable[str]) -> tuple[Run, RunFailure]:
+    """Return what Databricks tells of a run's end, without these values: notebooks quote what they got."""
+    struck = frozenset(secrets)
+
+    def shown(text: str | None) -> str | None:
+        return None if text is None else redaction.without(text, struck)
+
+    told = RunFailure(message=shown(failure.message), error_trace=shown(failure.error_trace))
+    return replace(run, message=shown(run.message)), told
 
 
 def describe(run: Run, failure: RunFailure) -> str:

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator import decisions
@@ -11,6 +11,7 @@ from orchestrator.dispatch import dispatch
 from orchestrator.errors import OrchestratorError, RunNotFound
 from orchestrator.models import Entry, Policy, Run, RunFailure, WorkspacePolicy
 from orchestrator.ports import Clock, Runs, Store, Submissions
+from orchestrator.redaction import one_line
 from orchestrator.together import all_of
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class Monitor:
     workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
     clock: Clock
+    #: what the app itself keeps secret, and what must not be stored where a run's own error quotes it
+    secrets: Sequence[str] = field(default=(), repr=False)
 
     async def __call__(self) -> list[str]:
         """Make a pass and return what went wrong, a line each; an empty list when all is well.
@@ -100,7 +103,9 @@ class Monitor:
         unknown = sorted(await self.store.running_workspaces() - set(self.workspaces))
         if not unknown:
             return ""
-        problem = f"rows with runs in workspaces that the settings do not know: {', '.join(unknown)}"
+        problem = (
+            f"rows with runs in workspaces that the settings do not know: {', '.join(map(one_line, unknown))}"
+        )
         logger.warning("%s", problem)
         return problem
 
@@ -127,6 +132,8 @@ class Monitor:
             # The listing lags behind, or leaves this state out: BLOCKED, WAITING_FOR_RETRY, one of tomorrow.
             await self._cancel_if_due(runs, entry, now)
             return
+        secrets = (*self.secrets, *decisions.parameter_values(entry))
+        run, failure = decisions.without_secrets(run, failure, secrets)
         error = decisions.describe(run, failure)
         if self._overdue(entry, now) and decisions.was_cancelled(run):
             error = f"went on for over RUN_TIMEOUT_SECONDS and was cancelled; {error}"

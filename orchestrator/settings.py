@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult
 
 from orchestrator.errors import SettingsError
 from orchestrator.models import Policy, WorkspacePolicy
@@ -21,6 +22,21 @@ _WORKSPACE_KEYS = frozenset({"host", "auth", "secret", "token", "job_id", "cap"}
 
 #: Azure's rule for queue names.
 _QUEUE_NAME = re.compile(r"^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$")
+
+#: Azure's rule for names of secrets in Key Vault.
+_SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
+
+#: What a personal access token begins with. In the setting for the secret's name it would be shown.
+_TOKEN = re.compile(r"dapi[0-9a-f]{16}")
+
+#: The secret fields of an ODBC or a Storage connection string; ODBC has braces around odd values.
+_SECRET_FIELD = re.compile(
+    r"(?:^|;)\s*(?:pwd|password|accountkey|sharedaccesssignature)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*)",
+    re.IGNORECASE,
+)
+
+#: A key of an object in a setting; anything else may be a value in the wrong place, and is not shown.
+_KEY = re.compile(r"[A-Za-z_]{1,30}")
 
 #: ``runs/list`` is paged to the end for every tick; a workspace allows 2,000 task runs at once.
 _MAX_CAP = 2000
@@ -80,6 +96,18 @@ class Settings:
     trigger_schedule: str | None
     monitor_schedule: str | None
     store: StoreSettings
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what must never be shown, wherever it comes back from: passwords, keys, tokens."""
+        texts = (self.store.sql_connection_string or "", self.queue.connection_string or "")
+        fields = [_bare(match[1]) for text in texts for match in _SECRET_FIELD.finditer(text)]
+        return (*fields, *(workspace.token for workspace in self.workspaces if workspace.token))
+
+
+def _bare(value: str) -> str:
+    """Return a connection string's value without the braces that ODBC puts around it."""
+    text = value.strip()
+    return text[1:-1].replace("}}", "}") if text.startswith("{") else text
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -219,6 +247,10 @@ def _store(reader: _Reader) -> StoreSettings:
         reader.problems.append(
             "STATE_DB is for one machine only and is refused in Azure: set SQL_CONNECTION_STRING"
         )
+    if state_db is not None and ";" in state_db:
+        reader.problems.append(
+            "STATE_DB must be a SQLite file's path; a connection string belongs into SQL_CONNECTION_STRING"
+        )
     return StoreSettings(
         sql_connection_string=connection_string,
         state_db=None if state_db is None else Path(state_db),
@@ -248,7 +280,10 @@ def _in_azure(environ: Mapping[str, str]) -> bool:
 
 def _key_vault_url(reader: _Reader) -> str | None:
     url = reader.text("KEY_VAULT_URL")
-    if url is not None and (split_url(url).scheme != "https" or not split_url(url).hostname):
+    parts = split_url(url or "")
+    if url is not None and (
+        parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query
+    ):
         reader.problems.append("KEY_VAULT_URL must look like https://NAME.vault.azure.net")
     return url
 
@@ -304,7 +339,8 @@ def _further_workspaces(reader: _Reader, key_vault_url: str | None) -> list[Work
         unknown = sorted(set(values) - _WORKSPACE_KEYS)
         if unknown:
             allowed = ", ".join(sorted(_WORKSPACE_KEYS))
-            reader.problems.append(f"{label}: unknown keys {', '.join(unknown)}; allowed: {allowed}")
+            shown = ", ".join(key if _KEY.fullmatch(key) else "(not a name)" for key in unknown)
+            reader.problems.append(f"{label}: unknown keys {shown}; allowed: {allowed}")
         labels = {key: f"{label}.{key}" for key in _WORKSPACE_KEYS}
         found.append(_workspace(reader, key_vault_url, name, values, labels))
     return found
@@ -344,6 +380,11 @@ def _check_token_source(
             f"{labels['secret']} and {labels['token']} are both set: "
             "keep the first in Azure, the second for local work"
         )
+    elif secret is not None and (not _SECRET_NAME.fullmatch(str(secret)) or _TOKEN.match(str(secret))):
+        reader.problems.append(
+            f"{labels['secret']} must be the name of a secret in Key Vault (letters, digits and hyphens), "
+            "not the token itself"
+        )
     elif secret is not None and key_vault_url is None:
         reader.problems.append(f"{labels['secret']} needs KEY_VAULT_URL")
     elif secret is None and token is None:
@@ -360,18 +401,20 @@ def _host(reader: _Reader, value: object, label: str) -> str:
         )
         return ""
     url = split_url(text if "://" in text else f"https://{text}")
-    plain_is_fine = url.scheme == "http" and is_loopback(url.hostname or "")
-    if (
-        not url.hostname
-        or url.path
-        or url.query
-        or url.username
-        or not (url.scheme == "https" or plain_is_fine)
-    ):
+    if not _is_workspace_address(url):
         reader.problems.append(
             f"{label} must be an https address without a path (http only for this machine)"
         )
+        return ""  # whatever it is, it is not shown
     return url.geturl()
+
+
+def _is_workspace_address(url: SplitResult) -> bool:
+    """Say whether nothing but scheme, host and port is there; a host without a dot may be a token."""
+    host = url.hostname or ""
+    if "@" in url.netloc or url.path or url.query or not ("." in host or is_loopback(host)):
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))
 
 
 def _whole_or_none(reader: _Reader, value: object, label: str, *, most: int) -> int | None:

@@ -78,13 +78,16 @@ def decode(body: bytes) -> Claim:
         raise QueueError(f"the queue message is not JSON in UTF-8 ({type(error).__name__})") from None
     if not isinstance(message, dict):
         raise QueueError(f"the queue message is a JSON {type(message).__name__}, not an object")
-    return Claim(entry_id=_id(message, "entry_id"), submission=_id(message, "submission"))
+    return Claim(
+        entry_id=_number(message, "entry_id", -MAX_ID - 1),  # an IDENTITY may begin below 0
+        submission=_number(message, "submission", 0),
+    )
 
 
-def _id(message: dict[str, Any], key: str) -> int:
+def _number(message: dict[str, Any], key: str, least: int) -> int:
     value = message.get(key)
-    if type(value) is not int or not 0 <= value <= MAX_ID:  # type(), because True is an instance of int
-        raise QueueError(f"the queue message needs {key!r} as a whole number from 0 to 2^63-1")
+    if type(value) is not int or not least <= value <= MAX_ID:  # type(), because True is an instance of int
+        raise QueueError(f"the queue message needs {key!r} as a whole number from {least} to 2^63-1")
     return value
 
 
@@ -253,10 +256,10 @@ class QueueSubmissions:
                     with contextlib.suppress(ResourceExistsError):  # another sender was first
                         await queue.create_queue()
                     await operation(queue)
-        except TimeoutError as error:
-            raise QueueError(f"no answer within {self._send_timeout:g} seconds") from error
+        except TimeoutError:
+            raise QueueError(f"no answer within {self._send_timeout:g} seconds") from None
         except (AzureError, ValueError) as error:  # ValueError: a connection string that the SDK cannot read
-            raise QueueError(_reason(error)) from error
+            raise QueueError(_reason(error)) from None  # the SDK's errors hold requests and answers
 
     def _open(self) -> "QueueClient":
         if self._client is not None:

@@ -10,6 +10,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models import Policy, WorkspacePolicy
 from orchestrator.monitor import Monitor
 from orchestrator.ports import Runs, Store, Submissions
+from orchestrator.redaction import one_line
 from orchestrator.together import all_of
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Trigger:
         return [problem for problem in problems if problem]
 
     async def _fill(self, workspace: str) -> str:
+        shown = one_line(workspace)  # it may be whatever a row names
         try:
             async with asyncio.timeout(CLAIM_SECONDS):
                 cap, active = await self._room(workspace)
@@ -54,13 +56,13 @@ class Trigger:
                     max_attempts=self.policy.max_attempts,
                     serialize_tables=self.policy.serialize_tables,
                 )
-                logger.info("workspace %s: claimed %s rows", workspace, len(claims))
+                logger.info("workspace %s: claimed %s rows", shown, len(claims))
                 return await dispatch(self.store, self.submissions, claims)
         except OrchestratorError as error:
             # Without the active runs the free slots are not known, so nothing is claimed.
-            problem = f"workspace {workspace}: nothing claimed: {error}"
+            problem = f"workspace {shown}: nothing claimed: {error}"
         except TimeoutError:
-            problem = f"workspace {workspace}: claiming took over {CLAIM_SECONDS:.0f} s"
+            problem = f"workspace {shown}: claiming took over {CLAIM_SECONDS:.0f} s"
         logger.warning("%s", problem)
         return problem
 

@@ -163,6 +163,7 @@ def test_own_job_goes_before_the_workspace_s() -> None:
         ({"job_id": -1}, "positive"),
         ({"table_name": "  "}, "table_name is empty"),
         ({"entry_guid": "x" * 64}, "entry_guid"),
+        ({"entry_guid": ""}, "entry_guid"),
     ],
 )
 def test_row_that_can_never_be_submitted(fields: dict[str, object], problem: str) -> None:

@@ -5,7 +5,6 @@ The body's ``error_code`` is more exact than the HTTP status and is asked first.
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from orchestrator import redaction
 from orchestrator.databricks.reading import NAME_CHARACTERS, Json, clean
 from orchestrator.errors import DatabricksError, NoCapacity, RequestRefused, RunNotFound
 
@@ -24,10 +24,8 @@ _MESSAGE_CHARACTERS = 500
 #: Part of a message or an error page that is looked at, in characters: it says what it is at its start, and
 #: a body of megabytes must not keep the event loop busy.
 _READ_CHARACTERS = 20_000
-#: A text that begins like a value for so many characters is taken for a quotation of it.
-_QUOTED_START = 12
-#: Shorter parameter values are not blotted out of messages: they would take ordinary words with them.
-_SHORTEST_HIDDEN = 4
+#: Shorter tokens are for local work only; in a good answer they could be part of ordinary words.
+_SHORTEST_TOKEN = 20
 
 #: Answers that come and go, whatever status they carry. Whether the request had an effect stays open.
 _TRANSIENT_CODES = frozenset(
@@ -186,6 +184,13 @@ def never_refused(_: Problem) -> DatabricksError | None:
     return None
 
 
+def without_token(body: bytes, token: str) -> bytes:
+    """Strike the token out of a good answer: a run's own error text may hold it."""
+    if len(token) < _SHORTEST_TOKEN:
+        return body
+    return body.replace(token.encode(), redaction.STRUCK.encode())
+
+
 def json_object(body: bytes) -> Json | None:
     """The object that a body holds, or None."""
     try:
@@ -197,24 +202,10 @@ def json_object(body: bytes) -> Json | None:
 
 def shown(text: str, hidden: Sequence[str]) -> str:
     """Somebody else's words as one line of sane length, without what we sent."""
-    text = text[:_READ_CHARACTERS]
-    for value in sorted(hidden, key=len, reverse=True):
-        if len(value) >= _SHORTEST_HIDDEN:
-            text = _hide(_hide(text, value), json.dumps(value)[1:-1])
+    text = redaction.without(text[:_READ_CHARACTERS], hidden)
     printable = "".join(c if c.isprintable() else " " for c in clean(text))
     words = " ".join(printable.split())
     return words if len(words) <= _MESSAGE_CHARACTERS else f"{words[: _MESSAGE_CHARACTERS - 1]}…"
-
-
-def _hide(text: str, value: str) -> str:
-    """Blot a value out, also where only its beginning is quoted, as servers do with long ones."""
-    start = value[:_QUOTED_START]
-    pieces = text.split(start)
-    shown_again = pieces[0]
-    for piece in pieces[1:]:
-        rest = os.path.commonprefix([piece, value[_QUOTED_START:]])  # noqa: RUF071 - by character is meant
-        shown_again += f"[…]{piece[len(rest) :]}"
-    return shown_again
 
 
 def _refused(problem: Problem) -> RequestRefused:

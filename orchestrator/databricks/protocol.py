@@ -169,7 +169,7 @@ def interpret(call: Call[T], answer: Answer, *, token: str) -> Success[T] | Fail
     if not 200 <= answer.status < 300:
         problem = problems.read_problem(answer, name=call.name, hidden=(*call.hidden, token))
         return _failure(call, problem)
-    content = problems.json_object(answer.body)
+    content = problems.json_object(problems.without_token(answer.body, token))
     if content is None:
         return no_answer(call, "the answer is not a JSON object", token=token, status=answer.status)
     try:

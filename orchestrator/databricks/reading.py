@@ -26,6 +26,8 @@ TRACE_CHARACTERS = 10_000
 NAME_CHARACTERS = 100
 #: A workspace URL with job and run id has about 120 characters.
 URL_CHARACTERS = 500
+#: Page tokens have some hundred characters; servers commonly take 8,000 in a URL.
+PAGE_TOKEN_CHARACTERS = 4_000
 #: Failed tasks that are asked for their error: one call each, and the first few tell the story.
 MAX_FAILED_TASKS = 10
 
@@ -99,9 +101,9 @@ def parse_page(answer: Json) -> Page:
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         raise WorkspaceUnavailable("Databricks sent a list of runs that is not one; it is asked again later")
     next_page_token = answer.get("next_page_token") or None
-    if next_page_token is not None and not isinstance(next_page_token, str):
+    if next_page_token is not None and not _is_page_token(next_page_token):
         raise WorkspaceUnavailable("Databricks sent a list of runs with an unreadable page token")
-    if next_page_token is None and answer.get("has_more") is True:
+    if next_page_token is None and answer.get("has_more"):
         raise WorkspaceUnavailable("Databricks sent a part of the active runs and no way to ask for the rest")
     return Page(
         run_ids=frozenset(parse_id(run, "run_id") for run in runs),
@@ -135,7 +137,7 @@ def parse_output(answer: Json) -> RunFailure:
 def parse_id(answer: Json, name: str) -> int:
     """Return the id called ``name``. :raises WorkspaceUnavailable: it is not a positive 64-bit integer."""
     value = answer.get(name)
-    if not _is_int(value) or not 0 < value <= _MAX_ID:
+    if not _is_id(value):
         raise WorkspaceUnavailable(f"Databricks sent an answer without a usable {name}")
     return value
 
@@ -198,9 +200,7 @@ def _failed(task: TaskRun) -> bool:
 
 def _tasks(value: object) -> tuple[TaskRun, ...]:
     entries = value if isinstance(value, list) else []
-    return tuple(
-        _task(entry) for entry in entries if isinstance(entry, dict) and _is_int(entry.get("run_id"))
-    )
+    return tuple(_task(entry) for entry in entries if isinstance(entry, dict) and _is_id(entry.get("run_id")))
 
 
 def _task(entry: Json) -> TaskRun:
@@ -239,6 +239,15 @@ def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_id(value: object) -> TypeGuard[int]:
+    return _is_int(value) and 0 < value <= _MAX_ID
+
+
+def _is_page_token(value: object) -> TypeGuard[str]:
+    """Whether it can be sent back in a URL: half a surrogate pair cannot."""
+    return isinstance(value, str) and len(value) <= PAGE_TOKEN_CHARACTERS and clean(value) == value
+
+
 def _milliseconds(value: object) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
@@ -249,8 +258,9 @@ def _milliseconds(value: object) -> float | None:
 
 
 def _seconds(value: object) -> float | None:
+    """A duration sent in ms, to the ms: SQL Server's ``float`` refuses Python's very smallest numbers."""
     milliseconds = _milliseconds(value)
-    return None if milliseconds is None else milliseconds / 1000
+    return None if milliseconds is None else round(milliseconds / 1000, 3)
 
 
 def _time(value: object) -> datetime | None:

@@ -120,9 +120,13 @@ def store_error(connector: Connector, error: Exception) -> StoreError:
 def as_utc(value: object) -> datetime | None:
     """Return a time of the database, naive UTC or text, as an aware datetime in UTC.
 
-    :raises ValueError: the text is no date.
+    None: it is NULL, or text that is no time here. Third parties write text into SQLite, and it takes some
+    that Python does not: year 0, hour 24, blanks at the end.
     """
     if value is None:
         return None
-    time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):  # OverflowError: in UTC it lies outside of the years 1 to 9999
+        return None

@@ -67,6 +67,9 @@ class SqliteConnector:
             )
         except sqlite3.Error as error:
             raise StoreError(self.explain(error)) from error
+        # Other programs may write what is no UTF-8. The driver's error would stop all rows read with it, and
+        # repeat it.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
         try:
             connection.create_function("utc_now", 0, lambda: _text(self._now()))
             connection.create_function(

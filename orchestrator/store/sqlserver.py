@@ -125,6 +125,8 @@ class SqlServerConnector:
                 connection_string, timeout=self._login_timeout_seconds, autocommit=False, **options
             )
             connection.timeout = self._statement_timeout_seconds
+            for kind in (self._pyodbc.SQL_WVARCHAR, self._pyodbc.SQL_WLONGVARCHAR):
+                connection.add_output_converter(kind, _text)
         except self._pyodbc.Error as error:
             raise store_error(self, error) from None  # the driver's error may quote the string
         opened: Connection = connection
@@ -156,6 +158,11 @@ class SqlServerConnector:
         what_to_do = faults.advice(error)
         text = faults.text(error)[:MAX_TEXT_LENGTH]
         return f"SQL Server [{state}]: {text}" + (f"; {what_to_do}" if what_to_do else "")
+
+
+def _text(utf16: bytes | None) -> str | None:
+    """Read ``nvarchar``: it may hold half a surrogate pair, at which pyodbc's own reading raises."""
+    return None if utf16 is None else utf16.decode("utf-16-le", "replace")
 
 
 def _import_pyodbc() -> Any:

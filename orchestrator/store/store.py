@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from orchestrator.errors import StoreError
@@ -14,11 +14,14 @@ from orchestrator.store.session import Session, pass_gate
 
 _T = TypeVar("_T")
 
-#: How long a claim waits for another one to end.
-CLAIM_GATE_TIMEOUT_MS = 10_000
+#: How long a transaction waits at a gate for another one to end.
+GATE_TIMEOUT_MS = 10_000
 
 #: All claims of a database pass through one gate, whatever the workspace: a claim takes milliseconds.
 CLAIM_GATE = "databricks-job-orchestrator/claim"
+
+#: Behind it, two processes never both find that a timer function has no row yet.
+TICK_GATE = "databricks-job-orchestrator/tick"
 
 #: ``attempt`` is a 32-bit column; this stands for "no limit" in the claim.
 NO_LIMIT = 2**31 - 1
@@ -59,7 +62,7 @@ class Store:
         """
 
         def work(session: Session) -> list[Claim]:
-            pass_gate(session, CLAIM_GATE, CLAIM_GATE_TIMEOUT_MS)
+            pass_gate(session, CLAIM_GATE, GATE_TIMEOUT_MS)
             in_flight = session.rows("in_flight", workspace)
             foreign = set(active_run_ids) - {row["runid"] for row in in_flight}
             free = cap - len(in_flight) - len(foreign)
@@ -275,6 +278,7 @@ class Store:
         """Note that a pass of a timer function begins."""
 
         def work(session: Session) -> None:
+            pass_gate(session, TICK_GATE, GATE_TIMEOUT_MS)
             if session.change("tick_started", name) == 0:
                 session.change("tick_first", name)
 
@@ -360,7 +364,7 @@ def _cut(text: str | None, units: int = MAX_ERROR_LENGTH) -> str | None:
 def _time(value: object) -> datetime:
     found = as_utc(value)
     if found is None:
-        raise StoreError("a time that must be there is NULL")
+        raise StoreError("a time that must be there is NULL, or text that is no time")
     return found
 
 
@@ -371,6 +375,9 @@ def _claim(row: dict[str, Any]) -> Claim:
 _TIMES = ("available_at", "created_at", "updated_at")
 _OPTIONAL_TIMES = ("lease_expires_at", "submitted_at", "finished_at")
 
+#: Stands for a time that cannot be read: an error would stop all rows that are read together with it.
+_UNREADABLE = datetime.min.replace(tzinfo=UTC)
+
 
 def _entry(row: dict[str, Any]) -> Entry:
     return Entry(
@@ -379,7 +386,7 @@ def _entry(row: dict[str, Any]) -> Entry:
             "entry_guid": str(row["entry_guid"]).lower(),
             "status": Status(row["status"]),
             "cancel_requested": bool(row["cancel_requested"]),
-            **{name: _time(row[name]) for name in _TIMES},
+            **{name: as_utc(row[name]) or _UNREADABLE for name in _TIMES},
             **{name: as_utc(row[name]) for name in _OPTIONAL_TIMES},
         }
     )

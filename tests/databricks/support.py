@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -203,5 +204,6 @@ def assert_no_leak(caplog: pytest.LogCaptureFixture, *errors: BaseException, of:
     texts = [
         text for error in errors for text in (str(error), repr(error), *traceback.format_exception(error))
     ]
-    texts += [record.getMessage() for record in caplog.records] + [caplog.text]
+    # Of the test itself: when a fixture is torn down, caplog.records are those of the tear-down.
+    texts += [logging.Formatter().format(record) for record in caplog.get_records("call")]
     assert not [text for text in texts if of in text]

@@ -465,6 +465,16 @@ async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: W
     assert (await world.entry(entry.id)).status is Status.RUNNING
 
 
+async def test_name_of_a_workspace_cannot_forge_a_log_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await world.add("sales", workspace="eu\nERROR all is lost")
+    await world.trigger()
+    assert "claimed 1 rows" in caplog.text
+    assert not [line for line in caplog.text.splitlines() if line.startswith("ERROR")]
+
+
 @pytest.mark.parametrize("state", ["BLOCKED", "WAITING_FOR_RETRY"])
 async def test_cancellation_reaches_runs_that_are_not_listed_as_active(world: World, state: str) -> None:
     entry = await world.running()

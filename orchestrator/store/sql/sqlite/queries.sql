@@ -36,6 +36,8 @@ SET status = 'QUEUED',
     lease_expires_at = utc_after(?),
     updated_at = utc_now()
 WHERE status IN ('PENDING', 'FAILED')
+    AND available_at <= utc_now()
+    AND (cancel_requested = 0 OR deliveries > 0)
     AND id IN (
         SELECT ranked.id
         FROM (
@@ -49,6 +51,7 @@ WHERE status IN ('PENDING', 'FAILED')
             WHERE waiting.workspace = ?
                 AND waiting.status IN ('PENDING', 'FAILED')
                 AND waiting.available_at <= utc_now()
+                AND waiting.submission < 2147483647  -- there is no next one, which would stop the whole claim
                 AND (waiting.cancel_requested = 0 OR waiting.deliveries > 0)
                 AND (
                     waiting.status = 'PENDING'

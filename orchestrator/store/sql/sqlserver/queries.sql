@@ -45,6 +45,8 @@ SET status = 'QUEUED',
     updated_at = SYSUTCDATETIME()
 OUTPUT inserted.id, inserted.submission, inserted.priority
 WHERE status IN ('PENDING', 'FAILED')
+    AND available_at <= SYSUTCDATETIME()
+    AND (cancel_requested = 0 OR deliveries > 0)
     AND id IN (
         SELECT ranked.id
         FROM (
@@ -58,6 +60,7 @@ WHERE status IN ('PENDING', 'FAILED')
             WHERE waiting.workspace = ?
                 AND waiting.status IN ('PENDING', 'FAILED')
                 AND waiting.available_at <= SYSUTCDATETIME()
+                AND waiting.submission < 2147483647  -- there is no next one, which would stop the whole claim
                 AND (waiting.cancel_requested = 0 OR waiting.deliveries > 0)
                 AND (
                     waiting.status = 'PENDING'

@@ -1,0 +1,262 @@
+"""What a workspace may answer, read without a network: any status, any headers, any body."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import decisions
+from orchestrator.databricks import protocol, reading
+from orchestrator.databricks.problems import Answer
+from orchestrator.databricks.protocol import Call, Failure, Success
+from orchestrator.errors import (
+    DatabricksError,
+    NoCapacity,
+    RequestRefused,
+    RunNotFound,
+    WorkspaceUnavailable,
+)
+from orchestrator.models import Job, LogRow, Policy, Run, RunFailure
+from orchestrator.store.sqlite import SqliteConnector
+from tests.badinput.support import MISSING, ODD_VALUES, any_text, as_body, bodies, paths, replaced, tries
+from tests.databricks.support import CANARY, REQUEST
+from tests.test_decisions import ENTRY
+
+BIGGEST_ID = 2**63 - 1
+
+GOOD_RUN: dict[str, Any] = {
+    "run_id": 11,
+    "state": {"life_cycle_state": "INTERNAL_ERROR", "result_state": "FAILED", "state_message": "Task failed"},
+    "status": {
+        "state": "TERMINATED",
+        "termination_details": {"code": "RUN_EXECUTION_ERROR", "type": "CLIENT_ERROR", "message": "Boom"},
+    },
+    "run_page_url": "https://adb-1.2.azuredatabricks.net/?o=1#job/7/run/11",
+    "start_time": 1_760_000_000_000,
+    "end_time": 1_760_000_060_000,
+    "queue_duration": 10,
+    "setup_duration": 1_000,
+    "execution_duration": 59_000,
+    "tasks": [
+        {
+            "run_id": 12,
+            "task_key": "main",
+            "attempt_number": 0,
+            "state": {"life_cycle_state": "TERMINATED", "result_state": "FAILED"},
+            "status": {"state": "TERMINATED", "termination_details": {"code": "RUN_EXECUTION_ERROR"}},
+        }
+    ],
+}
+GOOD_PAGE = {"runs": [{"run_id": 1}, {"run_id": 2}], "has_more": True, "next_page_token": "abc"}
+GOOD_JOB = {"job_id": 7, "settings": {"name": "n", "max_concurrent_runs": 9, "queue": {"enabled": True}}}
+GOOD_OUTPUT = {"error": "Boom", "error_trace": "Traceback", "logs": "", "metadata": {"run_id": 12}}
+PROBLEM = {"error_code": "INVALID_PARAMETER_VALUE", "message": "Job 7 does not exist.", "details": []}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One endpoint: its call, a good answer, and the errors that it may end with."""
+
+    call: Call[Any]
+    good: Any
+    errors: tuple[type[DatabricksError], ...]
+
+
+CASES = [
+    Case(protocol.run_now(REQUEST), {"run_id": 5, "number_in_job": 5}, (RequestRefused, NoCapacity)),
+    Case(protocol.list_active_runs(None), GOOD_PAGE, ()),
+    Case(protocol.get_run(11), GOOD_RUN, (RunNotFound,)),
+    Case(protocol.get_output(12), GOOD_OUTPUT, ()),
+    Case(protocol.cancel_run(11), {}, (RunNotFound,)),
+    Case(protocol.get_job(7), GOOD_JOB, (RequestRefused,)),
+    Case(
+        protocol.create_job(name="j", notebook_path="/n", max_concurrent_runs=9),
+        {"job_id": 8},
+        (RequestRefused,),
+    ),
+]
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.call.name)
+
+
+def check_id(value: int) -> None:
+    assert type(value) is int
+    assert 0 < value <= BIGGEST_ID
+
+
+def check_text(text: str | None) -> None:
+    """Both databases take it: no NUL, and it can be written in UTF-8."""
+    if text is not None:
+        assert "\0" not in text
+        text.encode()
+
+
+def check_time(time: datetime | None) -> None:
+    """Both databases take it: ``datetime2`` in UTC, and SQLite's text of a sane length."""
+    if time is not None:
+        assert datetime(1970, 1, 1, tzinfo=UTC) <= time
+        assert len(SqliteConnector.to_database(None, time)) == 23  # type: ignore[arg-type]  # uses no state
+
+
+def check_page(page: reading.Page) -> None:
+    for run_id in page.run_ids:
+        check_id(run_id)
+    if page.next_page_token is not None:
+        protocol.list_active_runs(page.next_page_token).request.query["page_token"].encode()
+
+
+def check_log(log: LogRow) -> None:
+    for text in (log.message, log.error_trace, log.run_page_url, log.life_cycle_state, log.termination_code):
+        check_text(text)
+    check_time(log.started_at)
+    check_time(log.finished_at)
+    for seconds in (log.queue_seconds, log.setup_seconds, log.execution_seconds):
+        # SQL Server's float holds neither infinities nor numbers below 2.23E-308 but 0.
+        assert seconds is None or seconds == 0 or 1e-300 < seconds < 1e308
+
+
+def check_run(run: Run) -> None:
+    check_id(run.run_id)
+    for task in reading.failed_tasks(run):
+        check_id(task.run_id)
+        check_text(task.task_key)
+    failure = reading.combine(run, {})
+    policy = Policy(
+        max_attempts=3,
+        retry_backoff_seconds=1,
+        submit_lease_seconds=1,
+        max_deliveries=10,
+        run_timeout_seconds=0,
+        serialize_tables=True,
+    )
+    error = decisions.describe(run, failure)
+    verdict = decisions.verdict_on_run(ENTRY, run, error, policy=policy, jitter=0.5)
+    check_log(decisions.log_of_run(ENTRY, run, failure, verdict))
+
+
+def check_job(job: Job) -> None:
+    check_id(job.job_id)
+    check_text(job.name)
+    assert type(job.max_concurrent_runs) is int
+
+
+def check_failure(failure: RunFailure) -> None:
+    check_text(failure.message)
+    check_text(failure.error_trace)
+
+
+CHECKS: dict[type, Callable[[Any], None]] = {
+    int: check_id,
+    reading.Page: check_page,
+    Run: check_run,
+    Job: check_job,
+    RunFailure: check_failure,
+    type(None): lambda _: None,
+}
+
+
+def check_answer(case: Case, answer: Answer) -> None:
+    """The answer is a valid result or a documented error, and says nothing that it must not."""
+    outcome = protocol.interpret(case.call, answer, token=CANARY)
+    if isinstance(outcome, Success):
+        assert 200 <= answer.status < 300
+        CHECKS[type(outcome.value)](outcome.value)
+        return
+    for in_doubt in (False, True):
+        check_error(case, protocol.settle(case.call, outcome, in_doubt=in_doubt), in_doubt=in_doubt)
+    if 200 <= answer.status < 300:
+        check_doubt(case, outcome)
+    assert protocol.pause(outcome, attempt=4, jitter=0.99) < 60
+
+
+def check_doubt(case: Case, failure: Failure) -> None:
+    """The workspace took the request: whatever it says, the effect may be there."""
+    error = protocol.settle(case.call, failure, in_doubt=False)
+    assert isinstance(error, WorkspaceUnavailable)
+    assert error.in_doubt
+
+
+def check_error(case: Case, error: DatabricksError, *, in_doubt: bool) -> None:
+    assert isinstance(error, (WorkspaceUnavailable, *case.errors))
+    if in_doubt and case.call.request.method == "POST":
+        assert not isinstance(error, RequestRefused | NoCapacity)
+    text = str(error)
+    assert text.startswith(f"Databricks {case.call.name}: ")
+    assert len(text) < 1_000
+    assert text.isprintable()
+    check_text(text)
+    check_text(error.error_code)
+    for secret in (CANARY, *case.call.hidden[:1]):
+        assert secret not in text + error.error_code
+
+
+headers = st.dictionaries(
+    st.sampled_from(["Retry-After", "Date", "Content-Type", "x"]),
+    any_text
+    | st.integers().map(str)
+    | st.sampled_from(
+        [
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            "Fri, 31 Dec 9999 23:59:59 -2359",
+            "Mon, 01 Jan 0001 00:00:00 +2359",
+            "Wed, 21 Oct 2015 07:28:00 GMT",
+            "1e9",
+            "-1",
+            "٣",
+        ]
+    ),
+    max_size=3,
+)
+
+
+@every_case
+@tries(300)
+@given(data=st.data())
+def test_any_answer_is_a_result_or_a_documented_error(case: Case, data: st.DataObject) -> None:
+    status = data.draw(st.sampled_from([200, 201, 204, 299]) | st.integers(100, 999))
+    good = case.good if 200 <= status < 300 else PROBLEM
+    answer = Answer(status=status, headers=data.draw(headers), body=data.draw(bodies(good)))
+    check_answer(case, answer)
+
+
+@every_case
+def test_each_field_replaced_by_each_odd_value(case: Case) -> None:
+    for path in paths(case.good):
+        for value in ODD_VALUES:
+            body = as_body(replaced(case.good, path, value))
+            check_answer(case, Answer(status=200, headers={}, body=body))
+
+
+@every_case
+def test_each_field_of_an_error_replaced_by_each_odd_value(case: Case) -> None:
+    for status in (400, 401, 403, 404, 409, 429, 500, 503):
+        for path in paths(PROBLEM):
+            for value in ODD_VALUES:
+                body = as_body(replaced(PROBLEM, path, value))
+                check_answer(case, Answer(status=status, headers={}, body=body))
+
+
+@every_case
+def test_each_status_with_each_kind_of_body(case: Case) -> None:
+    for status in range(100, 600):
+        for body in (b"", b"<html>", b"{}", b"[]", as_body(case.good), as_body(PROBLEM)):
+            check_answer(case, Answer(status=status, headers={}, body=body))
+
+
+@every_case
+@tries(30)
+@given(around=any_text, status=st.integers(400, 599))
+def test_what_was_sent_is_not_said_again(case: Case, around: str, status: int) -> None:
+    for secret in (CANARY, *case.call.hidden[:1]):
+        for content in (
+            {"error_code": secret, "message": around + secret + around},
+            {"error_code": "X", "message": (secret + around) * 300},
+        ):
+            check_answer(case, Answer(status=status, headers={}, body=as_body(content)))
+
+
+def test_missing_is_left_out() -> None:
+    assert replaced({"a": [1, {"b": 2}]}, ("a", 1, "b"), MISSING) == {"a": [1, {}]}

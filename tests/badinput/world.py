@@ -1,0 +1,162 @@
+"""The real use cases and the real SQLite store around rows that somebody else wrote."""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from orchestrator.databricks import protocol
+from orchestrator.models import Policy, RunRequest, WorkspacePolicy
+from orchestrator.monitor import Monitor
+from orchestrator.states import FINAL
+from orchestrator.store import migrate
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.store import Store
+from orchestrator.submissions import decode, encode
+from orchestrator.submit import Submit
+from orchestrator.trigger import Trigger
+from tests.fakes import FakeClock, FakeQueue, FakeRuns
+
+#: One submission for each row of a table at a time; the examples have no more rows than this.
+PASSES = 8
+
+#: Longer than a lease, a back-off and the wait for capacity.
+PASS_SECONDS = 4_000.0
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+POLICY = Policy(
+    max_attempts=2,
+    retry_backoff_seconds=1,
+    submit_lease_seconds=100,
+    max_deliveries=3,
+    run_timeout_seconds=0,
+    serialize_tables=True,
+)
+
+#: How SQLite and its driver refuse a value: a constraint, a number past 64 bits, half a surrogate pair.
+REFUSALS = (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError)
+
+
+@dataclass(frozen=True)
+class RawText:
+    """Bytes that are stored as text although they are no UTF-8."""
+
+    content: bytes
+
+
+class StrictRuns(FakeRuns):
+    """A workspace that takes what Databricks documents and nothing else."""
+
+    async def run_now(self, request: RunRequest) -> int:
+        body = protocol.run_now(request).request.json
+        assert body is not None
+        json.dumps(body, allow_nan=False).encode()
+        values = request.parameters
+        assert all(
+            isinstance(text, str) for text in (values.values() if isinstance(values, dict) else values)
+        )
+        assert len(json.dumps(values, ensure_ascii=False).encode()) <= 10_000
+        assert 0 < request.job_id < 2**63
+        assert 0 < len(request.idempotency_token) <= 64
+        return await super().run_now(request)
+
+
+class World:
+    """One database, one known workspace, and a clock that is set by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self._offset = timedelta()
+        self._connector = SqliteConnector(folder / "state.db", create=True, now=lambda: START + self._offset)
+        migrate.apply(self._connector)
+        self._outside: sqlite3.Connection = self._connector.connect().connection  # type: ignore[assignment]
+        self._outside.execute("PRAGMA synchronous = OFF")
+        self._runner = asyncio.Runner()
+        self.store = Store(self._connector)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all rows, runs and messages."""
+        self._offset = timedelta()
+        self._outside.execute("DELETE FROM track_processing")
+        self._outside.execute("DELETE FROM sqlite_sequence")
+        self.runs, self.queue = StrictRuns(), FakeQueue()
+        parts: dict[str, Any] = {
+            "store": self.store,
+            "runs": {"default": self.runs},
+            "workspaces": {"default": WorkspacePolicy(name="default", job_id=1, cap=5)},
+            "policy": POLICY,
+        }
+        self._submit = Submit(clock=FakeClock(), **parts)
+        monitor = Monitor(clock=FakeClock(), submissions=self.queue, **parts)
+        self._trigger = Trigger(monitor=monitor, submissions=self.queue, **parts)
+
+    def close(self) -> None:
+        self._runner.run(self.store.close())
+        self._runner.close()
+        self._outside.close()
+
+    def insert(self, row: Mapping[str, Any]) -> int | None:
+        """Insert a row with plain SQL and return its id; None when the database refuses it.
+
+        A refusal is an ordinary one, of the value or of a constraint, and leaves nothing behind.
+        """
+        before = self.sql("SELECT COUNT(*) FROM track_processing")
+        columns = ", ".join(row) or "workspace"
+        marks = ", ".join(_mark(value) for value in row.values()) or "'default'"
+        statement = f"INSERT INTO track_processing ({columns}) VALUES ({marks}) RETURNING id"
+        try:
+            [(entry_id,)] = self.sql(statement, *map(_raw, row.values()))
+        except REFUSALS:
+            assert self.sql("SELECT COUNT(*) FROM track_processing") == before
+            return None
+        return int(entry_id)
+
+    def update(self, table: str, column: str, value: Any) -> None:
+        """Change a row as a third party does, unless the database refuses it."""
+        with contextlib.suppress(*REFUSALS):
+            self.sql(f"UPDATE track_processing SET {column} = ? WHERE table_name = ?", value, table)
+
+    def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Read or change rows from the outside."""
+        return self._outside.execute(statement, parameters).fetchall()
+
+    def start(self) -> None:
+        """Make a pass: what can be claimed is submitted."""
+        self._runner.run(self._pass())
+
+    def run(self) -> None:
+        """End all runs and make passes until no row can go on."""
+        for _ in range(PASSES):
+            for run_id in self.runs.runs:
+                self.runs.end(run_id, "SUCCESS")
+            self._runner.run(self._pass())
+
+    async def _pass(self) -> None:
+        self._offset += timedelta(seconds=PASS_SECONDS)
+        assert await self._trigger() == []
+        while self.queue.sent:
+            await self._submit(decode(encode(self.queue.sent.pop()).encode()))
+
+    def unfinished(self) -> list[tuple[Any, ...]]:
+        """Rows that are neither at their end nor held back to a time to come."""
+        marks = ", ".join("?" for _ in FINAL)
+        return self.sql(
+            "SELECT id, status, workspace, available_at, last_error FROM track_processing"
+            f" WHERE status NOT IN ({marks})"
+            " AND NOT (status IN ('PENDING', 'FAILED') AND available_at > utc_now())",
+            *FINAL,
+        )
+
+
+def _mark(value: Any) -> str:
+    return "CAST(? AS TEXT)" if isinstance(value, RawText) else "?"
+
+
+def _raw(value: Any) -> Any:
+    return value.content if isinstance(value, RawText) else value

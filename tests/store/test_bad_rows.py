@@ -1,0 +1,198 @@
+"""Rows that make no sense, inserted with plain SQL between two good ones, on every store."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from orchestrator.models import Policy, WorkspacePolicy
+from orchestrator.monitor import Monitor
+from orchestrator.store.connector import Connection
+from orchestrator.store.store import Store
+from orchestrator.submissions import decode, encode
+from orchestrator.submit import Submit
+from orchestrator.trigger import Trigger
+from tests.fakes import FakeClock, FakeQueue, FakeRuns
+from tests.store.conftest import Database
+
+POLICY = Policy(
+    max_attempts=2,
+    retry_backoff_seconds=1,
+    submit_lease_seconds=900,
+    max_deliveries=3,
+    run_timeout_seconds=0,
+    serialize_tables=True,
+)
+
+CANARY = "s3cr3t-c4n4ry"
+
+#: Rows that every store takes and the app refuses: what is wrong with them → what is said about it.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "blank name": ({"table_name": " \t"}, "table_name is empty"),
+    "unknown workspace": ({"workspace": "'; DROP TABLE process_log; --"}, "workspace is unknown"),
+    "empty workspace": ({"workspace": ""}, "workspace is unknown"),
+    "workspace in capitals": ({"workspace": "DEFAULT"}, "workspace is unknown"),
+    "workspace after a blank": ({"workspace": " default"}, "workspace is unknown"),
+    "no such style": ({"parameter_style": "NOTEBOOK_PARAMS"}, "parameter_style is unknown"),
+    "list style without list": ({"parameter_style": "jar_params"}, "must be given"),
+    "negative job": ({"job_id": -(2**63)}, "job_id must be a positive number"),
+    "no JSON": ({"parameters": f"{{'{CANARY}'"}, "not valid JSON"),
+    "no object": ({"parameters": f'["{CANARY}"]'}, "must be an object"),
+    "nested": ({"parameters": '{"a": ' + "[" * 900 + "]" * 900 + "}"}, "every value in parameters"),
+    "nested without end": ({"parameters": "[" * 90_000}, "not valid JSON"),
+    "half a pair": ({"parameters": f'{{"{CANARY}": "\\ud800"}}'}, "half of a character pair"),
+    "too much": ({"parameters": f'{{"{CANARY}": "{"x" * 10_000}"}}'}, "the parameters have 10,"),
+    "megabytes": ({"parameters": " " * 3_000_000}, "parameters is 3,000,000 characters long"),
+}
+
+#: Rows that every store takes and that are odd, but right.
+TAKEN: dict[str, dict[str, Any]] = {
+    "quotes": {"table_name": "o'clock\"; SELECT 1 --"},
+    "emoji": {"table_name": "😀" * 100},
+    "control characters": {"table_name": "a\x01\x1b[2J\r\nb"},
+    "lowest priority": {"priority": -(2**31)},
+    "highest priority": {"priority": 2**31 - 1},
+    "attempts without end": {"max_attempts": 0},
+    "most attempts": {"max_attempts": 2**31 - 1},
+    "long ago": {"available_at": "0001-01-01 00:00:00"},
+    "biggest job": {"job_id": 2**63 - 1},
+    "escapes": {"parameters": '{"a": "\\u0000\\u2028", "b": 1e999}'},
+}
+
+#: Rows that every store refuses.
+IMPOSSIBLE: dict[str, dict[str, Any]] = {
+    "no name": {"table_name": None},
+    "no workspace": {"workspace": None},
+    "workspace before a blank": {"workspace": "default "},
+    "negative limit": {"max_attempts": -1},
+    "no such status": {"status": "pending"},
+    "running without a run": {"status": "RUNNING", "submission": 1},
+    "no time": {"available_at": "soon"},
+    "no such day": {"available_at": "2029-02-30 00:00:00"},
+    "text for a number": {"priority": "high"},
+    "past 64 bits": {"job_id": 2**63},
+}
+
+
+class App:
+    """The use cases on a store, one known workspace, and a connection of somebody else."""
+
+    def __init__(self, store: Store, connection: Connection) -> None:
+        self._connection = connection
+        self.runs, self.queue = FakeRuns(), FakeQueue()
+        parts: dict[str, Any] = {
+            "store": store,
+            "runs": {"default": self.runs},
+            "workspaces": {"default": WorkspacePolicy(name="default", job_id=1, cap=100)},
+            "policy": POLICY,
+        }
+        self.submit = Submit(clock=FakeClock(), **parts)
+        monitor = Monitor(clock=FakeClock(), submissions=self.queue, **parts)
+        self.trigger = Trigger(monitor=monitor, submissions=self.queue, **parts)
+
+    def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement and commit; nothing stays of one that fails."""
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(sql, parameters)
+            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            self._connection.commit()
+        except BaseException:
+            self._connection.rollback()
+            raise
+        finally:
+            cursor.close()
+        return rows
+
+    def insert(self, table: str, row: Mapping[str, Any]) -> None:
+        """Insert a row as a third party does."""
+        full = {"table_name": table, **row}
+        marks = ", ".join("?" for _ in full)
+        self.execute(f"INSERT INTO track_processing ({', '.join(full)}) VALUES ({marks})", *full.values())
+
+    def ends(self) -> list[tuple[Any, ...]]:
+        """Status, error, and number of log rows of each row, in the order of their insert."""
+        return self.execute(
+            "SELECT status, last_error,"
+            " (SELECT COUNT(*) FROM process_log AS log WHERE log.entry_id = track_processing.id)"
+            " FROM track_processing ORDER BY id"
+        )
+
+    async def run(self) -> None:
+        """Two passes bring every row to its end."""
+        for _ in range(2):
+            assert await self.trigger() == []
+            while self.queue.sent:
+                await self.submit(decode(encode(self.queue.sent.pop()).encode()))
+            for run_id in self.runs.runs:
+                self.runs.end(run_id, "SUCCESS")
+
+
+@pytest.fixture
+def app(store: Store, database: Database) -> Iterator[App]:
+    connection = database.connector.connect().connection
+    yield App(store, connection)
+    connection.close()
+
+
+async def test_a_bad_row_says_why_and_stops_no_other(app: App) -> None:
+    app.insert("first", {})
+    for number, (row, _) in enumerate(REFUSED.values()):
+        app.insert(f"bad_{number}", row)
+    app.insert("last", {})
+    await app.run()
+    first, *bad, last = app.ends()
+    assert first == last == ("DONE", None, 1)
+    for name, (_, reason), (status, error, logged) in zip(REFUSED, REFUSED.values(), bad, strict=True):
+        assert (name, status, logged) == (name, "DEAD", 1)
+        assert reason in error
+        assert CANARY not in error
+
+
+async def test_an_odd_row_is_done(app: App) -> None:
+    for number, row in enumerate(TAKEN.values()):
+        app.insert(f"odd_{number}", row)
+    await app.run()
+    assert app.ends() == [("DONE", None, 1)] * len(TAKEN)
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+async def test_an_impossible_row_is_refused_by_the_database(app: App, database: Database, name: str) -> None:
+    with pytest.raises((database.connector.error, OverflowError)):
+        app.insert("bad", IMPOSSIBLE[name])
+    app.insert("good", {})
+    await app.run()
+    assert app.ends() == [("DONE", None, 1)]
+
+
+async def test_a_row_held_back_for_ever_waits(app: App) -> None:
+    app.insert("later", {"available_at": "9999-12-31 23:59:59"})
+    app.insert("good", {})
+    await app.run()
+    assert app.ends() == [("PENDING", None, 0), ("DONE", None, 1)]
+
+
+async def test_a_submission_number_without_a_next_one_stops_no_other(app: App) -> None:
+    app.insert("bad", {"submission": 2**31 - 1, "runid": 5})
+    app.insert("good", {})
+    await app.run()
+    assert app.ends() == [("PENDING", None, 0), ("DONE", None, 1)]
+
+
+async def test_rows_that_are_spoilt_while_they_run_end_like_the_others(app: App) -> None:
+    for table in ("a", "b", "c"):
+        app.insert(table, {})
+    await app.trigger()
+    while app.queue.sent:
+        await app.submit(app.queue.sent.pop())
+    app.execute(
+        "UPDATE track_processing SET parameters = ?, parameter_style = '', job_id = -1, max_attempts = 0,"
+        " submitted_at = NULL, finished_at = '0001-01-01 00:00:00', updated_at = '0001-01-01 00:00:00',"
+        " last_error = ? WHERE table_name = 'b'",
+        "[" * 90_000,
+        "x" * 4_000,
+    )
+    for run_id in app.runs.runs:
+        app.runs.end(run_id, "SUCCESS")
+    assert await app.trigger() == []
+    assert app.ends() == [("DONE", None, 1)] * 3
