@@ -1,0 +1,131 @@
+"""Secrets that can be recognised wherever they come up, and the search for them."""
+
+import base64
+import functools
+import json
+import logging
+import sqlite3
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.queue import QueueClient
+
+from devstack import azurite
+
+#: A personal access token, as Databricks makes them.
+TOKEN = "dapi5f0c93ab27de4816fa1be20c7d94c3a8"
+#: The same, once it was rotated.
+ROTATED_TOKEN = "dapi88d1e6c4073b49f2a5e9b06d1f2c7e31"
+#: Every token of devstack's identity begins so.
+ACCESS_TOKEN = "fake-identity-token-"
+#: The key that every Storage emulator has: the real Azurite takes it, so the app can work with it.
+STORAGE_KEY = azurite.ACCOUNT_KEY
+#: A well-formed key that no account has.
+WRONG_STORAGE_KEY = base64.b64encode(
+    b"a storage key that opens no account, 64 bytes of it with padding"
+).decode()
+#: The signature of a shared access signature.
+SIGNATURE = "q8VhT2mWcX5eRz0uKpY7sDfJ4aGbLn1oQiE9tHvBxM0"
+#: The password of a login of SQL Server.
+PASSWORD = "xT7qLw2vRk9mZp4sHd"
+#: The values of a row's parameters.
+PARAMETERS = {
+    "customer": "Wilhelmine Zuckerbrot-7741",
+    "note": 'quotes " and \\ and é: Kontonummer-90210-55',
+    "list": "pin 8462 of payroll 2031, iban DE44-5001",
+}
+
+SECRETS = {
+    "token": TOKEN,
+    "rotated token": ROTATED_TOKEN,
+    "access token": ACCESS_TOKEN,
+    "storage key": STORAGE_KEY,
+    "wrong storage key": WRONG_STORAGE_KEY,
+    "signature": SIGNATURE,
+    "password": PASSWORD,
+    **{f"parameter {name}": value for name, value in PARAMETERS.items()},
+}
+
+#: So many characters of a secret that follow one another are a leak; fewer tell next to nothing.
+FRAGMENT = 12
+
+#: Loggers that the app or the host makes quieter than the root.
+LOGGERS = ("azure", "azure.core", "azure.identity", "azure.keyvault", "azure.storage", "msal", "urllib3")
+
+
+def leaks(text: str) -> list[str]:
+    """Return the names of the secrets of which a piece is in a text."""
+    return [name for name, secret in SECRETS.items() if any(piece in text for piece in _pieces(secret))]
+
+
+@functools.cache
+def _pieces(secret: str) -> frozenset[str]:
+    encoded = base64.b64encode(secret.encode()).decode()
+    forms = {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe=""), encoded}
+    return frozenset(
+        form[start : start + FRAGMENT] for form in forms for start in range(len(form) - FRAGMENT + 1)
+    )
+
+
+@dataclass
+class Evidence:
+    """Every text that came out of the app, with a word on where from."""
+
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, where: str, text: object) -> None:
+        """Keep a text."""
+        self.texts.append((where, str(text)))
+
+    def error(self, error: BaseException) -> None:
+        """Keep all that an error tells: its text, those of its chain and the traceback."""
+        self.add("traceback", "".join(traceback.format_exception(error)))
+        seen: set[int] = set()
+        following: list[BaseException | None] = [error]
+        while following:
+            link = following.pop()
+            if link is None or id(link) in seen:
+                continue
+            seen.add(id(link))
+            self.add(
+                f"{type(link).__name__}", f"{link} {link!r} {link.args} {getattr(link, '__notes__', '')}"
+            )
+            following += [link.__cause__, None if link.__suppress_context__ else link.__context__]
+
+    def records(self, records: list[logging.LogRecord]) -> None:
+        """Keep what log records hold."""
+        formatter = logging.Formatter("%(name)s %(message)s")
+        for record in records:
+            self.add(f"log of {record.name}", f"{formatter.format(record)} {record.args!r} {record.msg}")
+
+    def database(self, path: Path) -> None:
+        """Keep every column of every table but the rows' own parameters."""
+        connection = sqlite3.connect(path)
+        connection.row_factory = sqlite3.Row
+        try:
+            for table in ("track_processing", "process_log", "orchestrator_tick"):
+                for row in connection.execute(f"SELECT * FROM {table}"):
+                    for column in set(row.keys()) - {"parameters"}:
+                        self.add(f"{table}.{column}", row[column])
+        finally:
+            connection.close()
+
+    def queue(self, connection_string: str, name: str) -> list[str]:
+        """Keep every message that is on a queue, as it is and decoded; return them decoded."""
+        try:
+            with QueueClient.from_connection_string(connection_string, name) as queue:
+                messages = [str(message.content) for message in queue.peek_messages(max_messages=32)]
+        except ResourceNotFoundError:  # nothing was ever sent
+            return []
+        decoded = [base64.b64decode(message).decode("utf-8", "replace") for message in messages]
+        for message in (*messages, *decoded):
+            self.add(f"queue {name}", message)
+        return decoded
+
+    def assert_clean(self) -> None:
+        """Fail if a secret is in one of the texts."""
+        found = [(where, name, text[:2000]) for where, text in self.texts for name in leaks(text)]
+        assert not found, found

@@ -1,0 +1,139 @@
+"""Canaries in the token and the parameters, through everything that Databricks can do wrong."""
+
+import json
+
+import pytest
+from aiohttp import web
+
+from devstack.fakes.identity import FakeIdentity
+from orchestrator.databricks.client import DatabricksClient, Limits
+from orchestrator.errors import DatabricksError
+from orchestrator.models import RunRequest
+from tests.databricks.support import Tokens, Workspace, connected, hang, ok
+from tests.security.app import ROW, Apps
+from tests.security.canary import (
+    ACCESS_TOKEN,
+    PARAMETERS,
+    ROTATED_TOKEN,
+    TOKEN,
+    Evidence,
+    leaks,
+)
+from tests.security.servers import FAULTS, NO_HTTP, no_http
+
+REQUEST = RunRequest(
+    job_id=7, idempotency_token="0f3a-1", parameter_style="notebook_params", parameters=PARAMETERS
+)
+
+LIMITS = Limits(request_seconds=2, operation_seconds=10, tries=2, answer_bytes=100_000)
+
+
+def canary_tokens() -> Tokens:
+    return Tokens(current=TOKEN, fresh=ROTATED_TOKEN)
+
+
+async def call_everything(client: DatabricksClient, evidence: Evidence) -> int:
+    """Make every call and return how many failed."""
+    calls = (
+        client.run_now(REQUEST),
+        client.active_run_ids(),
+        client.get_run(1),
+        client.cancel(1),
+        client.get_job(1),
+        client.create_job(name="job", notebook_path="/x", max_concurrent_runs=1),
+    )
+    failed = 0
+    for call in calls:
+        try:
+            evidence.add("result", await call)
+        except DatabricksError as error:
+            evidence.error(error)
+            failed += 1
+    return failed
+
+
+def test_the_search_finds_what_is_planted() -> None:
+    """Whole, quoted, encoded or a part only: else nothing here would prove anything."""
+    note = PARAMETERS["note"]
+    for text in (f"x{TOKEN}x", TOKEN[5:17], json.dumps({"note": note}), repr([note]), note[-12:]):
+        assert leaks(text)
+    assert not leaks("Databricks run-now: HTTP 403: […]")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_answer_brings_a_secret_out(workspace: Workspace, evidence: Evidence, fault: str) -> None:
+    workspace.replies = [FAULTS[fault]]
+    async with connected(workspace, tokens=canary_tokens(), limits=LIMITS) as client:
+        # A cancellation takes any answer for an answer; a run that is not there needs none.
+        assert await call_everything(client, evidence) >= 4
+    assert any(TOKEN in seen.authorization for seen in workspace.seen)
+    assert any(seen.json and seen.json.get("notebook_params") == PARAMETERS for seen in workspace.seen)
+
+
+@pytest.mark.parametrize("answer", NO_HTTP)
+async def test_no_broken_http_brings_a_secret_out(evidence: Evidence, answer: str) -> None:
+    async with no_http(NO_HTTP[answer]) as url:
+        workspace = Workspace()
+        workspace.url = url
+        async with connected(workspace, tokens=canary_tokens(), limits=LIMITS) as client:
+            assert await call_everything(client, evidence) >= 5
+
+
+async def test_no_time_out_brings_a_secret_out(workspace: Workspace, evidence: Evidence) -> None:
+    workspace.replies = [hang]
+    limits = Limits(request_seconds=0.1, operation_seconds=0.15, tries=2)
+    async with connected(workspace, tokens=canary_tokens(), limits=limits) as client:
+        assert await call_everything(client, evidence) == 6
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_row_whose_submission_fails(apps: Apps, workspace: Workspace, fault: str) -> None:
+    """The whole way: insert, claim, message, run-now, monitor; then the same with nothing that works."""
+
+    async def only_run_now_fails(request: web.Request) -> web.StreamResponse:
+        return await (FAULTS[fault] if request.path.endswith("run-now") else ok({}))(request)
+
+    workspace.replies = [only_run_now_fails]
+    async with apps.app(workspace) as running:
+        await running.app.store.add([ROW, ROW])
+        assert await running.app.trigger() == []
+        assert len(await running.submit_all()) == 1
+        workspace.replies = [FAULTS[fault]]
+        await running.attempt(running.app.monitor())
+        await running.attempt(running.app.trigger())
+        running.look_everywhere()
+    assert any(seen.json and seen.json.get("notebook_params") == PARAMETERS for seen in workspace.seen)
+
+
+@pytest.mark.parametrize("fault", ["json 401", "json 403", "page 403", "json 400", "page 500", "wrong shape"])
+async def test_an_access_token_of_entra_id(
+    apps: Apps, workspace: Workspace, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.replies = [FAULTS[fault]]
+    async with FakeIdentity().serve() as identity:
+        for name, value in identity.environment().items():
+            monkeypatch.setenv(name, value)
+        async with apps.app(workspace, DATABRICKS_AUTH="entra") as running:
+            await running.app.store.add([ROW])
+            await running.attempt(running.app.trigger())
+            await running.attempt(running.app.runs["default"].run_now(REQUEST))
+            running.look_everywhere()
+        assert any(ACCESS_TOKEN in seen.authorization for seen in workspace.seen)
+
+
+async def test_a_crash_in_the_middle_of_a_call(
+    apps: Apps, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks unforeseen, its traceback shows no local variable."""
+
+    def crash(*_: object, **__: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    workspace.replies = [ok({}), FAULTS["json 403"]]
+    async with apps.app(workspace) as running:
+        await running.app.store.add([ROW])
+        await running.app.trigger()
+        monkeypatch.setattr("orchestrator.databricks.problems.json_object", crash)
+        [error] = await running.submit_all()
+        running.look_everywhere()
+    assert isinstance(error, RuntimeError)

@@ -1,0 +1,145 @@
+"""The app as the host runs it and as a person runs it: everything that the processes print and store."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+
+from tests.conftest import ROOT, Azurite
+from tests.databricks.support import Workspace, ok
+from tests.e2e.stack import Stack
+from tests.security.canary import LOGGERS, PARAMETERS, TOKEN, Evidence
+from tests.security.servers import FAULTS
+from tests.test_cli import CommandLine
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+#: The app as it is, with every logger as talkative as it can be.
+TALKATIVE = f"""
+import logging
+logging.getLogger().setLevel(logging.DEBUG)
+for name in {LOGGERS!r}:
+    logging.getLogger(name).setLevel(logging.DEBUG)
+"""
+
+INSERT = "INSERT INTO track_processing (table_name, parameters, max_attempts) VALUES (?, ?, 1)"
+
+ROWS = 12
+
+#: Faults after which the client waits for seconds before it tries again, in a process with a real clock.
+SLOW = {"dropped", "broken off", "lock", "not JSON", "empty", "null"} | {
+    f"{kind} {status}" for kind in ("json", "page", "code") for status in (409, 429, 500, 503)
+}
+
+
+@pytest.fixture
+def stack(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[Stack]:
+    """The app's folder with the talkative app, whose failed messages come back at once."""
+    made = Stack(folder=tmp_path, azurite=azurite.connection_string, queue_name=queue_name)
+    made.prepare()
+    function_app, host = tmp_path / "function_app.py", tmp_path / "host.json"
+    function_app.unlink()
+    function_app.write_text(TALKATIVE + (ROOT / "function_app.py").read_text(encoding="utf-8"))
+    options = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
+    options["extensions"]["queues"] |= {"visibilityTimeout": "00:00:00", "maxPollingInterval": "00:00:00.2"}
+    host.unlink()
+    host.write_text(json.dumps(options))
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def every_fault(workspace: Workspace) -> None:
+    """Let run-now fail in one way after the other, and the listing now and then."""
+    faults = itertools.cycle(reply for name, reply in FAULTS.items() if name not in SLOW)
+    listings = itertools.cycle([ok({}), ok({}), ok({}), FAULTS["json 403"]])
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        return await next(faults if request.path.endswith("run-now") else listings)(request)
+
+    workspace.replies = [reply]
+
+
+def on_queue(stack: Stack, name: str) -> int:
+    """How many messages a queue holds, hidden ones included."""
+    try:
+        with QueueClient.from_connection_string(stack.azurite, name) as queue:
+            return int(queue.get_queue_properties().approximate_message_count or 0)
+    except ResourceNotFoundError:
+        return 0
+
+
+def send_foreign_messages(stack: Stack) -> None:
+    """Put messages of somebody else on the queue, one of them in no encoding."""
+    encoded = QueueClient.from_connection_string(
+        stack.azurite, stack.queue_name, message_encode_policy=TextBase64EncodePolicy()
+    )
+    plain = QueueClient.from_connection_string(stack.azurite, stack.queue_name)
+    with encoded, plain:
+        encoded.send_message(json.dumps({"entry_id": TOKEN}))
+        plain.send_message(f"not encoded: {TOKEN}")
+
+
+async def test_no_process_tells_a_secret(stack: Stack, workspace: Workspace, evidence: Evidence) -> None:
+    every_fault(workspace)
+    fakes = stack.start("fakes", "--secret", f"databricks-token={TOKEN}")
+    async with aiohttp.ClientSession() as session, session.get(f"{fakes.url}/environment") as response:
+        vault = await response.json()
+    rows = [(f"table_{number}", json.dumps(PARAMETERS)) for number in range(ROWS)]
+    stack.execute(INSERT, [*rows, ("broken", json.dumps(PARAMETERS)[:-1])])
+    environment = {
+        **vault,
+        "DATABRICKS_HOST": workspace.url.rstrip("/"),
+        "DATABRICKS_TOKEN_SECRET": "databricks-token",
+        "SUBMIT_LEASE_SECONDS": "1",
+        "MAX_ACTIVE_RUNS": "50",
+    }
+    host = await asyncio.to_thread(stack.start_host, **environment)
+    await stack.until(lambda: stack.count("DEAD") >= 4, 40, "rows refused in several ways")
+    # The log takes nothing: the store fails, and after five deliveries the message is on the poison queue.
+    poison = f"{stack.queue_name}-poison"
+    stack.execute(
+        "CREATE TRIGGER no_log BEFORE INSERT ON process_log BEGIN SELECT RAISE(ABORT, 'no log today'); END"
+    )
+    stack.execute("INSERT INTO track_processing (table_name, parameters) VALUES (?, ?)", [("late", "{")])
+    await stack.until(lambda: on_queue(stack, poison) > 0, 40, "a message on the poison queue")
+    stack.execute("DROP TRIGGER no_log")
+    for name in (poison, stack.queue_name):  # before the foreign messages, which may hold what they like
+        evidence.queue(stack.azurite, name)
+    await asyncio.to_thread(send_foreign_messages, stack)
+    await stack.until(lambda: "is not base64" in host.log.read_text(), 20, "the foreign messages are met")
+    await asyncio.to_thread(host.stop)
+
+    evidence.database(stack.database)
+    text = host.log.read_text(encoding="utf-8")
+    evidence.add("host", text)
+    for expected in ("DEBUG", "Traceback", "StoreError", "QueueError", "Request URL", "run-now: HTTP 400"):
+        assert expected in text
+    await command_line(stack, environment, evidence)
+
+
+async def command_line(stack: Stack, environment: dict[str, str], evidence: Evidence) -> None:
+    """Keep what the commands print."""
+    settings = {
+        "AzureWebJobsStorage": stack.azurite,
+        "SUBMIT_QUEUE_NAME": stack.queue_name,
+        "STATE_DB": str(stack.database),
+        "TRIGGER_SCHEDULE": "0 * * * * *",
+        "MONITOR_SCHEDULE": "0 * * * * *",
+        "DATABRICKS_JOB_ID": "5",
+        **environment,
+    }
+    run = CommandLine(folder=stack.folder, environment=settings)
+    commands = [("status",), ("check",), ("tick", "trigger"), *(("show", str(row)) for row in (1, 2, 3, 13))]
+    for command in commands:
+        result = await asyncio.to_thread(run, *command)
+        assert result.stdout or result.stderr
+        evidence.add(f"{command}", result.stdout + result.stderr)

@@ -1,0 +1,119 @@
+"""A run's own error text: it is stored, because the log is there for it, but without what is secret."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from orchestrator import redaction, settings
+from orchestrator.databricks import protocol
+from orchestrator.databricks.problems import Answer
+from orchestrator.databricks.protocol import Success
+from orchestrator.models import NewEntry
+from orchestrator.submissions import QueueConnection
+from tests.databricks.support import REQUEST, Reply, Workspace
+from tests.security.app import ROW, Apps
+from tests.security.canary import PARAMETERS, PASSWORD, SIGNATURE, STORAGE_KEY, TOKEN, WRONG_STORAGE_KEY
+
+
+def failed_run(run_id: int, token: str, *, also: str = "") -> Reply:
+    """A workspace with one run, which has failed and tells all that it knows."""
+    told = (
+        f"token {token}, AccountKey={STORAGE_KEY}; "
+        + "; ".join(f"{k} is {v}" for k, v in PARAMETERS.items())
+        + also
+    )
+    details = {"code": "RUN_EXECUTION_ERROR", "type": "CLIENT_ERROR", "message": f"ended: {told}"}
+    trace = f"Traceback:\n  {json.dumps(PARAMETERS)}\n" + "  a frame\n" * 2_000 + f"ValueError: {told}"
+    answers = {
+        "run-now": {"run_id": run_id},
+        "list": {},
+        "get": {
+            "run_id": run_id,
+            "state": {"life_cycle_state": "TERMINATED", "result_state": "FAILED", "state_message": told},
+            "status": {"state": "TERMINATED", "termination_details": details},
+            "run_page_url": f"https://workspace/?o=1&token={token}",
+        },
+        "get-output": {"error": f"ValueError: {told}", "error_trace": trace},
+    }
+
+    async def reply(request: web.Request) -> web.Response:
+        return web.json_response(answers[request.path.rpartition("/")[2]])
+
+    return reply
+
+
+async def test_a_run_that_fails_and_tells_everything(apps: Apps, workspace: Workspace) -> None:
+    """A notebook's own words go into the log row; what the app itself knows as secret is struck out."""
+    workspace.replies = [failed_run(4711, TOKEN)]
+    async with apps.app(workspace) as running:
+        await running.app.store.add([ROW])
+        assert await running.app.trigger() == []
+        assert await running.submit_all() == [None]
+        assert await running.app.monitor() == []
+        running.look_everywhere()
+        [log] = await running.app.store.logs(1)
+    assert log.runid == 4711
+    assert log.message is not None
+    secrets = "token […], AccountKey=[…]; customer is […]; note is […]; list is […]"
+    assert log.message == f"RUN_EXECUTION_ERROR: ValueError: {secrets}"
+    assert log.error_trace is not None
+    assert "a frame" in log.error_trace
+
+
+async def test_the_table_s_name_is_kept(apps: Apps, workspace: Workspace) -> None:
+    """It stands in a column of its own, and an error that does not name the table is of little use."""
+    workspace.replies = [failed_run(4711, TOKEN, also="there is no table sales_2031")]
+    async with apps.app(workspace) as running:
+        parameters = json.dumps({**PARAMETERS, "table_name": "sales_2031"})
+        await running.app.store.add([NewEntry(table_name="sales_2031", parameters=parameters)])
+        await running.app.trigger()
+        await running.submit_all()
+        await running.app.monitor()
+        [log] = await running.app.store.logs(1)
+    assert "there is no table sales_2031" in (log.message or "")
+
+
+def test_the_token_is_struck_out_of_a_good_answer() -> None:
+    answer = Answer(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
+    outcome = protocol.interpret(protocol.get_output(1), answer, token=TOKEN)
+    assert isinstance(outcome, Success)
+    assert outcome.value.message == "leaked […]!"
+
+
+def test_a_short_token_for_local_work_harms_no_answer() -> None:
+    answer = Answer(status=200, headers={}, body=b'{"run_id": 5}')
+    assert protocol.interpret(protocol.run_now(REQUEST), answer, token="run_id") == Success(value=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "struck"),
+    [
+        ("value long secret value! here", "value […] here"),
+        ("begins: long secret va", "begins: […]"),
+        ("… ecret value! is its end", "… […] is its end"),
+        ("long secret value!long secret value!", "[…][…]"),
+        ("four 8462 and 84", "four […] and 84"),
+        ('quoted a\\"b-c-d', "quoted […]"),
+        ("longer secrets stay", "longer secrets stay"),
+        ("", ""),
+    ],
+)
+def test_what_is_struck_out(text: str, struck: str) -> None:
+    assert redaction.without(text, ["long secret value!", "8462", "84", 'a"b-c-d']) == struck
+
+
+def test_the_app_knows_its_own_secrets() -> None:
+    loaded = settings.load(
+        {
+            "DATABRICKS_HOST": "adb-1.azuredatabricks.net",
+            "DATABRICKS_TOKEN": TOKEN,
+            "SQL_CONNECTION_STRING": f"SERVER=s;Uid=u;Pwd={{{PASSWORD};}}}}}}",
+            "AzureWebJobsStorage": f"AccountName=a;AccountKey={WRONG_STORAGE_KEY}",
+        }
+    )
+    assert loaded.secrets() == (f"{PASSWORD};}}", WRONG_STORAGE_KEY, TOKEN)
+    signed = f"sv=1&sig={SIGNATURE}"
+    queue = QueueConnection(connection_string=f"QueueEndpoint=https://a;SharedAccessSignature={signed}")
+    assert signed in replace(loaded, queue=queue).secrets()
