@@ -30,7 +30,7 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 
 def one_line(name: str) -> str:
-    """Return a name as it is, or quoted where it holds line breaks or the like: it could pass for a log line."""
+    """Return a name as it is, or quoted where it holds line breaks and such: it could forge a log line."""
     return name if name.isprintable() else ascii(name)
 
 
