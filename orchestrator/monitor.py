@@ -103,9 +103,8 @@ class Monitor:
         unknown = sorted(await self.store.running_workspaces() - set(self.workspaces))
         if not unknown:
             return ""
-        problem = (
-            f"rows with runs in workspaces that the settings do not know: {', '.join(map(one_line, unknown))}"
-        )
+        names = ", ".join(one_line(name) for name in unknown)
+        problem = f"rows with runs in workspaces that the settings do not know: {names}"
         logger.warning("%s", problem)
         return problem
 

@@ -6,6 +6,7 @@ breaks it and prints it as a program; the seed repeats the search: ``--seed N``.
 
 import argparse
 import json
+import logging
 import multiprocessing
 import os
 import sys
@@ -27,6 +28,7 @@ def try_batch(number: int, schedules: int = BATCH) -> tuple[int, int]:
 
     :raises BaseException: a rule was broken; the error's notes hold the program.
     """
+    logging.disable(logging.CRITICAL)  # the app warns of every fault
     before = Simulation.schedules, Simulation.steps
     run_state_machine_as_test(
         seed(number)(Simulation),
