@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from orchestrator.states import EDGES, Status
 from orchestrator.store import migrate
 from orchestrator.store.connector import Connector
 from orchestrator.store.sqlite import SqliteConnector
 from orchestrator.store.store import Store
+from tests.store.rivals import Rival
 
 SQLSERVER = os.environ.get("TEST_SQLSERVER")
 
@@ -79,14 +82,21 @@ class SqlServerDatabase(_Database):
         )
 
 
-@pytest.fixture(params=["sqlite", "sqlserver"] if SQLSERVER else ["sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database with the schema and no rows."""
-    made = SqlServerDatabase(SQLSERVER) if request.param == "sqlserver" and SQLSERVER else None
-    opened = made or SqliteDatabase(tmp_path / "state.db")
+@contextmanager
+def open_database(dialect: str, folder: Path) -> Iterator[Database]:
+    """Open a database with the schema and no rows."""
+    made = SqlServerDatabase(SQLSERVER) if dialect == "sqlserver" and SQLSERVER else None
+    opened = made or SqliteDatabase(folder / "state.db")
     migrate.apply(opened.connector)
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["sqlite", "sqlserver"] if SQLSERVER else ["sqlite"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with the schema and no rows."""
+    with open_database(request.param, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -103,3 +113,25 @@ async def other_store(database: Database) -> AsyncIterator[Store]:
     opened = Store(database.connector)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def rivals(database: Database) -> AsyncIterator[tuple[Rival, Rival]]:
+    """Two processes whose transactions can be stopped; at the end, only edges that are drawn were taken.
+
+    SQLite itself writes the edges down. SQL Server lets no trigger beside a statement that returns the rows
+    that it changed (error 334): there the states at the end must do.
+    """
+    audited = database.connector.dialect == "sqlite"
+    if audited:
+        database.execute("CREATE TABLE audit (old text, new text)")
+        database.execute(
+            "CREATE TRIGGER audit AFTER UPDATE OF status ON track_processing WHEN OLD.status <> NEW.status"
+            " BEGIN INSERT INTO audit VALUES (OLD.status, NEW.status); END"
+        )
+    one, other = Rival(database.connector), Rival(database.connector)
+    yield one, other
+    await one.close()
+    await other.close()
+    taken = database.execute("SELECT old, new FROM audit") if audited else []
+    assert [(old, new) for old, new in taken if Status(new) not in EDGES[Status(old)]] == []

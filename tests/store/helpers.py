@@ -84,9 +84,15 @@ async def finish(store: Store, entry: Entry, to: Status, delay_seconds: float = 
     return await store.finish(entry, verdict(to, delay_seconds, **fields), run_log(entry, to))
 
 
-async def refuse(store: Store, entry: Entry, to: Status) -> bool:
+async def refuse(store: Store, entry: Entry, to: Status, delay_seconds: float = 0) -> bool:
     """Refuse a begun row."""
-    return await store.refuse(entry, verdict(to), log_of_refusal(entry, verdict(to)))
+    refused = verdict(to, delay_seconds)
+    return await store.refuse(entry, refused, log_of_refusal(entry, refused))
+
+
+def turn(entry: Entry, submission: int = 1) -> Claim:
+    """The turn of one of a row's submissions."""
+    return Claim(entry_id=entry.id, submission=submission)
 
 
 def status_of(database: Database, entry_id: int) -> str:

@@ -1,0 +1,146 @@
+"""Two processes on one database: one stops inside its transaction while the other goes on."""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from orchestrator.store.connector import Connector
+from orchestrator.store.session import Session
+from orchestrator.store.store import Store
+
+_T = TypeVar("_T")
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+#: The place after a transaction's last statement; every other place bears the name of the query before it.
+COMMIT = "commit"
+
+#: How long the one behind may take to be done or to meet a lock, by dialect. Not every engine tells who waits
+#: for whom, so this is a time. A machine too slow for it makes a race tamer, never a test fail.
+MEETING_SECONDS = {"sqlite": 0.04, "sqlserver": 1.0}
+
+#: A transaction is never held longer than this, whatever the test does.
+HOLD_SECONDS = 20.0
+
+
+class Stop:
+    """Where a transaction waits until it is let go."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._loop = asyncio.get_running_loop()
+        self._go_on = threading.Event()
+        #: the transaction is there
+        self.reached = asyncio.Event()
+
+    def pass_by(self, place: str) -> None:
+        """Wait, if this is the place; called by the transaction's thread."""
+        if place != self._place or self._go_on.is_set():
+            return
+        self._loop.call_soon_threadsafe(self.reached.set)
+        assert self._go_on.wait(HOLD_SECONDS), f"held for {HOLD_SECONDS} s after {place}"
+
+    def let_go(self) -> None:
+        """Let the transaction go on; should it be done again, it does not stop any more."""
+        self._go_on.set()
+
+
+class _StoppingSession(Session):
+    """A transaction that passes by a stop after every query."""
+
+    def __init__(self, real: Session, stop: Stop) -> None:
+        self._real = real
+        self._stop = stop
+
+    def rows(self, name: str, *parameters: Any) -> list[dict[str, Any]]:
+        rows = self._real.rows(name, *parameters)
+        self._stop.pass_by(name)
+        return rows
+
+    def change(self, name: str, *parameters: Any) -> int:
+        count = self._real.change(name, *parameters)
+        self._stop.pass_by(name)
+        return count
+
+
+class Rival(Store):
+    """The store of a process of its own, on one connection, with the store's own patience."""
+
+    def __init__(self, connector: Connector) -> None:
+        super().__init__(connector, threads=1)
+        self._connector = connector
+        self._stop: Stop | None = None
+        self.dialect = connector.dialect
+
+    def stop_next(self, place: str) -> Stop:
+        """Let the next transaction that writes stop at a place."""
+        self._stop = Stop(place)
+        return self._stop
+
+    async def warm_up(self) -> None:
+        """Connect and let a server plan the longest statement, which takes longer than a race."""
+        await self.claim(
+            "nobody's", cap=1, active_run_ids=[], lease_seconds=1, max_attempts=1, serialize_tables=True
+        )
+
+    async def by_hand(self, sql: str) -> int:
+        """Run a statement as an operator's SQL client does and return how many rows it changed."""
+        return await self.patiently(functools.partial(self._by_hand, sql, self._take_stop()))
+
+    async def _run(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
+        stop = self._take_stop() if writes else None
+        if stop is None:
+            return await super()._run(work, writes=writes)
+
+        def stopping(session: Session) -> _T:
+            result = work(_StoppingSession(session, stop))
+            stop.pass_by(COMMIT)
+            return result
+
+        return await super()._run(stopping, writes=writes)
+
+    def _by_hand(self, sql: str, stop: Stop | None) -> int:
+        connection = self._connector.connect().connection
+        try:
+            self._connector.begin_write(connection)
+            changed = int(connection.cursor().execute(sql).rowcount)
+            if stop is not None:
+                stop.pass_by(COMMIT)
+            connection.commit()
+        finally:
+            connection.close()
+        return changed
+
+    def _take_stop(self) -> Stop | None:
+        stop, self._stop = self._stop, None
+        return stop
+
+
+async def race(
+    ahead: tuple[Rival, Callable[[Rival], Coroutine[Any, Any, _A]]],
+    behind: tuple[Rival, Callable[[Rival], Coroutine[Any, Any, _B]]],
+    *,
+    place: str = COMMIT,
+) -> tuple[_A, _B]:
+    """Let two rivals' changes meet and return both results.
+
+    The one ahead stops at a place of its first transaction, its locks in its hands. The one behind runs until
+    it is done or waits for them. Then the one ahead goes on.
+    """
+    leader, lead = ahead
+    follower, follow = behind
+    await asyncio.gather(leader.warm_up(), follower.warm_up())
+    stop = leader.stop_next(place)
+    leading = asyncio.create_task(lead(leader))
+    leading.add_done_callback(lambda _: stop.reached.set())
+    try:
+        async with asyncio.timeout(HOLD_SECONDS):
+            await stop.reached.wait()
+        assert not leading.done(), f"ended before it came to {place}: {leading}"
+        following = asyncio.create_task(follow(follower))
+        await asyncio.wait({following}, timeout=MEETING_SECONDS[follower.dialect])
+    finally:
+        stop.let_go()
+    return await asyncio.gather(leading, following)

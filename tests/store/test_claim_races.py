@@ -1,0 +1,212 @@
+"""Claims and first ticks that meet: never over the cap, never two rows of a table, never an error."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.states import Status
+from tests.store.conftest import SQLSERVER, Database, open_database
+from tests.store.helpers import add, begun, claim, entry_of, finish, queued, running, status_of, verdict
+from tests.store.rivals import COMMIT, Rival, race
+from tests.store.test_sql_page import BLOCKS
+
+#: What a reader meets on a row that another transaction has changed: its lock (SQL Server's default), or the
+#: row as it was before (READ_COMMITTED_SNAPSHOT, which Azure SQL has on). SQLite lets one transaction write.
+LOCKS, VERSIONS = "sqlserver-locks", "sqlserver-versions"
+
+#: Where the claim that is ahead stops: in the gate, after it has counted, and after it has claimed.
+PLACES = ["enter_gate", "in_flight", COMMIT]
+
+
+@contextmanager
+def read_committed_snapshot(*, on: bool) -> Iterator[None]:
+    """Set the option of the database for a test, which is skipped where the server refuses to change it."""
+    from orchestrator.store.sqlserver import SqlServerConnector
+
+    connector = SqlServerConnector(SQLSERVER or "")
+    connection: Any = connector.connect().connection
+    connection.autocommit = True
+    query = "SELECT is_read_committed_snapshot_on FROM sys.databases WHERE name = DB_NAME()"
+    was_on = bool(connection.execute(query).fetchone()[0])
+    alter = "ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT {} WITH ROLLBACK IMMEDIATE"
+    try:
+        if on is not was_on:
+            connection.execute(alter.format("ON" if on else "OFF"))
+    except connector.error:
+        connection.close()
+        pytest.skip(f"this server does not turn READ_COMMITTED_SNAPSHOT {'ON' if on else 'OFF'}")
+    yield
+    if on is not was_on:
+        connection.execute(alter.format("ON" if was_on else "OFF"))
+    connection.close()
+
+
+@pytest.fixture(params=["sqlite", LOCKS, VERSIONS] if SQLSERVER else ["sqlite"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with the schema and no rows."""
+    dialect = request.param.partition("-")[0]
+    isolated = nullcontext() if dialect == "sqlite" else read_committed_snapshot(on=request.param == VERSIONS)
+    with isolated, open_database(dialect, tmp_path) as opened:
+        yield opened
+
+
+async def in_flight(store: Rival) -> int:
+    """How many rows hold a slot."""
+    counts = (await store.counts())["default"]
+    return counts.get(Status.QUEUED, 0) + counts.get(Status.RUNNING, 0)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("serialize", "expected"), [(True, [0, 2, 3]), (False, [0, 1, 2])])
+async def test_two_claims_share_one_cap(
+    rivals: tuple[Rival, Rival], serialize: bool, expected: list[int], place: str
+) -> None:
+    one, other = rivals
+    ids = await add(one, "a", "a", "b", "c", "d", "e", "f")
+    first, second = await race(
+        (one, lambda store: claim(store, 3, serialize=serialize)),
+        (other, lambda store: claim(store, 3, serialize=serialize)),
+        place=place,
+    )
+    assert [c.entry_id for c in first] == [ids[n] for n in expected]
+    assert second == []
+    assert await in_flight(one) == 3
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("serialize", "expected"), [(True, [2]), (False, [1, 2])])
+async def test_two_claims_never_take_two_rows_of_a_table(
+    rivals: tuple[Rival, Rival], serialize: bool, expected: list[int], place: str
+) -> None:
+    one, other = rivals
+    ids = await add(one, "a", "a", "b")
+    first, second = await race(
+        (one, lambda store: claim(store, 1, serialize=serialize)),
+        (other, lambda store: claim(store, 10, serialize=serialize)),
+        place=place,
+    )
+    assert [c.entry_id for c in first] == ids[:1]
+    assert [c.entry_id for c in second] == [ids[n] for n in expected]
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_two_workspaces_share_the_gate_and_nothing_else(
+    rivals: tuple[Rival, Rival], place: str
+) -> None:
+    one, other = rivals
+    await add(one, "a", "b")
+    await add(one, "a", "b", workspace="eu")
+    first, second = await race(
+        (one, lambda store: claim(store, 1)),
+        (other, lambda store: claim(store, 2, workspace="eu")),
+        place=place,
+    )
+    assert (len(first), len(second)) == (1, 2)
+
+
+async def test_slot_of_a_run_that_is_just_finished(rivals: tuple[Rival, Rival]) -> None:
+    """A claim that does not see the end yet leaves the slot to the next one."""
+    one, other = rivals
+    entry = await running(one, 11, "sales")
+    await add(one, "sales")
+    finished, claims = await race(
+        (one, lambda store: finish(store, entry, Status.DONE)), (other, lambda store: claim(store, 1))
+    )
+    assert finished
+    assert await in_flight(one) == len(claims)
+    assert len(claims + await claim(other, 1)) == 1
+
+
+async def test_finish_of_a_run_that_a_claim_has_counted(rivals: tuple[Rival, Rival]) -> None:
+    one, other = rivals
+    entry = await running(one, 11, "sales")
+    await add(one, "sales")
+    claims, finished = await race(
+        (one, lambda store: claim(store, 1)), (other, lambda store: finish(store, entry, Status.DONE))
+    )
+    assert (claims, finished) == ([], True)
+
+
+async def test_run_that_is_just_recorded_takes_one_slot_or_for_a_moment_two(
+    rivals: tuple[Rival, Rival],
+) -> None:
+    """The run is in the listing already; a claim that does not see its row's change takes it for foreign."""
+    one, other = rivals
+    turn = await queued(one, "sales")
+    await begun(one, turn)
+    await add(one, "orders")
+    recorded, claims = await race(
+        (one, lambda store: store.record_run(turn, 11)), (other, lambda store: claim(store, 2, active=[11]))
+    )
+    assert recorded
+    assert len(claims) <= 1
+    assert len(claims + await claim(other, 2, active=[11])) == 1
+    assert await in_flight(one) == 2
+
+
+@pytest.mark.parametrize("name", ["hold-back-one", "cancel-one"])
+async def test_row_that_an_operator_holds_hinders_no_other(rivals: tuple[Rival, Rival], name: str) -> None:
+    one, other = rivals
+    held, free = await add(one, "a", "b")
+    sql = BLOCKS[name, one.dialect].replace("id = 17", f"id = {held}")
+    changed, claims = await race(
+        (one, lambda store: store.by_hand(sql)), (other, lambda store: claim(store, 1))
+    )
+    assert changed == 1
+    # Where the claim waited for the operator instead of passing by, its slot was the held row's.
+    claims += await claim(other, 1)
+    assert [c.entry_id for c in claims] == [free]
+
+
+async def test_priority_that_is_just_raised(rivals: tuple[Rival, Rival], database: Database) -> None:
+    """One row is claimed; only SQLite's claim surely goes by the new order, others perhaps by the old one."""
+    one, other = rivals
+    first, second = await add(one, "a", "b")
+    sql = BLOCKS["priority", one.dialect].replace("id = 17", f"id = {second}")
+    changed, claims = await race(
+        (one, lambda store: store.by_hand(sql)), (other, lambda store: claim(store, 1))
+    )
+    assert (changed, await in_flight(one)) == (1, 1)
+    assert [c.entry_id for c in claims] in ([[second]] if one.dialect == "sqlite" else [[first], [second]])
+    assert (await entry_of(one, second)).priority == 100
+
+
+async def test_priority_comes_after_the_claim(rivals: tuple[Rival, Rival], database: Database) -> None:
+    one, other = rivals
+    first, second = await add(one, "a", "b")
+    sql = BLOCKS["priority", one.dialect].replace("id = 17", f"id = {second}")
+    claims, changed = await race(
+        (one, lambda store: claim(store, 1)), (other, lambda store: store.by_hand(sql))
+    )
+    assert ([c.entry_id for c in claims], changed) == ([first], 1)
+    assert status_of(database, second) == "PENDING"
+
+
+async def test_released_row_is_cancelled_at_the_next_pass_at_the_latest(
+    rivals: tuple[Rival, Rival], database: Database
+) -> None:
+    """A cancellation that sees the row as it was before the release leaves it to the next one."""
+    one, other = rivals
+    entry = await begun(one, await queued(one))
+    await one.request_cancel(entry.id)
+    released, canceled = await race(
+        (one, lambda store: store.release(entry, verdict(Status.PENDING))),
+        (other, lambda store: store.cancel_waiting(10)),
+    )
+    assert released
+    assert canceled + await other.cancel_waiting(10) == 1
+    assert status_of(database, entry.id) == "CANCELED"
+
+
+@pytest.mark.parametrize("place", ["enter_gate", "tick_started", COMMIT])
+async def test_first_tick_ever_of_two_processes(rivals: tuple[Rival, Rival], place: str) -> None:
+    one, other = rivals
+    await race(
+        (one, lambda store: store.tick_started("trigger")),
+        (other, lambda store: store.tick_started("trigger")),
+        place=place,
+    )
+    assert [tick.name for tick in await one.ticks()] == ["trigger"]

@@ -1,0 +1,305 @@
+"""What each change writes into its row: these columns and no other, in this row and no other."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pytest
+
+from orchestrator.models import Claim, Entry, Unanswered
+from orchestrator.states import Status
+from orchestrator.store.store import Store
+from tests.store.conftest import Database
+from tests.store.helpers import (
+    LEASE_SECONDS,
+    add,
+    begun,
+    claim,
+    entry_of,
+    finish,
+    queued,
+    refuse,
+    running,
+    turn,
+    verdict,
+)
+
+PENDING, QUEUED, RUNNING, DONE = Status.PENDING, Status.QUEUED, Status.RUNNING, Status.DONE
+FAILED, CANCELED = Status.FAILED, Status.CANCELED
+
+LONG_AGO = "2020-01-01 00:00:00"
+
+#: Seconds from now, to the nearest ten.
+NOW = 0.0
+
+
+class Effect(NamedTuple):
+    """A change, the state that it is made in, and the columns that have another value afterwards."""
+
+    name: str
+    status: Status
+    change: Callable[[Store, Entry], Awaitable[object]]
+    #: a time in seconds from now
+    columns: dict[str, object]
+    cancel_requested: int = 0
+    deliveries: int = 1
+
+
+WAITS_AGAIN = {"available_at": 60.0, "last_error": "why", "lease_expires_at": None}
+
+EFFECTS = [
+    Effect(
+        "claim",
+        PENDING,
+        lambda store, _: claim(store, 1),
+        {
+            "status": QUEUED,
+            "submission": 2,
+            "runid": None,
+            "submitted_at": None,
+            "finished_at": None,
+            "lease_expires_at": LEASE_SECONDS,
+        },
+    ),
+    Effect(
+        "begin",
+        QUEUED,
+        lambda store, e: store.begin_submission(turn(e), LEASE_SECONDS),
+        {"deliveries": 2, "lease_expires_at": LEASE_SECONDS},
+    ),
+    Effect(
+        "record",
+        QUEUED,
+        lambda store, e: store.record_run(turn(e), 11),
+        {
+            "status": RUNNING,
+            "runid": 11,
+            "attempt": 3,
+            "lease_expires_at": None,
+            "last_error": None,
+            "submitted_at": NOW,
+        },
+    ),
+    Effect(
+        "release",
+        QUEUED,
+        lambda store, e: store.release(e, verdict(PENDING, 60)),
+        {"status": PENDING, "deliveries": 0, **WAITS_AGAIN},
+    ),
+    Effect(
+        "leave open",
+        QUEUED,
+        lambda store, e: store.leave_open(e, verdict(FAILED, 60)),
+        {"status": FAILED, "attempt": 3, "finished_at": NOW, **WAITS_AGAIN},
+    ),
+    Effect(
+        "refuse",
+        QUEUED,
+        lambda store, e: refuse(store, e, FAILED, delay_seconds=60),
+        {"status": FAILED, "attempt": 3, "deliveries": 0, "finished_at": NOW, **WAITS_AGAIN},
+    ),
+    Effect(
+        "postpone",
+        QUEUED,
+        lambda store, e: store.postpone(turn(e), seconds=30, reason="why"),
+        {"lease_expires_at": 30.0, "last_error": "why"},
+    ),
+    Effect(
+        "take back",
+        QUEUED,
+        lambda store, e: store.postpone(turn(e), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT),
+        {"lease_expires_at": 30.0, "last_error": "why", "deliveries": 0},
+    ),
+    Effect(
+        "recover",
+        QUEUED,
+        lambda store, _: store.recover(lease_seconds=LEASE_SECONDS, limit=1),
+        {"lease_expires_at": LEASE_SECONDS},
+    ),
+    Effect(
+        "finish",
+        RUNNING,
+        lambda store, e: finish(store, e, DONE),
+        {"status": DONE, "available_at": NOW, "last_error": None, "deliveries": 0, "finished_at": NOW},
+    ),
+    Effect(
+        "give an attempt back",
+        RUNNING,
+        lambda store, e: finish(store, e, PENDING, 60, attempt_spent=False),
+        {
+            "status": PENDING,
+            "available_at": 60.0,
+            "last_error": "why",
+            "attempt": 1,
+            "deliveries": 0,
+            "finished_at": NOW,
+        },
+    ),
+    Effect(
+        "request cancel", RUNNING, lambda store, e: store.request_cancel(e.id), {"cancel_requested": True}
+    ),
+    Effect(
+        "cancel",
+        QUEUED,
+        lambda store, _: store.cancel_waiting(1),
+        {"status": CANCELED, "lease_expires_at": None, "finished_at": NOW},
+        cancel_requested=1,
+        deliveries=0,
+    ),
+    Effect(
+        "retry",
+        DONE,
+        lambda store, e: store.retry(e.id),
+        {"status": PENDING, "attempt": 0, "cancel_requested": False, "available_at": NOW},
+        cancel_requested=1,
+    ),
+    Effect(
+        "retry now",
+        FAILED,
+        lambda store, e: store.retry(e.id),
+        {"attempt": 0, "available_at": NOW},
+        cancel_requested=1,
+    ),
+]
+
+
+async def insert(store: Store, database: Database, effect: Effect, run_id: int) -> Entry:
+    """Insert a row whose every column has a value."""
+    times = ", ".join([f"'{LONG_AGO}'"] * 6)
+    database.execute(
+        "INSERT INTO track_processing (table_name, status, submission, attempt, deliveries, runid,"
+        " last_error, cancel_requested, available_at, lease_expires_at, created_at, updated_at,"
+        f" submitted_at, finished_at) VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times})",
+        f"table of {run_id}",
+        effect.status,
+        effect.deliveries,
+        run_id,
+        effect.cancel_requested,
+    )
+    return await entry_of(store, database.execute("SELECT MAX(id) FROM track_processing")[0][0])
+
+
+async def queued_in(store: Store, workspace: str) -> Claim:
+    """Insert a row of a workspace and claim it."""
+    await add(store, "sales", workspace=workspace)
+    [claimed] = await claim(store, workspace=workspace)
+    return claimed
+
+
+def difference(before: Entry, after: Entry, now: datetime) -> dict[str, Any]:
+    """Return the columns that changed, with their new values; times in seconds from now."""
+    old, new = asdict(before), asdict(after)
+    return {
+        name: round((value - now).total_seconds(), -1) if isinstance(value, datetime) else value
+        for name, value in new.items()
+        if value != old[name]
+    }
+
+
+@pytest.mark.parametrize("effect", EFFECTS, ids=lambda effect: effect.name)
+async def test_columns_that_a_change_writes(store: Store, database: Database, effect: Effect) -> None:
+    row = await insert(store, database, effect, 5)
+    bystander = await insert(store, database, effect, 6)
+    assert await effect.change(store, row)
+    changed = difference(row, await entry_of(store, row.id), await store.now())
+    assert changed == {"updated_at": NOW, **effect.columns}
+    assert await entry_of(store, bystander.id) == bystander
+
+
+async def test_open_submission_keeps_its_number_whatever_else_is_settled(store: Store) -> None:
+    """Neither another row's log nor that of an earlier submission settles it."""
+    left_open = await begun(store, await queued(store, "a"))
+    refused = await begun(store, await queued(store, "b"))
+    assert await store.leave_open(left_open, verdict(FAILED))
+    assert await refuse(store, refused, FAILED)
+    claims = {c.entry_id: c for c in await claim(store)}
+    assert claims == {left_open.id: turn(left_open, 1), refused.id: turn(refused, 2)}
+    assert await store.leave_open(await begun(store, turn(refused, 2)), verdict(FAILED))
+    assert await claim(store) == [turn(refused, 2)]
+
+
+async def test_times_of_one_timer_function(store: Store, database: Database) -> None:
+    """Its pass leaves the other function's row alone."""
+    for name in ("monitor", "trigger"):
+        await store.tick_started(name)
+        await store.tick_finished(name, f"outcome of {name}")
+    database.execute(f"UPDATE orchestrator_tick SET started_at = '{LONG_AGO}', finished_at = '{LONG_AGO}'")
+    before = await store.ticks()
+    await store.tick_started("monitor")
+    begun, other = await store.ticks()
+    assert (begun.finished_at, begun.outcome, other) == (None, None, before[1])
+    assert abs((begun.started_at - await store.now()).total_seconds()) < 5
+    await store.tick_finished("monitor", "ok")
+    ended, other = await store.ticks()
+    assert (ended.started_at, ended.outcome, other) == (begun.started_at, "ok", before[1])
+    assert ended.finished_at is not None
+
+
+async def test_finish_is_about_one_row_one_submission_and_one_run(store: Store) -> None:
+    """Each workspace numbers its runs by itself, so two rows may have runs of one number."""
+    entry = await running(store, 5)
+    turn_of_other = await queued_in(store, "eu")
+    await begun(store, turn_of_other)
+    assert await store.record_run(turn_of_other, 5)
+    assert not await finish(store, replace(entry, submission=2), DONE)
+    assert await finish(store, entry, DONE)
+    assert (await entry_of(store, turn_of_other.entry_id)).status is RUNNING
+
+
+async def test_running_rows_of_a_workspace(store: Store) -> None:
+    entry = await running(store, 5, "a")
+    await finish(store, await running(store, 6, "b"), DONE)
+    await queued(store, "c")
+    of_other = await queued_in(store, "eu")
+    assert await store.record_run(of_other, 5)
+    await queued_in(store, "us")
+    assert [row.id for row in await store.running("default")] == [entry.id]
+    assert await store.running_workspaces() == {"default", "eu"}
+
+
+async def test_row_without_a_lease_is_recovered(store: Store, database: Database) -> None:
+    """No change of the app leaves it so; a person or another system may."""
+    claimed = await queued(store)
+    database.execute("UPDATE track_processing SET lease_expires_at = NULL")
+    assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == [claimed]
+
+
+async def test_recovery_is_not_used_up_by_rows_that_need_none(store: Store, database: Database) -> None:
+    await finish(store, await running(store, 5, "over"), DONE)
+    await queued(store, "in time")
+    late = await queued(store, "late")
+    database.execute(
+        f"UPDATE track_processing SET lease_expires_at = '{LONG_AGO}' WHERE id = ?", late.entry_id
+    )
+    assert await store.recover(lease_seconds=LEASE_SECONDS, limit=1) == [late]
+
+
+async def test_cancelling_is_not_used_up_by_rows_that_have_to_wait(store: Store) -> None:
+    [unasked] = await add(store, "unasked")
+    over = await running(store, 4, "over")
+    assert await store.request_cancel(over.id)
+    assert await finish(store, over, DONE)
+    has_run = await running(store, 5, "has run")
+    in_doubt = await begun(store, await queued(store, "in doubt"))
+    [waiting] = await add(store, "waiting")
+    for entry_id in (has_run.id, in_doubt.id, waiting):
+        assert await store.request_cancel(entry_id)
+    assert await store.cancel_waiting(1) == 1
+    assert (await entry_of(store, waiting)).status is CANCELED
+    assert (await entry_of(store, unasked)).status is not CANCELED
+
+
+async def test_purge_is_not_used_up_by_rows_that_stay(store: Store, database: Database) -> None:
+    retried = await running(store, 5, "retried")
+    await finish(store, retried, DONE)
+    assert await store.retry(retried.id)
+    left_open = await begun(store, await queued(store, "left open"))
+    assert await store.leave_open(left_open, verdict(Status.DEAD))
+    await finish(store, await running(store, 6, "recent"), DONE)
+    old = await running(store, 7, "old")
+    await finish(store, old, DONE)
+    for entry_id in (retried.id, left_open.id, old.id):
+        database.execute(f"UPDATE track_processing SET finished_at = '{LONG_AGO}' WHERE id = ?", entry_id)
+    assert await store.purge(older_than_seconds=60, limit=1) == 1
+    assert await store.get(old.id) is None
