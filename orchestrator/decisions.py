@@ -238,6 +238,16 @@ def verdict_on_failure(
     return Verdict(to=Status.FAILED, error=error, delay_seconds=delay)
 
 
+def verdict_on_giving_up(entry: Entry) -> Verdict:
+    """Return the end of a row whose calls of ``run-now`` never come to anything. There may be a run."""
+    last = entry.last_error or "its process ended, or the outcome could not be stored"
+    error = (
+        f"given up: {entry.deliveries} calls of run-now without a known outcome; the last: {last} "
+        "(run again, the row looks for its run first)"
+    )
+    return Verdict(to=Status.CANCELED if entry.cancel_requested else Status.DEAD, error=error)
+
+
 def verdict_on_run(entry: Entry, run: Run, error: str, *, policy: Policy, jitter: float) -> Verdict:
     """Return what becomes of a RUNNING row whose run is over.
 
@@ -284,12 +294,17 @@ def parameter_values(entry: Entry) -> list[str]:
     return [value for value in values if value != entry.table_name]
 
 
-def without_secrets(run: Run, failure: RunFailure, secrets: Iterable[str]) -> tuple[Run, RunFailure]:
-    """Return what Databricks tells of a run's end, without these values: notebooks quote what they got."""
+def without_secrets(
+    run: Run, failure: RunFailure, secrets: Iterable[str], *, keep: str
+) -> tuple[Run, RunFailure]:
+    """Return what Databricks tells of a run's end, without these values: notebooks quote what they got.
+
+    :param keep: the table's name, without which an error is of little use.
+    """
     struck = frozenset(secrets)
 
     def shown(text: str | None) -> str | None:
-        return None if text is None else redaction.without(text, struck)
+        return None if text is None else redaction.without(text, struck, keep=keep)
 
     told = RunFailure(message=shown(failure.message), error_trace=shown(failure.error_trace))
     return replace(run, message=shown(run.message)), told

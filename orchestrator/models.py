@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, auto
 from typing import Any
 
 from orchestrator.states import Status
+
+#: From so many ``deliveries`` on an earlier call than the present one may have started a run. An outage and a
+#: new turn (the claim) bring the count down to it, no further: a late answer to the first call must not pass
+#: for that to the only one.
+IN_DOUBT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,17 +210,24 @@ class Policy:
 
 
 class Unanswered(Enum):
-    """What a ``run-now`` without a usable answer means for its row. The value: its delivery is taken back
-    while there are more than so many.
-    """
+    """What a ``run-now`` without a usable answer says of its row."""
 
-    #: it surely started no run: it counts for nothing
-    NO_EFFECT = 0
-    #: the workspace answers no other call either: not the row's fault. From the second on the rest is kept,
-    #: since a late answer to the first must not pass for the only one
-    OUTAGE = 2
+    #: it surely started no run, so it does not count
+    NO_EFFECT = auto()
+    #: the workspace answers no other call either: not the row's fault, so it does not count; a doubt stays
+    OUTAGE = auto()
     #: the workspace answers other calls
-    ROW = 2**31 - 1
+    ROW = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallsElsewhere:
+    """How ``run-now`` fares for the other rows of a workspace."""
+
+    #: one of them has a run since not long ago
+    accepted: bool
+    #: one of them waits for an answer, too
+    unanswered: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,10 @@ PASS_SECONDS = 120.0
 #: down, and each further call would wait out its time. Runs that cannot be read never hinder the others.
 MAX_FAILURES = CONCURRENCY
 
+#: A run that was accepted since then shows that the workspace takes submissions: twice the longest wait
+#: before a call is repeated.
+ACCEPTED_WITHIN_SECONDS = 2 * decisions.MAX_POSTPONE_SECONDS
+
 #: Rows cancelled or recovered in one pass; what is over it waits for the next.
 BATCH = 500
 
@@ -132,7 +136,7 @@ class Monitor:
             await self._cancel_if_due(runs, entry, now)
             return
         secrets = (*self.secrets, *decisions.parameter_values(entry))
-        run, failure = decisions.without_secrets(run, failure, secrets)
+        run, failure = decisions.without_secrets(run, failure, secrets, keep=entry.table_name)
         error = decisions.describe(run, failure)
         if self._overdue(entry, now) and decisions.was_cancelled(run):
             error = f"went on for over RUN_TIMEOUT_SECONDS and was cancelled; {error}"
@@ -150,5 +154,19 @@ class Monitor:
         return run, RunFailure()
 
     async def _send_lost_messages_again(self) -> str:
+        for entry in await self.store.unanswered(deliveries=self.policy.max_deliveries, limit=BATCH):
+            await self._give_up_if_alone(entry)
         claims = await self.store.recover(lease_seconds=self.policy.submit_lease_seconds, limit=BATCH)
         return await dispatch(self.store, self.submissions, claims)
+
+    async def _give_up_if_alone(self, entry: Entry) -> None:
+        """End a row whose calls never come to anything, unless the others' do not either: an outage.
+
+        Its lease is over, so no call is under way any more.
+        """
+        others = await self.store.calls_elsewhere(entry, within_seconds=ACCEPTED_WITHIN_SECONDS)
+        if others.unanswered and not others.accepted:
+            return
+        verdict = decisions.verdict_on_giving_up(entry)
+        if await self.store.leave_open(entry, verdict):
+            logger.error("entry %s: now %s: %s", entry.id, verdict.to, verdict.error)

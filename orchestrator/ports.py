@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from orchestrator.models import (
+    CallsElsewhere,
     Claim,
     Entry,
     Job,
@@ -120,6 +121,14 @@ class Store(Protocol):
 
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
         """Renew leases that are over and return their claims, to be sent again."""
+        ...
+
+    async def unanswered(self, *, deliveries: int, limit: int) -> list[Entry]:
+        """Return QUEUED rows whose lease is over and that had so many calls without a known outcome."""
+        ...
+
+    async def calls_elsewhere(self, entry: Entry, *, within_seconds: float) -> CallsElsewhere:
+        """Say how ``run-now`` fares for the other rows of a row's workspace."""
         ...
 
     async def cancel_waiting(self, limit: int) -> int:

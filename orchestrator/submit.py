@@ -1,7 +1,8 @@
 """The submit function: one message, one row, one ``run-now``."""
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator import decisions
@@ -12,11 +13,24 @@ from orchestrator.errors import (
     RequestRefused,
     WorkspaceUnavailable,
 )
-from orchestrator.models import Claim, Entry, Policy, RunRequest, Unanswered, Verdict, WorkspacePolicy
+from orchestrator.models import (
+    IN_DOUBT,
+    Claim,
+    Entry,
+    LogRow,
+    Policy,
+    RunRequest,
+    Unanswered,
+    Verdict,
+    WorkspacePolicy,
+)
 from orchestrator.ports import Clock, Runs, Store
 from orchestrator.states import Status
 
 logger = logging.getLogger(__name__)
+
+#: How long a workspace that gave no answer may take to show that it answers at all.
+PROBE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +60,6 @@ class Submit:
             request = self._request(waiting)
         except InvalidEntry as error:
             await self._refuse_invalid(waiting, error)
-            return
-        if waiting.deliveries >= self.policy.max_deliveries:
-            await self._give_up(waiting, "the process ended in the middle of it")
             return
         entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds)
         if entry is None:
@@ -80,29 +91,23 @@ class Submit:
         except RequestRefused as error:
             await self._refuse(entry, error)
         except WorkspaceUnavailable as error:
-            await self._no_answer(claim, entry, error)
+            await self._postpone(claim, entry, error, await self._why_unanswered(entry, request, error))
         else:
             await self._record(claim, runs, run_id)
 
-    async def _no_answer(self, claim: Claim, entry: Entry, error: WorkspaceUnavailable) -> None:
-        unanswered = await self._why_unanswered(entry, error)
-        if unanswered is Unanswered.ROW and entry.deliveries >= self.policy.max_deliveries:
-            await self._give_up(entry, str(error))
-        else:
-            await self._postpone(claim, entry, error, unanswered)
-
-    async def _why_unanswered(self, entry: Entry, error: WorkspaceUnavailable) -> Unanswered:
+    async def _why_unanswered(
+        self, entry: Entry, request: RunRequest, error: WorkspaceUnavailable
+    ) -> Unanswered:
         if not error.in_doubt:
             return Unanswered.NO_EFFECT
         try:
-            await self.runs[entry.workspace].active_run_ids()
-        except WorkspaceUnavailable:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.runs[entry.workspace].get_job(request.job_id)
+        except (WorkspaceUnavailable, TimeoutError):
             return Unanswered.OUTAGE
+        except RequestRefused:
+            return Unanswered.ROW  # an answer, too
         return Unanswered.ROW
-
-    async def _give_up(self, entry: Entry, last: str) -> None:
-        text = f"given up after {entry.deliveries} calls of run-now without a usable answer; the last: {last}"
-        await self._leave_open(entry, text, permanent=True)
 
     async def _postpone(
         self, claim: Claim, entry: Entry, error: DatabricksError, unanswered: Unanswered
@@ -151,8 +156,9 @@ class Submit:
         if await self.store.record_run(claim, run_id):
             logger.info("entry %s: submission %s is run %s", claim.entry_id, claim.submission, run_id)
             return
-        if await self._is_known(claim, run_id):
-            logger.info("entry %s: run %s was recorded before", claim.entry_id, run_id)
+        entry, logs = await self.store.get(claim.entry_id), await self.store.logs(claim.entry_id)
+        if entry is not None and _is_followed(entry, logs, claim, run_id):
+            logger.info("entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id)
             return
         # The row went on without this run while the answer was under way. Nobody would ever look at it.
         logger.warning("entry %s: run %s came too late and is cancelled", claim.entry_id, run_id)
@@ -161,11 +167,18 @@ class Submit:
         except WorkspaceUnavailable:
             logger.exception("run %s belongs to no row and could not be cancelled: cancel it by hand", run_id)
 
-    async def _is_known(self, claim: Claim, run_id: int) -> bool:
-        entry = await self.store.get(claim.entry_id)
-        if entry is not None and entry.runid == run_id:
-            return True
-        return any(log.runid == run_id for log in await self.store.logs(claim.entry_id))
+
+def _is_followed(entry: Entry, logs: Sequence[LogRow], claim: Claim, run_id: int) -> bool:
+    """Say whether a run that this claim did not record is another delivery's, or still to be found.
+
+    A submission that was left open keeps its token: whoever makes it again finds the run. Nobody does so for
+    a row that is cancelled.
+    """
+    if run_id in {entry.runid, *(log.runid for log in logs)}:
+        return True
+    settled = any(log.submission == claim.submission for log in logs)
+    is_open = entry.submission == claim.submission and entry.runid is None and not settled
+    return is_open and entry.status is not Status.CANCELED
 
 
 def _in_doubt(entry: Entry) -> bool:
@@ -174,4 +187,4 @@ def _in_doubt(entry: Entry) -> bool:
     Nothing documents that Databricks looks the token up before it refuses a call, so a refusal now does not
     prove that there is no run. The submission keeps its number and its token.
     """
-    return entry.deliveries > 1
+    return entry.deliveries >= IN_DOUBT

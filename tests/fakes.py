@@ -94,6 +94,7 @@ class FakeRuns:
         self.end(run_id, "CANCELED")
 
     async def get_job(self, job_id: int) -> Job:
+        self._fail_on_request()
         return Job(job_id=job_id, name="job", max_concurrent_runs=1000, queue_enabled=False)
 
     async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:

@@ -80,8 +80,10 @@ class Problem:
     """An error answer, read as far as it could be."""
 
     status: int
-    #: ``error_code`` of the body, empty when there was none
-    code: str
+    #: ``error_code`` of the body as it came, empty when there was none; decides what the answer means
+    code: str = field(repr=False)
+    #: the same without anything that we sent
+    label: str
     #: the server's words as they came
     message: str = field(repr=False)
     #: the whole as one line for people, without anything that we sent
@@ -130,7 +132,7 @@ class Problem:
 
     def error(self, kind: type[E]) -> E:
         """Make an error of this kind that tells this problem."""
-        return kind(self.text, status=self.status, error_code=self.code)
+        return kind(self.text, status=self.status, error_code=self.label)
 
 
 def read_problem(answer: Answer, *, name: str, hidden: Sequence[str]) -> Problem:
@@ -144,15 +146,15 @@ def read_problem(answer: Answer, *, name: str, hidden: Sequence[str]) -> Problem
         code, message = "", _plain_text(answer.body)
     else:
         code, message = _string(content.get("error_code")), _string(content.get("message"))
-    code = shown(code, hidden)[:NAME_CHARACTERS]
+    label = shown(code, hidden)[:NAME_CHARACTERS]
     words = shown(message, hidden)
     if 300 <= answer.status < 400:
         words = "the host answers with a redirect; check that it is the address of the workspace"
-    label = "" if code == str(answer.status) else code
-    start = f"Databricks {name}: HTTP {answer.status} {label}".rstrip()
+    start = f"Databricks {name}: HTTP {answer.status} {'' if label == str(answer.status) else label}".rstrip()
     return Problem(
         status=answer.status,
         code=code,
+        label=label,
         message=message,
         text=f"{start}: {words}" if words else start,
         retry_after=_retry_after(answer.headers),
@@ -210,7 +212,7 @@ def shown(text: str, hidden: Sequence[str]) -> str:
 
 def _refused(problem: Problem) -> RequestRefused:
     return RequestRefused(
-        problem.text, status=problem.status, error_code=problem.code, permanent=problem.permanent
+        problem.text, status=problem.status, error_code=problem.label, permanent=problem.permanent
     )
 
 

@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from orchestrator.errors import StoreError
-from orchestrator.models import Claim, Entry, LogRow, NewEntry, Tick, Unanswered, Verdict
+from orchestrator.models import (
+    IN_DOUBT,
+    CallsElsewhere,
+    Claim,
+    Entry,
+    LogRow,
+    NewEntry,
+    Tick,
+    Unanswered,
+    Verdict,
+)
 from orchestrator.states import Status
 from orchestrator.store.connector import Connector, as_utc
 from orchestrator.store.pool import Pool
@@ -25,6 +35,9 @@ TICK_GATE = "databricks-job-orchestrator/tick"
 
 #: ``attempt`` is a 32-bit column; this stands for "no limit" in the claim.
 NO_LIMIT = 2**31 - 1
+
+#: A call is taken back from ``deliveries`` while there are more than so many.
+_TAKEN_BACK_ABOVE = {Unanswered.NO_EFFECT: 0, Unanswered.OUTAGE: IN_DOUBT, Unanswered.ROW: NO_LIMIT}
 
 #: Lengths of the columns, in UTF-16 units: ``last_error`` and ``message``; states and codes; the run's page.
 MAX_ERROR_LENGTH = 4000
@@ -165,7 +178,7 @@ class Store:
                 "postpone",
                 _milliseconds(seconds),
                 _cut(reason),
-                unanswered.value,
+                _TAKEN_BACK_ABOVE[unanswered],
                 claim.entry_id,
                 claim.submission,
             )
@@ -193,6 +206,22 @@ class Store:
         """Give QUEUED rows whose lease is over a new one and return their claims, to be sent again."""
         rows = await self._write(lambda session: session.rows("recover", _milliseconds(lease_seconds), limit))
         return [_claim(row) for row in rows]
+
+    async def unanswered(self, *, deliveries: int, limit: int) -> list[Entry]:
+        """Return QUEUED rows whose lease is over and that had so many calls without a known outcome."""
+        rows = await self._read(lambda session: session.rows("unanswered", deliveries, limit))
+        return [_entry(row) for row in rows]
+
+    async def calls_elsewhere(self, entry: Entry, *, within_seconds: float) -> CallsElsewhere:
+        """Say how ``run-now`` fares for the other rows of a row's workspace.
+
+        :param within_seconds: accepted runs are looked for so far back.
+        """
+        since, name = -_milliseconds(within_seconds), entry.workspace
+        rows = await self._read(
+            lambda session: session.rows("calls_elsewhere", name, since, since, name, since, name, entry.id)
+        )
+        return CallsElsewhere(accepted=bool(rows[0]["accepted"]), unanswered=bool(rows[0]["unanswered"]))
 
     async def cancel_waiting(self, limit: int) -> int:
         """Cancel requested rows that surely have no run; return how many."""

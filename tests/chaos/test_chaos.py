@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.run import chaos
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
 async def test_nothing_is_lost_over_kills(tmp_path: Path) -> None:

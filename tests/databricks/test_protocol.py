@@ -1,6 +1,7 @@
 """Requests that are built and answers that are read, without a network."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -249,3 +250,34 @@ def test_no_answer_crashes(status: int, content: bytes, name: str, retry_after: 
         assert str(outcome.error).encode()
     else:
         assert 200 <= status < 300
+
+
+CODES = [
+    "PERMISSION_DENIED",
+    "INTERNAL_ERROR",
+    "INVALID_PARAMETER_VALUE",
+    "RESOURCE_DOES_NOT_EXIST",
+    "RESOURCE_EXHAUSTED",
+    "QUOTA_EXCEEDED",
+    "SOMETHING_NEW",
+]
+WORDS = [ALREADY, GONE, EXPIRING, "Boom"]
+
+
+@given(
+    code=st.sampled_from(CODES),
+    words=st.sampled_from(WORDS),
+    status=st.sampled_from([400, 401, 403, 404, 429, 500]),
+    start=st.integers(0, 20),
+    length=st.integers(1, 30),
+)
+def test_what_an_answer_means_does_not_depend_on_the_parameters(
+    code: str, words: str, status: int, start: int, length: int
+) -> None:
+    """Parameters that stand in the answer are struck out of what is shown, and change nothing else."""
+    plain, quoted = (
+        failure(protocol.run_now(replace(REQUEST, parameters={"p": value})), status, body(code, words))
+        for value in ("", (code + words)[start : start + length])
+    )
+    assert (type(plain.error), plain.remedy) == (type(quoted.error), quoted.remedy)
+    assert getattr(plain.error, "permanent", None) == getattr(quoted.error, "permanent", None)

@@ -122,11 +122,7 @@ class Simulation(RuleBasedStateMachine):
     @rule(which=ENTRY)
     def retry(self, which: int) -> None:
         """An operator by SQL, as docs/sql.md has it."""
-        self.world.sql(
-            "UPDATE track_processing SET status = 'PENDING', cancel_requested = 0"
-            " WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')",
-            which,
-        )
+        self.world.run_again("id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')", which)
 
     @rule(count=st.integers(0, 3))
     def foreign_runs(self, count: int) -> None:

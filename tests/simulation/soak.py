@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:
         while time.monotonic() < end:
             seeds = range(first + batches, first + batches + options.processes)
+            _say(f"schedules so far: {schedules}; now the seeds {seeds[0]} to {seeds[-1]}")
             for tried, found in zip(seeds, [pool.submit(try_batch, number) for number in seeds], strict=True):
                 if error := found.exception():
                     _say(f"broken; to see it: python -m tests.simulation.soak --seed {tried}")
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

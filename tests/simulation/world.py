@@ -112,6 +112,7 @@ class World:
         self.queue = SimulatedQueue(self.scheduler)
         self.inserted = 0
         self._audited = 0
+        self._by_operator: set[int] = set()
         self._outside = connector.connect().connection
         self._outside.cursor().executescript(AUDIT)
         parts: dict[str, Any] = {
@@ -139,6 +140,16 @@ class World:
             parameters,
             priority,
         )
+
+    def run_again(self, which: str, *parameters: Any) -> None:
+        """Be an operator who runs final rows again by plain SQL."""
+        [(before,)] = self.sql("SELECT COUNT(*) FROM audit")
+        self.sql(
+            f"UPDATE track_processing SET status = 'PENDING', cancel_requested = 0 WHERE {which}",
+            *parameters,
+        )
+        [(after,)] = self.sql("SELECT COUNT(*) FROM audit")
+        self._by_operator.update(range(before + 1, after + 1))
 
     # -- what may begin
 
@@ -183,9 +194,10 @@ class World:
         self._check_logs()
 
     def _check_rows(self) -> None:
-        changes = self.sql("SELECT entry_id, old, new, old_submission, new_submission FROM audit")
-        for entry_id, old, new, before, after in changes:
+        changes = self.sql("SELECT rowid, entry_id, old, new, old_submission, new_submission FROM audit")
+        for step, entry_id, old, new, before, after in changes:
             assert old == new or Status(new) in EDGES[Status(old)], (entry_id, old, new)
+            assert old not in FINAL or step in self._by_operator, (entry_id, old, new, "final stays final")
             assert after in {before, before + 1}, (entry_id, before, after)
             assert after == before or new == Status.QUEUED, "a submission number rises at a claim"
         [(rows, over)] = self.sql("SELECT COUNT(*), SUM(attempt > ?) FROM track_processing", MAX_ATTEMPTS)
@@ -286,10 +298,7 @@ class World:
 
     def _all_ended(self) -> bool:
         """All are final; one that was given up with its submission open is run again, to find its run."""
-        self.sql(
-            "UPDATE track_processing SET status = 'PENDING', cancel_requested = 0"
-            " WHERE status = 'DEAD' AND deliveries > 0"
-        )
+        self.run_again("status IN ('DEAD', 'CANCELED') AND deliveries > 0")
         return all(status in FINAL for (status,) in self.sql("SELECT status FROM track_processing"))
 
 

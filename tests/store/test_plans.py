@@ -26,6 +26,8 @@ HOT: dict[str, tuple[object, ...]] = {
     "finish": ("DONE", 0, None, 0, 17, 1, 77),
     "insert_log": (17, 9, 1, "DONE", 77, *(None,) * 6, "2026-01-01 00:00:00", None, 1.5, 1.5, 1.5),
     "recover": (900_000, 500),
+    "unanswered": (10, 500),
+    "calls_elsewhere": ("default", -1, -1, "default", -1, "default", 17),
     "cancel_waiting": (500,),
     "running": ("default",),
     "running_workspaces": (),

@@ -20,6 +20,9 @@ import aiohttp
 from orchestrator.store.connector import Opened
 from orchestrator.store.sqlite import SqliteConnector
 
+#: As often as any client of the app makes a call before it gives up.
+REPEATS = 4
+
 
 class Damage(StrEnum):
     """What happens at the chosen boundary."""
@@ -27,6 +30,7 @@ class Damage(StrEnum):
     KILL_BEFORE = "killed before"
     KILL_AFTER = "killed after"
     LOSE_ANSWER = "answer lost"
+    LOSE_ANSWERS = "answers lost until the caller gives up"
 
 
 class Boundaries:
@@ -41,6 +45,7 @@ class Boundaries:
         self._damage = damage
         self._report = report
         self._counts: Counter[str] = Counter()
+        self._left_to_lose = 0
         self._lock = threading.Lock()  # commits come from the store's threads
 
     def install(self) -> None:
@@ -74,11 +79,14 @@ class Boundaries:
 
     def done(self, name: str) -> bool:
         """The effect has happened; True: its answer gets lost."""
-        if name != self._target:
-            return False
-        if self._damage is Damage.KILL_AFTER:
+        if name == self._target and self._damage is Damage.KILL_AFTER:
             _die()
-        return self._damage is Damage.LOSE_ANSWER
+        if name == self._target and self._damage is Damage.LOSE_ANSWERS:
+            self._left_to_lose = REPEATS
+        if self._left_to_lose and _kind(name) == _kind(self._target or ""):
+            self._left_to_lose -= 1
+            return True
+        return name == self._target and self._damage is Damage.LOSE_ANSWER
 
 
 class _Watched:
@@ -105,6 +113,10 @@ class _Watched:
     def _remember(self, statement: str) -> None:
         if found := re.match(r"\s*(UPDATE|INSERT INTO|DELETE FROM) (\w+)", _without_comments(statement)):
             self._last_change = " ".join(found.groups())
+
+
+def _kind(name: str) -> str:
+    return name.rpartition(" #")[0]
 
 
 def _without_comments(statement: str) -> str:

@@ -60,6 +60,8 @@ class Sweep:
     async def try_all(self, damage: Damage) -> int:
         """Break each boundary in a trial of its own; return how many there are."""
         names = await self.boundaries()
+        if damage is Damage.LOSE_ANSWERS:  # of what changes something; the clients wait before they repeat
+            names = [name for name in names if name.startswith("POST ")]
         slots = asyncio.Semaphore(CONCURRENCY)
 
         async def one(number: int, target: str) -> None:
@@ -181,5 +183,5 @@ async def test_every_boundary(
     sweep: Sweep, damage: Damage, record_property: Callable[[str, object], None]
 ) -> None:
     boundaries = await sweep.try_all(damage)
-    assert boundaries > 100, "the scenario comes to far more than that"
+    assert boundaries > (10 if damage is Damage.LOSE_ANSWERS else 100), "the scenario has far more"
     record_property(FIGURE, f"boundaries swept, {damage}: {boundaries}")

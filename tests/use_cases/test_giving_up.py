@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator import decisions
 from orchestrator.errors import DatabricksError, NoCapacity, WorkspaceUnavailable
-from orchestrator.models import Claim, RunRequest
+from orchestrator.models import Claim, RunRequest, Verdict
 from orchestrator.states import Status
 from tests.fakes import FakeRuns
 from tests.use_cases.world import POLICY, UNAVAILABLE, World
@@ -46,7 +46,7 @@ async def test_row_that_never_has_an_answer_ends_dead(world: World, monkeypatch:
     assert len(world.databricks.requests) == LIMIT
     assert {request.idempotency_token for request in world.databricks.requests} == {f"{entry.entry_guid}-1"}
     assert entry.last_error is not None
-    assert entry.last_error.startswith(f"given up after {LIMIT} calls of run-now")
+    assert entry.last_error.startswith(f"given up: {LIMIT} calls of run-now")
     assert "HTTP 500 INTERNAL_ERROR" in entry.last_error
     assert await world.store.logs(entry_id) == [], "the submission is not settled"
 
@@ -115,23 +115,120 @@ async def test_calls_that_surely_had_no_effect_do_not_count(world: World, error:
     assert (entry.deliveries, entry.attempt) == (0, 0)
 
 
-async def test_process_that_dies_at_each_call_is_counted(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_calls_that_end_the_process_count(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     [entry_id] = await world.add("sales")
 
     async def die(_request: RunRequest) -> int:
-        raise KeyboardInterrupt
+        raise SystemExit
 
     monkeypatch.setattr(world.databricks, "run_now", die)
     await world.trigger()
     for _ in range(LIMIT):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit):
             await world.submit(Claim(entry_id=entry_id, submission=1))
-    await world.submit(Claim(entry_id=entry_id, submission=1))
+    await world.monitor()
+    assert (await world.entry(entry_id)).status is Status.QUEUED, "its lease is not over"
+    world.pass_time(POLICY.submit_lease_seconds)
+    await world.monitor()
     entry = await world.entry(entry_id)
     assert entry.status is Status.DEAD
-    assert "the process ended in the middle of it" in (entry.last_error or "")
+    assert "its process ended" in (entry.last_error or "")
+
+
+async def test_outage_of_run_now_alone_gives_no_row_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = await world.add("a", "b")
+    with monkeypatch.context() as patch:
+        lose_answers(world.databricks, patch)
+        for _ in range(2 * LIMIT):
+            await world.trigger()
+            await world.deliver()
+            world.pass_time(POLICY.submit_lease_seconds)
+    assert [(await world.entry(entry_id)).status for entry_id in ids] == [Status.QUEUED] * 2
+    await world.trigger()
+    await world.deliver()
+    assert [(await world.entry(entry_id)).status for entry_id in ids] == [Status.RUNNING] * 2
+
+
+async def test_row_is_given_up_where_others_are_accepted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, worse = await world.add("bad", "worse")
+    with monkeypatch.context() as patch:
+        lose_answers(world.databricks, patch)
+        for _ in range(LIMIT):
+            await world.trigger()
+            await world.deliver()
+            world.pass_time(POLICY.submit_lease_seconds)
+    [good] = await world.add("good")
+    await world.trigger()  # no verdict: nothing shows that the workspace takes submissions
+    world.queue.sent = [claim for claim in world.queue.sent if claim.entry_id == good]
+    await world.deliver()
+    await world.store.postpone(Claim(entry_id=bad, submission=1), seconds=0, reason="HTTP 500")
+    await world.monitor()
+    statuses = [(await world.entry(entry_id)).status for entry_id in (bad, worse, good)]
+    assert statuses == [Status.DEAD, Status.QUEUED, Status.RUNNING]
+
+
+async def test_nothing_is_given_up_while_a_call_is_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    claim = Claim(entry_id=entry_id, submission=1)
+    run_now = world.databricks.run_now
+    with monkeypatch.context() as patch:
+        lose_answers(world.databricks, patch)
+        for _ in range(LIMIT - 1):
+            await world.submit(claim)
+    answers = [UNAVAILABLE]
+
+    async def slow(request: RunRequest) -> int:
+        if answers:
+            answers.pop()
+            await world.submit(claim)  # the same message once more, and a pass, while this call goes on
+            await world.monitor()
+        return await run_now(request)
+
+    monkeypatch.setattr(world.databricks, "run_now", slow)
+    await world.submit(claim)
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.runid, world.databricks.cancelled) == (Status.RUNNING, 1000, [])
+
+
+async def test_late_run_of_a_row_that_was_given_up_is_left_to_its_token(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    run_now = world.databricks.run_now
+
+    async def slow(request: RunRequest) -> int:
+        entry = await world.entry(entry_id)
+        assert await world.store.leave_open(entry, Verdict(to=Status.DEAD, error="given up"))
+        return await run_now(request)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.databricks, "run_now", slow)
+        await world.deliver()
+    assert world.databricks.cancelled == []
+    await world.store.retry(entry_id)
+    await world.trigger()
+    await world.deliver()
+    assert (await world.entry(entry_id)).runid == 1000
+
+
+async def test_row_that_is_to_be_cancelled_is_given_up_as_canceled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [entry_id] = await world.add("sales")
+    lose_answers(world.databricks, monkeypatch)
+    await world.trigger()
+    await world.deliver()
+    await world.store.request_cancel(entry_id)
+    await deliver_until_given_up(world, entry_id)
+    entry = await world.entry(entry_id)
+    assert entry.status is Status.CANCELED
+    assert entry.deliveries > 0, "purge leaves it, since there may be a run"
 
 
 def test_message_is_sent_again_later_each_time_but_within_the_lease() -> None:

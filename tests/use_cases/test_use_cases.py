@@ -268,7 +268,7 @@ async def test_run_that_the_row_went_on_without_is_cancelled(world: World, tmp_p
     other = SqliteConnector(tmp_path / "state.db").connect().connection
 
     async def give_up_the_row() -> None:
-        other.cursor().execute("UPDATE track_processing SET status = 'DEAD' WHERE id = ?", (entry_id,))
+        other.cursor().execute("UPDATE track_processing SET status = 'CANCELED' WHERE id = ?", (entry_id,))
 
     slow.meanwhile = give_up_the_row  # type: ignore[method-assign]  # the point of the class
     fast, world.store = world.store, slow

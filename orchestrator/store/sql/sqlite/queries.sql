@@ -188,6 +188,42 @@ WHERE status = 'QUEUED'
     )
 RETURNING id, submission
 
+-- unanswered --
+-- QUEUED rows whose lease is over and that had so many calls of run-now without a known outcome.
+SELECT
+    id, entry_guid, workspace, table_name, job_id, parameter_style, parameters, priority, status, runid,
+    submission, attempt, max_attempts, available_at, lease_expires_at, deliveries, cancel_requested,
+    last_error, created_at, updated_at, submitted_at, finished_at
+FROM track_processing
+WHERE status = 'QUEUED' AND (lease_expires_at IS NULL OR lease_expires_at <= utc_now()) AND deliveries >= ?
+ORDER BY lease_expires_at, id
+LIMIT ?
+
+-- calls_elsewhere --
+-- How run-now fares for the other rows of a workspace: accepted not long ago, or waiting for an answer too.
+SELECT
+    CASE
+        WHEN EXISTS (
+            SELECT 1 FROM track_processing AS going
+            WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
+                AND going.submitted_at > utc_after(?)
+        ) THEN 1
+        WHEN EXISTS (
+            SELECT 1 FROM track_processing AS gone
+            WHERE gone.finished_at IS NOT NULL AND gone.finished_at > utc_after(?)
+                AND gone.workspace = ? AND gone.submitted_at > utc_after(?)
+        ) THEN 1
+        ELSE 0
+    END AS accepted,
+    CASE
+        WHEN EXISTS (
+            SELECT 1 FROM track_processing AS waiting
+            WHERE waiting.workspace = ? AND waiting.status = 'QUEUED' AND waiting.deliveries > 0
+                AND waiting.id <> ?
+        ) THEN 1
+        ELSE 0
+    END AS unanswered
+
 -- cancel_waiting --
 -- Cancel rows that surely have no run: their submission was never begun, or is settled.
 UPDATE track_processing
