@@ -26,6 +26,15 @@ _QUEUE_NAME = re.compile(r"^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$")
 #: Azure's rule for names of secrets in Key Vault.
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 
+#: What takes the encryption or its check out of an ODBC or a Storage connection string.
+_UNVERIFIED = re.compile(
+    r"(?:^|;)\s*(?:TrustServerCertificate\s*=\s*\{?(?:yes|true|1)|Encrypt\s*=\s*\{?(?:no|false|optional|0))",
+    re.IGNORECASE,
+)
+_PLAIN_STORAGE = re.compile(
+    r"(?:^|;)\s*(?:DefaultEndpointsProtocol\s*=\s*http\s*(?:;|$)|\w+Endpoint\s*=\s*http:)", re.IGNORECASE
+)
+
 #: What a personal access token begins with. In the setting for the secret's name it would be shown.
 _TOKEN = re.compile(r"dapi[0-9a-f]{16}")
 
@@ -251,6 +260,8 @@ def _store(reader: _Reader) -> StoreSettings:
         reader.problems.append(
             "STATE_DB must be a SQLite file's path; a connection string belongs into SQL_CONNECTION_STRING"
         )
+    if _in_azure(reader.environ):
+        _check_encryption(reader, connection_string)
     return StoreSettings(
         sql_connection_string=connection_string,
         state_db=None if state_db is None else Path(state_db),
@@ -269,6 +280,17 @@ def _status_map(reader: _Reader) -> dict[str, Status]:
         states = ", ".join(Status)
         reader.problems.append(f'STATUS_MAP must be JSON like {{"LOADED": "DONE"}}; the states are {states}')
         return {}
+
+
+def _check_encryption(reader: _Reader, connection_string: str | None) -> None:
+    """Nothing in Azure needs an unencrypted connection, or one to a server that cannot prove its name."""
+    if _UNVERIFIED.search(connection_string or ""):
+        reader.problems.append(
+            "SQL_CONNECTION_STRING turns encryption or the check of the certificate off, which is refused in "
+            "Azure: leave Encrypt and TrustServerCertificate out"
+        )
+    if _PLAIN_STORAGE.search(reader.text("AzureWebJobsStorage") or ""):
+        reader.problems.append("AzureWebJobsStorage uses plain http, which is refused in Azure")
 
 
 def _in_azure(environ: Mapping[str, str]) -> bool:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Look for known vulnerabilities in what requirements.txt would install today, with all that it brings along.
-# Exit code 0: none is known, or PyPI's service cannot be asked from here, which is said. 1: there is one, or a
-# package could not be looked up.
+# Exit code 0: none is known, or PyPI's service cannot be asked from here, which is said and, with AUDIT=required,
+# is a failure. 1: there is one, or a package could not be looked up.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
@@ -21,8 +21,9 @@ except requests.RequestException as error:
 sys.exit(0 if status == 200 else f"HTTP {status}")
 END
 ); then
+    [ "${AUDIT:-}" != required ] || exit_code=1
     echo "audit: not audited: the service cannot be reached ($PROBE: ${answer##*$'\n'})"
-    exit 0
+    exit "${exit_code:-0}"
 fi
 
 "$python" -m pip_audit --requirement requirements.txt --strict --progress-spinner off

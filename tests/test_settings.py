@@ -12,6 +12,8 @@ from orchestrator.errors import SettingsError
 ROOT = Path(__file__).parents[1]
 
 #: Set by Azure, not by people.
+IN_AZURE = {"WEBSITE_SITE_NAME": "app", "STATE_DB": "", "SQL_CONNECTION_STRING": "SERVER=x"}
+
 AZURES_OWN = {"AZURE_FUNCTIONS_ENVIRONMENT", "WEBSITE_SITE_NAME"}
 
 GOOD = {
@@ -106,6 +108,10 @@ def test_odd_numbers(value: str) -> None:
         ({"DATABRICKS_TOKEN": "", "DATABRICKS_TOKEN_SECRET": "dbx"}, "needs KEY_VAULT_URL"),
         ({"STATE_DB": ""}, "exactly one of"),
         ({"WEBSITE_SITE_NAME": "app"}, "refused in Azure"),
+        ({**IN_AZURE, "SQL_CONNECTION_STRING": "SERVER=x;TrustServerCertificate=yes"}, "certificate off"),
+        ({**IN_AZURE, "SQL_CONNECTION_STRING": "SERVER=x; encrypt = {Optional}"}, "certificate off"),
+        ({**IN_AZURE, "AzureWebJobsStorage": "DefaultEndpointsProtocol=http;AccountName=a"}, "plain http"),
+        ({**IN_AZURE, "AzureWebJobsStorage": "QueueEndpoint=http://a/b;AccountName=a"}, "plain http"),
         ({"DATABRICKS_WORKSPACES": "[]"}, "must be JSON"),
         ({"DATABRICKS_WORKSPACES": '{"eu": {"hots": "x"}}'}, "unknown keys hots"),
         ({"DATABRICKS_WORKSPACES": '{"default": {"host": "https://x"}}'}, "is not 'default'"),
