@@ -1,5 +1,6 @@
 """A Databricks workspace that keeps its promises about tokens and none about answers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.errors import (
@@ -45,6 +46,8 @@ class SimulatedRuns:
     by_token: dict[str, int] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
     foreign: set[int] = field(default_factory=set)
+    #: called before a run is cancelled; raises when nobody has asked for it
+    check_cancel: Callable[[int], None] = lambda _: None
 
     def live(self) -> list[int]:
         """Our runs that are not over."""
@@ -98,6 +101,7 @@ class SimulatedRuns:
     async def cancel(self, run_id: int) -> None:
         """End a run, at once or some time later."""
         fault = await self._before()
+        self.check_cancel(run_id)
         if self.runs[run_id].life_cycle_state == "RUNNING" and fault != "slow cancel":
             self.end(run_id, "canceled")
         await self._after(fault)

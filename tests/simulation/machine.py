@@ -117,7 +117,7 @@ class Simulation(RuleBasedStateMachine):
 
     @rule(which=ENTRY)
     def cancel(self, which: int) -> None:
-        self.world.sql("UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", which)
+        self.world.ask_to_cancel(which)
 
     @rule(which=ENTRY)
     def retry(self, which: int) -> None:

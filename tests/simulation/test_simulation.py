@@ -12,7 +12,7 @@ from tests.simulation.machine import Simulation
 SCHEDULES = 400
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_rules_hold_in_every_schedule(record_property: Callable[[str, object], None]) -> None:
     run_state_machine_as_test(
         Simulation,

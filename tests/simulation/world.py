@@ -108,11 +108,12 @@ class World:
         migrate.apply(connector)
         self.store = SimulatedStore(connector, self.scheduler)
         self.store.claimed = self._check_cap
-        self.databricks = SimulatedRuns(self.scheduler)
+        self.databricks = SimulatedRuns(self.scheduler, check_cancel=self._check_cancel)
         self.queue = SimulatedQueue(self.scheduler)
         self.inserted = 0
         self._audited = 0
         self._by_operator: set[int] = set()
+        self._to_cancel: set[int] = set()
         self._outside = connector.connect().connection
         self._outside.cursor().executescript(AUDIT)
         parts: dict[str, Any] = {
@@ -150,6 +151,11 @@ class World:
         )
         [(after,)] = self.sql("SELECT COUNT(*) FROM audit")
         self._by_operator.update(range(before + 1, after + 1))
+
+    def ask_to_cancel(self, entry_id: int) -> None:
+        """Be an operator who wants a row's end by plain SQL."""
+        self._to_cancel.add(entry_id)
+        self.sql("UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", entry_id)
 
     # -- what may begin
 
@@ -229,6 +235,18 @@ class World:
             guid, _, submission = token.rpartition("-")
             if run_id in live:
                 assert self._is_followed(guid, int(submission), run_id), f"nobody follows run {run_id}"
+
+    def _check_cancel(self, run_id: int) -> None:
+        """A run is cancelled when somebody asked for it, when it is overdue, or when its row went on."""
+        [token] = [token for token, known in self.databricks.by_token.items() if known == run_id]
+        guid, _, submission = token.rpartition("-")
+        rows = self.sql(
+            "SELECT id, submission, submitted_at <= utc_after(?) FROM track_processing WHERE entry_guid = ?",
+            -1000 * POLICY.run_timeout_seconds,
+            guid,
+        )
+        [(entry_id, current, overdue)] = rows
+        assert entry_id in self._to_cancel or overdue or current != int(submission), "a good run is cancelled"
 
     def _is_followed(self, guid: str, submission: int, run_id: int) -> bool:
         rows = self.sql(
