@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc test soak chaos test-sqlserver clean
+.PHONY: help setup run demo check odbc browser test soak chaos test-sqlserver clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -53,7 +53,11 @@ check: setup
 odbc: setup
 	@scripts/setup.sh odbc
 
-test: check odbc
+# For the dashboard's tests, in the same way; without it they are skipped.
+browser: setup
+	@scripts/setup.sh browser
+
+test: check odbc browser
 	$(PY) -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
 
 # The short forms of these two are among the tests.

@@ -1,10 +1,13 @@
-"""The Azure Functions app: three functions, each a call into the ``orchestrator`` package."""
+"""The Azure Functions app: three functions and the HTTP API, each a call into ``orchestrator``."""
 
 import azure.functions as func
 
 from orchestrator import bootstrap
+from orchestrator.web import events, routes
 
 app = func.FunctionApp()
+app.register_functions(routes.make_blueprint())
+app.register_functions(events.make_blueprint())
 
 
 @app.function_name("trigger")

@@ -6,19 +6,26 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import alerts, submissions
 from orchestrator import settings as settings_module
-from orchestrator import submissions
+from orchestrator.alerting import Alerting
 from orchestrator.clock import SystemClock
 from orchestrator.errors import OrchestratorError
+from orchestrator.events import RunEnded
 from orchestrator.monitor import Monitor
 from orchestrator.net import is_loopback, split_url
-from orchestrator.settings import Settings, StoreSettings, WorkspaceSettings
+from orchestrator.settings import Settings, StoreSettings
 from orchestrator.store import migrate
+from orchestrator.store.alerts import AlertLog
 from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connector
+from orchestrator.store.operations import Operations
 from orchestrator.store.pool import PATIENCE_SECONDS
+from orchestrator.store.reports import Reports
 from orchestrator.store.store import Store
 from orchestrator.submit import Submit
+from orchestrator.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
 from orchestrator.trigger import Trigger
+from orchestrator.workspace_settings import WorkspaceSettings
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,6 +42,12 @@ MAX_CONNECTIONS = 20
 #: which the host would end the worker process and everything else that runs in it.
 INVOCATION_SECONDS = 280.0
 
+#: Connections for those who call over HTTP: their questions never wait in front of a submission.
+WEB_THREADS = 4
+
+#: They would rather be told soon that the database is away, in seconds.
+WEB_PATIENCE_SECONDS = 3.0
+
 OK = "ok"
 
 
@@ -42,15 +55,28 @@ class Application:
     """All parts, wired from one set of settings. Lives within one event loop.
 
     :param patience: how long the store waits for a database that asks to come back later, in seconds.
+    :param telemetry: where metrics and spans go.
     """
 
-    def __init__(self, settings: Settings, *, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        telemetry: Telemetry = NO_TELEMETRY,
+    ) -> None:
         logging.getLogger("azure").setLevel(logging.WARNING)  # the SDKs log every request at INFO
         self.settings = settings
+        self.telemetry = telemetry
         self.clock = SystemClock()
         self._connector = connector(settings.store)
         self._schema_checked = False
         self.store = Store(self._connector, patience=patience)
+        self.web_store = Store(
+            self._connector, threads=WEB_THREADS, patience=min(patience, WEB_PATIENCE_SECONDS)
+        )
+        self.reports = Reports(self.web_store.pool)
+        self.operations = Operations(self.web_store.pool)
         self.submissions = submissions.QueueSubmissions(settings.queue, settings.queue_name)
         self._session: aiohttp.ClientSession | None = None
         self._credential: Any = None
@@ -58,6 +84,7 @@ class Application:
         self.runs: dict[str, DatabricksClient] = {
             workspace.name: self._client(workspace) for workspace in settings.workspaces
         }
+        self._alerting = self._alerts()
         policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
         self._submit = Submit(
             store=self.store,
@@ -65,6 +92,7 @@ class Application:
             workspaces=policies,
             policy=settings.policy,
             clock=self.clock,
+            telemetry=telemetry,
         )
         self._monitor = Monitor(
             store=self.store,
@@ -74,6 +102,7 @@ class Application:
             policy=settings.policy,
             clock=self.clock,
             secrets=settings.secrets(),
+            telemetry=telemetry,
         )
         self._trigger = Trigger(
             store=self.store,
@@ -82,6 +111,10 @@ class Application:
             workspaces=policies,
             policy=settings.policy,
             monitor=self._monitor,
+            telemetry=telemetry,
+        )
+        self._run_ended = RunEnded(
+            rows=self.store, monitor=self._monitor, trigger=self._trigger, workspaces=tuple(policies)
         )
 
     async def trigger(self, *, past_due: bool = False) -> list[str]:
@@ -99,9 +132,24 @@ class Application:
         :raises TimeoutError: it was not done in :data:`INVOCATION_SECONDS`; it is safe to repeat.
         """
         claim = submissions.decode(message)
-        async with asyncio.timeout(INVOCATION_SECONDS):
+        with self.telemetry.span("submit", entry_id=claim.entry_id, submission=claim.submission):
+            async with asyncio.timeout(INVOCATION_SECONDS):
+                await self._check_schema()
+                await self._submit(claim)
+
+    async def run_ended(self, run_id: int) -> bool:
+        """Look at a run that is said to be over, and say whether its row was finished.
+
+        :raises StoreError: the row could not be looked up or changed.
+        :raises TimeoutError: it was not done in time; the next pass does the rest.
+        """
+        with self.telemetry.span("run ended", run_id=run_id):
             await self._check_schema()
-            await self._submit(claim)
+            return await self._run_ended(run_id)
+
+    async def schema_version(self) -> int:
+        """Return the database's schema, looked up anew. :raises SchemaError: it is not this version's."""
+        return await self.web_store.patiently(functools.partial(migrate.check, self._connector))
 
     async def close(self) -> None:
         """Give up every connection."""
@@ -112,11 +160,27 @@ class Application:
             await self._session.close()
         if self._credential is not None:
             await self._credential.close()
+        await self.web_store.close()
         await self.store.close()
 
     async def _tick(self, name: str, work: Callable[[], Awaitable[list[str]]], past_due: bool) -> list[str]:
         if past_due:
             logger.warning("%s: this tick is late", name)
+        began, outcome = self.clock.monotonic(), "failed"
+        try:
+            with self.telemetry.span(name):
+                problems = await self._in_time(name, work)
+            outcome = "problems" if problems else OK
+            return problems
+        finally:
+            self._tell_of_tick(name, outcome, seconds=self.clock.monotonic() - began)
+
+    def _tell_of_tick(self, name: str, outcome: str, *, seconds: float) -> None:
+        extra = fields("tick", tick=name, outcome=outcome, seconds=seconds)
+        logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
+        self.telemetry.record(Metric.TICK, seconds, tick=name, outcome=outcome)
+
+    async def _in_time(self, name: str, work: Callable[[], Awaitable[list[str]]]) -> list[str]:
         try:
             async with asyncio.timeout(INVOCATION_SECONDS):
                 return await self._recorded(name, work)
@@ -127,6 +191,7 @@ class Application:
 
     async def _recorded(self, name: str, work: Callable[[], Awaitable[list[str]]]) -> list[str]:
         await self._check_schema()
+        before = await self.store.ticks() if self._alerting else []
         await self.store.tick_started(name)
         try:
             problems = await work()
@@ -134,7 +199,26 @@ class Application:
             await self.store.tick_finished(name, str(error))
             raise
         await self.store.tick_finished(name, "\n".join(problems) or OK)
+        if self._alerting:
+            await self._alerting(name, before)
         return problems
+
+    def _alerts(self) -> Alerting | None:
+        """Return what tells people, if there is somebody to tell."""
+        if self.settings.alerts is None:
+            return None
+        from orchestrator.webhook import Webhook
+
+        return Alerting(
+            store=AlertLog(self.store.pool),
+            clockwork=self.store,
+            receiver=Webhook(
+                self.settings.alerts.url,
+                body=alerts.FORMATS[self.settings.alerts.format],
+                session=self._http_session,
+            ),
+            tick_late_seconds=self.settings.tick_late_seconds,
+        )
 
     async def _check_schema(self) -> None:
         """Look once, before anything is written, whether the tables are the ones that this version knows."""
@@ -217,4 +301,19 @@ def application() -> Application:
 
     :raises SettingsError: the settings cannot be used; each invocation says so until they can.
     """
-    return Application(settings_module.load())
+    settings = settings_module.load()
+    return Application(settings, telemetry=_telemetry(settings.telemetry_connection_string))
+
+
+def _telemetry(connection_string: str | None) -> Telemetry:
+    """Return where metrics and spans go. The app works without: what is wrong with it is only logged."""
+    if connection_string is None:
+        return NO_TELEMETRY
+    try:
+        from orchestrator import azure_monitor
+
+        return azure_monitor.start(connection_string)
+    except (ImportError, ValueError) as error:
+        # The text of the error may hold the connection string.
+        logger.error("no telemetry: APPLICATIONINSIGHTS_CONNECTION_STRING: %s", type(error).__name__)  # noqa: TRY400
+        return NO_TELEMETRY

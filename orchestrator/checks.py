@@ -14,8 +14,9 @@ from orchestrator.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.models import Job
-from orchestrator.settings import Settings, WorkspaceSettings
+from orchestrator.settings import Settings
 from orchestrator.store import migrate, sqlserver
+from orchestrator.workspace_settings import WorkspaceSettings
 
 #: For a connection to the database server's port; one round trip.
 REACH_SECONDS = 5.0

@@ -8,10 +8,12 @@ from datetime import datetime
 
 from orchestrator import decisions
 from orchestrator.dispatch import dispatch
-from orchestrator.errors import OrchestratorError, RunNotFound
-from orchestrator.models import Entry, Policy, Run, RunFailure, WorkspacePolicy
+from orchestrator.errors import DatabricksError, OrchestratorError, RunNotFound
+from orchestrator.models import Entry, Policy, Run, RunFailure, Verdict, WorkspacePolicy
 from orchestrator.ports import Clock, Runs, Store, Submissions
 from orchestrator.redaction import one_line
+from orchestrator.states import Status
+from orchestrator.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
 from orchestrator.together import all_of
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Monitor:
     clock: Clock
     #: what the app itself keeps secret, and what must not be stored where a run's own error quotes it
     secrets: Sequence[str] = field(default=(), repr=False)
+    telemetry: Telemetry = NO_TELEMETRY
 
     async def __call__(self) -> list[str]:
         """Make a pass and return what went wrong, a line each; an empty list when all is well.
@@ -55,11 +58,26 @@ class Monitor:
 
         :raises StoreError: nothing can be done without the store.
         """
-        await self.store.cancel_waiting(BATCH)
+        canceled = await self.store.cancel_waiting(BATCH)
+        if canceled:
+            logger.info("%s waiting rows canceled", canceled, extra=fields("canceled", rows=canceled))
         problems = await all_of(self._watch(name) for name in self.workspaces)
         problems.append(await self._name_orphans())
         problems.append(await self._send_lost_messages_again())
         return [problem for problem in problems if problem]
+
+    async def look_at_one(self, entry: Entry) -> bool:
+        """Look at the run of one RUNNING row out of turn, as a pass does; return whether it is finished.
+
+        A workspace that does not answer leaves it to the next pass.
+
+        :raises StoreError: nothing can be done without the store.
+        """
+        try:
+            return await self._settle(self.runs[entry.workspace], entry, await self.store.now())
+        except DatabricksError as error:
+            logger.warning("entry %s: run %s is left to the next pass: %s", entry.id, entry.runid, error)
+            return False
 
     async def _watch(self, workspace: str) -> str:
         try:
@@ -127,22 +145,40 @@ class Monitor:
         age = (now - entry.submitted_at).total_seconds() if entry.submitted_at else 0.0
         return 0 < self.policy.run_timeout_seconds < age
 
-    async def _settle(self, runs: Runs, entry: Entry, now: datetime) -> None:
+    async def _settle(self, runs: Runs, entry: Entry, now: datetime) -> bool:
+        """Finish a row whose run is over; return whether it is finished now by this."""
         if entry.runid is None:
-            return
+            return False
         run, failure = await self._look_up(runs, entry.runid)
         if decisions.outcome_of(run) is decisions.Outcome.ACTIVE:
             # The listing lags behind, or leaves this state out: BLOCKED, WAITING_FOR_RETRY, one of tomorrow.
             await self._cancel_if_due(runs, entry, now)
-            return
+            return False
         secrets = (*self.secrets, *decisions.parameter_values(entry))
         run, failure = decisions.without_secrets(run, failure, secrets, keep=entry.table_name)
         error = decisions.describe(run, failure)
         if self._overdue(entry, now) and decisions.was_cancelled(run):
             error = f"went on for over RUN_TIMEOUT_SECONDS and was cancelled; {error}"
         verdict = decisions.verdict_on_run(entry, run, error, policy=self.policy, jitter=self.clock.jitter())
-        if await self.store.finish(entry, verdict, decisions.log_of_run(entry, run, failure, verdict)):
-            logger.info("entry %s: run %s is over, now %s", entry.id, entry.runid, verdict.to)
+        finished = await self.store.finish(entry, verdict, decisions.log_of_run(entry, run, failure, verdict))
+        if finished:
+            self._tell(entry, run, verdict)
+        return finished
+
+    def _tell(self, entry: Entry, run: Run, verdict: Verdict) -> None:
+        extra = fields(
+            "canceled" if verdict.to is Status.CANCELED else "finished",
+            entry,
+            status=verdict.to.value,
+            queue_seconds=run.queue_seconds,
+            setup_seconds=run.setup_seconds,
+            execution_seconds=run.execution_seconds,
+        )
+        logger.info("entry %s: run %s is over, now %s", entry.id, entry.runid, verdict.to, extra=extra)
+        labels = {"workspace": entry.workspace, "status": verdict.to.value}
+        self.telemetry.record(Metric.FINISHED, 1, **labels)
+        if run.execution_seconds is not None:
+            self.telemetry.record(Metric.RUN, run.execution_seconds, **labels)
 
     async def _look_up(self, runs: Runs, run_id: int) -> tuple[Run, RunFailure]:
         try:

@@ -26,6 +26,7 @@ from orchestrator.models import (
 )
 from orchestrator.ports import Clock, Runs, Store
 from orchestrator.states import Status
+from orchestrator.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Submit:
     workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
     clock: Clock
+    telemetry: Telemetry = NO_TELEMETRY
 
     async def __call__(self, claim: Claim) -> None:
         """Submit the row of a claim, unless the claim is stale.
@@ -84,8 +86,10 @@ class Submit:
 
     async def _run_now(self, claim: Claim, entry: Entry, request: RunRequest) -> None:
         runs = self.runs[entry.workspace]
+        began = self.clock.monotonic()
         try:
-            run_id = await runs.run_now(request)
+            with self.telemetry.span("run-now", entry_id=entry.id, workspace=entry.workspace):
+                run_id = await runs.run_now(request)
         except NoCapacity as error:
             await self._no_capacity(claim, entry, error)
         except RequestRefused as error:
@@ -93,7 +97,7 @@ class Submit:
         except WorkspaceUnavailable as error:
             await self._postpone(claim, entry, error, await self._why_unanswered(entry, request, error))
         else:
-            await self._record(claim, runs, run_id)
+            await self._record(claim, entry, run_id, seconds=self.clock.monotonic() - began)
 
     async def _why_unanswered(
         self, entry: Entry, request: RunRequest, error: WorkspaceUnavailable
@@ -112,15 +116,17 @@ class Submit:
     async def _postpone(
         self, claim: Claim, entry: Entry, error: DatabricksError, unanswered: Unanswered
     ) -> None:
-        logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error)
         seconds = decisions.postponement_seconds(entry.deliveries, self.policy)
+        extra = fields("postponed", entry, delay_seconds=seconds)
+        logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error, extra=extra)
         await self.store.postpone(claim, seconds=seconds, reason=str(error), unanswered=unanswered)
 
     async def _leave_open(self, entry: Entry, reason: str, *, permanent: bool) -> None:
         text = f"{reason} (an earlier call had no answer: the next one looks for its run first)"
         verdict = self._verdict(entry, text, permanent=permanent)
         if await self.store.leave_open(entry, verdict):
-            logger.error("entry %s: now %s: %s", entry.id, verdict.to, text)
+            extra = fields("refused", entry, status=verdict.to.value)
+            logger.error("entry %s: now %s: %s", entry.id, verdict.to, text, extra=extra)
 
     async def _no_capacity(self, claim: Claim, entry: Entry, error: NoCapacity) -> None:
         if _in_doubt(entry):
@@ -128,7 +134,8 @@ class Submit:
             return
         verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
         if await self.store.release(entry, verdict):
-            logger.info("entry %s: no capacity, waits again", entry.id)
+            extra = fields("postponed", entry, delay_seconds=verdict.delay_seconds)
+            logger.info("entry %s: no capacity, waits again", entry.id, extra=extra)
 
     async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
         if _in_doubt(entry):
@@ -150,22 +157,33 @@ class Submit:
 
     async def _settle_refusal(self, entry: Entry, verdict: Verdict) -> None:
         if await self.store.refuse(entry, verdict, decisions.log_of_refusal(entry, verdict)):
-            logger.warning("entry %s: refused, now %s: %s", entry.id, verdict.to, verdict.error)
+            extra = fields(
+                "canceled" if verdict.to is Status.CANCELED else "refused", entry, status=verdict.to.value
+            )
+            logger.warning("entry %s: refused, now %s: %s", entry.id, verdict.to, verdict.error, extra=extra)
 
-    async def _record(self, claim: Claim, runs: Runs, run_id: int) -> None:
+    async def _record(self, claim: Claim, entry: Entry, run_id: int, *, seconds: float) -> None:
         if await self.store.record_run(claim, run_id):
-            logger.info("entry %s: submission %s is run %s", claim.entry_id, claim.submission, run_id)
+            self._tell(entry, run_id, seconds)
             return
-        entry, logs = await self.store.get(claim.entry_id), await self.store.logs(claim.entry_id)
-        if entry is not None and _is_followed(entry, logs, claim, run_id):
+        now, logs = await self.store.get(claim.entry_id), await self.store.logs(claim.entry_id)
+        if now is not None and _is_followed(now, logs, claim, run_id):
             logger.info("entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id)
             return
         # The row went on without this run while the answer was under way. Nobody would ever look at it.
         logger.warning("entry %s: run %s came too late and is cancelled", claim.entry_id, run_id)
         try:
-            await runs.cancel(run_id)
+            await self.runs[entry.workspace].cancel(run_id)
         except WorkspaceUnavailable:
             logger.exception("run %s belongs to no row and could not be cancelled: cancel it by hand", run_id)
+
+    def _tell(self, entry: Entry, run_id: int, seconds: float) -> None:
+        # begin_submission has just set updated_at, by the clock that also set available_at.
+        queued = max(0.0, (entry.updated_at - entry.available_at).total_seconds())
+        extra = fields("submitted", entry, run_id=run_id, submit_seconds=seconds, queue_seconds=queued)
+        logger.info("entry %s: submission %s is run %s", entry.id, entry.submission, run_id, extra=extra)
+        self.telemetry.record(Metric.SUBMISSION, seconds, workspace=entry.workspace)
+        self.telemetry.record(Metric.QUEUE, queued, workspace=entry.workspace)
 
 
 def _is_followed(entry: Entry, logs: Sequence[LogRow], claim: Claim, run_id: int) -> bool:

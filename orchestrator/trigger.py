@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.dispatch import dispatch
 from orchestrator.errors import OrchestratorError
-from orchestrator.models import Policy, WorkspacePolicy
+from orchestrator.models import Claim, Policy, WorkspacePolicy
 from orchestrator.monitor import Monitor
 from orchestrator.ports import Runs, Store, Submissions
 from orchestrator.redaction import one_line
+from orchestrator.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
 from orchestrator.together import all_of
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Trigger:
     workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
     monitor: Monitor
+    telemetry: Telemetry = NO_TELEMETRY
 
     async def __call__(self) -> list[str]:
         """Make a pass and return what went wrong, a line each; an empty list when all is well.
@@ -40,10 +42,11 @@ class Trigger:
         """
         problems = await self.monitor()
         waiting = await self.store.waiting_workspaces()
-        problems += await all_of(self._fill(name) for name in sorted(waiting))
+        problems += await all_of(self.fill(name) for name in sorted(waiting))
         return [problem for problem in problems if problem]
 
-    async def _fill(self, workspace: str) -> str:
+    async def fill(self, workspace: str) -> str:
+        """Claim waiting rows for a workspace's free slots; return what went wrong, empty when all is well."""
         shown = one_line(workspace)  # it may be whatever a row names
         try:
             async with asyncio.timeout(CLAIM_SECONDS):
@@ -57,6 +60,7 @@ class Trigger:
                     serialize_tables=self.policy.serialize_tables,
                 )
                 logger.info("workspace %s: claimed %s rows", shown, len(claims))
+                self._tell(shown, claims)
                 return await dispatch(self.store, self.submissions, claims)
         except OrchestratorError as error:
             # Without the active runs the free slots are not known, so nothing is claimed.
@@ -70,4 +74,15 @@ class Trigger:
         policy = self.workspaces.get(workspace)
         if policy is None:
             return UNKNOWN_WORKSPACE_CAP, frozenset()
-        return policy.cap, await self.runs[workspace].active_run_ids()
+        active = await self.runs[workspace].active_run_ids()
+        self.telemetry.record(Metric.ACTIVE_RUNS, len(active), workspace=workspace)
+        return policy.cap, active
+
+    def _tell(self, workspace: str, claims: Sequence[Claim]) -> None:
+        known = workspace if workspace in self.workspaces else "unknown"
+        self.telemetry.record(Metric.CLAIMED, len(claims), workspace=known)
+        for claim in claims:
+            extra = fields(
+                "claimed", entry_id=claim.entry_id, workspace=workspace, submission=claim.submission
+            )
+            logger.info("entry %s: claimed for submission %s", claim.entry_id, claim.submission, extra=extra)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up what the local stack and the tests need, inside the checkout: scripts/setup.sh venv|node|odbc
+# Set up what the local stack and the tests need, inside the checkout: scripts/setup.sh venv|node|odbc|browser
 # The Makefile calls it when something is missing or out of date.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -65,9 +65,7 @@ setup_odbc() {
             grep --count '^install ok installed$' | grep --quiet '^2$' && return
         [ "$(id -u)" -eq 0 ] || fail "pyodbc needs the system's ODBC library; run:" \
             "sudo apt-get install libodbc2 libsqliteodbc"
-        echo "setup: libodbc2 and libsqliteodbc"
-        export DEBIAN_FRONTEND=noninteractive
-        install_packages || { apt-get update --quiet=2 && install_packages; }
+        install_packages libodbc2 libsqliteodbc
         return
     fi
     .venv/bin/python -c 'import pyodbc' 2>/dev/null ||
@@ -75,13 +73,34 @@ setup_odbc() {
             "elsewhere: the package unixODBC"
 }
 
-install_packages() {
-    apt-get install --quiet=2 --yes --no-install-recommends libodbc2 libsqliteodbc >/dev/null
+# The tests of the dashboard drive the system's Chromium; without one they are skipped and say so.
+setup_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        command -v "$name" >/dev/null && return
+    done
+    if [ -x /usr/bin/apt-get ] && [ "$(id -u)" -eq 0 ]; then
+        install_packages chromium
+        return
+    fi
+    echo "setup: no Chromium, so the dashboard's tests will be skipped; on Debian and Ubuntu:" \
+        "sudo apt-get install chromium, on macOS: brew install --cask chromium"
+}
+
+install_packages() { # NAME...
+    echo "setup: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    apt_install "$@" || { apt-get update --quiet=2 && apt_install "$@"; }
+}
+
+apt_install() { # NAME...
+    apt-get install --quiet=2 --yes --no-install-recommends "$@" >/dev/null
 }
 
 case "${1:-}" in
     venv) setup_venv ;;
     node) setup_node ;;
     odbc) setup_odbc ;;
-    *) fail "usage: scripts/setup.sh venv|node|odbc" ;;
+    browser) setup_browser ;;
+    *) fail "usage: scripts/setup.sh venv|node|odbc|browser" ;;
 esac

@@ -48,6 +48,46 @@ def test_secrets_are_not_in_the_repr() -> None:
     assert "canary" not in repr(settings.load(odbc))
 
 
+def test_whom_to_tell_and_who_may_tell() -> None:
+    loaded = settings.load(GOOD)
+    assert (loaded.alerts, loaded.events_secret, loaded.telemetry_connection_string) == (None, None, None)
+    assert loaded.tick_late_seconds == 900
+    url = "https://hooks.example.com/workflows/canary-canary-canary-1/run?sp=a&sig=canary-canary-canary-2"
+    loaded = settings.load(
+        {
+            **GOOD,
+            "ALERT_WEBHOOK_URL": url,
+            "ALERT_FORMAT": "Teams",
+            "EVENTS_SECRET": "canary-canary-canary",
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=canary",
+        }
+    )
+    assert loaded.alerts is not None
+    assert (loaded.alerts.url, loaded.alerts.format) == (url, "teams")
+    assert "canary" not in repr(loaded)
+    assert {"canary-canary-canary-1", "canary-canary-canary-2", "canary-canary-canary"} < set(
+        loaded.secrets()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("ALERT_WEBHOOK_URL", "http://hooks.example.com/canary", "must be an https address"),
+        ("ALERT_WEBHOOK_URL", "https://user:canary@hooks.example.com/", "must be an https address"),
+        ("ALERT_WEBHOOK_URL", "canary", "must be an https address"),
+        ("ALERT_WEBHOOK_URL", "https://[canary", "must be an https address"),
+        ("ALERT_FORMAT", "canary", "must be json or teams"),
+        ("EVENTS_SECRET", "canary", "at least 16 characters"),
+        ("TICK_LATE_SECONDS", "1", "must be a number from 60"),
+    ],
+)
+def test_bad_address_format_or_secret(name: str, value: str, what: str) -> None:
+    [problem] = problems(**{name: value})
+    assert problem.startswith(name)
+    assert what in problem
+
+
 def test_all_problems_at_once() -> None:
     found = problems(
         DATABRICKS_HOST="http://example.com",

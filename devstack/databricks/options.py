@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devstack.databricks.workspace import DEFAULT_ACTIVE_RUNS
@@ -42,6 +42,8 @@ class Options:
     seed: int | None = None
     #: where accepted commands are written down and repeated from; None = nothing survives a restart
     journal: Path | None = None
+    #: gets an event for each run that is over; may hold a password. None = nobody is told
+    webhook: str | None = field(default=None, repr=False)
     #: jobs that exist from the start: job id and notebook path
     jobs: tuple[tuple[int, str], ...] = ((DEFAULT_JOB_ID, _simulated(DEFAULT_JOB_ID)),)
 
@@ -54,6 +56,8 @@ def parse_arguments(argv: Sequence[str]) -> tuple[Options, int]:
         parser.error(
             "--journal does not go with --notebook-root: notebooks are processes that end with this one"
         )
+    if flags.journal and flags.webhook:
+        parser.error("--journal does not go with --webhook: a restart would not send the events again")
     return Options(
         tokens=tuple(flags.token or _list_from_environment("token")),
         notebook_root=flags.notebook_root,
@@ -63,6 +67,7 @@ def parse_arguments(argv: Sequence[str]) -> tuple[Options, int]:
         run_seconds=flags.run_seconds,
         seed=flags.seed,
         journal=flags.journal,
+        webhook=flags.webhook,
         jobs=tuple(flags.with_job or map(_job, _list_from_environment("with-job"))) or Options.jobs,
     ), flags.port
 
@@ -81,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "run-seconds", _amount, 0.5, "how long a simulated run is RUNNING; default %(default)s")
     _add(parser, "seed", int, None, "of ids and jitter; default: different at every start")
     _add(parser, "journal", Path, None, "file that keeps the workspace over a restart; default: none")
+    _add(parser, "webhook", str, None, "URL that gets an event for each run that is over; default: none")
     parser.add_argument("--token", action="append", help="an accepted bearer token; default: any is accepted")
     parser.add_argument(
         "--with-job",

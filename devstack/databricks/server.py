@@ -12,7 +12,6 @@ from devstack.databricks.control import ControlApi
 from devstack.databricks.errors import ApiError, no_such_endpoint
 from devstack.databricks.faults import Fault, Kind
 from devstack.databricks.journal import Journal, JournalError, open_journal
-from devstack.databricks.notebooks import NotebookRunner
 from devstack.databricks.options import Options, parse_arguments
 from devstack.databricks.routes import JobsApi
 from devstack.databricks.runs import Output
@@ -31,8 +30,8 @@ def make_app(simulator: Simulator) -> web.Application:
     app = web.Application(middlewares=_middlewares(simulator))
     app.add_routes(JobsApi(simulator).routes())
     app.add_routes(ControlApi(simulator).routes())
-    if simulator.notebooks:
-        _run_notebooks(app, simulator, simulator.notebooks)
+    if simulator.notebooks or simulator.notifier:
+        _let_time_pass(app, simulator)
     return app
 
 
@@ -80,8 +79,8 @@ async def _disturbed(fault: Fault, request: web.Request, handler: Handler) -> we
     return response
 
 
-def _run_notebooks(app: web.Application, simulator: Simulator, notebooks: NotebookRunner) -> None:
-    """Simulated runs move on when they are looked at; notebooks have to start by themselves."""
+def _let_time_pass(app: web.Application, simulator: Simulator) -> None:
+    """Simulated runs move on when they are looked at; notebooks and notifications come by themselves."""
     changed = asyncio.Event()
 
     @web.middleware
@@ -95,13 +94,18 @@ def _run_notebooks(app: web.Application, simulator: Simulator, notebooks: Notebo
         changed.set()
 
     async def keep_time(_app: web.Application) -> AsyncIterator[None]:
-        timekeeper = asyncio.create_task(_keep_time(simulator, changed))
+        tasks = [asyncio.create_task(_keep_time(simulator, changed))]
+        if simulator.notifier:
+            tasks.append(asyncio.create_task(simulator.notifier.send()))
         yield
-        timekeeper.cancel()
-        await asyncio.gather(timekeeper, return_exceptions=True)
-        await notebooks.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if simulator.notebooks:
+            await simulator.notebooks.close()
 
-    notebooks.report_to(attempt_over)
+    if simulator.notebooks:
+        simulator.notebooks.report_to(attempt_over)
     app.middlewares.append(notice_requests)
     app.cleanup_ctx.append(keep_time)
 

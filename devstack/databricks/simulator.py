@@ -15,6 +15,7 @@ from devstack.databricks.journal import Journal, Origin
 from devstack.databricks.notebooks import NotebookRunner
 from devstack.databricks.options import Options
 from devstack.databricks.outcomes import Outcomes
+from devstack.databricks.webhook import Notifier
 from devstack.databricks.workspace import Workspace
 
 
@@ -60,6 +61,7 @@ class Simulator:
         rng = random.Random(origin.seed)  # noqa: S311  ids and jitter, nothing secret
         clock = WorkspaceClock(now)
         self.notebooks = NotebookRunner(options.notebook_root) if options.notebook_root else None
+        self.notifier = Notifier(options.webhook) if options.webhook else None
         outcomes = Outcomes(pending_seconds=options.pending_seconds, run_seconds=options.run_seconds, rng=rng)
         self.workspace = Workspace(
             clock=clock,
@@ -67,6 +69,7 @@ class Simulator:
             outcomes=outcomes,
             max_active_runs=options.max_active_runs,
             executor=self.notebooks,
+            on_over=self.notifier.run_over if self.notifier else None,
         )
         with clock.held(origin.at):
             for job_id, path in options.jobs:

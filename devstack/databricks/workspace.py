@@ -43,6 +43,7 @@ class Workspace:
         outcomes: Outcomes,
         max_active_runs: int = DEFAULT_ACTIVE_RUNS,
         executor: Executor | None = None,
+        on_over: Callable[[Run], None] | None = None,
     ) -> None:
         self.outcomes = outcomes
         #: runs made by ``run-now``
@@ -53,6 +54,7 @@ class Workspace:
         self.tokens: dict[str, int] = {}
         self._clock = clock
         self._rng = rng
+        self._on_over = on_over
         self._max_active_runs = max_active_runs
         self._numbers = count(1)
         self._used_ids: set[int] = set()
@@ -239,6 +241,8 @@ class Workspace:
 
     def _over(self, run: Run, at: float) -> None:
         """A slot is free: let those start that wait for it, oldest first."""
+        if self._on_over is not None:
+            self._on_over(run)
         del self._active[run.run_id]
         if run in self._queue:
             self._queue.remove(run)

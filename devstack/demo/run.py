@@ -133,6 +133,7 @@ def show_addresses(stack: Stack, started: Started, console: Console) -> None:
     python = Path(sys.executable)
     lines = f"""
 The local stack is up; Ctrl-C stops it.
+  Dashboard         {started.host_url}/api/dashboard
   Functions host    {started.host_url}
   Databricks        {started.databricks_url}
   Storage           {"  ".join(started.storage_urls)}

@@ -14,12 +14,16 @@ NOTEBOOKS = Path("examples/notebooks")
 #: Settings of the app that the local stack leaves unset, whatever the user's shell or a local.settings.json
 #: says: an empty one counts as not set.
 UNSET = (
+    "ALERT_FORMAT",
+    "ALERT_WEBHOOK_URL",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "AZURE_CLIENT_ID",
     "AzureWebJobsStorage__accountName",
     "AzureWebJobsStorage__clientId",
     "AzureWebJobsStorage__queueServiceUri",
     "DATABRICKS_TOKEN_SECRET",
     "DATABRICKS_WORKSPACES",
+    "EVENTS_SECRET",
     "KEY_VAULT_URL",
     "PARAMETERS_COLUMN",
     "SQL_CONNECTION_STRING",
@@ -41,6 +45,7 @@ SETTINGS = {
     "SERIALIZE_TABLES": "true",
     "SUBMIT_LEASE_SECONDS": "900",
     "SUBMIT_QUEUE_NAME": "submit-jobs",
+    "TICK_LATE_SECONDS": "900",
     "TRIGGER_SCHEDULE": "*/2 * * * * *",
     "MONITOR_SCHEDULE": "1-59/2 * * * * *",
 }

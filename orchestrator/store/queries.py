@@ -7,6 +7,9 @@ from pathlib import Path
 
 SQL_ROOT = Path(__file__).parent / "sql"
 
+#: Of a dialect: all that a :class:`~orchestrator.store.session.Session` runs by name.
+FILES = ("queries.sql", "reports.sql", "alerts.sql")
+
 _HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 
@@ -38,5 +41,14 @@ def parse(text: str) -> dict[str, Query]:
 
 @cache
 def load(dialect: str) -> dict[str, Query]:
-    """Return the queries of a dialect (``sqlite`` or ``sqlserver``) by name."""
-    return parse((SQL_ROOT / dialect / "queries.sql").read_text(encoding="utf-8"))
+    """Return the queries of a dialect (``sqlite`` or ``sqlserver``) by name.
+
+    :raises ValueError: a file is broken, or two have a name in common.
+    """
+    queries: dict[str, Query] = {}
+    for file in FILES:
+        found = parse((SQL_ROOT / dialect / file).read_text(encoding="utf-8"))
+        if twice := queries.keys() & found.keys():
+            raise ValueError(f"queries {sorted(twice)} stand in two files")
+        queries |= found
+    return queries

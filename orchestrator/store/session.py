@@ -18,9 +18,18 @@ class Session:
 
     def rows(self, name: str, *parameters: Any) -> list[dict[str, Any]]:
         """Run a query and return its rows by column name."""
+        return self.select(self._queries[name].sql, *parameters)
+
+    @property
+    def dialect(self) -> str:
+        """Which SQL the database speaks."""
+        return self._connector.dialect
+
+    def select(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Run SQL from another of our files and return its rows by column name."""
         cursor = self._connection.cursor()
         try:
-            cursor.execute(self._queries[name].sql, [self._adapt(value) for value in parameters])
+            cursor.execute(sql, [self._adapt(value) for value in parameters])
             # In lower case: an adopted table may have its own spelling.
             columns = [column[0].lower() for column in cursor.description]
             return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]

@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
-from orchestrator.errors import StoreError
 from orchestrator.models import (
     IN_DOUBT,
     CallsElsewhere,
@@ -20,6 +19,7 @@ from orchestrator.models import (
 from orchestrator.states import Status
 from orchestrator.store.connector import Connector, as_utc
 from orchestrator.store.pool import Pool
+from orchestrator.store.records import read_claim, read_entry, read_log_row, read_time
 from orchestrator.store.session import Session, pass_gate
 
 _T = TypeVar("_T")
@@ -58,6 +58,11 @@ class Store:
     def __init__(self, connector: Connector, **options: Any) -> None:
         self._pool = Pool(connector, **options)
 
+    @property
+    def pool(self) -> Pool:
+        """The connections, for what else reads and writes this database."""
+        return self._pool
+
     async def claim(
         self,
         workspace: str,
@@ -92,14 +97,14 @@ class Store:
                 free,
             )
             rows.sort(key=lambda row: (-row["priority"], row["id"]))
-            return [_claim(row) for row in rows]
+            return [read_claim(row) for row in rows]
 
         return await self._write(work)
 
     async def get(self, entry_id: int) -> Entry | None:
         """Return a row, or None."""
         rows = await self._read(lambda session: session.rows("get_entry", entry_id))
-        return _entry(rows[0]) if rows else None
+        return read_entry(rows[0]) if rows else None
 
     async def begin_submission(self, claim: Claim, lease_seconds: float) -> Entry | None:
         """Note that ``run-now`` is about to be called, renew the lease and return the row.
@@ -111,7 +116,7 @@ class Store:
                 "begin_submission", _milliseconds(lease_seconds), claim.entry_id, claim.submission
             )
         )
-        return _entry(rows[0]) if rows else None
+        return read_entry(rows[0]) if rows else None
 
     async def record_run(self, claim: Claim, run_id: int) -> bool:
         """QUEUED → RUNNING. False: the row is no longer QUEUED for this submission."""
@@ -205,12 +210,12 @@ class Store:
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
         """Give QUEUED rows whose lease is over a new one and return their claims, to be sent again."""
         rows = await self._write(lambda session: session.rows("recover", _milliseconds(lease_seconds), limit))
-        return [_claim(row) for row in rows]
+        return [read_claim(row) for row in rows]
 
     async def unanswered(self, *, deliveries: int, limit: int) -> list[Entry]:
         """Return QUEUED rows whose lease is over and that had so many calls without a known outcome."""
         rows = await self._read(lambda session: session.rows("unanswered", deliveries, limit))
-        return [_entry(row) for row in rows]
+        return [read_entry(row) for row in rows]
 
     async def calls_elsewhere(self, entry: Entry, *, within_seconds: float) -> CallsElsewhere:
         """Say how ``run-now`` fares for the other rows of a row's workspace.
@@ -230,7 +235,12 @@ class Store:
     async def running(self, workspace: str) -> list[Entry]:
         """Return all rows of a workspace that have a run."""
         rows = await self._read(lambda session: session.rows("running", workspace))
-        return [_entry(row) for row in rows]
+        return [read_entry(row) for row in rows]
+
+    async def running_run(self, workspace: str, run_id: int) -> Entry | None:
+        """Return the row that follows a run now, or None."""
+        rows = await self._read(lambda session: session.rows("running_run", workspace, run_id))
+        return read_entry(rows[0]) if rows else None
 
     async def running_workspaces(self) -> set[str]:
         """Return the workspaces that rows with a run name, configured or not."""
@@ -289,7 +299,7 @@ class Store:
     async def logs(self, entry_id: int) -> list[LogRow]:
         """Return a row's settled submissions, first to last."""
         rows = await self._read(lambda session: session.rows("logs_of_entry", entry_id))
-        return [_log_row(row) for row in rows]
+        return [read_log_row(row) for row in rows]
 
     async def counts(self) -> dict[str, dict[Status, int]]:
         """Return per workspace how many rows are in each state."""
@@ -301,7 +311,7 @@ class Store:
     async def now(self) -> datetime:
         """Return the database's clock."""
         rows = await self._read(lambda session: session.rows("now"))
-        return _time(rows[0]["now"])
+        return read_time(rows[0]["now"])
 
     async def tick_started(self, name: str) -> None:
         """Note that a pass of a timer function begins."""
@@ -323,7 +333,7 @@ class Store:
         return [
             Tick(
                 name=row["name"],
-                started_at=_time(row["started_at"]),
+                started_at=read_time(row["started_at"]),
                 finished_at=as_utc(row["finished_at"]),
                 outcome=row["outcome"],
             )
@@ -388,45 +398,3 @@ def _cut(text: str | None, units: int = MAX_ERROR_LENGTH) -> str | None:
     if text is None or len(text.encode("utf-16-le", "replace")) <= 2 * units:
         return text
     return text.encode("utf-16-le", "replace")[: 2 * units].decode("utf-16-le", "ignore")
-
-
-def _time(value: object) -> datetime:
-    found = as_utc(value)
-    if found is None:
-        raise StoreError("a time that must be there is NULL, or text that is no time")
-    return found
-
-
-def _claim(row: dict[str, Any]) -> Claim:
-    return Claim(entry_id=int(row["id"]), submission=int(row["submission"]))
-
-
-_TIMES = ("available_at", "created_at", "updated_at")
-_OPTIONAL_TIMES = ("lease_expires_at", "submitted_at", "finished_at")
-
-#: Stands for a time that cannot be read: an error would stop all rows that are read together with it.
-_UNREADABLE = datetime.min.replace(tzinfo=UTC)
-
-
-def _entry(row: dict[str, Any]) -> Entry:
-    return Entry(
-        **{
-            **row,
-            "entry_guid": str(row["entry_guid"]).lower(),
-            "status": Status(row["status"]),
-            "cancel_requested": bool(row["cancel_requested"]),
-            **{name: as_utc(row[name]) or _UNREADABLE for name in _TIMES},
-            **{name: as_utc(row[name]) for name in _OPTIONAL_TIMES},
-        }
-    )
-
-
-def _log_row(row: dict[str, Any]) -> LogRow:
-    return LogRow(
-        **{
-            **row,
-            "status": Status(row["status"]),
-            "started_at": as_utc(row["started_at"]),
-            "finished_at": as_utc(row["finished_at"]),
-        }
-    )

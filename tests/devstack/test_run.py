@@ -173,7 +173,7 @@ def test_what_a_user_has_in_local_settings_does_not_matter(tmp_path: Path) -> No
         started = start(stack, "local", Ports(), Interruption())
         assert status_of(f"{started.host_url}/nowhere") == 404
         stack.orchestrator("add", "airlines")
-        assert "default: 1 rows" in stack.orchestrator("status")
+        assert "default: 1 " in stack.orchestrator("status")
 
 
 @pytest.mark.e2e
@@ -200,7 +200,7 @@ def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
     """The addresses that a run prints when it is up, by what is there."""
     found: dict[str, list[str]] = {}
     for line in lines:
-        if match := re.match(r"  (Functions host|Databricks|Storage) +(http.*)", line):
+        if match := re.match(r"  (Dashboard|Functions host|Databricks|Storage) +(http.*)", line):
             found[match[1]] = match[2].split()
         if "/admin/functions/trigger" in line:  # the last line
             break
@@ -230,8 +230,10 @@ def test_a_run_stays_up_with_its_addresses_until_ctrl_c(
     found = addresses(run_.stdout)
 
     assert {name: len(urls) for name, urls in found.items()} == {
-        "Functions host": 1, "Databricks": 1, "Storage": 3,
+        "Dashboard": 1, "Functions host": 1, "Databricks": 1, "Storage": 3,
     }  # fmt: skip
+    assert next(iter(found)) == "Dashboard"
+    assert status_of(found["Dashboard"][0]) == 200
     for url in (url for urls in found.values() for url in urls):
         assert status_of(url) < 500, url
     started = descendants(run_.pid)

@@ -38,6 +38,8 @@ class Stack:
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
     simulator_url: str = ""
+    #: where the host listens, 0 = a free port
+    host_port: int = 0
 
     @property
     def database(self) -> Path:
@@ -87,7 +89,7 @@ class Stack:
             **self.settings,
             **settings,
         }
-        return self.start("host", "--app", str(self.folder), "--port", "0", env=environment)
+        return self.start("host", "--app", str(self.folder), "--port", str(self.host_port), env=environment)
 
     def kill(self, process: Process) -> None:
         """End a part by SIGKILL."""

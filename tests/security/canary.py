@@ -100,13 +100,14 @@ class Evidence:
         formatter = logging.Formatter("%(name)s %(message)s")
         for record in records:
             self.add(f"log of {record.name}", f"{formatter.format(record)} {record.args!r} {record.msg}")
+            self.add(f"fields of {record.name}", vars(record))
 
     def database(self, path: Path) -> None:
         """Keep every column of every table but the rows' own parameters."""
         connection = sqlite3.connect(path)
         connection.row_factory = sqlite3.Row
         try:
-            for table in ("track_processing", "process_log", "orchestrator_tick"):
+            for table in ("track_processing", "process_log", "orchestrator_tick", "orchestrator_alert"):
                 for row in connection.execute(f"SELECT * FROM {table}"):
                     for column in set(row.keys()) - {"parameters"}:
                         self.add(f"{table}.{column}", row[column])

@@ -12,12 +12,12 @@ from aiohttp import web
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
+from tests.cli.support import CommandLine
 from tests.conftest import ROOT, Azurite
 from tests.databricks.support import Workspace, ok
 from tests.e2e.stack import Stack
 from tests.security.canary import LOGGERS, PARAMETERS, TOKEN, Evidence
 from tests.security.servers import FAULTS
-from tests.test_cli import CommandLine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

@@ -18,7 +18,14 @@ from tests.store.rivals import Rival
 
 SQLSERVER = os.environ.get("TEST_SQLSERVER")
 
-TABLES = ("process_log", "track_processing", "orchestrator_tick", "orchestrator_schema")
+TABLES = (
+    "process_log",
+    "track_processing",
+    "orchestrator_tick",
+    "orchestrator_request",
+    "orchestrator_alert",
+    "orchestrator_schema",
+)
 
 
 class Database(Protocol):

@@ -112,7 +112,8 @@ async def test_tables_that_are_not_there(database: Database, tmp_path: Path) -> 
         database.execute(f"DROP TABLE {table}")
     found = await check(**place(database, tmp_path))
     assert not found.ok
-    assert "lacks 0001_initial; run: python -m orchestrator init-db" in found.text
+    assert "lacks 0001_initial, " in found.text
+    assert "; run: python -m orchestrator init-db" in found.text
 
 
 async def test_older_schema(database: Database, tmp_path: Path) -> None:
@@ -187,6 +188,8 @@ async def test_sqlserver_user_who_may_only_read(user: User) -> None:
     assert not found.ok
     assert found.text == (
         "this login lacks rights; let an administrator run: "
+        "GRANT DELETE, INSERT, UPDATE ON orchestrator_alert TO [USER]; "
+        "GRANT DELETE, INSERT ON orchestrator_request TO [USER]; "
         "GRANT INSERT, UPDATE ON orchestrator_tick TO [USER]; GRANT INSERT ON process_log TO [USER]; "
         "GRANT INSERT, UPDATE ON track_processing TO [USER]"
     )

@@ -29,7 +29,7 @@ def test_printed_script_makes_the_same_schema(tmp_path: Path) -> None:
     schema = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
     assert printed.execute(schema).fetchall() == wanted.execute(schema).fetchall()
     printed.close()
-    assert migrate.check(SqliteConnector(tmp_path / "printed.db")) == 1
+    assert migrate.check(SqliteConnector(tmp_path / "printed.db")) == len(migrate.available("sqlite"))
     assert migrate.apply(SqliteConnector(tmp_path / "printed.db")) == []
 
 
@@ -45,7 +45,7 @@ def test_printed_script_runs_piece_by_piece(database: Database) -> None:
             connection.cursor().execute(piece)
     connection.commit()
     connection.close()
-    assert migrate.check(database.connector) == 1
+    assert migrate.check(database.connector) == len(migrate.available("sqlserver"))
 
 
 def test_script_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_forward_from_an_older_schema(database: Database, monkeypatch: pytest.Mo
         version=len(today) + 1, name="more", script="ALTER TABLE track_processing ADD remark int;"
     )
     monkeypatch.setattr(migrate, "available", lambda _dialect: [*today, more])
-    with pytest.raises(SchemaError, match="lacks 0002_more; run"):
+    with pytest.raises(SchemaError, match=rf"lacks 000{len(today) + 1}_more; run"):
         migrate.check(database.connector)
     printed = migrate.script(dialect, from_version=len(today))
     assert "CREATE TABLE" not in printed
@@ -92,11 +92,11 @@ def test_two_processes_at_once_apply_once(tmp_path: Path) -> None:
     connector = SqliteConnector(tmp_path / "state.db", create=True)
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(lambda _: migrate.apply(connector), range(4)))
-    assert sorted(len(migrations) for migrations in applied) == [0, 0, 0, 1]
+    assert sorted(len(migrations) for migrations in applied) == [0, 0, 0, len(migrate.available("sqlite"))]
 
 
 def test_missing_schema_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match=r"lacks 0001_initial; run: python -m orchestrator init-db"):
+    with pytest.raises(SchemaError, match=r"lacks 0001_initial, .*; run: python -m orchestrator init-db"):
         migrate.check(SqliteConnector(tmp_path / "new.db", create=True))
 
 

@@ -14,6 +14,9 @@ import azure_functions_runtime as worker
 from orchestrator import bootstrap
 from tests.worker import messages
 
+#: An address of the API that asks nothing of the application.
+OPENAPI_URL = "https://app.azurewebsites.net/api/openapi.json?code=key"
+
 #: A message that the recording application refuses.
 REFUSED = "refused"
 
@@ -73,6 +76,16 @@ async def invoke_all(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
     return {name: result(await worker.invocation_request(call)) for name, call in calls.items()}
 
 
+async def get(function_id: str, url: str) -> dict[str, Any]:
+    """Call an HTTP function and return what it answers to the host."""
+    response = await worker.invocation_request(messages.http_invocation(function_id, "req", url))
+    if not result(response)["ok"]:
+        return result(response)
+    http = response.return_value.http
+    body = http.body.bytes.decode()
+    return {"status": http.status_code, "type": http.headers["content-type"], "body": body}
+
+
 async def drive(folder: str) -> dict[str, Any]:
     """Index, load and call, and return the report."""
     application = RecordingApplication()
@@ -81,7 +94,14 @@ async def drive(folder: str) -> dict[str, Any]:
         loaded = {function.name: await load(function) for function in functions}
         ids = {function.name: function.function_id for function in functions}
         invoked = await invoke_all(ids) if indexed["ok"] else {}
-    return {"indexed": indexed, "functions": loaded, "invoked": invoked, "calls": application.calls}
+        answered = await get(ids["api_openapi"], OPENAPI_URL) if indexed["ok"] else {}
+    return {
+        "indexed": indexed,
+        "functions": loaded,
+        "invoked": invoked,
+        "answered": answered,
+        "calls": application.calls,
+    }
 
 
 if __name__ == "__main__":

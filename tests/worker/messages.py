@@ -46,7 +46,9 @@ PROTOS = SimpleNamespace(
             "FunctionMetadataResponse",
             "InvocationResponse",
             "RpcException",
+            "RpcHttp",
             "RpcFunctionMetadata",
+            "TypedData",
             "WorkerInitResponse",
             "WorkerMetadata",
         ),
@@ -85,6 +87,12 @@ def queue_invocation(function_id: str, argument: str, body: str) -> Message:
         "NextVisibleTime": OneOf(json='"2026-01-01T00:10:00+00:00"'),
     }
     return _invocation(function_id, argument, OneOf(string=body), metadata)
+
+
+def http_invocation(function_id: str, argument: str, url: str) -> Message:
+    """Return the request to call a function over HTTP."""
+    http = Message(method="GET", url=url, headers={}, params={}, query={}, body=OneOf(bytes=b""))
+    return _invocation(function_id, argument, OneOf(http=http), {})
 
 
 def _invocation(function_id: str, argument: str, data: OneOf, metadata: dict[str, OneOf]) -> Message:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.web.routes import ROUTES, Route
+
 ROOT = Path(__file__).parents[2]
 
 #: An app with an annotation that Azure refuses on a trigger.
@@ -71,6 +73,28 @@ def test_a_function_is_found_with_its_trigger_and_loads(
         "error": "",
         "bindings": [{"direction": "IN", **binding}],
     }
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_each_route_is_a_function_that_asks_for_a_key(report: dict[str, Any], route: Route) -> None:
+    found = report["functions"][route.name]
+    assert (found["ok"], found["error"]) == (True, "")
+    trigger = next(binding for binding in found["bindings"] if binding["type"] == "httpTrigger")
+    assert (trigger["route"], trigger["methods"]) == (route.path, [route.method])
+    assert trigger["authLevel"] == "FUNCTION"
+
+
+def test_there_is_no_route_without_a_test(report: dict[str, Any]) -> None:
+    assert report["functions"].keys() == {
+        *("trigger", "submit", "monitor", "databricks_events"),
+        *(route.name for route in ROUTES),
+    }
+
+
+def test_an_http_function_answers(report: dict[str, Any]) -> None:
+    answered = report["answered"]
+    assert (answered["status"], answered["type"]) == ("200", "application/json")
+    assert json.loads(answered["body"])["openapi"] == "3.1.0"
 
 
 def test_each_invocation_reaches_the_application(report: dict[str, Any]) -> None:

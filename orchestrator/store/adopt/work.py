@@ -139,7 +139,7 @@ def objects_in_the_way(kinds: Mapping[str, str]) -> list[str]:
         problems.append(f"{TABLE} is a {kinds[TABLE]}: the app needs the table itself under this name")
     problems += [
         f"there is a {kinds[name]} {name} already: rename it, the app makes its own"
-        for name in ("process_log", "orchestrator_tick")
+        for name in ("process_log", "orchestrator_tick", "orchestrator_request", "orchestrator_alert")
         if name in kinds
     ]
     return problems

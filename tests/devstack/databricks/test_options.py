@@ -34,7 +34,7 @@ def test_every_flag(tmp_path: Path) -> None:
         "--run-seconds",
         "1.5",
     ]
-    argv += ["--with-job", "1", "--with-job", "2=/ingest"]
+    argv += ["--with-job", "1", "--with-job", "2=/ingest", "--webhook", "http://127.0.0.1:1/events"]
     options = Options(
         tokens=("a", "b"),
         notebook_root=tmp_path,
@@ -43,6 +43,7 @@ def test_every_flag(tmp_path: Path) -> None:
         pending_seconds=0.0,
         run_seconds=1.5,
         seed=3,
+        webhook="http://127.0.0.1:1/events",
         jobs=((1, "/simulated/job-1"), (2, "/ingest")),
     )
     assert parse_arguments(argv) == (options, 0)

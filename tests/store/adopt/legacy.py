@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.states import Status
-from orchestrator.store import adopt
+from orchestrator.store import adopt, migrate
 from orchestrator.store.adopt import Adoption, Report
 from tests.store.conftest import Database
 
@@ -71,7 +71,10 @@ class Legacy:
     extras: list[tuple[Any, ...]]
 
     def adopt(self, adoption: Adoption = TEAM) -> Report:
-        return adopt.apply(self.database.connector, adoption)
+        """Adopt the table and bring it forward, as ``init-db --adopt`` does."""
+        report = adopt.apply(self.database.connector, adoption)
+        migrate.apply(self.database.connector)
+        return report
 
     def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.database.execute(sql, *parameters)

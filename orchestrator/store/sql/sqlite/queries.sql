@@ -253,6 +253,15 @@ FROM track_processing
 WHERE workspace = ? AND status = 'RUNNING'
 ORDER BY id
 
+-- running_run --
+-- The row that follows a run of a workspace, if one does.
+SELECT
+    id, entry_guid, workspace, table_name, job_id, parameter_style, parameters, priority, status, runid,
+    submission, attempt, max_attempts, available_at, lease_expires_at, deliveries, cancel_requested,
+    last_error, created_at, updated_at, submitted_at, finished_at
+FROM track_processing
+WHERE workspace = ? AND runid = ? AND status = 'RUNNING'
+
 -- running_workspaces --
 -- The workspaces that rows with a run name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'

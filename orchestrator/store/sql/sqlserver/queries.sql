@@ -264,6 +264,15 @@ FROM track_processing
 WHERE workspace = ? AND status = 'RUNNING'
 ORDER BY id
 
+-- running_run --
+-- The row that follows a run of a workspace, if one does.
+SELECT
+    id, entry_guid, workspace, table_name, job_id, parameter_style, parameters, priority, status, runid,
+    submission, attempt, max_attempts, available_at, lease_expires_at, deliveries, cancel_requested,
+    last_error, created_at, updated_at, submitted_at, finished_at
+FROM track_processing
+WHERE workspace = ? AND runid = ? AND status = 'RUNNING'
+
 -- running_workspaces --
 -- The workspaces that rows with a run name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'
@@ -363,6 +372,13 @@ WHERE status IN ('DONE', 'DEAD', 'CANCELED')
 SELECT needed.table_name, needed.permission
 FROM (
     VALUES
+    (N'orchestrator_alert', N'DELETE'),
+    (N'orchestrator_alert', N'INSERT'),
+    (N'orchestrator_alert', N'SELECT'),
+    (N'orchestrator_alert', N'UPDATE'),
+    (N'orchestrator_request', N'DELETE'),
+    (N'orchestrator_request', N'INSERT'),
+    (N'orchestrator_request', N'SELECT'),
     (N'orchestrator_schema', N'SELECT'),
     (N'orchestrator_tick', N'INSERT'),
     (N'orchestrator_tick', N'SELECT'),

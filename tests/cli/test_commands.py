@@ -1,85 +1,12 @@
-"""The command line as a person uses it: a process of its own, its output and its exit code."""
+"""The commands that tend to rows and to the installation."""
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from devstack import processes
-from tests.conftest import ROOT, Azurite
-
-TOKEN = "local-canary"
-
-
-@dataclass
-class CommandLine:
-    """Runs commands with one environment."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            cwd=self.folder,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT),
-                **self.environment,
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            timeout=40,
-            check=False,
-        )
-
-    def query(self, sql: str) -> list[tuple[object, ...]]:
-        connection = sqlite3.connect(self.folder / "state.db")
-        try:
-            return connection.execute(sql).fetchall()
-        finally:
-            connection.close()
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    """A command line whose store is an empty SQLite file."""
-    made = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})
-    assert made("init-db").stdout == "applied 0001_initial\nthe schema is at version 1\n"
-    return made
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    process = processes.start(
-        "databricks",
-        [sys.executable, "-m", "devstack", "databricks", "--port", "0", "--token", TOKEN],
-        log=tmp_path_factory.mktemp("cli") / "databricks.log",
-        cwd=ROOT,
-    )
-    yield process.url
-    process.stop()
-
-
-@pytest.fixture
-def full_cli(cli: CommandLine, azurite: Azurite, queue_name: str, simulator: str) -> CommandLine:
-    """A command line with everything that the app needs."""
-    cli.environment |= {
-        "AzureWebJobsStorage": azurite.connection_string,
-        "SUBMIT_QUEUE_NAME": queue_name,
-        "DATABRICKS_HOST": simulator,
-        "DATABRICKS_TOKEN": TOKEN,
-        "TRIGGER_SCHEDULE": "0 * * * * *",
-        "MONITOR_SCHEDULE": "30 * * * * *",
-    }
-    return cli
+from tests.cli.support import AT_LATEST, CommandLine
 
 
 def test_help_lists_the_commands(cli: CommandLine) -> None:
@@ -93,7 +20,7 @@ def test_no_command_is_a_usage_error(cli: CommandLine) -> None:
 
 
 def test_init_db_again_changes_nothing(cli: CommandLine) -> None:
-    assert cli("init-db").stdout == "the schema is at version 1\n"
+    assert cli("init-db").stdout == AT_LATEST
 
 
 def test_init_db_prints_what_a_dba_runs(tmp_path: Path) -> None:
@@ -103,7 +30,7 @@ def test_init_db_prints_what_a_dba_runs(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "state.db")
     connection.executescript(printed.stdout)
     connection.close()
-    assert cli("init-db").stdout == "the schema is at version 1\n"
+    assert cli("init-db").stdout == AT_LATEST
 
 
 def test_init_db_adopts_a_table_that_is_there(tmp_path: Path) -> None:
@@ -127,7 +54,7 @@ def test_init_db_adopts_a_table_that_is_there(tmp_path: Path) -> None:
     assert cli("init-db", "--print", "--from-version", "7").returncode == 2
     adopted = cli("init-db", "--adopt")
     assert (adopted.returncode, adopted.stderr) == (0, "")
-    assert adopted.stdout.endswith("the schema is at version 1\n")
+    assert adopted.stdout.endswith(AT_LATEST)
     assert cli.query("SELECT table_name, status FROM track_processing") == [
         ("sales", "PENDING"),
         ("old", "DONE"),
@@ -166,7 +93,7 @@ def test_add_show_cancel_retry_status(cli: CommandLine) -> None:
     assert "s3cr3t" in cli("show", "1", "--parameters").stdout
     assert cli("cancel", "1").stdout == "1 is cancelled at the next pass\n"
     assert cli.query("SELECT cancel_requested FROM track_processing") == [(1,)]
-    assert "1 rows; 1 PENDING" in cli("status").stdout
+    assert "default: 1 PENDING; " in cli("status").stdout
 
 
 def test_purge_deletes_old_final_rows_only(cli: CommandLine) -> None:

@@ -1,0 +1,146 @@
+"""Telling people, at the end of each pass, what went DEAD and which timer function is late or well again."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from orchestrator.alerts import SHOWN_ROWS, Alert, DeadRows, Delivery, Kind, TickEvent, late, well_again
+from orchestrator.errors import OrchestratorError
+from orchestrator.models import Tick
+
+logger = logging.getLogger(__name__)
+
+#: Nobody is told of rows that went DEAD longer ago: neither a first deployment nor a receiver that was down
+#: for days brings up the distant past.
+WINDOW_SECONDS = 24 * 3600
+
+#: Claims are kept for longer than their rows are looked at.
+KEEP_SECONDS = 2 * WINDOW_SECONDS
+
+#: DEAD rows that a pass looks at, the newest first. A workspace takes 10,000 runs an hour.
+EXAMINED_ROWS = 10_000
+
+#: Claims deleted in a pass.
+FORGOTTEN_ROWS = 10_000
+
+#: All of a pass's messages together. The invocation has 280 s for everything.
+ALERTING_SECONDS = 45.0
+
+
+class AlertStore(Protocol):
+    """What people were told of. Every method may raise :class:`~orchestrator.errors.StoreError`."""
+
+    async def claim_dead(
+        self, message: str, *, window_seconds: int, examined: int, shown: int
+    ) -> DeadRows | None:
+        """Claim the DEAD rows that nobody was told of for a message; None when there are none."""
+        ...
+
+    async def claim_ticks(self, message: str, kind: Kind, events: Sequence[TickEvent]) -> list[TickEvent]:
+        """Claim events for a message and return those that no other message has."""
+        ...
+
+    async def late_ticks(self) -> list[TickEvent]:
+        """Return the functions that people were told are late, and not yet that they are well again."""
+        ...
+
+    async def sent(self, message: str) -> None:
+        """Note that a message arrived."""
+        ...
+
+    async def give_back(self, message: str) -> None:
+        """Free the events of a message that did not arrive."""
+        ...
+
+    async def forget(self, *, older_than_seconds: int, limit: int) -> None:
+        """Delete old claims."""
+        ...
+
+
+class Clockwork(Protocol):
+    """The timer functions' passes. Every method may raise :class:`~orchestrator.errors.StoreError`."""
+
+    async def ticks(self) -> list[Tick]:
+        """Return the last pass of each timer function."""
+        ...
+
+    async def now(self) -> datetime:
+        """Return the database's clock."""
+        ...
+
+
+class Receiver(Protocol):
+    """Where messages go."""
+
+    async def deliver(self, alert: Alert, at: datetime) -> Delivery:
+        """Send a message; ends in bounded time and raises nothing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alerting:
+    """Sends at most one message of each kind a pass, and no event twice.
+
+    An event is claimed in the database, for one message, before that is sent. A message that surely did not
+    arrive gives its events back to the next pass. One of which that is not known does not: better one message
+    lost than the same one again and again.
+    """
+
+    store: AlertStore
+    clockwork: Clockwork
+    receiver: Receiver
+    tick_late_seconds: float
+
+    async def __call__(self, own: str, before: Sequence[Tick]) -> None:
+        """Tell what there is to tell. What goes wrong is logged, and fails nothing.
+
+        :param own: the timer function that the pass is of.
+        :param before: the last passes as they were before this one.
+        """
+        try:
+            async with asyncio.timeout(ALERTING_SECONDS):
+                await self._tell(own, before)
+        except OrchestratorError as error:
+            logger.warning("alerts: %s", error)
+        except TimeoutError:
+            logger.warning("alerts: not done in %.0f s; the next pass goes on", ALERTING_SECONDS)
+
+    async def _tell(self, own: str, before: Sequence[Tick]) -> None:
+        now = await self.clockwork.now()
+        await self._tell_of_dead_rows(now)
+        lateness = late(before, own=own, now=now, limit_seconds=self.tick_late_seconds)
+        await self._tell_of_ticks(Kind.LATE, lateness, now)
+        told = await self.store.late_ticks()
+        if told:
+            await self._tell_of_ticks(Kind.WELL, well_again(told, await self.clockwork.ticks()), now)
+        await self.store.forget(older_than_seconds=KEEP_SECONDS, limit=FORGOTTEN_ROWS)
+
+    async def _tell_of_dead_rows(self, now: datetime) -> None:
+        message = str(uuid.uuid4())
+        rows = await self.store.claim_dead(
+            message, window_seconds=WINDOW_SECONDS, examined=EXAMINED_ROWS, shown=SHOWN_ROWS
+        )
+        if rows is not None:
+            await self._deliver(message, Alert(kind=Kind.DEAD, rows=rows), now)
+
+    async def _tell_of_ticks(self, kind: Kind, events: Sequence[TickEvent], now: datetime) -> None:
+        if not events:
+            return
+        message = str(uuid.uuid4())
+        claimed = await self.store.claim_ticks(message, kind, events)
+        if claimed:
+            await self._deliver(message, Alert(kind=kind, ticks=claimed), now)
+
+    async def _deliver(self, message: str, alert: Alert, now: datetime) -> None:
+        match await self.receiver.deliver(alert, now):
+            case Delivery.SENT:
+                logger.info("alert sent: %s", alert.title)
+                await self.store.sent(message)
+            case Delivery.REFUSED:
+                await self.store.give_back(message)
+            case Delivery.UNCERTAIN:
+                logger.warning("alert may be lost, and is not sent again: %s", alert.title)

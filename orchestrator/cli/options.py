@@ -1,0 +1,139 @@
+"""The kinds of values and the groups of options that several commands share."""
+
+import functools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from orchestrator import purge
+from orchestrator.reports import EntryFilter, Sort
+from orchestrator.states import Status
+
+#: A row's id, a run's id, a job's id: what the columns hold.
+ID_RANGE = (1, 2**63 - 1)
+INT32_RANGE = (-(2**31), 2**31 - 1)
+
+#: Characters of a text to look for; the HTTP API takes as many.
+MAX_TEXT = 500
+
+
+class Whole(click.ParamType[int]):
+    """A whole number that its column can hold."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if not self._least <= number <= self._most:
+            self.fail(f"{value} is not from {self._least} to {self._most}", param, ctx)
+        return number
+
+
+class Words(click.ParamType[str]):
+    """Text to look for; the terminal's bytes that are no text, which no database takes, are refused."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the text."""
+        if not 0 < len(value) <= MAX_TEXT or not value.isprintable():
+            self.fail(f"give 1 to {MAX_TEXT} printable characters", param, ctx)
+        return str(value)
+
+
+class Age(click.ParamType[float]):
+    """So long ago, like ``90d``, ``12h`` or ``30m``; in seconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the age."""
+        try:
+            return purge.age_seconds(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time, UTC unless it says otherwise, or an age counted back from this machine's clock."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the time."""
+        try:
+            return datetime.now(UTC) - timedelta(seconds=purge.age_seconds(str(value)))
+        except ValueError:
+            pass  # no age, so a time
+        try:
+            found = datetime.fromisoformat(str(value))
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no time: give 2026-01-31, 2026-01-31T04:00 or an age like 12h", param, ctx
+            )
+
+
+ID = Whole(*ID_RANGE)
+INT32 = Whole(*INT32_RANGE)
+
+#: Which rows: the same as the query of the HTTP API's ``/api/entries``.
+_FILTER = (
+    click.option(
+        "--state",
+        "states",
+        type=click.Choice(list(Status), case_sensitive=False),
+        multiple=True,
+        help="In this state; may be given again.",
+    ),
+    click.option(
+        "--table", type=Words(), metavar="NAME", help="Of this table; sales* is every one that begins so."
+    ),
+    click.option("--workspace", type=Words(), metavar="NAME", help="Of this Databricks workspace."),
+    click.option("--run-id", type=ID, help="The row of this Databricks run, also of an earlier attempt."),
+    click.option("--since", type=Moment(), help="Changed since: 2026-01-31T04:00 (UTC), or an age like 12h."),
+    click.option("--until", type=Moment(), help="Changed until then."),
+    click.option(
+        "--error", type=Words(), metavar="TEXT", help="With this text in the last error, in any case."
+    ),
+)
+
+
+def filter_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the filter's options; it gets them as one argument, ``wanted``."""
+
+    @functools.wraps(command)
+    def packed(*, states: tuple[Status, ...], **values: Any) -> int:
+        fields = {
+            name: values.pop(name) for name in ("table", "workspace", "run_id", "since", "until", "error")
+        }
+        return command(wanted=EntryFilter(states=frozenset(states), **fields), **values)
+
+    for option in reversed(_FILTER):
+        packed = option(packed)
+    return packed
+
+
+sort_option = click.option(
+    "--sort",
+    type=click.Choice([sort.value for sort in Sort]),
+    default=Sort.LAST_CHANGED.value,
+    show_default=True,
+    help="By id or by last change; - is highest or latest first.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+
+parameters_option = click.option(
+    "--parameters", "with_parameters", is_flag=True, help="Show the rows' parameters too."
+)

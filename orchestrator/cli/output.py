@@ -1,0 +1,108 @@
+"""What people and scripts see: tables on a terminal, tab-separated lines elsewhere, or one JSON document.
+
+Names and errors come from outside: what would move a terminal's cursor is shown as an escape.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.states import Status
+
+#: Colours only help the eye: the words say the same. ``NO_COLOR`` turns them off.
+_STYLES = {
+    Status.DONE: "green",
+    Status.DEAD: "bold red",
+    Status.FAILED: "yellow",
+    Status.RUNNING: "cyan",
+    Status.QUEUED: "blue",
+    Status.CANCELED: "dim",
+}
+
+#: Of a field's name before its value.
+NAME_WIDTH = 18
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return the terminal; nothing in a text is taken for markup, a link or a number to colour."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def complain(text: str) -> None:
+    """Print a line on stderr."""
+    click.echo(visible(text), err=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table: drawn on a terminal, otherwise tab-separated and uncut, with a line of names."""
+    terminal = console()
+    if terminal.is_terminal:
+        terminal.print(drawn([_heading(name) for name in columns], rows, fixed=len(columns) - 1))
+        return
+    for row in (columns, *rows):
+        click.echo("\t".join(cell(value) for value in row))
+
+
+def drawn(headings: Sequence[str], rows: Iterable[Sequence[object]], *, fixed: int) -> Table:
+    """Return a table for a terminal.
+
+    :param fixed: so many columns are as wide as they need to be; the others share the room left, and wrap.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, heading in enumerate(headings):
+        table.add_column(Text(visible(heading)), no_wrap=position < fixed, overflow="fold")
+    for row in rows:
+        table.add_row(*(_styled(value) for value in row))
+    return table
+
+
+def _heading(name: str) -> str:
+    return name.removesuffix("_name").removesuffix("_at").replace("_", " ")
+
+
+def _styled(value: object) -> Text:
+    if isinstance(value, datetime):
+        return Text(f"{value:%m-%d %H:%M:%S}")  # the year is in ``show``
+    return Text(cell(value), style=_STYLES.get(value, "") if isinstance(value, Status) else "")
+
+
+def cell(value: object) -> str:
+    """Return a value on one line; None is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return visible(" ".join(str(value).split(None)) if isinstance(value, str) else str(value))
+
+
+def print_fields(fields: Mapping[str, object], *, indent: str = "") -> None:
+    """Print a line for each field that has a value; what has several lines is kept together."""
+    start = len(indent) + NAME_WIDTH
+    for name, value in fields.items():
+        if value is not None:
+            text = visible(str(value)).replace("\n", "\n" + " " * start)
+            click.echo(f"{indent}{name:{NAME_WIDTH}}{text}")
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters, but for line ends, are written as escapes."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else _escaped(character)
+        for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

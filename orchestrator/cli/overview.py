@@ -1,0 +1,117 @@
+"""How everything stands: the rows by state, the slots and the timer functions, gathered from all sources."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator import bootstrap, settings
+from orchestrator.cli import connecting
+from orchestrator.errors import SettingsError
+from orchestrator.models import Tick
+from orchestrator.reports import WorkspaceReport
+from orchestrator.store.reports import Reports
+from orchestrator.store.store import Store
+from orchestrator.web import health, shapes
+from orchestrator.web.activity import ActiveRuns
+from orchestrator.web.shapes import Active
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceView:
+    """One workspace."""
+
+    report: WorkspaceReport
+    #: most runs at once; None = not in the settings, or these are incomplete
+    cap: int | None
+    #: None = the settings name no such workspace
+    active: Active | None
+
+    @property
+    def foreign(self) -> int:
+        """Active runs that belong to no row in flight, as far as they are known."""
+        return len(self.active.run_ids - self.report.run_ids) if self.active else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Everything at one moment of the database's clock."""
+
+    workspaces: list[WorkspaceView]
+    #: by the timer function's name; None = it has never begun
+    ticks: Mapping[str, Tick | None]
+    now: datetime
+    #: a timer function that has not begun for so long is late; None = the settings are incomplete
+    late_seconds: float | None
+
+    def is_late(self, name: str) -> bool:
+        """Say whether a timer function should have begun again by now."""
+        return self.late_seconds is not None and health.is_late(self.ticks[name], self.now, self.late_seconds)
+
+    def age(self, tick: Tick) -> float:
+        """Return how many seconds ago a timer function began."""
+        return (self.now - tick.started_at).total_seconds()
+
+
+class Sources:
+    """The store and, when the settings are complete, the workspaces.
+
+    :param offline: do not ask Databricks.
+    """
+
+    def __init__(self, store: Store, app: bootstrap.Application | None, *, offline: bool) -> None:
+        self._store = store
+        self._caps = {known.name: known.cap for known in app.settings.workspaces} if app else {}
+        self._late_seconds = app.settings.tick_late_seconds if app else None
+        self._active = ActiveRuns(app.runs, app.clock) if app and not offline else None
+        self._why_not = (
+            "not asked for" if app else "the settings are incomplete (python -m orchestrator check)"
+        )
+
+    async def look(self) -> Overview:
+        """Gather everything. :raises StoreError: the store does not answer."""
+        reports = {report.name: report for report in await Reports(self._store.pool).status()}
+        names = sorted({*reports, *self._caps})
+        active = await self._active.of(names) if self._active else dict.fromkeys(names, self._unknown())
+        last = {tick.name: tick for tick in await self._store.ticks()}
+        return Overview(
+            workspaces=[
+                WorkspaceView(
+                    report=reports.get(name, WorkspaceReport(name=name)),
+                    cap=self._caps.get(name),
+                    active=active.get(name),
+                )
+                for name in names
+            ],
+            ticks={name: last.get(name) for name in health.TICKS},
+            now=await self._store.now(),
+            late_seconds=self._late_seconds,
+        )
+
+    def _unknown(self) -> Active:
+        return Active(error=self._why_not)
+
+
+@asynccontextmanager
+async def sources(*, offline: bool) -> AsyncIterator[Sources]:
+    """Reach for everything; settings that lack more than the store are no hindrance."""
+    try:
+        loaded = settings.load(connecting.environment())
+    except SettingsError:
+        async with connecting.store() as store:
+            yield Sources(store, None, offline=offline)
+        return
+    async with connecting.application(loaded) as app:
+        yield Sources(app.store, app, offline=offline)
+
+
+def document(overview: Overview) -> dict[str, Any]:
+    """Return the overview as the HTTP API's ``/api/status`` gives it."""
+    return {
+        "workspaces": [shapes.workspace(view.report, view.cap, view.active) for view in overview.workspaces],
+        "ticks": [
+            shapes.tick(name, tick, late=overview.is_late(name)) for name, tick in overview.ticks.items()
+        ],
+        "now": shapes.iso(overview.now),
+    }

@@ -1,0 +1,172 @@
+"""``status``: how everything stands, once or again and again."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Mapping
+
+import click
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from orchestrator.cli import overview
+from orchestrator.cli.codes import OK
+from orchestrator.cli.options import Whole, json_option
+from orchestrator.cli.output import cell, console, drawn, print_json, visible
+from orchestrator.cli.overview import Overview, WorkspaceView
+from orchestrator.errors import OrchestratorError
+from orchestrator.states import Status
+
+_OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
+_ENDED = (Status.DONE, Status.DEAD, Status.CANCELED)
+
+#: Between two looks of ``--watch``; Databricks is asked at each.
+WATCH_SECONDS = 5
+
+
+@click.command("status")
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=Whole(1, 3600),
+    default=WATCH_SECONDS,
+    show_default=True,
+    help="With --watch: seconds between two looks.",
+)
+@click.option("--offline", is_flag=True, help="Do not ask Databricks for its active runs.")
+@json_option
+def status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
+    """Show how the rows, slots and functions stand.
+
+    The rows by state, what ended in the last hour and day, the slots taken and when the timer functions ran.
+    """
+    if watch and as_json:
+        raise click.UsageError("--watch does not go with --json, which is one document")
+    if not watch:
+        return asyncio.run(_once(offline=offline, as_json=as_json))
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+        asyncio.run(_watch(interval, offline=offline))
+    return OK
+
+
+async def _once(*, offline: bool, as_json: bool) -> int:
+    async with overview.sources(offline=offline) as sources:
+        found = await sources.look()
+    terminal = console()
+    if as_json:
+        print_json(overview.document(found))
+    elif terminal.is_terminal:
+        terminal.print(_drawn(found))
+    else:
+        click.echo("\n".join(_lines(found)))
+    return OK
+
+
+async def _watch(interval: int, *, offline: bool) -> None:
+    """Show every look in the place of the one before, or below it where there is no terminal."""
+    terminal = console()
+    async with overview.sources(offline=offline) as sources:
+        with Live(console=terminal, auto_refresh=False) as live:
+            for _ in itertools.count():  # until Ctrl-C
+                try:
+                    found = await sources.look()
+                    view, lines = _drawn(found), _lines(found)
+                except OrchestratorError as error:  # the next look may be luckier
+                    view, lines = Text(str(error), style="red"), [str(error)]
+                if terminal.is_terminal:
+                    live.update(view, refresh=True)
+                else:
+                    click.echo("\n".join(lines))
+                await asyncio.sleep(interval)
+
+
+def _lines(found: Overview) -> list[str]:
+    workspaces = [_workspace_line(view) for view in found.workspaces]
+    ticks = [_tick_line(found, name) for name in found.ticks]
+    return [*(workspaces or ["no row is open or has ended in the last day"]), *ticks]
+
+
+def _workspace_line(view: WorkspaceView) -> str:
+    report = view.report
+    parts = [_counts(report.waiting, _OPEN) or "nothing open"]
+    if ended := _counts(report.finished_hour, _ENDED):
+        parts.append(f"in the last hour {ended}")
+    if ended := _counts(report.finished_day, _ENDED):
+        parts.append(f"in the last day {ended}")
+    if report.oldest_waiting_seconds is not None:
+        parts.append(f"the oldest waits {_duration(report.oldest_waiting_seconds)}")
+    parts.append(_slots(view))
+    return f"{visible(report.name)}: {'; '.join(parts)}"
+
+
+def _counts(counts: Mapping[Status, int], states: tuple[Status, ...]) -> str:
+    return ", ".join(f"{counts[status]} {status}" for status in states if counts.get(status))
+
+
+def _slots(view: WorkspaceView) -> str:
+    cap = "?" if view.cap is None else view.cap
+    error = view.active.error if view.active else "the settings name no such workspace"
+    foreign = f"{view.foreign} foreign runs" if error is None else f"foreign runs: {cell(error)}"
+    return f"{view.report.in_flight} of {cap} slots, {foreign}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time span in its two largest units."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86_400)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    if hours < 1:
+        return f"{minutes} min"
+    if days < 1:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"
+
+
+def _tick_line(found: Overview, name: str) -> str:
+    tick = found.ticks[name]
+    late = "; LATE" if found.is_late(name) else ""
+    if tick is None:
+        return f"{name}: has never begun{late}"
+    outcome = cell(tick.outcome or "not finished")
+    began = f"{name}: began {tick.started_at:%Y-%m-%d %H:%M:%S} UTC, {found.age(tick):.0f} s ago"
+    return f"{began}: {outcome}{late}"
+
+
+def _drawn(found: Overview) -> RenderableType:
+    """Return a column for each workspace, which fits a narrow terminal, and a line for each function."""
+    names = [view.report.name for view in found.workspaces]
+    columns = [_column(view) for view in found.workspaces]
+    rows = [(label, *values) for label, *values in zip(_LABELS, *columns, strict=True)]
+    ticks = [_tick_row(found, name) for name in found.ticks]
+    return Group(
+        drawn(["workspace", *names], rows, fixed=1),
+        drawn(["function", "began", "ago", "outcome"], ticks, fixed=3),
+        Text(f"{found.now:%Y-%m-%d %H:%M:%S} UTC", style="dim"),
+    )
+
+
+def _tick_row(found: Overview, name: str) -> tuple[object, ...]:
+    tick = found.ticks[name]
+    late = " LATE" if found.is_late(name) else ""
+    if tick is None:
+        return name, None, f"never{late}", None
+    return name, tick.started_at, f"{_duration(found.age(tick))}{late}", tick.outcome or "not finished"
+
+
+_LABELS = (*_OPEN, "last hour", "last day", "oldest waits", "slots")
+
+
+def _column(view: WorkspaceView) -> list[object]:
+    report = view.report
+    oldest = report.oldest_waiting_seconds
+    return [
+        *(report.waiting.get(status, 0) for status in _OPEN),
+        _counts(report.finished_hour, _ENDED),
+        _counts(report.finished_day, _ENDED),
+        None if oldest is None else _duration(oldest),
+        _slots(view),
+    ]
+
+
+COMMANDS = (status,)

@@ -1,0 +1,74 @@
+-- What people are told of. The same names and the same order of
+-- parameters as in ../sqlserver/alerts.sql; a test compares.
+
+-- claim_dead --
+-- Claim for one message the rows that went DEAD lately and that no message tells of yet; behind the gate.
+INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
+SELECT
+    'dead' AS kind,
+    CAST(latest.id AS TEXT) AS subject,
+    latest.finished_at AS occurred_at,
+    ? AS message,
+    utc_now() AS claimed_at
+FROM (
+    SELECT id, finished_at
+    FROM track_processing
+    WHERE status = 'DEAD' AND finished_at > utc_after(-1000 * ?)
+    ORDER BY finished_at DESC, id DESC
+    LIMIT ?
+) AS latest
+WHERE NOT EXISTS (
+    SELECT 1 FROM orchestrator_alert AS told
+    WHERE told.kind = 'dead'
+        AND told.subject = CAST(latest.id AS TEXT)
+        AND told.occurred_at = latest.finished_at
+)
+
+-- dead_of_message --
+-- The first rows that a message tells of.
+SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
+FROM orchestrator_alert AS told
+INNER JOIN track_processing AS dead ON dead.id = CAST(told.subject AS INTEGER)
+WHERE told.message = ? AND told.kind = 'dead'
+ORDER BY dead.id
+LIMIT ?
+
+-- claim_tick_event --
+-- Claim for one message that a timer function is late or well again; behind the gate.
+INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
+SELECT event.kind, event.subject, event.occurred_at, ? AS message, utc_now() AS claimed_at
+FROM (SELECT ? AS kind, ? AS subject, ? AS occurred_at) AS event
+WHERE NOT EXISTS (
+    SELECT 1 FROM orchestrator_alert AS told
+    WHERE told.kind = event.kind
+        AND told.subject = event.subject
+        AND told.occurred_at = event.occurred_at
+)
+
+-- late_ticks --
+-- The timer functions that people were told are late, and not yet that they are well again.
+SELECT late.subject, late.occurred_at
+FROM orchestrator_alert AS late
+WHERE late.kind = 'late' AND NOT EXISTS (
+    SELECT 1 FROM orchestrator_alert AS well
+    WHERE well.kind = 'well' AND well.subject = late.subject AND well.occurred_at = late.occurred_at
+)
+ORDER BY late.occurred_at, late.subject
+
+-- alert_sent --
+-- A message has arrived.
+UPDATE orchestrator_alert SET sent_at = utc_now() WHERE message = ? AND sent_at IS NULL
+
+-- alert_given_back --
+-- A message surely did not arrive: its events are free for the next one.
+DELETE FROM orchestrator_alert WHERE message = ? AND sent_at IS NULL
+
+-- forget_dead --
+-- Delete claims that are older than any row that is still looked at.
+DELETE FROM orchestrator_alert
+WHERE id IN (
+    SELECT old.id FROM orchestrator_alert AS old
+    WHERE old.kind = 'dead' AND old.claimed_at <= utc_after(-1000 * ?)
+    ORDER BY old.claimed_at, old.id
+    LIMIT ?
+)

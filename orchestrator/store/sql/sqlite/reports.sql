@@ -1,0 +1,238 @@
+-- SQLite. The windows give the rows that a search may look at, in its order, by one index each and up to a
+-- bound; entries_of_window goes behind them. The same names, purposes and order of parameters as in
+-- ../sqlserver/reports.sql; a test compares.
+
+-- window_changed_desc --
+-- All rows, last changed first: least and most recent change, the place to go on behind, how many.
+SELECT id, updated_at
+FROM track_processing INDEXED BY ix_track_processing_updated
+WHERE updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
+ORDER BY updated_at DESC, id DESC
+LIMIT ?
+
+-- window_changed_asc --
+-- All rows, first changed first.
+SELECT id, updated_at
+FROM track_processing INDEXED BY ix_track_processing_updated
+WHERE updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
+ORDER BY updated_at ASC, id ASC
+LIMIT ?
+
+-- window_status_desc --
+-- The rows in one state, last changed first.
+SELECT id, updated_at
+FROM track_processing INDEXED BY ix_track_processing_status
+WHERE updated_at > '' AND status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
+ORDER BY updated_at DESC, id DESC
+LIMIT ?
+
+-- window_status_asc --
+-- The rows in one state, first changed first.
+SELECT id, updated_at
+FROM track_processing INDEXED BY ix_track_processing_status
+WHERE updated_at > '' AND status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
+ORDER BY updated_at ASC, id ASC
+LIMIT ?
+
+-- window_table_desc --
+-- The rows of one source table, last changed first.
+SELECT id, updated_at
+FROM track_processing INDEXED BY ix_track_processing_table
+WHERE table_name = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
+ORDER BY updated_at DESC, id DESC
+LIMIT ?
+
+-- window_table_asc --
+-- The rows of one source table, first changed first.
+SELECT id, updated_at
+FROM track_processing INDEXED BY ix_track_processing_table
+WHERE table_name = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
+ORDER BY updated_at ASC, id ASC
+LIMIT ?
+
+-- window_id_desc --
+-- All rows, newest first: the id to go on behind, how many.
+SELECT id, updated_at
+FROM track_processing
+WHERE id < ?
+ORDER BY id DESC
+LIMIT ?
+
+-- window_id_asc --
+-- All rows, oldest first.
+SELECT id, updated_at
+FROM track_processing
+WHERE id > ?
+ORDER BY id ASC
+LIMIT ?
+
+-- window_run --
+-- The rows that one run belongs to, now or earlier; other workspaces may have a run of the same number.
+SELECT id, updated_at
+FROM track_processing
+WHERE id IN (
+    SELECT current_run.id FROM track_processing AS current_run WHERE current_run.runid = ?
+    UNION
+    SELECT earlier_run.entry_id FROM process_log AS earlier_run WHERE earlier_run.runid = ?
+)
+
+-- entries_of_window --
+-- The rows of a window; the caller puts the window before it and conditions, order and limit behind it.
+SELECT
+    entry.id, entry.entry_guid, entry.workspace, entry.table_name, entry.job_id, entry.parameter_style,
+    entry.parameters, entry.priority, entry.status, entry.runid, entry.submission, entry.attempt,
+    entry.max_attempts, entry.available_at, entry.lease_expires_at, entry.deliveries,
+    entry.cancel_requested, entry.last_error, entry.created_at, entry.updated_at, entry.submitted_at,
+    entry.finished_at
+FROM reached
+CROSS JOIN track_processing AS entry  -- CROSS: the window is the outer loop
+WHERE entry.id = reached.id
+
+-- keys_of_window --
+-- The rows of a window by their key alone; the caller puts the window before it, order and limit behind it.
+SELECT reached.id, reached.updated_at FROM reached
+
+-- open_states --
+-- How many rows of each workspace are in each state that is not over.
+SELECT workspace, status, COUNT(*) AS entries
+FROM track_processing INDEXED BY ix_track_processing_open
+WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+GROUP BY workspace, status
+
+-- oldest_waiting --
+-- Since when the row waits that may be claimed for the longest time by now, in each workspace.
+SELECT workspace, MIN(available_at) AS since
+FROM track_processing INDEXED BY ix_track_processing_open
+WHERE status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+    AND available_at <= ?
+GROUP BY workspace
+
+-- flying_runs --
+-- The runs of the rows in flight.
+SELECT workspace, runid FROM track_processing INDEXED BY ix_track_processing_in_flight WHERE status IN ('QUEUED', 'RUNNING')
+
+-- ended --
+-- How many rows of each workspace ended in which state: since a late time, and since an earlier one.
+SELECT
+    workspace, status, COUNT(*) AS entries,
+    SUM(CASE WHEN finished_at >= ? THEN 1 ELSE 0 END) AS lately
+FROM track_processing INDEXED BY ix_track_processing_finished
+WHERE finished_at IS NOT NULL AND finished_at >= ?
+    AND status IN ('DONE', 'DEAD', 'CANCELED')
+GROUP BY workspace, status
+
+-- waiting --
+-- The rows of a workspace that wait, in the order of the claim, and whether their table has a row in flight.
+SELECT
+    entry.id, entry.entry_guid, entry.workspace, entry.table_name, entry.job_id, entry.parameter_style,
+    entry.parameters, entry.priority, entry.status, entry.runid, entry.submission, entry.attempt,
+    entry.max_attempts, entry.available_at, entry.lease_expires_at, entry.deliveries,
+    entry.cancel_requested, entry.last_error, entry.created_at, entry.updated_at, entry.submitted_at,
+    entry.finished_at,
+    CASE
+        WHEN EXISTS (
+            SELECT 1 FROM track_processing AS busy
+            WHERE busy.workspace = entry.workspace
+                AND busy.table_name = entry.table_name
+                AND busy.status IN ('QUEUED', 'RUNNING')
+        ) THEN 1
+        ELSE 0
+    END AS is_busy
+FROM track_processing AS entry
+WHERE entry.workspace = ? AND entry.status IN ('PENDING', 'FAILED')
+ORDER BY entry.priority DESC, entry.id ASC
+LIMIT ?
+
+-- overdue --
+-- A row of a workspace that could be claimed since before a time: attempts allowed, tables apart or not.
+SELECT entry.id
+FROM track_processing AS entry
+WHERE entry.workspace = ?
+    AND entry.status IN ('PENDING', 'FAILED')
+    AND entry.available_at <= ?
+    AND entry.cancel_requested = 0
+    AND entry.submission < 2147483647
+    AND (entry.status = 'PENDING' OR entry.max_attempts = 0 OR entry.attempt < COALESCE(entry.max_attempts, ?))
+    AND (
+        ? = 0
+        OR NOT EXISTS (
+            SELECT 1 FROM track_processing AS busy
+            WHERE busy.workspace = entry.workspace
+                AND busy.table_name = entry.table_name
+                AND busy.status IN ('QUEUED', 'RUNNING')
+        )
+    )
+ORDER BY entry.priority DESC, entry.id ASC
+LIMIT 1
+
+-- settled_before --
+-- When a run was settled: the last one but so many since a time. Nothing: there are fewer.
+SELECT created_at
+FROM process_log
+WHERE created_at >= ?
+ORDER BY created_at DESC
+LIMIT 1 OFFSET ?
+
+-- history_by_hour --
+-- What was settled since a time, hour by hour.
+SELECT
+    SUBSTR(created_at, 1, 13) || ':00' AS start,
+    SUM(CASE WHEN status = 'DONE' THEN 1 ELSE 0 END) AS done,
+    SUM(CASE WHEN status IN ('FAILED', 'DEAD') THEN 1 ELSE 0 END) AS failed,
+    AVG(queue_seconds) AS queue_seconds_mean,
+    AVG(execution_seconds) AS execution_seconds_mean
+FROM process_log
+WHERE created_at >= ?
+GROUP BY SUBSTR(created_at, 1, 13)
+ORDER BY SUBSTR(created_at, 1, 13)
+
+-- history_by_day --
+-- What was settled since a time, day by day.
+SELECT
+    SUBSTR(created_at, 1, 10) AS start,
+    SUM(CASE WHEN status = 'DONE' THEN 1 ELSE 0 END) AS done,
+    SUM(CASE WHEN status IN ('FAILED', 'DEAD') THEN 1 ELSE 0 END) AS failed,
+    AVG(queue_seconds) AS queue_seconds_mean,
+    AVG(execution_seconds) AS execution_seconds_mean
+FROM process_log
+WHERE created_at >= ?
+GROUP BY SUBSTR(created_at, 1, 10)
+ORDER BY SUBSTR(created_at, 1, 10)
+
+-- tables --
+-- How the runs of each source table went since a time, the one with most failures first.
+SELECT
+    ranked.table_name, ranked.workspace, ranked.runs, ranked.failed, ranked.mean_seconds, ranked.max_seconds,
+    last_run.status AS last_status, COALESCE(last_run.finished_at, last_run.created_at) AS last_finished_at
+FROM (
+    SELECT
+        entry.table_name,
+        entry.workspace,
+        SUM(CASE WHEN settled.status IN ('DONE', 'FAILED', 'DEAD') THEN 1 ELSE 0 END) AS runs,
+        SUM(CASE WHEN settled.status IN ('FAILED', 'DEAD') THEN 1 ELSE 0 END) AS failed,
+        AVG(settled.execution_seconds) AS mean_seconds,
+        MAX(settled.execution_seconds) AS max_seconds,
+        MAX(settled.id) AS last_id
+    FROM process_log AS settled
+    CROSS JOIN track_processing AS entry  -- CROSS: the log is the outer loop
+    WHERE settled.created_at >= ? AND entry.id = settled.entry_id
+    GROUP BY entry.workspace, entry.table_name
+    ORDER BY failed DESC, runs DESC, entry.table_name ASC, entry.workspace ASC
+    LIMIT ?
+) AS ranked
+INNER JOIN process_log AS last_run ON last_run.id = ranked.last_id
+ORDER BY ranked.failed DESC, ranked.runs DESC, ranked.table_name ASC, ranked.workspace ASC
+
+-- answer_of_request --
+-- The first answer to an Idempotency-Key, unless it is older than so many seconds.
+SELECT body_hash, answer
+FROM orchestrator_request
+WHERE idempotency_key = ? AND created_at >= utc_after(-1000 * ?)
+
+-- forget_requests --
+-- Delete answers that are older than so many seconds.
+DELETE FROM orchestrator_request WHERE created_at < utc_after(-1000 * ?)
+
+-- remember_request --
+-- Keep an answer for those who ask again with the same Idempotency-Key.
+INSERT INTO orchestrator_request (idempotency_key, body_hash, answer, created_at) VALUES (?, ?, ?, utc_now())

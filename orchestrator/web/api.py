@@ -1,0 +1,255 @@
+"""What each route of the API does. Nothing of HTTP but :class:`Call` and :class:`Answer`."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from orchestrator.bootstrap import Application
+from orchestrator.errors import OrchestratorError
+from orchestrator.reports import MAX_DAYS, MAX_PAGE, Waiting, WorkspaceReport
+from orchestrator.states import Status
+from orchestrator.web import dashboard, health, parsing, shapes
+from orchestrator.web.activity import ActiveRuns
+from orchestrator.web.messages import Answer, Call, answer
+from orchestrator.web.problems import conflict, not_found
+
+logger = logging.getLogger(__name__)
+
+#: A pass takes a second or two; a caller of ``/trigger`` waits no longer than this, the pass goes on.
+PASS_SECONDS = 20.0
+
+#: What a retry over a filter takes when it names no state: what went wrong, not what is done or unwanted.
+RETRIED_BY_DEFAULT = frozenset({Status.DEAD, Status.FAILED})
+RETRYABLE = RETRIED_BY_DEFAULT | {Status.DONE, Status.CANCELED}
+CANCELLABLE = frozenset({Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED})
+
+_DEFAULT_PAGE = 50
+
+_ENTRIES_FIELDS = (
+    *("state", "table", "workspace", "run_id", "since", "until", "error"),
+    *("sort", "limit", "after", "parameters"),
+)
+
+_OPENAPI = Path(__file__).with_name("openapi.json")
+
+
+class Api:
+    """The routes' work, over one application. Raises :class:`Problem` and what the application raises."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._active = ActiveRuns(app.runs, app.clock)
+        self._caps = {workspace.name: workspace.cap for workspace in app.settings.workspaces}
+        self._pass: asyncio.Task[list[str]] | None = None
+
+    async def status(self, call: Call) -> Answer:
+        """How the workspaces and the timer functions stand."""
+        parsing.only(call.query, ())
+        reports = {report.name: report for report in await self._app.reports.status()}
+        for name in self._caps:
+            reports.setdefault(name, WorkspaceReport(name=name))
+        active = await self._active.of(reports)
+        now = await self._app.web_store.now()
+        last = {tick.name: tick for tick in await self._app.web_store.ticks()}
+        limit = self._app.settings.tick_late_seconds
+        return answer(
+            {
+                "workspaces": [
+                    shapes.workspace(report, self._caps.get(name), active.get(name))
+                    for name, report in sorted(reports.items())
+                ],
+                "ticks": [
+                    shapes.tick(name, last.get(name), late=health.is_late(last.get(name), now, limit))
+                    for name in health.TICKS
+                ],
+                "now": shapes.iso(now),
+            }
+        )
+
+    async def health(self, call: Call) -> Answer:
+        """Whether all is well, and if not, why."""
+        parsing.only(call.query, ())
+        reasons = await health.reasons(self._app, self._active)
+        if reasons:
+            return ill(reasons)
+        return answer({"status": "ok"})
+
+    async def entries(self, call: Call) -> Answer:
+        """A page of rows."""
+        query = call.query
+        parsing.only(query, _ENTRIES_FIELDS)
+        wanted = parsing.filter_of_query(query)
+        limit = parsing.one(query, "limit")
+        shown = parsing.flag(parsing.one(query, "parameters"), "parameters")
+        page = await self._app.reports.entries(
+            wanted,
+            sort=parsing.sort(parsing.one(query, "sort")),
+            limit=parsing.number(limit, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE),
+            after=parsing.one(query, "after"),
+        )
+        found = [shapes.entry(row, parameters=shown) for row in page.entries]
+        return answer({"entries": found, "next": page.next})
+
+    async def entry(self, call: Call) -> Answer:
+        """One row with all its runs."""
+        parsing.only(call.query, ("parameters",))
+        shown = parsing.flag(parsing.one(call.query, "parameters"), "parameters")
+        story = await self._app.reports.story(_entry_id(call))
+        if story is None:
+            raise _no_entry(call)
+        return answer(shapes.story(story, parameters=shown))
+
+    async def add(self, call: Call) -> Answer:
+        """Insert rows, all or none."""
+        parsing.only(call.query, ())
+        store = self._app.settings.store
+        if (store.table_name_column, store.parameters_column) != ("table_name", "parameters"):
+            raise conflict(
+                f"this table's own columns are {store.table_name_column} and {store.parameters_column}: "
+                "insert rows by SQL into them"
+            )
+        new = parsing.new_entries(call.json(), self._caps)
+        request = parsing.request_key(call.headers, hashlib.sha256(call.body).hexdigest())
+        ids = await self._app.operations.add(new, request)
+        return answer({"ids": ids}, HTTPStatus.CREATED)
+
+    async def retry(self, call: Call) -> Answer:
+        """Run one row again."""
+        parsing.only(call.query, ())
+        return await self._change(call, self._app.operations.retry, "run again: it is waiting or in flight")
+
+    async def cancel(self, call: Call) -> Answer:
+        """Cancel one row."""
+        parsing.only(call.query, ())
+        return await self._change(call, self._app.operations.cancel, "cancelled: it is over")
+
+    async def retry_many(self, call: Call) -> Answer:
+        """Run the rows of a filter again."""
+        return await self._change_many(call, self._app.operations.retry, RETRIED_BY_DEFAULT, RETRYABLE)
+
+    async def cancel_many(self, call: Call) -> Answer:
+        """Cancel the rows of a filter."""
+        return await self._change_many(call, self._app.operations.cancel, CANCELLABLE, CANCELLABLE)
+
+    async def trigger(self, call: Call) -> Answer:
+        """Start a pass now, one at a time on this instance."""
+        parsing.only(call.query, ())
+        if self._pass is not None and not self._pass.done():
+            raise conflict("a pass is under way already")
+        self._pass = asyncio.create_task(self._trigger())
+        done, _ = await asyncio.wait({self._pass}, timeout=PASS_SECONDS)
+        problems = self._pass.result() if done else [f"not done in {PASS_SECONDS:.0f} s; it goes on"]
+        return answer({"problems": problems}, HTTPStatus.ACCEPTED)
+
+    async def waiting(self, call: Call) -> Answer:
+        """What waits, and why."""
+        parsing.only(call.query, ("workspace", "limit"))
+        text = parsing.one(call.query, "limit")
+        limit = parsing.number(text, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE)
+        wanted = parsing.text(call.query, "workspace")
+        reports = [each for each in await self._app.reports.status() if wanted in {None, each.name}]
+        active = await self._active.of(report.name for report in reports)
+        found: list[Waiting] = []
+        for report in reports:
+            if len(found) < limit:
+                free = self._free(report, active)
+                found += await self._waiting(report.name, limit - len(found), free)
+        return answer({"waiting": [shapes.waiting(row) for row in found]})
+
+    async def history(self, call: Call) -> Answer:
+        """What ended, by the hour or by the day."""
+        parsing.only(call.query, ("hours",))
+        text = parsing.one(call.query, "hours")
+        hours = parsing.number(text, "hours", least=1, most=MAX_DAYS * 24, default=24)
+        told = await self._app.reports.history(hours=hours)
+        return answer(
+            {"buckets": [shapes.bucket(each) for each in told.buckets], "since": shapes.iso(told.since)}
+        )
+
+    async def tables(self, call: Call) -> Answer:
+        """How the runs of each table went."""
+        parsing.only(call.query, ("days", "limit"))
+        days = parsing.number(parsing.one(call.query, "days"), "days", least=1, most=MAX_DAYS, default=7)
+        text = parsing.one(call.query, "limit")
+        limit = parsing.number(text, "limit", least=1, most=MAX_PAGE, default=100)
+        told = await self._app.reports.tables(days=days, limit=limit)
+        return answer(
+            {"tables": [shapes.table(each) for each in told.tables], "since": shapes.iso(told.since)}
+        )
+
+    async def _change(
+        self, call: Call, change: Callable[[Sequence[int]], Awaitable[list[int]]], refusal: str
+    ) -> Answer:
+        entry_id = _entry_id(call)
+        changed = await change([entry_id])
+        row = await self._app.web_store.get(entry_id)
+        if row is None:
+            raise _no_entry(call)
+        if not changed:
+            raise conflict(f"entry {entry_id} is {row.status} and cannot be {refusal}")
+        return answer(shapes.entry(row))
+
+    async def _change_many(
+        self,
+        call: Call,
+        change: Callable[[Sequence[int]], Awaitable[list[int]]],
+        default: frozenset[Status],
+        possible: frozenset[Status],
+    ) -> Answer:
+        parsing.only(call.query, ())
+        wanted, dry_run, limit = parsing.bulk(call.json())
+        states = possible if wanted.states else default
+        found = await self._app.reports.match(wanted, states=states, limit=limit)
+        ids = found.ids if dry_run else await change(found.ids)
+        return answer({"ids": ids, "count": len(ids), "more": found.more, "dry_run": dry_run})
+
+    async def _trigger(self) -> list[str]:
+        try:
+            return await self._app.trigger()
+        except OrchestratorError as error:
+            logger.warning("a pass that was asked for failed: %s", error)
+            return [str(error)]
+
+    def _free(self, report: WorkspaceReport, active: Mapping[str, shapes.Active]) -> int | None:
+        cap = self._caps.get(report.name)
+        if cap is None:
+            return None
+        foreign = active[report.name].run_ids - report.run_ids
+        return max(0, cap - report.in_flight - len(foreign))
+
+    async def _waiting(self, workspace: str, limit: int, free: int | None) -> list[Waiting]:
+        serialize = self._app.settings.policy.serialize_tables
+        return await self._app.reports.waiting(workspace, limit, free=free, serialize_tables=serialize)
+
+
+def ill(reasons: Sequence[str]) -> Answer:
+    """The answer of an app that does not do its work."""
+    return answer({"status": "ill", "reasons": list(reasons)}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def openapi() -> Answer:
+    """The API's description. It needs no settings and no database."""
+    document: dict[str, Any] = json.loads(_OPENAPI.read_text(encoding="utf-8"))
+    return answer(document)
+
+
+def dashboard_page() -> Answer:
+    """The page."""
+    page = dashboard.page()
+    return Answer(content=page.html, content_type="text/html", headers=page.headers)
+
+
+def _entry_id(call: Call) -> int:
+    entry_id = parsing.entry_id(call.route.get("id", ""))
+    if entry_id is None:
+        raise _no_entry(call)
+    return entry_id
+
+
+def _no_entry(call: Call) -> Exception:
+    return not_found(f"there is no entry {call.route.get('id', '')[:40]!r}")

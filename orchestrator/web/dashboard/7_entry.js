@@ -1,0 +1,64 @@
+// One entry's story: what it is, and every submission of it, the latest first.
+
+async function loadEntry({ id }, signal) {
+  return { id, entry: await api.entry(id, signal).catch(orNone) };
+}
+
+function buildEntry({ id, entry }) {
+  const back = h("p", {}, h("a", { href: "#now", "data-key": "back", click: goBack }, "‹ Back"));
+  if (entry === null) return [back, h("p", { class: "card empty" }, `There is no entry ${id}; it may have been purged.`)];
+  return [
+    back,
+    h("section", { class: "card", "aria-label": "Entry" },
+      h("div", { class: "title" }, h("h2", {}, entry.table_name), status(entry.status), h("span", { class: "quiet" }, `entry ${entry.id}`)),
+      entry.last_error && h("p", { class: "message" }, entry.last_error),
+      h("dl", { class: "facts" }, facts(entry).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+      h("div", { class: "buttons" }, actions(entry, "big"))),
+    h("section", { class: "card", "aria-label": "Runs" },
+      h("h2", {}, "Submissions, latest first", h("span", { class: "quiet" }, many(entry.runs.length, "ended", "ended"))),
+      entry.runs.length === 0
+        ? h("p", { class: "empty" }, "No submission has ended yet.")
+        : h("ol", { class: "runs" }, entry.runs.toSorted((one, other) => other.submission - one.submission).map(runItem))),
+  ];
+}
+
+function goBack(event) {
+  if (history.length < 2) return; // opened by its address: the link leads to the first view
+  event?.preventDefault();
+  history.back();
+}
+
+function facts(entry) {
+  const limit = entry.max_attempts === 0 ? "no limit" : entry.max_attempts === null ? "the default limit" : entry.max_attempts;
+  const waits = entry.status === "PENDING" || entry.status === "FAILED";
+  return [
+    ["Workspace", entry.workspace],
+    ["Job", entry.job_id === null ? "the workspace’s" : String(entry.job_id)],
+    ["Attempt", `${entry.attempt} (limit: ${limit})`],
+    ["Submission", String(entry.submission)],
+    ["Priority", String(entry.priority)],
+    ["Inserted", when(entry.created_at)],
+    ["Submitted", when(entry.submitted_at)],
+    ["Last change", when(entry.updated_at)],
+    ["Finished", when(entry.finished_at)],
+    ...(waits ? [["Not before", when(entry.available_at)]] : []),
+    ...(entry.run_id === null ? [] : [["Run", h("span", { class: "number" }, String(entry.run_id))]]),
+    ...(entry.cancel_requested ? [["Cancellation", "asked for"]] : []),
+  ];
+}
+
+function runItem(run) {
+  const failed = run.status !== "DONE";
+  const name = run.run_id === null ? "no run" : `run ${run.run_id}`;
+  const how = [run.result_state, run.termination_code].filter((word, at, all) => word && all.indexOf(word) === at).join(", ");
+  const lengths = [["queued", run.queue_seconds], ["set up", run.setup_seconds], ["ran", run.execution_seconds]]
+    .filter(([, seconds]) => seconds !== null).map(([word, seconds]) => `${word} ${span(seconds)}`);
+  return h("li", { class: "card" },
+    h("div", { class: "title" }, h("strong", {}, `Submission ${run.submission}, attempt ${run.attempt}`), status(run.status),
+      run.run_page_url ? outside(run.run_page_url, `${name} in Databricks ↗`) : h("span", { class: "quiet" }, name)),
+    h("p", { class: "quiet" },
+      run.started_at ? [when(run.started_at), " – ", when(run.finished_at)] : ["ended ", when(run.finished_at)],
+      lengths.length ? `; ${lengths.join(", ")}` : "", how ? `; ${how}` : ""),
+    run.message && h("p", { class: failed ? "message" : "quiet" }, run.message),
+    run.error_trace && h("details", { "data-key": `trace-${run.submission}` }, h("summary", {}, "Trace"), h("pre", { tabindex: 0 }, run.error_trace)));
+}

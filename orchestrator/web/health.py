@@ -1,0 +1,78 @@
+"""Is the app doing its work? The reasons why not, for ``GET /api/health`` and whoever is called by it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from orchestrator.bootstrap import OK, Application
+from orchestrator.errors import OrchestratorError
+from orchestrator.models import Tick
+from orchestrator.reports import WorkspaceReport
+from orchestrator.web.activity import ActiveRuns
+
+#: The timer functions.
+TICKS = ("trigger", "monitor")
+
+#: A row that could be claimed and is not for so long while slots are free: something is wrong. Also never
+#: sooner than a timer function counts as late.
+OVERDUE_SECONDS = 300.0
+
+
+def is_late(tick: Tick | None, now: datetime, limit_seconds: float) -> bool:
+    """Say whether a timer function has not begun for so long, or never did."""
+    return tick is None or (now - tick.started_at).total_seconds() > limit_seconds
+
+
+async def reasons(app: Application, active: ActiveRuns) -> list[str]:
+    """Return what is wrong, a line each; nothing when all is well."""
+    try:
+        await app.schema_version()
+        ticks, now = await app.web_store.ticks(), await app.web_store.now()
+        late = _late(app, ticks, now)
+        return late or await _overdue(app, active, ticks)
+    except OrchestratorError as error:
+        return [str(error)]
+    except TimeoutError:
+        return ["the state store does not answer in time"]
+
+
+def _late(app: Application, ticks: Sequence[Tick], now: datetime) -> list[str]:
+    last = {tick.name: tick for tick in ticks}
+    limit = app.settings.tick_late_seconds
+    return [
+        f"{name} has not begun since {last[name].started_at:%Y-%m-%d %H:%M:%S} UTC"
+        if name in last
+        else f"{name} has never begun"
+        for name in TICKS
+        if is_late(last.get(name), now, limit)
+    ]
+
+
+async def _overdue(app: Application, active: ActiveRuns, ticks: Sequence[Tick]) -> list[str]:
+    """Return the workspaces whose rows wait for no reason. A trigger that failed has told its reason."""
+    if any(tick.name == "trigger" and tick.outcome not in {OK, None} for tick in ticks):
+        return []
+    reports = {report.name: report for report in await app.reports.status()}
+    caps = {workspace.name: workspace.cap for workspace in app.settings.workspaces}
+    waiting = [name for name, report in reports.items() if name in caps and _waits(report)]
+    overdue = [name for name in waiting if await _is_overdue(app, name)]
+    runs = await active.of(overdue)
+    return [
+        f"rows of workspace {name} wait although slots are free"
+        for name in overdue
+        if runs[name].error is None
+        and reports[name].in_flight + len(runs[name].run_ids - reports[name].run_ids) < caps[name]
+    ]
+
+
+def _waits(report: WorkspaceReport) -> bool:
+    return (report.oldest_waiting_seconds or 0.0) > OVERDUE_SECONDS
+
+
+async def _is_overdue(app: Application, workspace: str) -> bool:
+    policy = app.settings.policy
+    return await app.reports.is_overdue(
+        workspace,
+        seconds=max(OVERDUE_SECONDS, app.settings.tick_late_seconds),
+        max_attempts=policy.max_attempts,
+        serialize_tables=policy.serialize_tables,
+    )

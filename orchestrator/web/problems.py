@@ -1,0 +1,73 @@
+"""Errors as ``application/problem+json`` (RFC 9457). Pure; no text of them holds a secret or a parameter."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from orchestrator.errors import (
+    InvalidEntry,
+    OrchestratorError,
+    SettingsError,
+    StoreError,
+    StoreInDoubt,
+    WorkspaceUnavailable,
+)
+from orchestrator.reports import InvalidCursor
+from orchestrator.store.operations import RequestConflict
+
+
+class Problem(Exception):
+    """An answer that is an error.
+
+    :param detail: says what is wrong and what to do.
+    """
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def bad_request(detail: str) -> Problem:
+    """The request itself is wrong."""
+    return Problem(HTTPStatus.BAD_REQUEST, detail)
+
+
+def not_found(detail: str) -> Problem:
+    """What it is about is not there."""
+    return Problem(HTTPStatus.NOT_FOUND, detail)
+
+
+def conflict(detail: str) -> Problem:
+    """The state of things does not allow it."""
+    return Problem(HTTPStatus.CONFLICT, detail)
+
+
+def unavailable(detail: str, *, retry_after_seconds: int = 10) -> Problem:
+    """It cannot be answered now."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(retry_after_seconds)})
+
+
+def of(error: Exception) -> Problem | None:
+    """Return how an error is told; None for one that nobody foresaw."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, TimeoutError):
+        return unavailable("it was not done in time: ask again, for less if you can")
+    if isinstance(error, (InvalidCursor, InvalidEntry)):
+        return bad_request(str(error))
+    if isinstance(error, RequestConflict):
+        return conflict(str(error))
+    return _of_ours(error) if isinstance(error, OrchestratorError) else None
+
+
+def _of_ours(error: OrchestratorError) -> Problem:
+    if isinstance(error, StoreInDoubt):
+        return unavailable(
+            f"{error}: look at the rows before you ask again; with an Idempotency-Key simply ask again"
+        )
+    if isinstance(error, (StoreError, SettingsError)):
+        return unavailable(str(error))
+    if isinstance(error, WorkspaceUnavailable):
+        return Problem(HTTPStatus.BAD_GATEWAY, str(error))
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))

@@ -1,0 +1,91 @@
+"""A store, a receiver, and what sends the one's news to the other."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from orchestrator import alerts
+from orchestrator.alerting import Alerting
+from orchestrator.store import migrate
+from orchestrator.store.alerts import AlertLog
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.store import Store
+from orchestrator.webhook import Webhook
+from tests.alerts.receiver import Receiver
+
+#: A timer function that has not begun for so long is late, in the tests.
+LATE_SECONDS = 600.0
+
+
+@dataclass
+class Desk:
+    """A database whose clock the test moves, a real receiver, and a pass's alerts."""
+
+    connector: SqliteConnector
+    store: Store
+    session: aiohttp.ClientSession
+    receiver: Receiver
+    offset: timedelta = timedelta()
+
+    def alerting(self, store: Store | None = None, *, timeout_seconds: float = 5.0) -> Alerting:
+        """What tells people, of one instance of the app."""
+        of_instance = store or self.store
+        return Alerting(
+            store=AlertLog(of_instance.pool),
+            clockwork=of_instance,
+            receiver=Webhook(
+                self.receiver.url,
+                body=alerts.as_json,
+                session=lambda: self.session,
+                timeout_seconds=timeout_seconds,
+            ),
+            tick_late_seconds=LATE_SECONDS,
+        )
+
+    async def tick(self, name: str) -> None:
+        """Make a pass of a timer function, with its alerts."""
+        before = await self.store.ticks()
+        await self.store.tick_started(name)
+        await self.store.tick_finished(name, "ok")
+        await self.alerting()(name, before)
+
+    def execute(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+        connection = self.connector.connect().connection
+        try:
+            cursor = connection.cursor()
+            cursor.execute(sql, parameters)
+            rows = list(cursor.fetchall())
+            connection.commit()
+        finally:
+            connection.close()
+        return rows
+
+    def kill(self, count: int = 1, *, table: str = "sales", error: str = "it failed") -> None:
+        """Let rows go DEAD now."""
+        for _ in range(count):
+            self.execute(
+                "INSERT INTO track_processing (table_name, status, last_error, parameters, finished_at)"
+                " VALUES (?, 'DEAD', ?, '{\"pin\": \"secret-8462\"}', utc_now())",
+                table,
+                error,
+            )
+
+    def pass_time(self, seconds: float) -> None:
+        self.offset += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    made: Desk
+    connector = SqliteConnector(
+        tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset
+    )
+    async with Receiver().serve() as receiver, aiohttp.ClientSession() as session:
+        made = Desk(connector=connector, store=Store(connector), session=session, receiver=receiver)
+        migrate.apply(connector)
+        yield made
+        await made.store.close()

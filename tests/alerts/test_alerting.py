@@ -1,0 +1,186 @@
+"""One event, one message: over passes, instances, and receivers that fail."""
+
+import asyncio
+import logging
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator import alerting
+from orchestrator.store.store import Store
+from tests.alerts.conftest import LATE_SECONDS, Desk
+
+
+async def test_failures_of_a_pass_are_one_message(desk: Desk) -> None:
+    desk.kill(199)
+    desk.kill(table="orders", error="no\nsuch file " + "x" * 300)
+    await desk.tick("trigger")
+    await desk.tick("monitor")
+    [message] = desk.receiver.taken
+    assert (message["title"], len(message["entries"])) == ("200 rows went DEAD", 20)
+    assert all(len(row["error"]) <= 200 for row in message["entries"])
+    assert "secret-8462" not in str(desk.receiver.taken)
+
+
+async def test_row_that_dies_again_is_told_again(desk: Desk) -> None:
+    desk.kill()
+    await desk.tick("trigger")
+    assert await desk.store.retry(1)
+    desk.pass_time(60)
+    desk.execute("UPDATE track_processing SET status = 'DEAD', finished_at = utc_now() WHERE id = 1")
+    await desk.tick("trigger")
+    await desk.tick("trigger")
+    assert desk.receiver.told() == {1: 2}
+
+
+async def test_rows_that_die_in_the_same_moment(desk: Desk) -> None:
+    desk.kill(2)
+    desk.execute("UPDATE track_processing SET status = 'RUNNING', runid = 7, submission = 1 WHERE id = 2")
+    await desk.tick("trigger")
+    desk.execute(
+        "UPDATE track_processing SET status = 'DEAD',"
+        " finished_at = (SELECT finished_at FROM track_processing WHERE id = 1) WHERE id = 2"
+    )
+    await desk.tick("trigger")
+    assert desk.receiver.told() == {1: 1, 2: 1}
+
+
+async def test_distant_past_is_not_told(desk: Desk) -> None:
+    desk.kill(3)
+    desk.pass_time(25 * 3600)
+    desk.kill(1)
+    await desk.tick("trigger")
+    assert desk.receiver.told() == {4: 1}
+
+
+async def test_message_that_was_refused_is_sent_by_the_next_pass(desk: Desk) -> None:
+    desk.kill(2)
+    desk.receiver.answers = [429, 503]
+    await desk.tick("trigger")
+    desk.kill(1)
+    await desk.tick("trigger")
+    assert desk.receiver.taken == []
+    await desk.tick("trigger")
+    assert desk.receiver.told() == {1: 1, 2: 1, 3: 1}
+
+
+@pytest.mark.parametrize("answer", [500, "drop"])
+async def test_message_that_may_have_arrived_is_not_sent_again(
+    desk: Desk, answer: int | str, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.kill()
+    desk.receiver.answers = [answer]
+    await desk.tick("trigger")
+    await desk.tick("trigger")
+    assert desk.receiver.calls == 1
+    assert "may be lost" in caplog.text
+
+
+async def test_two_instances_at_once_send_one(desk: Desk) -> None:
+    other = Store(desk.connector)
+    desk.kill(30)
+    before = await desk.store.ticks()
+    await asyncio.gather(
+        *(
+            desk.alerting(store)("trigger", before)
+            for store in (desk.store, other, desk.store, other, desk.store)
+        )
+    )
+    await other.close()
+    [message] = desk.receiver.taken
+    assert message["count"] == 30
+
+
+async def test_late_and_well_again(desk: Desk) -> None:
+    for name in ("trigger", "monitor"):
+        await desk.tick(name)
+    for _ in range(4):
+        desk.pass_time(LATE_SECONDS / 2)
+        await desk.tick("monitor")
+    assert [message["title"] for message in desk.receiver.taken] == ["trigger: late"]
+    await desk.tick("trigger")
+    await desk.tick("monitor")
+    desk.pass_time(LATE_SECONDS / 2)
+    await desk.tick("monitor")
+    assert [message["title"] for message in desk.receiver.taken] == ["trigger: late", "trigger: well again"]
+    desk.pass_time(LATE_SECONDS / 2)
+    await desk.tick("monitor")
+    assert [message["title"] for message in desk.receiver.taken][2:] == ["trigger: late"]
+
+
+async def test_nobody_hears_that_it_is_well_who_never_heard_that_it_was_late(desk: Desk) -> None:
+    for name in ("monitor", "trigger"):
+        await desk.tick(name)
+    desk.pass_time(LATE_SECONDS / 2)
+    await desk.tick("trigger")
+    desk.pass_time(LATE_SECONDS / 2)
+    desk.receiver.answers = [404]
+    await desk.tick("trigger")
+    await desk.tick("monitor")
+    assert desk.receiver.calls == 1
+    assert desk.receiver.taken == []
+
+
+async def test_app_that_was_stopped_for_a_night_is_not_late(desk: Desk) -> None:
+    await desk.tick("monitor")
+    await desk.tick("trigger")
+    desk.pass_time(12 * 3600)
+    await desk.tick("monitor")
+    await desk.tick("trigger")
+    assert desk.receiver.calls == 0
+
+
+async def test_store_that_fails_is_a_warning(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.execute("DROP TABLE orchestrator_alert")
+    await desk.tick("monitor")
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "no such table" in caplog.text
+
+
+async def test_receiver_that_hangs_ends_with_the_pass(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(alerting, "ALERTING_SECONDS", 0.2)
+    desk.kill()
+    desk.receiver.answers = ["hang"]
+    await desk.tick("monitor")
+    assert "not done" in caplog.text
+
+
+async def test_old_claims_are_forgotten_and_their_rows_not_told_again(desk: Desk) -> None:
+    desk.kill(3)
+    await desk.tick("trigger")
+    desk.pass_time(3 * 24 * 3600)
+    await desk.tick("trigger")
+    assert desk.execute("SELECT COUNT(*) FROM orchestrator_alert") == [(0,)]
+    await desk.tick("trigger")
+    assert desk.receiver.told() == {1: 1, 2: 1, 3: 1}
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    passes=st.lists(
+        st.tuples(st.integers(0, 4), st.sampled_from([200, 202, 400, 429, 503, 500, "drop"])), max_size=5
+    )
+)
+async def test_every_row_that_went_dead_is_in_exactly_one_message(
+    desk: Desk, passes: list[tuple[int, int | str]]
+) -> None:
+    """Whatever the receiver does. What was sent without an answer may have arrived, and is not sent again."""
+    desk.execute("DELETE FROM orchestrator_alert")
+    desk.execute("DELETE FROM track_processing")
+    desk.receiver.taken, desk.receiver.doubtful = [], []
+    for number, (count, answer) in enumerate(passes):
+        desk.kill(count)
+        desk.receiver.answers = [answer]
+        await desk.tick("trigger" if number % 2 else "monitor")
+    desk.receiver.answers = []
+    await desk.tick("trigger")
+    desk.receiver.taken += desk.receiver.doubtful
+    ids = [row[0] for row in desk.execute("SELECT id FROM track_processing WHERE status = 'DEAD'")]
+    assert desk.receiver.told() == dict.fromkeys(ids, 1)

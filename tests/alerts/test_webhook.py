@@ -1,0 +1,60 @@
+"""What became of a message, by what the receiver does."""
+
+import logging
+import socket
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+
+from orchestrator.alerts import Alert, Delivery, Kind, TickEvent, as_json
+from orchestrator.webhook import Webhook
+from tests.alerts.receiver import SIGNATURE, Receiver
+
+AT = datetime(2026, 1, 31, tzinfo=UTC)
+ALERT = Alert(kind=Kind.LATE, ticks=[TickEvent(name="trigger", since=AT)])
+
+
+async def deliver(url: str, timeout_seconds: float = 5.0) -> Delivery:
+    async with aiohttp.ClientSession() as session:
+        webhook = Webhook(url, body=as_json, session=lambda: session, timeout_seconds=timeout_seconds)
+        return await webhook.deliver(ALERT, AT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "delivery"),
+    [
+        (200, Delivery.SENT),
+        (202, Delivery.SENT),
+        (302, Delivery.REFUSED),
+        (400, Delivery.REFUSED),
+        (404, Delivery.REFUSED),
+        (429, Delivery.REFUSED),
+        (503, Delivery.REFUSED),
+        (500, Delivery.UNCERTAIN),
+        (502, Delivery.UNCERTAIN),
+        ("drop", Delivery.UNCERTAIN),
+        ("hang", Delivery.UNCERTAIN),
+    ],
+)
+async def test_what_an_answer_means(
+    answer: int | str, delivery: Delivery, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with Receiver(answers=[answer]).serve() as receiver:
+        assert await deliver(receiver.url, 0.2 if answer == "hang" else 5.0) is delivery
+        assert receiver.paths == [f"/hooks/a?sig={SIGNATURE}"], "as it was set, and once"
+    assert SIGNATURE[5:] not in caplog.text
+
+
+async def test_nobody_there(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as bound:  # it does not listen
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        assert await deliver(f"http://127.0.0.1:{port}/?sig={SIGNATURE}") is Delivery.REFUSED
+    assert "no connection" in caplog.text
+    assert SIGNATURE[5:] not in caplog.text
+
+
+async def test_name_that_is_not_there() -> None:
+    assert await deliver("https://receiver.invalid/hook") is Delivery.REFUSED

@@ -1,0 +1,144 @@
+"""``add``: one row by its options, many from a file, all or none, and which line is wrong."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator import intake
+from orchestrator.cli import rowfiles
+from orchestrator.errors import InvalidEntry
+from orchestrator.models import NewEntry
+from tests.cli.support import PARAMETERS, CommandLine
+
+CSV = """\
+table_name,priority,parameters,workspace
+sales,7,"{""secret"": ""s3cr3t""}",
+orders,,,eu
+"""
+
+JSON_LINES = """\
+{"table_name": "sales", "priority": 7, "parameters": {"secret": "s3cr3t"}}
+
+{"table_name": "orders", "workspace": "eu", "parameters": null}
+"""
+
+ADDED = [("sales", 7, PARAMETERS, "default"), ("orders", 0, None, "eu")]
+QUERY = "SELECT table_name, priority, parameters, workspace FROM track_processing ORDER BY id"
+
+
+@pytest.mark.parametrize(("option", "text"), [("--csv", CSV), ("--jsonl", JSON_LINES)])
+def test_rows_from_a_file_or_from_standard_input(cli: CommandLine, option: str, text: str) -> None:
+    (cli.folder / "rows").write_text(text, encoding="utf-8-sig")  # with Excel's mark
+    assert cli("add", option, "rows").stdout == "1\n2\n"
+    assert cli.query(QUERY) == ADDED
+    piped = cli("add", option, "-", "--json", stdin=text)
+    assert json.loads(piped.stdout) == {"ids": [3, 4]}
+    assert cli.query(QUERY) == ADDED * 2
+
+
+def test_one_bad_line_and_nothing_is_added(cli: CommandLine) -> None:
+    text = "table_name,priority\nsales,1\n,2\norders,high\n"
+    done = cli("add", "--csv", "-", stdin=text)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        "line 3: table_name must be given",
+        "line 4: priority must be a whole number",
+        "no row was added",
+    ]
+    assert cli.query("SELECT id FROM track_processing") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "advice"),
+    [
+        (("add",), 2, "give one of TABLE_NAME, --csv and --jsonl"),
+        (("add", "sales", "--csv", "-"), 2, "give one of"),
+        (("add", "--csv", "-", "--priority", "1"), 2, "its columns say the same"),
+        (("add", "--csv", "missing.csv"), 2, "No such file"),
+        (("add", "sales", "--parameters", "{s3cr3t"), 1, "parameters is not valid JSON"),
+        (("add", "sales", "--parameter-style", "notes"), 1, "use one of job_parameters"),
+        (("add", " "), 1, "table_name must be a text that is not empty"),
+    ],
+)
+def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], code: int, advice: str) -> None:
+    done = cli(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert advice in done.stderr
+    assert "s3cr3t" not in done.stderr
+    assert cli.query("SELECT id FROM track_processing") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[1]", "not an object"),
+        ('{"table": "sales"}', "there is no column 'table'; the columns are table_name"),
+        ("{}", "table_name must be given"),
+        ('{"table_name": 7}', "table_name must be a text"),
+        (r'{"table_name": "\ud800"}', "control characters"),
+        (r'{"table_name": "a\u0000"}', "control characters"),
+        ('{"table_name": "%s"}' % ("x" * 257), "longer than 256"),
+        (r'{"table_name": "%s"}' % (r"\ud83d\ude00" * 129), "longer than 256"),
+        ('{"table_name": "a", "workspace": "eu "}', "must not end with a space"),
+        ('{"table_name": "a", "priority": true}', "priority must be a whole number"),
+        ('{"table_name": "a", "priority": 1.5}', "priority must be a whole number"),
+        ('{"table_name": "a", "max_attempts": -1}', "max_attempts is not from 0 to"),
+        ('{"table_name": "a", "job_id": 0}', "job_id is not from 1 to"),
+        ('{"table_name": "a", "parameters": {"a": NaN}}', "not valid JSON"),
+        ('{"table_name": "a", "parameters": [1]}', "must be an object"),
+        ('{"table_name": "a", "parameters": {"a": {}}}', "every value in parameters"),
+        ('{"table_name": "a", "parameters": {"a": "%s"}}' % ("x" * 10_000), "Databricks takes 10,000"),
+    ],
+)
+def test_what_no_row_may_hold(line: str, problem: str) -> None:
+    with pytest.raises(rowfiles.BadFile, match=r"^line 2: ") as caught:
+        rowfiles.read_json_lines(io.StringIO(f'{{"table_name": "good"}}\n{line}\n'))
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "the file has no rows"),
+        ("table_name\n", "the file has no rows"),
+        ("table_name\nsales,1\n", "line 2: more cells than column names"),
+        ("name\nsales\n", "line 2: there is no column 'name'"),
+        ('table_name\n"sales\n', "the file is not CSV"),
+    ],
+)
+def test_what_is_no_file_of_rows(text: str, problem: str) -> None:
+    with pytest.raises(rowfiles.BadFile, match=problem):
+        rowfiles.read_csv(io.StringIO(text))
+
+
+def test_a_file_that_is_no_text(cli: CommandLine) -> None:
+    Path(cli.folder / "rows").write_bytes(b"table_name\n\xff\xfe\n")
+    done = cli("add", "--csv", "rows")
+    assert (done.returncode, done.stderr) == (1, "the file is not text in UTF-8\nno row was added\n")
+
+
+def test_a_long_list_of_problems_is_cut() -> None:
+    with pytest.raises(rowfiles.BadFile) as caught:
+        rowfiles.read_csv(io.StringIO("table_name,priority\n" + "a,b\n" * 50))
+    lines = str(caught.value).splitlines()
+    assert lines[-2:] == ["and 30 problems more", "no row was added"]
+    assert len(lines) == rowfiles.MAX_PROBLEMS + 2
+
+
+def test_a_file_of_too_many_rows() -> None:
+    text = "table_name\n" + "a\n" * (rowfiles.MAX_ROWS + 1)
+    with pytest.raises(rowfiles.BadFile, match=r"^line 10002: more than 10,000 rows"):
+        rowfiles.read_csv(io.StringIO(text))
+
+
+def test_lists_and_texts_are_parameters_too() -> None:
+    given = {"table_name": "a", "parameter_style": "python_params"}
+    assert intake.new_entry({**given, "parameters": ["x", 1]}).parameters == '["x", 1]'
+    assert intake.new_entry({**given, "parameters": '["x"]'}).parameters == '["x"]'
+    assert intake.new_entry({"table_name": "a"}) == NewEntry(table_name="a")
+    with pytest.raises(InvalidEntry, match="must be given"):
+        intake.new_entry(given)

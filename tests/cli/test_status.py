@@ -1,0 +1,84 @@
+"""``status``: one look, many looks, and what it says when something does not answer."""
+
+import pytest
+
+from tests.cli.support import CommandLine
+from tests.cli.terminal import terminal
+
+
+def test_one_look_in_lines(history: CommandLine) -> None:
+    history.execute("UPDATE track_processing SET finished_at = datetime('now', '-30 minutes') WHERE id = 2")
+    history.execute("UPDATE track_processing SET available_at = datetime('now', '-3 hours') WHERE id = 6")
+    history.execute("INSERT INTO orchestrator_tick VALUES ('trigger', '2026-01-31 06:00:00', NULL, NULL)")
+    workspace, trigger, monitor = history("status").stdout.splitlines()
+    assert workspace.startswith(
+        "default: 1 PENDING, 1 RUNNING, 1 FAILED; in the last hour 1 DEAD; in the last day 1 DEAD; "
+        "the oldest waits 3 h 0 min; 1 of ? slots, foreign runs: the settings are incomplete"
+    )
+    assert trigger.startswith("trigger: began 2026-01-31 06:00:00 UTC, ")
+    assert trigger.endswith(" s ago: not finished")
+    assert monitor == "monitor: has never begun"
+
+
+def test_an_empty_store(cli: CommandLine) -> None:
+    assert cli("status").stdout.splitlines()[0] == "no row is open or has ended in the last day"
+    document = cli.json("status")
+    assert document["workspaces"] == []
+    assert [(tick["name"], tick["started_at"]) for tick in document["ticks"]] == [
+        ("trigger", None), ("monitor", None),
+    ]  # fmt: skip
+
+
+def test_the_slots_count_foreign_runs(full_cli: CommandLine) -> None:
+    full_cli.environment["DATABRICKS_JOB_ID"] = full_cli("create-job", "--notebook", "/x").stdout.strip()
+    full_cli("tick", "monitor")
+    full_cli.execute("UPDATE orchestrator_tick SET started_at = datetime('now', '-1 day')")
+    document = full_cli.json("status")
+    [workspace] = document["workspaces"]
+    assert (workspace["name"], workspace["cap"]) == ("default", 130)
+    assert workspace["active"] == {"ours": 0, "foreign": 0, "error": None}
+    assert [(tick["name"], tick["late"]) for tick in document["ticks"]] == [
+        ("trigger", True), ("monitor", True),
+    ]  # fmt: skip
+    assert full_cli("status").stdout.splitlines()[-1].endswith("; LATE")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"DATABRICKS_TOKEN": "wrong-canary"}, "foreign runs: "),
+        ({"DATABRICKS_HOST": "http://127.0.0.1:9"}, "foreign runs: "),
+    ],
+)
+def test_databricks_does_not_answer(full_cli: CommandLine, changes: dict[str, str], text: str) -> None:
+    done = full_cli("status", **changes)
+    assert done.returncode == 0
+    assert text in done.stdout
+    assert "canary" not in done.stdout + done.stderr
+    offline = full_cli("status", "--offline", **changes)
+    assert "0 of 130 slots, foreign runs: not asked for" in offline.stdout
+
+
+def test_watch_shows_what_changes_until_ctrl_c(history: CommandLine) -> None:
+    with terminal(history, "status", "--watch", "--interval", "1") as screen:
+        screen.read_until("function")
+        history.execute("UPDATE track_processing SET status = 'PENDING', workspace = 'another'")
+        screen.read_until("another")
+        screen.interrupt()
+        assert screen.exit_code() == 0
+    assert "Traceback" not in screen.text
+
+
+def test_watch_outlives_a_store_that_does_not_answer(history: CommandLine) -> None:
+    with terminal(history, "status", "--watch", "--interval", "1") as screen:
+        screen.read_until("function")
+        history.execute("ALTER TABLE track_processing RENAME TO elsewhere")
+        screen.read_until("no such table")
+        history.execute("ALTER TABLE elsewhere RENAME TO track_processing")
+        screen.read_until("function")
+        screen.interrupt()
+        assert screen.exit_code() == 0
+
+
+def test_watch_is_no_document(cli: CommandLine) -> None:
+    assert cli("status", "--watch", "--json").returncode == 2

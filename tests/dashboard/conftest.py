@@ -1,0 +1,96 @@
+"""One Chromium and one filled stack for all tests of a process, a page for each test."""
+
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.conftest import Azurite
+from tests.dashboard.site import Site, fill
+from tests.e2e.stack import Stack
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+#: What a page may take for one step; most take a refresh of a second.
+STEP_MS = 15_000
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where the system's Chromium is; without one the tests are skipped."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(
+            "there is no Chromium; on Debian: apt-get install chromium, on macOS: brew install chromium"
+        )
+    return found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """A headless browser."""
+    expect.set_options(timeout=STEP_MS)
+    async with async_playwright() as playwright:
+        # Root, as in a container, has no sandbox; the pages are our own.
+        launched = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        await launched.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page of its own. Whatever it asked for was on its own origin, and no script of it failed."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    opened = await context.new_page()
+    opened.set_default_timeout(STEP_MS)
+    errors: list[str] = []
+    asked: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda said: errors.append(said.text) if "Content Security" in said.text else None)
+    opened.on("request", lambda request: asked.append(request.url))
+    yield opened
+    origin = opened.url.partition("/api/")[0]
+    strangers = [url for url in asked if not url.startswith((f"{origin}/api/", "data:"))]
+    await context.close()
+    assert errors == []
+    assert strangers == []
+
+
+def _site(azurite: Azurite, folder: pytest.TempPathFactory) -> Site:
+    stack = Stack(
+        folder=folder.mktemp("dashboard"),
+        azurite=azurite.connection_string,
+        queue_name=f"test-{uuid.uuid4().hex}",
+    )
+    stack.prepare()
+    stack.start_simulator()
+    return Site(stack)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def site(
+    chromium: str, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
+    """A stack with rows; a test that changes rows inserts its own."""
+    made = _site(azurite, tmp_path_factory)
+    try:
+        await fill(made)
+        yield made
+    finally:
+        made.stack.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def empty_site(
+    chromium: str, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
+    """A stack without a row."""
+    made = _site(azurite, tmp_path_factory)
+    try:
+        made.start_host()
+        yield made
+    finally:
+        made.stack.stop()

@@ -1,0 +1,106 @@
+"""A running stack with rows whose stories are known, and its dashboard."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from devstack.processes import Process
+from tests.e2e.stack import Stack
+
+#: Active runs, other people's included: three slots stay free beside those that :func:`fill` occupies.
+CAP = 8
+FOREIGN_RUNS = 3
+
+#: Longer than all tests of this folder together.
+FOR_THE_WHOLE_TIME_SECONDS = 900
+
+#: A row goes from PENDING to its end in about two seconds; a busy machine may take many more.
+SETTLE_SECONDS = 30.0
+
+RUNNING = ("flights", "departures")
+CREWS_ERROR = (
+    "IngestError: there is no table 'crews'; the tables are airlines, airports, flights, planes, weather"
+)
+
+INSERT = "INSERT INTO track_processing (table_name, max_attempts, available_at) VALUES (?, ?, ?) RETURNING id"
+LATER = "2099-01-01 00:00:00"
+
+
+@dataclass
+class Site:
+    """The stack, and where its dashboard is."""
+
+    stack: Stack
+    host: Process | None = None
+    #: address of the host; the same after a restart
+    url: str = field(default="")
+
+    def start_host(self) -> None:
+        """Start the host, at its earlier address if it had one."""
+        self.stack.host_port = urlsplit(self.url).port or 0
+        self.host = self.stack.start_host(MAX_ACTIVE_RUNS=str(CAP), DATABRICKS_TOKEN="a-token")
+        self.url = self.host.url
+
+    def stop_host(self) -> None:
+        """End the host."""
+        assert self.host is not None
+        self.stack.terminate(self.host)
+        self.host = None
+
+    def dashboard(self, view: str = "", *, key: str = "") -> str:
+        """The address of a view of the dashboard, refreshed each second."""
+        code = f"&code={key}" if key else ""
+        return f"{self.url}/api/dashboard?refresh=1{code}#{view}"
+
+    async def outcome(self, table: str, results: list[str], **more: Any) -> None:
+        """Say how the runs of a table end."""
+        body = {"match": {"table_name": table}, "results": results, **more}
+        await self.stack.simulator("POST", "/_sim/outcomes", body)
+
+    def insert(self, *tables: str, attempts: int = 1, at: str | None = None) -> list[int]:
+        """Insert a row for each table and return their ids. :param at: when it may run, None = now"""
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}.000"
+        return [self.stack.write(INSERT, table, attempts, at or now)[0][0] for table in tables]
+
+    def row_ids(self, table: str) -> list[int]:
+        """The ids of a table's rows, oldest first."""
+        found = self.stack.write("SELECT id FROM track_processing WHERE table_name = ? ORDER BY id", table)
+        return [entry_id for (entry_id,) in found]
+
+    def row(self, table: str) -> dict[str, Any]:
+        """The one row of a table: id, status and run id."""
+        ((entry_id, status, run_id),) = self.stack.write(
+            "SELECT id, status, runid FROM track_processing WHERE table_name = ?", table
+        )
+        return {"id": entry_id, "status": status, "run_id": run_id}
+
+    def states(self, *ids: int) -> set[str]:
+        """The states of some rows."""
+        marks = ",".join("?" for _ in ids)
+        found = self.stack.write(f"SELECT DISTINCT status FROM track_processing WHERE id IN ({marks})", *ids)
+        return {status for (status,) in found}
+
+    async def until(self, ids: list[int], state: str) -> None:
+        """Wait until some rows are in a state."""
+        await self.stack.until(lambda: self.states(*ids) == {state}, SETTLE_SECONDS, f"{ids} {state}")
+
+
+async def fill(site: Site) -> None:
+    """Insert rows and wait until some are done, two dead, two run and two wait for different reasons."""
+    await site.outcome("crews", ["FAILED"], error=CREWS_ERROR, error_trace="Traceback\n  line 7, in ingest")
+    await site.outcome("orders_eu", ["FAILED"], error="TimeoutError: the source did not answer in 300 s")
+    for table in RUNNING:
+        await site.outcome(table, ["SUCCESS"], run_seconds=FOR_THE_WHOLE_TIME_SECONDS)
+    await site.stack.simulator(
+        "POST", "/_sim/foreign-runs", {"count": FOREIGN_RUNS, "seconds": FOR_THE_WHOLE_TIME_SECONDS}
+    )
+    running = site.insert(*RUNNING)
+    done = site.insert("airlines", "airports", "planes", "weather", "sales_2025", "sales_2026")
+    dead = site.insert("crews", "orders_eu", attempts=2)
+    site.insert("flights")
+    site.insert("budget", at=LATER)
+    site.start_host()
+    await site.until(running, "RUNNING")
+    await site.until(done, "DONE")
+    await site.until(dead, "DEAD")

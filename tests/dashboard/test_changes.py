@@ -1,0 +1,121 @@
+"""Retry and cancel from the dashboard alone."""
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.dashboard.site import FOR_THE_WHOLE_TIME_SECONDS, Site
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_a_failed_table_is_found_and_run_again(page: Page, site: Site) -> None:
+    await site.outcome("invoices", ["FAILED", "SUCCESS"], error="ValueError: amount is not a number")
+    ids = site.insert("invoices")
+    await site.until(ids, "DEAD")
+    await page.goto(site.dashboard())
+    await page.get_by_role("searchbox").fill("invoices")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("link", name=f"#{ids[0]}").click()
+    await expect(page.get_by_role("region", name="Runs")).to_contain_text("amount is not a number")
+    await page.get_by_role("button", name=f"Retry entry {ids[0]}").click()
+    assert site.states(*ids) == {"DEAD"}, "nothing happens before it is confirmed"
+    await page.get_by_role("dialog").get_by_role("button", name=f"Retry entry {ids[0]}").click()
+    await expect(page.get_by_role("status")).to_contain_text(f"Entry {ids[0]} (invoices) is PENDING")
+    await expect(page.get_by_role("region", name="Entry").locator(".status")).to_have_text("DONE")
+    assert site.states(*ids) == {"DONE"}
+    await expect(page.get_by_role("region", name="Runs").locator("li")).to_have_count(2)
+
+
+async def test_a_running_entry_is_cancelled(page: Page, site: Site) -> None:
+    await site.outcome("endless", ["SUCCESS"], run_seconds=FOR_THE_WHOLE_TIME_SECONDS)
+    ids = site.insert("endless")
+    await site.until(ids, "RUNNING")
+    await page.goto(site.dashboard())
+    running = page.get_by_role("table", name="In flight")
+    await running.get_by_role("button", name=f"Cancel entry {ids[0]}").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name="No, go back").click()
+    await expect(dialog).to_be_hidden()
+    await running.get_by_role("button", name=f"Cancel entry {ids[0]}").click()
+    await dialog.get_by_role("button", name=f"Cancel entry {ids[0]}").click()
+    await expect(running).not_to_contain_text("endless")
+    await site.until(ids, "CANCELED")
+
+
+async def test_all_found_are_retried_after_a_dry_run(page: Page, site: Site) -> None:
+    tables = [f"batch_{number}" for number in range(3)]
+    for table in tables:
+        await site.outcome(table, ["FAILED", "SUCCESS"], error="Boom")
+    ids = site.insert(*tables)
+    await site.until(ids, "DEAD")
+    await page.goto(site.dashboard("search=batch_*"))
+    await page.get_by_role("button", name="Retry all found…").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Retry 3 entries?")
+    assert site.states(*ids) == {"DEAD"}
+    await dialog.get_by_role("button", name="Retry 3 entries").click()
+    await expect(page.get_by_role("status")).to_contain_text("3 entries put back in line")
+    statuses = page.get_by_role("table", name="Found").locator(".status")
+    await expect(statuses).to_have_text(["DONE", "DONE", "DONE"])
+    await page.get_by_role("button", name="Cancel all found…").click()
+    await expect(dialog).to_contain_text("Nothing to cancel")
+
+
+async def test_the_dialog_says_why_a_change_is_refused(page: Page, site: Site) -> None:
+    ids = site.insert("settled")
+    await site.until(ids, "DONE")
+    await page.goto(site.dashboard(f"entry={ids[0]}"))
+    await page.get_by_role("button", name=f"Retry entry {ids[0]}").click()
+    site.stack.execute("DELETE FROM track_processing WHERE id = ?", [(ids[0],)])
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name=f"Retry entry {ids[0]}").click()
+    await expect(dialog.get_by_role("alert")).to_have_text(re.compile(r"\w+"))
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(page.get_by_role("main")).to_contain_text(f"There is no entry {ids[0]}")
+
+
+async def test_a_pass_is_started(page: Page, site: Site) -> None:
+    await page.goto(site.dashboard())
+    await page.get_by_role("button", name="Start a pass now").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Start a pass").click()
+    await expect(page.get_by_role("status")).to_contain_text("The pass")
+
+
+async def test_everything_goes_by_keyboard(page: Page, site: Site) -> None:
+    crews = site.row("crews")["id"]
+    await page.goto(site.dashboard())
+    await page.keyboard.press("/")
+    await expect(page.get_by_role("searchbox")).to_be_focused()
+    await page.keyboard.type("crews")
+    await page.keyboard.press("Enter")
+    link = page.get_by_role("table", name="Found").get_by_role("link", name=f"#{crews}")
+    await expect(link).to_be_visible()
+    await tab_to(page, f"entry-{crews}")
+    await page.keyboard.press("Enter")
+    retry = page.get_by_role("button", name=f"Retry entry {crews}")
+    await expect(retry).to_be_visible()
+    await tab_to(page, f"retry-{crews}")
+    await page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("button", name=f"Retry entry {crews}")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(retry).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(link).to_be_visible()
+
+
+async def tab_to(page: Page, key: str) -> None:
+    """Press Tab until the element with a key has the focus; each stop must be seen to have it."""
+    for _ in range(40):
+        await page.keyboard.press("Tab")
+        focused, outline = await page.evaluate(
+            "[document.activeElement.dataset.key, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        if focused == key:
+            assert outline != "none"
+            return
+    raise AssertionError(f"{key} is not reached by Tab")

@@ -1,0 +1,92 @@
+"""One box finds one execution, and its story says why it failed."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.dashboard.site import CREWS_ERROR, RUNNING, Site
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
+
+
+async def search(page: Page, text: str) -> None:
+    """Type into the box as somebody would."""
+    await page.get_by_role("searchbox").fill(text)
+    await page.get_by_role("button", name="Find").click()
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("crews", ["crews"]),
+        ("sales", ["sales_2025", "sales_2026"]),
+        ("*_2026", ["sales_2026"]),
+        ("did not answer in 300", ["orders_eu"]),
+        ("ingesterror", ["crews"]),
+    ],
+)
+async def test_a_table_or_an_error_is_found(page: Page, site: Site, typed: str, found: list[str]) -> None:
+    await page.goto(site.dashboard())
+    await search(page, typed)
+    rows = page.get_by_role("table", name="Found").locator("tbody tr")
+    await expect(rows).to_have_count(len(found))
+    assert sorted(await rows.locator("td:nth-child(2)").all_inner_texts()) == found
+    await page.reload()  # the address holds the search
+    await expect(rows).to_have_count(len(found))
+
+
+@pytest.mark.parametrize("number", ["id", "run_id"])
+async def test_a_number_is_an_entry_or_a_run(page: Page, site: Site, number: str) -> None:
+    await page.goto(site.dashboard())
+    await search(page, str(site.row("orders_eu")[number]))
+    rows = page.get_by_role("table", name="Found").locator("tbody tr")
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("orders_eu")
+
+
+async def test_filters_narrow_a_search_and_nothing_found_is_said(page: Page, site: Site) -> None:
+    await page.goto(site.dashboard("search="))
+    rows = page.get_by_role("table", name="Found").locator("tbody tr")
+    await expect(rows).not_to_have_count(0)
+    await page.get_by_role("combobox", name="State").select_option("RUNNING")
+    await expect(rows).to_have_count(len(RUNNING))
+    await page.get_by_role("combobox", name="Changed", exact=True).select_option("last hour")
+    await expect(rows.filter(has_text="flights")).to_be_visible()
+    await search(page, "no-such-table")
+    await expect(page.get_by_role("main")).to_contain_text("Nothing found.")
+
+
+async def test_pages_follow_one_another(page: Page, site: Site) -> None:
+    ids = site.insert(*(f"page_{number:02}" for number in range(60)), at="2099-01-01 00:00:00")
+    await page.goto(site.dashboard("search=page_"))
+    rows = page.get_by_role("table", name="Found").locator("tbody tr")
+    await expect(rows).to_have_count(50)
+    await page.get_by_role("button", name="Show more").click()
+    await expect(rows).to_have_count(60)
+    await expect(page.get_by_role("button", name="Show more")).to_have_count(0)
+    assert sorted(await rows.locator("td:first-child").all_inner_texts()) == sorted(f"#{one}" for one in ids)
+    site.stack.execute("DELETE FROM track_processing WHERE id = ?", [(one,) for one in ids])
+
+
+async def test_the_story_of_an_entry(page: Page, site: Site) -> None:
+    crews = site.row("crews")
+    await page.goto(site.dashboard())
+    await page.get_by_role("table", name="Failed lately").get_by_role("link", name=f"#{crews['id']}").click()
+    await expect(page).to_have_url(site.dashboard(f"entry={crews['id']}"))
+    story = page.get_by_role("region", name="Runs")
+    await expect(story).to_contain_text("Submission 2, attempt 2")
+    await expect(story).to_contain_text(CREWS_ERROR)
+    link = story.get_by_role("link", name=f"run {crews['run_id']} in Databricks")
+    assert str(crews["run_id"]) in (await link.get_attribute("href") or "")
+    assert await link.get_attribute("rel") == "noopener noreferrer"
+    trace = story.locator("details pre").first
+    await expect(trace).to_be_hidden()
+    await story.get_by_text("Trace", exact=True).first.click()
+    await expect(trace).to_contain_text("line 7, in ingest")
+    at = await page.locator("dl time").first.get_attribute("title")
+    assert at is not None
+    assert at.endswith(" UTC")
+
+
+async def test_an_entry_that_is_not_there(page: Page, site: Site) -> None:
+    await page.goto(site.dashboard("entry=999999"))
+    await expect(page.get_by_role("main")).to_contain_text("There is no entry 999999")

@@ -1,0 +1,185 @@
+"""A run that is said to be over: its row is finished now, its slot filled, and a lie changes nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import DatabricksError, WorkspaceUnavailable
+from orchestrator.events import RunEnded
+from orchestrator.models import Claim, Entry, NewEntry, Policy, Run, WorkspacePolicy
+from orchestrator.monitor import Monitor
+from orchestrator.states import Status
+from orchestrator.store import migrate
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.store import Store
+from orchestrator.submit import Submit
+from orchestrator.trigger import Trigger
+from tests.fakes import FakeClock, FakeQueue, FakeRuns
+
+POLICY = Policy(
+    max_attempts=3,
+    retry_backoff_seconds=60,
+    submit_lease_seconds=900,
+    max_deliveries=10,
+    run_timeout_seconds=0,
+    serialize_tables=True,
+)
+CAP = 6
+
+
+@dataclass
+class CountingRuns(FakeRuns):
+    """Counts the calls that an event costs."""
+
+    calls: list[str] = field(default_factory=list)
+    #: the listing waits for it
+    may_list: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def get_run(self, run_id: int) -> Run:
+        self.calls.append("get")
+        return await super().get_run(run_id)
+
+    async def active_run_ids(self) -> frozenset[int]:
+        self.calls.append("list")
+        await self.may_list.wait()
+        return await super().active_run_ids()
+
+
+class Desk:
+    """The app's use cases around two workspaces."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.queue = FakeQueue()
+        self.runs = {"default": CountingRuns(), "eu": CountingRuns()}
+        for runs in self.runs.values():
+            runs.may_list.set()
+        policies = {name: WorkspacePolicy(name=name, job_id=5, cap=CAP) for name in self.runs}
+        shared: dict[str, Any] = {"store": store, "runs": self.runs, "workspaces": policies, "policy": POLICY}
+        self.monitor = Monitor(submissions=self.queue, clock=FakeClock(), **shared)
+        self.trigger = Trigger(submissions=self.queue, monitor=self.monitor, **shared)
+        self._submit = Submit(clock=FakeClock(), **shared)
+        self.ended = RunEnded(
+            rows=store, monitor=self.monitor, trigger=self.trigger, workspaces=tuple(policies)
+        )
+
+    async def deliver(self) -> list[Claim]:
+        """Deliver every message once and return them."""
+        messages, self.queue.sent = self.queue.sent, []
+        for claim in messages:
+            await self._submit(claim)
+        return messages
+
+    async def entry(self, entry_id: int) -> Entry:
+        found = await self.store.get(entry_id)
+        assert found is not None
+        return found
+
+    async def run_of(self, entry_id: int) -> int:
+        run_id = (await self.entry(entry_id)).runid
+        assert run_id is not None
+        return run_id
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """As many rows run as may, and as many wait for their slots."""
+    connector = SqliteConnector(tmp_path / "state.db", create=True)
+    migrate.apply(connector)
+    made = Desk(Store(connector))
+    await made.store.add([NewEntry(table_name=f"table_{number}") for number in range(2 * CAP)])
+    await made.trigger()
+    await made.deliver()
+    for runs in made.runs.values():
+        runs.calls.clear()
+    yield made
+    await made.store.close()
+
+
+async def test_row_is_finished_and_its_slot_filled_at_once(desk: Desk) -> None:
+    run_id = await desk.run_of(1)
+    desk.runs["default"].end(run_id, "SUCCESS")
+    assert await desk.ended(run_id)
+    assert (await desk.entry(1)).status is Status.DONE
+    assert [claim.entry_id for claim in await desk.deliver()] == [CAP + 1]
+    assert [log.runid for log in await desk.store.logs(1)] == [run_id]
+
+
+async def test_repeated_event_changes_nothing(desk: Desk) -> None:
+    run_id = await desk.run_of(1)
+    desk.runs["default"].end(run_id, "FAILED")
+    assert await desk.ended(run_id)
+    before, calls = await desk.entry(1), list(desk.runs["default"].calls)
+    assert before.status is Status.FAILED
+    for _ in range(3):
+        assert not await desk.ended(run_id)
+    assert await desk.entry(1) == before
+    assert desk.runs["default"].calls == calls, "a row that no longer follows the run costs no call"
+    assert len(await desk.store.logs(1)) == 1
+
+
+async def test_unknown_run_costs_no_call(desk: Desk) -> None:
+    assert not await desk.ended(4711)
+    assert [runs.calls for runs in desk.runs.values()] == [[], []]
+
+
+async def test_event_that_lies_changes_nothing(desk: Desk) -> None:
+    run_id = await desk.run_of(1)
+    before = await desk.entry(1)
+    assert not await desk.ended(run_id)
+    assert await desk.entry(1) == before
+    assert desk.queue.sent == []
+
+
+@pytest.mark.parametrize("problem", [WorkspaceUnavailable("no answer"), DatabricksError("odd answer")])
+async def test_workspace_that_does_not_answer_leaves_it_to_the_next_pass(
+    desk: Desk, problem: DatabricksError
+) -> None:
+    run_id = await desk.run_of(1)
+    desk.runs["default"].end(run_id, "SUCCESS")
+    desk.runs["default"].errors = [problem]
+    assert not await desk.ended(run_id)
+    assert (await desk.entry(1)).status is Status.RUNNING
+    assert await desk.monitor() == []
+    assert (await desk.entry(1)).status is Status.DONE
+
+
+async def test_same_run_id_in_another_workspace(desk: Desk) -> None:
+    [entry_id] = await desk.store.add([NewEntry(table_name="sales", workspace="eu")])
+    await desk.trigger()
+    await desk.deliver()
+    run_id = await desk.run_of(entry_id)
+    assert run_id == await desk.run_of(1)
+    desk.runs["eu"].end(run_id, "SUCCESS")
+    assert await desk.ended(run_id)
+    assert (await desk.entry(entry_id)).status is Status.DONE
+    assert (await desk.entry(1)).status is Status.RUNNING
+
+
+async def test_repeated_events_at_once_finish_a_row_once(desk: Desk) -> None:
+    ids = [await desk.run_of(entry_id) for entry_id in (1, 2)]
+    for run_id in ids:
+        desk.runs["default"].end(run_id, "SUCCESS")
+    results = await asyncio.gather(*(desk.ended(run_id) for run_id in ids * 10))
+    assert sum(results) == 2
+    assert [claim.entry_id for claim in desk.queue.sent] == [CAP + 1, CAP + 2]
+
+
+async def test_many_events_at_once_share_their_claims(desk: Desk) -> None:
+    """While one claim is under way, one more waits for it and sees all slots that come free meanwhile."""
+    runs = desk.runs["default"]
+    ids = [await desk.run_of(entry_id) for entry_id in range(1, CAP + 1)]
+    for run_id in ids:
+        runs.end(run_id, "SUCCESS")
+    runs.may_list.clear()
+    events = {asyncio.create_task(desk.ended(run_id)) for run_id in ids}
+    while len(events) > 2:
+        _, events = await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
+    runs.may_list.set()
+    await asyncio.gather(*events)
+    assert runs.calls.count("list") == 2
+    assert len(desk.queue.sent) == CAP

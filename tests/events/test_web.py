@@ -1,0 +1,151 @@
+"""Who may send an event, and what one may look like."""
+
+import asyncio
+import base64
+import json
+import logging
+
+import azure.functions as func
+import pytest
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.web import events
+from orchestrator.web.events import MAX_AT_ONCE, MAX_BODY_BYTES, EventDesk
+
+SECRET = "sPcr-8f2!kWq:9ä-secret"
+BODY = json.dumps(
+    {"event_type": "jobs.on_success", "workspace_id": 1, "run": {"run_id": 77}, "job": {"job_id": 5}}
+).encode()
+
+
+def basic(password: str, user: str = "databricks") -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+class Finisher:
+    """Takes the runs' ids; raises on request."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.error: Exception | None = None
+
+    async def __call__(self, run_id: int) -> bool:
+        self.seen.append(run_id)
+        if self.error is not None:
+            raise self.error
+        return True
+
+
+@pytest.fixture
+def finish() -> Finisher:
+    return Finisher()
+
+
+@pytest.fixture
+def desk(finish: Finisher) -> EventDesk:
+    return EventDesk(secret=SECRET, finish=finish)
+
+
+async def test_event_of_databricks(desk: EventDesk, finish: Finisher) -> None:
+    given = await desk(basic(SECRET), BODY)
+    assert (given.status, json.loads(given.content)) == (200, {"finished": True})
+    assert finish.seen == [77]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        basic("wrong"),
+        basic(""),
+        basic(SECRET[:-1]),
+        basic(SECRET + "x"),
+        basic("databricks", user=SECRET),
+        {"authorization": f"Bearer {SECRET}"},
+        {"authorization": "Basic"},
+        {"authorization": "Basic ????"},
+        {"authorization": "Basic ä"},
+        {"authorization": f"Basic {base64.b64encode(SECRET.encode()).decode()}x"},
+        {"x-functions-key": SECRET},
+    ],
+)
+async def test_without_the_secret_nothing_is_looked_at(
+    desk: EventDesk, finish: Finisher, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    given = await desk(headers, BODY)
+    assert given.status == 401
+    assert given.headers["WWW-Authenticate"].startswith("Basic")
+    assert finish.seen == []
+    assert SECRET not in given.content + caplog.text
+
+
+async def test_without_the_setting_there_is_no_such_thing(finish: Finisher) -> None:
+    desk = EventDesk(secret=None, finish=finish)
+    assert (await desk(basic(SECRET), BODY)).status == 404
+    assert (await desk(basic(""), BODY)).status == 404
+    assert finish.seen == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"\xff\xfe", 400),
+        (b"[]", 400),
+        (b'"run"', 400),
+        (b"{}", 400),
+        (b'{"run": 77}', 400),
+        (b'{"run": {"run_id": "77"}}', 400),
+        (b'{"run": {"run_id": true}}', 400),
+        (b'{"run": {"run_id": 7.5}}', 400),
+        (b'{"run": {"run_id": 0}}', 400),
+        (b'{"run": {"run_id": -1}}', 400),
+        (b'{"run": {"run_id": 9223372036854775808}}', 400),
+        (b'{"run": {"run_id": 1' + b"0" * 5000 + b"}}", 400),
+        (b"[" * 16_000, 400),
+        (b'{"run": {"run_id": 77}}' + b" " * MAX_BODY_BYTES, 413),
+    ],
+)
+async def test_what_is_no_event(desk: EventDesk, finish: Finisher, body: bytes, status: int) -> None:
+    given = await desk(basic(SECRET), body)
+    assert (given.status, json.loads(given.content)["status"]) == (status, status)
+    assert given.content_type == "application/problem+json"
+    assert finish.seen == []
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("the database is resumed"), TimeoutError()])
+async def test_what_cannot_be_done_now(desk: EventDesk, finish: Finisher, error: Exception) -> None:
+    finish.error = error
+    assert (await desk(basic(SECRET), BODY)).status == 503
+    finish.error = None
+    assert (await desk(basic(SECRET), BODY)).status == 200
+
+
+async def test_more_at_once_than_are_good_for_databricks() -> None:
+    release = asyncio.Event()
+
+    async def finish(_: int) -> bool:
+        await release.wait()
+        return True
+
+    desk = EventDesk(secret=SECRET, finish=finish)
+    under_way = [asyncio.create_task(desk(basic(SECRET), BODY)) for _ in range(MAX_AT_ONCE)]
+    await asyncio.sleep(0)  # each has begun
+    refused = await desk(basic(SECRET), BODY)
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "10")
+    release.set()
+    assert {(await task).status for task in under_way} == {200}
+    assert (await desk(basic(SECRET), BODY)).status == 200
+
+
+async def test_route_of_azure(desk: EventDesk, finish: Finisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_desk", lambda: desk)
+    request = func.HttpRequest(
+        "POST",
+        "http://127.0.0.1/api/databricks-events",
+        headers={"Authorization": basic(SECRET)["authorization"]},
+        body=BODY,
+    )
+    response = await events.databricks_events(request)
+    assert (response.status_code, json.loads(response.get_body())) == (200, {"finished": True})

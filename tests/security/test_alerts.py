@@ -1,0 +1,55 @@
+"""Canaries in a row's parameters and in the receiver's address, through everything that a receiver can do."""
+
+import json
+
+import pytest
+
+from orchestrator.models import NewEntry
+from tests.alerts.receiver import Receiver
+from tests.databricks.support import Workspace, ok
+from tests.security.app import ROW, Apps
+from tests.security.canary import SIGNATURE, Evidence
+from tests.security.servers import FAULTS
+
+#: A webhook's own secrets stand in its path or in its query.
+ADDRESSES = ("/hooks/a?sig={}", "/workflows/{}/run")
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("shape", ["json", "teams"])
+@pytest.mark.parametrize("answer", [200, 302, 403, 500, "drop"])
+async def test_message_about_a_row_that_went_dead(
+    apps: Apps, workspace: Workspace, evidence: Evidence, *, address: str, shape: str, answer: int | str
+) -> None:
+    """Databricks refuses the row and repeats its parameters; the row ends DEAD, and people are told."""
+    workspace.replies = [ok({})]
+    async with Receiver(answers=[answer]).serve() as receiver:
+        url = receiver.url.partition("/hooks")[0] + address.format(SIGNATURE)
+        async with apps.app(
+            workspace, ALERT_WEBHOOK_URL=url, ALERT_FORMAT=shape, MAX_ATTEMPTS="1"
+        ) as running:
+            await running.app.store.add([ROW])
+            assert await running.app.trigger() == []
+            workspace.replies = [FAULTS["json 400"]]
+            await running.submit_all()
+            workspace.replies = [ok({})]
+            assert await running.app.monitor() == []
+            [entry] = [await running.app.store.get(1)]
+            assert entry is not None
+            assert entry.status == "DEAD"
+            running.look_everywhere()
+        assert receiver.calls == 1
+        evidence.add("alert", json.dumps([*receiver.taken, *receiver.doubtful]))
+
+
+async def test_receiver_that_is_not_there(apps: Apps, workspace: Workspace) -> None:
+    workspace.replies = [ok({})]
+    async with Receiver().serve() as receiver:
+        url = receiver.url.partition("/hooks")[0] + ADDRESSES[0].format(SIGNATURE)
+    async with apps.app(workspace, ALERT_WEBHOOK_URL=url) as running:
+        await running.app.store.add([NewEntry(table_name="sales", workspace="nowhere"), ROW])
+        assert await running.app.trigger() == []
+        await running.submit_all()  # the first ends DEAD: nobody knows its workspace
+        assert await running.app.monitor() == []
+        running.look_everywhere()
+        assert await running.app.store.counts() == {"nowhere": {"DEAD": 1}, "default": {"QUEUED": 1}}

@@ -1,0 +1,105 @@
+"""Claims of what people are told, on every database: one event, one message."""
+
+import asyncio
+from datetime import timedelta
+
+from orchestrator.alerts import Kind, TickEvent
+from orchestrator.models import LogRow, NewEntry, Verdict
+from orchestrator.states import Status
+from orchestrator.store.alerts import AlertLog
+from orchestrator.store.store import Store
+from tests.store.conftest import Database
+
+DAY = 86_400
+
+
+async def kill(store: Store, *tables: str) -> list[int]:
+    """Let new rows go DEAD now."""
+    ids = await store.add([NewEntry(table_name=table) for table in tables])
+    claims = await store.claim(
+        "default",
+        cap=1000,
+        active_run_ids=(),
+        lease_seconds=900,
+        max_attempts=3,
+        serialize_tables=False,
+    )
+    for claim in claims:
+        entry = await store.begin_submission(claim, 900)
+        assert entry is not None
+        log = LogRow(entry_id=entry.id, submission=entry.submission, attempt=1, status=Status.DEAD)
+        assert await store.refuse(entry, Verdict(to=Status.DEAD, error="no such job"), log)
+    return ids
+
+
+async def claimed(log: AlertLog, message: str) -> list[int]:
+    rows = await log.claim_dead(message, window_seconds=DAY, examined=100, shown=20)
+    return [] if rows is None else [row.id for row in rows.shown]
+
+
+async def test_each_row_is_claimed_for_one_message(store: Store) -> None:
+    log = AlertLog(store.pool)
+    first = await kill(store, "sales", "orders")
+    assert await claimed(log, "m1") == first
+    assert await claimed(log, "m2") == []
+    second = await kill(store, "stock")
+    assert await claimed(log, "m3") == second
+    await log.sent("m1")
+    await log.give_back("m1")
+    assert await claimed(log, "m4") == [], "what was sent is not given back"
+    await log.give_back("m3")
+    assert await claimed(log, "m5") == second
+
+
+async def test_what_a_message_shows(store: Store) -> None:
+    await kill(store, *(f"table_{number}" for number in range(25)))
+    rows = await AlertLog(store.pool).claim_dead("m", window_seconds=DAY, examined=100, shown=20)
+    assert rows is not None
+    assert (rows.count, len(rows.shown)) == (25, 20)
+    first = rows.shown[0]
+    assert (first.table_name, first.workspace, first.error) == ("table_0", "default", "no such job")
+
+
+async def test_no_more_is_looked_at_than_is_asked_for(store: Store) -> None:
+    log = AlertLog(store.pool)
+    ids = await kill(store, "a", "b", "c")
+    rows = await log.claim_dead("m1", window_seconds=DAY, examined=2, shown=20)
+    assert rows is not None
+    assert (rows.count, {row.id for row in rows.shown} < set(ids)) == (2, True)
+
+
+async def test_two_processes_at_once(store: Store, other_store: Store) -> None:
+    ids = await kill(store, *(f"table_{number}" for number in range(10)))
+    stores = [store, other_store] * 3
+    found = await asyncio.gather(
+        *(claimed(AlertLog(one.pool), f"m{number}") for number, one in enumerate(stores))
+    )
+    assert sorted(id_ for rows in found for id_ in rows) == ids
+
+
+async def test_ticks(store: Store) -> None:
+    log = AlertLog(store.pool)
+    now = (await store.now()).replace(microsecond=0)  # the columns hold milliseconds
+    late, later = (
+        TickEvent(name="trigger", since=now),
+        TickEvent(name="trigger", since=now + timedelta(seconds=1)),
+    )
+    assert await log.claim_ticks("m1", Kind.LATE, [late]) == [late]
+    assert await log.claim_ticks("m2", Kind.LATE, [late, later]) == [later]
+    assert await log.late_ticks() == [late, later]
+    assert await log.claim_ticks("m3", Kind.WELL, [late]) == [late]
+    assert await log.late_ticks() == [later]
+    await log.give_back("m3")
+    assert await log.late_ticks() == [late, later]
+
+
+async def test_old_claims_are_deleted(store: Store, database: Database) -> None:
+    log = AlertLog(store.pool)
+    await kill(store, "sales")
+    await claimed(log, "m1")
+    await log.claim_ticks("m2", Kind.LATE, [TickEvent(name="trigger", since=await store.now())])
+    await log.forget(older_than_seconds=60, limit=100)
+    count = "SELECT COUNT(*) FROM orchestrator_alert"
+    assert [tuple(row) for row in database.execute(count)] == [(2,)]
+    await log.forget(older_than_seconds=0, limit=100)
+    assert [tuple(row) for row in database.execute(count)] == [(1,)], "those of timer functions are few"

@@ -1,0 +1,351 @@
+"""What people ask of the rows, on every store."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator import reports as records
+from orchestrator.models import NewEntry
+from orchestrator.reports import EntryFilter, InvalidCursor, Reason, Sort
+from orchestrator.states import Status
+from orchestrator.store import reports as store_reports
+from orchestrator.store.operations import Operations, Request, RequestConflict
+from orchestrator.store.reports import Reports
+from orchestrator.store.search import Search
+from orchestrator.store.store import Store
+from tests.store.conftest import Database
+from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running
+
+
+@pytest.fixture
+def reports(store: Store) -> Reports:
+    return Reports(store.pool)
+
+
+@pytest.fixture
+def operations(store: Store) -> Operations:
+    return Operations(store.pool)
+
+
+async def ids(reports: Reports, sort: Sort = Sort.OLDEST, **fields: Any) -> list[int]:
+    """Every row that is wanted, over all pages."""
+    found: list[int] = []
+    after: str | None = None
+    for _ in range(100):
+        page = await reports.entries(EntryFilter(**fields), sort=sort, limit=2, after=after)
+        found += [entry.id for entry in page.entries]
+        after = page.next
+        if after is None:
+            return found
+    raise AssertionError("the pages have no end")
+
+
+def changed_at(database: Database, entry_id: int, minute: int) -> datetime:
+    """Give a row a time of its last change."""
+    time = datetime(2026, 3, 1, 12, minute, tzinfo=UTC)
+    value = database.connector.to_database(time)
+    database.execute("UPDATE track_processing SET updated_at = ? WHERE id = ?", value, entry_id)
+    return time
+
+
+async def test_pages_in_every_order_hold_each_row_once(
+    store: Store, reports: Reports, database: Database
+) -> None:
+    rows = await add(store, *"abcdefg")
+    for entry_id, minute in zip(rows, (3, 1, 2, 2, 2, 5, 4), strict=True):
+        changed_at(database, entry_id, minute)
+    by_change = [rows[index] for index in (1, 2, 3, 4, 0, 6, 5)]
+    assert await ids(reports, Sort.OLDEST) == rows
+    assert await ids(reports, Sort.NEWEST) == rows[::-1]
+    assert await ids(reports, Sort.FIRST_CHANGED) == by_change
+    assert await ids(reports, Sort.LAST_CHANGED) == by_change[::-1]
+
+
+@pytest.mark.parametrize("sort", Sort)
+async def test_pages_with_every_filter_and_order(
+    store: Store, reports: Reports, database: Database, sort: Sort
+) -> None:
+    sales = [(await running(store, 70 + number, f"sales_{number}")) for number in range(5)]
+    for entry in sales:
+        assert await finish(store, entry, Status.DEAD)
+    other = await add(store, "stock", "sales", "salary")
+    dead = [entry.id for entry in sales]
+    every = sorted(dead + other)
+    for wanted, fields in (
+        (dead, {"states": frozenset({Status.DEAD})}),
+        (every, {"states": frozenset({Status.DEAD, Status.PENDING, Status.RUNNING})}),
+        (dead, {"states": frozenset({Status.DEAD, Status.FAILED}), "error": "WHY"}),
+        (dead[3:4], {"table": "sales_3"}),
+        (dead, {"table": "sales_*"}),
+        (dead[1:2], {"table": "*les*1"}),
+        (other[1:2], {"table": "sales"}),
+        (dead[2:3], {"run_id": 72}),
+        (every, {"workspace": "default"}),
+        ([], {"workspace": "elsewhere"}),
+        ([], {"error": "100%"}),
+    ):
+        found = await ids(reports, sort, **fields)
+        assert (sorted(found), len(found)) == (wanted, len(wanted)), fields
+
+
+async def test_a_time_range_counts_its_ends(store: Store, reports: Reports, database: Database) -> None:
+    rows = await add(store, "a", "b", "c")
+    first, middle, last = (changed_at(database, row, minute) for minute, row in enumerate(rows))
+    for sort in Sort:
+        assert await ids(reports, sort, since=first, until=first) == rows[:1]
+        assert sorted(await ids(reports, sort, since=middle)) == rows[1:]
+        assert sorted(await ids(reports, sort, until=middle)) == rows[:2]
+        assert await ids(reports, sort, since=last, until=first) == []
+
+
+async def test_text_of_a_filter_is_taken_to_the_letter(
+    store: Store, reports: Reports, database: Database
+) -> None:
+    odd, even = await add(store, "100%_a\\", "100 percent a")
+    for row, text in ((odd, "100%_a\\ 'failed'"), (even, "100 percent")):
+        database.execute("UPDATE track_processing SET last_error = ? WHERE id = ?", text, row)
+    assert await ids(reports, table="100%*") == [odd]
+    assert await ids(reports, table="*0%_a\\") == [odd]
+    assert await ids(reports, error="0%_A\\ 'F") == [odd]
+    assert await ids(reports, error="100") == [odd, even]
+
+
+def test_a_bracket_is_a_letter_for_like() -> None:
+    """T-SQL has sets of letters in brackets; SQLite does not, and takes what is escaped to the letter."""
+    wanted = EntryFilter(table="*[a]*")
+    for dialect in ("sqlite", "sqlserver"):
+        search = Search(dialect=dialect, wanted=wanted, sort=Sort.NEWEST)
+        assert "%\\[a]%" in search.entries(window=1, limit=1).values
+
+
+async def test_an_earlier_run_finds_its_row(store: Store, reports: Reports) -> None:
+    entry = await running(store, 501)
+    assert await finish(store, entry, Status.FAILED)
+    [again] = await claim(store)
+    await begun(store, again)
+    assert await store.record_run(again, 502)
+    assert await ids(reports, run_id=501) == await ids(reports, run_id=502) == [entry.id]
+
+
+async def test_a_search_that_stops_at_its_bound_can_go_on(
+    store: Store, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_reports, "_WINDOWS", (2, 3))
+    rows = await add(store, "wanted", *["other"] * 12, "wanted")
+    page = await reports.entries(EntryFilter(table="want*"), limit=5)
+    assert [entry.id for entry in page.entries] == rows[-1:]
+    assert page.next is not None
+    empty = await reports.entries(EntryFilter(table="want*"), limit=5, after=page.next)
+    assert empty.entries == []
+    assert empty.next is not None
+    assert await ids(reports, table="want*") == [rows[0], rows[-1]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "é",
+        "AAAA",
+        base64.urlsafe_b64encode(json.dumps(["-updated", 1]).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps(["-updated", 1, "2026-01-01"]).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps(["-updated", -1, "2026-01-01T00:00:00Z"]).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps(["id", 1, "2026-01-01T00:00:00Z"]).encode()).decode(),
+        base64.urlsafe_b64encode(b"[" * 100_000).decode(),
+    ],
+    ids=range(9),
+)
+async def test_what_is_no_cursor_of_this_order_is_refused(reports: Reports, text: str) -> None:
+    with pytest.raises(InvalidCursor, match="cursor"):
+        await reports.entries(EntryFilter(), after=text)
+
+
+async def test_the_story_of_a_row(store: Store, reports: Reports) -> None:
+    entry = await running(store, 601)
+    await finish(store, entry, Status.FAILED)
+    told = await reports.story(entry.id)
+    assert told is not None
+    assert (told.entry.status, [log.runid for log in told.logs]) == (Status.FAILED, [601])
+    assert await reports.story(entry.id + 1) is None
+
+
+async def test_the_status_of_each_workspace(store: Store, reports: Reports, database: Database) -> None:
+    waits = await running(store, 701, "waits")
+    done, dead = await running(store, 702, "done"), await running(store, 703, "dead")
+    await finish(store, done, Status.DONE)
+    await finish(store, dead, Status.DEAD)
+    long_ago = await running(store, 704, "long ago")
+    await finish(store, long_ago, Status.DONE)
+    earlier = database.connector.to_database(datetime.now(UTC) - timedelta(hours=5))
+    database.execute("UPDATE track_processing SET finished_at = ? WHERE id = ?", earlier, long_ago.id)
+    await queued(store, "queued")
+    await add(store, "stock", workspace="elsewhere")
+    early = database.connector.to_database(datetime.now(UTC) - timedelta(seconds=90))
+    database.execute("UPDATE track_processing SET available_at = ? WHERE workspace = 'elsewhere'", early)
+    default, elsewhere = await reports.status()
+    assert (default.name, elsewhere.name) == ("default", "elsewhere")
+    assert default.waiting == {Status.RUNNING: 1, Status.QUEUED: 1}
+    assert default.in_flight == 2
+    assert default.run_ids == {waits.runid}
+    assert default.finished_hour == {Status.DONE: 1, Status.DEAD: 1}
+    assert default.finished_day == {Status.DONE: 2, Status.DEAD: 1}
+    assert default.oldest_waiting_seconds is None
+    assert elsewhere.waiting == {Status.PENDING: 1}
+    assert 89 < (elsewhere.oldest_waiting_seconds or 0) < 150
+
+
+async def test_why_a_row_waits(store: Store, reports: Reports, database: Database) -> None:
+    await running(store, 801, "busy")
+    backed_off = await running(store, 802, "backed off")
+    await finish(store, backed_off, Status.FAILED, delay_seconds=600)
+    same, first, second, third, unwanted = await add(store, "busy", "a", "a", "b", "c")
+    await store.request_cancel(unwanted)
+    found = {row.entry.id: row.reason for row in await reports.waiting("default", 50, free=1)}
+    assert found == {
+        backed_off.id: Reason.BACK_OFF,
+        same: Reason.SAME_TABLE,
+        first: Reason.NEXT,
+        second: Reason.SAME_TABLE,
+        third: Reason.CAP,
+        unwanted: Reason.CANCEL,
+    }
+    apart = await reports.waiting("default", 50, serialize_tables=False)
+    assert [row.reason for row in apart if row.entry.id in {same, second, third}] == [Reason.NEXT] * 3
+    assert [row.entry.id for row in await reports.waiting("default", 2)] == [backed_off.id, same]
+    # What is told is what the trigger does.
+    assert [claimed.entry_id for claimed in await claim(store, 2)] == [first]
+
+
+async def test_a_row_that_could_have_been_claimed(store: Store, reports: Reports, database: Database) -> None:
+    async def is_overdue(seconds: float = 300) -> bool:
+        return await reports.is_overdue("default", seconds=seconds, max_attempts=3, serialize_tables=True)
+
+    [entry_id] = await add(store, "sales")
+    assert not await is_overdue()
+    early = database.connector.to_database(datetime.now(UTC) - timedelta(seconds=400))
+    database.execute("UPDATE track_processing SET available_at = ?", early)
+    assert await is_overdue()
+    assert not await is_overdue(500)
+    await store.request_cancel(entry_id)
+    assert not await is_overdue()
+    await store.retry(entry_id)
+    database.execute("UPDATE track_processing SET cancel_requested = 0, table_name = 'busy'")
+    await running(store, 805, "other")
+    database.execute("UPDATE track_processing SET table_name = 'busy'")
+    assert not await is_overdue()
+
+
+async def test_history_and_tables_tell_how_runs_went(
+    store: Store, reports: Reports, database: Database
+) -> None:
+    good = await running(store, 901, "good")
+    await finish(store, good, Status.DONE)
+    bad = await running(store, 902, "bad")
+    await finish(store, bad, Status.FAILED)
+    [again] = await claim(store)
+    await begun(store, again)
+    await store.record_run(again, 903)
+    await finish(store, await entry_of(store, bad.id), Status.DONE)
+    refused = await begun(store, await queued(store, "worse"))
+    await refuse(store, refused, Status.DEAD)
+    for run_id, seconds in ((901, 10.0), (902, 20.0), (903, 40.0)):
+        database.execute(
+            "UPDATE process_log SET queue_seconds = 3, execution_seconds = ? WHERE runid = ?", seconds, run_id
+        )
+    for hours in (24, 168):
+        told = await reports.history(hours=hours)
+        assert sum(bucket.done for bucket in told.buckets) == 2
+        assert sum(bucket.failed for bucket in told.buckets) == 2
+        assert all(bucket.start.minute == 0 and bucket.start.tzinfo is UTC for bucket in told.buckets)
+        assert told.buckets[0].queue_seconds_mean == 3
+    tables = {report.table: report for report in (await reports.tables(days=7, limit=10)).tables}
+    assert list(tables) == ["bad", "worse", "good"]
+    assert (tables["bad"].runs, tables["bad"].failed, tables["bad"].success_rate) == (2, 1, 0.5)
+    assert (tables["bad"].mean_seconds, tables["bad"].max_seconds) == (30, 40)
+    assert (tables["bad"].last_status, tables["worse"].last_status) == (Status.DONE, Status.DEAD)
+    assert tables["worse"].mean_seconds is None
+    assert tables["good"].last_finished_at is not None
+    assert [each.table for each in (await reports.tables(days=1, limit=1)).tables] == ["bad"]
+
+
+async def test_only_the_newest_runs_are_counted(
+    store: Store, reports: Reports, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_reports, "MAX_COUNTED", 2)
+    for number in range(4):
+        entry = await running(store, 950 + number, f"table {number}")
+        await finish(store, entry, Status.DONE)
+        time = datetime.now(UTC) - timedelta(minutes=50 - 10 * number)
+        database.execute(
+            "UPDATE process_log SET created_at = ? WHERE entry_id = ?",
+            database.connector.to_database(time),
+            entry.id,
+        )
+    told = await reports.history(hours=168)
+    assert sum(bucket.done for bucket in told.buckets) == 3
+    assert datetime.now(UTC) - told.since < timedelta(minutes=41)
+    assert (await reports.tables(days=7, limit=10)).since == told.since
+
+
+async def test_rows_to_change(store: Store, reports: Reports) -> None:
+    rows = [await running(store, 960 + number, f"t{number}") for number in range(5)]
+    for row in rows[:4]:
+        await finish(store, row, Status.DEAD)
+    wanted = EntryFilter(table="t*")
+    found = await reports.match(wanted, states={Status.DEAD}, limit=3)
+    assert (len(found.ids), found.more) == (3, True)
+    assert sorted(await reports.matching(wanted, states={Status.DEAD}, limit=9)) == [r.id for r in rows[:4]]
+    done = EntryFilter(states=frozenset({Status.DONE}))
+    assert await reports.matching(done, states={Status.DEAD}, limit=9) == []
+
+
+async def test_many_rows_are_run_again_or_cancelled(store: Store, operations: Operations) -> None:
+    dead, waiting = await running(store, 971, "a"), (await add(store, "b"))[0]
+    await finish(store, dead, Status.DEAD)
+    assert await operations.retry([dead.id, waiting, 999]) == [dead.id]
+    assert (await entry_of(store, dead.id)).status is Status.PENDING
+    assert await operations.cancel([dead.id, waiting, 999]) == [dead.id, waiting]
+    assert await store.cancel_waiting(10) == 2
+    assert await operations.cancel([dead.id]) == []
+
+
+async def test_a_request_that_comes_twice_inserts_once(
+    store: Store, other_store: Store, operations: Operations, database: Database
+) -> None:
+    new = [NewEntry(table_name="a"), NewEntry(table_name="b")]
+    request = Request(key="key-1", body_hash="0" * 64)
+    first = await operations.add(new, request)
+    assert await Operations(other_store.pool).add(new, request) == first
+    with pytest.raises(RequestConflict, match="take a new key"):
+        await operations.add(new, Request(key="key-1", body_hash="1" * 64))
+    assert await operations.add(new, Request(key="KEY-1", body_hash="1" * 64)) != first
+    assert await operations.add(new) != first
+    assert len(database.execute("SELECT id FROM track_processing")) == 6
+
+
+async def test_a_key_is_forgotten_after_a_day(operations: Operations, database: Database) -> None:
+    request = Request(key="key-1", body_hash="0" * 64)
+    first = await operations.add([NewEntry(table_name="a")], request)
+    old = database.connector.to_database(datetime.now(UTC) - timedelta(days=1, minutes=1))
+    database.execute("UPDATE orchestrator_request SET created_at = ?", old)
+    assert await operations.add([NewEntry(table_name="a")], request) != first
+
+
+async def test_a_row_that_cannot_be_inserted_takes_all_and_the_key_with_it(
+    operations: Operations, database: Database
+) -> None:
+    request = Request(key="key-1", body_hash="0" * 64)
+    wrong = NewEntry(table_name="b", workspace="blank at the end ")
+    with pytest.raises(Exception, match=r"CHECK|refused|constraint"):
+        await operations.add([NewEntry(table_name="a"), wrong], request)
+    assert database.execute("SELECT id FROM track_processing") == []
+    assert len(await operations.add([NewEntry(table_name="a")], request)) == 1
+
+
+def test_a_cursor_keeps_the_place() -> None:
+    key = records.Key(id=5, updated_at=datetime(2026, 1, 1, 1, 2, 3, 4000, tzinfo=UTC))
+    assert records.read_cursor(records.cursor(key, Sort.NEWEST), Sort.NEWEST) == key

@@ -1,0 +1,56 @@
+"""Every search that can be put together looks at the rows of its windows and at no others."""
+
+import itertools
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.reports import EntryFilter, Key, Sort
+from orchestrator.states import Status
+from orchestrator.store.search import Search
+from tests.store.conftest import Database
+from tests.store.test_plans import fill, is_babelfish, whole_reads_of
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+PLACE = Key(id=17, updated_at=NOON)
+
+FILTERS = [
+    EntryFilter(),
+    EntryFilter(since=NOON, until=NOON),
+    EntryFilter(states=frozenset({Status.DEAD})),
+    EntryFilter(states=frozenset({Status.DEAD, Status.FAILED}), workspace="default", error="why"),
+    EntryFilter(table="old"),
+    EntryFilter(table="o*d", error="why"),
+    EntryFilter(run_id=77, since=NOON),
+]
+
+#: SQLite's names for what a statement puts together on its way.
+_SUBQUERY = re.compile(r"^\(subquery-\d+\)$|^part\d+$")
+
+
+def test_no_search_reads_a_whole_table(database: Database) -> None:
+    if is_babelfish(database):
+        pytest.skip("it plans a range by statistics, which a new table has not got")
+    fill(database)
+    for wanted, sort, after in itertools.product(FILTERS, Sort, (None, PLACE)):
+        search = Search(dialect=database.connector.dialect, wanted=wanted, sort=sort, after=after)
+        for statement in (search.entries(window=50, limit=51), search.end(window=50)):
+            values = [
+                str(each.replace(tzinfo=None)) if isinstance(each, datetime) else each
+                for each in statement.values
+            ]
+            read = whole_reads_of(database, statement.sql, values)
+            assert {name for name in read if not _SUBQUERY.match(name)} == set(), statement.sql
+
+
+def test_a_value_is_never_a_part_of_the_statement() -> None:
+    wanted = EntryFilter(
+        table="ta'ble*", workspace="wo'rk", error="er'ror", states=frozenset({Status.DEAD}), run_id=4711
+    )
+    for dialect in ("sqlite", "sqlserver"):
+        statement = Search(dialect=dialect, wanted=wanted, sort=Sort.NEWEST, after=PLACE).entries(
+            window=20_000, limit=51
+        )
+        assert not re.search(r"ta'|wo'|er'|DEAD|4711", statement.sql)
+        assert statement.sql.count("?") == len(statement.values)

@@ -1,0 +1,148 @@
+"""Metrics and spans by the real SDK of OpenTelemetry, kept in memory."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from orchestrator import settings
+from orchestrator.azure_monitor import OpenTelemetry
+from orchestrator.bootstrap import Application
+from orchestrator.errors import StoreError, WorkspaceUnavailable
+from orchestrator.models import NewEntry
+from orchestrator.store import migrate
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.submissions import encode
+from orchestrator.telemetry import Metric
+from tests.fakes import FakeQueue, FakeRuns
+
+
+class Memory:
+    """What was exported."""
+
+    def __init__(self) -> None:
+        self._spans = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        self._meters = MeterProvider([self._reader])
+        self._tracers = TracerProvider()
+        self._tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.telemetry = OpenTelemetry(self._tracers.get_tracer("test"), self._meters.get_meter("test"))
+
+    def metrics(self) -> dict[str, list[Any]]:
+        """The points of each metric, by its name."""
+        data = self._reader.get_metrics_data()
+        return {
+            metric.name: list(metric.data.data_points)
+            for resource in (data.resource_metrics if data else [])
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+    def spans(self) -> dict[str, Any]:
+        return {span.name: span for span in self._spans.get_finished_spans()}
+
+    def close(self) -> None:
+        self._meters.shutdown()
+        self._tracers.shutdown()
+
+
+@pytest.fixture
+def memory() -> Iterator[Memory]:
+    made = Memory()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Application]:
+    """The app as it is wired, but for Databricks and the queue."""
+    path = tmp_path / "state.db"
+    migrate.apply(SqliteConnector(path, create=True))
+    environment = {
+        "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+        "DATABRICKS_HOST": "https://adb-1.7.azuredatabricks.net",
+        "DATABRICKS_TOKEN": "t",
+        "DATABRICKS_JOB_ID": "5",
+        "STATE_DB": str(path),
+    }
+    fakes = FakeRuns(foreign={1, 2})
+    monkeypatch.setattr(Application, "_client", lambda *_: fakes)
+    monkeypatch.setattr("orchestrator.submissions.QueueSubmissions", lambda *_: FakeQueueSubmissions())
+    made = Application(settings.load(environment), telemetry=memory.telemetry)
+    yield made
+    await made.close()
+
+
+class FakeQueueSubmissions(FakeQueue):
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_way_of_a_row(app: Application, memory: Memory) -> None:
+    runs: Any = app.runs["default"]
+    queue: Any = app.submissions
+    await app.store.add([NewEntry(table_name="sales")])
+    assert await app.trigger() == []
+    [claim] = queue.sent
+    await app.submit(encode(claim).encode())
+    [run_id] = runs.runs
+    runs.end(run_id, "SUCCESS")
+    runs.runs[run_id] = runs.runs[run_id].__class__(
+        run_id=run_id, life_cycle_state="TERMINATED", result_state="SUCCESS", execution_seconds=12.5
+    )
+    assert await app.monitor() == []
+
+    metrics = memory.metrics()
+    [active] = metrics["orchestrator.runs.active"]
+    assert (active.value, dict(active.attributes)) == (2, {"workspace": "default"})
+    [claimed] = metrics["orchestrator.rows.claimed"]
+    assert claimed.value == 1
+    [submission] = metrics["orchestrator.submission.duration"]
+    [queued] = metrics["orchestrator.queue.duration"]
+    assert (submission.count, queued.count) == (1, 1)
+    [run] = metrics["orchestrator.run.duration"]
+    assert (run.sum, dict(run.attributes)) == (12.5, {"workspace": "default", "status": "DONE"})
+    ticks = {
+        (point.attributes["tick"], point.attributes["outcome"])
+        for point in metrics["orchestrator.tick.duration"]
+    }
+    assert ticks == {("trigger", "ok"), ("monitor", "ok")}
+
+    spans = memory.spans()
+    assert {"trigger", "monitor", "submit", "run-now"} == spans.keys()
+    assert spans["run-now"].parent.span_id == spans["submit"].context.span_id
+    assert spans["submit"].attributes["entry_id"] == claim.entry_id
+
+
+async def test_pass_that_fails(app: Application, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: int) -> int:
+        raise StoreError("secret words")
+
+    monkeypatch.setattr(app.store, "cancel_waiting", fail)
+    with pytest.raises(StoreError):
+        await app.monitor()
+    [tick] = memory.metrics()["orchestrator.tick.duration"]
+    assert dict(tick.attributes) == {"tick": "monitor", "outcome": "failed"}
+    span = memory.spans()["monitor"]
+    assert (span.status.description, span.events) == ("StoreError", ())
+
+
+async def test_pass_with_problems(app: Application, memory: Memory) -> None:
+    runs: Any = app.runs["default"]
+    runs.down = WorkspaceUnavailable("no answer")
+    await app.store.add([NewEntry(table_name="sales")])
+    assert len(await app.trigger()) == 1
+    [tick] = memory.metrics()["orchestrator.tick.duration"]
+    assert tick.attributes["outcome"] == "problems"
+
+
+def test_every_metric_has_its_instrument(memory: Memory) -> None:
+    for metric in Metric:
+        memory.telemetry.record(metric, 1, workspace="default")
+    assert memory.metrics().keys() == {metric.value.name for metric in Metric}

@@ -1,0 +1,71 @@
+"""Calls the API's functions as the host does, and keeps every answer."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import azure.functions as func
+
+from orchestrator.bootstrap import Application
+from orchestrator.web.api import Api
+from orchestrator.web.messages import Answer
+from orchestrator.web.routes import ROUTES, Door, Route
+from tests.fakes import FakeRuns
+
+
+def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
+    """Return the route that takes a request, and what stands in its braces."""
+    pieces = path.strip("/").split("/")
+    for route in ROUTES:
+        names = route.path.split("/")
+        if route.method == method and len(names) == len(pieces):
+            pairs = list(zip(names, pieces, strict=True))
+            if all(name == piece or name.startswith("{") for name, piece in pairs):
+                return route, {name[1:-1]: piece for name, piece in pairs if name.startswith("{")}
+    raise AssertionError(f"no route takes {method} {path}")
+
+
+@dataclass
+class Site:
+    """One instance of the API."""
+
+    app: Application
+    runs: FakeRuns
+    database: Path
+    door: Door = field(default_factory=Door)
+    #: everything that was answered
+    answers: list[Answer] = field(default_factory=list)
+
+    @cached_property
+    def api(self) -> Api:
+        """The API, made at the first call as in production."""
+        return Api(self.app)
+
+    async def call(
+        self, method: str, address: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Make a call and return its status and its JSON."""
+        route, parts = find(method, urlsplit(address).path)
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        request = func.HttpRequest(
+            method,
+            f"http://127.0.0.1/api/{address}",
+            headers={"Content-Type": "application/json", **(headers or {})},
+            params=dict(parse_qsl(urlsplit(address).query)),
+            route_params=parts,
+            body=raw,
+        )
+        answer = await self.door.answer(lambda call: route.work(lambda: self.api, call), request)
+        self.answers.append(answer)
+        return answer.status.value, json.loads(answer.content)
+
+    def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run SQL as a third party does."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            return connection.execute(sql, parameters).fetchall()

@@ -1,0 +1,141 @@
+"""The OpenAPI document against the routes, and against the API as the local host serves it."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from orchestrator.web.routes import ROUTES
+from tests.conftest import Azurite
+from tests.e2e.stack import Stack
+
+DOCUMENT: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "orchestrator/web/openapi.json").read_text(encoding="utf-8")
+)
+
+ST = Path(sys.executable).with_name("st")
+
+#: What cannot hold: the local host answers 404 to another method, and asks for no key.
+UNCHECKED = ("unsupported_method", "allow_header_conformance", "ignored_auth")
+
+#: So many calls of each operation, besides those of the phase that goes through every bound of the document.
+EXAMPLES = 40
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    described = {
+        (method.upper(), path.strip("/"))
+        for path, operations in DOCUMENT["paths"].items()
+        for method in operations
+    }
+    assert described == {(route.method, route.path) for route in ROUTES}
+
+
+def fill(database: Path) -> None:
+    """Rows in every state, with logs, and timer functions that have just run."""
+    states = ("PENDING", "RUNNING", "DONE", "FAILED", "DEAD", "CANCELED")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for name in ("trigger", "monitor"):
+            connection.execute(
+                "INSERT INTO orchestrator_tick (name, started_at, finished_at, outcome)"
+                " VALUES (?, strftime('%Y-%m-%d %H:%M:%f'), strftime('%Y-%m-%d %H:%M:%f'), 'ok')",
+                (name,),
+            )
+        for number in range(60):
+            state = states[number % len(states)]
+            connection.execute(
+                "INSERT INTO track_processing (table_name, status, runid, submission, attempt, last_error,"
+                " parameters) VALUES (?, ?, ?, 1, 1, ?, ?)",
+                (
+                    f"table_{number % 7}",
+                    state,
+                    1000 + number,
+                    f"error {number}",
+                    '{"secret": "s3cr3t-value"}',
+                ),
+            )
+            connection.execute(
+                "INSERT INTO process_log (entry_id, submission, attempt, runid, status, queue_seconds,"
+                " execution_seconds) VALUES (?, 1, 1, ?, ?, 1.5, 20)",
+                (number + 1, 1000 + number, state),
+            )
+
+
+@pytest.fixture
+def served(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[str]:
+    """The API's address on a local host whose timers rest."""
+    stack = Stack(folder=tmp_path, azurite=azurite.connection_string, queue_name=queue_name)
+    stack.prepare()
+    fill(stack.database)
+    try:
+        stack.start_simulator()
+        rare = "0 0 0 1 1 *"
+        settings = {"TRIGGER_SCHEDULE": rare, "MONITOR_SCHEDULE": rare, "DATABRICKS_TOKEN": "local"}
+        yield stack.start_host(**settings).url
+    finally:
+        stack.stop()
+
+
+async def get(url: str, **options: Any) -> tuple[int, str, str]:
+    async with aiohttp.ClientSession() as session, session.get(url, **options) as response:
+        return response.status, response.headers["Content-Type"], await response.text()
+
+
+async def test_over_http(served: str) -> None:
+    """What only the way over a host can get wrong: addresses, several values, types, parts of a path."""
+    status, kind, text = await get(f"{served}/api/entries?state=DEAD&state=FAILED&table=table_*&limit=500")
+    assert (status, kind) == (200, "application/json")
+    assert {entry["status"] for entry in json.loads(text)["entries"]} == {"DEAD", "FAILED"}
+    assert json.loads((await get(f"{served}/api/entries/3"))[2])["runs"][0]["run_id"] == 1002
+    status, kind, text = await get(f"{served}/api/entries/none")
+    assert (status, kind) == (404, "application/problem+json")
+    assert json.loads((await get(f"{served}/api/openapi.json"))[2]) == DOCUMENT
+    status, kind, text = await get(f"{served}/api/dashboard?code=key")
+    assert (status, kind) == (200, "text/html; charset=utf-8")
+    assert "<script" in text
+    assert json.loads((await get(f"{served}/api/status"))[2])["workspaces"][0]["active"]["error"] is None
+
+
+#: Whether a valid cursor or workspace is there depends on the rows and the settings: 400 is right then.
+CONFIGURATION = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "404", "409"]
+"""
+
+
+@pytest.mark.timeout(120)
+def test_what_the_document_says_is_what_happens(served: str, tmp_path: Path) -> None:
+    """Schemathesis calls every operation with what is allowed and with what is not."""
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(str(ST), "run", str(Path(__file__).parents[2] / "orchestrator/web/openapi.json")),
+            *("--url", f"{served}/api", "--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES)),
+            *(
+                "--checks",
+                "all",
+                "--exclude-checks",
+                "unsupported_method,ignored_auth,missing_required_header",
+            ),
+            *("--seed", "1", "--no-shrink", "--generation-database", "none", "--no-color"),
+            *("--continue-on-failure", "--request-timeout", "30"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    cases = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
+    assert cases, done.stdout[-3_000:]
+    assert cases[1] == cases[2]
+    assert int(cases[1]) > 500
