@@ -72,10 +72,11 @@ HOT: dict[str, tuple[object, ...]] = {
     "remember_request": ("key", "hash", "[1]"),
 }
 
-#: Ranges of an index. PostgreSQL plans them by statistics, which a new table has not got.
-RANGES = {"settled_before", "history_by_hour", "history_by_day", "tables"} | {
-    name for name in HOT if name.startswith("window_") and name != "window_run"
-}
+#: Ranges of an index, and joins. PostgreSQL plans them by statistics, which a new table has not got.
+RANGES = {
+    *("settled_before", "history_by_hour", "history_by_day", "tables"),
+    *("claim_dead", "dead_of_message"),
+} | {name for name in HOT if name.startswith("window_") and name != "window_run"}
 
 #: These read everything, for people; or they read no table that grows.
 OTHERS = {
