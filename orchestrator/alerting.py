@@ -95,24 +95,25 @@ class Alerting:
     receiver: Receiver
     tick_late_seconds: float
 
-    async def __call__(self, own: str, before: Sequence[Tick]) -> None:
+    async def __call__(self, own: str, before: Sequence[Tick], looked_at: datetime) -> None:
         """Tell what there is to tell. What goes wrong is logged, and fails nothing.
 
         :param own: the timer function that the pass is of.
         :param before: the last passes as they were before this one.
+        :param looked_at: when that was, by the database's clock: a pass takes minutes.
         """
         try:
             async with asyncio.timeout(ALERTING_SECONDS):
-                await self._tell(own, before)
+                await self._tell(own, before, looked_at)
         except OrchestratorError as error:
             logger.warning("alerts: %s", error)
         except TimeoutError:
-            logger.warning("alerts: not done in %.0f s; the next pass goes on", ALERTING_SECONDS)
+            logger.warning("alerts: not done in %.0f s; one may be lost", ALERTING_SECONDS)
 
-    async def _tell(self, own: str, before: Sequence[Tick]) -> None:
+    async def _tell(self, own: str, before: Sequence[Tick], looked_at: datetime) -> None:
         now = await self.clockwork.now()
         await self._tell_of_dead_rows(now)
-        lateness = late(before, own=own, now=now, limit_seconds=self.tick_late_seconds)
+        lateness = late(before, own=own, now=looked_at, limit_seconds=self.tick_late_seconds)
         await self._tell_of_ticks(Kind.LATE, lateness, now)
         told = await self.store.late_ticks()
         if told:

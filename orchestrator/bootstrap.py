@@ -23,7 +23,7 @@ from orchestrator.store.pool import PATIENCE_SECONDS
 from orchestrator.store.reports import Reports
 from orchestrator.store.store import Store
 from orchestrator.submit import Submit
-from orchestrator.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
+from orchestrator.telemetry import NO_TELEMETRY, Metric, SafeTelemetry, Telemetry, fields
 from orchestrator.trigger import Trigger
 from orchestrator.workspace_settings import WorkspaceSettings
 
@@ -67,7 +67,7 @@ class Application:
     ) -> None:
         logging.getLogger("azure").setLevel(logging.WARNING)  # the SDKs log every request at INFO
         self.settings = settings
-        self.telemetry = telemetry
+        self.telemetry = telemetry = SafeTelemetry(telemetry)
         self.clock = SystemClock()
         self._connector = connector(settings.store)
         self._schema_checked = False
@@ -117,13 +117,16 @@ class Application:
             rows=self.store, monitor=self._monitor, trigger=self._trigger, workspaces=tuple(policies)
         )
 
-    async def trigger(self, *, past_due: bool = False) -> list[str]:
-        """Make a trigger pass and return its problems, a line each."""
-        return await self._tick("trigger", self._trigger, past_due)
+    async def trigger(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
+        """Make a trigger pass and return its problems, a line each.
 
-    async def monitor(self, *, past_due: bool = False) -> list[str]:
-        """Make a monitor pass and return its problems, a line each."""
-        return await self._tick("monitor", self._monitor, past_due)
+        :param by_hand: it is no tick of the timer, whose absence it must not hide.
+        """
+        return await self._tick("trigger", self._trigger, past_due, by_hand)
+
+    async def monitor(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
+        """Make a monitor pass and return its problems, a line each. See :meth:`trigger`."""
+        return await self._tick("monitor", self._monitor, past_due, by_hand)
 
     async def submit(self, message: bytes) -> None:
         """Submit the row of a queue message.
@@ -163,13 +166,15 @@ class Application:
         await self.web_store.close()
         await self.store.close()
 
-    async def _tick(self, name: str, work: Callable[[], Awaitable[list[str]]], past_due: bool) -> list[str]:
+    async def _tick(
+        self, name: str, work: Callable[[], Awaitable[list[str]]], past_due: bool, by_hand: bool
+    ) -> list[str]:
         if past_due:
             logger.warning("%s: this tick is late", name)
         began, outcome = self.clock.monotonic(), "failed"
         try:
             with self.telemetry.span(name):
-                problems = await self._in_time(name, work)
+                problems = await self._in_time(name, work, by_hand)
             outcome = "problems" if problems else OK
             return problems
         finally:
@@ -180,18 +185,19 @@ class Application:
         logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
         self.telemetry.record(Metric.TICK, seconds, tick=name, outcome=outcome)
 
-    async def _in_time(self, name: str, work: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    async def _in_time(self, name: str, work: Callable[[], Awaitable[list[str]]], by_hand: bool) -> list[str]:
         try:
             async with asyncio.timeout(INVOCATION_SECONDS):
-                return await self._recorded(name, work)
+                await self._check_schema()
+                return await (work() if by_hand else self._recorded(name, work))
         except TimeoutError:
             problem = f"{name}: not done in {INVOCATION_SECONDS:.0f} s; the next tick goes on"
             logger.error("%s", problem)  # noqa: TRY400 - the stack says nothing of use
             return [problem]
 
     async def _recorded(self, name: str, work: Callable[[], Awaitable[list[str]]]) -> list[str]:
-        await self._check_schema()
         before = await self.store.ticks() if self._alerting else []
+        looked_at = await self.store.now()
         await self.store.tick_started(name)
         try:
             problems = await work()
@@ -200,7 +206,7 @@ class Application:
             raise
         await self.store.tick_finished(name, "\n".join(problems) or OK)
         if self._alerting:
-            await self._alerting(name, before)
+            await self._alerting(name, before, looked_at)
         return problems
 
     def _alerts(self) -> Alerting | None:
@@ -313,7 +319,7 @@ def _telemetry(connection_string: str | None) -> Telemetry:
         from orchestrator import azure_monitor
 
         return azure_monitor.start(connection_string)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - the app never stands still for its telemetry
         # The text of the error may hold the connection string.
         logger.error("no telemetry: APPLICATIONINSIGHTS_CONNECTION_STRING: %s", type(error).__name__)  # noqa: TRY400
         return NO_TELEMETRY

@@ -59,9 +59,10 @@ class Trigger:
                     max_attempts=self.policy.max_attempts,
                     serialize_tables=self.policy.serialize_tables,
                 )
+                problem = await dispatch(self.store, self.submissions, claims)
                 logger.info("workspace %s: claimed %s rows", shown, len(claims))
                 self._tell(shown, claims)
-                return await dispatch(self.store, self.submissions, claims)
+                return problem
         except OrchestratorError as error:
             # Without the active runs the free slots are not known, so nothing is claimed.
             problem = f"workspace {shown}: nothing claimed: {error}"

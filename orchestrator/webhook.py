@@ -43,10 +43,15 @@ class Webhook:
         """Send a message and say what became of it; raises nothing."""
         try:
             status = await self._post(self._body(alert, at))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except (
+            aiohttp.ClientConnectorError,
+            aiohttp.ConnectionTimeoutError,
+            aiohttp.InvalidURL,
+            ValueError,
+        ) as error:
             # Nothing was sent: no address, no connection, or a certificate that is not trusted.
             return _not_taken(f"no connection ({type(error).__name__})", Delivery.REFUSED)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return _not_taken(f"no answer ({type(error).__name__})", Delivery.UNCERTAIN)
         if 200 <= status < 300:
             return Delivery.SENT

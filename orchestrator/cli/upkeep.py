@@ -20,7 +20,7 @@ from orchestrator.store.pool import PATIENCE_SECONDS
 from orchestrator.workspace_settings import DEFAULT_WORKSPACE
 
 #: Adopting changes a whole table in a few statements; the usual 30 seconds would stop at some million rows.
-ADOPT_STATEMENT_SECONDS = 600
+MIGRATION_STATEMENT_SECONDS = 600
 
 #: Databricks allows no more (``max_concurrent_runs`` of a job).
 MAX_CONCURRENT_RUNS = 1000
@@ -49,7 +49,12 @@ def init_db(adopts: bool, prints: bool, from_version: int, as_json: bool) -> int
         raise click.UsageError(
             "--print goes with neither --adopt nor --json: it prints SQL and looks at nothing"
         )
-    connector = bootstrap.connector(settings.load_store(connecting.environment()), create=not prints)
+    # A new index of a large table takes its time.
+    connector = bootstrap.connector(
+        settings.load_store(connecting.environment()),
+        create=not prints,
+        statement_timeout_seconds=MIGRATION_STATEMENT_SECONDS,
+    )
     if prints:
         click.echo(migrate.script(connector.dialect, from_version), nl=False)
         return OK
@@ -83,7 +88,7 @@ def _adopt(*, quiet: bool) -> list[str]:
         parameters_column=store.parameters_column,
         status_map=store.status_map,
     )
-    connector = bootstrap.connector(store, statement_timeout_seconds=ADOPT_STATEMENT_SECONDS)
+    connector = bootstrap.connector(store, statement_timeout_seconds=MIGRATION_STATEMENT_SECONDS)
     lines = list(adopt.apply(connector, wanted).lines())
     if not quiet:
         click.echo("".join(f"{line}\n" for line in lines), nl=False)
@@ -137,7 +142,7 @@ def tick(function: str, as_json: bool) -> int:
 
 async def _tick(function: str) -> list[str]:
     async with connecting.application(patience=PATIENCE_SECONDS) as app:
-        return await (app.trigger() if function == "trigger" else app.monitor())
+        return await (app.trigger(by_hand=True) if function == "trigger" else app.monitor(by_hand=True))
 
 
 @click.command("purge")

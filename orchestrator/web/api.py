@@ -210,7 +210,7 @@ class Api:
 
     async def _trigger(self) -> list[str]:
         try:
-            return await self._app.trigger()
+            return await self._app.trigger(by_hand=True)
         except OrchestratorError as error:
             logger.warning("a pass that was asked for failed: %s", error)
             return [str(error)]

@@ -8,6 +8,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models import Tick
 from orchestrator.reports import WorkspaceReport
 from orchestrator.web.activity import ActiveRuns
+from orchestrator.web.shapes import Active
 
 #: The timer functions.
 TICKS = ("trigger", "monitor")
@@ -48,20 +49,27 @@ def _late(app: Application, ticks: Sequence[Tick], now: datetime) -> list[str]:
 
 
 async def _overdue(app: Application, active: ActiveRuns, ticks: Sequence[Tick]) -> list[str]:
-    """Return the workspaces whose rows wait for no reason. A trigger that failed has told its reason."""
-    if any(tick.name == "trigger" and tick.outcome not in {OK, None} for tick in ticks):
-        return []
+    """Return the workspaces whose rows wait for no reason, with what the last pass had to say."""
     reports = {report.name: report for report in await app.reports.status()}
     caps = {workspace.name: workspace.cap for workspace in app.settings.workspaces}
     waiting = [name for name, report in reports.items() if name in caps and _waits(report)]
     overdue = [name for name in waiting if await _is_overdue(app, name)]
     runs = await active.of(overdue)
+    told = next((tick.outcome for tick in ticks if tick.name == "trigger"), None)
+    last = f"; the last pass: {told}" if told not in {OK, None} else ""
     return [
-        f"rows of workspace {name} wait although slots are free"
+        f"rows of workspace {name} wait{why}{last}"
         for name in overdue
-        if runs[name].error is None
-        and reports[name].in_flight + len(runs[name].run_ids - reports[name].run_ids) < caps[name]
+        if (why := _why(runs[name], reports[name], caps[name]))
     ]
+
+
+def _why(runs: Active, report: WorkspaceReport, cap: int) -> str:
+    """Say what is wrong when rows wait; nothing when the slots are taken."""
+    if runs.error is not None:
+        return f", and its active runs cannot be listed: {runs.error}"
+    taken = report.in_flight + len(runs.run_ids - report.run_ids)
+    return " although slots are free" if taken < cap else ""
 
 
 def _waits(report: WorkspaceReport) -> bool:

@@ -48,10 +48,18 @@ def unavailable(detail: str, *, retry_after_seconds: int = 10) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(retry_after_seconds)})
 
 
-def of(error: Exception) -> Problem | None:
-    """Return how an error is told; None for one that nobody foresaw."""
+def of(error: Exception, *, changes: bool = False) -> Problem | None:
+    """Return how an error is told; None for one that nobody foresaw.
+
+    :param changes: the call changes something; when its time is over, that may be done all the same.
+    """
     if isinstance(error, Problem):
         return error
+    if isinstance(error, TimeoutError) and changes:
+        return unavailable(
+            "there was no answer in time, and it may be done all the same: look at the rows before you ask "
+            "again; with an Idempotency-Key simply ask again"
+        )
     if isinstance(error, TimeoutError):
         return unavailable("it was not done in time: ask again, for less if you can")
     if isinstance(error, (InvalidCursor, InvalidEntry)):

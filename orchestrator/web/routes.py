@@ -101,7 +101,7 @@ class Door:
         try:
             return await self._bounded(work, _call(request))
         except Exception as error:
-            problem = problems.of(error)
+            problem = problems.of(error, changes=request.method != "GET")
             if problem is None:
                 raise
             return told(problem)

@@ -80,10 +80,10 @@ async def test_message_that_may_have_arrived_is_not_sent_again(
 async def test_two_instances_at_once_send_one(desk: Desk) -> None:
     other = Store(desk.connector)
     desk.kill(30)
-    before = await desk.store.ticks()
+    before, now = await desk.store.ticks(), await desk.store.now()
     await asyncio.gather(
         *(
-            desk.alerting(store)("trigger", before)
+            desk.alerting(store)("trigger", before, now)
             for store in (desk.store, other, desk.store, other, desk.store)
         )
     )

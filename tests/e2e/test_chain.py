@@ -58,8 +58,11 @@ async def test_host_is_killed_in_the_middle(stack: Stack) -> None:
     settings = {"DATABRICKS_TOKEN": TOKEN, "MAX_ACTIVE_RUNS": str(CAP), "SUBMIT_LEASE_SECONDS": "3"}
     host = stack.start_host(**settings)
     for finished in (40, 120):
-        await stack.until(lambda finished=finished: stack.count("DONE") >= finished, 60, "the middle")  # type: ignore[misc]  # bound now
-        assert stack.count("QUEUED", "RUNNING") > 0
+
+        def in_the_middle(finished: int = finished) -> bool:
+            return stack.count("DONE") >= finished and stack.count("QUEUED", "RUNNING") > 0
+
+        await stack.until(in_the_middle, 60, "the middle")
         host.kill()
         host = stack.start_host(**settings)
     await stack.until_all_ended(100)

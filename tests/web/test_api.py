@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.bootstrap import Application
-from orchestrator.errors import Unauthorized
+from orchestrator.errors import Unauthorized, WorkspaceUnavailable
 from orchestrator.models import NewEntry
 from orchestrator.states import Status
 from orchestrator.web import activity, api, messages, routes
@@ -256,6 +256,27 @@ async def test_rows_that_wait_while_slots_are_free_are_no_health(site: Site) -> 
     assert told["reasons"] == ["rows of workspace default wait although slots are free"]
 
 
+async def test_rows_that_wait_are_told_with_what_the_last_pass_said(site: Site) -> None:
+    await well(site)
+    await add(site, "sales")
+    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    site.execute("UPDATE orchestrator_tick SET outcome = 'nothing claimed: no' WHERE name = 'trigger'")
+    status, told = await site.call("GET", "health")
+    assert status == 503
+    assert told["reasons"] == [
+        "rows of workspace default wait although slots are free; the last pass: nothing claimed: no"
+    ]
+
+
+async def test_rows_that_wait_for_a_workspace_that_is_down_are_no_health(site: Site) -> None:
+    await well(site)
+    await add(site, "sales")
+    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    site.runs.down = WorkspaceUnavailable("HTTP 403")
+    _, told = await site.call("GET", "health")
+    assert "its active runs cannot be listed" in told["reasons"][0]
+
+
 async def test_rows_that_wait_for_a_slot_of_a_full_workspace_are_well(site: Site) -> None:
     await well(site)
     await add(site, "sales")
@@ -308,6 +329,8 @@ async def test_so_many_calls_at_once_and_each_in_time(site: Site) -> None:
     assert (status, site.answers[-1].headers["Retry-After"]) == (429, "1")
     site.door = routes.Door(seconds=0)
     assert (await site.call("GET", "status"))[0] == 503
+    status, problem = await site.call("POST", "entries", {"entries": [{"table_name": "a"}]})
+    assert (status, "may be done all the same" in problem["detail"]) == (503, True)
 
 
 async def test_a_team_with_columns_of_its_own_inserts_by_sql(site: Site, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ GO
 
 -- What is not over: counted by workspace and state, with the one that has waited longest.
 CREATE INDEX ix_track_processing_open ON track_processing (workspace, status, available_at)
-WHERE status IN (N'PENDING', N'QUEUED', N'RUNNING', N'FAILED');
+-- No nvarchar literals: an adopted STATUS may be varchar, whose filtered indexes refuse them (error 10620).
+WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED');
 GO
 
 -- As before, and with what the counts of the last hour and day need.

@@ -30,4 +30,5 @@ GO
 -- What went DEAD lately.
 CREATE INDEX ix_track_processing_dead ON track_processing (finished_at, id)
 INCLUDE (status)
-WHERE status = N'DEAD';
+-- No nvarchar literal: see 0002_reports.sql.
+WHERE status = 'DEAD';
