@@ -154,6 +154,7 @@ class Reason(StrEnum):
     SAME_TABLE = "same table"  #: another row of its table is in flight or comes first
     CAP = "cap"  #: no slot is free
     NEXT = "next"  #: the next trigger claims it
+    UNREACHABLE = "unreachable"  #: Databricks cannot be asked what is active, so nothing is claimed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from orchestrator.bootstrap import Application
 from orchestrator.errors import OrchestratorError
-from orchestrator.reports import MAX_DAYS, MAX_PAGE, Waiting, WorkspaceReport
+from orchestrator.reports import MAX_DAYS, MAX_PAGE, Reason, Waiting, WorkspaceReport
 from orchestrator.states import Status
 from orchestrator.web import dashboard, health, parsing, shapes
 from orchestrator.web.activity import ActiveRuns
@@ -155,10 +156,9 @@ class Api:
         reports = [each for each in await self._app.reports.status() if wanted in {None, each.name}]
         active = await self._active.of(report.name for report in reports)
         found: list[Waiting] = []
-        for report in reports:
-            if len(found) < limit:
-                free = self._free(report, active)
-                found += await self._waiting(report.name, limit - len(found), free)
+        share = max(1, limit // max(1, len(reports)))  # so that no workspace hides another
+        for report in reports[:limit]:
+            found += await self._waiting(report.name, share, report, active)
         return answer({"waiting": [shapes.waiting(row) for row in found]})
 
     async def history(self, call: Call) -> Answer:
@@ -222,9 +222,19 @@ class Api:
         foreign = active[report.name].run_ids - report.run_ids
         return max(0, cap - report.in_flight - len(foreign))
 
-    async def _waiting(self, workspace: str, limit: int, free: int | None) -> list[Waiting]:
-        serialize = self._app.settings.policy.serialize_tables
-        return await self._app.reports.waiting(workspace, limit, free=free, serialize_tables=serialize)
+    async def _waiting(
+        self, workspace: str, limit: int, report: WorkspaceReport, active: Mapping[str, shapes.Active]
+    ) -> list[Waiting]:
+        rows = await self._app.reports.waiting(
+            workspace,
+            limit,
+            free=self._free(report, active),
+            serialize_tables=self._app.settings.policy.serialize_tables,
+        )
+        if workspace not in active or active[workspace].error is None:
+            return rows
+        for_a_slot = {Reason.NEXT, Reason.CAP}
+        return [replace(row, reason=Reason.UNREACHABLE) if row.reason in for_a_slot else row for row in rows]
 
 
 def ill(reasons: Sequence[str]) -> Answer:

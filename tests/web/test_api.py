@@ -342,6 +342,21 @@ async def test_a_team_with_columns_of_its_own_inserts_by_sql(site: Site, tmp_pat
     await app.close()
 
 
+async def test_rows_that_wait_for_a_workspace_that_does_not_answer(site: Site) -> None:
+    await add(site, "sales")
+    site.runs.down = WorkspaceUnavailable("HTTP 403")
+    _, waits = await site.call("GET", "waiting")
+    assert [row["reason"] for row in waits["waiting"]] == ["unreachable"]
+
+
+async def test_no_workspace_hides_what_waits_in_another(site: Site) -> None:
+    for number in range(4):
+        await add(site, f"table_{number}", workspace="a")
+    await add(site, "sales")
+    _, waits = await site.call("GET", "waiting?limit=2")
+    assert [row["workspace"] for row in waits["waiting"]] == ["a", "default"]
+
+
 async def test_what_a_workspace_of_an_unknown_name_waits_for(site: Site) -> None:
     await add(site, "sales", workspace="gone")
     _, told = await site.call("GET", "status")

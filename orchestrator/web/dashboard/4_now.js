@@ -127,7 +127,7 @@ const runningRows = (entries, names) =>
 
 const REASONS = {
   cap: "without a free slot", "back-off": "held back", "same table": "behind a run of their table", cancel: "to be cancelled",
-  next: "for the next pass",
+  next: "for the next pass", unreachable: "for Databricks to answer",
 };
 
 // Why one entry waits.
@@ -138,6 +138,7 @@ function reason(entry) {
     case "same table": return "another entry of this table is in flight";
     case "cancel": return "is about to be cancelled";
     case "next": return "is claimed at the next pass";
+    case "unreachable": return "Databricks cannot be asked what is active, so nothing is claimed";
     default: return entry.reason;
   }
 }
