@@ -4,13 +4,11 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -25,6 +23,7 @@ from devstack.demo.start import SETTINGS, HostMissing, Ports, choose_host, start
 from orchestrator import settings
 from orchestrator.errors import SettingsError
 from tests.devstack.proctable import LINUX_ONLY, command_line, descendants, is_alive, wait_until_gone
+from tests.devstack.running import addresses, start_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,19 +122,6 @@ def watch_to_its_end(process: subprocess.Popen[str], timeout: float = 50) -> set
     return seen
 
 
-def start_run(runs: Path, *argv: str) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "HOST"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "devstack", "run", "--host", "local", "--runs", str(runs), *argv],
-        cwd=ROOT,
-        env={**environment, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def wait_for_notebooks(demo: subprocess.Popen[str], timeout: float = 45) -> set[int]:
     """Return the ids of all processes below a demo, once notebooks are among them."""
     deadline = time.monotonic() + timeout
@@ -194,17 +180,6 @@ def test_the_demo_ends_as_expected(cleanup: list[subprocess.Popen[str]], tmp_pat
     assert "not as expected" not in output
     (folder,) = tmp_path.iterdir()
     assert not {"landing", "lake"} & {path.name for path in folder.iterdir()}
-
-
-def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
-    """The addresses that a run prints when it is up, by what is there."""
-    found: dict[str, list[str]] = {}
-    for line in lines:
-        if match := re.match(r"  (Dashboard|Functions host|Databricks|Storage) +(http.*)", line):
-            found[match[1]] = match[2].split()
-        if "/admin/functions/trigger" in line:  # the last line
-            break
-    return found
 
 
 def status_of(url: str) -> int:
