@@ -95,6 +95,10 @@ class Alerting:
     receiver: Receiver
     tick_late_seconds: float
 
+    async def look(self) -> tuple[Sequence[Tick], datetime]:
+        """Return the last passes and the database's time: what a pass needs from before its begin."""
+        return await self.clockwork.ticks(), await self.clockwork.now()
+
     async def __call__(self, own: str, before: Sequence[Tick], looked_at: datetime) -> None:
         """Tell what there is to tell. What goes wrong is logged, and fails nothing.
 

@@ -196,8 +196,7 @@ class Application:
             return [problem]
 
     async def _recorded(self, name: str, work: Callable[[], Awaitable[list[str]]]) -> list[str]:
-        before = await self.store.ticks() if self._alerting else []
-        looked_at = await self.store.now()
+        before = await self._alerting.look() if self._alerting else None
         await self.store.tick_started(name)
         try:
             problems = await work()
@@ -205,8 +204,8 @@ class Application:
             await self.store.tick_finished(name, str(error))
             raise
         await self.store.tick_finished(name, "\n".join(problems) or OK)
-        if self._alerting:
-            await self._alerting(name, before, looked_at)
+        if self._alerting and before:
+            await self._alerting(name, *before)
         return problems
 
     def _alerts(self) -> Alerting | None:

@@ -21,8 +21,14 @@ IN_FLIGHT = frozenset({Status.QUEUED, Status.RUNNING})
 #: The trigger may claim the row.
 CLAIMABLE = frozenset({Status.PENDING, Status.FAILED})
 
+#: A person may ask for the row's cancellation.
+CANCELLABLE = CLAIMABLE | IN_FLIGHT
+
 #: The app never leaves these by itself; an operator may.
 FINAL = frozenset({Status.DONE, Status.DEAD, Status.CANCELED})
+
+#: A person may run the row again; a FAILED one then does not wait for its back-off.
+RETRYABLE = FINAL | {Status.FAILED}
 
 #: Every edge that may be taken: from → the states it may lead to.
 EDGES: dict[Status, frozenset[Status]] = {

@@ -14,11 +14,11 @@ from orchestrator.cli.codes import FAILED, NOTHING, OK
 from orchestrator.cli.options import ID, Whole, filter_options, json_option
 from orchestrator.cli.output import complain, console, print_json
 from orchestrator.reports import MAX_MATCHING, EntryFilter
-from orchestrator.states import Status
+from orchestrator.states import CANCELLABLE, RETRYABLE, Status
 from orchestrator.store.operations import BATCH, Operations
 from orchestrator.store.reports import Reports
 from orchestrator.store.store import Store
-from orchestrator.web.api import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE
+from orchestrator.web.api import RETRIED_BY_DEFAULT
 
 
 @dataclass(frozen=True, kw_only=True)

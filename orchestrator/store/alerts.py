@@ -7,12 +7,10 @@ from orchestrator.alerts import ERROR_LENGTH, DeadRow, DeadRows, Kind, TickEvent
 from orchestrator.store.pool import Pool
 from orchestrator.store.records import read_time
 from orchestrator.store.session import Session, pass_gate
+from orchestrator.store.store import GATE_TIMEOUT_MS
 
 #: Behind it, two passes never both find that nobody was told of an event.
 ALERT_GATE = "databricks-job-orchestrator/alert"
-
-#: How long a transaction waits at the gate for another one to end.
-GATE_TIMEOUT_MS = 10_000
 
 
 class AlertLog:

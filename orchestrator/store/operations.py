@@ -1,15 +1,14 @@
 """What operators do to many rows at once, and inserts that may come twice, by named SQL."""
 
-import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import StoreError
 from orchestrator.models import NewEntry
 from orchestrator.store.pool import Pool
 from orchestrator.store.session import Session, pass_gate
-from orchestrator.store.store import GATE_TIMEOUT_MS
+from orchestrator.store.store import GATE_TIMEOUT_MS, ask_to_cancel, insert_entries, run_again
 
 #: Rows changed in one transaction: it stays far below the 5,000 locks at which SQL Server locks the table.
 BATCH = 200
@@ -46,11 +45,11 @@ class Operations:
 
     async def retry(self, entry_ids: Sequence[int]) -> list[int]:
         """Run rows again that are over, or FAILED ones without waiting; return which. Each as by itself."""
-        return await self._each(entry_ids, ("retry", "retry_now"))
+        return await self._each(entry_ids, run_again)
 
     async def cancel(self, entry_ids: Sequence[int]) -> list[int]:
         """Ask for the cancellation of rows that are not over; return which."""
-        return await self._each(entry_ids, ("request_cancel",))
+        return await self._each(entry_ids, ask_to_cancel)
 
     async def add(self, entries: Sequence[NewEntry], request: Request | None = None) -> list[int]:
         """Insert rows, all or none, and return their ids; of a repeated request those of the first.
@@ -60,45 +59,28 @@ class Operations:
 
         def work(session: Session) -> list[int]:
             if request is None:
-                return _insert(session, entries)
+                return insert_entries(session, entries)
             pass_gate(session, REQUEST_GATE, GATE_TIMEOUT_MS)
             known = session.rows("answer_of_request", request.key, REMEMBERED_SECONDS)
             if known:
                 return _known(known[0]["body_hash"], known[0]["answer"], request)
             session.change("forget_requests", REMEMBERED_SECONDS)
-            ids = _insert(session, entries)
+            ids = insert_entries(session, entries)
             session.change("remember_request", request.key, request.body_hash, json.dumps(ids))
             return ids
 
         return await self._pool.transact(work, writes=True)
 
-    async def _each(self, entry_ids: Sequence[int], names: Sequence[str]) -> list[int]:
+    async def _each(self, entry_ids: Sequence[int], change: Callable[[Session, int], bool]) -> list[int]:
         changed: list[int] = []
         for start in range(0, len(entry_ids), BATCH):
             batch = entry_ids[start : start + BATCH]
 
             def work(session: Session, batch: Sequence[int] = batch) -> list[int]:
-                return [each for each in batch if any(session.changed_one(name, each) for name in names)]
+                return [each for each in batch if change(session, each)]
 
             changed += await self._pool.transact(work, writes=True)
         return changed
-
-
-def _insert(session: Session, entries: Sequence[NewEntry]) -> list[int]:
-    rows = (
-        session.rows(
-            "insert_entry",
-            new.table_name,
-            new.workspace,
-            new.job_id,
-            new.parameter_style,
-            new.parameters,
-            new.priority,
-            new.max_attempts,
-        )
-        for new in entries
-    )
-    return [int(row["id"]) for row in itertools.chain.from_iterable(rows)]
 
 
 def _known(body_hash: str, answer: str, request: Request) -> list[int]:

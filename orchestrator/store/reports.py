@@ -32,6 +32,7 @@ from orchestrator.store.pool import Pool
 from orchestrator.store.records import read_entry, read_log_row
 from orchestrator.store.search import Search, Statement
 from orchestrator.store.session import Session
+from orchestrator.store.store import NO_LIMIT
 
 #: A search looks at so many rows first, and only then at more: most are full by the first.
 _WINDOWS = (500, 4_500, MAX_EXAMINED - 5_000)
@@ -111,7 +112,7 @@ class Reports:
 
         def work(session: Session) -> bool:
             since = _now(session) - timedelta(seconds=seconds)
-            limit = max_attempts or 2**31 - 1
+            limit = max_attempts or NO_LIMIT
             return bool(session.rows("overdue", workspace, since, limit, int(serialize_tables)))
 
         return await self._pool.transact(work, writes=False)

@@ -254,37 +254,15 @@ class Store:
 
     async def add(self, entries: Sequence[NewEntry]) -> list[int]:
         """Insert rows, all or none, and return their ids."""
-
-        def work(session: Session) -> list[int]:
-            return [
-                int(
-                    session.rows(
-                        "insert_entry",
-                        new.table_name,
-                        new.workspace,
-                        new.job_id,
-                        new.parameter_style,
-                        new.parameters,
-                        new.priority,
-                        new.max_attempts,
-                    )[0]["id"]
-                )
-                for new in entries
-            ]
-
-        return await self._write(work)
+        return await self._write(lambda session: insert_entries(session, entries))
 
     async def request_cancel(self, entry_id: int) -> bool:
         """Ask for a row's cancellation. False: there is no such row, or it is final."""
-        return await self._write(lambda session: session.changed_one("request_cancel", entry_id))
+        return await self._write(lambda session: ask_to_cancel(session, entry_id))
 
     async def retry(self, entry_id: int) -> bool:
         """Run a final row again, or a FAILED one without waiting. False: neither, or no such row."""
-        return await self._write(
-            lambda session: (
-                session.changed_one("retry", entry_id) or session.changed_one("retry_now", entry_id)
-            )
-        )
+        return await self._write(lambda session: run_again(session, entry_id))
 
     async def purge(self, *, older_than_seconds: float, limit: int) -> int:
         """Delete the oldest final rows, with their logs, that ended so long ago; return how many.
@@ -363,6 +341,34 @@ class Store:
 
     async def _run(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
         return await self._pool.transact(work, writes=writes)
+
+
+def insert_entries(session: Session, entries: Sequence[NewEntry]) -> list[int]:
+    """Insert rows and return their ids."""
+    rows = [
+        session.rows(
+            "insert_entry",
+            new.table_name,
+            new.workspace,
+            new.job_id,
+            new.parameter_style,
+            new.parameters,
+            new.priority,
+            new.max_attempts,
+        )
+        for new in entries
+    ]
+    return [int(inserted["id"]) for [inserted] in rows]
+
+
+def ask_to_cancel(session: Session, entry_id: int) -> bool:
+    """Ask for a row's cancellation; see :meth:`Store.request_cancel`."""
+    return session.changed_one("request_cancel", entry_id)
+
+
+def run_again(session: Session, entry_id: int) -> bool:
+    """Run a row again; see :meth:`Store.retry`."""
+    return session.changed_one("retry", entry_id) or session.changed_one("retry_now", entry_id)
 
 
 def _log_if(changed: bool, session: Session, log: LogRow) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.bootstrap import Application
 from orchestrator.errors import OrchestratorError
 from orchestrator.reports import MAX_DAYS, MAX_PAGE, Reason, Waiting, WorkspaceReport
-from orchestrator.states import Status
+from orchestrator.states import CANCELLABLE, RETRYABLE, Status
 from orchestrator.web import dashboard, health, parsing, shapes
 from orchestrator.web.activity import ActiveRuns
 from orchestrator.web.messages import Answer, Call, answer
@@ -26,8 +26,6 @@ PASS_SECONDS = 20.0
 
 #: What a retry over a filter takes when it names no state: what went wrong, not what is done or unwanted.
 RETRIED_BY_DEFAULT = frozenset({Status.DEAD, Status.FAILED})
-RETRYABLE = RETRIED_BY_DEFAULT | {Status.DONE, Status.CANCELED}
-CANCELLABLE = frozenset({Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED})
 
 _DEFAULT_PAGE = 50
 
@@ -158,7 +156,7 @@ class Api:
         found: list[Waiting] = []
         share = max(1, limit // max(1, len(reports)))  # so that no workspace hides another
         for report in reports[:limit]:
-            found += await self._waiting(report.name, share, report, active)
+            found += await self._waiting(report, share, active)
         return answer({"waiting": [shapes.waiting(row) for row in found]})
 
     async def history(self, call: Call) -> Answer:
@@ -223,15 +221,15 @@ class Api:
         return max(0, cap - report.in_flight - len(foreign))
 
     async def _waiting(
-        self, workspace: str, limit: int, report: WorkspaceReport, active: Mapping[str, shapes.Active]
+        self, report: WorkspaceReport, limit: int, active: Mapping[str, shapes.Active]
     ) -> list[Waiting]:
         rows = await self._app.reports.waiting(
-            workspace,
+            report.name,
             limit,
             free=self._free(report, active),
             serialize_tables=self._app.settings.policy.serialize_tables,
         )
-        if workspace not in active or active[workspace].error is None:
+        if report.name not in active or active[report.name].error is None:
             return rows
         for_a_slot = {Reason.NEXT, Reason.CAP}
         return [replace(row, reason=Reason.UNREACHABLE) if row.reason in for_a_slot else row for row in rows]

@@ -48,10 +48,10 @@ class Desk:
 
     async def tick(self, name: str) -> None:
         """Make a pass of a timer function, with its alerts."""
-        before, looked_at = await self.store.ticks(), await self.store.now()
+        before = await self.alerting().look()
         await self.store.tick_started(name)
         await self.store.tick_finished(name, "ok")
-        await self.alerting()(name, before, looked_at)
+        await self.alerting()(name, *before)
 
     def execute(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         connection = self.connector.connect().connection
