@@ -40,6 +40,8 @@ class EntryFilter:
 
     #: empty = all
     states: frozenset[Status] = frozenset()
+    #: empty = any; at most :data:`MAX_MATCHING`
+    ids: frozenset[int] = frozenset()
     #: ``sales``: exactly this one; each ``*`` stands for any text
     table: str | None = None
     workspace: str | None = None
@@ -113,6 +115,8 @@ class Matching:
     """Rows to change."""
 
     ids: list[int]
+    #: in one of which each of them was
+    states: frozenset[Status]
     #: there are, or may be, others
     more: bool
 

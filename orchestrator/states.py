@@ -30,6 +30,9 @@ FINAL = frozenset({Status.DONE, Status.DEAD, Status.CANCELED})
 #: A person may run the row again; a FAILED one then does not wait for its back-off.
 RETRYABLE = FINAL | {Status.FAILED}
 
+#: What a retry over a filter takes when it names no state: what went wrong, not what is done or unwanted.
+RETRIED_BY_DEFAULT = frozenset({Status.DEAD, Status.FAILED})
+
 #: Every edge that may be taken: from → the states it may lead to.
 EDGES: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.QUEUED, Status.CANCELED}),

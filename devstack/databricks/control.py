@@ -1,13 +1,17 @@
-"""Routes under ``/_sim/``, by which tests steer and watch the simulator. They need no token."""
+"""Routes under ``/_sim/``, by which tests steer and watch the simulator, and a run's page; no token."""
 
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from devstack.databricks.routes import read_object
+from devstack.databricks.routes import host_of, read_object
 from devstack.databricks.runs import Run
 from devstack.databricks.simulator import Simulator
+from devstack.databricks.views import output_json, run_json
 from devstack.databricks.workspace import milliseconds
+
+_RUN_PAGE = Path(__file__).with_name("run_page.html")
 
 
 class ControlApi:
@@ -27,8 +31,10 @@ class ControlApi:
             web.delete("/_sim/outcomes", self.clear_outcomes),
             web.post("/_sim/foreign-runs", self.add_foreign_runs),
             web.get("/_sim/runs", self.list_runs),
+            web.get(r"/_sim/runs/{run_id:\d+}", self.get_run),
             web.delete(r"/_sim/runs/{run_id:\d+}", self.remove_run),
             web.get("/_sim/stats", self.stats),
+            web.get("/", self.run_page),
         ]
 
     async def add_fault(self, request: web.Request) -> web.Response:
@@ -69,6 +75,16 @@ class ControlApi:
     async def list_runs(self, _request: web.Request) -> web.Response:
         """Every run that was not removed, the oldest first."""
         return web.json_response({"runs": [_record(run) for run in reversed(self._workspace.runs())]})
+
+    async def get_run(self, request: web.Request) -> web.Response:
+        """One run, with its tasks and their outputs, as the Jobs API answers."""
+        run, host = self._workspace.run(int(request.match_info["run_id"])), host_of(request)
+        outputs = [output_json(run, attempt, host) for attempt in run.attempts]
+        return web.json_response({"run": run_json(run, host, with_tasks=True), "outputs": outputs})
+
+    async def run_page(self, _request: web.Request) -> web.FileResponse:
+        """What the link to a run opens; the run's id is in the part that no server sees."""
+        return web.FileResponse(_RUN_PAGE)
 
     async def stats(self, _request: web.Request) -> web.Response:
         """Counts: of the workspace since it came to be, of requests and answers since the start."""

@@ -14,11 +14,10 @@ from orchestrator.cli.codes import FAILED, NOTHING, OK
 from orchestrator.cli.options import ID, Whole, filter_options, json_option
 from orchestrator.cli.output import complain, console, print_json
 from orchestrator.reports import MAX_MATCHING, EntryFilter
-from orchestrator.states import CANCELLABLE, RETRYABLE, Status
-from orchestrator.store.operations import BATCH, Operations
+from orchestrator.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
+from orchestrator.store.operations import ANYTHING, BATCH, Expected, Operations
 from orchestrator.store.reports import Reports
 from orchestrator.store.store import Store
-from orchestrator.web.api import RETRIED_BY_DEFAULT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +29,8 @@ class Change:
     states: frozenset[Status]
     #: those that a filter means which names no state
     by_default: frozenset[Status]
-    #: does it to many rows, and returns those that were in such a state
-    apply: Callable[[Operations, Sequence[int]], Awaitable[list[int]]]
+    #: does it to the rows that are in such a state and as expected, and returns which
+    apply: Callable[[Operations, Sequence[int], Expected], Awaitable[list[int]]]
     #: what is said of a row: when it is done, for a dry run, and when it cannot be done
     done: str
     would: str
@@ -80,8 +79,17 @@ class Outcome:
 
     ids: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
-    #: the filter matches more rows than the limit
+    #: the filter matches more rows than were looked at, or may do so
     more: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Rows to change."""
+
+    outcome: Outcome
+    #: of a filter: the states that it found them in
+    expected: Expected = ANYTHING
 
 
 def _options(command: Callable[..., int]) -> Callable[..., int]:
@@ -127,28 +135,30 @@ def cancel(**request: Any) -> int:
 def _run(request: Request) -> int:
     if bool(request.ids) == (request.wanted != EntryFilter()):
         raise click.UsageError("give ids, or a filter such as --state and --table")
-    outcome = asyncio.run(_find(request))
+    found = asyncio.run(_find(request))
+    outcome = found.outcome
     if outcome.ids and not request.dry_run:
         if not (request.ids or request.yes or _confirmed(request, len(outcome.ids))):
             complain("nothing was changed")
             return FAILED
-        outcome = asyncio.run(_apply(request, outcome))
+        outcome = asyncio.run(_apply(request, found))
     _print(request, outcome)
     if not request.ids and not outcome.ids + outcome.refused:
         return NOTHING
     return FAILED if request.ids and outcome.refused else OK
 
 
-async def _find(request: Request) -> Outcome:
+async def _find(request: Request) -> Found:
     """Return the rows to change."""
     async with connecting.store() as store:
         if request.ids:
             ids = list(dict.fromkeys(request.ids))
             # The change itself tells which it cannot be done to; only a dry run has to look.
-            return await _looked_at(store, request.change, ids) if request.dry_run else Outcome(ids=ids)
+            looked = await _looked_at(store, request.change, ids) if request.dry_run else Outcome(ids=ids)
+            return Found(outcome=looked)
         states = request.change.states if request.wanted.states else request.change.by_default
-        found = await Reports(store.pool).matching(request.wanted, states=states, limit=request.limit + 1)
-        return Outcome(ids=found[: request.limit], more=len(found) > request.limit)
+        match = await Reports(store.pool).matching(request.wanted, states=states, limit=request.limit)
+        return Found(outcome=Outcome(ids=match.ids, more=match.more), expected=Expected(states=match.states))
 
 
 async def _looked_at(store: Store, change: Change, ids: Sequence[int]) -> Outcome:
@@ -166,21 +176,22 @@ def _confirmed(request: Request, count: int) -> bool:
     return click.confirm(f"{request.change.verb} {count} rows?", err=True)
 
 
-async def _apply(request: Request, found: Outcome) -> Outcome:
+async def _apply(request: Request, found: Found) -> Outcome:
     """Change the rows in batches, a transaction each."""
     terminal = console(stderr=True)
-    batches = [found.ids[start : start + BATCH] for start in range(0, len(found.ids), BATCH)]
+    ids = found.outcome.ids
+    batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
     changed: set[int] = set()
     async with connecting.store() as store:
         operations = Operations(store.pool)
         for batch in track(
             batches, request.change.verb, console=terminal, transient=True, disable=not terminal.is_terminal
         ):
-            changed.update(await request.change.apply(operations, batch))
+            changed.update(await request.change.apply(operations, batch, found.expected))
     return Outcome(
-        ids=[entry_id for entry_id in found.ids if entry_id in changed],
-        refused=[entry_id for entry_id in found.ids if entry_id not in changed],
-        more=found.more,
+        ids=[entry_id for entry_id in ids if entry_id in changed],
+        refused=[entry_id for entry_id in ids if entry_id not in changed],
+        more=found.outcome.more,
     )
 
 
@@ -190,12 +201,15 @@ def _print(request: Request, outcome: Outcome) -> None:
     else:
         for entry_id in outcome.ids:
             click.echo(f"{entry_id} {request.change.would if request.dry_run else request.change.done}")
+    refused = request.change.refused if request.ids else "has changed since it was found, and is left alone"
     for entry_id in outcome.refused:
-        complain(f"{entry_id} {request.change.refused}")
+        complain(f"{entry_id} {refused}")
     if not outcome.ids and not request.ids:
         complain("no row matches")
     if outcome.more:
-        complain(f"more than {request.limit} rows match: repeat it for the others")
+        complain(
+            f"more than {len(outcome.ids) + len(outcome.refused)} rows may match: repeat it for the others"
+        )
 
 
 COMMANDS = (retry, cancel)

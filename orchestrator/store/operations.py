@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import StoreError
 from orchestrator.models import NewEntry
+from orchestrator.states import Status
 from orchestrator.store.pool import Pool
 from orchestrator.store.session import Session, pass_gate
 from orchestrator.store.store import GATE_TIMEOUT_MS, ask_to_cancel, insert_entries, run_again
@@ -34,6 +35,23 @@ class Request:
     body_hash: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """How a row must still be when it is changed, for a person who decided by the look of it."""
+
+    #: empty = any
+    states: frozenset[Status] = frozenset()
+    #: None = any
+    submission: int | None = None
+
+    def fits(self, status: Status, submission: int) -> bool:
+        """Say whether a row is as expected."""
+        return (not self.states or status in self.states) and self.submission in {None, submission}
+
+
+ANYTHING = Expected()
+
+
 class Operations:
     """Changes that people ask for. Every method may raise :class:`~orchestrator.errors.StoreError`.
 
@@ -43,13 +61,16 @@ class Operations:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def retry(self, entry_ids: Sequence[int]) -> list[int]:
-        """Run rows again that are over, or FAILED ones without waiting; return which. Each as by itself."""
-        return await self._each(entry_ids, run_again)
+    async def retry(self, entry_ids: Sequence[int], expected: Expected = ANYTHING) -> list[int]:
+        """Run rows again that are over, or FAILED ones without waiting; return which.
 
-    async def cancel(self, entry_ids: Sequence[int]) -> list[int]:
-        """Ask for the cancellation of rows that are not over; return which."""
-        return await self._each(entry_ids, ask_to_cancel)
+        Each as by itself. A row that is not as expected is left alone.
+        """
+        return await self._each(entry_ids, run_again, expected)
+
+    async def cancel(self, entry_ids: Sequence[int], expected: Expected = ANYTHING) -> list[int]:
+        """Ask for the cancellation of rows that are not over; return which. See :meth:`retry`."""
+        return await self._each(entry_ids, ask_to_cancel, expected)
 
     async def add(self, entries: Sequence[NewEntry], request: Request | None = None) -> list[int]:
         """Insert rows, all or none, and return their ids; of a repeated request those of the first.
@@ -71,16 +92,25 @@ class Operations:
 
         return await self._pool.transact(work, writes=True)
 
-    async def _each(self, entry_ids: Sequence[int], change: Callable[[Session, int], bool]) -> list[int]:
+    async def _each(
+        self, entry_ids: Sequence[int], change: Callable[[Session, int], bool], expected: Expected
+    ) -> list[int]:
         changed: list[int] = []
         for start in range(0, len(entry_ids), BATCH):
             batch = entry_ids[start : start + BATCH]
 
             def work(session: Session, batch: Sequence[int] = batch) -> list[int]:
-                return [each for each in batch if change(session, each)]
+                return [each for each in batch if _fits(session, each, expected) and change(session, each)]
 
             changed += await self._pool.transact(work, writes=True)
         return changed
+
+
+def _fits(session: Session, entry_id: int, expected: Expected) -> bool:
+    if expected == ANYTHING:
+        return True
+    rows = session.rows("lock_entry", entry_id)
+    return bool(rows) and expected.fits(Status(rows[0]["status"]), int(rows[0]["submission"]))
 
 
 def _known(body_hash: str, answer: str, request: Request) -> list[int]:

@@ -142,12 +142,11 @@ class Reports:
 
         return await self._pool.transact(work, writes=False)
 
-    async def matching(self, wanted: EntryFilter, *, states: Collection[Status], limit: int) -> list[int]:
-        """Return the ids of rows that are wanted and in one of these states, last changed first."""
-        return (await self.match(wanted, states=states, limit=limit)).ids
+    async def matching(self, wanted: EntryFilter, *, states: Collection[Status], limit: int) -> Matching:
+        """Return the rows that are wanted and in one of these states, last changed first.
 
-    async def match(self, wanted: EntryFilter, *, states: Collection[Status], limit: int) -> Matching:
-        """Return the same, and whether there may be more. Looks at 200,000 rows at most."""
+        Looks at 200,000 rows at most.
+        """
         allowed = frozenset(states) & wanted.states if wanted.states else frozenset(states)
         found: list[int] = []
         after: str | None = None
@@ -157,7 +156,7 @@ class Reports:
             after = page.next
             if after is None or len(found) >= limit:
                 break
-        return Matching(ids=found, more=after is not None)
+        return Matching(ids=found, states=allowed, more=after is not None)
 
 
 def _page(session: Session, search: Search, limit: int) -> EntryPage:

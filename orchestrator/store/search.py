@@ -4,6 +4,7 @@ Statements are put together from the named blocks of ``reports.sql`` and the fra
 bound.
 """
 
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,15 @@ _BEHIND = {
     Sort.LAST_CHANGED: "AND entry.updated_at <= ? AND (entry.updated_at < ? OR entry.id < ?)",
     Sort.FIRST_CHANGED: "AND entry.updated_at >= ? AND (entry.updated_at > ? OR entry.id > ?)",
 }
+
+#: Windows that are narrow enough to be read whole.
+_UNORDERED = frozenset({"ids", "run"})
+
+#: Rows that a run belongs to, now or earlier.
+_OF_RUN = (
+    "AND (entry.runid = ? OR entry.id IN"
+    " (SELECT settled.entry_id FROM process_log AS settled WHERE settled.runid = ?))"
+)
 
 _ESCAPE = "\\"
 
@@ -130,6 +140,8 @@ class Search:
     def _indexes(self) -> list[tuple[str, tuple[Any, ...]]]:
         """Return the narrowest windows that there are, each with the values that it begins with."""
         wanted = self.wanted
+        if wanted.ids:
+            return [("ids", (json.dumps(sorted(wanted.ids)),))]
         if wanted.run_id is not None:
             return [("run", (wanted.run_id, wanted.run_id))]
         if self.sort.by_id:
@@ -145,8 +157,8 @@ class Search:
 
     def _window(self, by: tuple[str, tuple[Any, ...]], window: int) -> Statement:
         name, first = by
-        if name == "run":
-            return Statement(sql=self._block("window_run"), values=first)
+        if name in _UNORDERED:
+            return Statement(sql=self._block(f"window_{name}"), values=first)
         block = self._block(f"window_{name}_{'desc' if self.sort.descending else 'asc'}")
         if name == "id":
             return Statement(sql=block, values=(self._start().id, window))
@@ -179,9 +191,11 @@ class Search:
         if wanted.error is not None:
             pattern = f"%{_literal(wanted.error)}%"
             found.append((f"AND UPPER(entry.last_error) LIKE UPPER(?) ESCAPE '{_ESCAPE}'", (pattern,)))
-        if index in {"run", "id"}:
+        if wanted.run_id is not None and index != "run":
+            found.append((_OF_RUN, (wanted.run_id, wanted.run_id)))
+        if index in _UNORDERED | {"id"}:
             found += self._time_conditions()
-        if index == "run":
+        if index in _UNORDERED:
             found += self._behind()
         return found
 

@@ -12,10 +12,13 @@ from typing import Any
 
 from orchestrator.bootstrap import Application
 from orchestrator.errors import OrchestratorError
+from orchestrator.models import Entry
 from orchestrator.reports import MAX_DAYS, MAX_PAGE, Reason, Waiting, WorkspaceReport
-from orchestrator.states import CANCELLABLE, RETRYABLE, Status
+from orchestrator.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
+from orchestrator.store.operations import Expected
 from orchestrator.web import dashboard, health, parsing, shapes
 from orchestrator.web.activity import ActiveRuns
+from orchestrator.web.links import RunPages
 from orchestrator.web.messages import Answer, Call, answer
 from orchestrator.web.problems import conflict, not_found
 
@@ -23,9 +26,6 @@ logger = logging.getLogger(__name__)
 
 #: A pass takes a second or two; a caller of ``/trigger`` waits no longer than this, the pass goes on.
 PASS_SECONDS = 20.0
-
-#: What a retry over a filter takes when it names no state: what went wrong, not what is done or unwanted.
-RETRIED_BY_DEFAULT = frozenset({Status.DEAD, Status.FAILED})
 
 _DEFAULT_PAGE = 50
 
@@ -37,6 +37,10 @@ _ENTRIES_FIELDS = (
 _OPENAPI = Path(__file__).with_name("openapi.json")
 
 
+#: Changes rows that are as expected, and returns which.
+Change = Callable[[Sequence[int], Expected], Awaitable[list[int]]]
+
+
 class Api:
     """The routes' work, over one application. Raises :class:`Problem` and what the application raises."""
 
@@ -44,6 +48,7 @@ class Api:
         self._app = app
         self._active = ActiveRuns(app.runs, app.clock)
         self._caps = {workspace.name: workspace.cap for workspace in app.settings.workspaces}
+        self._pages = RunPages(app.settings.workspaces)
         self._pass: asyncio.Task[list[str]] | None = None
 
     async def status(self, call: Call) -> Answer:
@@ -91,7 +96,7 @@ class Api:
             limit=parsing.number(limit, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE),
             after=parsing.one(query, "after"),
         )
-        found = [shapes.entry(row, parameters=shown) for row in page.entries]
+        found = [self._entry(row, parameters=shown) for row in page.entries]
         return answer({"entries": found, "next": page.next})
 
     async def entry(self, call: Call) -> Answer:
@@ -101,7 +106,7 @@ class Api:
         story = await self._app.reports.story(_entry_id(call))
         if story is None:
             raise _no_entry(call)
-        return answer(shapes.story(story, parameters=shown))
+        return answer({**shapes.story(story, parameters=shown), **self._more(story.entry)})
 
     async def add(self, call: Call) -> Answer:
         """Insert rows, all or none."""
@@ -157,7 +162,7 @@ class Api:
         share = max(1, limit // max(1, len(reports)))  # so that no workspace hides another
         for report in reports[:limit]:
             found += await self._waiting(report, share, active)
-        return answer({"waiting": [shapes.waiting(row) for row in found]})
+        return answer({"waiting": [{**self._entry(row.entry), "reason": row.reason.value} for row in found]})
 
     async def history(self, call: Call) -> Answer:
         """What ended, by the hour or by the day."""
@@ -180,31 +185,45 @@ class Api:
             {"tables": [shapes.table(each) for each in told.tables], "since": shapes.iso(told.since)}
         )
 
-    async def _change(
-        self, call: Call, change: Callable[[Sequence[int]], Awaitable[list[int]]], refusal: str
-    ) -> Answer:
-        entry_id = _entry_id(call)
-        changed = await change([entry_id])
+    async def _change(self, call: Call, change: Change, refusal: str) -> Answer:
+        entry_id, expected = _entry_id(call), parsing.expected(call)
+        changed = await change([entry_id], expected)
         row = await self._app.web_store.get(entry_id)
         if row is None:
             raise _no_entry(call)
+        if not changed and not expected.fits(row.status, row.submission):
+            raise conflict(
+                f"entry {entry_id} has changed: it is {row.status}, submission {row.submission}; "
+                "look at it, and decide again"
+            )
         if not changed:
             raise conflict(f"entry {entry_id} is {row.status} and cannot be {refusal}")
-        return answer(shapes.entry(row))
+        return answer(self._entry(row))
 
     async def _change_many(
-        self,
-        call: Call,
-        change: Callable[[Sequence[int]], Awaitable[list[int]]],
-        default: frozenset[Status],
-        possible: frozenset[Status],
+        self, call: Call, change: Change, default: frozenset[Status], possible: frozenset[Status]
     ) -> Answer:
         parsing.only(call.query, ())
         wanted, dry_run, limit = parsing.bulk(call.json())
         states = possible if wanted.states else default
-        found = await self._app.reports.match(wanted, states=states, limit=limit)
-        ids = found.ids if dry_run else await change(found.ids)
-        return answer({"ids": ids, "count": len(ids), "more": found.more, "dry_run": dry_run})
+        found = await self._app.reports.matching(wanted, states=states, limit=limit)
+        ids = found.ids if dry_run else await change(found.ids, Expected(states=found.states))
+        return answer(
+            {
+                "ids": ids,
+                "count": len(ids),
+                "states": sorted(found.states),
+                "more": found.more,
+                "dry_run": dry_run,
+            }
+        )
+
+    def _entry(self, row: Entry, *, parameters: bool = False) -> dict[str, Any]:
+        return {**shapes.entry(row, parameters=parameters), **self._more(row)}
+
+    def _more(self, row: Entry) -> dict[str, Any]:
+        """Return what the settings and the rules add to a row."""
+        return {"run_page_url": self._pages.of(row), "actions": shapes.actions(row)}
 
     async def _trigger(self) -> list[str]:
         try:

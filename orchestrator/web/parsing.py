@@ -10,7 +10,8 @@ from orchestrator.errors import InvalidEntry
 from orchestrator.models import NewEntry
 from orchestrator.reports import MAX_MATCHING, EntryFilter, Sort
 from orchestrator.states import Status
-from orchestrator.store.operations import Request
+from orchestrator.store.operations import Expected, Request
+from orchestrator.web.messages import Call
 from orchestrator.web.problems import bad_request
 
 #: Rows that one request inserts.
@@ -21,7 +22,11 @@ _AZURE_FIELDS = frozenset({"code", "clientid"})
 
 _FILTER_FIELDS = ("state", "table", "workspace", "run_id", "since", "until", "error")
 
+#: A body may name the rows themselves, too.
+_FILTER_KEYS = (*_FILTER_FIELDS, "ids")
+
 _MAX_ID = 2**63 - 1
+_MAX_SUBMISSION = 2**31 - 1
 _MAX_TEXT = 500
 
 #: Printable ASCII, as header fields have it.
@@ -98,10 +103,10 @@ def filter_of_query(fields: Fields) -> EntryFilter:
 def filter_of_json(given: object) -> EntryFilter:
     """Return the rows that a body's ``filter`` asks for. :raises Problem: it names no condition at all."""
     if not isinstance(given, dict) or not given:
-        raise bad_request(f"filter must be an object with one of {', '.join(_FILTER_FIELDS)} at least")
-    unknown = next((name for name in given if name not in _FILTER_FIELDS), None)
+        raise bad_request(f"filter must be an object with one of {', '.join(_FILTER_KEYS)} at least")
+    unknown = next((name for name in given if name not in _FILTER_KEYS), None)
     if unknown is not None:
-        raise bad_request(f"there is no condition {unknown[:40]!r}; there are {', '.join(_FILTER_FIELDS)}")
+        raise bad_request(f"there is no condition {unknown[:40]!r}; there are {', '.join(_FILTER_KEYS)}")
     states = given.get("state", [])
     run_id = given.get("run_id")
     if run_id is not None and (type(run_id) is not int or not 1 <= run_id <= _MAX_ID):
@@ -115,6 +120,7 @@ def filter_of_json(given: object) -> EntryFilter:
 def _filter(given: Mapping[str, Any]) -> EntryFilter:
     return EntryFilter(
         states=_states(given.get("state")),
+        ids=_ids(given.get("ids")),
         table=_text(given, "table"),
         workspace=_text(given, "workspace"),
         run_id=given.get("run_id"),
@@ -133,6 +139,18 @@ def _states(given: object) -> frozenset[Status]:
 
 def _no_states() -> frozenset[Status]:
     raise bad_request(f"state must be one or more of {', '.join(Status)}")
+
+
+def _ids(given: object) -> frozenset[int]:
+    if given is None:
+        return frozenset()
+    if (
+        not isinstance(given, list)
+        or not 1 <= len(given) <= MAX_MATCHING
+        or not all(type(each) is int and 0 < each <= _MAX_ID for each in given)
+    ):
+        raise bad_request(f"ids must be 1 to {MAX_MATCHING} ids of entries")
+    return frozenset(given)
 
 
 def _text(given: Mapping[str, Any], name: str) -> str | None:
@@ -193,6 +211,18 @@ def request_key(headers: Mapping[str, str], body_hash: str) -> Request | None:
     if not _KEY.fullmatch(key):
         raise bad_request("Idempotency-Key must be 1 to 200 printable ASCII characters without spaces")
     return Request(key=key, body_hash=body_hash)
+
+
+def expected(call: Call) -> Expected:
+    """Return how the row must still be. A body need not be sent. :raises Problem: it says something else."""
+    content = call.json() if call.body else {}
+    unknown = next((name for name in content if name not in {"status", "submission"}), None)
+    if unknown is not None:
+        raise bad_request(f"there is no {unknown[:40]!r}; give status and submission, or no body")
+    status, submission = content.get("status"), content.get("submission")
+    if submission is not None and (type(submission) is not int or not 0 <= submission <= _MAX_SUBMISSION):
+        raise bad_request("submission must be a whole number from 0, as the entry shows it")
+    return Expected(states=frozenset() if status is None else _states([status]), submission=submission)
 
 
 def bulk(content: Mapping[str, Any]) -> tuple[EntryFilter, bool, int]:

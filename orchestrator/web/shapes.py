@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.models import Entry, LogRow, Tick
-from orchestrator.reports import Bucket, Story, TableReport, Waiting, WorkspaceReport
-from orchestrator.states import Status
+from orchestrator.reports import Bucket, Story, TableReport, WorkspaceReport
+from orchestrator.states import CANCELLABLE, RETRYABLE, Status
 
 _OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
 _ENDED = (Status.DONE, Status.DEAD, Status.CANCELED)
@@ -56,6 +56,12 @@ def entry(row: Entry, *, parameters: bool = False) -> dict[str, Any]:
 def story(told: Story, *, parameters: bool = False) -> dict[str, Any]:
     """Return a row with its runs."""
     return {**entry(told.entry, parameters=parameters), "runs": [run(log) for log in told.logs]}
+
+
+def actions(row: Entry) -> list[str]:
+    """Return what a person may do to a row."""
+    may_cancel = row.status in CANCELLABLE and not row.cancel_requested
+    return [*(["retry"] if row.status in RETRYABLE else []), *(["cancel"] if may_cancel else [])]
 
 
 def run(log: LogRow) -> dict[str, Any]:
@@ -112,11 +118,6 @@ def tick(name: str, last: Tick | None, *, late: bool) -> dict[str, Any]:
         "outcome": last.outcome if last else None,
         "late": late,
     }
-
-
-def waiting(row: Waiting) -> dict[str, Any]:
-    """Return a row that waits."""
-    return {**entry(row.entry), "reason": row.reason.value}
 
 
 def bucket(each: Bucket) -> dict[str, Any]:

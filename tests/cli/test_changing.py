@@ -49,7 +49,7 @@ def test_nothing_matched(history: CommandLine) -> None:
 def test_more_rows_than_the_limit_are_left_and_told_of(history: CommandLine) -> None:
     done = history("retry", "--state", "DONE", "--state", "DEAD", "--limit", "1", "--yes")
     assert (done.returncode, done.stdout) == (0, "2 waits again\n")
-    assert done.stderr == "more than 1 rows match: repeat it for the others\n"
+    assert done.stderr == "more than 1 rows may match: repeat it for the others\n"
 
 
 def test_many_rows_are_changed_up_to_the_bound(cli: CommandLine) -> None:
@@ -99,6 +99,16 @@ def test_no_answer_changes_nothing(history: CommandLine) -> None:
         assert screen.exit_code() == 130
     assert "Traceback" not in screen.text
     assert states(history)[1] == "DEAD"
+
+
+def test_a_row_that_changes_while_the_question_stands_is_left_alone(history: CommandLine) -> None:
+    with terminal(history, "retry", "--table", "sales_eu") as screen:
+        screen.read_until("[y/N]")
+        history.execute("UPDATE track_processing SET status = 'DONE' WHERE id = 2")
+        screen.type("y\n")
+        assert screen.exit_code() == 0
+    assert "2 has changed since it was found, and is left alone" in screen.text
+    assert states(history)[1] == "DONE"
 
 
 def test_some_ids_are_refused_and_the_others_done(history: CommandLine) -> None:

@@ -63,6 +63,40 @@ async def test_all_found_are_retried_after_a_dry_run(page: Page, site: Site) -> 
     await expect(dialog).to_contain_text("Nothing to cancel")
 
 
+async def test_all_found_are_those_that_the_dialog_counted(page: Page, site: Site) -> None:
+    """A row that fails, or is settled otherwise, while somebody reads the dialog is not in it."""
+    for table in ("lot_1", "lot_2", "lot_3"):
+        await site.outcome(table, ["FAILED"], error="Boom")
+    first, second = site.insert("lot_1", "lot_2")
+    await site.until([first, second], "DEAD")
+    await page.goto(site.dashboard("search=lot_*"))
+    await page.get_by_role("button", name="Retry all found…").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Retry 2 entries?")
+    (third,) = site.insert("lot_3")
+    await site.until([third], "DEAD")
+    site.stack.execute("UPDATE track_processing SET status = 'DONE' WHERE id = ?", [(first,)])
+    await dialog.get_by_role("button", name="Retry 2 entries").click()
+    await expect(page.get_by_role("status")).to_contain_text(
+        "1 entry put back in line. 1 entry changed meanwhile: left alone."
+    )
+    assert site.states(first) == {"DONE"}
+    assert site.states(third) == {"DEAD"}
+
+
+async def test_a_row_that_changed_behind_the_dialog_is_left_alone(page: Page, site: Site) -> None:
+    await site.outcome("repaired", ["FAILED"], error="Boom")
+    (entry_id,) = site.insert("repaired")
+    await site.until([entry_id], "DEAD")
+    await page.goto(site.dashboard(f"entry={entry_id}"))
+    await page.get_by_role("button", name=f"Retry entry {entry_id}").click()
+    site.stack.execute("UPDATE track_processing SET status = 'DONE' WHERE id = ?", [(entry_id,)])
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name=f"Retry entry {entry_id}").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text(f"entry {entry_id} has changed: it is DONE")
+    assert site.states(entry_id) == {"DONE"}
+
+
 async def test_the_dialog_says_why_a_change_is_refused(page: Page, site: Site) -> None:
     ids = site.insert("settled")
     await site.until(ids, "DONE")

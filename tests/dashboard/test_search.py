@@ -87,6 +87,30 @@ async def test_the_story_of_an_entry(page: Page, site: Site) -> None:
     assert at.endswith(" UTC")
 
 
+async def test_a_run_under_way_leads_to_databricks(page: Page, site: Site) -> None:
+    """From the first screen, from the entry's story, and there the link opens that very run."""
+    entry_id, _ = site.row_ids("flights")
+    ((run_id,),) = site.stack.write("SELECT runid FROM track_processing WHERE id = ?", entry_id)
+    await page.goto(site.dashboard())
+    flights = page.get_by_role("table", name="In flight").get_by_role("row").filter(has_text="flights")
+    link = flights.get_by_role("link", name=str(run_id))
+    shown = await link.get_attribute("href")
+    assert shown is not None
+    await flights.get_by_role("link", name=f"#{entry_id}").click()
+    under_way = page.get_by_role("region", name="Runs").get_by_role("listitem").first
+    await expect(under_way).to_contain_text("Submission 1, attempt 1RUNNING")
+    await expect(under_way).to_contain_text("submitted ")
+    link = under_way.get_by_role("link", name=f"run {run_id} in Databricks")
+    assert await link.get_attribute("href") == shown
+    opened = await page.context.new_page()
+    await opened.goto(shown)
+    await expect(opened.get_by_role("heading", name=f"Run {run_id}")).to_be_visible()
+    await expect(opened.locator("pre")).to_contain_text('"life_cycle_state": "RUNNING"')
+    answer = await opened.request.get(f"{shown.partition('/#')[0]}/_sim/runs/{run_id}")
+    theirs = (await answer.json())["run"]["run_page_url"]
+    assert theirs.partition("#")[2] == shown.partition("#")[2], "made as Databricks makes it"
+
+
 async def test_an_entry_that_is_not_there(page: Page, site: Site) -> None:
     await page.goto(site.dashboard("entry=999999"))
     await expect(page.get_by_role("main")).to_contain_text("There is no entry 999999")

@@ -36,6 +36,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "running_run": ("default", 77),
     "running_workspaces": (),
     "waiting_workspaces": (),
+    "lock_entry": (17,),
     "request_cancel": (17,),
     "retry": (17,),
     "retry_now": (17,),
@@ -56,6 +57,7 @@ HOT: dict[str, tuple[object, ...]] = {
     },
     "window_id_desc": (9_000, 20_000),
     "window_id_asc": (17, 20_000),
+    "window_ids": ("[17, 18]",),
     "window_run": (77, 77),
     "open_states": (),
     "oldest_waiting": ("2026-01-01 00:00:00.000",),
@@ -76,7 +78,7 @@ HOT: dict[str, tuple[object, ...]] = {
 RANGES = {
     *("settled_before", "history_by_hour", "history_by_day", "tables"),
     *("claim_dead", "dead_of_message"),
-} | {name for name in HOT if name.startswith("window_") and name != "window_run"}
+} | {name for name in HOT if name.startswith("window_") and name not in {"window_ids", "window_run"}}
 
 #: These read everything, for people; or they read no table that grows.
 OTHERS = {

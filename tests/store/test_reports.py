@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,14 +11,15 @@ import pytest
 from orchestrator import reports as records
 from orchestrator.models import NewEntry
 from orchestrator.reports import EntryFilter, InvalidCursor, Reason, Sort
-from orchestrator.states import Status
+from orchestrator.states import CLAIMABLE, Status
 from orchestrator.store import reports as store_reports
-from orchestrator.store.operations import Operations, Request, RequestConflict
+from orchestrator.store.operations import Expected, Operations, Request, RequestConflict
 from orchestrator.store.reports import Reports
 from orchestrator.store.search import Search
 from orchestrator.store.store import Store
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running
+from tests.store.rivals import Rival, race
 
 
 @pytest.fixture
@@ -296,11 +298,31 @@ async def test_rows_to_change(store: Store, reports: Reports) -> None:
     for row in rows[:4]:
         await finish(store, row, Status.DEAD)
     wanted = EntryFilter(table="t*")
-    found = await reports.match(wanted, states={Status.DEAD}, limit=3)
+    found = await reports.matching(wanted, states={Status.DEAD}, limit=3)
     assert (len(found.ids), found.more) == (3, True)
-    assert sorted(await reports.matching(wanted, states={Status.DEAD}, limit=9)) == [r.id for r in rows[:4]]
+    every = await reports.matching(wanted, states={Status.DEAD, Status.FAILED}, limit=9)
+    assert (sorted(every.ids), every.more) == ([r.id for r in rows[:4]], False)
+    assert every.states == {Status.DEAD, Status.FAILED}
     done = EntryFilter(states=frozenset({Status.DONE}))
-    assert await reports.matching(done, states={Status.DEAD}, limit=9) == []
+    assert (await reports.matching(done, states={Status.DEAD}, limit=9)).ids == []
+
+
+async def test_rows_that_are_named(store: Store, reports: Reports) -> None:
+    rows = [await running(store, 965 + number, f"n{number}") for number in range(4)]
+    await finish(store, rows[0], Status.DEAD)
+    named = EntryFilter(ids=frozenset({rows[0].id, rows[1].id, rows[3].id, 2**62}))
+    for sort in Sort:
+        first = await reports.entries(named, sort=sort, limit=2)
+        rest = await reports.entries(named, sort=sort, limit=2, after=first.next)
+        assert [len(first.entries), len(rest.entries), rest.next] == [2, 1, None]
+        assert {e.id for e in first.entries + rest.entries} == {rows[0].id, rows[1].id, rows[3].id}
+    for wanted in (
+        replace(named, run_id=968),
+        replace(named, table="n3"),
+        replace(named, table="*3", states=frozenset({Status.RUNNING})),
+        replace(named, since=rows[3].updated_at, ids=named.ids - {rows[0].id}),
+    ):
+        assert [entry.id for entry in (await reports.entries(wanted)).entries] == [rows[3].id]
 
 
 async def test_many_rows_are_run_again_or_cancelled(store: Store, operations: Operations) -> None:
@@ -311,6 +333,34 @@ async def test_many_rows_are_run_again_or_cancelled(store: Store, operations: Op
     assert await operations.cancel([dead.id, waiting, 999]) == [dead.id, waiting]
     assert await store.cancel_waiting(10) == 2
     assert await operations.cancel([dead.id]) == []
+
+
+async def test_a_row_that_is_not_as_it_was_seen_is_left_alone(store: Store, operations: Operations) -> None:
+    row = await running(store, 972, "a")
+    await finish(store, row, Status.DEAD)
+    seen = Expected(states=frozenset({Status.DEAD}), submission=row.submission)
+    for other in (
+        replace(seen, submission=row.submission + 1),
+        replace(seen, states=frozenset({Status.DONE})),
+    ):
+        assert await operations.retry([row.id, 999], other) == []
+    assert (await entry_of(store, row.id)).status is Status.DEAD
+    assert await operations.retry([row.id, 999], seen) == [row.id]
+    assert await operations.retry([row.id], Expected(submission=row.submission)) == []  # it waits already
+    assert await operations.cancel([row.id], seen) == []
+    assert await operations.cancel([row.id], Expected(submission=row.submission)) == [row.id]
+
+
+async def test_a_row_is_looked_at_and_changed_in_one_go(store: Store, rivals: tuple[Rival, Rival]) -> None:
+    """The claim has the row and goes first; then the row does not wait any more, as the person saw it do."""
+    [waiting] = await add(store, "a")
+    one, other = rivals
+    claims, cancelled = await race(
+        (one, claim),
+        (other, lambda rival: Operations(rival.pool).cancel([waiting], Expected(states=CLAIMABLE))),
+    )
+    assert ([each.entry_id for each in claims], cancelled) == ([waiting], [])
+    assert not (await entry_of(store, waiting)).cancel_requested
 
 
 async def test_a_request_that_comes_twice_inserts_once(

@@ -23,6 +23,7 @@ FILTERS = [
     EntryFilter(table="old"),
     EntryFilter(table="o*d", error="why"),
     EntryFilter(run_id=77, since=NOON),
+    EntryFilter(ids=frozenset({3, 4}), run_id=77, since=NOON),
 ]
 
 #: SQLite's names for what a statement puts together on its way.
@@ -46,11 +47,16 @@ def test_no_search_reads_a_whole_table(database: Database) -> None:
 
 def test_a_value_is_never_a_part_of_the_statement() -> None:
     wanted = EntryFilter(
-        table="ta'ble*", workspace="wo'rk", error="er'ror", states=frozenset({Status.DEAD}), run_id=4711
+        table="ta'ble*",
+        workspace="wo'rk",
+        error="er'ror",
+        states=frozenset({Status.DEAD}),
+        run_id=4711,
+        ids=frozenset({4712}),
     )
     for dialect in ("sqlite", "sqlserver"):
         statement = Search(dialect=dialect, wanted=wanted, sort=Sort.NEWEST, after=PLACE).entries(
             window=20_000, limit=51
         )
-        assert not re.search(r"ta'|wo'|er'|DEAD|4711", statement.sql)
+        assert not re.search(r"ta'|wo'|er'|DEAD|4711|4712", statement.sql)
         assert statement.sql.count("?") == len(statement.values)

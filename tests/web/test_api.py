@@ -51,6 +51,72 @@ async def test_why_a_table_failed(site: Site) -> None:
     assert [(run["submission"], run["status"], run["run_id"]) for run in story["runs"]] == [(1, "DEAD", 501)]
 
 
+async def test_a_run_under_way_leads_to_its_page(site: Site) -> None:
+    entry = await running(site.app.store, 502, "sales")
+    [named] = await add(site, "stock", job_id=77)
+    [elsewhere] = await add(site, "parts", workspace="gone")
+    site.execute("UPDATE track_processing SET runid = 503 WHERE id <> ?", entry.id)
+    _, page = await site.call("GET", "entries?sort=id")
+    pages = {row["id"]: row["run_page_url"] for row in page["entries"]}
+    host = ENVIRONMENT["DATABRICKS_HOST"]
+    assert pages == {
+        entry.id: f"{host}/#job/{ENVIRONMENT['DATABRICKS_JOB_ID']}/run/502",
+        named: f"{host}/#job/77/run/503",
+        elsewhere: None,
+    }
+    assert (await site.call("GET", f"entries/{entry.id}"))[1]["run_page_url"] == pages[entry.id]
+    await add(site, "new")
+    _, newest = await site.call("GET", "entries?table=new")
+    assert newest["entries"][0]["run_page_url"] is None
+
+
+@pytest.mark.parametrize("state", Status)
+async def test_what_may_be_done_to_an_entry_is_told_and_true(site: Site, state: Status) -> None:
+    entry = await running(site.app.store, 510, "sales")
+    for action in ("retry", "cancel"):
+        site.execute("UPDATE track_processing SET status = ?, cancel_requested = 0", state.value)
+        _, told = await site.call("GET", f"entries/{entry.id}")
+        status, _ = await site.call("POST", f"entries/{entry.id}/{action}")
+        assert (status == 200) == (action in told["actions"])
+
+
+async def test_a_cancellation_is_asked_for_once(site: Site) -> None:
+    [entry_id] = await add(site, "sales")
+    _, asked = await site.call("POST", f"entries/{entry_id}/cancel")
+    assert asked["actions"] == []
+
+
+async def test_an_entry_that_is_not_as_it_was_seen_is_left_alone(site: Site) -> None:
+    entry = await running(site.app.store, 504, "sales")
+    await finish(site.app.store, entry, Status.DEAD)
+    for seen in ({"status": "DONE", "submission": 1}, {"status": "DEAD", "submission": 2}, {"submission": 0}):
+        status, problem = await site.call("POST", f"entries/{entry.id}/retry", seen)
+        assert status == 409
+        assert problem["detail"] == (
+            f"entry {entry.id} has changed: it is DEAD, submission 1; look at it, and decide again"
+        )
+    seen = {"status": "DEAD", "submission": 1}
+    assert (await site.call("POST", f"entries/{entry.id}/retry", seen))[0] == 200
+    status, problem = await site.call("POST", f"entries/{entry.id}/retry", {"submission": 1})
+    assert (status, problem["detail"]) == (
+        409,
+        f"entry {entry.id} is PENDING and cannot be run again: it is waiting or in flight",
+    )
+
+
+async def test_what_a_dry_run_told_is_all_that_is_changed(site: Site) -> None:
+    rows = [await running(site.app.store, 505 + number, f"t_{number}") for number in range(3)]
+    for row in rows[:2]:
+        await finish(site.app.store, row, Status.DEAD)
+    _, told = await site.call("POST", "retry", {"filter": {"table": "t_*"}})
+    assert (sorted(told["ids"]), told["states"]) == ([row.id for row in rows[:2]], ["DEAD", "FAILED"])
+    await finish(site.app.store, rows[2], Status.DEAD)
+    site.execute("UPDATE track_processing SET status = 'DONE' WHERE id = ?", rows[0].id)
+    again = {"filter": {"ids": told["ids"], "state": told["states"]}, "dry_run": False}
+    _, done = await site.call("POST", "retry", again)
+    assert done["ids"] == [rows[1].id]
+
+
 async def test_parameters_are_shown_only_to_those_who_ask(site: Site) -> None:
     [entry_id] = await add(site, "sales", parameters=PARAMETERS)
     for address in (f"entries/{entry_id}", "entries", "waiting", "entries?parameters=false"):
@@ -113,6 +179,12 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
         ("POST", "retry", {"filter": {"state": []}}, "one condition at least"),
         ("POST", "retry", {"filter": {"tabel": "a"}}, "no condition 'tabel'"),
         ("POST", "retry", {"filter": {"table": 5}}, "table must be a text"),
+        ("POST", "retry", {"filter": {"ids": []}}, "ids must be 1 to 1000 ids"),
+        ("POST", "retry", {"filter": {"ids": [1, True]}}, "ids must be 1 to 1000 ids"),
+        ("POST", "retry", {"filter": {"ids": list(range(1, 1002))}}, "ids must be 1 to 1000 ids"),
+        ("POST", "entries/1/retry", {"state": "DEAD"}, "there is no 'state'; give status and submission"),
+        ("POST", "entries/1/retry", {"status": "DEATH"}, "state must be"),
+        ("POST", "entries/1/cancel", {"submission": True}, "submission must be a whole number"),
         ("POST", "retry", {"filter": {"run_id": True}}, "run_id must"),
         ("POST", "retry", {"filter": {"table": "a"}, "dry_run": "no"}, "dry_run must"),
         ("POST", "cancel", {"filter": {"table": "a"}, "limit": 1001}, "limit must"),

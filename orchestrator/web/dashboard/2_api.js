@@ -61,7 +61,7 @@ const api = {
   waiting: (limit, signal) => call(`waiting?${query({ limit })}`, { signal }),
   history: (hours, signal) => call(`history?${query({ hours })}`, { signal }),
   tables: (days, limit, signal) => call(`tables?${query({ days, limit })}`, { signal }),
-  change: (verb, id) => call(`entries/${encodeURIComponent(id)}/${verb}`, { method: "POST", body: {} }),
+  change: (verb, id, expected) => call(`entries/${encodeURIComponent(id)}/${verb}`, { method: "POST", body: expected }),
   changeAll: (verb, filter, dryRun) =>
     call(verb, { method: "POST", body: { filter, dry_run: dryRun, limit: BULK_LIMIT } }),
   pass: () => call("trigger", { method: "POST", body: {} }),

@@ -1,21 +1,20 @@
 // Retry and cancel, for one entry or for all that a search found. Nothing happens without a confirmed dialog.
 
+// expected: what of the entry must still be as it is shown. A cancellation minds only the submission: that it has
+// gone on from QUEUED to RUNNING is no reason to let it run.
 const VERBS = {
   retry: {
-    name: "Retry", states: ["FAILED", "DEAD", "CANCELED", "DONE"],
-    unnamed: ["FAILED", "DEAD"], // over a search that names no state; the API's own rule
-    effect: "runs again at the next pass", effects: "run again at the next passes",
+    name: "Retry", effect: "runs again at the next pass", effects: "run again at the next passes",
+    done: "run again", told: (all) => `${all} put back in line`,
+    expected: ({ status, submission }) => ({ status, submission }),
   },
   cancel: {
-    name: "Cancel", states: ["PENDING", "QUEUED", "RUNNING", "FAILED"],
-    unnamed: ["PENDING", "QUEUED", "RUNNING", "FAILED"],
-    effect: "is cancelled; a live run is stopped in Databricks first",
+    name: "Cancel", effect: "is cancelled; a live run is stopped in Databricks first",
     effects: "are cancelled; live runs are stopped in Databricks first",
+    done: "cancelled", told: (all) => `Cancellation of ${all} is asked for`,
+    expected: ({ submission }) => ({ submission }),
   },
 };
-
-const allows = (verb, entry) =>
-  VERBS[verb].states.includes(entry.status) && !(verb === "cancel" && entry.cancel_requested);
 
 function say(text) {
   const place = byId("said");
@@ -60,7 +59,7 @@ function askOne(verb, entry) {
     text: [`${entry.table_name} (now ${entry.status}) ${effect}.`],
     yes: `${name} entry ${entry.id}`,
     act: async () => {
-      const after = await api.change(verb, entry.id);
+      const after = await api.change(verb, entry.id, VERBS[verb].expected(entry));
       const asked = verb === "cancel" && after.status !== "CANCELED" ? "; its cancellation is asked for" : "";
       return `Entry ${entry.id} (${entry.table_name}) is ${after.status}${asked}.`;
     },
@@ -78,8 +77,8 @@ async function askAll(verb, filter, words) {
     return;
   }
   if (found.count === 0) {
-    const fitting = filter.state ? VERBS[verb].states : VERBS[verb].unnamed;
-    confirm({ title: `Nothing to ${verb}`, text: [`None of the ${words} is ${fitting.join(", ")}.`] });
+    const fitting = found.states.length > 0 ? `is ${found.states.join(", ")}` : `can be ${VERBS[verb].done}`;
+    confirm({ title: `Nothing to ${verb}`, text: [`None of the ${words} ${fitting}.`] });
     return;
   }
   const all = many(found.count, "entry", "entries");
@@ -91,17 +90,20 @@ async function askAll(verb, filter, words) {
     ],
     yes: `${name} ${all}`,
     act: async () => {
-      const done = await api.changeAll(verb, filter, false);
-      return verb === "retry"
-        ? `${many(done.count, "entry", "entries")} put back in line.`
-        : `Cancellation of ${many(done.count, "entry", "entries")} is asked for.`;
+      // Those that were counted, and only where they are still as they were counted.
+      const done = await api.changeAll(verb, { ids: found.ids, state: found.states }, false);
+      const left = found.count - done.count;
+      return [
+        `${VERBS[verb].told(many(done.count, "entry", "entries"))}.`,
+        ...(left > 0 ? [`${many(left, "entry", "entries")} changed meanwhile: left alone.`] : []),
+      ].join(" ");
     },
   });
 }
 
 // The buttons that fit an entry's state.
 const actions = (entry, size = "small") =>
-  Object.keys(VERBS).filter((verb) => allows(verb, entry)).map((verb) =>
+  entry.actions.map((verb) =>
     h("button", {
       type: "button", class: size, "data-key": `${verb}-${entry.id}`, "aria-label": `${VERBS[verb].name} entry ${entry.id}`,
       click: () => askOne(verb, entry),
@@ -121,6 +123,12 @@ function entryTable(entries, columns, { label }) {
       columns.map(({ cell, kind }) => h("td", { class: kind ?? "tight" }, cell(entry))),
       h("td", {}, h("div", { class: "buttons" }, actions(entry)))))));
 }
+
+const runColumn = { name: "Run", cell: (entry) => runLink(entry) };
+
+// The number of an entry's run, and the way to it.
+const runLink = ({ run_id: id, run_page_url: page }) =>
+  id === null ? "–" : h("span", { class: "number" }, page ? outside(page, `${id} ↗`) : String(id));
 
 const entryLink = (id) => h("a", { href: `#entry=${id}`, "data-key": `entry-${id}` }, `#${id}`);
 

@@ -122,7 +122,7 @@ const runningRows = (entries, names) =>
     : entryTable(entries, [
       ...workspaceColumn(names),
       { name: "Since", cell: (entry) => age(entry.submitted_at ?? entry.updated_at) },
-      { name: "Run", cell: (entry) => (entry.run_id === null ? "–" : h("span", { class: "number" }, String(entry.run_id))) },
+      runColumn,
     ], { label: "In flight" });
 
 const REASONS = {

@@ -80,7 +80,7 @@ function buildSearch(data) {
       h("h2", {}, h("span", { id: "found" }, amount)),
       entries.length > 0 && entryTable(entries, [
         ...workspaceColumn(names), errorColumn,
-        { name: "Run", cell: (entry) => entry.run_id && h("span", { class: "number" }, String(entry.run_id)) },
+        runColumn,
         { name: "Changed", cell: (entry) => when(entry.updated_at) },
       ], { label: "Found" }),
       entries.length === 0 && h("p", { class: "empty" }, next

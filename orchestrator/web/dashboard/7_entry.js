@@ -16,11 +16,15 @@ function buildEntry({ id, entry }) {
       h("div", { class: "buttons" }, actions(entry, "big"))),
     h("section", { class: "card", "aria-label": "Runs" },
       h("h2", {}, "Submissions, latest first", h("span", { class: "quiet" }, many(entry.runs.length, "ended", "ended"))),
-      entry.runs.length === 0
+      entry.runs.length === 0 && !inFlight(entry)
         ? h("p", { class: "empty" }, "No submission has ended yet.")
-        : h("ol", { class: "runs" }, entry.runs.toSorted((one, other) => other.submission - one.submission).map(runItem))),
+        : h("ol", { class: "runs" },
+          inFlight(entry) && flightItem(entry),
+          entry.runs.toSorted((one, other) => other.submission - one.submission).map(runItem))),
   ];
 }
+
+const inFlight = ({ status: state }) => state === "QUEUED" || state === "RUNNING";
 
 function goBack(event) {
   if (history.length < 2) return; // opened by its address: the link leads to the first view
@@ -42,20 +46,32 @@ function facts(entry) {
     ["Last change", when(entry.updated_at)],
     ["Finished", when(entry.finished_at)],
     ...(waits ? [["Not before", when(entry.available_at)]] : []),
-    ...(entry.run_id === null ? [] : [["Run", h("span", { class: "number" }, String(entry.run_id))]]),
+    ...(entry.run_id === null ? [] : [["Run", runLink(entry)]]),
     ...(entry.cancel_requested ? [["Cancellation", "asked for"]] : []),
   ];
 }
 
+const runTitle = (id, page) => (page ? outside(page, `run ${id} in Databricks ↗`) : h("span", { class: "quiet" }, `run ${id}`));
+
+// The submission under way: nothing is known of it yet but when it began and where to look.
+function flightItem(entry) {
+  const runs = entry.status === "RUNNING";
+  return h("li", { class: "card" },
+    h("div", { class: "title" },
+      h("strong", {}, `Submission ${entry.submission}${runs ? `, attempt ${entry.attempt}` : ""}`), status(entry.status),
+      runs && runTitle(entry.run_id, entry.run_page_url)),
+    h("p", { class: "quiet" },
+      runs ? ["submitted ", age(entry.submitted_at ?? entry.updated_at, { suffix: " ago" })] : "waits to be accepted by Databricks"));
+}
+
 function runItem(run) {
   const failed = run.status !== "DONE";
-  const name = run.run_id === null ? "no run" : `run ${run.run_id}`;
   const how = [run.result_state, run.termination_code].filter((word, at, all) => word && all.indexOf(word) === at).join(", ");
   const lengths = [["queued", run.queue_seconds], ["set up", run.setup_seconds], ["ran", run.execution_seconds]]
     .filter(([, seconds]) => seconds !== null).map(([word, seconds]) => `${word} ${span(seconds)}`);
   return h("li", { class: "card" },
     h("div", { class: "title" }, h("strong", {}, `Submission ${run.submission}, attempt ${run.attempt}`), status(run.status),
-      run.run_page_url ? outside(run.run_page_url, `${name} in Databricks ↗`) : h("span", { class: "quiet" }, name)),
+      run.run_id === null ? h("span", { class: "quiet" }, "no run") : runTitle(run.run_id, run.run_page_url)),
     h("p", { class: "quiet" },
       run.started_at ? [when(run.started_at), " – ", when(run.finished_at)] : ["ended ", when(run.finished_at)],
       lengths.length ? `; ${lengths.join(", ")}` : "", how ? `; ${how}` : ""),

@@ -270,6 +270,10 @@ SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'
 -- The workspaces that waiting rows name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status IN ('PENDING', 'FAILED')
 
+-- lock_entry --
+-- A row's state as a person may have seen it; nobody else changes it before this transaction ends.
+SELECT status, submission FROM track_processing WHERE id = ?
+
 -- request_cancel --
 -- Note that a person wants the row cancelled.
 UPDATE track_processing

@@ -76,6 +76,12 @@ WHERE id IN (
     SELECT earlier_run.entry_id FROM process_log AS earlier_run WHERE earlier_run.runid = ?
 )
 
+-- window_ids --
+-- The rows that a JSON array names.
+SELECT id, updated_at
+FROM track_processing
+WHERE id IN (SELECT CAST(value AS bigint) FROM OPENJSON(?))
+
 -- entries_of_window --
 -- The rows of a window; the caller puts the window before it and conditions, order and limit behind it.
 SELECT
