@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from devstack import azurite as emulator
+from tests.devstack.running import MadeRun, made_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,6 +44,13 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """One Storage emulator for a whole test process; each test has a queue of its own (``queue_name``)."""
     with emulator.emulator(tmp_path_factory.mktemp("azurite") / "azurite.log") as process:
         yield Azurite(queue_url=process.url, connection_string=emulator.connection_string(*process.urls))
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeRun]:
+    """``make run``, once for a whole test process, when the demo's rows have come to their end."""
+    with made_run(tmp_path_factory.mktemp("make-run")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,15 +1,10 @@
 """As a newcomer would: ``make run``, then the dashboard alone. Why did a table fail, and run it again."""
 
-import asyncio
-import signal
-import subprocess
-from pathlib import Path
-
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.devstack.proctable import LINUX_ONLY
-from tests.devstack.running import addresses, start_run
+from tests.devstack.running import MadeRun
 
 pytestmark = [
     pytest.mark.e2e,
@@ -19,16 +14,11 @@ pytestmark = [
 ]
 
 
-async def test_why_a_table_failed_and_run_it_again(page: Page, tmp_path: Path) -> None:
-    run = start_run(tmp_path)
-    try:
-        assert run.stdout is not None
-        [dashboard] = (await asyncio.to_thread(addresses, run.stdout))["Dashboard"]
-        await page.goto(f"{dashboard}?refresh=1")
-        await find_out_why(page, "crews")
-        await run_again(page)
-    finally:
-        await asyncio.to_thread(stop, run)
+async def test_why_a_table_failed_and_run_it_again(page: Page, make_run: MadeRun) -> None:
+    [dashboard] = make_run.addresses["Dashboard"]
+    await page.goto(f"{dashboard}?refresh=1")
+    await find_out_why(page, "crews")
+    await run_again(page)
 
 
 async def find_out_why(page: Page, table: str) -> None:
@@ -45,11 +35,5 @@ async def run_again(page: Page) -> None:
     retry = page.get_by_role("button", name="Retry entry")
     await retry.click()
     await page.get_by_role("dialog").get_by_role("button", name="Retry entry").click()
-    await expect(page.get_by_text("Submission 4, attempt 1")).to_be_visible(timeout=60_000)
-
-
-def stop(run: subprocess.Popen[str]) -> None:
-    """End it as Ctrl-C does, and everything that it started with it."""
-    run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
-    assert (run.returncode, errors) == (0, "")
+    runs = page.get_by_role("region", name="Runs").get_by_role("listitem")
+    await expect(runs.filter(has_text="Submission 4, attempt 1FAILED")).to_be_visible(timeout=60_000)

@@ -2,9 +2,13 @@
 
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -33,3 +37,42 @@ def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
         if "/admin/functions/trigger" in line:  # the last line
             break
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeRun:
+    """A run that is up, its rows at their end."""
+
+    #: by what is there, as it printed them
+    addresses: Mapping[str, Sequence[str]]
+    #: what a shell has after ``. …/env``
+    settings: Mapping[str, str]
+
+    @property
+    def api(self) -> str:
+        """The address below which the API's routes are."""
+        [host] = self.addresses["Functions host"]
+        return f"{host}/api"
+
+
+@contextmanager
+def made_run(runs: Path) -> Iterator[MadeRun]:
+    """``make run``, ended as Ctrl-C ends it."""
+    process = start_run(runs)
+    try:
+        assert process.stdout is not None
+        found = addresses(process.stdout)
+        [folder] = runs.iterdir()
+        yield MadeRun(addresses=found, settings=_exports(folder / "env"))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def _exports(file: Path) -> dict[str, str]:
+    words = shlex.split(file.read_text(encoding="utf-8"))
+    return dict(word.split("=", 1) for word in words if word != "export")
