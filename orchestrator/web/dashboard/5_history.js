@@ -136,7 +136,7 @@ const tableRows = (tables) =>
     h("thead", {}, h("tr", {}, ["Table", "Workspace", "Success", "Runs", "Failed", "Mean", "Longest", "Last", "Ended"]
       .map((name) => h("th", { scope: "col", class: NUMERIC.has(name) ? "right" : null }, name)))),
     h("tbody", {}, tables.map((one) => h("tr", {},
-      h("td", {}, h("a", { href: `#${query({ search: one.table_name, in: "table" })}` }, one.table_name)),
+      h("td", {}, h("a", { href: `#${query({ search: one.table_name, in: "table", workspace: one.workspace })}` }, one.table_name)),
       h("td", {}, one.workspace),
       h("td", { class: "tight" }, rate(one.success_rate), percent(one.success_rate)),
       [count(one.runs), count(one.failed), span(one.mean_seconds), span(one.max_seconds)]
