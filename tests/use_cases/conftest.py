@@ -16,10 +16,11 @@ from tests.use_cases.world import World
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made: World
-    connector = SqliteConnector(
-        tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset
+    database = tmp_path / "state.db"
+    connector = SqliteConnector(database, create=True, now=lambda: datetime.now(UTC) + made.offset)
+    made = World(
+        database=database, store=Store(connector), queue=FakeQueue(), databricks=FakeRuns(), eu=FakeRuns()
     )
-    made = World(store=Store(connector), queue=FakeQueue(), databricks=FakeRuns(), eu=FakeRuns())
     migrate.apply(connector)
     yield made
     await made.store.close()

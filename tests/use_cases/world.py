@@ -1,7 +1,9 @@
 """The use cases with the real SQLite store, around fake workspaces and a fake queue."""
 
+import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import WorkspaceUnavailable
@@ -29,6 +31,8 @@ UNAVAILABLE = WorkspaceUnavailable("no answer")
 class World:
     """The app around one fake workspace, and a second one named ``eu``."""
 
+    #: the store's SQLite file
+    database: Path
     store: Store
     queue: FakeQueue
     databricks: FakeRuns
@@ -80,6 +84,15 @@ class World:
         entry = await self.entry(entry_id)
         assert entry.status is Status.RUNNING
         return entry
+
+    def execute(self, sql: str, *values: object) -> None:
+        """Change the database, as a third party does."""
+        connection = sqlite3.connect(self.database)
+        try:
+            with connection:
+                connection.execute(sql, values)
+        finally:
+            connection.close()
 
     def pass_time(self, seconds: float) -> None:
         self.offset += timedelta(seconds=seconds)

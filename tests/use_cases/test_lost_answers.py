@@ -1,0 +1,121 @@
+"""A call whose answer is lost or comes late: the same token finds the same run again."""
+
+import pytest
+
+from orchestrator.errors import NoCapacity, RequestRefused
+from orchestrator.models import Claim
+from orchestrator.states import Status
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.store import Store
+from tests.use_cases.world import UNAVAILABLE, World
+
+
+async def test_lost_answer_finds_the_same_run_again(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    world.pass_time(31)
+    await world.monitor()
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.runid, entry.attempt) == (1000, 1)
+    assert list(world.databricks.runs) == [1000]
+    first, second = world.databricks.requests
+    assert first.idempotency_token == second.idempotency_token
+
+
+@pytest.mark.parametrize(("permanent", "status"), [(True, Status.DEAD), (False, Status.FAILED)])
+async def test_refusal_after_a_lost_answer_keeps_the_token(
+    world: World, permanent: bool, status: Status
+) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    refusal = RequestRefused("no", status=403, error_code="PERMISSION_DENIED", permanent=permanent)
+    world.databricks.errors = [refusal]
+    await world.submit(Claim(entry_id=entry_id, submission=1))
+    left = await world.entry(entry_id)
+    assert (left.status, left.attempt, left.submission) == (status, 1, 1)
+    assert await world.store.logs(entry_id) == []
+    assert await world.store.retry(entry_id)
+    await world.trigger()
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.runid, entry.submission) == (Status.RUNNING, 1000, 1)
+    assert list(world.databricks.runs) == [1000]
+
+
+async def test_no_capacity_after_a_lost_answer_keeps_the_submission(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    world.databricks.errors = [NoCapacity("already 10 active runs", status=429)]
+    await world.submit(Claim(entry_id=entry_id, submission=1))
+    assert (await world.entry(entry_id)).status is Status.QUEUED
+    await world.submit(Claim(entry_id=entry_id, submission=1))
+    assert (await world.entry(entry_id)).runid == 1000
+
+
+async def test_row_made_invalid_after_an_uncertain_call_keeps_its_token(world: World) -> None:
+    [entry_id] = await world.add("sales", parameters="{}")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    [claim] = world.queue.sent
+    await world.deliver()
+    world.execute("UPDATE track_processing SET parameters = 'oops'")
+    await world.submit(claim)
+    dead = await world.entry(entry_id)
+    assert (dead.status, dead.submission) == (Status.DEAD, 1)
+    assert "not valid JSON" in (dead.last_error or "")
+    world.execute("UPDATE track_processing SET parameters = '{}'")
+    await world.store.retry(entry_id)
+    await world.trigger()
+    await world.deliver()
+    assert (await world.entry(entry_id)).runid == 1000
+
+
+class SlowStore(Store):
+    """Lets something happen between Databricks' answer and its being stored."""
+
+    async def record_run(self, claim: Claim, run_id: int) -> bool:
+        await self.meanwhile()
+        return await super().record_run(claim, run_id)
+
+    async def meanwhile(self) -> None:
+        """What the rest of the world does."""
+
+
+async def test_run_that_the_row_went_on_without_is_cancelled(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    slow = SlowStore(SqliteConnector(world.database))
+
+    async def give_up_the_row() -> None:
+        world.execute("UPDATE track_processing SET status = 'CANCELED' WHERE id = ?", entry_id)
+
+    slow.meanwhile = give_up_the_row  # type: ignore[method-assign]  # the point of the class
+    fast, world.store = world.store, slow
+    await world.deliver()
+    world.store = fast
+    await slow.close()
+    assert world.databricks.cancelled == [1000]
+
+
+async def test_run_recorded_by_another_delivery_is_left_alone(world: World) -> None:
+    await world.add("sales")
+    await world.trigger()
+    [claim] = world.queue.sent
+    slow = SlowStore(SqliteConnector(world.database))
+    fast, world.store = world.store, slow
+
+    async def the_other_delivery() -> None:
+        assert await fast.record_run(claim, 1000)
+
+    slow.meanwhile = the_other_delivery  # type: ignore[method-assign]  # the point of the class
+    await world.deliver()
+    world.store = fast
+    await slow.close()
+    assert world.databricks.cancelled == []

@@ -1,0 +1,112 @@
+"""How a monitor pass brings runs to their end, and which calls it spends on it."""
+
+import asyncio
+
+import pytest
+
+from orchestrator.errors import StoreError
+from orchestrator.models import Entry, Run
+from orchestrator.states import Status
+from orchestrator.together import all_of
+from tests.use_cases.world import UNAVAILABLE, World
+
+
+async def test_run_that_is_gone_fails_with_a_log_row(world: World) -> None:
+    entry = await world.running()
+    del world.databricks.runs[1000]
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.FAILED
+    [log] = await world.store.logs(entry.id)
+    assert log.life_cycle_state == "NOT_FOUND"
+
+
+async def test_run_in_a_state_not_known_today_stays_running(world: World) -> None:
+    entry = await world.running()
+    world.databricks.end(1000, "WHO_KNOWS", "A_STATE_OF_TOMORROW")
+    assert await world.monitor() == []
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+
+
+async def test_one_run_that_cannot_be_read_hinders_no_other(world: World) -> None:
+    ids = await world.add(*(f"t{n}" for n in range(10)))
+    await world.trigger()
+    await world.deliver()
+    for run_id in list(world.databricks.runs):
+        world.databricks.end(run_id, "SUCCESS")
+    world.databricks.unreadable = {1000}
+    [problem] = await world.monitor()
+    assert "wrong shape" in problem
+    states = [(await world.entry(entry_id)).status for entry_id in ids]
+    assert states.count(Status.DONE) == 9
+
+
+async def test_monitoring_asks_once_for_all_active_runs(world: World) -> None:
+    await world.add(*(f"t{n}" for n in range(10)))
+    await world.trigger()
+    await world.deliver()
+    world.databricks.unreadable = set(world.databricks.runs)  # any runs/get would be a problem
+    assert await world.monitor() == []
+
+
+async def test_runs_that_can_never_be_read_do_not_block_the_others(world: World) -> None:
+    """Ten of them come first by id; the eleventh has ended and is settled all the same."""
+    ids = await world.add(*(f"t{n:02}" for n in range(10)))
+    world.databricks.foreign = set()
+    await world.trigger()
+    await world.deliver()
+    world.databricks.unreadable = set(world.databricks.runs)
+    for run_id in list(world.databricks.runs):
+        world.databricks.end(run_id, "SUCCESS")
+    last = ids[-1]
+    run_id = (await world.entry(last)).runid or 0
+    world.databricks.unreadable.discard(run_id)
+    for _ in range(20):
+        await world.monitor()
+    assert (await world.entry(last)).status is Status.DONE
+
+
+async def test_dead_workspace_is_not_pressed(world: World) -> None:
+    world.databricks.foreign = set()
+    entries = [await world.running(f"t{n}") for n in range(10)]
+    calls = 0
+
+    async def fail(run_id: int) -> Run:
+        nonlocal calls
+        calls += 1
+        raise UNAVAILABLE
+
+    for entry in entries:
+        world.databricks.end(entry.runid or 0, "SUCCESS")
+    world.databricks.get_run = fail  # type: ignore[method-assign]  # the look-ups alone fail
+    monkeyed = [*await world.store.running("default")] * 4
+    world.store.running = lambda workspace: _return(monkeyed if workspace == "default" else [])  # type: ignore[method-assign]
+    await world.monitor()
+    assert calls == 10
+
+
+async def _return(entries: list[Entry]) -> list[Entry]:
+    return entries
+
+
+async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: World) -> None:
+    entry = await world.running("sales")
+    world.execute("UPDATE track_processing SET workspace = 'removed'")
+    [problem] = await world.monitor()
+    assert "workspaces that the settings do not know: removed" in problem
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+
+
+async def test_nothing_goes_on_after_a_pass_has_failed() -> None:
+    """A command line closes the store right after a pass, whatever became of it."""
+    ended: list[str] = []
+
+    async def fails() -> None:
+        raise StoreError("no database")
+
+    async def takes_longer() -> None:
+        await asyncio.sleep(0.05)
+        ended.append("done")
+
+    with pytest.raises(StoreError):
+        await all_of([fails(), takes_longer()])
+    assert ended == ["done"]

@@ -1,0 +1,132 @@
+"""What becomes of a row whose message arrives: once, twice, late, or with Databricks in the way."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
+from orchestrator.models import Claim, Entry
+from orchestrator.states import Status
+from tests.use_cases.world import UNAVAILABLE, World
+
+
+@pytest.mark.parametrize("error", [UNAVAILABLE, Unauthorized("no"), WorkspaceUnavailable("429", status=429)])
+async def test_failing_workspace_never_fails_a_row(world: World, error: WorkspaceUnavailable) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.errors = [error]
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.attempt) == (Status.QUEUED, 0)
+    await world.monitor()
+    assert world.queue.sent == []
+    world.pass_time(31)
+    await world.monitor()
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+
+
+async def test_call_that_was_turned_away_leaves_no_doubt(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    turned_away = Unauthorized("token not accepted", status=401)
+    turned_away.in_doubt = False
+    world.databricks.errors = [turned_away]
+    await world.deliver()
+    assert (await world.entry(entry_id)).deliveries == 0
+    gone = RequestRefused("no such job", status=404, error_code="RESOURCE_DOES_NOT_EXIST", permanent=True)
+    world.databricks.errors = [gone]
+    await world.submit(Claim(entry_id=entry_id, submission=1))
+    [log] = await world.store.logs(entry_id)
+    assert (log.status, log.message) == (Status.DEAD, "no such job")
+
+
+async def test_no_capacity_spends_no_attempt(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.errors = [NoCapacity("already 10 active runs", status=429)]
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.attempt) == (Status.PENDING, 0)
+    assert await world.store.logs(entry_id) == []
+
+
+@pytest.mark.parametrize(
+    ("permanent", "status"), [(True, Status.DEAD), (False, Status.FAILED)], ids=["for good", "for now"]
+)
+async def test_refused_row(world: World, permanent: bool, status: Status) -> None:
+    bad, good = await world.add("bad", "good")
+    await world.trigger()
+    world.databricks.errors = [
+        RequestRefused("no such job", status=404, error_code="RESOURCE_DOES_NOT_EXIST", permanent=permanent)
+    ]
+    await world.deliver()
+    assert (await world.entry(bad)).status is status
+    assert (await world.entry(good)).status is Status.RUNNING
+    [log] = await world.store.logs(bad)
+    assert (log.message, log.runid) == ("no such job", None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"parameters": "not json"}, "not valid JSON"),
+        ({"parameters": '{"a": "' + "x" * 20_000 + '"}'}, "20,009 bytes"),
+        ({"workspace": "nowhere"}, "workspace is unknown to the settings; known: default, eu"),
+    ],
+)
+async def test_invalid_row_ends_dead_and_stops_no_other(
+    world: World, fields: dict[str, str], text: str
+) -> None:
+    [bad] = await world.add("bad", **fields)
+    [good] = await world.add("good")
+    assert await world.trigger() == []
+    await world.deliver()
+    entry = await world.entry(bad)
+    assert entry.status is Status.DEAD
+    assert text in (entry.last_error or "")
+    [log] = await world.store.logs(bad)
+    assert log.status is Status.DEAD
+    assert (await world.entry(good)).status is Status.RUNNING
+
+
+async def test_refused_row_whose_cancellation_is_asked_for_is_canceled(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    begin = world.store.begin_submission
+
+    async def cancelled_just_after(claim: Claim, lease_seconds: float) -> Entry | None:
+        entry = await begin(claim, lease_seconds)
+        await world.store.request_cancel(claim.entry_id)
+        return replace(entry, cancel_requested=True) if entry else None
+
+    world.store.begin_submission = cancelled_just_after  # type: ignore[method-assign]  # a moment to meet
+    world.databricks.errors = [RequestRefused("no", status=404, error_code="", permanent=True)]
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.CANCELED
+
+
+async def test_message_delivered_twice_makes_one_run(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    [claim] = world.queue.sent
+    await world.submit(claim)
+    await world.submit(claim)
+    assert (await world.entry(entry_id)).attempt == 1
+    assert len(world.databricks.requests) == 1
+
+
+async def test_message_of_a_row_that_is_gone(world: World) -> None:
+    await world.submit(Claim(entry_id=10**12, submission=1))
+    assert world.databricks.requests == []
+
+
+async def test_message_of_an_older_submission_is_stale(world: World) -> None:
+    entry = await world.running()
+    world.databricks.end(1000, "FAILED")
+    await world.monitor()
+    world.pass_time(3600)
+    await world.trigger()
+    await world.submit(Claim(entry_id=entry.id, submission=1))
+    assert len(world.databricks.requests) == 1
+    assert (await world.entry(entry.id)).status is Status.QUEUED

@@ -1,0 +1,63 @@
+"""Which rows a trigger pass claims, and what hinders it."""
+
+import pytest
+
+from orchestrator.errors import Unauthorized
+from orchestrator.states import Status
+from tests.use_cases.world import World
+
+
+async def test_nothing_is_claimed_when_the_active_runs_cannot_be_listed(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    [in_eu] = await world.add("orders", workspace="eu")
+    world.databricks.down = Unauthorized("token not accepted", status=401)
+    [problem] = await world.trigger()
+    assert "workspace default: nothing claimed" in problem
+    assert (await world.entry(entry_id)).status is Status.PENDING
+    assert (await world.entry(in_eu)).status is Status.QUEUED  # the other workspace is not hindered
+
+
+async def test_caps_are_per_workspace(world: World) -> None:
+    world.eu.foreign = {1}
+    await world.add(*(f"t{n}" for n in range(12)))
+    await world.add(*(f"t{n}" for n in range(12)), workspace="eu")
+    await world.trigger()
+    counts = await world.store.counts()
+    assert (counts["default"][Status.QUEUED], counts["eu"][Status.QUEUED]) == (10, 1)
+
+
+async def test_queue_that_takes_nothing_loses_nothing(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    world.queue.full = True
+    [problem] = await world.trigger()
+    assert "1 of 1 messages were not taken" in problem
+    world.queue.full = False
+    await world.monitor()
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+
+
+async def test_name_of_a_workspace_cannot_forge_a_log_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await world.add("sales", workspace="eu\nERROR all is lost")
+    await world.trigger()
+    assert "claimed 1 rows" in caplog.text
+    assert not [line for line in caplog.text.splitlines() if line.startswith("ERROR")]
+
+
+async def test_store_that_refuses_one_row_hinders_no_other(world: World) -> None:
+    bad, good = await world.running("bad"), await world.running("good")
+    world.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON process_log WHEN NEW.entry_id = 1"
+        " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+    )
+    for entry in (bad, good):
+        world.databricks.end(entry.runid or 0, "SUCCESS")
+    [other] = await world.add("other", workspace="eu")
+    [problem] = await world.trigger()
+    assert "not this one" in problem
+    assert (await world.entry(bad.id)).status is Status.RUNNING
+    assert (await world.entry(good.id)).status is Status.DONE
+    assert (await world.entry(other)).status is Status.QUEUED
