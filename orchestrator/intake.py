@@ -5,7 +5,7 @@ the giver is still there and is told at once.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from orchestrator import decisions
@@ -34,10 +34,11 @@ NUMBERS = {
 }
 
 
-def new_entry(given: Mapping[str, Any]) -> NewEntry:
+def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> NewEntry:
     """Return the row; what is not given, or None, is the table's default.
 
     :param given: by column; ``parameters`` as JSON text or as the object or list itself.
+    :param workspaces: that the settings know; None = they cannot be known here, and any name is taken.
     :raises InvalidEntry: names what is wrong. The text shows nothing of the parameters.
     """
     unknown = next((name for name in given if name not in COLUMNS), None)
@@ -53,6 +54,11 @@ def new_entry(given: Mapping[str, Any]) -> NewEntry:
     if not isinstance(values.get("parameters", ""), str):
         values["parameters"] = json.dumps(values["parameters"])
     entry = NewEntry(**values)
+    if workspaces is not None and entry.workspace not in workspaces:
+        raise InvalidEntry(
+            f"there is no workspace {entry.workspace!r} in the settings; there are "
+            f"{', '.join(sorted(workspaces))}"
+        )
     decisions.run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
     return entry
 

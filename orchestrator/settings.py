@@ -14,7 +14,7 @@ from orchestrator.net import is_loopback, split_url
 from orchestrator.settings_reader import Reader
 from orchestrator.states import Status
 from orchestrator.submissions import QueueConnection, queue_connection
-from orchestrator.workspace_settings import WorkspaceSettings, read_key_vault_url, read_workspaces
+from orchestrator.workspace_settings import WorkspaceSettings, read_key_vault_url, read_names, read_workspaces
 
 #: Azure's rule for queue names.
 _QUEUE_NAME = re.compile(r"^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$")
@@ -139,6 +139,18 @@ def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:
     if reader.problems:
         raise SettingsError(reader.problems)
     return store
+
+
+def load_workspace_names(environ: Mapping[str, str] | None = None) -> frozenset[str] | None:
+    """Read only the workspaces' names, which need no token; None where no workspace is set.
+
+    :raises SettingsError: they cannot be read.
+    """
+    reader = Reader(os.environ if environ is None else environ)
+    names = read_names(reader)
+    if reader.problems:
+        raise SettingsError(reader.problems)
+    return names
 
 
 def environment(folder: Path) -> dict[str, str]:

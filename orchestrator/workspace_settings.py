@@ -62,6 +62,13 @@ def read_key_vault_url(reader: Reader) -> str | None:
     return url
 
 
+def read_names(reader: Reader) -> frozenset[str] | None:
+    """Return the workspaces' names; None where none is set, as on a machine that only inserts rows."""
+    if reader.text("DATABRICKS_HOST") is None and reader.text("DATABRICKS_WORKSPACES") is None:
+        return None
+    return frozenset({DEFAULT_WORKSPACE, *_named(reader)})
+
+
 def read_workspaces(reader: Reader, key_vault_url: str | None) -> tuple[WorkspaceSettings, ...]:
     default = _workspace(
         reader,
@@ -94,19 +101,21 @@ _DEFAULT_LABELS = {
 }
 
 
-def _further_workspaces(reader: Reader, key_vault_url: str | None) -> list[WorkspaceSettings]:
-    text = reader.text("DATABRICKS_WORKSPACES")
-    if text is None:
-        return []
+def _named(reader: Reader) -> dict[str, dict[str, Any]]:
+    """Return the further workspaces as they are given, by name."""
     try:
-        named = json.loads(text)
+        named = json.loads(reader.text("DATABRICKS_WORKSPACES") or "{}")
     except ValueError:
         named = None
     if not isinstance(named, dict) or not all(isinstance(value, dict) for value in named.values()):
         reader.problems.append('DATABRICKS_WORKSPACES must be JSON like {"NAME": {"host": "https://…"}}')
-        return []
+        return {}
+    return named
+
+
+def _further_workspaces(reader: Reader, key_vault_url: str | None) -> list[WorkspaceSettings]:
     found = []
-    for name, values in named.items():
+    for name, values in _named(reader).items():
         label = f"DATABRICKS_WORKSPACES.{name}"
         if name == DEFAULT_WORKSPACE or not 0 < len(name) <= 64:
             reader.problems.append(f"{label}: a name has 1 to 64 characters and is not '{DEFAULT_WORKSPACE}'")

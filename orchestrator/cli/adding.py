@@ -12,9 +12,13 @@ from orchestrator.cli.codes import FAILED, OK
 from orchestrator.cli.options import ID, INT32, Whole, json_option
 from orchestrator.cli.output import complain, print_json
 from orchestrator.models import NewEntry
+from orchestrator.workspace_settings import DEFAULT_WORKSPACE
 
 #: ``-`` is standard input. Excel begins a UTF-8 file with a mark, which ``utf-8-sig`` drops.
 _FILE = click.File("r", encoding="utf-8-sig")
+
+#: Workspaces that a warning names; a file with its columns mixed up has one a line.
+MAX_NAMED = 5
 
 
 @click.command("add")
@@ -42,13 +46,28 @@ def add(
         raise click.UsageError("give one of TABLE_NAME, --csv and --jsonl")
     if files and given:
         raise click.UsageError("a row's options do not go with a file: its columns say the same")
+    workspaces = settings.load_workspace_names(connecting.environment())
     if csv_file is not None:
-        entries = rowfiles.read_csv(csv_file)
+        entries = rowfiles.read_csv(csv_file, workspaces)
     elif jsonl_file is not None:
-        entries = rowfiles.read_json_lines(jsonl_file)
+        entries = rowfiles.read_json_lines(jsonl_file, workspaces)
     else:
-        entries = [intake.new_entry(given)]
+        entries = [intake.new_entry(given, workspaces)]
+    if workspaces is None:
+        _warn_of({entry.workspace for entry in entries})
     return asyncio.run(_insert(entries, as_json=as_json))
+
+
+def _warn_of(workspaces: set[str]) -> None:
+    """Say which workspaces nobody has checked; the app's settings always have the default one."""
+    named = sorted(workspaces - {DEFAULT_WORKSPACE})
+    if not named:
+        return
+    more = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+    complain(
+        f"not checked: workspace {', '.join(named[:MAX_NAMED])}{more}, since neither DATABRICKS_HOST nor "
+        "DATABRICKS_WORKSPACES is set here; a row of a workspace that the app does not know ends DEAD"
+    )
 
 
 async def _insert(entries: Sequence[NewEntry], *, as_json: bool) -> int:

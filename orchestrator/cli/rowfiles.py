@@ -2,8 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import IO, Any, TypeVar
 
 from orchestrator import intake
 from orchestrator.errors import InvalidEntry, OrchestratorError
@@ -28,24 +28,30 @@ class BadFile(OrchestratorError):
         super().__init__("\n".join([*shown, "no row was added"]))
 
 
-def read_csv(file: IO[str]) -> list[NewEntry]:
+def read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
     """Read rows under a line of column names; an empty cell is the column's default.
 
+    :param workspaces: see :func:`orchestrator.intake.new_entry`.
     :raises BadFile: names each line that is wrong.
     """
-    return _collect(_cells(file), _from_cells)
+    return _collect(_cells(file), _from_cells, workspaces)
 
 
-def read_json_lines(file: IO[str]) -> list[NewEntry]:
+def read_json_lines(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
     """Read an object a line; ``parameters`` may be the object itself or its JSON text.
 
+    :param workspaces: see :func:`orchestrator.intake.new_entry`.
     :raises BadFile: names each line that is wrong.
     """
     lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
-    return _collect(lines, _from_json)
+    return _collect(lines, _from_json, workspaces)
 
 
-def _collect(lines: Iterable[tuple[int, _Raw]], read: Callable[[_Raw], NewEntry]) -> list[NewEntry]:
+def _collect(
+    lines: Iterable[tuple[int, _Raw]],
+    read: Callable[[_Raw], Mapping[str, Any]],
+    workspaces: Collection[str] | None,
+) -> list[NewEntry]:
     entries: list[NewEntry] = []
     problems: list[str] = []
     try:
@@ -54,7 +60,7 @@ def _collect(lines: Iterable[tuple[int, _Raw]], read: Callable[[_Raw], NewEntry]
                 problems.append(f"line {number}: more than {MAX_ROWS:,} rows; split the file")
                 break
             try:
-                entries.append(read(raw))
+                entries.append(intake.new_entry(read(raw), workspaces))
             except InvalidEntry as error:
                 problems.append(f"line {number}: {error}")
     except csv.Error as error:
@@ -74,14 +80,14 @@ def _cells(file: IO[str]) -> Iterator[tuple[int, Mapping[str | None, str | list[
         yield reader.line_num, cells
 
 
-def _from_cells(cells: Mapping[str | None, str | list[str] | None]) -> NewEntry:
+def _from_cells(cells: Mapping[str | None, str | list[str] | None]) -> dict[str, str | int]:
     given: dict[str, str | int] = {}
     for name, text in cells.items():
         if name is None:
             raise InvalidEntry("more cells than column names; put a cell with commas into double quotes")
         if isinstance(text, str) and text.strip():
             given[name.strip()] = _number(name, text) if name.strip() in intake.NUMBERS else text
-    return intake.new_entry(given)
+    return given
 
 
 def _number(name: str, text: str) -> int:
@@ -91,11 +97,11 @@ def _number(name: str, text: str) -> int:
         raise InvalidEntry(f"{name} must be a whole number") from None
 
 
-def _from_json(line: str) -> NewEntry:
+def _from_json(line: str) -> dict[str, Any]:
     try:
         given = json.loads(line)
     except (ValueError, RecursionError):
         raise InvalidEntry("not JSON; give one object a line") from None
     if not isinstance(given, dict):
         raise InvalidEntry("not an object")
-    return intake.new_entry(given)
+    return given

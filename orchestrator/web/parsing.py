@@ -192,15 +192,9 @@ def _new_entry(position: int, given: object, workspaces: Collection[str]) -> New
     if not isinstance(given, dict):
         raise bad_request(f"entries[{position}] is no object; nothing was inserted")
     try:
-        new = intake.new_entry(given)
+        return intake.new_entry(given, workspaces)
     except InvalidEntry as error:
         raise bad_request(f"entries[{position}]: {error}; nothing was inserted") from None
-    if new.workspace not in workspaces:
-        raise bad_request(
-            f"entries[{position}]: there is no workspace {new.workspace!r}; there are "
-            f"{', '.join(sorted(workspaces))}; nothing was inserted"
-        )
-    return new
 
 
 def request_key(headers: Mapping[str, str], body_hash: str) -> Request | None:

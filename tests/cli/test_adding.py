@@ -38,6 +38,39 @@ def test_rows_from_a_file_or_from_standard_input(cli: CommandLine, option: str, 
     assert cli.query(QUERY) == ADDED * 2
 
 
+ANYWHERE = {"DATABRICKS_WORKSPACES": '{"eu": {"host": "https://adb-2.7.azuredatabricks.net"}}'}
+
+
+def test_a_workspace_that_the_settings_do_not_name_is_refused(cli: CommandLine) -> None:
+    """Without a token: nobody signs in to insert a row."""
+    one = cli("add", "orders", "--workspace", "uk", **ANYWHERE)
+    assert (one.returncode, one.stdout) == (1, "")
+    assert one.stderr == "there is no workspace 'uk' in the settings; there are default, eu\n"
+    many = cli("add", "--csv", "-", stdin="table_name,workspace\nsales,eu\norders,uk\n", **ANYWHERE)
+    assert many.stderr.splitlines() == [f"line 3: {one.stderr.strip()}", "no row was added"]
+    by_host = cli("add", "orders", "--workspace", "eu", DATABRICKS_HOST="https://adb-1.7.azuredatabricks.net")
+    assert by_host.stderr == "there is no workspace 'eu' in the settings; there are default\n"
+    assert cli.query("SELECT id FROM track_processing") == []
+    assert cli("add", "orders", "--workspace", "eu", **ANYWHERE).stderr == ""
+
+
+def test_where_no_workspace_is_set_another_than_default_is_a_warning(cli: CommandLine) -> None:
+    assert cli("add", "sales").stderr == ""
+    named = cli("add", "orders", "--workspace", "eu")
+    assert (named.returncode, named.stdout) == (0, "2\n")
+    assert named.stderr.startswith("not checked: workspace eu, since neither DATABRICKS_HOST nor ")
+    rows = "".join(f"sales,w{number}\n" for number in range(7))
+    many = cli("add", "--csv", "-", stdin=f"table_name,workspace\n{rows}")
+    assert many.stderr.startswith("not checked: workspace w0, w1, w2, w3, w4 and 2 more, ")
+
+
+def test_workspaces_that_cannot_be_read_are_told(cli: CommandLine) -> None:
+    done = cli("add", "sales", DATABRICKS_WORKSPACES="canary")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "DATABRICKS_WORKSPACES must be JSON" in done.stderr
+    assert "canary" not in done.stderr
+
+
 def test_one_bad_line_and_nothing_is_added(cli: CommandLine) -> None:
     text = "table_name,priority\nsales,1\n,2\norders,high\n"
     done = cli("add", "--csv", "-", stdin=text)
@@ -96,7 +129,7 @@ def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], co
 )
 def test_what_no_row_may_hold(line: str, problem: str) -> None:
     with pytest.raises(rowfiles.BadFile, match=r"^line 2: ") as caught:
-        rowfiles.read_json_lines(io.StringIO(f'{{"table_name": "good"}}\n{line}\n'))
+        rowfiles.read_json_lines(io.StringIO(f'{{"table_name": "good"}}\n{line}\n'), None)
     assert problem in str(caught.value)
 
 
@@ -112,7 +145,7 @@ def test_what_no_row_may_hold(line: str, problem: str) -> None:
 )
 def test_what_is_no_file_of_rows(text: str, problem: str) -> None:
     with pytest.raises(rowfiles.BadFile, match=problem):
-        rowfiles.read_csv(io.StringIO(text))
+        rowfiles.read_csv(io.StringIO(text), None)
 
 
 def test_a_file_that_is_no_text(cli: CommandLine) -> None:
@@ -123,7 +156,7 @@ def test_a_file_that_is_no_text(cli: CommandLine) -> None:
 
 def test_a_long_list_of_problems_is_cut() -> None:
     with pytest.raises(rowfiles.BadFile) as caught:
-        rowfiles.read_csv(io.StringIO("table_name,priority\n" + "a,b\n" * 50))
+        rowfiles.read_csv(io.StringIO("table_name,priority\n" + "a,b\n" * 50), None)
     lines = str(caught.value).splitlines()
     assert lines[-2:] == ["and 30 problems more", "no row was added"]
     assert len(lines) == rowfiles.MAX_PROBLEMS + 2
@@ -132,13 +165,13 @@ def test_a_long_list_of_problems_is_cut() -> None:
 def test_a_file_of_too_many_rows() -> None:
     text = "table_name\n" + "a\n" * (rowfiles.MAX_ROWS + 1)
     with pytest.raises(rowfiles.BadFile, match=r"^line 10002: more than 10,000 rows"):
-        rowfiles.read_csv(io.StringIO(text))
+        rowfiles.read_csv(io.StringIO(text), None)
 
 
 def test_lists_and_texts_are_parameters_too() -> None:
     given = {"table_name": "a", "parameter_style": "python_params"}
-    assert intake.new_entry({**given, "parameters": ["x", 1]}).parameters == '["x", 1]'
-    assert intake.new_entry({**given, "parameters": '["x"]'}).parameters == '["x"]'
-    assert intake.new_entry({"table_name": "a"}) == NewEntry(table_name="a")
+    assert intake.new_entry({**given, "parameters": ["x", 1]}, None).parameters == '["x", 1]'
+    assert intake.new_entry({**given, "parameters": '["x"]'}, None).parameters == '["x"]'
+    assert intake.new_entry({"table_name": "a"}, None) == NewEntry(table_name="a")
     with pytest.raises(InvalidEntry, match="must be given"):
-        intake.new_entry(given)
+        intake.new_entry(given, None)
