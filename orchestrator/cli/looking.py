@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from orchestrator.cli import connecting
+from orchestrator.cli import cells, connecting
 from orchestrator.cli.codes import FAILED, NOTHING, OK
 from orchestrator.cli.options import (
     ID,
@@ -137,7 +137,9 @@ async def _export(wanted: EntryFilter, with_parameters: bool) -> int:
 
 
 def _csv(value: object) -> object:
-    return str(value).lower() if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return cells.guarded(value) if isinstance(value, str) else value
 
 
 @click.command("show")

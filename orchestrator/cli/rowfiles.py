@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import IO, Any, TypeVar
 
 from orchestrator import intake
+from orchestrator.cli import cells
 from orchestrator.errors import InvalidEntry, OrchestratorError
 from orchestrator.models import NewEntry
 
@@ -29,12 +30,12 @@ class BadFile(OrchestratorError):
 
 
 def read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
-    """Read rows under a line of column names; an empty cell is the column's default.
+    """Read rows under a line of column names, as ``export`` writes them; an empty cell is the default.
 
     :param workspaces: see :func:`orchestrator.intake.new_entry`.
     :raises BadFile: names each line that is wrong.
     """
-    return _collect(_cells(file), _from_cells, workspaces)
+    return _collect(_rows(file), _from_cells, workspaces)
 
 
 def read_json_lines(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
@@ -74,19 +75,20 @@ def _collect(
     return entries
 
 
-def _cells(file: IO[str]) -> Iterator[tuple[int, Mapping[str | None, str | list[str] | None]]]:
+def _rows(file: IO[str]) -> Iterator[tuple[int, Mapping[str | None, str | list[str] | None]]]:
     reader = csv.DictReader(file, strict=True)
-    for cells in reader:
-        yield reader.line_num, cells
+    for row in reader:
+        yield reader.line_num, row
 
 
-def _from_cells(cells: Mapping[str | None, str | list[str] | None]) -> dict[str, str | int]:
+def _from_cells(row: Mapping[str | None, str | list[str] | None]) -> dict[str, str | int]:
     given: dict[str, str | int] = {}
-    for name, text in cells.items():
+    for name, text in row.items():
         if name is None:
             raise InvalidEntry("more cells than column names; put a cell with commas into double quotes")
         if isinstance(text, str) and text.strip():
-            given[name.strip()] = _number(name, text) if name.strip() in intake.NUMBERS else text
+            is_number = name.strip() in intake.NUMBERS
+            given[name.strip()] = _number(name, text) if is_number else cells.unguarded(text)
     return given
 
 
