@@ -6,5 +6,7 @@ OK = 0
 FAILED = 1
 #: the filter matched no row
 NOTHING = 3
+#: ``status``: the app does not do its work
+ILL = 4
 #: Ctrl-C, or no answer to a question: 128 + SIGINT, as shells have it
 INTERRUPTED = 130

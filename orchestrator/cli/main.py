@@ -21,7 +21,8 @@ def commands() -> None:
 
     Settings come from the environment, and below it from ./local.settings.json.
 
-    Exit codes: 0 done, 1 something failed or was refused, 2 wrong use, 3 nothing matched the filter.
+    Exit codes: 0 done, 1 something failed or was refused, 2 wrong use, 3 nothing matched the filter,
+    4 the app does not do its work (status).
     """
 
 

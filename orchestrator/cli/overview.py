@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,9 @@ from orchestrator.store.store import Store
 from orchestrator.web import health, shapes
 from orchestrator.web.activity import ActiveRuns
 from orchestrator.web.shapes import Active
+
+#: Why nothing but the store can be asked.
+INCOMPLETE = "the settings are incomplete (python -m orchestrator check)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,16 @@ class Overview:
         return (self.now - tick.started_at).total_seconds()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """Whether the app does its work."""
+
+    #: why not, a line each
+    reasons: list[str] = field(default_factory=list)
+    #: what could not be found out, and why; None = nothing
+    unknown: str | None = None
+
+
 class Sources:
     """The store and, when the settings are complete, the workspaces.
 
@@ -62,12 +75,11 @@ class Sources:
 
     def __init__(self, store: Store, app: bootstrap.Application | None, *, offline: bool) -> None:
         self._store = store
+        self._app = app
         self._caps = {known.name: known.cap for known in app.settings.workspaces} if app else {}
         self._late_seconds = app.settings.tick_late_seconds if app else None
         self._active = ActiveRuns(app.runs, app.clock) if app and not offline else None
-        self._why_not = (
-            "not asked for" if app else "the settings are incomplete (python -m orchestrator check)"
-        )
+        self._why_not = "not asked for" if app else INCOMPLETE
 
     async def look(self) -> Overview:
         """Gather everything. :raises StoreError: the store does not answer."""
@@ -88,6 +100,15 @@ class Sources:
             now=await self._store.now(),
             late_seconds=self._late_seconds,
         )
+
+    async def health(self) -> Health:
+        """Find out whether the app does its work, by the rules of the HTTP API's ``/api/health``."""
+        if self._app is None:
+            return Health(unknown=f"whether the app does its work is not known: {INCOMPLETE}")
+        reasons = await health.reasons(self._app, self._active)
+        if self._active is None:
+            return Health(reasons=reasons, unknown="whether rows wait for no reason is not known: --offline")
+        return Health(reasons=reasons)
 
     def _unknown(self) -> Active:
         return Active(error=self._why_not)

@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli import overview
-from orchestrator.cli.codes import OK
+from orchestrator.cli.codes import ILL, OK
 from orchestrator.cli.options import Whole, json_option
-from orchestrator.cli.output import cell, console, drawn, print_json, visible
+from orchestrator.cli.output import cell, complain, console, drawn, print_json, visible
 from orchestrator.cli.overview import Overview, WorkspaceView
 from orchestrator.errors import OrchestratorError
 from orchestrator.states import Status
@@ -40,6 +40,7 @@ def status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
     """Show how the rows, slots and functions stand.
 
     The rows by state, what ended in the last hour and day, the slots taken and when the timer functions ran.
+    When the app does not do its work, the exit code is 4 and stderr says why.
     """
     if watch and as_json:
         raise click.UsageError("--watch does not go with --json, which is one document")
@@ -52,7 +53,7 @@ def status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
 
 async def _once(*, offline: bool, as_json: bool) -> int:
     async with overview.sources(offline=offline) as sources:
-        found = await sources.look()
+        found, health = await sources.look(), await sources.health()
     terminal = console()
     if as_json:
         print_json(overview.document(found))
@@ -60,7 +61,11 @@ async def _once(*, offline: bool, as_json: bool) -> int:
         terminal.print(_drawn(found))
     else:
         click.echo("\n".join(_lines(found)))
-    return OK
+    for reason in health.reasons:
+        complain(f"ill: {reason}")
+    if health.unknown:
+        complain(health.unknown)
+    return ILL if health.reasons else OK
 
 
 async def _watch(interval: int, *, offline: bool) -> None:

@@ -23,13 +23,16 @@ def is_late(tick: Tick | None, now: datetime, limit_seconds: float) -> bool:
     return tick is None or (now - tick.started_at).total_seconds() > limit_seconds
 
 
-async def reasons(app: Application, active: ActiveRuns) -> list[str]:
-    """Return what is wrong, a line each; nothing when all is well."""
+async def reasons(app: Application, active: ActiveRuns | None) -> list[str]:
+    """Return what is wrong, a line each; nothing when all is well.
+
+    :param active: None = Databricks is not to be asked; whether rows wait for no reason is left open then.
+    """
     try:
         await app.schema_version()
         ticks, now = await app.web_store.ticks(), await app.web_store.now()
         late = _late(app, ticks, now)
-        return late or await _overdue(app, active, ticks)
+        return late or (await _overdue(app, active, ticks) if active else [])
     except OrchestratorError as error:
         return [str(error)]
     except TimeoutError:

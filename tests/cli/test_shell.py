@@ -93,7 +93,7 @@ def test_every_command_and_exit_code_is_documented() -> None:
         for parameter in command.params:
             for option in (each for each in parameter.opts if each.startswith("--")):
                 assert option in text, f"{name} {option}"
-    for code in ("0", "1", "2", "3", "130"):
+    for code in ("0", "1", "2", "3", "4", "130"):
         assert f"| {code} |" in text
 
 

@@ -1,5 +1,7 @@
 """``status``: one look, many looks, and what it says when something does not answer."""
 
+import json
+
 import pytest
 
 from tests.cli.support import CommandLine
@@ -33,7 +35,7 @@ def test_the_slots_count_foreign_runs(full_cli: CommandLine) -> None:
     full_cli.environment["DATABRICKS_JOB_ID"] = full_cli("create-job", "--notebook", "/x").stdout.strip()
     full_cli("tick", "monitor")
     full_cli.execute("UPDATE orchestrator_tick SET started_at = datetime('now', '-1 day')")
-    document = full_cli.json("status")
+    document = json.loads(full_cli("status", "--json").stdout)
     [workspace] = document["workspaces"]
     assert (workspace["name"], workspace["cap"]) == ("default", 130)
     assert workspace["active"] == {"ours": 0, "foreign": 0, "error": None}
@@ -51,12 +53,61 @@ def test_the_slots_count_foreign_runs(full_cli: CommandLine) -> None:
     ],
 )
 def test_databricks_does_not_answer(full_cli: CommandLine, changes: dict[str, str], text: str) -> None:
+    begin(full_cli)
     done = full_cli("status", **changes)
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")
     assert text in done.stdout
-    assert "canary" not in done.stdout + done.stderr
+    assert "canary" not in done.stdout
     offline = full_cli("status", "--offline", **changes)
     assert "0 of 130 slots, foreign runs: not asked for" in offline.stdout
+
+
+def begin(cli: CommandLine) -> None:
+    """Let both timer functions have begun just now, as far as the store knows."""
+    for name in ("trigger", "monitor"):
+        cli.execute("INSERT INTO orchestrator_tick VALUES (?, datetime('now'), datetime('now'), 'ok')", name)
+
+
+def test_the_exit_code_says_that_the_app_does_not_do_its_work(full_cli: CommandLine) -> None:
+    never = full_cli("status")
+    assert never.returncode == 4
+    assert never.stderr.splitlines() == ["ill: trigger has never begun", "ill: monitor has never begun"]
+    assert never.stdout.splitlines()[-1] == "monitor: has never begun; LATE"
+    document = full_cli("status", "--json")
+    assert (document.returncode, document.stderr) == (4, never.stderr)
+    assert json.loads(document.stdout)["ticks"][0]["late"] is True
+    begin(full_cli)
+    well = full_cli("status")
+    assert (well.returncode, well.stderr) == (0, "")
+
+
+def test_rows_that_wait_for_no_reason_are_an_exit_code(full_cli: CommandLine) -> None:
+    begin(full_cli)
+    full_cli.execute(
+        "INSERT INTO track_processing (table_name, available_at) VALUES ('sales', datetime('now', '-1 day'))"
+    )
+    waits = full_cli("status")
+    assert (waits.returncode, waits.stderr) == (
+        4,
+        "ill: rows of workspace default wait although slots are free\n",
+    )
+    down = full_cli("status", DATABRICKS_TOKEN="wrong-canary")
+    assert down.returncode == 4
+    assert down.stderr.startswith(
+        "ill: rows of workspace default wait, and its active runs cannot be listed: "
+    )
+    assert "canary" not in down.stderr
+    offline = full_cli("status", "--offline")
+    assert (offline.returncode, offline.stderr) == (
+        0,
+        "whether rows wait for no reason is not known: --offline\n",
+    )
+
+
+def test_the_store_alone_cannot_tell_whether_the_app_is_well(history: CommandLine) -> None:
+    done = history("status")
+    assert done.returncode == 0
+    assert done.stderr.startswith("whether the app does its work is not known: the settings are incomplete")
 
 
 def test_watch_shows_what_changes_until_ctrl_c(history: CommandLine) -> None:
