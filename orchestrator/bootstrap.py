@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ class Application:
     """All parts, wired from one set of settings. Lives within one event loop.
 
     :param patience: how long the store waits for a database that asks to come back later, in seconds.
+    :param sleep: between the store's tries.
     :param telemetry: where metrics and spans go.
     """
 
@@ -63,6 +65,7 @@ class Application:
         settings: Settings,
         *,
         patience: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
         telemetry: Telemetry = NO_TELEMETRY,
     ) -> None:
         logging.getLogger("azure").setLevel(logging.WARNING)  # the SDKs log every request at INFO
@@ -71,9 +74,12 @@ class Application:
         self.clock = SystemClock()
         self._connector = connector(settings.store)
         self._schema_checked = False
-        self.store = Store(self._connector, patience=patience)
+        self.store = Store(self._connector, patience=patience, sleep=sleep)
         self.web_store = Store(
-            self._connector, threads=WEB_THREADS, patience=min(patience, WEB_PATIENCE_SECONDS)
+            self._connector,
+            threads=WEB_THREADS,
+            patience=min(patience, WEB_PATIENCE_SECONDS),
+            sleep=sleep,
         )
         self.reports = Reports(self.web_store.pool)
         self.operations = Operations(self.web_store.pool)

@@ -115,16 +115,19 @@ class Sources:
 
 
 @asynccontextmanager
-async def sources(*, offline: bool) -> AsyncIterator[Sources]:
-    """Reach for everything; settings that lack more than the store are no hindrance."""
-    try:
-        loaded = settings.load(connecting.environment())
-    except SettingsError:
-        async with connecting.store() as store:
+async def sources(*, offline: bool, patience: float) -> AsyncIterator[Sources]:
+    """Reach for everything; settings that lack more than the store are no hindrance.
+
+    :param patience: of the store.
+    """
+    async with connecting.store(patience) as store:
+        try:
+            loaded = settings.load(connecting.environment())
+        except SettingsError:
             yield Sources(store, None, offline=offline)
-        return
-    async with connecting.application(loaded) as app:
-        yield Sources(app.store, app, offline=offline)
+            return
+        async with connecting.application(loaded) as app:
+            yield Sources(store, app, offline=offline)
 
 
 def document(overview: Overview) -> dict[str, Any]:

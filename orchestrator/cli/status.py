@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from orchestrator.cli import overview
+from orchestrator.cli import connecting, overview
 from orchestrator.cli.codes import ILL, OK
 from orchestrator.cli.options import Whole, json_option
 from orchestrator.cli.output import cell, complain, console, drawn, print_json, visible
@@ -52,7 +52,7 @@ def status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
 
 
 async def _once(*, offline: bool, as_json: bool) -> int:
-    async with overview.sources(offline=offline) as sources:
+    async with overview.sources(offline=offline, patience=connecting.PATIENCE_SECONDS) as sources:
         found, health = await sources.look(), await sources.health()
     terminal = console()
     if as_json:
@@ -71,7 +71,7 @@ async def _once(*, offline: bool, as_json: bool) -> int:
 async def _watch(interval: int, *, offline: bool) -> None:
     """Show every look in the place of the one before, or below it where there is no terminal."""
     terminal = console()
-    async with overview.sources(offline=offline) as sources:
+    async with overview.sources(offline=offline, patience=0) as sources:  # it looks again by itself
         with Live(console=terminal, auto_refresh=False) as live:
             for _ in itertools.count():  # until Ctrl-C
                 try:

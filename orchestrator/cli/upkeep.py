@@ -16,7 +16,6 @@ from orchestrator.cli.output import complain, print_json
 from orchestrator.errors import SettingsError, StoreError
 from orchestrator.store import adopt, migrate
 from orchestrator.store.connector import Connector
-from orchestrator.store.pool import PATIENCE_SECONDS
 from orchestrator.workspace_settings import DEFAULT_WORKSPACE
 
 #: Adopting changes a whole table in a few statements; the usual 30 seconds would stop at some million rows.
@@ -72,6 +71,7 @@ def init_db(adopts: bool, prints: bool, from_version: int, as_json: bool) -> int
 
 def _migrate(connector: Connector) -> list[str]:
     """Bring the tables up to date and return the migrations applied."""
+    asyncio.run(connecting.wake(connector))
     try:
         return [f"{migration.version:04}_{migration.name}" for migration in migrate.apply(connector)]
     except StoreError as error:
@@ -89,6 +89,7 @@ def _adopt(*, quiet: bool) -> list[str]:
         status_map=store.status_map,
     )
     connector = bootstrap.connector(store, statement_timeout_seconds=MIGRATION_STATEMENT_SECONDS)
+    asyncio.run(connecting.wake(connector))
     lines = list(adopt.apply(connector, wanted).lines())
     if not quiet:
         click.echo("".join(f"{line}\n" for line in lines), nl=False)
@@ -141,7 +142,7 @@ def tick(function: str, as_json: bool) -> int:
 
 
 async def _tick(function: str) -> list[str]:
-    async with connecting.application(patience=PATIENCE_SECONDS) as app:
+    async with connecting.application(patience=connecting.PATIENCE_SECONDS) as app:
         return await (app.trigger(by_hand=True) if function == "trigger" else app.monitor(by_hand=True))
 
 
@@ -160,7 +161,7 @@ def purge_(older_than: float, as_json: bool) -> int:
 
 async def _purge(older_than: float) -> int:
     total = 0
-    async with connecting.store(PATIENCE_SECONDS) as store:
+    async with connecting.store() as store:
         async for total in purge.purge(store, older_than_seconds=older_than):
             complain(f"{total} rows deleted")
     return total

@@ -43,8 +43,9 @@ class Pool:
     patience. After a commit without an answer nothing is repeated: the callers read the rows again.
 
     :param threads: calls that run at once, each on a connection of its own.
-    :param patience: seconds from a call's first failure on; 0 = nothing is repeated, which suits a person who
-        waits for the answer.
+    :param patience: seconds from a call's first failure on; 0 = nothing is repeated, which suits a caller
+        that tries again by itself.
+    :param sleep: between two tries; what it raises ends them.
     """
 
     def __init__(

@@ -58,11 +58,16 @@ class Terminal:
 
 
 @contextmanager
-def terminal(cli: CommandLine, *arguments: str, **environment: str) -> Iterator[Terminal]:
-    """Run a command on a terminal of 120 columns."""
+def terminal(
+    cli: CommandLine, *arguments: str, module: str = "orchestrator", **environment: str
+) -> Iterator[Terminal]:
+    """Run a command on a terminal of 120 columns.
+
+    :param module: what is run instead of the command line as it is.
+    """
     screen, other_end = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=cli.folder,
         env=cli.whole_environment(**({"TERM": "xterm", "COLUMNS": "120"} | environment)),
         stdin=other_end,
