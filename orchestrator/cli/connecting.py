@@ -7,10 +7,11 @@ from pathlib import Path
 
 from orchestrator import bootstrap, settings
 from orchestrator.cli.output import complain
-from orchestrator.errors import StoreUnavailable
+from orchestrator.errors import SettingsError, StoreUnavailable
 from orchestrator.store.connector import Connector
 from orchestrator.store.pool import Pool
 from orchestrator.store.store import Store
+from orchestrator.web.links import RunPages
 
 #: How long a command waits for a database that only asks to come back later. A paused serverless database
 #: takes about a minute to resume
@@ -51,6 +52,14 @@ class Waiting:
 def environment() -> dict[str, str]:
     """Return the environment, over the ``local.settings.json`` of the current folder."""
     return settings.environment(Path.cwd())
+
+
+def run_pages() -> RunPages:
+    """Return where runs are seen; settings that lack more than the store know of none."""
+    try:
+        return RunPages(settings.load(environment()).workspaces)
+    except SettingsError:
+        return RunPages(())
 
 
 @asynccontextmanager

@@ -152,10 +152,11 @@ def show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
     if story is None:
         complain(f"there is no row {entry_id}")
         return FAILED
+    page = connecting.run_pages().of(story.entry)
     if as_json:
-        print_json(shapes.story(story, parameters=with_parameters))
+        print_json({**shapes.story(story, parameters=with_parameters), "run_page_url": page})
     else:
-        _print_entry(story.entry, with_parameters=with_parameters)
+        _print_entry(story.entry, page, with_parameters=with_parameters)
         for log in story.logs:
             _print_run(log)
     return OK
@@ -166,8 +167,8 @@ async def _story(entry_id: int) -> Story | None:
         return await Reports(store.pool).story(entry_id)
 
 
-def _print_entry(entry: Entry, *, with_parameters: bool) -> None:
-    fields = asdict(entry)
+def _print_entry(entry: Entry, run_page_url: str | None, *, with_parameters: bool) -> None:
+    fields = {**asdict(entry), "run_page_url": run_page_url}
     if entry.parameters is not None and not with_parameters:
         fields["parameters"] = f"{len(entry.parameters)} characters (--parameters shows them)"
     print_fields(fields)

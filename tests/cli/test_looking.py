@@ -101,6 +101,17 @@ def test_show_has_the_row_and_every_run(history: CommandLine) -> None:
     assert [run["run_page_url"] for run in story["runs"]] == ["https://adb/run/12"]
 
 
+def test_show_leads_to_a_run_under_way_where_the_settings_know_the_workspace(
+    full_cli: CommandLine, history: CommandLine
+) -> None:
+    host = full_cli.environment["DATABRICKS_HOST"]
+    full_cli.environment["DATABRICKS_JOB_ID"] = "7"
+    assert f"run_page_url      {host}/#job/7/run/14\n" in full_cli("show", "4").stdout
+    assert full_cli.json("show", "4")["run_page_url"] == f"{host}/#job/7/run/14"
+    del full_cli.environment["DATABRICKS_HOST"]
+    assert full_cli.json("show", "4")["run_page_url"] is None
+
+
 def test_parameters_are_shown_only_when_asked_for(history: CommandLine) -> None:
     for command in (("list",), ("list", "--json"), ("show", "2"), ("show", "2", "--json"), ("export",)):
         assert "s3cr3t" not in history(*command).stdout, command
