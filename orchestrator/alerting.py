@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator.alerts import SHOWN_ROWS, Alert, DeadRows, Delivery, Kind, TickEvent, late, well_again
+from orchestrator.alerts import (
+    SHOWN_ROWS,
+    Alert,
+    DeadRows,
+    Delivery,
+    Kind,
+    TickEvent,
+    late,
+    overdue,
+    well_again,
+)
 from orchestrator.errors import OrchestratorError
 from orchestrator.models import Tick
 
@@ -41,11 +51,14 @@ class AlertStore(Protocol):
         ...
 
     async def claim_ticks(self, message: str, kind: Kind, events: Sequence[TickEvent]) -> list[TickEvent]:
-        """Claim events for a message and return those that no other message has."""
+        """Claim events for a message and return those that no other message has.
+
+        No function is called late after it was called well again.
+        """
         ...
 
     async def late_ticks(self) -> list[TickEvent]:
-        """Return the functions that people were told are late, and not yet that they are well again."""
+        """Return the functions of which it is still owed that they are well again."""
         ...
 
     async def sent(self, message: str) -> None:
@@ -53,7 +66,7 @@ class AlertStore(Protocol):
         ...
 
     async def give_back(self, message: str) -> None:
-        """Free the events of a message that did not arrive."""
+        """Free the events of a message that did not arrive, for the next one."""
         ...
 
     async def forget(self, *, older_than_seconds: int, limit: int) -> None:
@@ -117,11 +130,15 @@ class Alerting:
     async def _tell(self, own: str, before: Sequence[Tick], looked_at: datetime) -> None:
         now = await self.clockwork.now()
         await self._tell_of_dead_rows(now)
-        lateness = late(before, own=own, now=looked_at, limit_seconds=self.tick_late_seconds)
-        await self._tell_of_ticks(Kind.LATE, lateness, now)
-        told = await self.store.late_ticks()
-        if told:
-            await self._tell_of_ticks(Kind.WELL, well_again(told, await self.clockwork.ticks()), now)
+        missing = overdue(before, now=looked_at, limit_seconds=self.tick_late_seconds)
+        if missing:
+            ticks = await self.clockwork.ticks()
+            await self._tell_of_ticks(Kind.LATE, late(missing, own=own, before=before, ticks=ticks), now)
+        # Also those of which nobody was told that they are late: when the whole app stands still, nobody can.
+        missed = [*await self.store.late_ticks(), *missing]
+        if missed:
+            # Looked up anew: a function may have begun while the message above was on its way.
+            await self._tell_of_ticks(Kind.WELL, well_again(missed, await self.clockwork.ticks()), now)
         await self.store.forget(older_than_seconds=KEEP_SECONDS, limit=FORGOTTEN_ROWS)
 
     async def _tell_of_dead_rows(self, now: datetime) -> None:

@@ -74,7 +74,7 @@ class Alert:
         """Say in one line what happened."""
         if self.rows is not None:
             return f"{self.rows.count} {'row' if self.rows.count == 1 else 'rows'} went DEAD"
-        names = " and ".join(tick.name for tick in self.ticks)
+        names = " and ".join(dict.fromkeys(tick.name for tick in self.ticks))
         return f"{names}: {'late' if self.kind is Kind.LATE else 'well again'}"
 
     @property
@@ -96,29 +96,43 @@ _TICK_TEXT = {
 }
 
 
-def late(ticks: Sequence[Tick], *, own: str, now: datetime, limit_seconds: float) -> list[TickEvent]:
-    """Return the timer functions that a pass has to call late.
-
-    A pass whose own function was late, too, says nothing: the whole app was stopped and has just come back,
-    so the other function's turn is about to come.
-
-    :param ticks: the last passes as they were before this one.
-    :param own: the function that this pass is of.
-    """
-    ages = {tick.name: (now - tick.started_at).total_seconds() for tick in ticks}
-    if ages.get(own, limit_seconds) >= limit_seconds:
-        return []
+def overdue(ticks: Sequence[Tick], *, now: datetime, limit_seconds: float) -> list[TickEvent]:
+    """Return the timer functions that have not begun for so long. One that never ran was never expected."""
     return [
         TickEvent(name=tick.name, since=tick.started_at)
         for tick in ticks
-        if tick.name != own and ages[tick.name] >= limit_seconds
+        if (now - tick.started_at).total_seconds() >= limit_seconds
     ]
 
 
-def well_again(told: Sequence[TickEvent], ticks: Sequence[Tick]) -> list[TickEvent]:
-    """Return those of the functions that people believe to be late that have begun since."""
+def late(
+    missing: Sequence[TickEvent], *, own: str, before: Sequence[Tick], ticks: Sequence[Tick]
+) -> list[TickEvent]:
+    """Return the timer functions that a pass has to call late: those that have still not begun.
+
+    A pass whose own function was missing, too, says nothing: the whole app was stopped and has just come
+    back, so the other function's turn is about to come. If it does not, the next pass says so.
+
+    :param missing: what was overdue before this pass.
+    :param own: the function that this pass is of.
+    :param before: the last passes as they were before this one.
+    :param ticks: the last passes as they are now.
+    """
+    was_there = {tick.name for tick in before} - {event.name for event in missing}
+    if own not in was_there:
+        return []
+    back = well_again(missing, ticks)
+    return [event for event in missing if event not in back]
+
+
+def well_again(missing: Sequence[TickEvent], ticks: Sequence[Tick]) -> list[TickEvent]:
+    """Return those of the functions that were missing that have begun since, each event once."""
     started = {tick.name: tick.started_at for tick in ticks}
-    return [event for event in told if event.name in started and started[event.name] > event.since]
+    return [
+        event
+        for event in dict.fromkeys(missing)
+        if event.name in started and started[event.name] > event.since
+    ]
 
 
 def shortened(text: str, length: int = NAME_LENGTH) -> str:

@@ -41,7 +41,10 @@ class AlertLog:
         return await self._pool.transact(work, writes=True)
 
     async def claim_ticks(self, message: str, kind: Kind, events: Sequence[TickEvent]) -> list[TickEvent]:
-        """Claim that timer functions are late or well again; return the events that no message had."""
+        """Claim that timer functions are late or well again; return the events that no message had.
+
+        No function is called late after it was called well again.
+        """
 
         def work(session: Session) -> list[TickEvent]:
             pass_gate(session, ALERT_GATE, GATE_TIMEOUT_MS)
@@ -54,7 +57,7 @@ class AlertLog:
         return await self._pool.transact(work, writes=True)
 
     async def late_ticks(self) -> list[TickEvent]:
-        """Return the functions that people were told are late, and not yet that they are well again."""
+        """Return the functions of which it is still owed that they are well again."""
         rows = await self._pool.transact(lambda session: session.rows("late_ticks"), writes=False)
         return [_tick_event(row) for row in rows]
 
@@ -63,8 +66,17 @@ class AlertLog:
         await self._pool.transact(lambda session: session.change("alert_sent", message), writes=True)
 
     async def give_back(self, message: str) -> None:
-        """Free the events of a message that surely did not arrive."""
-        await self._pool.transact(lambda session: session.change("alert_given_back", message), writes=True)
+        """Free the events of a message that surely did not arrive.
+
+        That a function is well again stays owed, whether or not people were told that it is late.
+        """
+
+        def work(session: Session) -> None:
+            pass_gate(session, ALERT_GATE, GATE_TIMEOUT_MS)
+            session.change("alert_given_back", message)
+            session.change("alert_owed", message)
+
+        await self._pool.transact(work, writes=True)
 
     async def forget(self, *, older_than_seconds: int, limit: int) -> None:
         """Delete old claims of DEAD rows, oldest first."""

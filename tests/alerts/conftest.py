@@ -1,6 +1,6 @@
 """A store, a receiver, and what sends the one's news to the other."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import alerts
 from orchestrator.alerting import Alerting
+from orchestrator.models import Tick
 from orchestrator.store import migrate
 from orchestrator.store.alerts import AlertLog
 from orchestrator.store.sqlite import SqliteConnector
@@ -19,6 +20,21 @@ from tests.alerts.receiver import Receiver
 
 #: A timer function that has not begun for so long is late, in the tests.
 LATE_SECONDS = 600.0
+
+
+@dataclass
+class Pass:
+    """A pass of a timer function that has begun."""
+
+    name: str
+    store: Store
+    alerting: Alerting
+    before: tuple[Sequence[Tick], datetime]
+
+    async def end(self) -> None:
+        """End it, and tell people what there is to tell."""
+        await self.store.tick_finished(self.name, "ok")
+        await self.alerting(self.name, *self.before)
 
 
 @dataclass
@@ -48,10 +64,15 @@ class Desk:
 
     async def tick(self, name: str) -> None:
         """Make a pass of a timer function, with its alerts."""
-        before = await self.alerting().look()
-        await self.store.tick_started(name)
-        await self.store.tick_finished(name, "ok")
-        await self.alerting()(name, *before)
+        await (await self.begin(name)).end()
+
+    async def begin(self, name: str, store: Store | None = None) -> "Pass":
+        """Begin a pass of a timer function, of one instance of the app."""
+        of_instance = store or self.store
+        alerting = self.alerting(of_instance)
+        before = await alerting.look()
+        await of_instance.tick_started(name)
+        return Pass(name=name, store=of_instance, alerting=alerting, before=before)
 
     def execute(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         connection = self.connector.connect().connection

@@ -51,6 +51,15 @@ class Receiver:
         """How often each row was shown."""
         return Counter(row["id"] for message in self.taken for row in message["entries"])
 
+    def told_of_ticks(self, kind: str) -> Counter[tuple[str, str]]:
+        """How often a timer function was called late, or well again, and since when; doubtful calls count."""
+        return Counter(
+            (tick["name"], tick["since"])
+            for message in (*self.taken, *self.doubtful)
+            for tick in message["ticks"]
+            if message["kind"] == kind
+        )
+
     async def _take(self, request: web.Request) -> web.Response:
         self.calls += 1
         self.paths.append(request.raw_path)

@@ -15,6 +15,7 @@ from orchestrator.alerts import (
     as_json,
     as_teams,
     late,
+    overdue,
     shortened,
     well_again,
 )
@@ -99,11 +100,23 @@ def ticks(**ages: float) -> list[Tick]:
     ],
 )
 def test_who_is_late(before: list[Tick], names: list[str]) -> None:
-    found = late(before, own="monitor", now=AT, limit_seconds=900)
-    assert [event.name for event in found] == names
+    missing = overdue(before, now=AT, limit_seconds=900)
+    assert [event.name for event in late(missing, own="monitor", before=before, ticks=before)] == names
+
+
+def test_who_has_begun_in_the_meantime_is_not_late() -> None:
+    before = ticks(monitor=60, trigger=900)
+    missing = overdue(before, now=AT, limit_seconds=900)
+    assert late(missing, own="monitor", before=before, ticks=ticks(monitor=0, trigger=1)) == []
 
 
 def test_who_is_well_again() -> None:
     told = [TickEvent(name="trigger", since=AT), TickEvent(name="gone", since=AT)]
     assert well_again(told, ticks(trigger=0)) == []
-    assert [event.name for event in well_again(told, ticks(trigger=-1))] == ["trigger"]
+    assert [event.name for event in well_again([*told, *told], ticks(trigger=-1))] == ["trigger"]
+
+
+def test_function_that_was_late_twice_is_named_once() -> None:
+    events = [TickEvent(name="trigger", since=AT), TickEvent(name="trigger", since=AT + timedelta(hours=1))]
+    alert = Alert(kind=Kind.WELL, ticks=events)
+    assert (alert.title, len(alert.lines)) == ("trigger: well again", 2)

@@ -93,6 +93,26 @@ async def test_ticks(store: Store) -> None:
     assert await log.late_ticks() == [late, later]
 
 
+async def test_who_is_well_again_is_not_called_late_any_more(store: Store) -> None:
+    log = AlertLog(store.pool)
+    event = TickEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
+    assert await log.claim_ticks("m1", Kind.WELL, [event]) == [event]
+    assert await log.claim_ticks("m2", Kind.LATE, [event]) == []
+    assert await log.late_ticks() == []
+
+
+async def test_well_again_stays_owed_when_neither_message_arrived(store: Store) -> None:
+    log = AlertLog(store.pool)
+    event = TickEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
+    assert await log.claim_ticks("late", Kind.LATE, [event])
+    assert await log.claim_ticks("well", Kind.WELL, [event])
+    await log.give_back("late")
+    assert await log.claim_ticks("again", Kind.LATE, [event]) == [], "people may hear that it is well"
+    await log.give_back("well")
+    assert await log.late_ticks() == [event]
+    assert await log.claim_ticks("m3", Kind.WELL, [event]) == [event]
+
+
 async def test_old_claims_are_deleted(store: Store, database: Database) -> None:
     log = AlertLog(store.pool)
     await kill(store, "sales")

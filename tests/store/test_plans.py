@@ -49,6 +49,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "late_ticks": (),
     "alert_sent": ("message",),
     "alert_given_back": ("message",),
+    "alert_owed": ("message",),
     "forget_dead": (172_800, 10_000),
     **{
         f"window_{index}_{order}": (*first, *_CHANGES, 20_000)

@@ -36,6 +36,7 @@ OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
 
 -- claim_tick_event --
 -- Claim for one message that a timer function is late or well again; behind the gate.
+-- After 'well' there is no 'late' any more: a slow pass may come with it when the function is long back.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT
     event.kind, event.subject, event.occurred_at, CAST(? AS nvarchar(36)) AS message, SYSUTCDATETIME() AS claimed_at
@@ -45,13 +46,13 @@ FROM (
 ) AS event
 WHERE NOT EXISTS (
     SELECT 1 FROM orchestrator_alert AS told
-    WHERE told.kind = event.kind
+    WHERE told.kind IN (event.kind, 'well')
         AND told.subject = event.subject
         AND told.occurred_at = event.occurred_at
 )
 
 -- late_ticks --
--- The timer functions that people were told are late, and not yet that they are well again.
+-- The timer functions that were late, and of which nobody was told yet that they are well again.
 SELECT late.subject, late.occurred_at
 FROM orchestrator_alert AS late
 WHERE late.kind = 'late' AND NOT EXISTS (
@@ -65,8 +66,20 @@ ORDER BY late.occurred_at, late.subject
 UPDATE orchestrator_alert SET sent_at = SYSUTCDATETIME() WHERE message = ? AND sent_at IS NULL
 
 -- alert_given_back --
--- A message surely did not arrive: its events are free for the next one.
-DELETE FROM orchestrator_alert WHERE message = ? AND sent_at IS NULL
+-- A message surely did not arrive: its events are free for the next one; behind the gate.
+DELETE FROM orchestrator_alert
+WHERE message = ? AND sent_at IS NULL AND (
+    kind <> 'well' OR EXISTS (
+        SELECT 1 FROM orchestrator_alert AS late
+        WHERE late.kind = 'late'
+            AND late.subject = orchestrator_alert.subject
+            AND late.occurred_at = orchestrator_alert.occurred_at
+    )
+)
+
+-- alert_owed --
+-- What is left of it: functions are well again that nobody called late. The next pass finds them as late.
+UPDATE orchestrator_alert SET kind = 'late' WHERE message = ? AND sent_at IS NULL AND kind = 'well'
 
 -- forget_dead --
 -- Delete claims that are older than any row that is still looked at.

@@ -1,0 +1,213 @@
+"""Which timer function is called late and well again: once, in whatever order the passes come and end."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.store.store import Store
+from tests.alerts.conftest import LATE_SECONDS, Desk, Pass
+
+NIGHT_SECONDS = 12 * 3600
+
+
+def titles(desk: Desk) -> list[str]:
+    return [message["title"] for message in desk.receiver.taken]
+
+
+async def test_late_and_well_again(desk: Desk) -> None:
+    for name in ("trigger", "monitor"):
+        await desk.tick(name)
+    for _ in range(4):
+        desk.pass_time(LATE_SECONDS / 2)
+        await desk.tick("monitor")
+    assert [message["title"] for message in desk.receiver.taken] == ["trigger: late"]
+    await desk.tick("trigger")
+    await desk.tick("monitor")
+    desk.pass_time(LATE_SECONDS / 2)
+    await desk.tick("monitor")
+    assert [message["title"] for message in desk.receiver.taken] == ["trigger: late", "trigger: well again"]
+    desk.pass_time(LATE_SECONDS / 2)
+    await desk.tick("monitor")
+    assert [message["title"] for message in desk.receiver.taken][2:] == ["trigger: late"]
+
+
+async def test_one_that_is_back_before_the_receiver_takes_that_it_is_late(desk: Desk) -> None:
+    for name in ("monitor", "trigger"):
+        await desk.tick(name)
+    desk.pass_time(LATE_SECONDS / 2)
+    await desk.tick("trigger")
+    desk.pass_time(LATE_SECONDS / 2)
+    desk.receiver.answers = [404]
+    await desk.tick("trigger")
+    assert (desk.receiver.calls, titles(desk)) == (1, [])
+    await desk.tick("monitor")
+    await desk.tick("trigger")
+    assert titles(desk) == ["monitor: well again"], "it says since when it had not begun"
+
+
+async def test_function_that_never_ran_was_never_expected(desk: Desk) -> None:
+    await desk.tick("monitor")
+    desk.pass_time(NIGHT_SECONDS)
+    await desk.tick("trigger")
+    assert titles(desk) == [], "a first pass does not know how long the app has stood still"
+    await desk.tick("monitor")
+    assert titles(desk) == ["monitor: well again"]
+
+
+async def test_app_that_was_stopped_for_a_night(desk: Desk) -> None:
+    await desk.tick("monitor")
+    await desk.tick("trigger")
+    desk.pass_time(NIGHT_SECONDS)
+    await desk.tick("monitor")
+    await desk.tick("trigger")
+    for _ in range(2):
+        await desk.tick("monitor")
+        await desk.tick("trigger")
+    assert titles(desk) == ["monitor: well again", "trigger: well again"]
+    assert "monitor: has begun again; it had not since 20" in desk.receiver.taken[0]["text"]
+
+
+@pytest.mark.parametrize("ends_first", [0, 1, None])
+async def test_both_functions_come_back_at_once(desk: Desk, ends_first: int | None) -> None:
+    other = Store(desk.connector)
+    await desk.tick("monitor")
+    await desk.tick("trigger")
+    desk.pass_time(NIGHT_SECONDS)
+    passes = [await desk.begin("monitor"), await desk.begin("trigger", other)]
+    if ends_first is None:
+        await asyncio.gather(*(each.end() for each in passes))
+    else:
+        await passes[ends_first].end()
+        await passes[1 - ends_first].end()
+    await other.close()
+    told = desk.receiver.told_of_ticks("well")
+    assert sorted((name, count) for (name, _), count in told.items()) == [("monitor", 1), ("trigger", 1)]
+    if ends_first == 0:
+        assert titles(desk) == ["monitor and trigger: well again"]
+
+
+async def test_one_of_two_comes_back(desk: Desk) -> None:
+    await desk.tick("monitor")
+    await desk.tick("trigger")
+    desk.pass_time(NIGHT_SECONDS)
+    for _ in range(3):
+        await desk.tick("monitor")
+        desk.pass_time(60)
+    assert titles(desk) == ["monitor: well again", "trigger: late"]
+    await desk.tick("trigger")
+    await desk.tick("monitor")
+    assert titles(desk)[2:] == ["trigger: well again"]
+
+
+async def test_stop_after_one_was_called_late(desk: Desk) -> None:
+    await desk.tick("trigger")
+    for _ in range(2):
+        desk.pass_time(LATE_SECONDS / 2)
+        await desk.tick("monitor")
+    desk.pass_time(LATE_SECONDS / 2)
+    await desk.tick("monitor")
+    assert titles(desk) == ["trigger: late"]
+    desk.pass_time(NIGHT_SECONDS)
+    for name in ("trigger", "monitor", "trigger"):
+        await desk.tick(name)
+    assert titles(desk)[1:] == ["trigger: well again", "monitor: well again"]
+
+
+async def test_stop_is_told_by_a_later_pass_when_the_receiver_did_not_take_it(desk: Desk) -> None:
+    await desk.tick("monitor")
+    desk.pass_time(NIGHT_SECONDS)
+    desk.receiver.answers = [503, 404]
+    for _ in range(4):
+        await desk.tick("monitor")
+    assert titles(desk) == ["monitor: well again"]
+
+
+async def test_nobody_is_called_late_who_came_back_during_a_slow_pass(desk: Desk) -> None:
+    for name in ("trigger", "monitor"):
+        await desk.tick(name)
+    desk.pass_time(LATE_SECONDS / 2)
+    await desk.tick("monitor")
+    desk.pass_time(LATE_SECONDS / 2)
+    slow = await desk.begin("monitor")
+    await desk.tick("trigger")
+    await slow.end()
+    assert titles(desk) == ["trigger: well again"]
+
+
+@dataclass
+class App:
+    """Two timer functions whose passes go on step by step, in any order."""
+
+    desk: Desk
+    passes: dict[str, Pass] = field(default_factory=dict)
+    #: each start that came too late, with the start before it
+    gaps: set[tuple[str, str]] = field(default_factory=set)
+
+    async def step(self, name: str) -> None:
+        """Begin a pass of a function, or end the one that is under way."""
+        under_way = self.passes.pop(name, None)
+        if under_way is not None:
+            await under_way.end()
+            return
+        self.passes[name] = begun = await self.desk.begin(name)
+        ticks, now = begun.before
+        self.gaps |= {
+            (name, _iso(tick.started_at))
+            for tick in ticks
+            if tick.name == name and (now - tick.started_at).total_seconds() >= LATE_SECONDS
+        }
+
+    async def come_to_rest(self) -> None:
+        """End what is under way, and make a pass of each."""
+        for name in list(self.passes):
+            await self.step(name)
+        for name in ("monitor", "trigger"):
+            await self.desk.tick(name)
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["monitor", "trigger"]),
+        st.sampled_from([0.0, LATE_SECONDS / 2, LATE_SECONDS, NIGHT_SECONDS]),
+        st.sampled_from([200, 404, 503, 500, "drop"]),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+async def test_every_gap_is_told_once(desk: Desk, steps: list[tuple[str, float, int | str]]) -> None:
+    """Whatever the order of the passes and the receiver's answers."""
+    desk.execute("DELETE FROM orchestrator_alert")
+    desk.execute("DELETE FROM orchestrator_tick")
+    desk.receiver.taken, desk.receiver.doubtful = [], []
+    app = App(desk)
+    for name, seconds, answer in steps:
+        desk.pass_time(seconds)
+        desk.receiver.answers = [answer, answer]
+        await app.step(name)
+    desk.receiver.answers = []
+    await app.come_to_rest()
+    late, well = desk.receiver.told_of_ticks("late"), desk.receiver.told_of_ticks("well")
+    assert {*late.values(), *well.values()} <= {1}, "never twice"
+    assert app.gaps | late.keys() <= well.keys(), "never not at all"
+    assert_late_goes_before_well(desk)
+
+
+def assert_late_goes_before_well(desk: Desk) -> None:
+    called_well: set[tuple[str, str]] = set()
+    for message in desk.receiver.taken:
+        events = {(tick["name"], tick["since"]) for tick in message["ticks"]}
+        if message["kind"] == "well":
+            called_well |= events
+        else:
+            assert not events & called_well
