@@ -40,6 +40,9 @@ FORGOTTEN_ROWS = 10_000
 #: All of a pass's messages together. The invocation has 280 s for everything.
 ALERTING_SECONDS = 45.0
 
+#: So long a pass claims: what it claims last has its 10 s to be sent yet, and 5 s to be noted.
+CLAIMING_SECONDS = 30.0
+
 
 class AlertStore(Protocol):
     """What people were told of. Every method may raise :class:`~orchestrator.errors.StoreError`."""
@@ -95,6 +98,22 @@ class Receiver(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Turn:
+    """When a pass tells people."""
+
+    #: by the database's clock
+    now: datetime
+    #: by the event loop's clock
+    claims_until: float
+
+    def claiming(self) -> asyncio.Timeout:
+        """Bound a claim. :raises TimeoutError: too late for one, as no time is left to send it."""
+        if asyncio.get_running_loop().time() >= self.claims_until:
+            raise TimeoutError
+        return asyncio.timeout_at(self.claims_until)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alerting:
     """Sends at most one message of each kind a pass, and no event twice.
 
@@ -125,44 +144,50 @@ class Alerting:
         except OrchestratorError as error:
             logger.warning("alerts: %s", error)
         except TimeoutError:
-            logger.warning("alerts: not done in %.0f s; one may be lost", ALERTING_SECONDS)
+            logger.warning("alerts: not done in time; the next pass tells the rest")
 
     async def _tell(self, own: str, before: Sequence[Tick], looked_at: datetime) -> None:
-        now = await self.clockwork.now()
-        await self._tell_of_dead_rows(now)
+        claims_until = asyncio.get_running_loop().time() + CLAIMING_SECONDS
+        turn = _Turn(now=await self.clockwork.now(), claims_until=claims_until)
+        await self._tell_of_dead_rows(turn)
         missing = overdue(before, now=looked_at, limit_seconds=self.tick_late_seconds)
         if missing:
             ticks = await self.clockwork.ticks()
-            await self._tell_of_ticks(Kind.LATE, late(missing, own=own, before=before, ticks=ticks), now)
+            await self._tell_of_ticks(Kind.LATE, late(missing, own=own, before=before, ticks=ticks), turn)
         # Also those of which nobody was told that they are late: when the whole app stands still, nobody can.
         missed = [*await self.store.late_ticks(), *missing]
         if missed:
             # Looked up anew: a function may have begun while the message above was on its way.
-            await self._tell_of_ticks(Kind.WELL, well_again(missed, await self.clockwork.ticks()), now)
+            await self._tell_of_ticks(Kind.WELL, well_again(missed, await self.clockwork.ticks()), turn)
         await self.store.forget(older_than_seconds=KEEP_SECONDS, limit=FORGOTTEN_ROWS)
 
-    async def _tell_of_dead_rows(self, now: datetime) -> None:
+    async def _tell_of_dead_rows(self, turn: _Turn) -> None:
         message = str(uuid.uuid4())
-        rows = await self.store.claim_dead(
-            message, window_seconds=WINDOW_SECONDS, examined=EXAMINED_ROWS, shown=SHOWN_ROWS
-        )
+        async with turn.claiming():
+            rows = await self.store.claim_dead(
+                message, window_seconds=WINDOW_SECONDS, examined=EXAMINED_ROWS, shown=SHOWN_ROWS
+            )
         if rows is not None:
-            await self._deliver(message, Alert(kind=Kind.DEAD, rows=rows), now)
+            await self._deliver(message, Alert(kind=Kind.DEAD, rows=rows), turn)
 
-    async def _tell_of_ticks(self, kind: Kind, events: Sequence[TickEvent], now: datetime) -> None:
+    async def _tell_of_ticks(self, kind: Kind, events: Sequence[TickEvent], turn: _Turn) -> None:
         if not events:
             return
         message = str(uuid.uuid4())
-        claimed = await self.store.claim_ticks(message, kind, events)
+        async with turn.claiming():
+            claimed = await self.store.claim_ticks(message, kind, events)
         if claimed:
-            await self._deliver(message, Alert(kind=kind, ticks=claimed), now)
+            await self._deliver(message, Alert(kind=kind, ticks=claimed), turn)
 
-    async def _deliver(self, message: str, alert: Alert, now: datetime) -> None:
-        match await self.receiver.deliver(alert, now):
-            case Delivery.SENT:
-                logger.info("alert sent: %s", alert.title)
-                await self.store.sent(message)
-            case Delivery.REFUSED:
-                await self.store.give_back(message)
-            case Delivery.UNCERTAIN:
+    async def _deliver(self, message: str, alert: Alert, turn: _Turn) -> None:
+        delivery = Delivery.UNCERTAIN
+        try:
+            delivery = await self.receiver.deliver(alert, turn.now)
+        finally:  # also when the pass is ended meanwhile
+            if delivery is Delivery.UNCERTAIN:
                 logger.warning("alert may be lost, and is not sent again: %s", alert.title)
+        if delivery is Delivery.SENT:
+            logger.info("alert sent: %s", alert.title)
+            await self.store.sent(message)
+        elif delivery is Delivery.REFUSED:
+            await self.store.give_back(message)

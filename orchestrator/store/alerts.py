@@ -1,13 +1,20 @@
 """What people were told of: each event is claimed for one message, in one short transaction."""
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from orchestrator.alerts import ERROR_LENGTH, DeadRow, DeadRows, Kind, TickEvent, shortened
+from orchestrator.errors import OrchestratorError, StoreInDoubt
 from orchestrator.store.pool import Pool
 from orchestrator.store.records import read_time
 from orchestrator.store.session import Session, pass_gate
 from orchestrator.store.store import GATE_TIMEOUT_MS
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
 
 #: Behind it, two passes never both find that nobody was told of an event.
 ALERT_GATE = "databricks-job-orchestrator/alert"
@@ -16,11 +23,13 @@ ALERT_GATE = "databricks-job-orchestrator/alert"
 class AlertLog:
     """The claims of ``orchestrator_alert``.
 
-    Every method may raise :class:`~orchestrator.errors.StoreError`.
+    A claim whose caller does not wait for its end, or does not learn what became of it, is given back: no
+    message was sent for it. Every method may raise :class:`~orchestrator.errors.StoreError`.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._under_way: set[asyncio.Task[Any]] = set()  # the event loop itself keeps no task alive
 
     async def claim_dead(
         self, message: str, *, window_seconds: int, examined: int, shown: int
@@ -38,7 +47,7 @@ class AlertLog:
             rows = session.rows("dead_of_message", message, shown) if count else []
             return DeadRows(count=count, shown=[_dead_row(row) for row in rows]) if count else None
 
-        return await self._pool.transact(work, writes=True)
+        return await self._claim(message, work)
 
     async def claim_ticks(self, message: str, kind: Kind, events: Sequence[TickEvent]) -> list[TickEvent]:
         """Claim that timer functions are late or well again; return the events that no message had.
@@ -54,7 +63,7 @@ class AlertLog:
                 if session.changed_one("claim_tick_event", message, kind, event.name, event.since)
             ]
 
-        return await self._pool.transact(work, writes=True)
+        return await self._claim(message, work)
 
     async def late_ticks(self) -> list[TickEvent]:
         """Return the functions of which it is still owed that they are well again."""
@@ -76,13 +85,36 @@ class AlertLog:
             session.change("alert_given_back", message)
             session.change("alert_owed", message)
 
-        await self._pool.transact(work, writes=True)
+        await asyncio.shield(self._start(self._pool.transact(work, writes=True)))
 
     async def forget(self, *, older_than_seconds: int, limit: int) -> None:
         """Delete old claims of DEAD rows, oldest first."""
         await self._pool.transact(
             lambda session: session.change("forget_dead", older_than_seconds, limit), writes=True
         )
+
+    async def _claim(self, message: str, work: Callable[[Session], _T]) -> _T:
+        claim = self._start(self._pool.transact(work, writes=True))
+        try:
+            return await asyncio.shield(claim)
+        except (asyncio.CancelledError, StoreInDoubt):
+            # The caller goes now; the transaction's thread cannot be stopped, and commits when it likes.
+            self._start(self._undo(claim, message))
+            raise
+
+    async def _undo(self, claim: asyncio.Task[Any], message: str) -> None:
+        await asyncio.wait([claim])  # it ends in bounded time, as each of its statements does
+        try:
+            await self.give_back(message)
+        except (OrchestratorError, RuntimeError) as error:  # RuntimeError: the pool is closed
+            logger.warning("alerts: what was claimed and not sent could not be given back: %s", error)
+
+    def _start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Begin something that comes to its end whether or not somebody waits for it."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
 
 
 def _dead_row(row: dict[str, Any]) -> DeadRow:

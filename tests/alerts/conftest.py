@@ -1,5 +1,7 @@
 """A store, a receiver, and what sends the one's news to the other."""
 
+import sqlite3
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from orchestrator.alerting import Alerting
 from orchestrator.models import Tick
 from orchestrator.store import migrate
 from orchestrator.store.alerts import AlertLog
+from orchestrator.store.connector import Connection, Opened
 from orchestrator.store.sqlite import SqliteConnector
 from orchestrator.store.store import Store
 from orchestrator.webhook import Webhook
@@ -20,6 +23,64 @@ from tests.alerts.receiver import Receiver
 
 #: A timer function that has not begun for so long is late, in the tests.
 LATE_SECONDS = 600.0
+
+#: A commit is never held longer than this, whatever the test does.
+HOLD_SECONDS = 20.0
+
+
+class Hold:
+    """Stops the next change before its begin or its commit, or loses its answer."""
+
+    def __init__(self, place: str | None = None, *, loses_answer: bool = False) -> None:
+        self._place = place
+        self._loses_answer = loses_answer
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+        self.committed = threading.Event()
+
+    def stop(self, place: str) -> None:
+        """Wait, if this is the place; called by the transaction's thread."""
+        if place == self._place:
+            self.reached.set()
+            assert self.go_on.wait(HOLD_SECONDS), f"held for {HOLD_SECONDS} s"
+
+    def commit(self, real: Connection) -> None:
+        """Commit, by the same thread."""
+        self.stop("commit")
+        real.commit()
+        self.committed.set()
+        if self._loses_answer:
+            raise sqlite3.OperationalError("the connection broke")
+
+
+class HeldConnector(SqliteConnector):
+    """A SQLite file whose next change can be held."""
+
+    hold: Hold | None = None
+
+    def connect(self) -> Opened:
+        return Opened(connection=_HeldConnection(super().connect().connection))
+
+    def begin_write(self, connection: Connection) -> None:
+        assert isinstance(connection, _HeldConnection)
+        connection.hold, self.hold = self.hold, None
+        if connection.hold is not None:
+            connection.hold.stop("begin")
+        super().begin_write(connection)
+
+
+class _HeldConnection:
+    def __init__(self, real: Connection) -> None:
+        self._real = real
+        self.hold: Hold | None = None
+        self.cursor, self.rollback, self.close = real.cursor, real.rollback, real.close
+
+    def commit(self) -> None:
+        hold, self.hold = self.hold, None
+        if hold is None:
+            self._real.commit()
+        else:
+            hold.commit(self._real)
 
 
 @dataclass
@@ -34,6 +95,9 @@ class Pass:
     async def end(self) -> None:
         """End it, and tell people what there is to tell."""
         await self.store.tick_finished(self.name, "ok")
+        await self.tell()
+
+    async def tell(self) -> None:
         await self.alerting(self.name, *self.before)
 
 
@@ -41,7 +105,7 @@ class Pass:
 class Desk:
     """A database whose clock the test moves, a real receiver, and a pass's alerts."""
 
-    connector: SqliteConnector
+    connector: HeldConnector
     store: Store
     session: aiohttp.ClientSession
     receiver: Receiver
@@ -102,9 +166,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     made: Desk
-    connector = SqliteConnector(
-        tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset
-    )
+    connector = HeldConnector(tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset)
     async with Receiver().serve() as receiver, aiohttp.ClientSession() as session:
         made = Desk(connector=connector, store=Store(connector), session=session, receiver=receiver)
         migrate.apply(connector)

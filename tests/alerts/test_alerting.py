@@ -107,6 +107,7 @@ async def test_receiver_that_hangs_ends_with_the_pass(
     desk.receiver.answers = ["hang"]
     await desk.tick("monitor")
     assert "not done" in caplog.text
+    assert "alert may be lost" in caplog.text
 
 
 async def test_old_claims_are_forgotten_and_their_rows_not_told_again(desk: Desk) -> None:
