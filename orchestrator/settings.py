@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from orchestrator.errors import SettingsError
 from orchestrator.models import Policy
-from orchestrator.net import is_loopback, split_url
+from orchestrator.net import PORT_RULE, is_loopback, split_url
 from orchestrator.settings_reader import Reader
 from orchestrator.states import Status
 from orchestrator.submissions import QueueConnection, queue_connection
@@ -216,7 +216,8 @@ def _alerts(reader: Reader) -> AlertSettings | None:
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
     if not host or not is_safe or "@" in parts.netloc:
         reader.problems.append(
-            "ALERT_WEBHOOK_URL must be an https address without a user name (http only for this machine)"
+            "ALERT_WEBHOOK_URL must be an https address without a user name or blanks (http only for this "
+            f"machine); {PORT_RULE}"
         )
     return AlertSettings(url=url, format=shape)
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult
 
 from orchestrator.models import WorkspacePolicy
-from orchestrator.net import is_loopback, split_url
+from orchestrator.net import PORT_RULE, is_loopback, split_url
 from orchestrator.settings_reader import Reader
 
 DEFAULT_WORKSPACE = "default"
@@ -186,7 +186,8 @@ def _host(reader: Reader, value: object, label: str) -> str:
     url = split_url(text if "://" in text else f"https://{text}")
     if not _is_workspace_address(url):
         reader.problems.append(
-            f"{label} must be an https address without a path (http only for this machine)"
+            f"{label} must be an https address without a path or blanks (http only for this machine); "
+            f"{PORT_RULE}"
         )
         return ""  # whatever it is, it is not shown
     return url.geturl()

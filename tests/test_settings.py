@@ -77,6 +77,10 @@ def test_whom_to_tell_and_who_may_tell() -> None:
         ("ALERT_WEBHOOK_URL", "https://user:canary@hooks.example.com/", "must be an https address"),
         ("ALERT_WEBHOOK_URL", "canary", "must be an https address"),
         ("ALERT_WEBHOOK_URL", "https://[canary", "must be an https address"),
+        ("ALERT_WEBHOOK_URL", "https://canary.example.com:99999/", "a port is a number from 1 to 65535"),
+        ("ALERT_WEBHOOK_URL", "https://hooks.example.com:canary/", "a port is a number from 1 to 65535"),
+        ("ALERT_WEBHOOK_URL", "https://canary.example.com:0/", "a port is a number from 1 to 65535"),
+        ("ALERT_WEBHOOK_URL", "https://hooks.example.com/can ary", "without a user name or blanks"),
         ("ALERT_FORMAT", "canary", "must be json or teams"),
         ("EVENTS_SECRET", "canary", "at least 16 characters"),
         ("TICK_LATE_SECONDS", "1", "must be a number from 60"),
@@ -136,6 +140,13 @@ def test_odd_numbers(value: str) -> None:
         ({"DATABRICKS_HOST": "https://user@host"}, "https address"),
         ({"DATABRICKS_HOST": "https://host/path"}, "https address"),
         ({"DATABRICKS_HOST": "https://[x"}, "https address"),
+        ({"DATABRICKS_HOST": "https://canary.example.com:99999"}, "a port is a number from 1 to 65535"),
+        ({"DATABRICKS_HOST": "canary.example.com:dapi"}, "a port is a number from 1 to 65535"),
+        ({"KEY_VAULT_URL": "https://canary.vault.azure.net:99999"}, "must look like https://NAME.vault"),
+        (
+            {"AzureWebJobsStorage": "", "AzureWebJobsStorage__queueServiceUri": "https://canary.net:x"},
+            "must look like https://<account>.queue.core.windows.net",
+        ),
         ({"STATUS_MAP": '{"LOADED": "READY"}'}, "STATUS_MAP must be JSON"),
         ({"KEY_VAULT_URL": "https://[x"}, "KEY_VAULT_URL"),
         (
@@ -172,6 +183,18 @@ def test_further_workspaces() -> None:
 def test_plain_http_is_for_this_machine_only() -> None:
     for host in ("http://127.0.0.1:8765", "http://localhost:1", "http://[::1]:1"):
         assert settings.load({**GOOD, "DATABRICKS_HOST": host}).workspaces[0].host == host
+
+
+def test_addresses_with_a_port() -> None:
+    loaded = settings.load(
+        {
+            **GOOD,
+            "DATABRICKS_HOST": "https://host.example.com:8443",
+            "ALERT_WEBHOOK_URL": "https://[2001:db8::1]:65535/",
+        }
+    )
+    assert loaded.workspaces[0].host == "https://host.example.com:8443"
+    assert loaded.alerts is not None
 
 
 def test_core_tools_on_a_laptop_is_not_azure() -> None:
