@@ -3,9 +3,12 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from orchestrator.alerts import Kind, TickEvent
 from orchestrator.models import LogRow, NewEntry, Verdict
 from orchestrator.states import Status
+from orchestrator.store import queries
 from orchestrator.store.alerts import AlertLog
 from orchestrator.store.store import Store
 from tests.store.conftest import Database
@@ -66,6 +69,14 @@ async def test_no_more_is_looked_at_than_is_asked_for(store: Store) -> None:
     rows = await log.claim_dead("m1", window_seconds=DAY, examined=2, shown=20)
     assert rows is not None
     assert (rows.count, {row.id for row in rows.shown} < set(ids)) == (2, True)
+
+
+def test_rows_that_are_not_dead_are_not_read(database: Database) -> None:
+    if database.connector.dialect != "sqlite":
+        pytest.skip("SQL Server chooses by statistics, which a new table has not got")
+    sql = queries.load("sqlite")["claim_dead"].sql
+    plan = database.execute(f"EXPLAIN QUERY PLAN {sql}", "m", DAY, 100)
+    assert "ix_track_processing_dead (finished_at>?)" in str(plan)
 
 
 async def test_two_processes_at_once(store: Store, other_store: Store) -> None:

@@ -12,7 +12,7 @@ SELECT
     utc_now() AS claimed_at
 FROM (
     SELECT id, finished_at
-    FROM track_processing
+    FROM track_processing INDEXED BY ix_track_processing_dead
     WHERE status = 'DEAD' AND finished_at > utc_after(-1000 * ?)
     ORDER BY finished_at DESC, id DESC
     LIMIT ?

@@ -1,0 +1,122 @@
+"""What alerts cost a pass: claims of rows that went DEAD, when all are new, none is, and there are none.
+
+``python -m benchmarks.alerts``: makes a SQLite file of rows that ended within a day, prints the time of each
+claim, and compares it with the insertion of as many rows in the same run.
+"""
+
+import argparse
+import asyncio
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.reports import text
+from orchestrator.alerting import EXAMINED_ROWS, WINDOW_SECONDS
+from orchestrator.alerts import SHOWN_ROWS
+from orchestrator.models import NewEntry
+from orchestrator.store import migrate
+from orchestrator.store.alerts import AlertLog
+from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.store.store import Store
+
+#: Of each question.
+REPEATS = 9
+
+#: Beside the DEAD ones.
+DONE_ROWS = 100_000
+
+INSERT = "INSERT INTO track_processing (table_name, status, last_error, finished_at) VALUES (?, ?, ?, ?)"
+
+Question = Callable[[], Awaitable[object]]
+
+
+def fill(path: Path, status: str, count: int) -> None:
+    """Let rows come to their end, spread over 23 hours."""
+    now = datetime.now(UTC)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            INSERT,
+            (
+                (
+                    f"table_{number % 400}",
+                    status,
+                    "it failed",
+                    text(now - timedelta(hours=23) * number / count),
+                )
+                for number in range(count)
+            ),
+        )
+
+
+async def nothing() -> None:
+    """Do nothing after a question."""
+
+
+async def measure(question: Question, after: Question = nothing) -> list[float]:
+    """Return how long some calls take, in milliseconds; what is done after each does not count."""
+    taken = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        await question()
+        taken.append((time.perf_counter() - began) * 1000)
+        await after()
+    return taken
+
+
+async def ask(path: Path, dead: int) -> dict[str, list[float]]:
+    """Return the times of each question."""
+    store = Store(SqliteConnector(path))
+    log = AlertLog(store.pool)
+
+    async def claim() -> int:
+        rows = await log.claim_dead(
+            "message", window_seconds=WINDOW_SECONDS, examined=EXAMINED_ROWS, shown=SHOWN_ROWS
+        )
+        return 0 if rows is None else rows.count
+
+    async def expect(count: int) -> None:
+        if await claim() != count:
+            raise SystemExit(f"{count} rows should have been claimed")
+
+    try:
+        added = [NewEntry(table_name=f"table_{number % 400}") for number in range(dead)]
+        times = {
+            f"insert {dead:,} rows": await measure(lambda: store.add(added)),
+            "claim, no row went DEAD": await measure(lambda: expect(0)),
+        }
+        fill(path, "DEAD", dead)
+        times[f"claim, all of {dead:,} are new"] = await measure(
+            lambda: expect(dead), lambda: log.give_back("message")
+        )
+        await claim()
+        times[f"claim, none of {dead:,} is new"] = await measure(lambda: expect(0))
+    finally:
+        await store.close()
+    return times
+
+
+def main(argv: list[str]) -> None:
+    """Fill, ask, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dead", type=int, default=EXAMINED_ROWS, help="at most what a pass looks at")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.db"
+        migrate.apply(SqliteConnector(path, create=True))
+        fill(path, "DONE", DONE_ROWS)
+        times = asyncio.run(ask(path, arguments.dead))
+    unit = statistics.median(next(iter(times.values())))
+    print(f"{'over the store':34} {'median ms':>10} {'worst ms':>9} {'ratio':>7}")
+    for name, taken in times.items():
+        median = statistics.median(taken)
+        print(f"{name:34} {median:10.2f} {max(taken):9.2f} {median / unit:7.4f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
