@@ -1,0 +1,80 @@
+"""The app as it is wired, with what it tells of its work in memory."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from orchestrator import settings
+from orchestrator.azure_monitor import OpenTelemetry
+from orchestrator.bootstrap import Application
+from orchestrator.store import migrate
+from orchestrator.store.sqlite import SqliteConnector
+from tests.fakes import FakeQueue, FakeRuns
+
+
+class Memory:
+    """What was exported."""
+
+    def __init__(self) -> None:
+        self._spans = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        self._meters = MeterProvider([self._reader])
+        self._tracers = TracerProvider()
+        self._tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.telemetry = OpenTelemetry(self._tracers.get_tracer("test"), self._meters.get_meter("test"))
+
+    def metrics(self) -> dict[str, list[Any]]:
+        """The points of each metric, by its name."""
+        data = self._reader.get_metrics_data()
+        return {
+            metric.name: list(metric.data.data_points)
+            for resource in (data.resource_metrics if data else [])
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+    def spans(self) -> dict[str, Any]:
+        return {span.name: span for span in self._spans.get_finished_spans()}
+
+    def close(self) -> None:
+        self._meters.shutdown()
+        self._tracers.shutdown()
+
+
+@pytest.fixture
+def memory() -> Iterator[Memory]:
+    made = Memory()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Application]:
+    """The app as it is wired, but for Databricks and the queue."""
+    path = tmp_path / "state.db"
+    migrate.apply(SqliteConnector(path, create=True))
+    environment = {
+        "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+        "DATABRICKS_HOST": "https://adb-1.7.azuredatabricks.net",
+        "DATABRICKS_TOKEN": "t",
+        "DATABRICKS_JOB_ID": "5",
+        "STATE_DB": str(path),
+    }
+    fakes = FakeRuns(foreign={1, 2})
+    monkeypatch.setattr(Application, "_client", lambda *_: fakes)
+    monkeypatch.setattr("orchestrator.submissions.QueueSubmissions", lambda *_: FakeQueueSubmissions())
+    made = Application(settings.load(environment), telemetry=memory.telemetry)
+    yield made
+    await made.close()
+
+
+class FakeQueueSubmissions(FakeQueue):
+    async def close(self) -> None:
+        """Nothing is open."""
