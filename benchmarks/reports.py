@@ -212,7 +212,7 @@ async def measure(question: Question) -> tuple[float, float]:
 async def ask(path: Path, entries: int, now: datetime) -> None:
     """Print a line a question."""
     app = Application(settings.load({**SETTINGS, "STATE_DB": str(path)}))
-    app.runs["default"] = IdleWorkspace()  # type: ignore[assignment]  # nothing else of it is called
+    app.web_runs["default"] = IdleWorkspace()  # type: ignore[assignment]  # nothing else of it is called
     try:
         await report("over the store", questions(app.reports, entries, now))
         await report("over the HTTP functions", calls(app))

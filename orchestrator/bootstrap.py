@@ -4,13 +4,14 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import alerts, submissions
 from orchestrator import settings as settings_module
 from orchestrator.alerting import Alerting
 from orchestrator.clock import SystemClock
+from orchestrator.connections import Connections
 from orchestrator.errors import OrchestratorError
 from orchestrator.events import RunEnded
 from orchestrator.monitor import Monitor
@@ -29,21 +30,24 @@ from orchestrator.trigger import Trigger
 from orchestrator.workspace_settings import WorkspaceSettings
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from orchestrator.databricks.auth import TokenSource
     from orchestrator.databricks.client import DatabricksClient
 
 logger = logging.getLogger(__name__)
 
-#: Connections to Databricks: ten submissions and ten look-ups at once fit.
-MAX_CONNECTIONS = 20
+#: Connections to a workspace for submissions and passes: ten submissions at once (host.json), and ten
+#: look-ups in each of three passes, those of the two timers and one that was asked for over HTTP.
+CONNECTIONS = 40
+
+#: Connections to a workspace for those who call over HTTP, so that they never stand in front of a submission:
+#: ten events at once, the listing for one claim that follows them, and one that all dashboards share.
+WEB_CONNECTIONS = 12
 
 #: An invocation gives up after this, in seconds; below the 300 s of ``functionTimeout`` in host.json, at
 #: which the host would end the worker process and everything else that runs in it.
 INVOCATION_SECONDS = 280.0
 
-#: Connections for those who call over HTTP: their questions never wait in front of a submission.
+#: Connections to the database for the same.
 WEB_THREADS = 4
 
 #: They would rather be told soon that the database is away, in seconds.
@@ -84,44 +88,31 @@ class Application:
         self.reports = Reports(self.web_store.pool)
         self.operations = Operations(self.web_store.pool)
         self.submissions = submissions.QueueSubmissions(settings.queue, settings.queue_name)
-        self._session: aiohttp.ClientSession | None = None
         self._credential: Any = None
-        self.tokens: dict[str, TokenSource] = {}
-        self.runs: dict[str, DatabricksClient] = {
-            workspace.name: self._client(workspace) for workspace in settings.workspaces
-        }
-        self._alerting = self._alerts()
-        policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
+        self._connections = Connections(per_host=CONNECTIONS)
+        self._web_connections = Connections(per_host=WEB_CONNECTIONS)
+        self.tokens = {workspace.name: self._token_source(workspace) for workspace in settings.workspaces}
+        self.runs = self._clients(self._connections)
+        self.web_runs = self._clients(self._web_connections)
+        self._policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
         self._submit = Submit(
             store=self.store,
             runs=self.runs,
-            workspaces=policies,
+            workspaces=self._policies,
             policy=settings.policy,
             clock=self.clock,
             telemetry=telemetry,
         )
-        self._monitor = Monitor(
-            store=self.store,
-            submissions=self.submissions,
-            runs=self.runs,
-            workspaces=policies,
-            policy=settings.policy,
-            clock=self.clock,
-            secrets=settings.secrets(),
-            telemetry=telemetry,
-        )
-        self._trigger = Trigger(
-            store=self.store,
-            submissions=self.submissions,
-            runs=self.runs,
-            workspaces=policies,
-            policy=settings.policy,
-            monitor=self._monitor,
-            telemetry=telemetry,
-        )
+        self._trigger = self._trigger_over(self.store, self.runs)
+        self._monitor = self._trigger.monitor
+        web_trigger = self._trigger_over(self.web_store, self.web_runs)
         self._run_ended = RunEnded(
-            rows=self.store, monitor=self._monitor, trigger=self._trigger, workspaces=tuple(policies)
+            rows=self.web_store,
+            monitor=web_trigger.monitor,
+            trigger=web_trigger,
+            workspaces=tuple(self._policies),
         )
+        self._alerting = self._alerts()
 
     async def trigger(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
         """Make a trigger pass and return its problems, a line each.
@@ -143,7 +134,7 @@ class Application:
         claim = submissions.decode(message)
         with self.telemetry.span("submit", entry_id=claim.entry_id, submission=claim.submission):
             async with asyncio.timeout(INVOCATION_SECONDS):
-                await self._check_schema()
+                await self._check_schema(self.store)
                 await self._submit(claim)
 
     async def run_ended(self, run_id: int) -> bool:
@@ -153,7 +144,7 @@ class Application:
         :raises TimeoutError: it was not done in time; the next pass does the rest.
         """
         with self.telemetry.span("run ended", run_id=run_id):
-            await self._check_schema()
+            await self._check_schema(self.web_store)
             return await self._run_ended(run_id)
 
     async def schema_version(self) -> int:
@@ -165,8 +156,8 @@ class Application:
         await self.submissions.close()
         for tokens in self.tokens.values():
             await tokens.close()
-        if self._session is not None:
-            await self._session.close()
+        await self._web_connections.close()
+        await self._connections.close()
         if self._credential is not None:
             await self._credential.close()
         await self.web_store.close()
@@ -194,7 +185,7 @@ class Application:
     async def _in_time(self, name: str, work: Callable[[], Awaitable[list[str]]], by_hand: bool) -> list[str]:
         try:
             async with asyncio.timeout(INVOCATION_SECONDS):
-                await self._check_schema()
+                await self._check_schema(self.store)
                 return await (work() if by_hand else self._recorded(name, work))
         except TimeoutError:
             problem = f"{name}: not done in {INVOCATION_SECONDS:.0f} s; the next tick goes on"
@@ -226,24 +217,53 @@ class Application:
             receiver=Webhook(
                 self.settings.alerts.url,
                 body=alerts.FORMATS[self.settings.alerts.format],
-                session=self._http_session,
+                session=self._web_connections.session,
             ),
             tick_late_seconds=self.settings.tick_late_seconds,
         )
 
-    async def _check_schema(self) -> None:
+    async def _check_schema(self, store: Store) -> None:
         """Look once, before anything is written, whether the tables are the ones that this version knows."""
         if not self._schema_checked:
-            await self.store.patiently(functools.partial(migrate.check, self._connector))
+            await store.patiently(functools.partial(migrate.check, self._connector))
             self._schema_checked = True
 
-    def _client(self, workspace: WorkspaceSettings) -> "DatabricksClient":
+    def _trigger_over(self, store: Store, runs: Mapping[str, "DatabricksClient"]) -> Trigger:
+        """Return a trigger, and with it a monitor, whose work goes over these connections."""
+        monitor = Monitor(
+            store=store,
+            submissions=self.submissions,
+            runs=runs,
+            workspaces=self._policies,
+            policy=self.settings.policy,
+            clock=self.clock,
+            secrets=self.settings.secrets(),
+            telemetry=self.telemetry,
+        )
+        return Trigger(
+            store=store,
+            submissions=self.submissions,
+            runs=runs,
+            workspaces=self._policies,
+            policy=self.settings.policy,
+            monitor=monitor,
+            telemetry=self.telemetry,
+        )
+
+    def _clients(self, connections: Connections) -> dict[str, "DatabricksClient"]:
+        """Return a client of each workspace. All sets of them use the same tokens."""
+        return {
+            workspace.name: self._client(workspace, connections) for workspace in self.settings.workspaces
+        }
+
+    def _client(self, workspace: WorkspaceSettings, connections: Connections) -> "DatabricksClient":
         from orchestrator.databricks.client import DatabricksClient
 
-        tokens = self._token_source(workspace)
-        self.tokens[workspace.name] = tokens
         return DatabricksClient(
-            host=workspace.host, tokens=tokens, session=self._http_session, clock=self.clock
+            host=workspace.host,
+            tokens=self.tokens[workspace.name],
+            session=connections.session,
+            clock=self.clock,
         )
 
     def _token_source(self, workspace: WorkspaceSettings) -> "TokenSource":
@@ -261,16 +281,6 @@ class Application:
                 verify_challenge_resource=not is_loopback(vault.hostname or ""),
             )
         return StaticToken(workspace.token or "")
-
-    def _http_session(self) -> "aiohttp.ClientSession":
-        import aiohttp
-
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
-                cookie_jar=aiohttp.DummyCookieJar(),  # the session is shared by workspaces
-            )
-        return self._session
 
     def _azure_credential(self) -> Any:
         """Managed identity in Azure; on a developer's machine whatever signs in there (``az login``)."""

@@ -46,7 +46,7 @@ class Api:
 
     def __init__(self, app: Application) -> None:
         self._app = app
-        self._active = ActiveRuns(app.runs, app.clock)
+        self._active = ActiveRuns(app.web_runs, app.clock)
         self._caps = {workspace.name: workspace.cap for workspace in app.settings.workspaces}
         self._pages = RunPages(app.settings.workspaces)
         self._pass: asyncio.Task[list[str]] | None = None

@@ -30,6 +30,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     migrate.apply(SqliteConnector(database, create=True))
     app = Application(settings.load({**ENVIRONMENT, "STATE_DB": str(database)}), patience=0)
     runs = FakeRuns()
-    app.runs["default"] = runs  # type: ignore[assignment]  # it has all that a client has
+    for clients in (app.runs, app.web_runs):
+        clients["default"] = runs  # type: ignore[assignment]  # it has all that a client has
     yield Site(app=app, runs=runs, database=database)
     await app.close()
