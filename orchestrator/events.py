@@ -5,7 +5,6 @@ monitor's own code, so that a false or a repeated call changes nothing.
 """
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,8 @@ from typing import Protocol
 
 from orchestrator.models import Entry
 from orchestrator.monitor import Monitor
+from orchestrator.together import Background
 from orchestrator.trigger import Trigger
-
-logger = logging.getLogger(__name__)
 
 #: For one event: a few calls of Databricks. Databricks itself does not wait long for an answer.
 EVENT_SECONDS = 30.0
@@ -41,8 +39,10 @@ class RunEnded:
     _turns: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), repr=False)
     #: workspaces for which a claim waits for its turn: it will see the slots of all that ended until then
     _waiting: set[str] = field(default_factory=set, repr=False)
-    #: what is under way; the event loop keeps no task alive by itself
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    #: claims: who gives up on an answer must not part one from its messages
+    _claims: Background = field(
+        default_factory=lambda: Background("a freed slot is left to the next pass"), repr=False
+    )
 
     async def __call__(self, run_id: int) -> bool:
         """Finish the row of a run that is over, and say whether that was done.
@@ -56,22 +56,10 @@ class RunEnded:
             followed = [await self.rows.running_run(workspace, run_id) for workspace in self.workspaces]
             # Two workspaces may have a run of the same id.
             finished = [entry for entry in followed if entry and await self.monitor.look_at_one(entry)]
-        tasks = [self._begin_to_fill(entry.workspace) for entry in finished]
+        tasks = [self._claims.start(self._fill(entry.workspace)) for entry in finished]
         if tasks:
             await asyncio.wait(tasks, timeout=EVENT_SECONDS)
         return bool(finished)
-
-    def _begin_to_fill(self, workspace: str) -> asyncio.Task[None]:
-        """Fill the slot beside the answer: who gives up on that must not part a claim from its messages."""
-        task = asyncio.create_task(self._fill(workspace))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning("a freed slot is left to the next pass: %s", error)
 
     async def _fill(self, workspace: str) -> None:
         if workspace in self._waiting:

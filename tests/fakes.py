@@ -25,6 +25,16 @@ class FakeClock:
         return self._random.random()
 
 
+class SetClock:
+    """A monotonic clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.3  # of a machine that has been up for days: floats are coarser there than near 0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass
 class FakeQueue:
     """Keeps what was sent; ``full`` makes it take nothing."""

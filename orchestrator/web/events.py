@@ -10,17 +10,19 @@ import functools
 import hmac
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import azure.functions as func
 
 from orchestrator import bootstrap
 from orchestrator.errors import OrchestratorError
-from orchestrator.web import problems
+from orchestrator.together import Background
+from orchestrator.web import functions, problems
 from orchestrator.web.messages import Answer, answer, told
 from orchestrator.web.problems import Problem
+from orchestrator.web.rate import Rate, TokenBucket
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +32,42 @@ MAX_BODY_BYTES = 16 * 1024
 #: Events that are looked at at once on an instance; the rest is told to come later, or left to the next pass.
 MAX_AT_ONCE = 10
 
+#: Events with the password, on an instance. A workspace starts 10,000 runs an hour, three a second, and sends
+#: a notification of each; all runs of two workspaces (130 each by default) may end at once.
+EVENTS = Rate(per_second=10, burst=300)
+
+#: Wrong passwords, on an instance: 8,640 a day. To try a million words takes four months.
+WRONG_PASSWORDS = Rate(per_second=0.1, burst=10)
+
 _MAX_RUN_ID = 2**63 - 1
 
 
-@dataclass
 class EventDesk:
-    """Takes events, so many at once.
+    """Takes events: so many at once, and so many in a time.
 
+    After too many wrong passwords nobody is told any more whether one is right, so that guessing comes to
+    nothing. What comes with the right one is done all the same, so that a stranger who guesses cannot keep
+    Databricks' own notifications out.
+
+    :param secret: the password; None = events are not taken.
     :param finish: looks at a run and says whether its row was finished.
     """
 
-    secret: str | None
-    finish: Callable[[int], Awaitable[bool]]
-    under_way: int = 0
+    def __init__(
+        self,
+        *,
+        secret: str | None,
+        finish: Callable[[int], Awaitable[bool]],
+        events: Rate = EVENTS,
+        wrong_passwords: Rate = WRONG_PASSWORDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._secret = secret
+        self._finish = finish
+        self._events = TokenBucket(events, monotonic)
+        self._wrong = TokenBucket(wrong_passwords, monotonic)
+        self._unanswered = Background("an event is left to the next pass")
+        self._under_way = 0
 
     async def __call__(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Take one event.
@@ -50,36 +75,52 @@ class EventDesk:
         :param headers: by name in lower case.
         """
         try:
-            run_id = self._admit(headers, body)
-            return answer({"finished": await self._finish(run_id)})
-        except (Problem, OrchestratorError, TimeoutError) as error:
-            problem = problems.of(error) or problems.unavailable("it could not be done now")
-            logger.log(
-                logging.INFO if isinstance(error, Problem) else logging.WARNING, "event: %s", problem.detail
-            )
-            return told(problem)
+            self._admit(headers, body)
+        except Problem as problem:
+            return _refused(problem)
+        return await self._take(body)
 
-    def _admit(self, headers: Mapping[str, str], body: bytes) -> int:
-        """Return the run that an event tells of. :raises Problem: it is none of ours, or makes no sense."""
-        if self.secret is None:
+    def _admit(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Check the password. :raises Problem: it is not known to be right, or must not be known to be."""
+        if self._secret is None:
             raise problems.not_found("events are not taken: EVENTS_SECRET is not set")
-        if not _is_password(headers.get("authorization", ""), self.secret):
+        is_right = _is_password(headers.get("authorization", ""), self._secret)
+        wait = self._wrong.seconds_to_wait() if is_right else self._wrong.take()
+        if wait:
+            if is_right:
+                self._unanswered.start(self._take(body))  # the answer must not take longer than another
+            detail = "too many wrong passwords: only what comes with EVENTS_SECRET is done, without a word"
+            raise problems.too_many(detail, retry_after_seconds=wait)
+        if not is_right:
             challenge = {"WWW-Authenticate": 'Basic realm="databricks-events"'}
             raise Problem(HTTPStatus.UNAUTHORIZED, "the password is not EVENTS_SECRET", challenge)
-        if len(body) > MAX_BODY_BYTES:
-            raise Problem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {MAX_BODY_BYTES // 1024} KB"
-            )
-        return _run_id(body)
 
-    async def _finish(self, run_id: int) -> bool:
-        if self.under_way >= MAX_AT_ONCE:
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many events at once", {"Retry-After": "10"})
-        self.under_way += 1
+    async def _take(self, body: bytes) -> Answer:
         try:
-            return await self.finish(run_id)
+            return answer({"finished": await self._bounded(_run_id(body))})
+        except Problem as problem:
+            return _refused(problem)
+        except (OrchestratorError, TimeoutError) as error:
+            unable = problems.of(error) or problems.unavailable("it could not be done now")
+            logger.warning("event: %s", unable.detail)
+            return told(unable)
+
+    async def _bounded(self, run_id: int) -> bool:
+        if self._under_way >= MAX_AT_ONCE:
+            raise problems.too_many("too many events at once", retry_after_seconds=10)
+        wait = self._events.take()
+        if wait:
+            raise problems.too_many("too many events", retry_after_seconds=wait)
+        self._under_way += 1
+        try:
+            return await self._finish(run_id)
         finally:
-            self.under_way -= 1
+            self._under_way -= 1
+
+
+def _refused(problem: Problem) -> Answer:
+    logger.info("event: %s", problem.detail)
+    return told(problem)
 
 
 def _is_password(authorization: str, secret: str) -> bool:
@@ -96,7 +137,9 @@ def _is_password(authorization: str, secret: str) -> bool:
 
 
 def _run_id(body: bytes) -> int:
-    """Return the run's id in ``{"run": {"run_id": …}}``. :raises Problem: there is none."""
+    """Return the run's id in ``{"run": {"run_id": …}}``. :raises Problem: it is too large, or has none."""
+    if len(body) > MAX_BODY_BYTES:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {MAX_BODY_BYTES // 1024} KB")
     try:
         content = json.loads(body)
         run_id = content["run"]["run_id"]
@@ -107,27 +150,23 @@ def _run_id(body: bytes) -> int:
     return run_id
 
 
-@functools.cache
-def _desk() -> EventDesk:
-    app = bootstrap.application()
-    return EventDesk(secret=app.settings.events_secret, finish=app.run_ended)
+def make_blueprint(desk: Callable[[], EventDesk] | None = None) -> func.Blueprint:
+    """Return the route as a function. Its own shared secret stands in place of a function key.
 
-
-def make_blueprint() -> func.Blueprint:
-    """Return the route as a function. Its own shared secret stands in place of a function key."""
+    :param desk: gives what takes the events; the process's application does without it.
+    """
     made: func.Blueprint = func.Blueprint()  # type: ignore[no-untyped-call] # Microsoft left it untyped
+    desk_of = desk or functools.cache(_desk)
+
+    async def databricks_events(req: func.HttpRequest) -> func.HttpResponse:
+        """Finish a run's row at once."""
+        return functions.response(await desk_of()(functions.headers_of(req), req.get_body()))
+
     route = made.route(route="databricks-events", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
     made.function_name("databricks_events")(route(databricks_events))
     return made
 
 
-async def databricks_events(req: func.HttpRequest) -> func.HttpResponse:
-    """Finish a run's row at once."""
-    headers = {name.lower(): value for name, value in req.headers.items()}
-    given = await _desk()(headers, req.get_body())
-    return func.HttpResponse(
-        given.content,
-        status_code=given.status.value,
-        headers=dict(given.headers),
-        mimetype=given.content_type,
-    )
+def _desk() -> EventDesk:
+    app = bootstrap.application()
+    return EventDesk(secret=app.settings.events_secret, finish=app.run_ended)

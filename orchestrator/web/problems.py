@@ -1,5 +1,6 @@
 """Errors as ``application/problem+json`` (RFC 9457). Pure; no text of them holds a secret or a parameter."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -41,6 +42,14 @@ def not_found(detail: str) -> Problem:
 def conflict(detail: str) -> Problem:
     """The state of things does not allow it."""
     return Problem(HTTPStatus.CONFLICT, detail)
+
+
+def too_many(detail: str, *, retry_after_seconds: float) -> Problem:
+    """There were too many calls. The time is rounded up to whole seconds, as the header has it."""
+    seconds = max(1, math.ceil(retry_after_seconds))
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS, f"{detail}; come again in {seconds} s", {"Retry-After": str(seconds)}
+    )
 
 
 def unavailable(detail: str, *, retry_after_seconds: int = 10) -> Problem:

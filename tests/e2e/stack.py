@@ -40,6 +40,7 @@ class Stack:
     simulator_url: str = ""
     #: where the host listens, 0 = a free port
     host_port: int = 0
+    function_app: Path = ROOT / "function_app.py"
 
     @property
     def database(self) -> Path:
@@ -48,7 +49,8 @@ class Stack:
 
     def prepare(self) -> None:
         """Make the app's folder, as ``func publish`` would lay it out, and the empty state store."""
-        for name in ("function_app.py", "host.json", "orchestrator"):
+        (self.folder / "function_app.py").symlink_to(self.function_app)
+        for name in ("host.json", "orchestrator"):
             (self.folder / name).symlink_to(ROOT / name)
         migrate.apply(SqliteConnector(self.database, create=True))
         with closing(sqlite3.connect(self.database)) as connection:

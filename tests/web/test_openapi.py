@@ -6,14 +6,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from orchestrator.web.routes import ROUTES
+from orchestrator.web.routes import READS, ROUTES
 from tests.conftest import Azurite
 from tests.e2e.stack import Stack
 
@@ -25,6 +25,8 @@ ST = Path(sys.executable).with_name("st")
 
 #: What cannot hold: the local host answers 404 to another method, and asks for no key.
 UNCHECKED = ("unsupported_method", "allow_header_conformance", "ignored_auth")
+
+EVENTS_SECRET = "a-shared-secret-of-20-characters"
 
 #: So many calls of each operation, besides those of the phase that goes through every bound of the document.
 EXAMPLES = 40
@@ -72,13 +74,33 @@ def fill(database: Path) -> None:
 @pytest.fixture
 def served(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[str]:
     """The API's address on a local host whose timers rest."""
+    with serving(Stack(folder=tmp_path, azurite=azurite.connection_string, queue_name=queue_name)) as url:
+        yield url
+
+
+@pytest.fixture
+def served_fast(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[str]:
+    """The same without the bounds in time."""
     stack = Stack(folder=tmp_path, azurite=azurite.connection_string, queue_name=queue_name)
+    stack.function_app = Path(__file__).parent / "fast" / "function_app.py"
+    with serving(stack) as url:
+        yield url
+
+
+@contextmanager
+def serving(stack: Stack) -> Iterator[str]:
+    """Run a host on a filled store until its address is no longer needed."""
     stack.prepare()
     fill(stack.database)
     try:
         stack.start_simulator()
         rare = "0 0 0 1 1 *"
-        settings = {"TRIGGER_SCHEDULE": rare, "MONITOR_SCHEDULE": rare, "DATABRICKS_TOKEN": "local"}
+        settings = {
+            "TRIGGER_SCHEDULE": rare,
+            "MONITOR_SCHEDULE": rare,
+            "DATABRICKS_TOKEN": "local",
+            "EVENTS_SECRET": EVENTS_SECRET,
+        }
         yield stack.start_host(**settings).url
     finally:
         stack.stop()
@@ -104,6 +126,18 @@ async def test_over_http(served: str) -> None:
     assert json.loads((await get(f"{served}/api/status"))[2])["workspaces"][0]["active"]["error"] is None
 
 
+async def test_too_many_calls_over_http(served: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(10 * READS.burst):  # the bucket is filled again meanwhile
+            async with session.get(f"{served}/api/openapi.json") as response:
+                problem = await response.json(content_type=None)
+            if response.status != 200:
+                break
+    assert (response.status, response.headers["Retry-After"]) == (429, "1")
+    assert (response.content_type, problem["status"]) == ("application/problem+json", 429)
+    assert problem["detail"] == "too many calls; come again in 1 s"
+
+
 #: Whether a valid cursor or workspace is there depends on the rows and the settings: 400 is right then.
 CONFIGURATION = """
 [checks.positive_data_acceptance]
@@ -112,13 +146,13 @@ expected-statuses = ["2xx", "400", "404", "409"]
 
 
 @pytest.mark.timeout(120)
-def test_what_the_document_says_is_what_happens(served: str, tmp_path: Path) -> None:
+def test_what_the_document_says_is_what_happens(served_fast: str, tmp_path: Path) -> None:
     """Schemathesis calls every operation with what is allowed and with what is not."""
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION, encoding="utf-8")
     done = subprocess.run(
         [
             *(str(ST), "run", str(Path(__file__).parents[2] / "orchestrator/web/openapi.json")),
-            *("--url", f"{served}/api", "--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES)),
+            *("--url", f"{served_fast}/api", "--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES)),
             *(
                 "--checks",
                 "all",

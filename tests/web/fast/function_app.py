@@ -1,0 +1,26 @@
+"""The app over HTTP with rates that no test reaches: what it answers is looked at, not how often."""
+
+import functools
+
+import azure.functions as func
+
+from orchestrator import bootstrap
+from orchestrator.web import events, routes
+from orchestrator.web.events import EventDesk
+from orchestrator.web.rate import Rate
+
+FAST = Rate(per_second=1e6, burst=1_000_000)
+
+
+@functools.cache
+def desk() -> EventDesk:
+    """What takes the events."""
+    made = bootstrap.application()
+    return EventDesk(
+        secret=made.settings.events_secret, finish=made.run_ended, events=FAST, wrong_passwords=FAST
+    )
+
+
+app = func.FunctionApp()
+app.register_functions(routes.make_blueprint(routes.Door(reads=FAST, changes=FAST)))
+app.register_functions(events.make_blueprint(desk))
