@@ -101,9 +101,7 @@ class EventDesk:
         except Problem as problem:
             return _refused(problem)
         except (OrchestratorError, TimeoutError) as error:
-            unable = problems.of(error) or problems.unavailable("it could not be done now")
-            logger.warning("event: %s", unable.detail)
-            return told(unable)
+            return _unable(error)
 
     async def _bounded(self, run_id: int) -> bool:
         if self._under_way >= MAX_AT_ONCE:
@@ -120,6 +118,12 @@ class EventDesk:
 
 def _refused(problem: Problem) -> Answer:
     logger.info("event: %s", problem.detail)
+    return told(problem)
+
+
+def _unable(error: OrchestratorError | TimeoutError) -> Answer:
+    problem = problems.of(error) or problems.unavailable("it could not be done now")
+    logger.warning("event: %s", problem.detail)
     return told(problem)
 
 
@@ -160,7 +164,11 @@ def make_blueprint(desk: Callable[[], EventDesk] | None = None) -> func.Blueprin
 
     async def databricks_events(req: func.HttpRequest) -> func.HttpResponse:
         """Finish a run's row at once."""
-        return functions.response(await desk_of()(functions.headers_of(req), req.get_body()))
+        try:
+            take = desk_of()
+        except OrchestratorError as error:
+            return functions.response(_unable(error))
+        return functions.response(await take(functions.headers_of(req), req.get_body()))
 
     route = made.route(route="databricks-events", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
     made.function_name("databricks_events")(route(databricks_events))

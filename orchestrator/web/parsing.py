@@ -168,10 +168,16 @@ def _time(given: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(value)
-        aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError):
         raise bad_request(f"{name} must be a time like 2026-01-31T06:00:00Z") from None
-    return aware
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else _as_utc(time)
+
+
+def _as_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:  # before the year 1 or after 9999 by Greenwich: before or after all rows
+        return datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
 
 
 def new_entries(content: Mapping[str, Any], workspaces: Collection[str]) -> list[NewEntry]:

@@ -4,11 +4,12 @@ import asyncio
 import base64
 import json
 import logging
+from collections.abc import Callable
 
 import azure.functions as func
 import pytest
 
-from orchestrator.errors import StoreUnavailable
+from orchestrator.errors import SettingsError, StoreUnavailable
 from orchestrator.web import events
 from orchestrator.web.events import EVENTS, MAX_AT_ONCE, MAX_BODY_BYTES, WRONG_PASSWORDS, EventDesk
 from orchestrator.web.rate import Rate
@@ -214,9 +215,10 @@ async def test_an_event_without_an_answer_that_fails_is_logged(
     assert "an event is left to the next pass: nobody foresaw it" in caplog.text
 
 
-async def test_route_of_azure(desk: EventDesk) -> None:
+async def call_route(desk: Callable[[], EventDesk]) -> func.HttpResponse:
+    """Call the route as Azure does."""
     app = func.FunctionApp()
-    app.register_functions(events.make_blueprint(lambda: desk))
+    app.register_functions(events.make_blueprint(desk))
     [function] = app.get_functions()
     request = func.HttpRequest(
         "POST",
@@ -224,5 +226,19 @@ async def test_route_of_azure(desk: EventDesk) -> None:
         headers={"Authorization": basic(SECRET)["authorization"]},
         body=BODY,
     )
-    response = await function.get_user_function()(request)
+    answered: func.HttpResponse = await function.get_user_function()(request)
+    return answered
+
+
+async def test_route_of_azure(desk: EventDesk) -> None:
+    response = await call_route(lambda: desk)
     assert (response.status_code, json.loads(response.get_body())) == (200, {"finished": True})
+
+
+async def test_settings_that_cannot_be_used() -> None:
+    def desk() -> EventDesk:
+        raise SettingsError(["DATABRICKS_HOST is missing"])
+
+    response = await call_route(desk)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+    assert "DATABRICKS_HOST is missing" in json.loads(response.get_body())["detail"]

@@ -132,6 +132,15 @@ async def test_states_may_be_joined_by_commas_as_azure_joins_them(site: Site) ->
     assert (await site.call("GET", "entries?state=DEAD,DONE&code=key"))[1]["entries"] == []
 
 
+async def test_times_at_the_ends_of_the_calendar(site: Site) -> None:
+    [entry_id] = await add(site, "sales")
+    first, last = "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-11:00"
+    _, page = await site.call("GET", f"entries?since={first}&until={last}")
+    assert [row["id"] for row in page["entries"]] == [entry_id]
+    assert (await site.call("GET", f"entries?until={first}"))[1]["entries"] == []
+    assert (await site.call("GET", f"entries?since={last}"))[1]["entries"] == []
+
+
 async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
     rows = await add(site, *"abcde")
     found, after = [], ""
@@ -156,7 +165,6 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
         ("GET", "waiting?workspace=" + "w" * 501, None, "workspace must be"),
         ("GET", "entries?run_id=x", None, "run_id must"),
         ("GET", "entries?since=yesterday", None, "since must be a time like"),
-        ("GET", "entries?since=0001-01-01T00:00:00%2B14:00", None, "since must be a time like"),
         ("GET", "entries?sort=name", None, "sort must be one of"),
         ("GET", "entries?after=x", None, "no cursor"),
         ("GET", "entries?parameters=yes", None, "true or false"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -18,7 +19,7 @@ END_SECONDS = 60.0
 
 
 class Caller:
-    """Calls routes and notes which."""
+    """Calls routes and notes which; waits as long as it is told to when it has called too often."""
 
     def __init__(self, api: str, session: aiohttp.ClientSession) -> None:
         self._api = api
@@ -30,11 +31,21 @@ class Caller:
     ) -> tuple[int, Any]:
         path = re.sub(r"entries/\d+", "entries/{id}", address.partition("?")[0])
         self.called.add((method, path))
+        async with asyncio.timeout(END_SECONDS):
+            while True:
+                status, answer, wait = await self._once(method, address, body, headers)
+                if status != HTTPStatus.TOO_MANY_REQUESTS:
+                    return status, answer
+                await asyncio.sleep(wait)
+
+    async def _once(
+        self, method: str, address: str, body: object, headers: dict[str, str]
+    ) -> tuple[int, Any, float]:
         async with self._session.request(
             method, f"{self._api}/{address}", json=body, headers=headers
         ) as response:
-            is_json = "json" in response.content_type
-            return response.status, await (response.json() if is_json else response.text())
+            answer = await (response.json() if "json" in response.content_type else response.text())
+            return response.status, answer, float(response.headers.get("Retry-After", 1))
 
     async def ended(self, entry_id: int) -> dict[str, Any]:
         """Return a row once it has come to its end; each pass that is asked for brings it on."""
