@@ -1,0 +1,67 @@
+"""What axe-core finds against WCAG 2.1 A and AA: nothing, in any view, dialog, scheme or width."""
+
+from typing import Any, Literal
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from tests.conftest import ROOT
+from tests.dashboard.site import Site
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
+
+#: Of ``package.json``; ``make setup`` installs it.
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+
+#: https://github.com/dequelabs/axe-core/blob/develop/doc/API.md#axe-core-tags
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+
+#: The page as it looks: colours and width.
+LOOKS: dict[str, tuple[Literal["light", "dark"], int]] = {
+    "light": ("light", 1280),
+    "dark": ("dark", 1280),
+    "phone": ("light", 360),
+}
+
+RUN = """async (tags) => {
+    const { violations } = await axe.run(document, { runOnly: tags, resultTypes: ["violations"] });
+    return violations.map(({ id, help, nodes }) =>
+        ({ id, help, nodes: nodes.map(({ html, failureSummary }) => [html, failureSummary]) }));
+}"""
+
+
+async def violations(page: Page) -> list[dict[str, Any]]:
+    """Check the page as it stands."""
+    await page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = await page.evaluate(RUN, TAGS)
+    return found
+
+
+@pytest_asyncio.fixture(params=LOOKS, loop_scope="session")
+async def dressed(request: pytest.FixtureRequest, page: Page) -> Page:
+    """A page in one of the looks."""
+    scheme, width = LOOKS[request.param]
+    await page.emulate_media(color_scheme=scheme)
+    await page.set_viewport_size({"width": width, "height": 900})
+    return page
+
+
+async def open_view(page: Page, site: Site, view: str) -> None:
+    await page.goto(site.dashboard(view))
+    await expect(page.locator("#freshness")).to_contain_text("updated")
+
+
+@pytest.mark.parametrize("view", ["now", "history=24", "search=", "search=nothing-like-it", "entry"])
+async def test_no_view_has_a_violation(dressed: Page, site: Site, view: str) -> None:
+    await open_view(dressed, site, f"entry={site.row('crews')['id']}" if view == "entry" else view)
+    await dressed.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert await violations(dressed) == []
+
+
+async def test_no_dialog_has_a_violation(dressed: Page, site: Site) -> None:
+    crews = site.row("crews")["id"]
+    await open_view(dressed, site, f"entry={crews}")
+    await dressed.get_by_role("button", name=f"Retry entry {crews}").click()
+    await expect(dressed.get_by_role("dialog")).to_be_visible()
+    assert await violations(dressed) == []
