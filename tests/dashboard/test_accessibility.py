@@ -65,3 +65,17 @@ async def test_no_dialog_has_a_violation(dressed: Page, site: Site) -> None:
     await dressed.get_by_role("button", name=f"Retry entry {crews}").click()
     await expect(dressed.get_by_role("dialog")).to_be_visible()
     assert await violations(dressed) == []
+
+
+async def test_what_is_shown_while_the_api_is_away_has_no_violation(dressed: Page, site: Site) -> None:
+    await open_view(dressed, site, "now")
+    await dressed.route("**/api/status", lambda route: route.abort())
+    await expect(dressed.get_by_role("alert")).to_contain_text("Shown is the state of")
+    assert await violations(dressed) == []
+
+
+async def test_a_page_with_nothing_to_show_has_no_violation(dressed: Page, site: Site) -> None:
+    await dressed.route("**/api/status", lambda route: route.fulfill(status=401, body=""))
+    await dressed.goto(site.dashboard())
+    await expect(dressed.get_by_role("alert")).to_be_visible()
+    assert await violations(dressed) == []
