@@ -1,7 +1,6 @@
 """One Chromium and one filled stack for all tests of a process, a page for each test."""
 
 import shutil
-import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,8 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.conftest import Azurite
-from tests.dashboard.site import Site, fill
-from tests.e2e.stack import Stack
+from tests.dashboard.site import Site, fill, new_site
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -59,23 +57,12 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     assert strangers == []
 
 
-def _site(azurite: Azurite, folder: pytest.TempPathFactory) -> Site:
-    stack = Stack(
-        folder=folder.mktemp("dashboard"),
-        azurite=azurite.connection_string,
-        queue_name=f"test-{uuid.uuid4().hex}",
-    )
-    stack.prepare()
-    stack.start_simulator()
-    return Site(stack)
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(
     chromium: str, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
     """A stack with rows; a test that changes rows inserts its own."""
-    made = _site(azurite, tmp_path_factory)
+    made = new_site(azurite, tmp_path_factory.mktemp("dashboard"))
     try:
         await fill(made)
         yield made
@@ -88,7 +75,7 @@ async def empty_site(
     chromium: str, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
     """A stack without a row."""
-    made = _site(azurite, tmp_path_factory)
+    made = new_site(azurite, tmp_path_factory.mktemp("dashboard"))
     try:
         made.start_host()
         yield made

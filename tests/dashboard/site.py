@@ -1,11 +1,14 @@
 """A running stack with rows whose stories are known, and its dashboard."""
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from devstack.processes import Process
+from tests.conftest import Azurite
 from tests.e2e.stack import Stack
 
 #: Active runs, other people's included: three slots stay free beside those that :func:`fill` occupies.
@@ -23,7 +26,8 @@ CREWS_ERROR = (
     "IngestError: there is no table 'crews'; the tables are airlines, airports, flights, planes, weather"
 )
 
-INSERT = "INSERT INTO track_processing (table_name, max_attempts, available_at) VALUES (?, ?, ?) RETURNING id"
+INSERT = """INSERT INTO track_processing (table_name, max_attempts, available_at, workspace)
+    VALUES (?, ?, ?, ?) RETURNING id"""
 LATER = "2099-01-01 00:00:00"
 
 
@@ -58,10 +62,12 @@ class Site:
         body = {"match": {"table_name": table}, "results": results, **more}
         await self.stack.simulator("POST", "/_sim/outcomes", body)
 
-    def insert(self, *tables: str, attempts: int = 1, at: str | None = None) -> list[int]:
+    def insert(
+        self, *tables: str, attempts: int = 1, at: str | None = None, workspace: str = "default"
+    ) -> list[int]:
         """Insert a row for each table and return their ids. :param at: when it may run, None = now"""
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}.000"
-        return [self.stack.write(INSERT, table, attempts, at or now)[0][0] for table in tables]
+        return [self.stack.write(INSERT, table, attempts, at or now, workspace)[0][0] for table in tables]
 
     def row_ids(self, table: str) -> list[int]:
         """The ids of a table's rows, oldest first."""
@@ -84,6 +90,14 @@ class Site:
     async def until(self, ids: list[int], state: str) -> None:
         """Wait until some rows are in a state."""
         await self.stack.until(lambda: self.states(*ids) == {state}, SETTLE_SECONDS, f"{ids} {state}")
+
+
+def new_site(azurite: Azurite, folder: Path) -> Site:
+    """Start a stack without a row, but for its host."""
+    stack = Stack(folder=folder, azurite=azurite.connection_string, queue_name=f"test-{uuid.uuid4().hex}")
+    stack.prepare()
+    stack.start_simulator()
+    return Site(stack)
 
 
 async def fill(site: Site) -> None:

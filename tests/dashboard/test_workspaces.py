@@ -1,0 +1,128 @@
+"""Several workspaces on one dashboard: each one's slots, what waits for it, and one that does not answer."""
+
+import json
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Locator, Page, expect
+
+from tests.conftest import Azurite
+from tests.dashboard.site import CAP, FOR_THE_WHOLE_TIME_SECONDS, Site, new_site
+from tests.e2e.stack import JOB_ID
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
+
+#: How many runs at once the further workspaces allow; ``us`` has one row, so that slots stay free.
+CAPS = {"eu": 2, "us": 4}
+
+EU_ROWS = ("bookings", "customers", "payments")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def world(
+    chromium: str, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
+    """Three workspaces: ``eu`` is full, and ``us`` does not answer."""
+    made = new_site(azurite, tmp_path_factory.mktemp("workspaces"))
+    try:
+        hosts = {name: start_workspace(made, seed) for seed, name in enumerate(CAPS, start=2)}
+        made.stack.settings["DATABRICKS_WORKSPACES"] = json.dumps(
+            {
+                name: {"host": host, "token": "a-token", "job_id": JOB_ID, "cap": CAPS[name]}
+                for name, host in hosts.items()
+            }
+        )
+        made.stack.terminate(made.stack.processes[-1])  # us, whose address stays free for it
+        await made.outcome("sales", ["SUCCESS"], run_seconds=FOR_THE_WHOLE_TIME_SECONDS)
+        running = [*made.insert("sales"), *made.insert(*EU_ROWS[:2], workspace="eu")]
+        made.start_host()
+        await made.until(running, "RUNNING")
+        made.insert("sales")
+        made.insert(EU_ROWS[2], workspace="eu")
+        yield made
+    finally:
+        made.stack.stop()
+
+
+def start_workspace(site: Site, seed: int, address: str = "") -> str:
+    """Start one more Databricks, whose runs do not end, and return its address.
+
+    :param address: that of an earlier one; empty = a free port.
+    """
+    port = urlsplit(address).port or 0
+    options = ("--run-seconds", str(FOR_THE_WHOLE_TIME_SECONDS), "--seed", str(seed))
+    return site.stack.start("databricks", "--port", str(port), "--with-job", str(JOB_ID), *options).url
+
+
+def gauge(page: Page, workspace: str) -> Locator:
+    return page.get_by_role("meter", name=f"Active runs in {workspace}")
+
+
+async def test_each_workspace_has_its_gauge_and_its_counts(page: Page, world: Site) -> None:
+    await page.goto(world.dashboard())
+    for name, told in [("default", f"1 ours and 0 others' of {CAP}"), ("eu", "2 ours and 0 others' of 2")]:
+        await expect(gauge(page, name)).to_have_attribute("aria-valuetext", told)
+    eu = page.locator("[data-workspace=eu]")
+    await expect(eu).to_contain_text("2 of 2 slots in use")
+    await expect(eu).to_contain_text("0 free")
+    pending = eu.locator(".states div").filter(has=page.get_by_text("PENDING", exact=True))
+    await expect(pending.locator("dd")).to_have_text("1")
+    in_flight = page.get_by_role("table", name="In flight").get_by_role("row")
+    for table in EU_ROWS[:2]:
+        await expect(in_flight.filter(has_text=table)).to_contain_text("eu")
+    await expect(in_flight.filter(has_text="sales")).to_contain_text("default")
+
+
+async def test_each_workspace_has_its_own_reason_to_wait(page: Page, world: Site) -> None:
+    await page.goto(world.dashboard())
+    waiting = page.get_by_role("table", name="Waiting").get_by_role("row")
+    for table, workspace, why in [
+        ("sales", "default", "another entry of this table is in flight"),
+        (EU_ROWS[2], "eu", "no free slot: the cap is reached"),
+    ]:
+        row = waiting.filter(has_text=table)
+        await expect(row).to_contain_text(workspace)
+        await expect(row).to_contain_text(why)
+    summary = page.get_by_role("region", name="Summary")
+    await expect(summary).to_contain_text("1 without a free slot")
+    await expect(summary).to_contain_text("1 behind a run of their table")
+
+
+async def test_a_search_is_narrowed_to_a_workspace(page: Page, world: Site) -> None:
+    await page.goto(world.dashboard("search="))
+    rows = page.get_by_role("table", name="Found").locator("tbody tr")
+    await expect(rows.filter(has_text="sales")).to_have_count(2)
+    choice = page.get_by_role("combobox", name="Workspace")
+    assert await choice.locator("option").all_inner_texts() == ["all", "default", "eu", "us"]
+    await choice.select_option("eu")
+    await expect(rows).to_have_count(len(EU_ROWS))
+    assert sorted(await rows.locator("td:nth-child(2)").all_inner_texts()) == sorted(EU_ROWS)
+    await page.get_by_role("combobox", name="State").select_option("PENDING")
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text(EU_ROWS[2])
+    await page.reload()  # the address holds both
+    await expect(rows).to_have_count(1)
+    await expect(choice).to_have_value("eu")
+
+
+async def test_a_workspace_that_does_not_answer_says_so_and_goes_on_once_it_does(
+    page: Page, world: Site
+) -> None:
+    (entry,) = world.insert("orders", workspace="us")
+    await page.goto(world.dashboard())
+    us = page.locator("[data-workspace=us]")
+    await expect(us).to_contain_text("unknown: ")
+    await expect(us).not_to_contain_text("free")
+    row = page.get_by_role("table", name="Waiting").get_by_role("row").filter(has_text="orders")
+    await expect(row).to_contain_text("Databricks cannot be asked what is active, so nothing is claimed")
+    await expect(page.get_by_role("region", name="Summary")).to_contain_text("1 for Databricks to answer")
+    await expect(gauge(page, "eu")).to_have_attribute("aria-valuetext", "2 ours and 0 others' of 2")
+
+    host = json.loads(world.stack.settings["DATABRICKS_WORKSPACES"])["us"]["host"]
+    start_workspace(world, seed=4, address=host)
+    await world.until([entry], "RUNNING")
+    await expect(gauge(page, "us")).to_have_attribute("aria-valuetext", "1 ours and 0 others' of 4")
+    await expect(us).to_contain_text("3 free")
+    await expect(row).to_have_count(0)
