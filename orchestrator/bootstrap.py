@@ -195,14 +195,17 @@ class Application:
     async def _recorded(self, name: str, work: Callable[[], Awaitable[list[str]]]) -> list[str]:
         before = await self._alerting.look() if self._alerting else None
         await self.store.tick_started(name)
+        failure: OrchestratorError | None = None
         try:
             problems = await work()
         except OrchestratorError as error:
-            await self.store.tick_finished(name, str(error))
-            raise
+            problems, failure = [str(error)], error
         await self.store.tick_finished(name, "\n".join(problems) or OK)
+        # A pass that failed has something to tell, too: what went DEAD, and that the app is back.
         if self._alerting and before:
             await self._alerting(name, *before)
+        if failure is not None:
+            raise failure
         return problems
 
     def _alerts(self) -> Alerting | None:

@@ -18,7 +18,6 @@ import azure.functions as func
 
 from orchestrator import bootstrap
 from orchestrator.errors import OrchestratorError
-from orchestrator.together import Background
 from orchestrator.web import functions, problems
 from orchestrator.web.messages import Answer, answer, told
 from orchestrator.web.problems import Problem
@@ -36,18 +35,14 @@ MAX_AT_ONCE = 10
 #: a notification of each; all runs of two workspaces (130 each by default) may end at once.
 EVENTS = Rate(per_second=10, burst=300)
 
-#: Wrong passwords, on an instance: 8,640 a day. To try a million words takes four months.
-WRONG_PASSWORDS = Rate(per_second=0.1, burst=10)
-
 _MAX_RUN_ID = 2**63 - 1
 
 
 class EventDesk:
     """Takes events: so many at once, and so many in a time.
 
-    After too many wrong passwords nobody is told any more whether one is right, so that guessing comes to
-    nothing. What comes with the right one is done all the same, so that a stranger who guesses cannot keep
-    Databricks' own notifications out.
+    Wrong passwords are not counted: with a bound on them, a stranger who guesses would keep Databricks' own
+    notifications out, and a random secret of the least length stands far longer than any guessing.
 
     :param secret: the password; None = events are not taken.
     :param finish: looks at a run and says whether its row was finished.
@@ -59,14 +54,11 @@ class EventDesk:
         secret: str | None,
         finish: Callable[[int], Awaitable[bool]],
         events: Rate = EVENTS,
-        wrong_passwords: Rate = WRONG_PASSWORDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._secret = secret
         self._finish = finish
         self._events = TokenBucket(events, monotonic)
-        self._wrong = TokenBucket(wrong_passwords, monotonic)
-        self._unanswered = Background("an event is left to the next pass")
         self._under_way = 0
 
     async def __call__(self, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -75,33 +67,21 @@ class EventDesk:
         :param headers: by name in lower case.
         """
         try:
-            self._admit(headers, body)
-        except Problem as problem:
-            return _refused(problem)
-        return await self._take(body)
-
-    def _admit(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Check the password. :raises Problem: it is not known to be right, or must not be known to be."""
-        if self._secret is None:
-            raise problems.not_found("events are not taken: EVENTS_SECRET is not set")
-        is_right = _is_password(headers.get("authorization", ""), self._secret)
-        wait = self._wrong.seconds_to_wait() if is_right else self._wrong.take()
-        if wait:
-            if is_right:
-                self._unanswered.start(self._take(body))  # the answer must not take longer than another
-            detail = "too many wrong passwords: only what comes with EVENTS_SECRET is done, without a word"
-            raise problems.too_many(detail, retry_after_seconds=wait)
-        if not is_right:
-            challenge = {"WWW-Authenticate": 'Basic realm="databricks-events"'}
-            raise Problem(HTTPStatus.UNAUTHORIZED, "the password is not EVENTS_SECRET", challenge)
-
-    async def _take(self, body: bytes) -> Answer:
-        try:
+            self._admit(headers)
             return answer({"finished": await self._bounded(_run_id(body))})
         except Problem as problem:
-            return _refused(problem)
+            logger.info("event: %s", problem.detail)
+            return told(problem)
         except (OrchestratorError, TimeoutError) as error:
             return _unable(error)
+
+    def _admit(self, headers: Mapping[str, str]) -> None:
+        """Check the password. :raises Problem: it is not the secret."""
+        if self._secret is None:
+            raise problems.not_found("events are not taken: EVENTS_SECRET is not set")
+        if not _is_password(headers.get("authorization", ""), self._secret):
+            challenge = {"WWW-Authenticate": 'Basic realm="databricks-events"'}
+            raise Problem(HTTPStatus.UNAUTHORIZED, "the password is not EVENTS_SECRET", challenge)
 
     async def _bounded(self, run_id: int) -> bool:
         if self._under_way >= MAX_AT_ONCE:
@@ -114,11 +94,6 @@ class EventDesk:
             return await self._finish(run_id)
         finally:
             self._under_way -= 1
-
-
-def _refused(problem: Problem) -> Answer:
-    logger.info("event: %s", problem.detail)
-    return told(problem)
 
 
 def _unable(error: OrchestratorError | TimeoutError) -> Answer:

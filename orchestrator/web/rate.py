@@ -31,18 +31,11 @@ class TokenBucket:
         self._seconds_all = rate.burst * self._seconds_each
         self._full_at = monotonic()
 
-    def seconds_to_wait(self) -> float:
-        """Return how long there will be no token; 0 = there is one."""
-        return self._wait(self._monotonic())
-
     def take(self) -> float:
-        """Take a token if there is one, and return how long there was none to be had; 0 = it is taken."""
+        """Take a token, or return how many seconds from now there will be one; 0 = it is taken."""
         now = self._monotonic()
-        wait = self._wait(now)
-        if not wait:
-            self._full_at = max(self._full_at, now) + self._seconds_each
-        return wait
-
-    def _wait(self, now: float) -> float:
         wait = self._full_at + self._seconds_each - self._seconds_all - now
-        return wait if wait > _ROUNDING_SECONDS else 0.0
+        if wait > _ROUNDING_SECONDS:
+            return wait
+        self._full_at = max(self._full_at, now) + self._seconds_each
+        return 0.0

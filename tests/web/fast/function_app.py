@@ -16,9 +16,7 @@ FAST = Rate(per_second=1e6, burst=1_000_000)
 def desk() -> EventDesk:
     """What takes the events."""
     made = bootstrap.application()
-    return EventDesk(
-        secret=made.settings.events_secret, finish=made.run_ended, events=FAST, wrong_passwords=FAST
-    )
+    return EventDesk(secret=made.settings.events_secret, finish=made.run_ended, events=FAST)
 
 
 app = func.FunctionApp()
