@@ -63,6 +63,16 @@ class StoreSettings:
     #: for ``init-db --adopt``: the team's own status values and ours for them
     status_map: Mapping[str, Status]
 
+    @property
+    def inserts_refused(self) -> str | None:
+        """Why the app itself inserts no rows: the table may ask for more than it knows. None = it does."""
+        if (self.table_name_column, self.parameters_column) == ("table_name", "parameters"):
+            return None
+        return (
+            f"this table's own columns are {self.table_name_column} and {self.parameters_column}: "
+            "insert rows by SQL into them"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class AlertSettings:

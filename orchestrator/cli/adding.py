@@ -71,12 +71,9 @@ def _warn_of(workspaces: set[str]) -> None:
 
 
 async def _insert(entries: Sequence[NewEntry], *, as_json: bool) -> int:
-    where = settings.load_store(connecting.environment())
-    if (where.table_name_column, where.parameters_column) != ("table_name", "parameters"):
-        complain(
-            f"this table's own columns are {where.table_name_column} and {where.parameters_column}: "
-            "insert rows by SQL into them"
-        )
+    refusal = settings.load_store(connecting.environment()).inserts_refused
+    if refusal is not None:
+        complain(refusal)
         return FAILED
     async with connecting.store() as store:
         ids = await store.add(entries)

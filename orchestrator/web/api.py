@@ -111,12 +111,9 @@ class Api:
     async def add(self, call: Call) -> Answer:
         """Insert rows, all or none."""
         parsing.only(call.query, ())
-        store = self._app.settings.store
-        if (store.table_name_column, store.parameters_column) != ("table_name", "parameters"):
-            raise conflict(
-                f"this table's own columns are {store.table_name_column} and {store.parameters_column}: "
-                "insert rows by SQL into them"
-            )
+        refusal = self._app.settings.store.inserts_refused
+        if refusal is not None:
+            raise conflict(refusal)
         new = parsing.new_entries(call.json(), self._caps)
         request = parsing.request_key(call.headers, hashlib.sha256(call.body).hexdigest())
         ids = await self._app.operations.add(new, request)

@@ -175,3 +175,12 @@ def test_lists_and_texts_are_parameters_too() -> None:
     assert intake.new_entry({"table_name": "a"}, None) == NewEntry(table_name="a")
     with pytest.raises(InvalidEntry, match="must be given"):
         intake.new_entry(given, None)
+
+
+def test_rows_of_an_adopted_table_with_columns_of_its_own_come_by_sql(cli: CommandLine) -> None:
+    done = cli("add", "sales", TABLE_NAME_COLUMN="source")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "this table's own columns are source and parameters: insert rows by SQL into them\n"
+    )
+    assert cli.query("SELECT * FROM track_processing") == []

@@ -115,6 +115,10 @@ async def test_a_workspace_that_does_not_answer_says_so_and_goes_on_once_it_does
     us = page.locator("[data-workspace=us]")
     await expect(us).to_contain_text("unknown: ")
     await expect(us).not_to_contain_text("free")
+    await expect(us).to_contain_text("at least 0 of 4 slots in use")
+    await expect(gauge(page, "us")).to_have_attribute(
+        "aria-valuetext", "0 ours and an unknown number of others' of 4"
+    )
     row = page.get_by_role("table", name="Waiting").get_by_role("row").filter(has_text="orders")
     await expect(row).to_contain_text("Databricks cannot be asked what is active, so nothing is claimed")
     await expect(page.get_by_role("region", name="Summary")).to_contain_text("1 for Databricks to answer")

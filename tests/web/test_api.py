@@ -240,6 +240,20 @@ async def test_an_insert_that_is_repeated_with_its_key_inserts_once(site: Site) 
     assert site.execute("SELECT COUNT(*) FROM track_processing") == [(2,)]
 
 
+async def test_rows_of_an_adopted_table_with_columns_of_its_own_come_by_sql(
+    site: Site, tmp_path: Path
+) -> None:
+    environment = {**ENVIRONMENT, "STATE_DB": str(site.database), "PARAMETERS_COLUMN": "options"}
+    app = Application(settings.load(environment))
+    answered = await Site(app=app, runs=site.runs, database=site.database).call(
+        "POST", "entries", {"entries": [{"table_name": "sales"}]}
+    )
+    await app.close()
+    assert answered[0] == 409
+    assert "own columns are table_name and options" in answered[1]["detail"]
+    assert site.execute("SELECT * FROM track_processing") == []
+
+
 async def test_a_filter_is_tried_before_it_changes_anything(site: Site) -> None:
     for number in range(3):
         entry = await running(site.app.store, 510 + number, f"sales_{number}")

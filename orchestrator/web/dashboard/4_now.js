@@ -91,11 +91,11 @@ function workspaceCard({ name, cap, active, states, finished_last_day: day, fini
   const counts = ["PENDING", "QUEUED", "RUNNING", "FAILED"].map((state) => [state, states[state]]);
   const ends = ["DONE", "DEAD", "CANCELED"].map((state) => [`${state} in 24 h`, day[state], hour[state]]);
   return h("div", { class: "card workspace", "data-workspace": name },
-    h("h2", {}, name, h("span", { class: "quiet" }, `${count(used)} of ${slots} slots in use`)),
+    h("h2", {}, name, h("span", { class: "quiet" }, `${known ? "" : "at least "}${count(used)} of ${slots} slots in use`)),
     h("div", {
       class: "gauge", role: "meter", "aria-label": `Active runs in ${name}`,
       "aria-valuemin": 0, "aria-valuemax": cap ?? used, "aria-valuenow": used,
-      "aria-valuetext": `${active.ours} ours and ${active.foreign} others' of ${slots}`,
+      "aria-valuetext": `${active.ours} ours and ${known ? active.foreign : "an unknown number of"} others' of ${slots}`,
     }, share("ours", active.ours, cap), share("foreign", active.foreign, cap)),
     h("p", { class: known ? "legend quiet" : "legend bad" },
       h("span", {}, h("span", { class: "key ours" }), `${count(active.ours)} ours`),
