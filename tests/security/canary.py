@@ -31,6 +31,8 @@ WRONG_STORAGE_KEY = base64.b64encode(
 SIGNATURE = "q8VhT2mWcX5eRz0uKpY7sDfJ4aGbLn1oQiE9tHvBxM0"
 #: The password of a login of SQL Server.
 PASSWORD = "xT7qLw2vRk9mZp4sHd"
+#: The password of Databricks' notifications.
+EVENTS_SECRET = "v9Qm2xLr7TzKc4WnEb6H"
 #: The values of a row's parameters.
 PARAMETERS = {
     "customer": "Wilhelmine Zuckerbrot-7741",
@@ -46,6 +48,7 @@ SECRETS = {
     "wrong storage key": WRONG_STORAGE_KEY,
     "signature": SIGNATURE,
     "password": PASSWORD,
+    "events secret": EVENTS_SECRET,
     **{f"parameter {name}": value for name, value in PARAMETERS.items()},
 }
 

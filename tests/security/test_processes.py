@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -12,12 +13,15 @@ from aiohttp import web
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
+from orchestrator.web.routes import ROUTES
+from tests.alerts.receiver import Receiver
 from tests.cli.support import CommandLine
 from tests.conftest import ROOT, Azurite
 from tests.databricks.support import Workspace, ok
 from tests.e2e.stack import Stack
-from tests.security.canary import LOGGERS, PARAMETERS, TOKEN, Evidence
+from tests.security.canary import EVENTS_SECRET, LOGGERS, PARAMETERS, SIGNATURE, TOKEN, Evidence
 from tests.security.servers import FAULTS
+from tests.telemetry.ingestion import ingestion
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -96,7 +100,49 @@ def send_foreign_messages(stack: Stack) -> None:
         plain.send_message(f"not encoded: {TOKEN}")
 
 
+@asynccontextmanager
+async def listeners(evidence: Evidence) -> AsyncIterator[dict[str, str]]:
+    """Those whom the app tells by itself, and the settings that name them; what they heard is kept."""
+    async with ingestion() as azure, Receiver().serve() as receiver:
+        yield {
+            **azure.settings,
+            "OTEL_METRIC_EXPORT_INTERVAL": "500",  # ms; by default a minute
+            "OTEL_BSP_SCHEDULE_DELAY": "500",
+            "ALERT_WEBHOOK_URL": f"{receiver.url.partition('?')[0]}?sig={SIGNATURE}",
+            "EVENTS_SECRET": EVENTS_SECRET,
+        }
+        assert receiver.taken
+        evidence.add("alerts", json.dumps(receiver.taken))
+        kinds = {item["data"]["baseType"] for item in azure.items}
+        assert {"MessageData", "MetricData"} <= kinds
+        assert kinds & {"RequestData", "RemoteDependencyData"}
+        evidence.add("telemetry", json.dumps(azure.items))
+
+
+async def ask_over_http(url: str, evidence: Evidence) -> None:
+    """Keep what everybody is answered who may call."""
+    addresses = [route.path.replace("{id}", "1") for route in ROUTES if route.method == "GET"]
+    async with aiohttp.ClientSession(base_url=f"{url}/api/") as session:
+        for address in addresses:
+            async with session.get(address) as response:
+                evidence.add(f"GET {address}", f"{response.headers} {await response.text()}")
+        for password in (EVENTS_SECRET, TOKEN):
+            headers = {"Authorization": aiohttp.encode_basic_auth("databricks", password)}
+            body = {"run": {"run_id": 1}, "job": PARAMETERS}
+            async with session.post("databricks-events", json=body, headers=headers) as response:
+                assert response.status == (200 if password == EVENTS_SECRET else 401)
+                evidence.add("event", f"{response.headers} {await response.text()}")
+
+
 async def test_no_process_tells_a_secret(stack: Stack, workspace: Workspace, evidence: Evidence) -> None:
+    async with listeners(evidence) as told:
+        await everything_goes_wrong(stack, workspace, evidence, told)
+
+
+async def everything_goes_wrong(
+    stack: Stack, workspace: Workspace, evidence: Evidence, told: dict[str, str]
+) -> None:
+    """Run the app through all faults, and a person's commands after it."""
     every_fault(workspace)
     fakes = stack.start("fakes", "--secret", f"databricks-token={TOKEN}")
     async with aiohttp.ClientSession() as session, session.get(f"{fakes.url}/environment") as response:
@@ -109,6 +155,7 @@ async def test_no_process_tells_a_secret(stack: Stack, workspace: Workspace, evi
         "DATABRICKS_TOKEN_SECRET": "databricks-token",
         "SUBMIT_LEASE_SECONDS": "1",
         "MAX_ACTIVE_RUNS": "50",
+        **told,
     }
     host = await asyncio.to_thread(stack.start_host, **environment)
     await stack.until(lambda: stack.count("DEAD") >= 4, 40, "rows refused in several ways")
@@ -126,6 +173,7 @@ async def test_no_process_tells_a_secret(stack: Stack, workspace: Workspace, evi
         evidence.queue(stack.azurite, name)
     await asyncio.to_thread(send_foreign_messages, stack)
     await stack.until(lambda: "is not base64" in host.log.read_text(), 20, "the foreign messages are met")
+    await ask_over_http(host.url, evidence)
     await asyncio.to_thread(host.stop)
 
     evidence.database(stack.database)
@@ -148,7 +196,12 @@ async def command_line(stack: Stack, environment: dict[str, str], evidence: Evid
         **environment,
     }
     run = CommandLine(folder=stack.folder, environment=settings)
-    commands = [("status",), ("check",), ("tick", "trigger"), *(("show", str(row)) for row in (1, 2, 3, 13))]
+    commands = [
+        *(("status",), ("status", "--json"), ("check",), ("tick", "trigger"), ("list", "--limit", "100")),
+        *(("export",), ("retry", "--state", "DEAD", "--dry-run"), ("cancel", "13"), ("retry", "13")),
+        ("add", "sales", "--parameters", json.dumps(PARAMETERS)[:-1]),
+        *(("show", str(row)) for row in (1, 2, 3, 13)),
+    ]
     for command in commands:
         result = await asyncio.to_thread(run, *command)
         assert result.stdout or result.stderr

@@ -1,21 +1,16 @@
 """Application Insights: what is sent, and that nothing of it is loaded without its setting."""
 
 import asyncio
-import gzip
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
 
 from orchestrator import bootstrap
 from orchestrator.telemetry import NO_TELEMETRY
+from tests.telemetry.ingestion import ingestion
 
 ROOT = Path(__file__).parents[2]
-
-KEY = "11111111-2222-3333-4444-555555555555"
 
 #: An app's process: one line, one metric and one span of ours, and a line of somebody else.
 WORK = """
@@ -72,30 +67,9 @@ async def test_nothing_is_loaded_without_the_setting() -> None:
 
 
 async def test_what_application_insights_gets() -> None:
-    received: list[dict[str, Any]] = []
-
-    async def track(request: web.Request) -> web.Response:
-        body = await request.read()
-        is_packed = body[:2] == b"\x1f\x8b"
-        received.extend(json.loads(gzip.decompress(body) if is_packed else body))
-        return web.json_response({"itemsReceived": 1, "itemsAccepted": 1, "errors": []})
-
-    app = web.Application()
-    app.router.add_post("/{anything:.*}", track)
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        await run(
-            WORK,
-            APPLICATIONINSIGHTS_CONNECTION_STRING=f"InstrumentationKey={KEY};IngestionEndpoint={endpoint}/",
-            APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL="true",
-            OTEL_TRACES_SAMPLER="always_on",  # by default five a second are kept, fewer at the start
-        )
-    finally:
-        await runner.cleanup()
-    data = [(item["data"]["baseType"], item["data"]["baseData"]) for item in received]
+    async with ingestion() as azure:
+        await run(WORK, **azure.settings)
+    data = [(item["data"]["baseType"], item["data"]["baseData"]) for item in azure.items]
     [line] = [content for kind, content in data if kind == "MessageData"]
     assert line["message"] == "entry 17: submission 1 is run 77"
     properties = line["properties"]
