@@ -80,7 +80,7 @@ WHERE id IN (
 -- The rows that a JSON array names.
 SELECT id, updated_at
 FROM track_processing
-WHERE id IN (SELECT value FROM json_each(?))
+WHERE id IN (SELECT named.value FROM json_each(?) AS named)
 
 -- entries_of_window --
 -- The rows of a window; the caller puts the window before it and conditions, order and limit behind it.

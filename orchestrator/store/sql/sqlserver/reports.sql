@@ -80,7 +80,7 @@ WHERE id IN (
 -- The rows that a JSON array names.
 SELECT id, updated_at
 FROM track_processing
-WHERE id IN (SELECT CAST(value AS bigint) FROM OPENJSON(?))
+WHERE id IN (SELECT CAST(named.value AS bigint) FROM OPENJSON(?) AS named)
 
 -- entries_of_window --
 -- The rows of a window; the caller puts the window before it and conditions, order and limit behind it.
