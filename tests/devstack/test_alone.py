@@ -97,4 +97,4 @@ def test_the_host_needs_no_more_than_host_and_token(
         finally:
             host.terminate()
         assert host.wait(20) == 0
-    assert "1 RUNNING" in orchestrator("status")
+    assert "\tsales\tRUNNING\t" in orchestrator("list")

@@ -159,7 +159,7 @@ def test_what_a_user_has_in_local_settings_does_not_matter(tmp_path: Path) -> No
         started = start(stack, "local", Ports(), Interruption())
         assert status_of(f"{started.host_url}/nowhere") == 404
         stack.orchestrator("add", "airlines")
-        assert "default: 1 " in stack.orchestrator("status")
+        assert "\tairlines\t" in stack.orchestrator("list")
 
 
 @pytest.mark.e2e
