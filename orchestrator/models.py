@@ -80,6 +80,22 @@ class NewEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Expected:
+    """How a row must still be when it is changed, for a person who decided by the look of it."""
+
+    states: frozenset[Status] = frozenset(Status)
+    #: None = any
+    submission: int | None = None
+
+    def fits(self, status: Status, submission: int) -> bool:
+        """Say whether a row is as expected."""
+        return status in self.states and self.submission in {None, submission}
+
+
+ANYTHING = Expected()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """One ``run-now``: https://docs.databricks.com/api/workspace/jobs/runnow"""
 

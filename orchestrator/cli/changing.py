@@ -13,9 +13,10 @@ from orchestrator.cli import connecting
 from orchestrator.cli.codes import FAILED, NOTHING, OK
 from orchestrator.cli.options import ID, Whole, filter_options, json_option
 from orchestrator.cli.output import complain, console, print_json
+from orchestrator.models import ANYTHING, Expected
 from orchestrator.reports import MAX_MATCHING, EntryFilter
 from orchestrator.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
-from orchestrator.store.operations import ANYTHING, BATCH, Expected, Operations
+from orchestrator.store.operations import BATCH, Operations
 from orchestrator.store.reports import Reports
 from orchestrator.store.store import Store
 

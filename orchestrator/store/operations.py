@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import StoreError
-from orchestrator.models import NewEntry
-from orchestrator.states import Status
+from orchestrator.models import ANYTHING, Expected, NewEntry
 from orchestrator.store.pool import Pool
 from orchestrator.store.session import Session, pass_gate
 from orchestrator.store.store import GATE_TIMEOUT_MS, ask_to_cancel, insert_entries, run_again
@@ -33,23 +32,6 @@ class Request:
     key: str
     #: SHA-256 of the body, in hexadecimal
     body_hash: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """How a row must still be when it is changed, for a person who decided by the look of it."""
-
-    #: empty = any
-    states: frozenset[Status] = frozenset()
-    #: None = any
-    submission: int | None = None
-
-    def fits(self, status: Status, submission: int) -> bool:
-        """Say whether a row is as expected."""
-        return (not self.states or status in self.states) and self.submission in {None, submission}
-
-
-ANYTHING = Expected()
 
 
 class Operations:
@@ -93,24 +75,17 @@ class Operations:
         return await self._pool.transact(work, writes=True)
 
     async def _each(
-        self, entry_ids: Sequence[int], change: Callable[[Session, int], bool], expected: Expected
+        self, entry_ids: Sequence[int], change: Callable[[Session, int, Expected], bool], expected: Expected
     ) -> list[int]:
         changed: list[int] = []
         for start in range(0, len(entry_ids), BATCH):
             batch = entry_ids[start : start + BATCH]
 
             def work(session: Session, batch: Sequence[int] = batch) -> list[int]:
-                return [each for each in batch if _fits(session, each, expected) and change(session, each)]
+                return [each for each in batch if change(session, each, expected)]
 
             changed += await self._pool.transact(work, writes=True)
         return changed
-
-
-def _fits(session: Session, entry_id: int, expected: Expected) -> bool:
-    if expected == ANYTHING:
-        return True
-    rows = session.rows("lock_entry", entry_id)
-    return bool(rows) and expected.fits(Status(rows[0]["status"]), int(rows[0]["submission"]))
 
 
 def _known(body_hash: str, answer: str, request: Request) -> list[int]:

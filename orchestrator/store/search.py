@@ -4,7 +4,6 @@ Statements are put together from the named blocks of ``reports.sql`` and the fra
 bound.
 """
 
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -141,7 +140,7 @@ class Search:
         """Return the narrowest windows that there are, each with the values that it begins with."""
         wanted = self.wanted
         if wanted.ids:
-            return [("ids", (json.dumps(sorted(wanted.ids)),))]
+            return [("ids", tuple(sorted(wanted.ids)))]
         if wanted.run_id is not None:
             return [("run", (wanted.run_id, wanted.run_id))]
         if self.sort.by_id:
@@ -157,8 +156,11 @@ class Search:
 
     def _window(self, by: tuple[str, tuple[Any, ...]], window: int) -> Statement:
         name, first = by
-        if name in _UNORDERED:
-            return Statement(sql=self._block(f"window_{name}"), values=first)
+        if name == "ids":
+            places = ", ".join("?" * len(first))
+            return Statement(sql=f"{self._block('window_ids')}\nAND id IN ({places})", values=first)
+        if name == "run":
+            return Statement(sql=self._block("window_run"), values=first)
         block = self._block(f"window_{name}_{'desc' if self.sort.descending else 'asc'}")
         if name == "id":
             return Statement(sql=block, values=(self._start().id, window))

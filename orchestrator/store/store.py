@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from orchestrator.models import (
+    ANYTHING,
     IN_DOUBT,
     CallsElsewhere,
     Claim,
     Entry,
+    Expected,
     LogRow,
     NewEntry,
     Tick,
@@ -33,7 +35,7 @@ CLAIM_GATE = "databricks-job-orchestrator/claim"
 #: Behind it, two processes never both find that a timer function has no row yet.
 TICK_GATE = "databricks-job-orchestrator/tick"
 
-#: ``attempt`` is a 32-bit column; this stands for "no limit" in the claim.
+#: ``attempt`` and ``submission`` are 32-bit columns; this stands for "no limit".
 NO_LIMIT = 2**31 - 1
 
 #: A call is taken back from ``deliveries`` while there are more than so many.
@@ -258,11 +260,11 @@ class Store:
 
     async def request_cancel(self, entry_id: int) -> bool:
         """Ask for a row's cancellation. False: there is no such row, or it is final."""
-        return await self._write(lambda session: ask_to_cancel(session, entry_id))
+        return await self._write(lambda session: ask_to_cancel(session, entry_id, ANYTHING))
 
     async def retry(self, entry_id: int) -> bool:
         """Run a final row again, or a FAILED one without waiting. False: neither, or no such row."""
-        return await self._write(lambda session: run_again(session, entry_id))
+        return await self._write(lambda session: run_again(session, entry_id, ANYTHING))
 
     async def purge(self, *, older_than_seconds: float, limit: int) -> int:
         """Delete the oldest final rows, with their logs, that ended so long ago; return how many.
@@ -361,14 +363,21 @@ def insert_entries(session: Session, entries: Sequence[NewEntry]) -> list[int]:
     return [int(inserted["id"]) for [inserted] in rows]
 
 
-def ask_to_cancel(session: Session, entry_id: int) -> bool:
-    """Ask for a row's cancellation; see :meth:`Store.request_cancel`."""
-    return session.changed_one("request_cancel", entry_id)
+def ask_to_cancel(session: Session, entry_id: int, expected: Expected) -> bool:
+    """Ask for a row's cancellation, if it is as expected; see :meth:`Store.request_cancel`."""
+    return session.changed_one("request_cancel", entry_id, *as_seen(expected))
 
 
-def run_again(session: Session, entry_id: int) -> bool:
-    """Run a row again; see :meth:`Store.retry`."""
-    return session.changed_one("retry", entry_id) or session.changed_one("retry_now", entry_id)
+def run_again(session: Session, entry_id: int, expected: Expected) -> bool:
+    """Run a row again, if it is as expected; see :meth:`Store.retry`."""
+    seen = as_seen(expected)
+    return session.changed_one("retry", entry_id, *seen) or session.changed_one("retry_now", entry_id, *seen)
+
+
+def as_seen(expected: Expected) -> tuple[int | str, ...]:
+    """Return the parameters by which a statement names how a row must be; '' is no state."""
+    least, most = (0, NO_LIMIT) if expected.submission is None else (expected.submission,) * 2
+    return (least, most, *(state.value if state in expected.states else "" for state in Status))
 
 
 def _log_if(changed: bool, session: Session, log: LogRow) -> bool:

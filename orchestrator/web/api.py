@@ -12,10 +12,9 @@ from typing import Any
 
 from orchestrator.bootstrap import Application
 from orchestrator.errors import OrchestratorError
-from orchestrator.models import Entry
+from orchestrator.models import Entry, Expected
 from orchestrator.reports import MAX_DAYS, MAX_PAGE, Reason, Waiting, WorkspaceReport
 from orchestrator.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
-from orchestrator.store.operations import Expected
 from orchestrator.web import dashboard, health, parsing, shapes
 from orchestrator.web.activity import ActiveRuns
 from orchestrator.web.links import RunPages

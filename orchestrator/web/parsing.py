@@ -7,10 +7,10 @@ from typing import Any
 
 from orchestrator import intake
 from orchestrator.errors import InvalidEntry
-from orchestrator.models import NewEntry
+from orchestrator.models import Expected, NewEntry
 from orchestrator.reports import MAX_MATCHING, EntryFilter, Sort
 from orchestrator.states import Status
-from orchestrator.store.operations import Expected, Request
+from orchestrator.store.operations import Request
 from orchestrator.web.messages import Call
 from orchestrator.web.problems import bad_request
 
@@ -222,7 +222,7 @@ def expected(call: Call) -> Expected:
     status, submission = content.get("status"), content.get("submission")
     if submission is not None and (type(submission) is not int or not 0 <= submission <= _MAX_SUBMISSION):
         raise bad_request("submission must be a whole number from 0, as the entry shows it")
-    return Expected(states=frozenset() if status is None else _states([status]), submission=submission)
+    return Expected(states=frozenset(Status) if status is None else _states([status]), submission=submission)
 
 
 def bulk(content: Mapping[str, Any]) -> tuple[EntryFilter, bool, int]:

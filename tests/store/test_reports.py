@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from orchestrator import reports as records
-from orchestrator.models import NewEntry
+from orchestrator.models import Expected, NewEntry
 from orchestrator.reports import EntryFilter, InvalidCursor, Reason, Sort
 from orchestrator.states import CLAIMABLE, Status
 from orchestrator.store import reports as store_reports
-from orchestrator.store.operations import Expected, Operations, Request, RequestConflict
+from orchestrator.store.operations import Operations, Request, RequestConflict
 from orchestrator.store.reports import Reports
 from orchestrator.store.search import Search
 from orchestrator.store.store import Store

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from orchestrator.errors import StoreError, StoreInDoubt, StoreUnavailable
+from orchestrator.models import ANYTHING
 from orchestrator.store import migrate
 from orchestrator.store.session import Session
 from orchestrator.store.sqlserver import SqlServerConnector
-from orchestrator.store.store import Store
+from orchestrator.store.store import Store, ask_to_cancel
 from tests.store.conftest import SQLSERVER, SqlServerDatabase
 from tests.store.helpers import add, entry_of
 from tests.store.odbc import PASSWORD, Line, changed
@@ -38,10 +39,10 @@ class EventfulStore(Store):
         def work(session: Session) -> None:
             nonlocal tries
             tries += 1
-            session.change("request_cancel", first)
+            ask_to_cancel(session, first, ANYTHING)
             if tries == 1:
                 both_hold_one.wait(10)
-            session.change("request_cancel", second)
+            ask_to_cancel(session, second, ANYTHING)
 
         await self._write(work)
 

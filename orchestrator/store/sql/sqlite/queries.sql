@@ -270,19 +270,16 @@ SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'
 -- The workspaces that waiting rows name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status IN ('PENDING', 'FAILED')
 
--- lock_entry --
--- A row's state as a person may have seen it; nobody else changes it before this transaction ends.
-SELECT status, submission FROM track_processing WHERE id = ?
-
 -- request_cancel --
--- Note that a person wants the row cancelled.
+-- Note that a person wants the row cancelled, if it still is as the person saw it.
 UPDATE track_processing
 SET cancel_requested = 1,
     updated_at = utc_now()
 WHERE id = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
 -- retry --
--- An operator runs a finished row again, with all its attempts.
+-- An operator runs a finished row again, with all its attempts, if it still is as the operator saw it.
 UPDATE track_processing
 SET status = 'PENDING',
     attempt = 0,
@@ -290,14 +287,16 @@ SET status = 'PENDING',
     available_at = utc_now(),
     updated_at = utc_now()
 WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
+    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
 -- retry_now --
--- An operator does not want to wait for a failed row's back-off; it gets all its attempts again.
+-- The same for a failed row: the operator does not want to wait for its back-off.
 UPDATE track_processing
 SET attempt = 0,
     available_at = utc_now(),
     updated_at = utc_now()
 WHERE id = ? AND status = 'FAILED'
+    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
 -- insert_entry --
 -- A new row; the table's defaults give the rest.

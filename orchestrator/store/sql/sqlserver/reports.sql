@@ -77,10 +77,10 @@ WHERE id IN (
 )
 
 -- window_ids --
--- The rows that a JSON array names.
+-- The rows that are named; the caller says behind it which.
 SELECT id, updated_at
 FROM track_processing
-WHERE id IN (SELECT CAST(named.value AS bigint) FROM OPENJSON(?) AS named)
+WHERE 1 = 1
 
 -- entries_of_window --
 -- The rows of a window; the caller puts the window before it and conditions, order and limit behind it.
