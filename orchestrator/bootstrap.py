@@ -4,7 +4,8 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import alerts, submissions
@@ -14,6 +15,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.connections import Connections
 from orchestrator.errors import OrchestratorError
 from orchestrator.events import RunEnded
+from orchestrator.models import Tick
 from orchestrator.monitor import Monitor
 from orchestrator.net import is_loopback, split_url
 from orchestrator.settings import Settings, StoreSettings
@@ -46,6 +48,12 @@ WEB_CONNECTIONS = 12
 #: An invocation gives up after this, in seconds; below the 300 s of ``functionTimeout`` in host.json, at
 #: which the host would end the worker process and everything else that runs in it.
 INVOCATION_SECONDS = 280.0
+
+#: Of these, for the pass itself: then its end is noted and people are told (``alerting.ALERTING_SECONDS``).
+PASS_SECONDS = 220.0
+
+#: What there is to tell is looked up before a pass, and must not keep it waiting.
+LOOK_SECONDS = 5.0
 
 #: Connections to the database for the same.
 WEB_THREADS = 4
@@ -188,25 +196,38 @@ class Application:
                 await self._check_schema(self.store)
                 return await (work() if by_hand else self._recorded(name, work))
         except TimeoutError:
-            problem = f"{name}: not done in {INVOCATION_SECONDS:.0f} s; the next tick goes on"
+            problem = f"{name}: not done in time; the next tick goes on"
             logger.error("%s", problem)  # noqa: TRY400 - the stack says nothing of use
             return [problem]
 
     async def _recorded(self, name: str, work: Callable[[], Awaitable[list[str]]]) -> list[str]:
-        before = await self._alerting.look() if self._alerting else None
+        before = await self._look()
         await self.store.tick_started(name)
-        failure: OrchestratorError | None = None
+        failure: Exception | None = None
         try:
-            problems = await work()
-        except OrchestratorError as error:
-            problems, failure = [str(error)], error
-        await self.store.tick_finished(name, "\n".join(problems) or OK)
+            async with asyncio.timeout(PASS_SECONDS):
+                problems = await work()
+            await self.store.tick_finished(name, "\n".join(problems) or OK)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted, people are told, and it is raised again
+            failure = error
+            await self.store.tick_failed(name, _told(error))
         # A pass that failed has something to tell, too: what went DEAD, and that the app is back.
         if self._alerting and before:
             await self._alerting(name, *before)
         if failure is not None:
             raise failure
         return problems
+
+    async def _look(self) -> tuple[Sequence[Tick], datetime] | None:
+        """Return what people have to be told from; None when that is nothing, or cannot be had."""
+        if self._alerting is None:
+            return None
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await self._alerting.look()
+        except (OrchestratorError, TimeoutError) as error:
+            logger.warning("alerts: nothing is told by this pass: %s", _told(error))
+            return None
 
     def _alerts(self) -> Alerting | None:
         """Return what tells people, if there is somebody to tell."""
@@ -292,6 +313,13 @@ class Application:
         if self._credential is None:
             self._credential = DefaultAzureCredential()
         return self._credential
+
+
+def _told(error: Exception) -> str:
+    """Say what went wrong; of an error that nobody foresaw only its kind: its text may hold anything."""
+    if isinstance(error, OrchestratorError):
+        return str(error)
+    return "not done in time" if isinstance(error, TimeoutError) else f"failed: {type(error).__name__}"
 
 
 def connector(

@@ -187,12 +187,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """The last pass of a timer function."""
+    """The passes of a timer function."""
 
     name: str
+    #: of the last one
     started_at: datetime
+    #: when one last came to its end; a pass that failed or was cut off did not
     finished_at: datetime | None
-    #: ``ok``, or what went wrong
+    #: of the last one that is over: ``ok``, or what went wrong
     outcome: str | None
 
 

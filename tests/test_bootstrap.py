@@ -90,12 +90,33 @@ async def test_tick_that_takes_too_long_is_given_up(
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(bootstrap, "INVOCATION_SECONDS", 0.05)
+    late = ["monitor: not done in time; the next tick goes on"]
     monkeypatch.setattr(app.store, "cancel_waiting", lambda _: hang())
-    assert await app.monitor() == ["monitor: not done in 0 s; the next tick goes on"]
+    monkeypatch.setattr(bootstrap, "PASS_SECONDS", 0.05)
+    assert await app.monitor() == late
+    [monitor] = await app.store.ticks()
+    assert (monitor.finished_at, monitor.outcome) == (None, "not done in time")
+    monkeypatch.setattr(bootstrap, "INVOCATION_SECONDS", 0.05)
+    assert await app.monitor(by_hand=True) == late
     monkeypatch.setattr(app.store, "get", lambda _: hang())
     with pytest.raises(TimeoutError):
         await app.submit(b'{"entry_id": 1, "submission": 1}')
+
+
+async def test_an_error_that_nobody_foresaw_is_noted_by_its_kind_and_raised(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: int) -> int:
+        raise KeyError("a text that may hold anything")
+
+    await app.monitor()
+    [before] = await app.store.ticks()
+    monkeypatch.setattr(app.store, "cancel_waiting", fail)
+    with pytest.raises(KeyError):
+        await app.monitor()
+    [monitor] = await app.store.ticks()
+    assert (monitor.finished_at, monitor.outcome) == (before.finished_at, "failed: KeyError")
+    assert monitor.started_at >= before.started_at
 
 
 def test_an_invocation_ends_before_the_host_s_time_out() -> None:

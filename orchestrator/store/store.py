@@ -304,8 +304,12 @@ class Store:
         await self._write(work)
 
     async def tick_finished(self, name: str, outcome: str) -> None:
-        """Note that a pass of a timer function is over."""
+        """Note that a pass of a timer function has come to its end."""
         await self._write(lambda session: session.change("tick_finished", _cut(outcome), name))
+
+    async def tick_failed(self, name: str, outcome: str) -> None:
+        """Note why a pass of a timer function did not come to its end."""
+        await self._write(lambda session: session.change("tick_failed", _cut(outcome), name))
 
     async def ticks(self) -> list[Tick]:
         """Return the last pass of each timer function."""

@@ -42,13 +42,27 @@ async def reasons(app: Application, active: ActiveRuns | None) -> list[str]:
 def _late(app: Application, ticks: Sequence[Tick], now: datetime) -> list[str]:
     last = {tick.name: tick for tick in ticks}
     limit = app.settings.tick_late_seconds
-    return [
-        f"{name} has not begun since {last[name].started_at:%Y-%m-%d %H:%M:%S} UTC"
-        if name in last
-        else f"{name} has never begun"
-        for name in TICKS
-        if is_late(last.get(name), now, limit)
-    ]
+    return [why for name in TICKS if (why := _lateness(name, last.get(name), now, limit))]
+
+
+def _lateness(name: str, tick: Tick | None, now: datetime, limit_seconds: float) -> str:
+    """Say what is wrong with a timer function's passes; nothing when one came to its end not long ago."""
+    if tick is None:
+        return f"{name} has never begun"
+    if is_late(tick, now, limit_seconds):
+        return f"{name} has not begun since {_second(tick.started_at)}"
+    if tick.finished_at is not None and (now - tick.finished_at).total_seconds() <= limit_seconds:
+        return ""
+    since = f"since {_second(tick.finished_at)}" if tick.finished_at else "yet"
+    return f"no pass of {name} has come to its end {since}{_last(tick)}"
+
+
+def _second(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _last(tick: Tick) -> str:
+    return f"; the last pass: {tick.outcome}" if tick.outcome not in {OK, None} else ""
 
 
 async def _overdue(app: Application, active: ActiveRuns, ticks: Sequence[Tick]) -> list[str]:
@@ -58,8 +72,7 @@ async def _overdue(app: Application, active: ActiveRuns, ticks: Sequence[Tick]) 
     waiting = [name for name, report in reports.items() if name in caps and _waits(report)]
     overdue = [name for name in waiting if await _is_overdue(app, name)]
     runs = await active.of(overdue)
-    told = next((tick.outcome for tick in ticks if tick.name == "trigger"), None)
-    last = f"; the last pass: {told}" if told not in {OK, None} else ""
+    last = next((_last(tick) for tick in ticks if tick.name == "trigger"), "")
     return [
         f"rows of workspace {name} wait{why}{last}"
         for name in overdue

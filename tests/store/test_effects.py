@@ -228,12 +228,15 @@ async def test_times_of_one_timer_function(store: Store, database: Database) -> 
     before = await store.ticks()
     await store.tick_started("monitor")
     begun, other = await store.ticks()
-    assert (begun.finished_at, begun.outcome, other) == (None, None, before[1])
+    assert (begun.finished_at, begun.outcome, other) == (before[0].finished_at, before[0].outcome, before[1])
     assert abs((begun.started_at - await store.now()).total_seconds()) < 5
     await store.tick_finished("monitor", "ok")
     ended, other = await store.ticks()
     assert (ended.started_at, ended.outcome, other) == (begun.started_at, "ok", before[1])
     assert ended.finished_at is not None
+    await store.tick_failed("monitor", "it broke")
+    failed, other = await store.ticks()
+    assert (failed, other) == (replace(ended, outcome="it broke"), before[1])
 
 
 async def test_finish_is_about_one_row_one_submission_and_one_run(store: Store) -> None:

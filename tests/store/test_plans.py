@@ -89,6 +89,7 @@ OTHERS = {
     "probe_rights",
     "tick_started",
     "tick_first",
+    "tick_failed",
     "tick_finished",
     "ticks",
 }

@@ -244,6 +244,10 @@ async def test_ticks(store: Store) -> None:
     [tick] = await store.ticks()
     assert tick.finished_at is not None
     assert tick.outcome == "queue: 1 of 2 messages were not taken"
+    await store.tick_started("monitor")
+    await store.tick_failed("monitor", "it broke")
+    [failed] = await store.ticks()
+    assert (failed.finished_at, failed.outcome) == (tick.finished_at, "it broke")
 
 
 Change = Callable[[Store, Entry], Awaitable[object]]

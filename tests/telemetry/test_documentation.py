@@ -94,6 +94,9 @@ async def live(app: Application) -> None:
     await app.monitor()
     await submit(app, "full", NoCapacity("full", status=429, error_code="QUOTA_EXCEEDED"))
     await submit(app, "refused", RequestRefused("no such job", status=400, error_code="X", permanent=True))
+    await app.store.close()
+    with pytest.raises(Exception, match="shutdown"):
+        await app.monitor()
 
 
 @pytest.fixture

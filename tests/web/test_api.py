@@ -341,6 +341,26 @@ async def test_health(site: Site) -> None:
     assert told["reasons"] == ["monitor has not begun since 2026-01-01 00:00:00 UTC"]
 
 
+async def test_passes_that_begin_and_never_end_are_no_health(site: Site) -> None:
+    await well(site)
+    site.execute("UPDATE orchestrator_tick SET finished_at = '2026-01-01 00:00:00.000'")
+    await site.app.store.tick_failed("trigger", "failed: KeyError")
+    assert await site.call("GET", "health") == (
+        503,
+        {
+            "status": "ill",
+            "reasons": [
+                "no pass of trigger has come to its end since 2026-01-01 00:00:00 UTC; "
+                "the last pass: failed: KeyError",
+                "no pass of monitor has come to its end since 2026-01-01 00:00:00 UTC",
+            ],
+        },
+    )
+    site.execute("UPDATE orchestrator_tick SET finished_at = NULL, outcome = NULL WHERE name = 'trigger'")
+    _, told = await site.call("GET", "health")
+    assert told["reasons"][0] == "no pass of trigger has come to its end yet"
+
+
 async def test_rows_that_wait_while_slots_are_free_are_no_health(site: Site) -> None:
     await well(site)
     await add(site, "sales")

@@ -327,7 +327,7 @@ SELECT utc_now() AS now
 -- tick_started --
 -- A pass of a timer function begins; changes no row when it is its first.
 UPDATE orchestrator_tick
-SET started_at = utc_now(), finished_at = NULL, outcome = NULL
+SET started_at = utc_now()
 WHERE name = ?
 
 -- tick_first --
@@ -335,9 +335,15 @@ WHERE name = ?
 INSERT INTO orchestrator_tick (name, started_at) VALUES (?, utc_now())
 
 -- tick_finished --
--- A pass of a timer function is over.
+-- A pass of a timer function has come to its end.
 UPDATE orchestrator_tick
 SET finished_at = utc_now(), outcome = ?
+WHERE name = ?
+
+-- tick_failed --
+-- A pass of a timer function has failed: when the last one came to its end stays.
+UPDATE orchestrator_tick
+SET outcome = ?
 WHERE name = ?
 
 -- ticks --
