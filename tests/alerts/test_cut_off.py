@@ -1,10 +1,13 @@
 """Claims whose end nobody waits for, or whose answer is lost: what they took is free for the next pass."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from orchestrator import alerting, webhook
+from orchestrator.alerts import DeadRows
+from orchestrator.store.alerts import AlertLog
 from tests.alerts.conftest import Desk, Hold
 
 #: A claim that is held gives nothing back for so long, which is ample for one that would.
@@ -29,8 +32,12 @@ async def test_claim_that_takes_too_long(
     passing, tasks = await desk.begin("trigger"), asyncio.all_tasks()
     desk.connector.hold = hold = Hold(place)
     with monkeypatch.context() as patched:
-        patched.setattr(alerting, "CLAIMING_SECONDS", 0.05)
-        await passing.tell()
+        bound = asyncio.timeout(None)
+        patched.setattr(alerting._Turn, "claiming", lambda _: bound)
+        telling = asyncio.create_task(passing.tell())
+        assert await asyncio.to_thread(hold.reached.wait, 10)
+        bound.reschedule(asyncio.get_running_loop().time())
+        await telling
     assert "not done" in caplog.text
     assert desk.receiver.calls == 0
     await go_on(hold, tasks)
@@ -53,14 +60,17 @@ async def test_pass_that_is_ended_in_its_claim(desk: Desk) -> None:
 
 
 async def test_nothing_is_claimed_when_there_is_no_time_to_send_it(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    class Closed(AlertLog):
+        async def claim_dead(self, message: str, **bounds: int) -> DeadRows | None:
+            raise AssertionError("there is no time left for it")
+
     desk.kill(2)
     passing = await desk.begin("trigger")
     monkeypatch.setattr(alerting, "CLAIMING_SECONDS", 0.0)
-    desk.connector.hold = hold = Hold("begin")
-    await passing.tell()
-    assert not hold.reached.is_set()
+    await replace(passing, alerting=replace(passing.alerting, store=Closed(desk.store.pool))).tell()
+    assert "not done in time" in caplog.text
 
 
 async def test_claim_whose_answer_is_lost(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

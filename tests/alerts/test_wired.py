@@ -10,6 +10,7 @@ import pytest
 from orchestrator import settings
 from orchestrator.bootstrap import Application
 from orchestrator.errors import StoreError
+from orchestrator.models import NewEntry, Tick
 from orchestrator.store import migrate
 from orchestrator.store.sqlite import SqliteConnector
 from tests.alerts.receiver import Receiver
@@ -19,6 +20,13 @@ ROWS = """
 INSERT INTO track_processing (table_name, status, submission, finished_at)
 VALUES ('sales', 'DEAD', 1, strftime('%Y-%m-%d %H:%M:%f'));
 INSERT INTO track_processing (table_name, cancel_requested) VALUES ('stock', 1);
+"""
+
+#: Both functions had run, and then not for a night.
+NIGHT = """
+INSERT INTO orchestrator_tick (name, started_at, finished_at, outcome)
+VALUES ('monitor', '2026-01-31 20:00:00.000', '2026-01-31 20:00:01.000', 'ok'),
+    ('trigger', '2026-01-31 20:00:30.000', '2026-01-31 20:00:31.000', 'ok');
 """
 
 #: What makes the pass fail.
@@ -49,12 +57,16 @@ async def app(receiver: Receiver, tmp_path: Path) -> AsyncIterator[Application]:
     await made.close()
 
 
+def run(folder: Path, script: str) -> None:
+    with closing(sqlite3.connect(folder / "state.db")) as connection:
+        connection.executescript(script)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_pass_tells_what_went_dead_whether_it_succeeds_or_fails(
     app: Application, receiver: Receiver, tmp_path: Path, *, fails: bool
 ) -> None:
-    with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
-        connection.executescript(ROWS + (STUCK if fails else ""))
+    run(tmp_path, ROWS + (STUCK if fails else ""))
     if fails:
         with pytest.raises(StoreError, match="no change today"):
             await app.monitor()
@@ -63,3 +75,30 @@ async def test_a_pass_tells_what_went_dead_whether_it_succeeds_or_fails(
     assert [message["title"] for message in receiver.taken] == ["1 row went DEAD"]
     [monitor] = await app.store.ticks()
     assert ("no change today" in (monitor.outcome or "")) is fails
+
+
+async def test_the_app_is_back_after_a_night(app: Application, receiver: Receiver, tmp_path: Path) -> None:
+    """Each pass looks at the clock before it begins: afterwards its own gap is gone."""
+    run(tmp_path, NIGHT)
+    for _ in range(2):
+        await app.monitor()
+        await app.trigger()
+    assert [message["title"] for message in receiver.taken] == ["monitor: well again", "trigger: well again"]
+    assert "it had not since 2026-01-31T20:00:00Z" in receiver.taken[0]["text"]
+
+
+async def test_what_cannot_be_looked_up_for_alerts_keeps_no_pass_from_its_work(
+    app: Application, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ticks() -> list[Tick]:
+        raise StoreError("not now")
+
+    [entry_id] = await app.store.add([NewEntry(table_name="sales")])
+    await app.store.request_cancel(entry_id)
+    monkeypatch.setattr(app.store, "ticks", ticks)
+    await app.monitor()
+    entry = await app.store.get(entry_id)
+    assert entry is not None
+    assert entry.status == "CANCELED"
+    assert "nothing is told by this pass: not now" in caplog.text
+    assert receiver.calls == 0

@@ -124,6 +124,19 @@ async def test_well_again_stays_owed_when_neither_message_arrived(store: Store) 
     assert await log.claim_ticks("m3", Kind.WELL, [event]) == [event]
 
 
+@pytest.mark.parametrize("first", ["late", "well"])
+async def test_well_again_stays_owed_in_whatever_order_both_are_given_back(store: Store, first: str) -> None:
+    log = AlertLog(store.pool)
+    event = TickEvent(name="trigger", since=(await store.now()).replace(microsecond=0) - timedelta(seconds=1))
+    assert await log.claim_ticks("late", Kind.LATE, [event])
+    await store.tick_started("trigger")
+    assert await log.claim_ticks("well", Kind.WELL, [event])
+    await log.give_back(first)
+    await log.give_back("well" if first == "late" else "late")
+    assert await log.late_ticks() == [event]
+    assert await log.claim_ticks("m3", Kind.WELL, [event]) == [event]
+
+
 async def test_old_claims_are_deleted(store: Store, database: Database) -> None:
     log = AlertLog(store.pool)
     await kill(store, "sales")

@@ -62,13 +62,23 @@ UPDATE orchestrator_alert SET sent_at = utc_now() WHERE message = ? AND sent_at 
 
 -- alert_given_back --
 -- A message surely did not arrive: its events are free for the next one; behind the gate.
+-- A 'late' stays when the function has begun since: that it is well again is still owed.
 DELETE FROM orchestrator_alert
 WHERE message = ? AND sent_at IS NULL AND (
-    kind <> 'well' OR EXISTS (
-        SELECT 1 FROM orchestrator_alert AS late
-        WHERE late.kind = 'late'
-            AND late.subject = orchestrator_alert.subject
-            AND late.occurred_at = orchestrator_alert.occurred_at
+    kind = 'dead'
+    OR (
+        kind = 'late' AND NOT EXISTS (
+            SELECT 1 FROM orchestrator_tick AS tick
+            WHERE tick.name = orchestrator_alert.subject AND tick.started_at > orchestrator_alert.occurred_at
+        )
+    )
+    OR (
+        kind = 'well' AND EXISTS (
+            SELECT 1 FROM orchestrator_alert AS late
+            WHERE late.kind = 'late'
+                AND late.subject = orchestrator_alert.subject
+                AND late.occurred_at = orchestrator_alert.occurred_at
+        )
     )
 )
 
