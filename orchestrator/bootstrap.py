@@ -5,6 +5,7 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -160,16 +161,14 @@ class Application:
         return await self.web_store.patiently(functools.partial(migrate.check, self._connector))
 
     async def close(self) -> None:
-        """Give up every connection."""
-        await self.submissions.close()
-        for tokens in self.tokens.values():
-            await tokens.close()
-        await self._web_connections.close()
-        await self._connections.close()
-        if self._credential is not None:
-            await self._credential.close()
-        await self.web_store.close()
-        await self.store.close()
+        """Give up every connection, also when one of them cannot be closed."""
+        credentials = [] if self._credential is None else [self._credential]
+        async with AsyncExitStack() as last_first:
+            for part in (
+                *(self.store, self.web_store, *credentials, self._connections, self._web_connections),
+                *(*self.tokens.values(), self.submissions),
+            ):
+                last_first.push_async_callback(part.close)
 
     async def _tick(
         self, name: str, work: Callable[[], Awaitable[list[str]]], past_due: bool, by_hand: bool

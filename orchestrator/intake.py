@@ -50,7 +50,7 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
     for name in filter(values.__contains__, TEXTS):
         _check_text(name, values[name])
     for name in filter(values.__contains__, NUMBERS):
-        _check_number(name, values[name])
+        values[name] = _number(name, values[name])
     if not isinstance(values.get("parameters", ""), str):
         values["parameters"] = json.dumps(values["parameters"])
     entry = NewEntry(**values)
@@ -61,6 +61,13 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
         )
     decisions.run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
     return entry
+
+
+def whole(value: object) -> int | None:
+    """Return a number of JSON, which writes 5.0 for 5 as well, if it is whole."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _check_text(name: str, value: object) -> None:
@@ -74,9 +81,11 @@ def _check_text(name: str, value: object) -> None:
         raise InvalidEntry(f"{name} is longer than {TEXTS[name]} characters")
 
 
-def _check_number(name: str, value: object) -> None:
+def _number(name: str, value: object) -> int:
     least, most = NUMBERS[name]
-    if isinstance(value, bool) or not isinstance(value, int):
+    number = whole(value)
+    if number is None:
         raise InvalidEntry(f"{name} must be a whole number")
-    if not least <= value <= most:
+    if not least <= number <= most:
         raise InvalidEntry(f"{name} is not from {least} to {most}")
+    return number

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.bootstrap import Application
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, StoreError, StoreInDoubt
 from orchestrator.models import Entry, Expected
 from orchestrator.reports import MAX_DAYS, MAX_PAGE, Reason, Waiting, WorkspaceReport
 from orchestrator.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
@@ -184,7 +184,10 @@ class Api:
     async def _change(self, call: Call, change: Change, refusal: str) -> Answer:
         entry_id, expected = _entry_id(call), parsing.expected(call)
         changed = await change([entry_id], expected)
-        row = await self._app.web_store.get(entry_id)
+        try:
+            row = await self._app.web_store.get(entry_id)
+        except StoreError as error:
+            raise StoreInDoubt(f"it may be done, but the row cannot be read: {error}") from error
         if row is None:
             raise _no_entry(call)
         if not changed and not expected.fits(row.status, row.submission):

@@ -16,7 +16,7 @@ from http import HTTPStatus
 
 import azure.functions as func
 
-from orchestrator import bootstrap
+from orchestrator import bootstrap, intake
 from orchestrator.errors import OrchestratorError
 from orchestrator.web import functions, problems
 from orchestrator.web.messages import Answer, answer, told
@@ -124,9 +124,10 @@ def _run_id(body: bytes) -> int:
         run_id = content["run"]["run_id"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise problems.bad_request("the body is no notification of a job: it has no run.run_id") from None
-    if not isinstance(run_id, int) or isinstance(run_id, bool) or not 0 < run_id <= _MAX_RUN_ID:
+    number = intake.whole(run_id)
+    if number is None or not 0 < number <= _MAX_RUN_ID:
         raise problems.bad_request("run.run_id is no run id")
-    return run_id
+    return number
 
 
 def make_blueprint(desk: Callable[[], EventDesk] | None = None) -> func.Blueprint:

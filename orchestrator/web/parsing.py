@@ -109,9 +109,10 @@ def filter_of_json(given: object) -> EntryFilter:
         raise bad_request(f"there is no condition {unknown[:40]!r}; there are {', '.join(_FILTER_KEYS)}")
     states = given.get("state", [])
     run_id = given.get("run_id")
-    if run_id is not None and (type(run_id) is not int or not 1 <= run_id <= _MAX_ID):
-        raise bad_request(f"run_id must be a whole number from 1 to {_MAX_ID}")
-    wanted = _filter({**given, "state": [states] if isinstance(states, str) else states})
+    if run_id is not None:
+        run_id = _whole(run_id, f"run_id must be a whole number from 1 to {_MAX_ID}", least=1, most=_MAX_ID)
+    states = [states] if isinstance(states, str) else states
+    wanted = _filter({**given, "state": states, "run_id": run_id})
     if wanted == EntryFilter():
         raise bad_request("filter must name one condition at least")
     return wanted
@@ -144,13 +145,17 @@ def _no_states() -> frozenset[Status]:
 def _ids(given: object) -> frozenset[int]:
     if given is None:
         return frozenset()
-    if (
-        not isinstance(given, list)
-        or not 1 <= len(given) <= MAX_MATCHING
-        or not all(type(each) is int and 0 < each <= _MAX_ID for each in given)
-    ):
-        raise bad_request(f"ids must be 1 to {MAX_MATCHING} ids of entries")
-    return frozenset(given)
+    detail = f"ids must be 1 to {MAX_MATCHING} ids of entries"
+    if not isinstance(given, list) or not 1 <= len(given) <= MAX_MATCHING:
+        raise bad_request(detail)
+    return frozenset(_whole(each, detail, least=1, most=_MAX_ID) for each in given)
+
+
+def _whole(value: object, detail: str, *, least: int, most: int) -> int:
+    number = intake.whole(value)
+    if number is None or not least <= number <= most:
+        raise bad_request(detail)
+    return number
 
 
 def _text(given: Mapping[str, Any], name: str) -> str | None:
@@ -220,8 +225,9 @@ def expected(call: Call) -> Expected:
     if unknown is not None:
         raise bad_request(f"there is no {unknown[:40]!r}; give status and submission, or no body")
     status, submission = content.get("status"), content.get("submission")
-    if submission is not None and (type(submission) is not int or not 0 <= submission <= _MAX_SUBMISSION):
-        raise bad_request("submission must be a whole number from 0, as the entry shows it")
+    if submission is not None:
+        detail = "submission must be a whole number from 0, as the entry shows it"
+        submission = _whole(submission, detail, least=0, most=_MAX_SUBMISSION)
     return Expected(states=frozenset(Status) if status is None else _states([status]), submission=submission)
 
 
@@ -233,6 +239,6 @@ def bulk(content: Mapping[str, Any]) -> tuple[EntryFilter, bool, int]:
     dry_run, limit = content.get("dry_run", True), content.get("limit", MAX_MATCHING)
     if not isinstance(dry_run, bool):
         raise bad_request("dry_run must be true or false")
-    if type(limit) is not int or not 1 <= limit <= MAX_MATCHING:
-        raise bad_request(f"limit must be a whole number from 1 to {MAX_MATCHING}")
+    detail = f"limit must be a whole number from 1 to {MAX_MATCHING}"
+    limit = _whole(limit, detail, least=1, most=MAX_MATCHING)
     return filter_of_json(content.get("filter")), dry_run, limit

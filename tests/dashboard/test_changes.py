@@ -97,6 +97,17 @@ async def test_a_row_that_changed_behind_the_dialog_is_left_alone(page: Page, si
     assert site.states(entry_id) == {"DONE"}
 
 
+async def test_a_waiting_row_is_cancelled_although_it_was_claimed_meanwhile(page: Page, site: Site) -> None:
+    await site.outcome("unwanted", ["SUCCESS"], run_seconds=FOR_THE_WHOLE_TIME_SECONDS)
+    (entry_id,) = site.insert("unwanted", at="2099-01-01 00:00:00")
+    await page.goto(site.dashboard(f"entry={entry_id}"))
+    await page.get_by_role("button", name=f"Cancel entry {entry_id}").click()
+    site.stack.execute("UPDATE track_processing SET available_at = created_at WHERE id = ?", [(entry_id,)])
+    await site.until([entry_id], "RUNNING")
+    await page.get_by_role("dialog").get_by_role("button", name=f"Cancel entry {entry_id}").click()
+    await site.until([entry_id], "CANCELED")
+
+
 async def test_the_dialog_says_why_a_change_is_refused(page: Page, site: Site) -> None:
     ids = site.insert("settled")
     await site.until(ids, "DONE")

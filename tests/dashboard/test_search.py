@@ -55,6 +55,20 @@ async def test_filters_narrow_a_search_and_nothing_found_is_said(page: Page, sit
     await expect(page.get_by_role("main")).to_contain_text("Nothing found.")
 
 
+async def test_a_workspace_that_is_searched_in_is_seen_even_if_it_is_the_only_one(
+    page: Page, site: Site
+) -> None:
+    await page.goto(site.dashboard("history=24"))
+    await page.get_by_role("table", name="Table by table").get_by_role("link", name="crews").click()
+    choice = page.get_by_role("combobox", name="Workspace")
+    await expect(choice).to_have_value("default")
+    await page.goto(site.dashboard("search=crews&workspace=gone"))
+    await expect(choice).to_have_value("gone")
+    await expect(page.get_by_role("main")).to_contain_text("Nothing found.")
+    await choice.select_option("all")
+    await expect(page.get_by_role("table", name="Found")).to_contain_text("crews")
+
+
 async def test_pages_follow_one_another(page: Page, site: Site) -> None:
     ids = site.insert(*(f"page_{number:02}" for number in range(60)), at="2099-01-01 00:00:00")
     await page.goto(site.dashboard("search=page_"))

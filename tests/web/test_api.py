@@ -10,8 +10,9 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.bootstrap import Application
-from orchestrator.errors import Unauthorized, WorkspaceUnavailable
-from orchestrator.models import NewEntry
+from orchestrator.errors import StoreUnavailable, Unauthorized, WorkspaceUnavailable
+from orchestrator.models import Entry, NewEntry
+from orchestrator.reports import Matching
 from orchestrator.states import Status
 from orchestrator.web import activity, api, messages, routes
 from tests.fakes import FakeClock
@@ -252,6 +253,53 @@ async def test_rows_of_an_adopted_table_with_columns_of_its_own_come_by_sql(
     assert answered[0] == 409
     assert "own columns are table_name and options" in answered[1]["detail"]
     assert site.execute("SELECT * FROM track_processing") == []
+
+
+async def test_a_whole_number_may_be_written_with_a_point(site: Site) -> None:
+    body = b'{"entries": [{"table_name": "sales", "priority": 5.0}]}'
+    _, added = await site.call("POST", "entries", body)
+    _, page = await site.call("GET", "entries")
+    assert repr(page["entries"][0]["priority"]) == "5"
+    named = f'{{"filter": {{"ids": [{added["ids"][0]}.0]}}, "limit": 1e0}}'.encode()
+    assert (await site.call("POST", "cancel", named))[1]["ids"] == added["ids"]
+    for wrong in (b"5.5", b"1e999", b"-1e400", b"true"):
+        status, _ = await site.call("POST", "entries", body.replace(b"5.0", wrong))
+        assert status == 400
+
+
+async def test_a_change_whose_row_cannot_be_read_afterwards_may_be_done(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(_: int) -> Entry | None:
+        raise StoreUnavailable("the connection broke")
+
+    [entry_id] = await add(site, "sales")
+    monkeypatch.setattr(site.app.web_store, "get", get)
+    status, problem = await site.call("POST", f"entries/{entry_id}/cancel")
+    assert status == 503
+    assert problem["detail"].startswith(
+        "it may be done, but the row cannot be read: the connection broke: look at"
+    )
+    assert site.execute("SELECT cancel_requested FROM track_processing") == [(1,)]
+
+
+async def test_rows_of_a_filter_that_leave_its_states_before_their_turn_are_left_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the search and the change, another monitor, trigger or person was faster."""
+    entry = await running(site.app.store, 541, "sales")
+    await finish(site.app.store, entry, Status.DEAD)
+    matching = site.app.reports.matching
+
+    async def slow(*arguments: Any, **options: Any) -> Matching:
+        found = await matching(*arguments, **options)
+        site.execute("UPDATE track_processing SET status = 'DONE'")
+        return found
+
+    monkeypatch.setattr(site.app.reports, "matching", slow)
+    _, done = await site.call("POST", "retry", {"filter": {"table": "sales"}, "dry_run": False})
+    assert done["ids"] == []
+    assert site.execute("SELECT status FROM track_processing") == [("DONE",)]
 
 
 async def test_a_filter_is_tried_before_it_changes_anything(site: Site) -> None:

@@ -1,7 +1,7 @@
 // Retry and cancel, for one entry or for all that a search found. Nothing happens without a confirmed dialog.
 
-// expected: what of the entry must still be as it is shown. A cancellation minds only the submission: that it has
-// gone on from QUEUED to RUNNING is no reason to let it run.
+// expected: what of the entry must still be as it is shown. A cancellation asks for nothing: that the entry has been
+// claimed meanwhile, or runs, is no reason to let it run.
 const VERBS = {
   retry: {
     name: "Retry", effect: "runs again at the next pass", effects: "run again at the next passes",
@@ -12,7 +12,7 @@ const VERBS = {
     name: "Cancel", effect: "is cancelled; a live run is stopped in Databricks first",
     effects: "are cancelled; live runs are stopped in Databricks first",
     done: "cancelled", told: (all) => `Cancellation of ${all} is asked for`,
-    expected: ({ submission }) => ({ submission }),
+    expected: () => ({}),
   },
 };
 
@@ -90,7 +90,7 @@ async function askAll(verb, filter, words) {
     ],
     yes: `${name} ${all}`,
     act: async () => {
-      // Those that were counted, and only where they are still as they were counted.
+      // Those that were counted, and only where they are still in the states that were asked for.
       const done = await api.changeAll(verb, { ids: found.ids, state: found.states }, false);
       const left = found.count - done.count;
       return [

@@ -103,6 +103,10 @@ async function more(data) {
   });
 }
 
+// Also the one that is asked for although nothing of it is left: no filter works unseen.
+const workspaceChoices = (names, chosen) =>
+  [["", "all"], ...[...new Set([...names, ...(chosen ? [chosen] : [])])].map((name) => [name, name])];
+
 function filters({ params, names }) {
   const set = (changes) => { location.hash = `#${searchHash({ ...params, ...changes })}`; };
   const choice = (key, name, choices) => h("label", {}, name,
@@ -114,7 +118,7 @@ function filters({ params, names }) {
   return h("section", { class: "filters card", "aria-label": "Filters" },
     choice("in", "Search in", IN_CHOICES),
     choice("state", "State", STATE_CHOICES),
-    names.length > 1 && choice("workspace", "Workspace", [["", "all"], ...names.map((name) => [name, name])]),
+    (names.length > 1 || params.workspace) && choice("workspace", "Workspace", workspaceChoices(names, params.workspace)),
     choice("since", "Changed", SPAN_CHOICES),
     params.since === "between" && [time("from", "From"), time("until", "Until")],
     choice("sort", "Order", SORT_CHOICES));
