@@ -4,19 +4,16 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import alerts, submissions
+from orchestrator import alerts, submissions, ticks
 from orchestrator import settings as settings_module
 from orchestrator.alerting import Alerting
 from orchestrator.clock import SystemClock
 from orchestrator.connections import Connections
-from orchestrator.errors import OrchestratorError
 from orchestrator.events import RunEnded
-from orchestrator.models import Tick
 from orchestrator.monitor import Monitor
 from orchestrator.net import is_loopback, split_url
 from orchestrator.settings import Settings, StoreSettings
@@ -28,7 +25,8 @@ from orchestrator.store.pool import PATIENCE_SECONDS
 from orchestrator.store.reports import Reports
 from orchestrator.store.store import Store
 from orchestrator.submit import Submit
-from orchestrator.telemetry import NO_TELEMETRY, Metric, SafeTelemetry, Telemetry, fields
+from orchestrator.telemetry import NO_TELEMETRY, SafeTelemetry, Telemetry
+from orchestrator.ticks import Ticks, Work
 from orchestrator.trigger import Trigger
 from orchestrator.workspace_settings import WorkspaceSettings
 
@@ -46,23 +44,11 @@ CONNECTIONS = 40
 #: ten events at once, the listing for one claim that follows them, and one that all dashboards share.
 WEB_CONNECTIONS = 12
 
-#: An invocation gives up after this, in seconds; below the 300 s of ``functionTimeout`` in host.json, at
-#: which the host would end the worker process and everything else that runs in it.
-INVOCATION_SECONDS = 280.0
-
-#: Of these, for the pass itself: then its end is noted and people are told (``alerting.ALERTING_SECONDS``).
-PASS_SECONDS = 220.0
-
-#: What there is to tell is looked up before a pass, and must not keep it waiting.
-LOOK_SECONDS = 5.0
-
 #: Connections to the database for the same.
 WEB_THREADS = 4
 
 #: They would rather be told soon that the database is away, in seconds.
 WEB_PATIENCE_SECONDS = 3.0
-
-OK = "ok"
 
 
 class Application:
@@ -121,7 +107,13 @@ class Application:
             trigger=web_trigger,
             workspaces=tuple(self._policies),
         )
-        self._alerting = self._alerts()
+        self._ticks = Ticks(
+            store=self.store,
+            alerting=self._alerts(),
+            telemetry=telemetry,
+            clock=self.clock,
+            check=functools.partial(self._check_schema, self.store),
+        )
 
     async def trigger(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
         """Make a trigger pass and return its problems, a line each.
@@ -138,11 +130,11 @@ class Application:
         """Submit the row of a queue message.
 
         :raises QueueError: the message is not one of ours; the host moves it to the poison queue.
-        :raises TimeoutError: it was not done in :data:`INVOCATION_SECONDS`; it is safe to repeat.
+        :raises TimeoutError: it was not done in ``ticks.INVOCATION_SECONDS``; it is safe to repeat.
         """
         claim = submissions.decode(message)
         with self.telemetry.span("submit", entry_id=claim.entry_id, submission=claim.submission):
-            async with asyncio.timeout(INVOCATION_SECONDS):
+            async with asyncio.timeout(ticks.INVOCATION_SECONDS):
                 await self._check_schema(self.store)
                 await self._submit(claim)
 
@@ -170,63 +162,10 @@ class Application:
             ):
                 last_first.push_async_callback(part.close)
 
-    async def _tick(
-        self, name: str, work: Callable[[], Awaitable[list[str]]], past_due: bool, by_hand: bool
-    ) -> list[str]:
+    async def _tick(self, name: str, work: Work, past_due: bool, by_hand: bool) -> list[str]:
         if past_due:
             logger.warning("%s: this tick is late", name)
-        began, outcome = self.clock.monotonic(), "failed"
-        try:
-            with self.telemetry.span(name):
-                problems = await self._in_time(name, work, by_hand)
-            outcome = "problems" if problems else OK
-            return problems
-        finally:
-            self._tell_of_tick(name, outcome, seconds=self.clock.monotonic() - began)
-
-    def _tell_of_tick(self, name: str, outcome: str, *, seconds: float) -> None:
-        extra = fields("tick", tick=name, outcome=outcome, seconds=seconds)
-        logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
-        self.telemetry.record(Metric.TICK, seconds, tick=name, outcome=outcome)
-
-    async def _in_time(self, name: str, work: Callable[[], Awaitable[list[str]]], by_hand: bool) -> list[str]:
-        try:
-            async with asyncio.timeout(INVOCATION_SECONDS):
-                await self._check_schema(self.store)
-                return await (work() if by_hand else self._recorded(name, work))
-        except TimeoutError:
-            problem = f"{name}: not done in time; the next tick goes on"
-            logger.error("%s", problem)  # noqa: TRY400 - the stack says nothing of use
-            return [problem]
-
-    async def _recorded(self, name: str, work: Callable[[], Awaitable[list[str]]]) -> list[str]:
-        before = await self._look()
-        await self.store.tick_started(name)
-        failure: Exception | None = None
-        try:
-            async with asyncio.timeout(PASS_SECONDS):
-                problems = await work()
-            await self.store.tick_finished(name, "\n".join(problems) or OK)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted, people are told, and it is raised again
-            failure = error
-            await self.store.tick_failed(name, _told(error))
-        # A pass that failed has something to tell, too: what went DEAD, and that the app is back.
-        if self._alerting and before:
-            await self._alerting(name, *before)
-        if failure is not None:
-            raise failure
-        return problems
-
-    async def _look(self) -> tuple[Sequence[Tick], datetime] | None:
-        """Return what people have to be told from; None when that is nothing, or cannot be had."""
-        if self._alerting is None:
-            return None
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                return await self._alerting.look()
-        except (OrchestratorError, TimeoutError) as error:
-            logger.warning("alerts: nothing is told by this pass: %s", _told(error))
-            return None
+        return await self._ticks(name, work, by_hand=by_hand)
 
     def _alerts(self) -> Alerting | None:
         """Return what tells people, if there is somebody to tell."""
@@ -312,13 +251,6 @@ class Application:
         if self._credential is None:
             self._credential = DefaultAzureCredential()
         return self._credential
-
-
-def _told(error: Exception) -> str:
-    """Say what went wrong; of an error that nobody foresaw only its kind: its text may hold anything."""
-    if isinstance(error, OrchestratorError):
-        return str(error)
-    return "not done in time" if isinstance(error, TimeoutError) else f"failed: {type(error).__name__}"
 
 
 def connector(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import bootstrap, settings
+from orchestrator import settings, ticks
 from orchestrator.bootstrap import Application
 from orchestrator.databricks.auth import EntraToken, KeyVaultToken, StaticToken
 from orchestrator.errors import QueueError, SchemaError, StoreError
@@ -92,11 +92,11 @@ async def test_tick_that_takes_too_long_is_given_up(
 
     late = ["monitor: not done in time; the next tick goes on"]
     monkeypatch.setattr(app.store, "cancel_waiting", lambda _: hang())
-    monkeypatch.setattr(bootstrap, "PASS_SECONDS", 0.05)
+    monkeypatch.setattr(ticks, "WORK_SECONDS", 0.05)
     assert await app.monitor() == late
     [monitor] = await app.store.ticks()
     assert (monitor.finished_at, monitor.outcome) == (None, "not done in time")
-    monkeypatch.setattr(bootstrap, "INVOCATION_SECONDS", 0.05)
+    monkeypatch.setattr(ticks, "INVOCATION_SECONDS", 0.05)
     assert await app.monitor(by_hand=True) == late
     monkeypatch.setattr(app.store, "get", lambda _: hang())
     with pytest.raises(TimeoutError):
@@ -122,4 +122,4 @@ async def test_an_error_that_nobody_foresaw_is_noted_by_its_kind_and_raised(
 def test_an_invocation_ends_before_the_host_s_time_out() -> None:
     host = json.loads((Path(__file__).parents[1] / "host.json").read_text(encoding="utf-8"))
     assert host["functionTimeout"] == "00:05:00"
-    assert bootstrap.INVOCATION_SECONDS < 300
+    assert ticks.INVOCATION_SECONDS < 300

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from orchestrator import bootstrap, checks, purge, settings
+from orchestrator import bootstrap, checks, purge, settings, ticks
 from orchestrator.cli import connecting
 from orchestrator.cli.codes import FAILED, OK
 from orchestrator.cli.options import Age, Whole, json_option
@@ -137,7 +137,7 @@ def tick(function: str, as_json: bool) -> int:
     for problem in problems:
         complain(problem)
     if not problems and not as_json:
-        click.echo(f"{function}: {bootstrap.OK}")
+        click.echo(f"{function}: {ticks.OK}")
     return FAILED if problems else OK
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from orchestrator.bootstrap import OK, Application
+from orchestrator.bootstrap import Application
 from orchestrator.errors import OrchestratorError
 from orchestrator.models import Tick
 from orchestrator.reports import WorkspaceReport
+from orchestrator.ticks import OK
 from orchestrator.web.activity import ActiveRuns
 from orchestrator.web.shapes import Active
 
