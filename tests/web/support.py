@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import azure.functions as func
 
 from orchestrator.bootstrap import Application
+from orchestrator.models import NewEntry
 from orchestrator.web.api import Api
 from orchestrator.web.messages import Answer
 from orchestrator.web.routes import ROUTES, Door, Route
@@ -69,3 +70,8 @@ class Site:
         """Run SQL as a third party does."""
         with closing(sqlite3.connect(self.database)) as connection, connection:
             return connection.execute(sql, parameters).fetchall()
+
+
+async def add(site: Site, *tables: str, **fields: Any) -> list[int]:
+    """Insert a row for each table."""
+    return await site.app.store.add([NewEntry(table_name=table, **fields) for table in tables])

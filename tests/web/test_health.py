@@ -1,0 +1,92 @@
+"""When the app is well, and what is said when it is not."""
+
+from datetime import UTC, datetime, timedelta
+
+from orchestrator.errors import WorkspaceUnavailable
+from tests.web.support import Site, add
+
+
+async def well(site: Site) -> None:
+    """Let both timer functions have just run."""
+    for name in ("trigger", "monitor"):
+        await site.app.store.tick_started(name)
+        await site.app.store.tick_finished(name, "ok")
+
+
+async def test_health(site: Site) -> None:
+    assert await site.call("GET", "health") == (
+        503,
+        {"status": "ill", "reasons": ["trigger has never begun", "monitor has never begun"]},
+    )
+    await well(site)
+    assert await site.call("GET", "health") == (200, {"status": "ok"})
+    site.execute("UPDATE orchestrator_tick SET started_at = '2026-01-01 00:00:00.000' WHERE name = 'monitor'")
+    _, told = await site.call("GET", "health")
+    assert told["reasons"] == ["monitor has not begun since 2026-01-01 00:00:00 UTC"]
+
+
+async def test_passes_that_begin_and_never_end_are_no_health(site: Site) -> None:
+    await well(site)
+    site.execute("UPDATE orchestrator_tick SET finished_at = '2026-01-01 00:00:00.000'")
+    await site.app.store.tick_failed("trigger", "failed: KeyError")
+    assert await site.call("GET", "health") == (
+        503,
+        {
+            "status": "ill",
+            "reasons": [
+                "no pass of trigger has come to its end since 2026-01-01 00:00:00 UTC; "
+                "the last pass: failed: KeyError",
+                "no pass of monitor has come to its end since 2026-01-01 00:00:00 UTC",
+            ],
+        },
+    )
+    site.execute("UPDATE orchestrator_tick SET finished_at = NULL, outcome = NULL WHERE name = 'trigger'")
+    _, told = await site.call("GET", "health")
+    assert told["reasons"][0] == "no pass of trigger has come to its end yet"
+
+
+async def test_rows_that_wait_while_slots_are_free_are_no_health(site: Site) -> None:
+    await well(site)
+    await add(site, "sales")
+    early = datetime.now(UTC) - timedelta(seconds=site.app.settings.tick_late_seconds + 60)
+    site.execute("UPDATE track_processing SET available_at = ?", early.strftime("%Y-%m-%d %H:%M:%S.000"))
+    _, told = await site.call("GET", "health")
+    assert told["reasons"] == ["rows of workspace default wait although slots are free"]
+
+
+async def test_rows_that_wait_are_told_with_what_the_last_pass_said(site: Site) -> None:
+    await well(site)
+    await add(site, "sales")
+    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    site.execute("UPDATE orchestrator_tick SET outcome = 'nothing claimed: no' WHERE name = 'trigger'")
+    status, told = await site.call("GET", "health")
+    assert status == 503
+    assert told["reasons"] == [
+        "rows of workspace default wait although slots are free; the last pass: nothing claimed: no"
+    ]
+
+
+async def test_rows_that_wait_for_a_workspace_that_is_down_are_no_health(site: Site) -> None:
+    await well(site)
+    await add(site, "sales")
+    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    site.runs.down = WorkspaceUnavailable("HTTP 403")
+    _, told = await site.call("GET", "health")
+    assert "its active runs cannot be listed" in told["reasons"][0]
+
+
+async def test_rows_that_wait_for_a_slot_of_a_full_workspace_are_well(site: Site) -> None:
+    await well(site)
+    await add(site, "sales")
+    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    site.runs.foreign |= {1, 2, 3}
+    assert (await site.call("GET", "health"))[0] == 200
+
+
+async def test_health_tells_a_schema_that_is_behind_and_a_database_that_is_away(site: Site) -> None:
+    await well(site)
+    site.execute("DELETE FROM orchestrator_schema WHERE version > 1")
+    _, told = await site.call("GET", "health")
+    assert "the database lacks 0002_reports" in told["reasons"][0]
+    site.execute("DROP TABLE orchestrator_schema")
+    assert (await site.call("GET", "health"))[0] == 503
