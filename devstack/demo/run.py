@@ -169,6 +169,10 @@ def run(options: Options, console: Console, asked: Interruption) -> int:
         started = start(stack, host, options.ports, asked)
         ready = time.monotonic() - begun
         console.print(f"Started in {ready:.1f} s: {', '.join(stack.pids)}.", highlight=False)
+        if not options.demo:
+            console.print(
+                f"Watch the rows: {started.host_url}/api/dashboard", highlight=False, soft_wrap=True
+            )
         outcome = run_rows(stack, started, console, deadline, asked)
         show(outcome, console)
         wrong = differences(outcome)

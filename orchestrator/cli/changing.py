@@ -36,6 +36,8 @@ class Change:
     done: str
     would: str
     refused: str
+    #: what is said when a filter finds none
+    possible: str
 
 
 RETRY = Change(
@@ -46,6 +48,7 @@ RETRY = Change(
     done="waits again",
     would="would wait again",
     refused="is not there, or neither over nor failed (a waiting row needs no retry)",
+    possible="is over or failed",
 )
 
 CANCEL = Change(
@@ -56,6 +59,7 @@ CANCEL = Change(
     done="is cancelled at the next pass",
     would="would be cancelled",
     refused="is over already, or not there",
+    possible="is not over",
 )
 
 
@@ -135,7 +139,7 @@ def cancel(**request: Any) -> int:
 
 def _run(request: Request) -> int:
     if bool(request.ids) == (request.wanted != EntryFilter()):
-        raise click.UsageError("give ids, or a filter such as --state and --table")
+        raise click.UsageError("give either ids, or a filter such as --state and --table")
     found = asyncio.run(_find(request))
     outcome = found.outcome
     if outcome.ids and not request.dry_run:
@@ -206,7 +210,7 @@ def _print(request: Request, outcome: Outcome) -> None:
     for entry_id in outcome.refused:
         complain(f"{entry_id} {refused}")
     if not outcome.ids and not request.ids:
-        complain("no row matches")
+        complain(f"no row matches, or none that {request.change.possible}")
     if outcome.more:
         complain(
             f"more than {len(outcome.ids) + len(outcome.refused)} rows may match: repeat it for the others"

@@ -18,7 +18,7 @@ from orchestrator.web.activity import ActiveRuns
 from orchestrator.web.shapes import Active
 
 #: Why nothing but the store can be asked.
-INCOMPLETE = "the settings are incomplete (python -m orchestrator check)"
+INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
 
 
 @dataclass(frozen=True, kw_only=True)

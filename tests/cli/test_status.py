@@ -15,7 +15,7 @@ def test_one_look_in_lines(history: CommandLine) -> None:
     workspace, trigger, monitor = history("status").stdout.splitlines()
     assert workspace.startswith(
         "default: 1 PENDING, 1 RUNNING, 1 FAILED; in the last hour 1 DEAD; in the last day 1 DEAD; "
-        "the oldest waits 3 h 0 min; 1 of ? slots, foreign runs: the settings are incomplete"
+        "the oldest waits 3 h 0 min; 1 of ? slots, foreign runs: the settings are incomplete or wrong"
     )
     assert trigger.startswith("trigger: began 2026-01-31 06:00:00 UTC, ")
     assert trigger.endswith(" s ago: not finished")

@@ -27,13 +27,15 @@ async def test_no_rows_and_then_no_api_and_recovery(page: Page, empty_site: Site
     trouble = page.get_by_role("alert")
     await expect(trouble).to_contain_text("The API cannot be reached")
     await expect(trouble).to_contain_text("Shown is the state of")
-    await expect(page.get_by_role("main")).to_contain_text("All is well")
+    await expect(page.get_by_role("main")).to_contain_text("Not known now")
+    await expect(page.get_by_role("main")).not_to_contain_text("All is well")
     await expect(trouble).to_contain_text(re.compile(r"Next try within [248]"))
 
     empty_site.start_host()
     await trouble.get_by_role("button", name="Try now").click()
     await expect(trouble).to_be_hidden()
     await expect(page.locator("#freshness")).to_contain_text("updated")
+    await expect(page.get_by_role("main")).to_contain_text("All is well")
 
 
 async def test_the_key_goes_into_a_header_and_nowhere_else(page: Page, site: Site) -> None:

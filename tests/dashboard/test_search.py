@@ -20,6 +20,7 @@ async def search(page: Page, text: str) -> None:
         ("crews", ["crews"]),
         ("sales", ["sales_2025", "sales_2026"]),
         ("*_2026", ["sales_2026"]),
+        ("ales_20", ["sales_2025", "sales_2026"]),
         ("did not answer in 300", ["orders_eu"]),
         ("ingesterror", ["crews"]),
     ],
@@ -41,6 +42,15 @@ async def test_a_number_is_an_entry_or_a_run(page: Page, site: Site, number: str
     rows = page.get_by_role("table", name="Found").locator("tbody tr")
     await expect(rows).to_have_count(1)
     await expect(rows).to_contain_text("orders_eu")
+
+
+async def test_what_is_found_by_table_may_be_looked_for_in_the_errors_too(page: Page, site: Site) -> None:
+    await page.goto(site.dashboard("search=planes"))
+    rows = page.get_by_role("table", name="Found").locator("tbody tr")
+    await expect(page.locator("#found")).to_have_text("1 entry of table *planes*")
+    await page.get_by_role("link", name="look in the errors instead").click()
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("crews")
 
 
 async def test_filters_narrow_a_search_and_nothing_found_is_said(page: Page, site: Site) -> None:
@@ -123,6 +133,14 @@ async def test_a_run_under_way_leads_to_databricks(page: Page, site: Site) -> No
     answer = await opened.request.get(f"{shown.partition('/#')[0]}/_sim/runs/{run_id}")
     theirs = (await answer.json())["run"]["run_page_url"]
     assert theirs.partition("#")[2] == shown.partition("#")[2], "made as Databricks makes it"
+
+
+async def test_an_entry_that_waits_says_why(page: Page, site: Site) -> None:
+    _, waiting = site.row_ids("flights")
+    await page.goto(site.dashboard(f"entry={waiting}"))
+    facts = page.get_by_role("region", name="Entry")
+    await expect(facts).to_contain_text("another entry of this table is in flight or comes first")
+    await expect(facts).not_to_contain_text("Finished")
 
 
 async def test_an_entry_that_is_not_there(page: Page, site: Site) -> None:

@@ -79,7 +79,7 @@ async def test_each_workspace_has_its_own_reason_to_wait(page: Page, world: Site
     await page.goto(world.dashboard())
     waiting = page.get_by_role("table", name="Waiting").get_by_role("row")
     for table, workspace, why in [
-        ("sales", "default", "another entry of this table is in flight"),
+        ("sales", "default", "another entry of this table is in flight or comes first"),
         (EU_ROWS[2], "eu", "no free slot: the cap is reached"),
     ]:
         row = waiting.filter(has_text=table)
@@ -87,7 +87,7 @@ async def test_each_workspace_has_its_own_reason_to_wait(page: Page, world: Site
         await expect(row).to_contain_text(why)
     summary = page.get_by_role("region", name="Summary")
     await expect(summary).to_contain_text("1 without a free slot")
-    await expect(summary).to_contain_text("1 behind a run of their table")
+    await expect(summary).to_contain_text("1 behind another of their table")
 
 
 async def test_a_search_is_narrowed_to_a_workspace(page: Page, world: Site) -> None:

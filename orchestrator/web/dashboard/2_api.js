@@ -58,7 +58,7 @@ const api = {
     }),
   entries: (filter, signal) => call(`entries?${query(filter)}`, { signal }),
   entry: (id, signal) => call(`entries/${encodeURIComponent(id)}`, { signal }),
-  waiting: (limit, signal) => call(`waiting?${query({ limit })}`, { signal }),
+  waiting: (limit, signal, workspace) => call(`waiting?${query({ limit, workspace })}`, { signal }),
   history: (hours, signal) => call(`history?${query({ hours })}`, { signal }),
   tables: (days, limit, signal) => call(`tables?${query({ days, limit })}`, { signal }),
   change: (verb, id, expected) => call(`entries/${encodeURIComponent(id)}/${verb}`, { method: "POST", body: expected }),

@@ -37,6 +37,7 @@ function confirm({ title, text, yes, act }) {
   trouble.hidden = true;
   button.onclick = async () => {
     button.disabled = true;
+    button.textContent = "Working…";
     try {
       const told = await act();
       dialog.close();
@@ -46,6 +47,7 @@ function confirm({ title, text, yes, act }) {
       trouble.textContent = error.message;
       trouble.hidden = false;
       button.disabled = false;
+      button.textContent = yes;
     }
   };
   dialog.showModal();
@@ -85,7 +87,7 @@ async function askAll(verb, filter, words) {
   confirm({
     title: `${name} ${all}?`,
     text: [
-      `${all} of the ${words} ${found.count === 1 ? VERBS[verb].effect : effects}.`,
+      `${counted(found.count, words)} ${found.count === 1 ? VERBS[verb].effect : effects}.`,
       ...(found.more ? [`There are more; one go takes the first ${count(found.count)}.`] : []),
     ],
     yes: `${name} ${all}`,
@@ -118,7 +120,7 @@ function entryTable(entries, columns, { label }) {
       h("th", { scope: "col" }, h("span", { class: "hidden" }, "Actions")))),
     h("tbody", {}, entries.map((entry) => h("tr", {},
       h("td", { class: "tight" }, entryLink(entry.id)),
-      h("td", {}, entry.table_name),
+      h("td", { class: "name" }, entry.table_name),
       h("td", {}, status(entry.status)),
       columns.map(({ cell, kind }) => h("td", { class: kind ?? "tight" }, cell(entry))),
       h("td", {}, h("div", { class: "buttons" }, actions(entry)))))));

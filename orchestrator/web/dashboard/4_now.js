@@ -49,14 +49,17 @@ function buildNow(data) {
 }
 
 const answer = (kind, question, figure, ...more) =>
-  h("div", { class: `card answer is-${kind}` }, h("h2", {}, question), h("p", { class: "figure" }, figure), ...more);
+  h("div", { class: `card answer is-${kind}` }, h("h2", {}, question),
+    h("p", { class: "figure", "data-well": question === WELL }, figure), ...more);
+
+const WELL = "Is it well?";
 
 function wellCard({ health, ticks }) {
   const reasons = health.reasons ?? [];
   const passes = ticks.map((tick) => h("span", { class: tick.late ? "bad" : null },
     `${tick.name} `, tick.started_at ? age(tick.started_at, { suffix: " ago" }) : "never",
     tick.outcome && tick.outcome !== "ok" ? `: ${tick.outcome}` : "", tick.late ? " (late)" : ""));
-  return answer(reasons.length ? "bad" : "good", "Is it well?", reasons.length ? "Needs attention" : "All is well",
+  return answer(reasons.length ? "bad" : "good", WELL, reasons.length ? "Needs attention" : "All is well",
     reasons.length > 0 && h("ul", {}, reasons.map((reason) => h("li", {}, reason))),
     h("p", { class: "quiet legend" }, passes.length ? passes : "No pass yet."));
 }
@@ -126,7 +129,7 @@ const runningRows = (entries, names) =>
     ], { label: "In flight" });
 
 const REASONS = {
-  cap: "without a free slot", "back-off": "held back", "same table": "behind a run of their table", cancel: "to be cancelled",
+  cap: "without a free slot", "back-off": "held back", "same table": "behind another of their table", cancel: "to be cancelled",
   next: "for the next pass", unreachable: "for Databricks to answer",
 };
 
@@ -135,7 +138,7 @@ function reason(entry) {
   switch (entry.reason) {
     case "cap": return "no free slot: the cap is reached";
     case "back-off": return ["not before ", when(entry.available_at), entry.attempt > 0 ? " (back-off)" : ""];
-    case "same table": return "another entry of this table is in flight";
+    case "same table": return "another entry of this table is in flight or comes first";
     case "cancel": return "is about to be cancelled";
     case "next": return "is claimed at the next pass";
     case "unreachable": return "Databricks cannot be asked what is active, so nothing is claimed";

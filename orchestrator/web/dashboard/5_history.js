@@ -108,7 +108,7 @@ function bars(buckets, hours, width) {
 
 function trend(buckets, hours, width, field, name) {
   const known = buckets.filter((bucket) => bucket[field] !== null);
-  const most = Math.max(0.1, ...known.map((bucket) => bucket[field]));
+  const most = Math.max(0.4, ...known.map((bucket) => bucket[field]));
   const { x, y, slot, behind } = axes(hours, width, most, TIME_STEPS, span);
   const points = known.map((bucket) => [x(bucket.start) + slot / 2, y(bucket[field]), bucket]);
   return picture(width, `${name}: at most ${span(most)} in the mean`, behind,
@@ -145,4 +145,4 @@ const tableRows = (tables) =>
       h("td", { class: "tight" }, when(one.last_finished_at)))))));
 
 const NUMERIC = new Set(["Runs", "Failed", "Mean", "Longest"]);
-const rate = (part) => h("span", { class: "rate", "aria-hidden": "true" }, share("", part ?? 0, 1));
+const rate = (part) => part !== null && h("span", { class: "rate", "aria-hidden": "true" }, share("", part, 1));

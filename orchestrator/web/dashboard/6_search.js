@@ -36,7 +36,7 @@ function readings({ search: text, in: where }) {
   if (!text) return [{ words: "entries", filter: {} }];
   if (where === "table") return [table(text)];
   if (where === "error") return [error];
-  const named = table(text.includes("*") ? text : `${text}*`);
+  const named = table(text.includes("*") ? text : `*${text}*`);
   // Ids are at most 2^63 - 1; a longer row of digits is a text.
   if (!/^#?\d{1,18}$/.test(text)) return [named, error];
   const number = text.replace("#", "");
@@ -71,13 +71,16 @@ async function loadSearch(params, signal) {
   return { params, names: workspaceNames, ...(found.find(({ next }) => next) ?? found.at(-1)) };
 }
 
+// "1 entry of table sales", "2 entries of table sales"
+const counted = (number, words) => `${count(number)} ${number === 1 ? words.replace(/^entries/, "entry") : words}`;
+
 function buildSearch(data) {
   const { entries, next, words, names } = data;
-  const amount = next ? `${count(entries.length)} ${words} so far` : `${count(entries.length)} ${words}`;
+  const amount = `${counted(entries.length, words)}${next ? " so far" : ""}`;
   return [
     filters(data),
     h("section", { class: "card" },
-      h("h2", {}, h("span", { id: "found" }, amount)),
+      h("h2", {}, h("span", { id: "found" }, amount), otherReading(data)),
       entries.length > 0 && entryTable(entries, [
         ...workspaceColumn(names), errorColumn,
         runColumn,
@@ -85,7 +88,7 @@ function buildSearch(data) {
       ], { label: "Found" }),
       entries.length === 0 && h("p", { class: "empty" }, next
         ? "Nothing among the rows that were looked through so far."
-        : "Nothing found. A table may have wildcards (sales*); a part of an error is enough."),
+        : "Nothing found. A part of a table’s name or of its last error is enough; * stands for any text."),
       h("div", { class: "buttons" },
         next && h("button", { type: "button", "data-key": "more", click: () => more(data) },
           entries.length ? "Show more" : "Go on searching"),
@@ -94,6 +97,11 @@ function buildSearch(data) {
         }, `${VERBS[verb].name} all found…`)))),
   ];
 }
+
+// Where tables are found, the same text may stand in errors, too.
+const otherReading = ({ params, filter, entries }) =>
+  filter.table && !params.in && entries.length > 0 &&
+  h("a", { href: `#${searchHash({ ...params, in: "error" })}`, "data-key": "in-errors" }, "look in the errors instead");
 
 async function more(data) {
   await step(async (signal) => {

@@ -1,8 +1,13 @@
 // One entry's story: what it is, and every submission of it, the latest first.
 
 async function loadEntry({ id }, signal) {
-  return { id, entry: await api.entry(id, signal).catch(orNone) };
+  const entry = await api.entry(id, signal).catch(orNone);
+  if (entry === null || !waits(entry)) return { id, entry };
+  const { waiting } = await api.waiting(REASON_ROWS, signal, entry.workspace);
+  return { id, entry: { ...entry, reason: waiting.find((one) => one.id === entry.id)?.reason } };
 }
+
+const waits = ({ status: state }) => state === "PENDING" || state === "FAILED";
 
 function buildEntry({ id, entry }) {
   const back = h("p", {}, h("a", { href: "#now", "data-key": "back", click: goBack }, "‹ Back"));
@@ -34,7 +39,6 @@ function goBack(event) {
 
 function facts(entry) {
   const limit = entry.max_attempts === 0 ? "no limit" : entry.max_attempts === null ? "the default limit" : entry.max_attempts;
-  const waits = entry.status === "PENDING" || entry.status === "FAILED";
   return [
     ["Workspace", entry.workspace],
     ["Job", entry.job_id === null ? "the workspace’s" : String(entry.job_id)],
@@ -44,9 +48,10 @@ function facts(entry) {
     ["Inserted", when(entry.created_at)],
     ["Submitted", when(entry.submitted_at)],
     ["Last change", when(entry.updated_at)],
-    ["Finished", when(entry.finished_at)],
-    ...(waits ? [["Not before", when(entry.available_at)]] : []),
-    ...(entry.run_id === null ? [] : [["Run", runLink(entry)]]),
+    ...(waits(entry)
+      ? [["Not before", when(entry.available_at)], ["Waits", entry.reason ? reason(entry) : `behind ${REASON_ROWS} others`]]
+      : [["Finished", when(entry.finished_at)]]),
+    ...(entry.run_id === null ? [] : [[waits(entry) ? "Last run" : "Run", runLink(entry)]]),
     ...(entry.cancel_requested ? [["Cancellation", "asked for"]] : []),
   ];
 }

@@ -85,6 +85,9 @@ function trouble(error) {
   banner.hidden = error === null;
   if (error === null) return;
   if (place.shownData === undefined) place.replaceChildren(h("p", { class: "empty" }, "There is nothing to show yet."));
+  else place.shownData = null; // whatever comes next is drawn anew
+  const well = place.querySelector("[data-well]");
+  if (well) well.textContent = "Not known now"; // nobody shall read "All is well" off an old page
   byId("freshness").replaceChildren();
   const message = error instanceof ApiError ? error.message : `The page cannot show the answer: ${error.message}`;
   show(banner, [message, succeeded, wait()], () => [
