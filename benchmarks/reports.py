@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import functools
 import itertools
+import json
 import random
 import sqlite3
 import statistics
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import azure.functions as func
 
@@ -181,6 +183,15 @@ ADDRESSES = (
     "tables?days=7",
 )
 
+#: What is changed over them; each time other rows are.
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "entries, 1 row": ("entries", {"entries": [{"table_name": "new"}]}),
+    "entries, 1000 rows": ("entries", {"entries": [{"table_name": f"new_{n}"} for n in range(1000)]}),
+    "retry, dry run, 1000 found": ("retry", {"filter": {"state": "DEAD"}}),
+    "retry, 1000 rows": ("retry", {"filter": {"state": "DEAD"}, "dry_run": False}),
+    "cancel, 1000 rows": ("cancel", {"filter": {"state": "PENDING"}, "dry_run": False}),
+}
+
 SETTINGS = {
     "DATABRICKS_HOST": "http://127.0.0.1:9",
     "DATABRICKS_TOKEN": "none",
@@ -232,13 +243,17 @@ def calls(app: Application) -> dict[str, Question]:
     """Return a call for each address, as the Functions host makes it."""
     door, served = Door(), Api(app)
 
-    def question(address: str) -> Question:
+    def question(method: str, address: str, body: bytes = b"") -> Question:
         name, _, _ = address.partition("?")
         path, _, entry_id = name.partition("/")
         wanted = f"{path}/{{id}}" if entry_id else path
-        route = next(each for each in ROUTES if (each.method, each.path) == ("GET", wanted))
+        route = next(each for each in ROUTES if (each.method, each.path) == (method, wanted))
         request = func.HttpRequest(
-            "GET", f"http://127.0.0.1/api/{address}", route_params={"id": entry_id}, body=b""
+            method,
+            f"http://127.0.0.1/api/{address}",
+            headers={"Content-Type": "application/json"},
+            route_params={"id": entry_id},
+            body=body,
         )
 
         async def call() -> None:
@@ -248,7 +263,12 @@ def calls(app: Application) -> dict[str, Question]:
 
         return call
 
-    return {f"GET /api/{address}": question(address) for address in ADDRESSES}
+    asked = {f"GET /api/{address}": question("GET", address) for address in ADDRESSES}
+    changes = {
+        f"POST /api/{name}": question("POST", address, json.dumps(body).encode())
+        for name, (address, body) in CHANGES.items()
+    }
+    return asked | changes
 
 
 def main(argv: list[str]) -> None:
