@@ -156,6 +156,7 @@ class Reason(StrEnum):
     CANCEL = "cancel"  #: its cancellation is asked for
     BACK_OFF = "back-off"  #: its ``available_at`` is not reached
     SAME_TABLE = "same table"  #: another row of its table is in flight or comes first
+    ATTEMPTS = "attempts"  #: its attempts are spent, since the limit was lowered: it is not claimed
     CAP = "cap"  #: no slot is free
     NEXT = "next"  #: the next trigger claims it
     UNREACHABLE = "unreachable"  #: Databricks cannot be asked what is active, so nothing is claimed

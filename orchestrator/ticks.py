@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 #: which the host would end the worker process and everything else that runs in it.
 INVOCATION_SECONDS = 280.0
 
-#: Of these, for the work itself: then its end is noted and people are told (``alerting.ALERTING_SECONDS``).
+#: Of these, up to the end of the work: it is noted, and people are told (``alerting.ALERTING_SECONDS``).
 WORK_SECONDS = 220.0
 
 #: What there is to tell is looked up before the work, and must not keep it waiting.
@@ -69,9 +69,13 @@ class Ticks:
             with self.telemetry.span(name):
                 problems = await self._in_time(name, work, by_hand)
             outcome = "problems" if problems else OK
-            return problems
+        except TimeoutError:
+            problems = [f"{name}: not done in time; the next tick goes on"]
+            logger.error("%s", problems[0])  # noqa: TRY400 - the stack says nothing of use
         finally:
-            self._tell_of(name, outcome, seconds=self.clock.monotonic() - began)
+            label = f"{name} by hand" if by_hand else name
+            self._tell_of(label, outcome, seconds=self.clock.monotonic() - began)
+        return problems
 
     def _tell_of(self, name: str, outcome: str, *, seconds: float) -> None:
         extra = fields("tick", tick=name, outcome=outcome, seconds=seconds)
@@ -79,21 +83,17 @@ class Ticks:
         self.telemetry.record(Metric.TICK, seconds, tick=name, outcome=outcome)
 
     async def _in_time(self, name: str, work: Work, by_hand: bool) -> list[str]:
-        try:
-            async with asyncio.timeout(INVOCATION_SECONDS):
-                await self.check()
-                return await (work() if by_hand else self._recorded(name, work))
-        except TimeoutError:
-            problem = f"{name}: not done in time; the next tick goes on"
-            logger.error("%s", problem)  # noqa: TRY400 - the stack says nothing of use
-            return [problem]
+        work_until = asyncio.get_running_loop().time() + WORK_SECONDS
+        async with asyncio.timeout(INVOCATION_SECONDS):
+            await self.check()
+            return await (work() if by_hand else self._recorded(name, work, work_until))
 
-    async def _recorded(self, name: str, work: Work) -> list[str]:
+    async def _recorded(self, name: str, work: Work, work_until: float) -> list[str]:
         before = await self._look()
         await self.store.tick_started(name)
         failure: Exception | None = None
         try:
-            async with asyncio.timeout(WORK_SECONDS):
+            async with asyncio.timeout_at(work_until):
                 problems = await work()
             await self.store.tick_finished(name, "\n".join(problems) or OK)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is noted and raised again

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator import settings, ticks
+from orchestrator import alerting, settings, ticks
 from orchestrator.bootstrap import Application
 from orchestrator.databricks.auth import EntraToken, KeyVaultToken, StaticToken
 from orchestrator.errors import QueueError, SchemaError, StoreError
@@ -83,9 +84,10 @@ async def test_failed_tick_is_recorded(app: Application, tmp_path: Path) -> None
 
 
 async def test_tick_that_takes_too_long_is_given_up(
-    app: Application, monkeypatch: pytest.MonkeyPatch
+    app: Application, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever hangs, the host never has to end the worker process."""
+    caplog.set_level(logging.INFO)
 
     async def hang() -> None:
         await asyncio.Event().wait()
@@ -98,6 +100,11 @@ async def test_tick_that_takes_too_long_is_given_up(
     assert (monitor.finished_at, monitor.outcome) == (None, "not done in time")
     monkeypatch.setattr(ticks, "INVOCATION_SECONDS", 0.05)
     assert await app.monitor(by_hand=True) == late
+    told = [vars(record) for record in caplog.records if vars(record).get("event") == "tick"]
+    assert [(one["tick"], one["outcome"]) for one in told] == [
+        ("monitor", "failed"),
+        ("monitor by hand", "failed"),
+    ]
     monkeypatch.setattr(app.store, "get", lambda _: hang())
     with pytest.raises(TimeoutError):
         await app.submit(b'{"entry_id": 1, "submission": 1}')
@@ -117,6 +124,20 @@ async def test_an_error_that_nobody_foresaw_is_noted_by_its_kind_and_raised(
     [monitor] = await app.store.ticks()
     assert (monitor.finished_at, monitor.outcome) == (before.finished_at, "failed: KeyError")
     assert monitor.started_at >= before.started_at
+
+
+async def test_a_pass_by_hand_does_not_pass_for_the_timer_s(
+    app: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert await app.trigger(by_hand=True) == []
+    assert await app.store.ticks() == []
+    assert [vars(each)["tick"] for each in caplog.records if hasattr(each, "tick")] == ["trigger by hand"]
+
+
+def test_work_leaves_time_to_note_its_end_and_to_tell_people() -> None:
+    note_seconds = 10
+    assert ticks.WORK_SECONDS + note_seconds + alerting.ALERTING_SECONDS <= ticks.INVOCATION_SECONDS
 
 
 def test_an_invocation_ends_before_the_host_s_time_out() -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreError, StoreInDoubt
 from orchestrator.models import ANYTHING, Expected, NewEntry
 from orchestrator.store.pool import Pool
 from orchestrator.store.session import Session, pass_gate
@@ -84,7 +84,13 @@ class Operations:
             def work(session: Session, batch: Sequence[int] = batch) -> list[int]:
                 return [each for each in batch if change(session, each, expected)]
 
-            changed += await self._pool.transact(work, writes=True)
+            try:
+                changed += await self._pool.transact(work, writes=True)
+            except StoreError as error:
+                if not changed:
+                    raise
+                done = f"{len(changed)} of {len(entry_ids)} rows were changed"
+                raise StoreInDoubt(f"{done}, then it broke off: {error}") from error
         return changed
 
 

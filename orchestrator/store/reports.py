@@ -88,12 +88,19 @@ class Reports:
         return await self._pool.transact(_status, writes=False)
 
     async def waiting(
-        self, workspace: str, limit: int, *, free: int | None = None, serialize_tables: bool = True
+        self,
+        workspace: str,
+        limit: int,
+        *,
+        free: int | None = None,
+        max_attempts: int = 0,
+        serialize_tables: bool = True,
     ) -> list[Waiting]:
         """Return rows that wait, in the order of the claim, and why each does.
 
         :param free: slots that are free in the workspace; None = not known, taken for enough.
-        :param serialize_tables: as in :class:`~orchestrator.models.Policy`.
+        :param max_attempts: as in :class:`~orchestrator.models.Policy`.
+        :param serialize_tables: the same.
         """
 
         def work(session: Session) -> list[Waiting]:
@@ -101,7 +108,8 @@ class Reports:
             rows = session.rows("waiting", workspace, limit)
             busy = [bool(row.pop("is_busy")) for row in rows]
             entries = [read_entry(row) for row in rows]
-            return _reasons(list(zip(entries, busy, strict=True)), now, free, serialize_tables)
+            reasons = [_reason(entry, now, max_attempts) for entry in entries]
+            return _reasons(list(zip(entries, busy, reasons, strict=True)), free, serialize_tables)
 
         return await self._pool.transact(work, writes=False)
 
@@ -221,14 +229,14 @@ def _status(session: Session) -> list[WorkspaceReport]:
 
 
 def _reasons(
-    rows: list[tuple[Entry, bool]], now: datetime, free: int | None, serialize_tables: bool
+    rows: list[tuple[Entry, bool, Reason | None]], free: int | None, serialize_tables: bool
 ) -> list[Waiting]:
     """Go through the rows as the claim does."""
     taken: set[str] = set()
     left = len(rows) if free is None else free
     found = []
-    for entry, busy in rows:
-        reason = _reason(entry, now)
+    for entry, busy, own in rows:
+        reason = own
         if reason is None and serialize_tables and (busy or entry.table_name in taken):
             reason = Reason.SAME_TABLE
         if reason is None:
@@ -239,7 +247,11 @@ def _reasons(
     return found
 
 
-def _reason(entry: Entry, now: datetime) -> Reason | None:
+def _reason(entry: Entry, now: datetime, max_attempts: int) -> Reason | None:
+    """Return what holds a row back whatever the others do."""
+    limit = max_attempts if entry.max_attempts is None else entry.max_attempts
+    if entry.status is Status.FAILED and 0 < limit <= entry.attempt:
+        return Reason.ATTEMPTS
     if entry.cancel_requested and entry.deliveries == 0:
         return Reason.CANCEL
     return Reason.BACK_OFF if entry.available_at > now else None

@@ -245,6 +245,7 @@ class Api:
             report.name,
             limit,
             free=self._free(report, active),
+            max_attempts=self._app.settings.policy.max_attempts,
             serialize_tables=self._app.settings.policy.serialize_tables,
         )
         if report.name not in active or active[report.name].error is None:

@@ -1,5 +1,6 @@
 """Alerts as the app is wired: a pass of a timer function, and the message that comes of it."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import settings
+from orchestrator import settings, ticks
 from orchestrator.bootstrap import Application
 from orchestrator.errors import StoreError
 from orchestrator.models import NewEntry, Tick
@@ -87,18 +88,29 @@ async def test_the_app_is_back_after_a_night(app: Application, receiver: Receive
     assert "it had not since 2026-01-31T20:00:00Z" in receiver.taken[0]["text"]
 
 
+@pytest.mark.parametrize("hangs", [False, True])
 async def test_what_cannot_be_looked_up_for_alerts_keeps_no_pass_from_its_work(
-    app: Application, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    app: Application,
+    receiver: Receiver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    hangs: bool,
 ) -> None:
-    async def ticks() -> list[Tick]:
+    async def look() -> list[Tick]:
+        if hangs:
+            await asyncio.Event().wait()
         raise StoreError("not now")
 
+    run(tmp_path, ROWS)
+    monkeypatch.setattr(ticks, "LOOK_SECONDS", 0.05)
     [entry_id] = await app.store.add([NewEntry(table_name="sales")])
     await app.store.request_cancel(entry_id)
-    monkeypatch.setattr(app.store, "ticks", ticks)
+    monkeypatch.setattr(app.store, "ticks", look)
     await app.monitor()
     entry = await app.store.get(entry_id)
     assert entry is not None
     assert entry.status == "CANCELED"
-    assert "nothing is told by this pass: not now" in caplog.text
+    assert f"nothing is told by this pass: {'not done in time' if hangs else 'not now'}" in caplog.text
     assert receiver.calls == 0

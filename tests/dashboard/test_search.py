@@ -91,6 +91,22 @@ async def test_pages_follow_one_another(page: Page, site: Site) -> None:
     site.stack.execute("DELETE FROM track_processing WHERE id = ?", [(one,) for one in ids])
 
 
+async def test_a_page_that_fails_comes_again_and_what_was_shown_stays(page: Page, site: Site) -> None:
+    ids = site.insert(*(f"later_{number:02}" for number in range(60)), at="2099-01-01 00:00:00")
+    rows = page.get_by_role("table", name="Found").locator("tbody tr")
+    await page.goto(site.dashboard("search=later_"))
+    await expect(rows).to_have_count(50)
+    await page.route("**/api/entries?*after=*", lambda route: route.abort(), times=1)
+    await page.get_by_role("button", name="Show more").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The API cannot be reached")
+    await expect(rows).to_have_count(60)
+    await expect(page.get_by_role("alert")).to_be_hidden()
+    await page.route("**/api/entries/*", lambda route: route.abort(), times=1)
+    await page.goto(site.dashboard(f"entry={ids[0]}"))  # the pause of the longer list is over
+    await expect(page.get_by_role("region", name="Entry")).to_contain_text("later_00")
+    site.stack.execute("DELETE FROM track_processing WHERE id = ?", [(one,) for one in ids])
+
+
 async def test_the_story_of_an_entry(page: Page, site: Site) -> None:
     crews = site.row("crews")
     await page.goto(site.dashboard())

@@ -158,7 +158,7 @@ EFFECTS = [
         "retry now",
         FAILED,
         lambda store, e: store.retry(e.id),
-        {"attempt": 0, "available_at": NOW},
+        {"attempt": 0, "cancel_requested": False, "available_at": NOW},
         cancel_requested=1,
     ),
 ]

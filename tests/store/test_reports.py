@@ -1,6 +1,7 @@
 """What people ask of the rows, on every store."""
 
 import base64
+import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from orchestrator import reports as records
+from orchestrator.errors import StoreInDoubt, StoreUnavailable
 from orchestrator.models import Expected, NewEntry
 from orchestrator.reports import EntryFilter, InvalidCursor, Reason, Sort
 from orchestrator.states import CLAIMABLE, Status
+from orchestrator.store import operations as store_operations
 from orchestrator.store import reports as store_reports
 from orchestrator.store.operations import Operations, Request, RequestConflict
 from orchestrator.store.reports import Reports
@@ -333,6 +336,52 @@ async def test_many_rows_are_run_again_or_cancelled(store: Store, operations: Op
     assert await operations.cancel([dead.id, waiting, 999]) == [dead.id, waiting]
     assert await store.cancel_waiting(10) == 2
     assert await operations.cancel([dead.id]) == []
+
+
+async def test_many_rows_of_which_only_some_could_be_changed(
+    store: Store, operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch is a transaction of its own: what was changed before stays, and is told."""
+    first, second = await add(store, "a", "b")
+    monkeypatch.setattr(store_operations, "BATCH", 1)
+    transact, calls = store.pool.transact, itertools.count()
+
+    async def breaking(*arguments: Any, **options: Any) -> Any:
+        if next(calls):
+            raise StoreUnavailable("the connection broke")
+        return await transact(*arguments, **options)
+
+    monkeypatch.setattr(store.pool, "transact", breaking)
+    with pytest.raises(
+        StoreInDoubt, match="1 of 2 rows were changed, then it broke off: the connection broke"
+    ):
+        await operations.cancel([first, second])
+    monkeypatch.undo()
+    assert (await entry_of(store, first)).cancel_requested
+    assert not (await entry_of(store, second)).cancel_requested
+
+
+async def test_a_failed_row_that_is_run_again_is_no_longer_to_be_cancelled(
+    store: Store, operations: Operations
+) -> None:
+    """The last word of a person wins."""
+    row = await running(store, 974, "a")
+    await finish(store, row, Status.FAILED)
+    assert await operations.cancel([row.id]) == [row.id]
+    assert await operations.retry([row.id]) == [row.id]
+    assert await store.cancel_waiting(10) == 0
+
+
+async def test_a_row_whose_attempts_are_spent_is_not_said_to_be_next(store: Store, reports: Reports) -> None:
+    """The limit was lowered while it waited: it is not claimed, and takes no slot from the row behind it."""
+    spent = await running(store, 975, "spent")
+    await finish(store, spent, Status.FAILED)
+    [behind] = await add(store, "behind")
+    rows = await reports.waiting("default", 50, free=1, max_attempts=1)
+    assert {row.entry.id: row.reason for row in rows} == {spent.id: Reason.ATTEMPTS, behind: Reason.NEXT}
+    assert [claimed.entry_id for claimed in await claim(store, max_attempts=1)] == [behind]
+    unlimited = await reports.waiting("default", 50, max_attempts=0)
+    assert [(row.entry.id, row.reason) for row in unlimited] == [(spent.id, Reason.NEXT)]
 
 
 async def test_a_row_that_is_not_as_it_was_seen_is_left_alone(store: Store, operations: Operations) -> None:

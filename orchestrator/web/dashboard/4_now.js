@@ -131,6 +131,7 @@ const runningRows = (entries, names) =>
 const REASONS = {
   cap: "without a free slot", "back-off": "held back", "same table": "behind another of their table", cancel: "to be cancelled",
   next: "for the next pass", unreachable: "for Databricks to answer",
+  attempts: "with no attempts left",
 };
 
 // Why one entry waits.
@@ -141,6 +142,8 @@ function reason(entry) {
     case "same table": return "another entry of this table is in flight or comes first";
     case "cancel": return "is about to be cancelled";
     case "next": return "is claimed at the next pass";
+    case "attempts": return "its attempts are spent: the limit was lowered, and only a retry runs it again";
+    case "beyond": return `behind ${REASON_ROWS} others`;
     case "unreachable": return "Databricks cannot be asked what is active, so nothing is claimed";
     default: return entry.reason;
   }

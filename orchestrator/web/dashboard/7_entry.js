@@ -4,7 +4,8 @@ async function loadEntry({ id }, signal) {
   const entry = await api.entry(id, signal).catch(orNone);
   if (entry === null || !waits(entry)) return { id, entry };
   const { waiting } = await api.waiting(REASON_ROWS, signal, entry.workspace);
-  return { id, entry: { ...entry, reason: waiting.find((one) => one.id === entry.id)?.reason } };
+  const beyond = waiting.length === REASON_ROWS ? "beyond" : undefined;
+  return { id, entry: { ...entry, reason: waiting.find((one) => one.id === entry.id)?.reason ?? beyond } };
 }
 
 const waits = ({ status: state }) => state === "PENDING" || state === "FAILED";
@@ -49,7 +50,7 @@ function facts(entry) {
     ["Submitted", when(entry.submitted_at)],
     ["Last change", when(entry.updated_at)],
     ...(waits(entry)
-      ? [["Not before", when(entry.available_at)], ["Waits", entry.reason ? reason(entry) : `behind ${REASON_ROWS} others`]]
+      ? [["Not before", when(entry.available_at)], ...(entry.reason ? [["Waits", reason(entry)]] : [])]
       : [["Finished", when(entry.finished_at)]]),
     ...(entry.run_id === null ? [] : [[waits(entry) ? "Last run" : "Run", runLink(entry)]]),
     ...(entry.cancel_requested ? [["Cancellation", "asked for"]] : []),

@@ -35,10 +35,12 @@ let timer = 0;
 let failures = 0;
 let succeeded = null; // when a load last did, as ISO time
 let paused = false;
+let latest = null; // what was loaded last, or was to be
 
 // Load something for the current view and show it; a newer call takes an older one's place.
 async function step(load) {
   clearTimeout(timer);
+  latest = load;
   loading?.abort();
   const mine = (loading = new AbortController());
   const { name } = current;
@@ -63,14 +65,17 @@ async function step(load) {
 }
 
 const refresh = () => step((signal) => VIEWS[current.name].load(current.params, signal));
+// After a failure the same once more, so that a longer list does not shrink to its first rows.
+const again = () => (failures ? step(latest) : refresh());
+const comeBack = () => { if (failures || !paused) again(); };
 const wait = () => Math.min(SLOWEST_MS, REFRESH_MS * 2 ** failures);
 
 function schedule() {
   place.setAttribute("aria-busy", "false");
   freshness();
   clearTimeout(timer);
-  if (document.hidden || paused) return;
-  timer = setTimeout(() => (byId("ask").open ? schedule() : refresh()), failures ? wait() : REFRESH_MS);
+  if (document.hidden || (paused && !failures)) return;
+  timer = setTimeout(() => (byId("ask").open ? schedule() : again()), failures ? wait() : REFRESH_MS);
 }
 
 function freshness() {
@@ -93,7 +98,7 @@ function trouble(error) {
   show(banner, [message, succeeded, wait()], () => [
     h("strong", {}, message),
     h("span", {}, succeeded ? ["Shown is the state of ", when(succeeded), ". "] : "", `Next try within ${span(wait() / 1000)}.`),
-    h("button", { type: "button", class: "small", "data-key": "again", click: refresh }, "Try now"),
+    h("button", { type: "button", class: "small", "data-key": "again", click: again }, "Try now"),
   ]);
 }
 
@@ -113,13 +118,14 @@ function open() {
   if (current.name === "search") byId("box").value = current.params.search;
   if (place.contains(document.activeElement)) place.focus(); // what had the focus is about to go
   delete place.shownData;
+  paused = false;
   place.setAttribute("aria-busy", "true");
   refresh();
 }
 
 addEventListener("hashchange", open);
-addEventListener("online", refresh);
-document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refresh()));
+addEventListener("online", comeBack);
+document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : comeBack()));
 
 byId("find").addEventListener("submit", (event) => {
   event.preventDefault();

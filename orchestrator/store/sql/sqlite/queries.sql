@@ -293,6 +293,7 @@ WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
 -- The same for a failed row: the operator does not want to wait for its back-off.
 UPDATE track_processing
 SET attempt = 0,
+    cancel_requested = 0,
     available_at = utc_now(),
     updated_at = utc_now()
 WHERE id = ? AND status = 'FAILED'

@@ -304,6 +304,7 @@ WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
 -- The same for a failed row: the operator does not want to wait for its back-off.
 UPDATE track_processing
 SET attempt = 0,
+    cancel_requested = 0,
     available_at = SYSUTCDATETIME(),
     updated_at = SYSUTCDATETIME()
 WHERE id = ? AND status = 'FAILED'
