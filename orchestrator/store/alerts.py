@@ -82,8 +82,8 @@ class AlertLog:
 
         def work(session: Session) -> None:
             pass_gate(session, ALERT_GATE, GATE_TIMEOUT_MS)
-            session.change("alert_given_back", message)
-            session.change("alert_owed", message)
+            for step in ("dead_given_back", "late_given_back", "well_given_back", "well_owed"):
+                session.change(step, message)
 
         await asyncio.shield(self._start(self._pool.transact(work, writes=True)))
 

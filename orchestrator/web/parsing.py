@@ -95,9 +95,10 @@ def filter_of_query(fields: Fields) -> EntryFilter:
     """Return the rows that an address asks for. Azure joins a field that comes twice by commas."""
     states = [part for value in fields.get("state", []) for part in value.split(",")]
     given: dict[str, Any] = {name: one(fields, name) for name in _FILTER_FIELDS if name != "state"}
+    given["state"] = states or None
     if given["run_id"] is not None:
         given["run_id"] = number(given["run_id"], "run_id", least=1, most=_MAX_ID)
-    return _filter({**given, "state": states})
+    return _filter(given)
 
 
 def filter_of_json(given: object) -> EntryFilter:
@@ -107,15 +108,14 @@ def filter_of_json(given: object) -> EntryFilter:
     unknown = next((name for name in given if name not in _FILTER_KEYS), None)
     if unknown is not None:
         raise bad_request(f"there is no condition {unknown[:40]!r}; there are {', '.join(_FILTER_KEYS)}")
-    states = given.get("state", [])
-    run_id = given.get("run_id")
+    empty = next((name for name, value in given.items() if value is None), None)
+    if empty is not None:
+        raise bad_request(f"{empty} is null: give it a value, or leave it out")
+    states, run_id = given.get("state"), given.get("run_id")
     if run_id is not None:
         run_id = _whole(run_id, f"run_id must be a whole number from 1 to {_MAX_ID}", least=1, most=_MAX_ID)
     states = [states] if isinstance(states, str) else states
-    wanted = _filter({**given, "state": states, "run_id": run_id})
-    if wanted == EntryFilter():
-        raise bad_request("filter must name one condition at least")
-    return wanted
+    return _filter({**given, "state": states, "run_id": run_id})
 
 
 def _filter(given: Mapping[str, Any]) -> EntryFilter:
@@ -132,8 +132,12 @@ def _filter(given: Mapping[str, Any]) -> EntryFilter:
 
 
 def _states(given: object) -> frozenset[Status]:
+    if given is None:
+        return frozenset()
     try:
-        return frozenset(Status(each) for each in given) if isinstance(given, list) else _no_states()
+        return (
+            frozenset(Status(each) for each in given) if isinstance(given, list) and given else _no_states()
+        )
     except (ValueError, TypeError):
         return _no_states()
 

@@ -49,8 +49,10 @@ HOT: dict[str, tuple[object, ...]] = {
     "claim_tick_event": ("message", "late", "trigger", "2026-01-01 00:00:00.000"),
     "late_ticks": (),
     "alert_sent": ("message",),
-    "alert_given_back": ("message",),
-    "alert_owed": ("message",),
+    "dead_given_back": ("message",),
+    "late_given_back": ("message",),
+    "well_given_back": ("message",),
+    "well_owed": ("message",),
     "forget_dead": (172_800, 10_000),
     **{
         f"window_{index}_{order}": (*first, *_CHANGES, 20_000)

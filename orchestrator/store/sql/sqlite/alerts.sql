@@ -60,29 +60,29 @@ ORDER BY late.occurred_at, late.subject
 -- A message has arrived.
 UPDATE orchestrator_alert SET sent_at = utc_now() WHERE message = ? AND sent_at IS NULL
 
--- alert_given_back --
--- A message surely did not arrive: its events are free for the next one; behind the gate.
--- A 'late' stays when the function has begun since: that it is well again is still owed.
+-- dead_given_back --
+-- A message surely did not arrive: its rows are free for the next one; behind the gate.
+DELETE FROM orchestrator_alert WHERE message = ? AND sent_at IS NULL AND kind = 'dead'
+
+-- late_given_back --
+-- The same for functions that have still not begun; of one that has, it is owed that it is well again.
 DELETE FROM orchestrator_alert
-WHERE message = ? AND sent_at IS NULL AND (
-    kind = 'dead'
-    OR (
-        kind = 'late' AND NOT EXISTS (
-            SELECT 1 FROM orchestrator_tick AS tick
-            WHERE tick.name = orchestrator_alert.subject AND tick.started_at > orchestrator_alert.occurred_at
-        )
-    )
-    OR (
-        kind = 'well' AND EXISTS (
-            SELECT 1 FROM orchestrator_alert AS late
-            WHERE late.kind = 'late'
-                AND late.subject = orchestrator_alert.subject
-                AND late.occurred_at = orchestrator_alert.occurred_at
-        )
-    )
+WHERE message = ? AND sent_at IS NULL AND kind = 'late' AND NOT EXISTS (
+    SELECT 1 FROM orchestrator_tick AS tick
+    WHERE tick.name = orchestrator_alert.subject AND tick.started_at > orchestrator_alert.occurred_at
 )
 
--- alert_owed --
+-- well_given_back --
+-- The same for functions that were called late, or were to be: the next pass finds that again.
+DELETE FROM orchestrator_alert
+WHERE message = ? AND sent_at IS NULL AND kind = 'well' AND EXISTS (
+    SELECT 1 FROM orchestrator_alert AS late
+    WHERE late.kind = 'late'
+        AND late.subject = orchestrator_alert.subject
+        AND late.occurred_at = orchestrator_alert.occurred_at
+)
+
+-- well_owed --
 -- What is left of it: functions are well again that nobody called late. The next pass finds them as late.
 UPDATE orchestrator_alert SET kind = 'late' WHERE message = ? AND sent_at IS NULL AND kind = 'well'
 
