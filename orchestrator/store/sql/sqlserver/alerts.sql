@@ -67,7 +67,7 @@ UPDATE orchestrator_alert SET sent_at = SYSUTCDATETIME() WHERE message = ? AND s
 
 -- dead_given_back --
 -- A message surely did not arrive: its rows are free for the next one; behind the gate.
-DELETE FROM orchestrator_alert WHERE message = ? AND sent_at IS NULL AND kind = 'dead'
+DELETE FROM orchestrator_alert WHERE message = ? AND sent_at IS NULL AND kind NOT IN ('late', 'well')
 
 -- late_given_back --
 -- The same for functions that have still not begun; of one that has, it is owed that it is well again.
