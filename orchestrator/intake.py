@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator import decisions
 from orchestrator.errors import InvalidEntry
-from orchestrator.models import NewEntry
+from orchestrator.models import MAX_ID, MAX_INT32, NewEntry
 
 #: What may be given, by the columns' names.
 COLUMNS = (
@@ -28,9 +28,9 @@ TEXTS = {"table_name": 256, "workspace": 64, "parameter_style": 32}
 
 #: What the number columns hold: least and most.
 NUMBERS = {
-    "job_id": (1, 2**63 - 1),
-    "priority": (-(2**31), 2**31 - 1),
-    "max_attempts": (0, 2**31 - 1),
+    "job_id": (1, MAX_ID),
+    "priority": (-MAX_INT32 - 1, MAX_INT32),
+    "max_attempts": (0, MAX_INT32),
 }
 
 

@@ -7,6 +7,11 @@ from typing import Any
 
 from orchestrator.states import Status
 
+#: Ids of rows, runs and jobs are signed 64-bit integers, in the API of Databricks and in both stores; other
+#: whole numbers have 32 bits.
+MAX_ID = 2**63 - 1
+MAX_INT32 = 2**31 - 1
+
 #: From so many ``deliveries`` on an earlier call than the present one may have started a run. An outage and a
 #: new turn (the claim) bring the count down to it, no further: a late answer to the first call must not pass
 #: for that to the only one.

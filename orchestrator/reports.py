@@ -20,6 +20,9 @@ MAX_COUNTED = 75_000
 #: Entries on a page.
 MAX_PAGE = 500
 
+#: Characters of a text to look for.
+MAX_TEXT = 500
+
 #: Rows that one request for a retry or a cancellation may change.
 MAX_MATCHING = 1000
 
@@ -148,6 +151,10 @@ class WorkspaceReport:
     def in_flight(self) -> int:
         """Slots that the workspace's rows hold."""
         return self.waiting.get(Status.QUEUED, 0) + self.waiting.get(Status.RUNNING, 0)
+
+    def foreign(self, active_run_ids: frozenset[int]) -> int:
+        """Return how many of a workspace's active runs belong to no row in flight."""
+        return len(active_run_ids - self.run_ids)
 
 
 class Reason(StrEnum):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import QueueError
-from orchestrator.models import Claim
+from orchestrator.models import MAX_ID, Claim
 from orchestrator.net import split_url
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from azure.storage.queue.aio import QueueClient
 
 _log = logging.getLogger(__name__)
-
-#: Ids are BIGINT in both stores.
-MAX_ID = 2**63 - 1
 
 #: Azurite's and the old Storage Emulator's account, the same on every machine:
 #: https://learn.microsoft.com/azure/storage/common/storage-connect-azurite#connection-strings

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult
 
-from orchestrator.models import WorkspacePolicy
+from orchestrator.models import MAX_ID, WorkspacePolicy
 from orchestrator.net import PORT_RULE, is_loopback, split_url
 from orchestrator.settings_reader import Reader
 
@@ -150,7 +150,7 @@ def _workspace(
         auth=auth,
         secret=None if secret is None else str(secret),
         token=None if token is None else str(token),
-        job_id=_whole_or_none(reader, values.get("job_id"), labels["job_id"], most=2**63 - 1),
+        job_id=_whole_or_none(reader, values.get("job_id"), labels["job_id"], most=MAX_ID),
         cap=_whole_or_none(reader, values.get("cap"), labels["cap"], most=_MAX_CAP) or 130,
     )
 

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import QueueError
-from orchestrator.models import Claim
+from orchestrator.models import MAX_ID, Claim
 from orchestrator.submissions import (
     DEVELOPMENT_STORAGE,
-    MAX_ID,
     QueueConnection,
     decode,
     encode,

@@ -11,7 +11,7 @@ from orchestrator.cli import connecting, rowfiles
 from orchestrator.cli.codes import FAILED, OK
 from orchestrator.cli.options import ID, INT32, Whole, json_option
 from orchestrator.cli.output import complain, print_json
-from orchestrator.models import NewEntry
+from orchestrator.models import MAX_INT32, NewEntry
 from orchestrator.workspace_settings import DEFAULT_WORKSPACE
 
 #: ``-`` is standard input. Excel begins a UTF-8 file with a mark, which ``utf-8-sig`` drops.
@@ -28,7 +28,7 @@ MAX_NAMED = 5
 @click.option("--parameter-style", metavar="STYLE", help="Default: notebook_params.")
 @click.option("--parameters", metavar="JSON", help='Default: {"table_name": …}.')
 @click.option("--priority", type=INT32, help="Higher is claimed first; default: 0.")
-@click.option("--max-attempts", type=Whole(0, 2**31 - 1), help="0 = no limit; default: MAX_ATTEMPTS.")
+@click.option("--max-attempts", type=Whole(0, MAX_INT32), help="0 = no limit; default: MAX_ATTEMPTS.")
 @click.option("--csv", "csv_file", type=_FILE, metavar="FILE", help="Rows under a line of column names.")
 @click.option("--jsonl", "jsonl_file", type=_FILE, metavar="FILE", help="Rows as JSON, an object a line.")
 @json_option

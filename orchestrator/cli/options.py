@@ -8,15 +8,9 @@ from typing import Any
 import click
 
 from orchestrator import purge
-from orchestrator.reports import EntryFilter, Sort
+from orchestrator.models import MAX_ID, MAX_INT32
+from orchestrator.reports import MAX_TEXT, EntryFilter, Sort
 from orchestrator.states import Status
-
-#: A row's id, a run's id, a job's id: what the columns hold.
-ID_RANGE = (1, 2**63 - 1)
-INT32_RANGE = (-(2**31), 2**31 - 1)
-
-#: Characters of a text to look for; the HTTP API takes as many.
-MAX_TEXT = 500
 
 
 class Whole(click.ParamType[int]):
@@ -84,8 +78,8 @@ class Moment(click.ParamType[datetime]):
             )
 
 
-ID = Whole(*ID_RANGE)
-INT32 = Whole(*INT32_RANGE)
+ID = Whole(1, MAX_ID)
+INT32 = Whole(-MAX_INT32 - 1, MAX_INT32)
 
 #: Which rows: the same as the query of the HTTP API's ``/api/entries``.
 _FILTER = (

@@ -28,13 +28,7 @@ class WorkspaceView:
     report: WorkspaceReport
     #: most runs at once; None = not in the settings, or these are incomplete
     cap: int | None
-    #: None = the settings name no such workspace
-    active: Active | None
-
-    @property
-    def foreign(self) -> int:
-        """Active runs that belong to no row in flight, as far as they are known."""
-        return len(self.active.run_ids - self.report.run_ids) if self.active else 0
+    active: Active
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +86,7 @@ class Sources:
                 WorkspaceView(
                     report=reports.get(name, WorkspaceReport(name=name)),
                     cap=self._caps.get(name),
-                    active=active.get(name),
+                    active=active.get(name, shapes.NO_SUCH_WORKSPACE),
                 )
                 for name in names
             ],

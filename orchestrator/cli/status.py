@@ -17,9 +17,7 @@ from orchestrator.cli.output import cell, complain, console, drawn, print_json, 
 from orchestrator.cli.overview import Overview, WorkspaceView
 from orchestrator.errors import OrchestratorError
 from orchestrator.states import Status
-
-_OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
-_ENDED = (Status.DONE, Status.DEAD, Status.CANCELED)
+from orchestrator.web.shapes import ENDED, OPEN
 
 #: Between two looks of ``--watch``; Databricks is asked at each.
 WATCH_SECONDS = 5
@@ -94,10 +92,10 @@ def _lines(found: Overview) -> list[str]:
 
 def _workspace_line(view: WorkspaceView) -> str:
     report = view.report
-    parts = [_counts(report.waiting, _OPEN) or "nothing open"]
-    if ended := _counts(report.finished_hour, _ENDED):
+    parts = [_counts(report.waiting, OPEN) or "nothing open"]
+    if ended := _counts(report.finished_hour, ENDED):
         parts.append(f"in the last hour {ended}")
-    if ended := _counts(report.finished_day, _ENDED):
+    if ended := _counts(report.finished_day, ENDED):
         parts.append(f"in the last day {ended}")
     if report.oldest_waiting_seconds is not None:
         parts.append(f"the oldest waits {_duration(report.oldest_waiting_seconds)}")
@@ -111,9 +109,10 @@ def _counts(counts: Mapping[Status, int], states: tuple[Status, ...]) -> str:
 
 def _slots(view: WorkspaceView) -> str:
     cap = "?" if view.cap is None else view.cap
-    error = view.active.error if view.active else "the settings name no such workspace"
-    foreign = f"{view.foreign} foreign runs" if error is None else f"foreign runs: {cell(error)}"
-    return f"{view.report.in_flight} of {cap} slots, {foreign}"
+    report, active = view.report, view.active
+    if active.error is None:
+        return f"{report.in_flight} of {cap} slots, {report.foreign(active.run_ids)} foreign runs"
+    return f"{report.in_flight} of {cap} slots, foreign runs: {cell(active.error)}"
 
 
 def _duration(seconds: float) -> str:
@@ -159,16 +158,16 @@ def _tick_row(found: Overview, name: str) -> tuple[object, ...]:
     return name, tick.started_at, f"{_duration(found.age(tick))}{late}", tick.outcome or "not finished"
 
 
-_LABELS = (*_OPEN, "last hour", "last day", "oldest waits", "slots")
+_LABELS = (*OPEN, "last hour", "last day", "oldest waits", "slots")
 
 
 def _column(view: WorkspaceView) -> list[object]:
     report = view.report
     oldest = report.oldest_waiting_seconds
     return [
-        *(report.waiting.get(status, 0) for status in _OPEN),
-        _counts(report.finished_hour, _ENDED),
-        _counts(report.finished_day, _ENDED),
+        *(report.waiting.get(status, 0) for status in OPEN),
+        _counts(report.finished_hour, ENDED),
+        _counts(report.finished_day, ENDED),
         None if oldest is None else _duration(oldest),
         _slots(view),
     ]

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from orchestrator.errors import WorkspaceUnavailable
-from orchestrator.models import Job, Run, RunFailure, TaskRun
+from orchestrator.models import MAX_ID, Job, Run, RunFailure, TaskRun
 
 Json = Mapping[str, Any]
 
@@ -30,9 +30,6 @@ URL_CHARACTERS = 500
 PAGE_TOKEN_CHARACTERS = 4_000
 #: Failed tasks that are asked for their error: one call each, and the first few tell the story.
 MAX_FAILED_TASKS = 10
-
-#: Ids are signed 64-bit integers, in the API and in both stores.
-_MAX_ID = 2**63 - 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -240,7 +237,7 @@ def _is_int(value: object) -> TypeGuard[int]:
 
 
 def _is_id(value: object) -> TypeGuard[int]:
-    return _is_int(value) and 0 < value <= _MAX_ID
+    return _is_int(value) and 0 < value <= MAX_ID
 
 
 def _is_page_token(value: object) -> TypeGuard[str]:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.models import MAX_ID
 from orchestrator.reports import EntryFilter, Key, Sort
 from orchestrator.store import queries
 
 #: Before and behind every change of a row.
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
-
-_MAX_ID = 2**63 - 1
 
 _ORDERS = {
     Sort.NEWEST: "ORDER BY reached.id DESC",
@@ -176,7 +175,7 @@ class Search:
         """Return the place to start behind."""
         if self.after is not None:
             return self.after
-        return Key(id=_MAX_ID, updated_at=_LAST) if self.sort.descending else Key(id=-1, updated_at=_FIRST)
+        return Key(id=MAX_ID, updated_at=_LAST) if self.sort.descending else Key(id=-1, updated_at=_FIRST)
 
     def _conditions(self) -> list[tuple[str, tuple[Any, ...]]]:
         """Return what the window's index does not see to already."""

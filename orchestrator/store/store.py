@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from orchestrator.models import (
     ANYTHING,
     IN_DOUBT,
+    MAX_INT32,
     CallsElsewhere,
     Claim,
     Entry,
@@ -36,7 +37,7 @@ CLAIM_GATE = "databricks-job-orchestrator/claim"
 TICK_GATE = "databricks-job-orchestrator/tick"
 
 #: ``attempt`` and ``submission`` are 32-bit columns; this stands for "no limit".
-NO_LIMIT = 2**31 - 1
+NO_LIMIT = MAX_INT32
 
 #: A call is taken back from ``deliveries`` while there are more than so many.
 _TAKEN_BACK_ABOVE = {Unanswered.NO_EFFECT: 0, Unanswered.OUTAGE: IN_DOUBT, Unanswered.ROW: NO_LIMIT}

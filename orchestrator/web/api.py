@@ -63,7 +63,7 @@ class Api:
         return answer(
             {
                 "workspaces": [
-                    shapes.workspace(report, self._caps.get(name), active.get(name))
+                    shapes.workspace(report, self._caps.get(name), active.get(name, shapes.NO_SUCH_WORKSPACE))
                     for name, report in sorted(reports.items())
                 ],
                 "ticks": [
@@ -235,8 +235,7 @@ class Api:
         cap = self._caps.get(report.name)
         if cap is None:
             return None
-        foreign = active[report.name].run_ids - report.run_ids
-        return max(0, cap - report.in_flight - len(foreign))
+        return max(0, cap - report.in_flight - report.foreign(active[report.name].run_ids))
 
     async def _waiting(
         self, report: WorkspaceReport, limit: int, active: Mapping[str, shapes.Active]

@@ -18,6 +18,7 @@ import azure.functions as func
 
 from orchestrator import bootstrap, intake
 from orchestrator.errors import OrchestratorError
+from orchestrator.models import MAX_ID
 from orchestrator.web import functions, problems
 from orchestrator.web.messages import Answer, answer, told
 from orchestrator.web.problems import Problem
@@ -34,8 +35,6 @@ MAX_AT_ONCE = 10
 #: Events with the password, on an instance. A workspace starts 10,000 runs an hour, three a second, and sends
 #: a notification of each; all runs of two workspaces (130 each by default) may end at once.
 EVENTS = Rate(per_second=10, burst=300)
-
-_MAX_RUN_ID = 2**63 - 1
 
 
 class EventDesk:
@@ -125,7 +124,7 @@ def _run_id(body: bytes) -> int:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise problems.bad_request("the body is no notification of a job: it has no run.run_id") from None
     number = intake.whole(run_id)
-    if number is None or not 0 < number <= _MAX_RUN_ID:
+    if number is None or not 0 < number <= MAX_ID:
         raise problems.bad_request("run.run_id is no run id")
     return number
 

@@ -85,7 +85,7 @@ def _why(runs: Active, report: WorkspaceReport, cap: int) -> str:
     """Say what is wrong when rows wait; nothing when the slots are taken."""
     if runs.error is not None:
         return f", and its active runs cannot be listed: {runs.error}"
-    taken = report.in_flight + len(runs.run_ids - report.run_ids)
+    taken = report.in_flight + report.foreign(runs.run_ids)
     return " although slots are free" if taken < cap else ""
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestrator import intake
 from orchestrator.errors import InvalidEntry
-from orchestrator.models import Expected, NewEntry
-from orchestrator.reports import MAX_MATCHING, EntryFilter, Sort
+from orchestrator.models import MAX_ID, MAX_INT32, Expected, NewEntry
+from orchestrator.reports import MAX_MATCHING, MAX_TEXT, EntryFilter, Sort
 from orchestrator.states import Status
 from orchestrator.store.operations import Request
 from orchestrator.web.messages import Call
@@ -25,9 +25,6 @@ _FILTER_FIELDS = ("state", "table", "workspace", "run_id", "since", "until", "er
 #: A body may name the rows themselves, too.
 _FILTER_KEYS = (*_FILTER_FIELDS, "ids")
 
-_MAX_ID = 2**63 - 1
-_MAX_SUBMISSION = 2**31 - 1
-_MAX_TEXT = 500
 
 #: Printable ASCII, as header fields have it.
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -88,7 +85,7 @@ def sort(text: str | None) -> Sort:
 
 def entry_id(text: str) -> int | None:
     """Return the id in a route; None for what can be none."""
-    return int(text) if _NUMBER.fullmatch(text) and int(text) <= _MAX_ID else None
+    return int(text) if _NUMBER.fullmatch(text) and int(text) <= MAX_ID else None
 
 
 def filter_of_query(fields: Fields) -> EntryFilter:
@@ -97,7 +94,7 @@ def filter_of_query(fields: Fields) -> EntryFilter:
     given: dict[str, Any] = {name: one(fields, name) for name in _FILTER_FIELDS if name != "state"}
     given["state"] = states or None
     if given["run_id"] is not None:
-        given["run_id"] = number(given["run_id"], "run_id", least=1, most=_MAX_ID)
+        given["run_id"] = number(given["run_id"], "run_id", least=1, most=MAX_ID)
     return _filter(given)
 
 
@@ -113,7 +110,7 @@ def filter_of_json(given: object) -> EntryFilter:
         raise bad_request(f"{empty} is null: give it a value, or leave it out")
     states, run_id = given.get("state"), given.get("run_id")
     if run_id is not None:
-        run_id = _whole(run_id, f"run_id must be a whole number from 1 to {_MAX_ID}", least=1, most=_MAX_ID)
+        run_id = _whole(run_id, f"run_id must be a whole number from 1 to {MAX_ID}", least=1, most=MAX_ID)
     states = [states] if isinstance(states, str) else states
     return _filter({**given, "state": states, "run_id": run_id})
 
@@ -152,7 +149,7 @@ def _ids(given: object) -> frozenset[int]:
     detail = f"ids must be 1 to {MAX_MATCHING} ids of entries"
     if not isinstance(given, list) or not 1 <= len(given) <= MAX_MATCHING:
         raise bad_request(detail)
-    return frozenset(_whole(each, detail, least=1, most=_MAX_ID) for each in given)
+    return frozenset(_whole(each, detail, least=1, most=MAX_ID) for each in given)
 
 
 def _whole(value: object, detail: str, *, least: int, most: int) -> int:
@@ -166,8 +163,8 @@ def _text(given: Mapping[str, Any], name: str) -> str | None:
     value = given.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
-        raise bad_request(f"{name} must be a text of 1 to {_MAX_TEXT} printable characters")
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
+        raise bad_request(f"{name} must be a text of 1 to {MAX_TEXT} printable characters")
     return value
 
 
@@ -231,7 +228,7 @@ def expected(call: Call) -> Expected:
     status, submission = content.get("status"), content.get("submission")
     if submission is not None:
         detail = "submission must be a whole number from 0, as the entry shows it"
-        submission = _whole(submission, detail, least=0, most=_MAX_SUBMISSION)
+        submission = _whole(submission, detail, least=0, most=MAX_INT32)
     return Expected(states=frozenset(Status) if status is None else _states([status]), submission=submission)
 
 

@@ -9,8 +9,9 @@ from orchestrator.models import Entry, LogRow, Tick
 from orchestrator.reports import Bucket, Story, TableReport, WorkspaceReport
 from orchestrator.states import CANCELLABLE, RETRYABLE, Status
 
-_OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
-_ENDED = (Status.DONE, Status.DEAD, Status.CANCELED)
+#: The states of rows that are not over, and of those that are, as they are shown.
+OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
+ENDED = (Status.DONE, Status.DEAD, Status.CANCELED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,9 @@ class Active:
     run_ids: frozenset[int] = frozenset()
     #: why they are not known, None when they are
     error: str | None = None
+
+
+NO_SUCH_WORKSPACE = Active(error="the settings name no such workspace")
 
 
 def iso(time: datetime | None) -> str | None:
@@ -84,23 +88,22 @@ def run(log: LogRow) -> dict[str, Any]:
     }
 
 
-def workspace(report: WorkspaceReport, cap: int | None, active: Active | None) -> dict[str, Any]:
+def workspace(report: WorkspaceReport, cap: int | None, active: Active) -> dict[str, Any]:
     """Return how a workspace stands.
 
     :param cap: None = the settings do not know it.
     """
-    foreign = len(active.run_ids - report.run_ids) if active is not None else 0
     return {
         "name": report.name,
         "cap": cap,
         "active": {
             "ours": report.in_flight,
-            "foreign": foreign,
-            "error": active.error if active is not None else "the settings name no such workspace",
+            "foreign": report.foreign(active.run_ids),
+            "error": active.error,
         },
-        "states": _counts(report.waiting, _OPEN),
-        "finished_last_hour": _counts(report.finished_hour, _ENDED),
-        "finished_last_day": _counts(report.finished_day, _ENDED),
+        "states": _counts(report.waiting, OPEN),
+        "finished_last_hour": _counts(report.finished_hour, ENDED),
+        "finished_last_day": _counts(report.finished_day, ENDED),
         "oldest_waiting_seconds": report.oldest_waiting_seconds,
     }
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import QueueError
-from orchestrator.submissions import MAX_ID, decode
+from orchestrator.models import MAX_ID
+from orchestrator.submissions import decode
 from tests.badinput.support import (
     ODD_VALUES,
     any_json,
