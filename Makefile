@@ -7,7 +7,7 @@
 PYTHON ?=
 export PYTHON
 PY := .venv/bin/python
-TSQL := $(wildcard orchestrator/store/sql/sqlserver)
+TSQL := $(wildcard orchestrator/adapters/store/sql/sqlserver)
 
 help:
 	@echo "make run     start the local stack, run the demo's rows and stay up until Ctrl-C"

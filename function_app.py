@@ -3,11 +3,11 @@
 import azure.functions as func
 
 from orchestrator import bootstrap
-from orchestrator.web import events, routes
+from orchestrator.web import databricks_events, routes
 
 app = func.FunctionApp()
 app.register_functions(routes.make_blueprint())
-app.register_functions(events.make_blueprint())
+app.register_functions(databricks_events.make_blueprint())
 
 
 @app.function_name("trigger")

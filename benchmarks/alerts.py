@@ -17,13 +17,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.reports import text
-from orchestrator.alerting import EXAMINED_ROWS, WINDOW_SECONDS
-from orchestrator.alerts import SHOWN_ROWS
-from orchestrator.models import NewEntry
-from orchestrator.store import migrate
-from orchestrator.store.alerts import AlertLog
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.alerts import AlertLog
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.alerts import SHOWN_ROWS
+from orchestrator.core.models import NewEntry
+from orchestrator.usecases.alerting import EXAMINED_ROWS, WINDOW_SECONDS
 
 #: Of each question.
 REPEATS = 9

@@ -24,12 +24,12 @@ from typing import Any
 import azure.functions as func
 
 from orchestrator import settings
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
-from orchestrator.reports import EntryFilter, Sort
-from orchestrator.states import Status
-from orchestrator.store import migrate
-from orchestrator.store.reports import Reports
-from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.core.reports import EntryFilter, Sort
+from orchestrator.core.states import Status
 from orchestrator.web.api import Api
 from orchestrator.web.routes import ROUTES, Door
 

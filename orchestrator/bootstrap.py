@@ -8,31 +8,33 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import alerts, submissions, ticks
 from orchestrator import settings as settings_module
-from orchestrator.alerting import Alerting
-from orchestrator.clock import SystemClock
-from orchestrator.connections import Connections
-from orchestrator.events import RunEnded
-from orchestrator.monitor import Monitor
-from orchestrator.net import is_loopback, split_url
+from orchestrator.adapters import queue
+from orchestrator.adapters.clock import SystemClock
+from orchestrator.adapters.http_session import Connections
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.alerts import AlertLog
+from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connector
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.pool import PATIENCE_SECONDS
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.core import alerts
+from orchestrator.core.telemetry import NO_TELEMETRY, SafeTelemetry, Telemetry
+from orchestrator.core.urls import is_loopback, split_url
 from orchestrator.settings import Settings, StoreSettings
-from orchestrator.store import migrate
-from orchestrator.store.alerts import AlertLog
-from orchestrator.store.connector import STATEMENT_TIMEOUT_SECONDS, Connector
-from orchestrator.store.operations import Operations
-from orchestrator.store.pool import PATIENCE_SECONDS
-from orchestrator.store.reports import Reports
-from orchestrator.store.store import Store
-from orchestrator.submit import Submit
-from orchestrator.telemetry import NO_TELEMETRY, SafeTelemetry, Telemetry
-from orchestrator.ticks import Ticks, Work
-from orchestrator.trigger import Trigger
-from orchestrator.workspace_settings import WorkspaceSettings
+from orchestrator.settings.workspaces import WorkspaceSettings
+from orchestrator.usecases import timer_pass
+from orchestrator.usecases.alerting import Alerting
+from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.run_ended import RunEnded
+from orchestrator.usecases.submit import Submit
+from orchestrator.usecases.timer_pass import Ticks, Work
+from orchestrator.usecases.trigger import Trigger
 
 if TYPE_CHECKING:
-    from orchestrator.databricks.auth import TokenSource
-    from orchestrator.databricks.client import DatabricksClient
+    from orchestrator.adapters.databricks.auth import TokenSource
+    from orchestrator.adapters.databricks.client import DatabricksClient
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ class Application:
         )
         self.reports = Reports(self.web_store.pool)
         self.operations = Operations(self.web_store.pool)
-        self.submissions = submissions.QueueSubmissions(settings.queue, settings.queue_name)
+        self.submissions = queue.QueueSubmissions(settings.queue, settings.queue_name)
         self._credential: Any = None
         self._connections = Connections(per_host=CONNECTIONS)
         self._web_connections = Connections(per_host=WEB_CONNECTIONS)
@@ -130,11 +132,11 @@ class Application:
         """Submit the row of a queue message.
 
         :raises QueueError: the message is not one of ours; the host moves it to the poison queue.
-        :raises TimeoutError: it was not done in ``ticks.INVOCATION_SECONDS``; it is safe to repeat.
+        :raises TimeoutError: it was not done in ``timer_pass.INVOCATION_SECONDS``; it is safe to repeat.
         """
-        claim = submissions.decode(message)
+        claim = queue.decode(message)
         with self.telemetry.span("submit", entry_id=claim.entry_id, submission=claim.submission):
-            async with asyncio.timeout(ticks.INVOCATION_SECONDS):
+            async with asyncio.timeout(timer_pass.INVOCATION_SECONDS):
                 await self._check_schema(self.store)
                 await self._submit(claim)
 
@@ -171,7 +173,7 @@ class Application:
         """Return what tells people, if there is somebody to tell."""
         if self.settings.alerts is None:
             return None
-        from orchestrator.webhook import Webhook
+        from orchestrator.adapters.webhook import Webhook
 
         return Alerting(
             store=AlertLog(self.store.pool),
@@ -219,7 +221,7 @@ class Application:
         }
 
     def _client(self, workspace: WorkspaceSettings, connections: Connections) -> "DatabricksClient":
-        from orchestrator.databricks.client import DatabricksClient
+        from orchestrator.adapters.databricks.client import DatabricksClient
 
         return DatabricksClient(
             host=workspace.host,
@@ -229,7 +231,7 @@ class Application:
         )
 
     def _token_source(self, workspace: WorkspaceSettings) -> "TokenSource":
-        from orchestrator.databricks.auth import EntraToken, KeyVaultToken, StaticToken
+        from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken
 
         if workspace.auth == "entra":
             return EntraToken(self._azure_credential(), clock=self.clock)
@@ -266,10 +268,10 @@ def connector(
     :raises StoreError: the database's driver is not installed.
     """
     if settings.state_db is not None:
-        from orchestrator.store.sqlite import SqliteConnector
+        from orchestrator.adapters.store.sqlite import SqliteConnector
 
         return SqliteConnector(settings.state_db, create=create)
-    from orchestrator.store.sqlserver import SqlServerConnector
+    from orchestrator.adapters.store.sqlserver import SqlServerConnector
 
     return SqlServerConnector(
         settings.sql_connection_string or "",
@@ -293,7 +295,7 @@ def _telemetry(connection_string: str | None) -> Telemetry:
     if connection_string is None:
         return NO_TELEMETRY
     try:
-        from orchestrator import azure_monitor
+        from orchestrator.adapters import azure_monitor
 
         return azure_monitor.start(connection_string)
     except Exception as error:  # noqa: BLE001 - the app never stands still for its telemetry

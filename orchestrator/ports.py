@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator.models import (
+from orchestrator.core.models import (
     CallsElsewhere,
     Claim,
     Entry,
@@ -21,8 +21,8 @@ from orchestrator.models import (
 class Runs(Protocol):
     """The runs of one Databricks workspace.
 
-    Every method may raise :class:`~orchestrator.errors.WorkspaceUnavailable` (or a subclass) when there is
-    no usable answer; then the effect may or may not have happened. Every method ends in bounded time.
+    Every method may raise :class:`~orchestrator.core.errors.WorkspaceUnavailable` (or a subclass) when there
+    is no usable answer; then the effect may or may not have happened. Every method ends in bounded time.
     """
 
     async def run_now(self, request: RunRequest) -> int:
@@ -67,9 +67,9 @@ class Submissions(Protocol):
 
 
 class Store(Protocol):
-    """The rows and their log; the rules of each method stand at :class:`orchestrator.store.store.Store`.
+    """The rows and their log; :class:`orchestrator.adapters.store.entries.Store` has each method's rules.
 
-    Every method may raise :class:`~orchestrator.errors.StoreError`.
+    Every method may raise :class:`~orchestrator.core.errors.StoreError`.
     """
 
     async def claim(

@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.errors import DatabricksError, RunNotFound
-from orchestrator.models import Claim, Job, Run, RunFailure, RunRequest
+from orchestrator.core.errors import DatabricksError, RunNotFound
+from orchestrator.core.models import Claim, Job, Run, RunFailure, RunRequest
 
 
 class FakeClock:

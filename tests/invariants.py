@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from orchestrator.states import EDGES, FINAL, Status
+from orchestrator.core.states import EDGES, FINAL, Status
 
 Record = dict[str, Any]
 

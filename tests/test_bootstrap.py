@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import alerting, settings, ticks
+from orchestrator import settings
+from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
-from orchestrator.databricks.auth import EntraToken, KeyVaultToken, StaticToken
-from orchestrator.errors import QueueError, SchemaError, StoreError
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.core.errors import QueueError, SchemaError, StoreError
+from orchestrator.usecases import alerting, timer_pass
 
 ENVIRONMENT = {
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
@@ -94,11 +95,11 @@ async def test_tick_that_takes_too_long_is_given_up(
 
     late = ["monitor: not done in time; the next tick goes on"]
     monkeypatch.setattr(app.store, "cancel_waiting", lambda _: hang())
-    monkeypatch.setattr(ticks, "WORK_SECONDS", 0.05)
+    monkeypatch.setattr("orchestrator.usecases.timer_pass.WORK_SECONDS", 0.05)
     assert await app.monitor() == late
     [monitor] = await app.store.ticks()
     assert (monitor.finished_at, monitor.outcome) == (None, "not done in time")
-    monkeypatch.setattr(ticks, "INVOCATION_SECONDS", 0.05)
+    monkeypatch.setattr("orchestrator.usecases.timer_pass.INVOCATION_SECONDS", 0.05)
     assert await app.monitor(by_hand=True) == late
     told = [vars(record) for record in caplog.records if vars(record).get("event") == "tick"]
     assert [(one["tick"], one["outcome"]) for one in told] == [
@@ -137,10 +138,10 @@ async def test_a_pass_by_hand_does_not_pass_for_the_timer_s(
 
 def test_work_leaves_time_to_note_its_end_and_to_tell_people() -> None:
     note_seconds = 10
-    assert ticks.WORK_SECONDS + note_seconds + alerting.ALERTING_SECONDS <= ticks.INVOCATION_SECONDS
+    assert timer_pass.WORK_SECONDS + note_seconds + alerting.ALERTING_SECONDS <= timer_pass.INVOCATION_SECONDS
 
 
 def test_an_invocation_ends_before_the_host_s_time_out() -> None:
     host = json.loads((Path(__file__).parents[1] / "host.json").read_text(encoding="utf-8"))
     assert host["functionTimeout"] == "00:05:00"
-    assert ticks.INVOCATION_SECONDS < 300
+    assert timer_pass.INVOCATION_SECONDS < 300

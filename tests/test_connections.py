@@ -12,17 +12,18 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from orchestrator import settings, submissions
+from orchestrator import settings
+from orchestrator.adapters import queue
+from orchestrator.adapters.databricks.client import DatabricksClient
+from orchestrator.adapters.http_session import Connections
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import THREADS
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import CONNECTIONS, WEB_CONNECTIONS, Application
-from orchestrator.connections import Connections
-from orchestrator.databricks.client import DatabricksClient
-from orchestrator.states import Status
-from orchestrator.store import migrate
-from orchestrator.store.pool import THREADS
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
+from orchestrator.core.states import Status
 from orchestrator.web.api import Api
-from orchestrator.web.messages import Call
+from orchestrator.web.http import Call
 from tests.databricks.support import Workspace
 from tests.store.helpers import entry_of, queued, running
 
@@ -117,7 +118,7 @@ async def test_those_who_call_hold_up_no_submission(app: Application, databricks
     claim = await queued(app.store)
     async with databricks.busy(app.web_runs["default"], WEB_CONNECTIONS), busy(app.web_store):
         async with asyncio.timeout(SOON_SECONDS):
-            await app.submit(submissions.encode(claim).encode())
+            await app.submit(queue.encode(claim).encode())
             assert (await entry_of(app.store, claim.entry_id)).runid == 501
 
 

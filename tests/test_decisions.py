@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import decisions
-from orchestrator.decisions import Outcome
-from orchestrator.errors import InvalidEntry
-from orchestrator.models import Entry, Policy, Run, RunFailure
-from orchestrator.states import Status
+from orchestrator.core import decisions
+from orchestrator.core.decisions import Outcome
+from orchestrator.core.errors import InvalidEntry
+from orchestrator.core.models import Entry, Policy, Run, RunFailure
+from orchestrator.core.states import Status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

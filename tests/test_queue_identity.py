@@ -20,8 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from orchestrator.models import Claim
-from orchestrator.submissions import decode
+from orchestrator.adapters.queue import decode
+from orchestrator.core.models import Claim
 from tests.conftest import ROOT
 from tests.test_queue_sender import TAKEN
 
@@ -30,8 +30,8 @@ TOKEN = "token-of-the-identity"
 #: Sends one claim with the settings in the environment and prints what was not sent.
 SEND = """
 import asyncio, os
-from orchestrator.models import Claim
-from orchestrator.submissions import QueueSubmissions, queue_connection
+from orchestrator.core.models import Claim
+from orchestrator.adapters.queue import QueueSubmissions, queue_connection
 
 async def main():
     submissions = QueueSubmissions(queue_connection(os.environ), "submit-jobs")

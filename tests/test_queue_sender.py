@@ -12,10 +12,10 @@ from aiohttp import web
 from azure.storage.queue.aio import QueueClient
 
 from devstack import azurite as emulator
-from orchestrator.errors import QueueError
-from orchestrator.models import Claim
+from orchestrator.adapters.queue import QueueConnection, QueueSubmissions, decode
+from orchestrator.core.errors import QueueError
+from orchestrator.core.models import Claim
 from orchestrator.ports import Submissions
-from orchestrator.submissions import QueueConnection, QueueSubmissions, decode
 from tests.conftest import Azurite
 
 CLAIM = Claim(entry_id=1, submission=2)

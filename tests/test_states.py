@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from orchestrator.states import CLAIMABLE, EDGES, FINAL, IN_FLIGHT, Status
+from orchestrator.core.states import CLAIMABLE, EDGES, FINAL, IN_FLIGHT, Status
 
 DRAWING = Path(__file__).parents[1] / "docs" / "states.md"
 

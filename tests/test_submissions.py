@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import QueueError
-from orchestrator.models import MAX_ID, Claim
-from orchestrator.submissions import (
+from orchestrator.adapters.queue import (
     DEVELOPMENT_STORAGE,
     QueueConnection,
     decode,
     encode,
     queue_connection,
 )
+from orchestrator.core.errors import QueueError
+from orchestrator.core.models import MAX_ID, Claim
 
 CLAIM = Claim(entry_id=1, submission=2)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from orchestrator.cli import adding, changing, completion, looking, status, upkeep
+from orchestrator.cli import add, admin, completion, entries, retry_cancel, status
 from orchestrator.cli.codes import FAILED, INTERRUPTED
 from orchestrator.cli.output import complain
-from orchestrator.errors import OrchestratorError
+from orchestrator.core.errors import OrchestratorError
 
 PROGRAM = "python -m orchestrator"
 
@@ -26,7 +26,7 @@ def commands() -> None:
     """
 
 
-for _module in (status, looking, changing, adding, upkeep, completion):
+for _module in (status, entries, retry_cancel, add, admin, completion):
     for _command in _module.COMMANDS:
         commands.add_command(_command)
 

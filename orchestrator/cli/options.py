@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from orchestrator import purge
-from orchestrator.models import MAX_ID, MAX_INT32
-from orchestrator.reports import MAX_TEXT, EntryFilter, Sort
-from orchestrator.states import Status
+from orchestrator.core.models import MAX_ID, MAX_INT32
+from orchestrator.core.reports import MAX_TEXT, EntryFilter, Sort
+from orchestrator.core.states import Status
+from orchestrator.usecases import purge
 
 
 class Whole(click.ParamType[int]):

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.states import Status
+from orchestrator.core.states import Status
 
 #: Colours only help the eye: the words say the same. ``NO_COLOR`` turns them off.
 _STYLES = {

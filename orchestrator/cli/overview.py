@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator import bootstrap, settings
-from orchestrator.cli import connecting
-from orchestrator.errors import SettingsError
-from orchestrator.models import Tick
-from orchestrator.reports import WorkspaceReport
-from orchestrator.store.reports import Reports
-from orchestrator.store.store import Store
-from orchestrator.web import health, shapes
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.cli import context
+from orchestrator.core.errors import SettingsError
+from orchestrator.core.models import Tick
+from orchestrator.core.reports import WorkspaceReport
+from orchestrator.web import health, schemas
 from orchestrator.web.activity import ActiveRuns
-from orchestrator.web.shapes import Active
+from orchestrator.web.schemas import Active
 
 #: Why nothing but the store can be asked.
 INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
@@ -86,7 +86,7 @@ class Sources:
                 WorkspaceView(
                     report=reports.get(name, WorkspaceReport(name=name)),
                     cap=self._caps.get(name),
-                    active=active.get(name, shapes.NO_SUCH_WORKSPACE),
+                    active=active.get(name, schemas.NO_SUCH_WORKSPACE),
                 )
                 for name in names
             ],
@@ -114,22 +114,22 @@ async def sources(*, offline: bool, patience: float) -> AsyncIterator[Sources]:
 
     :param patience: of the store.
     """
-    async with connecting.store(patience) as store:
+    async with context.store(patience) as store:
         try:
-            loaded = settings.load(connecting.environment())
+            loaded = settings.load(context.environment())
         except SettingsError:
             yield Sources(store, None, offline=offline)
             return
-        async with connecting.application(loaded) as app:
+        async with context.application(loaded) as app:
             yield Sources(store, app, offline=offline)
 
 
 def document(overview: Overview) -> dict[str, Any]:
     """Return the overview as the HTTP API's ``/api/status`` gives it."""
     return {
-        "workspaces": [shapes.workspace(view.report, view.cap, view.active) for view in overview.workspaces],
+        "workspaces": [schemas.workspace(view.report, view.cap, view.active) for view in overview.workspaces],
         "ticks": [
-            shapes.tick(name, tick, late=overview.is_late(name)) for name, tick in overview.ticks.items()
+            schemas.tick(name, tick, late=overview.is_late(name)) for name, tick in overview.ticks.items()
         ],
-        "now": shapes.iso(overview.now),
+        "now": schemas.iso(overview.now),
     }

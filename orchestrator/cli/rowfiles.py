@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import IO, Any, TypeVar
 
-from orchestrator import intake
 from orchestrator.cli import cells
-from orchestrator.errors import InvalidEntry, OrchestratorError
-from orchestrator.models import NewEntry
+from orchestrator.core import new_entry
+from orchestrator.core.errors import InvalidEntry, OrchestratorError
+from orchestrator.core.models import NewEntry
 
 _Raw = TypeVar("_Raw")
 
@@ -32,7 +32,7 @@ class BadFile(OrchestratorError):
 def read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
     """Read rows under a line of column names, as ``export`` writes them; an empty cell is the default.
 
-    :param workspaces: see :func:`orchestrator.intake.new_entry`.
+    :param workspaces: see :func:`orchestrator.core.new_entry.new_entry`.
     :raises BadFile: names each line that is wrong.
     """
     return _collect(_rows(file), _from_cells, workspaces)
@@ -41,7 +41,7 @@ def read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry
 def read_json_lines(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
     """Read an object a line; ``parameters`` may be the object itself or its JSON text.
 
-    :param workspaces: see :func:`orchestrator.intake.new_entry`.
+    :param workspaces: see :func:`orchestrator.core.new_entry.new_entry`.
     :raises BadFile: names each line that is wrong.
     """
     lines = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
@@ -61,7 +61,7 @@ def _collect(
                 problems.append(f"line {number}: more than {MAX_ROWS:,} rows; split the file")
                 break
             try:
-                entries.append(intake.new_entry(read(raw), workspaces))
+                entries.append(new_entry.new_entry(read(raw), workspaces))
             except InvalidEntry as error:
                 problems.append(f"line {number}: {error}")
     except csv.Error as error:
@@ -87,7 +87,7 @@ def _from_cells(row: Mapping[str | None, str | list[str] | None]) -> dict[str, s
         if name is None:
             raise InvalidEntry("more cells than column names; put a cell with commas into double quotes")
         if isinstance(text, str) and text.strip():
-            is_number = name.strip() in intake.NUMBERS
+            is_number = name.strip() in new_entry.NUMBERS
             given[name.strip()] = _number(name, text) if is_number else cells.unguarded(text)
     return given
 

@@ -10,14 +10,14 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from orchestrator.cli import connecting, overview
+from orchestrator.cli import context, overview
 from orchestrator.cli.codes import ILL, OK
 from orchestrator.cli.options import Whole, json_option
 from orchestrator.cli.output import cell, complain, console, drawn, print_json, visible
 from orchestrator.cli.overview import Overview, WorkspaceView
-from orchestrator.errors import OrchestratorError
-from orchestrator.states import Status
-from orchestrator.web.shapes import ENDED, OPEN
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.states import Status
+from orchestrator.web.schemas import ENDED, OPEN
 
 #: Between two looks of ``--watch``; Databricks is asked at each.
 WATCH_SECONDS = 5
@@ -50,7 +50,7 @@ def status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
 
 
 async def _once(*, offline: bool, as_json: bool) -> int:
-    async with overview.sources(offline=offline, patience=connecting.PATIENCE_SECONDS) as sources:
+    async with overview.sources(offline=offline, patience=context.PATIENCE_SECONDS) as sources:
         found, health = await sources.look(), await sources.health()
     terminal = console()
     if as_json:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from orchestrator.errors import DatabricksError
+from orchestrator.core.errors import DatabricksError
 from orchestrator.ports import Clock, Runs
-from orchestrator.web.shapes import Active
+from orchestrator.web.schemas import Active
 
 #: A page that waits longer for Databricks helps nobody; the rest is shown without it.
 ASK_SECONDS = 5.0

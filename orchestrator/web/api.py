@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.bootstrap import Application
-from orchestrator.errors import OrchestratorError, StoreError, StoreInDoubt
-from orchestrator.models import Entry, Expected
-from orchestrator.reports import MAX_DAYS, MAX_PAGE, Reason, Waiting, WorkspaceReport
-from orchestrator.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
-from orchestrator.web import dashboard, health, parsing, shapes
+from orchestrator.core.errors import OrchestratorError, StoreError, StoreInDoubt
+from orchestrator.core.models import Entry, Expected
+from orchestrator.core.reports import MAX_DAYS, MAX_PAGE, Reason, Waiting, WorkspaceReport
+from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
+from orchestrator.web import dashboard, health, query, schemas
 from orchestrator.web.activity import ActiveRuns
+from orchestrator.web.http import Answer, Call, answer
 from orchestrator.web.links import RunPages
-from orchestrator.web.messages import Answer, Call, answer
 from orchestrator.web.problems import conflict, not_found
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Api:
 
     async def status(self, call: Call) -> Answer:
         """How the workspaces and the timer functions stand."""
-        parsing.only(call.query, ())
+        query.only(call.query, ())
         reports = {report.name: report for report in await self._app.reports.status()}
         for name in self._caps:
             reports.setdefault(name, WorkspaceReport(name=name))
@@ -63,20 +63,22 @@ class Api:
         return answer(
             {
                 "workspaces": [
-                    shapes.workspace(report, self._caps.get(name), active.get(name, shapes.NO_SUCH_WORKSPACE))
+                    schemas.workspace(
+                        report, self._caps.get(name), active.get(name, schemas.NO_SUCH_WORKSPACE)
+                    )
                     for name, report in sorted(reports.items())
                 ],
                 "ticks": [
-                    shapes.tick(name, last.get(name), late=health.is_late(last.get(name), now, limit))
+                    schemas.tick(name, last.get(name), late=health.is_late(last.get(name), now, limit))
                     for name in health.TICKS
                 ],
-                "now": shapes.iso(now),
+                "now": schemas.iso(now),
             }
         )
 
     async def health(self, call: Call) -> Answer:
         """Whether all is well, and if not, why."""
-        parsing.only(call.query, ())
+        query.only(call.query, ())
         reasons = await health.reasons(self._app, self._active)
         if reasons:
             return ill(reasons)
@@ -84,48 +86,48 @@ class Api:
 
     async def entries(self, call: Call) -> Answer:
         """A page of rows."""
-        query = call.query
-        parsing.only(query, _ENTRIES_FIELDS)
-        wanted = parsing.filter_of_query(query)
-        limit = parsing.one(query, "limit")
-        shown = parsing.flag(parsing.one(query, "parameters"), "parameters")
+        fields = call.query
+        query.only(fields, _ENTRIES_FIELDS)
+        wanted = query.filter_of_query(fields)
+        limit = query.one(fields, "limit")
+        shown = query.flag(query.one(fields, "parameters"), "parameters")
         page = await self._app.reports.entries(
             wanted,
-            sort=parsing.sort(parsing.one(query, "sort")),
-            limit=parsing.number(limit, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE),
-            after=parsing.one(query, "after"),
+            sort=query.sort(query.one(fields, "sort")),
+            limit=query.number(limit, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE),
+            after=query.one(fields, "after"),
         )
         found = [self._entry(row, parameters=shown) for row in page.entries]
         return answer({"entries": found, "next": page.next})
 
     async def entry(self, call: Call) -> Answer:
         """One row with all its runs."""
-        parsing.only(call.query, ("parameters",))
-        shown = parsing.flag(parsing.one(call.query, "parameters"), "parameters")
+        query.only(call.query, ("parameters",))
+        shown = query.flag(query.one(call.query, "parameters"), "parameters")
         story = await self._app.reports.story(_entry_id(call))
         if story is None:
             raise _no_entry(call)
-        return answer({**shapes.story(story, parameters=shown), **self._more(story.entry)})
+        return answer({**schemas.story(story, parameters=shown), **self._more(story.entry)})
 
     async def add(self, call: Call) -> Answer:
         """Insert rows, all or none."""
-        parsing.only(call.query, ())
+        query.only(call.query, ())
         refusal = self._app.settings.store.inserts_refused
         if refusal is not None:
             raise conflict(refusal)
-        new = parsing.new_entries(call.json(), self._caps)
-        request = parsing.request_key(call.headers, hashlib.sha256(call.body).hexdigest())
+        new = query.new_entries(call.json(), self._caps)
+        request = query.request_key(call.headers, hashlib.sha256(call.body).hexdigest())
         ids = await self._app.operations.add(new, request)
         return answer({"ids": ids}, HTTPStatus.CREATED)
 
     async def retry(self, call: Call) -> Answer:
         """Run one row again."""
-        parsing.only(call.query, ())
+        query.only(call.query, ())
         return await self._change(call, self._app.operations.retry, "run again: it is waiting or in flight")
 
     async def cancel(self, call: Call) -> Answer:
         """Cancel one row."""
-        parsing.only(call.query, ())
+        query.only(call.query, ())
         return await self._change(call, self._app.operations.cancel, "cancelled: it is over")
 
     async def retry_many(self, call: Call) -> Answer:
@@ -138,7 +140,7 @@ class Api:
 
     async def trigger(self, call: Call) -> Answer:
         """Start a pass now, one at a time on this instance."""
-        parsing.only(call.query, ())
+        query.only(call.query, ())
         if self._pass is not None and not self._pass.done():
             raise conflict("a pass is under way already")
         self._pass = asyncio.create_task(self._trigger())
@@ -148,10 +150,10 @@ class Api:
 
     async def waiting(self, call: Call) -> Answer:
         """What waits, and why."""
-        parsing.only(call.query, ("workspace", "limit"))
-        text = parsing.one(call.query, "limit")
-        limit = parsing.number(text, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE)
-        wanted = parsing.text(call.query, "workspace")
+        query.only(call.query, ("workspace", "limit"))
+        text = query.one(call.query, "limit")
+        limit = query.number(text, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE)
+        wanted = query.text(call.query, "workspace")
         reports = [each for each in await self._app.reports.status() if wanted in {None, each.name}]
         active = await self._active.of(report.name for report in reports)
         found: list[Waiting] = []
@@ -162,27 +164,27 @@ class Api:
 
     async def history(self, call: Call) -> Answer:
         """What ended, by the hour or by the day."""
-        parsing.only(call.query, ("hours",))
-        text = parsing.one(call.query, "hours")
-        hours = parsing.number(text, "hours", least=1, most=MAX_DAYS * 24, default=24)
+        query.only(call.query, ("hours",))
+        text = query.one(call.query, "hours")
+        hours = query.number(text, "hours", least=1, most=MAX_DAYS * 24, default=24)
         told = await self._app.reports.history(hours=hours)
         return answer(
-            {"buckets": [shapes.bucket(each) for each in told.buckets], "since": shapes.iso(told.since)}
+            {"buckets": [schemas.bucket(each) for each in told.buckets], "since": schemas.iso(told.since)}
         )
 
     async def tables(self, call: Call) -> Answer:
         """How the runs of each table went."""
-        parsing.only(call.query, ("days", "limit"))
-        days = parsing.number(parsing.one(call.query, "days"), "days", least=1, most=MAX_DAYS, default=7)
-        text = parsing.one(call.query, "limit")
-        limit = parsing.number(text, "limit", least=1, most=MAX_PAGE, default=100)
+        query.only(call.query, ("days", "limit"))
+        days = query.number(query.one(call.query, "days"), "days", least=1, most=MAX_DAYS, default=7)
+        text = query.one(call.query, "limit")
+        limit = query.number(text, "limit", least=1, most=MAX_PAGE, default=100)
         told = await self._app.reports.tables(days=days, limit=limit)
         return answer(
-            {"tables": [shapes.table(each) for each in told.tables], "since": shapes.iso(told.since)}
+            {"tables": [schemas.table(each) for each in told.tables], "since": schemas.iso(told.since)}
         )
 
     async def _change(self, call: Call, change: Change, refusal: str) -> Answer:
-        entry_id, expected = _entry_id(call), parsing.expected(call)
+        entry_id, expected = _entry_id(call), query.expected(call)
         changed = await change([entry_id], expected)
         try:
             row = await self._app.web_store.get(entry_id)
@@ -202,8 +204,8 @@ class Api:
     async def _change_many(
         self, call: Call, change: Change, default: frozenset[Status], possible: frozenset[Status]
     ) -> Answer:
-        parsing.only(call.query, ())
-        wanted, dry_run, limit = parsing.bulk(call.json())
+        query.only(call.query, ())
+        wanted, dry_run, limit = query.bulk(call.json())
         states = possible if wanted.states else default
         found = await self._app.reports.matching(wanted, states=states, limit=limit)
         ids = found.ids if dry_run else await change(found.ids, Expected(states=found.states))
@@ -218,11 +220,11 @@ class Api:
         )
 
     def _entry(self, row: Entry, *, parameters: bool = False) -> dict[str, Any]:
-        return {**shapes.entry(row, parameters=parameters), **self._more(row)}
+        return {**schemas.entry(row, parameters=parameters), **self._more(row)}
 
     def _more(self, row: Entry) -> dict[str, Any]:
         """Return what the settings and the rules add to a row."""
-        return {"run_page_url": self._pages.of(row), "actions": shapes.actions(row)}
+        return {"run_page_url": self._pages.of(row), "actions": schemas.actions(row)}
 
     async def _trigger(self) -> list[str]:
         try:
@@ -231,14 +233,14 @@ class Api:
             logger.warning("a pass that was asked for failed: %s", error)
             return [str(error)]
 
-    def _free(self, report: WorkspaceReport, active: Mapping[str, shapes.Active]) -> int | None:
+    def _free(self, report: WorkspaceReport, active: Mapping[str, schemas.Active]) -> int | None:
         cap = self._caps.get(report.name)
         if cap is None:
             return None
         return max(0, cap - report.in_flight - report.foreign(active[report.name].run_ids))
 
     async def _waiting(
-        self, report: WorkspaceReport, limit: int, active: Mapping[str, shapes.Active]
+        self, report: WorkspaceReport, limit: int, active: Mapping[str, schemas.Active]
     ) -> list[Waiting]:
         rows = await self._app.reports.waiting(
             report.name,
@@ -271,7 +273,7 @@ def dashboard_page() -> Answer:
 
 
 def _entry_id(call: Call) -> int:
-    entry_id = parsing.entry_id(call.route.get("id", ""))
+    entry_id = query.entry_id(call.route.get("id", ""))
     if entry_id is None:
         raise _no_entry(call)
     return entry_id

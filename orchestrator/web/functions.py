@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from orchestrator.web.messages import Answer
+from orchestrator.web.http import Answer
 
 
 def headers_of(request: func.HttpRequest) -> dict[str, str]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from orchestrator.bootstrap import Application
-from orchestrator.errors import OrchestratorError
-from orchestrator.models import Tick
-from orchestrator.reports import WorkspaceReport
-from orchestrator.ticks import OK
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.models import Tick
+from orchestrator.core.reports import WorkspaceReport
+from orchestrator.usecases.timer_pass import OK
 from orchestrator.web.activity import ActiveRuns
-from orchestrator.web.shapes import Active
+from orchestrator.web.schemas import Active
 
 #: The timer functions.
 TICKS = ("trigger", "monitor")

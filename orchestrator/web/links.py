@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from orchestrator.models import Entry
-from orchestrator.workspace_settings import WorkspaceSettings
+from orchestrator.core.models import Entry
+from orchestrator.settings.workspaces import WorkspaceSettings
 
 
 class RunPages:

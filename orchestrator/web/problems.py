@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from orchestrator.errors import (
+from orchestrator.adapters.store.operations import RequestConflict
+from orchestrator.core.errors import (
     InvalidEntry,
     OrchestratorError,
     SettingsError,
@@ -12,8 +13,7 @@ from orchestrator.errors import (
     StoreInDoubt,
     WorkspaceUnavailable,
 )
-from orchestrator.reports import InvalidCursor
-from orchestrator.store.operations import RequestConflict
+from orchestrator.core.reports import InvalidCursor
 
 
 class Problem(Exception):

@@ -10,12 +10,12 @@ from http import HTTPStatus
 import azure.functions as func
 
 from orchestrator import bootstrap
-from orchestrator.errors import OrchestratorError
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.web import api, functions, problems
 from orchestrator.web.api import Api
-from orchestrator.web.messages import Answer, Call, query_of, told
+from orchestrator.web.http import Answer, Call, query_of, told
+from orchestrator.web.limits import Rate, TokenBucket
 from orchestrator.web.problems import Problem
-from orchestrator.web.rate import Rate, TokenBucket
 
 #: A call that takes longer is given up; Azure's own limit is 230 s.
 CALL_SECONDS = 30.0

@@ -10,15 +10,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from orchestrator import alerts
-from orchestrator.alerting import Alerting
-from orchestrator.models import Tick
-from orchestrator.store import migrate
-from orchestrator.store.alerts import AlertLog
-from orchestrator.store.connector import Connection, Opened
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
-from orchestrator.webhook import Webhook
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.alerts import AlertLog
+from orchestrator.adapters.store.connector import Connection, Opened
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.adapters.webhook import Webhook
+from orchestrator.core import alerts
+from orchestrator.core.models import Tick
+from orchestrator.usecases.alerting import Alerting
 from tests.alerts.receiver import Receiver
 
 #: A timer function that has not begun for so long is late, in the tests.

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator import alerting
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator import alerting, webhook
-from orchestrator.alerts import DeadRows
-from orchestrator.store.alerts import AlertLog
+from orchestrator.adapters import webhook
+from orchestrator.adapters.store.alerts import AlertLog
+from orchestrator.core.alerts import DeadRows
+from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk, Hold
 
 #: A claim that is held gives nothing back for so long, which is ample for one that would.

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.alerts import Alert, DeadRow, DeadRows, Kind, as_json
+from orchestrator.core.alerts import Alert, DeadRow, DeadRows, Kind, as_json
 from orchestrator.web.routes import ROUTES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
 from tests.alerts.conftest import LATE_SECONDS, Desk, Pass
 
 NIGHT_SECONDS = 12 * 3600

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.alerts import (
+from orchestrator.core.alerts import (
     SHOWN_ROWS,
     Alert,
     DeadRow,
@@ -19,7 +19,7 @@ from orchestrator.alerts import (
     shortened,
     well_again,
 )
-from orchestrator.models import Tick
+from orchestrator.core.models import Tick
 
 AT = datetime(2026, 1, 31, 4, 5, 6, tzinfo=UTC)
 

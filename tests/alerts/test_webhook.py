@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import aiohttp
 import pytest
 
-from orchestrator.alerts import Alert, Delivery, Kind, TickEvent, as_json
-from orchestrator.webhook import Webhook
+from orchestrator.adapters.webhook import Webhook
+from orchestrator.core.alerts import Alert, Delivery, Kind, TickEvent, as_json
 from tests.alerts.receiver import SIGNATURE, Receiver
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import settings, ticks
+from orchestrator import settings
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
-from orchestrator.errors import StoreError
-from orchestrator.models import NewEntry, Tick
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.core.errors import StoreError
+from orchestrator.core.models import NewEntry, Tick
 from tests.alerts.receiver import Receiver
 
 #: A row that went DEAD just now, and one whose cancellation the pass has to carry out.
@@ -104,7 +104,7 @@ async def test_what_cannot_be_looked_up_for_alerts_keeps_no_pass_from_its_work(
         raise StoreError("not now")
 
     run(tmp_path, ROWS)
-    monkeypatch.setattr(ticks, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orchestrator.usecases.timer_pass.LOOK_SECONDS", 0.05)
     [entry_id] = await app.store.add([NewEntry(table_name="sales")])
     await app.store.request_cancel(entry_id)
     monkeypatch.setattr(app.store, "ticks", look)

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator import decisions
+from orchestrator.core import decisions
 from tests.badinput.support import any_json, deeply_nested
 
 #: Somewhere in most rows' parameters; nowhere else.

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import decisions
-from orchestrator.databricks import protocol, reading
-from orchestrator.databricks.problems import Answer
-from orchestrator.databricks.protocol import Call, Failure, Success
-from orchestrator.errors import (
+from orchestrator.adapters.databricks import jobs_api, responses
+from orchestrator.adapters.databricks.errors import Answer
+from orchestrator.adapters.databricks.jobs_api import Call, Failure, Success
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core import decisions
+from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
     RequestRefused,
     RunNotFound,
     WorkspaceUnavailable,
 )
-from orchestrator.models import Job, LogRow, Policy, Run, RunFailure
-from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.core.models import Job, LogRow, Policy, Run, RunFailure
 from tests.badinput.support import MISSING, ODD_VALUES, any_text, as_body, bodies, paths, replaced, tries
 from tests.databricks.support import CANARY, REQUEST
 from tests.test_decisions import ENTRY
@@ -67,14 +67,14 @@ class Case:
 
 
 CASES = [
-    Case(protocol.run_now(REQUEST), {"run_id": 5, "number_in_job": 5}, (RequestRefused, NoCapacity)),
-    Case(protocol.list_active_runs(None), GOOD_PAGE, ()),
-    Case(protocol.get_run(11), GOOD_RUN, (RunNotFound,)),
-    Case(protocol.get_output(12), GOOD_OUTPUT, ()),
-    Case(protocol.cancel_run(11), {}, (RunNotFound,)),
-    Case(protocol.get_job(7), GOOD_JOB, (RequestRefused,)),
+    Case(jobs_api.run_now(REQUEST), {"run_id": 5, "number_in_job": 5}, (RequestRefused, NoCapacity)),
+    Case(jobs_api.list_active_runs(None), GOOD_PAGE, ()),
+    Case(jobs_api.get_run(11), GOOD_RUN, (RunNotFound,)),
+    Case(jobs_api.get_output(12), GOOD_OUTPUT, ()),
+    Case(jobs_api.cancel_run(11), {}, (RunNotFound,)),
+    Case(jobs_api.get_job(7), GOOD_JOB, (RequestRefused,)),
     Case(
-        protocol.create_job(name="j", notebook_path="/n", max_concurrent_runs=9),
+        jobs_api.create_job(name="j", notebook_path="/n", max_concurrent_runs=9),
         {"job_id": 8},
         (RequestRefused,),
     ),
@@ -101,11 +101,11 @@ def check_time(time: datetime | None) -> None:
         assert len(SqliteConnector.to_database(None, time)) == 23  # type: ignore[arg-type]  # uses no state
 
 
-def check_page(page: reading.Page) -> None:
+def check_page(page: responses.Page) -> None:
     for run_id in page.run_ids:
         check_id(run_id)
     if page.next_page_token is not None:
-        protocol.list_active_runs(page.next_page_token).request.query["page_token"].encode()
+        jobs_api.list_active_runs(page.next_page_token).request.query["page_token"].encode()
 
 
 def check_log(log: LogRow) -> None:
@@ -120,10 +120,10 @@ def check_log(log: LogRow) -> None:
 
 def check_run(run: Run) -> None:
     check_id(run.run_id)
-    for task in reading.failed_tasks(run):
+    for task in responses.failed_tasks(run):
         check_id(task.run_id)
         check_text(task.task_key)
-    failure = reading.combine(run, {})
+    failure = responses.combine(run, {})
     policy = Policy(
         max_attempts=3,
         retry_backoff_seconds=1,
@@ -150,7 +150,7 @@ def check_failure(failure: RunFailure) -> None:
 
 CHECKS: dict[type, Callable[[Any], None]] = {
     int: check_id,
-    reading.Page: check_page,
+    responses.Page: check_page,
     Run: check_run,
     Job: check_job,
     RunFailure: check_failure,
@@ -160,21 +160,21 @@ CHECKS: dict[type, Callable[[Any], None]] = {
 
 def check_answer(case: Case, answer: Answer) -> None:
     """The answer is a valid result or a documented error, and says nothing that it must not."""
-    outcome = protocol.interpret(case.call, answer, token=CANARY)
+    outcome = jobs_api.interpret(case.call, answer, token=CANARY)
     if isinstance(outcome, Success):
         assert 200 <= answer.status < 300
         CHECKS[type(outcome.value)](outcome.value)
         return
     for in_doubt in (False, True):
-        check_error(case, protocol.settle(case.call, outcome, in_doubt=in_doubt), in_doubt=in_doubt)
+        check_error(case, jobs_api.settle(case.call, outcome, in_doubt=in_doubt), in_doubt=in_doubt)
     if 200 <= answer.status < 300:
         check_doubt(case, outcome)
-    assert protocol.pause(outcome, attempt=4, jitter=0.99) < 60
+    assert jobs_api.pause(outcome, attempt=4, jitter=0.99) < 60
 
 
 def check_doubt(case: Case, failure: Failure) -> None:
     """The workspace took the request: whatever it says, the effect may be there."""
-    error = protocol.settle(case.call, failure, in_doubt=False)
+    error = jobs_api.settle(case.call, failure, in_doubt=False)
     assert isinstance(error, WorkspaceUnavailable)
     assert error.in_doubt
 

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.databricks.client import DatabricksClient, Limits
-from orchestrator.errors import (
+from orchestrator.adapters.databricks.client import DatabricksClient, Limits
+from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
     RequestRefused,
     RunNotFound,
     WorkspaceUnavailable,
 )
-from orchestrator.models import Run
+from orchestrator.core.models import Run
 from tests.badinput import server
 from tests.badinput.server import RawServer, with_length
 from tests.badinput.support import as_body, bodies, tries

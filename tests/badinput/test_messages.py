@@ -10,9 +10,9 @@ from azure.storage.queue.aio import QueueClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import QueueError
-from orchestrator.models import MAX_ID
-from orchestrator.submissions import decode
+from orchestrator.adapters.queue import decode
+from orchestrator.core.errors import QueueError
+from orchestrator.core.models import MAX_ID
 from tests.badinput.support import (
     ODD_VALUES,
     any_json,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import decisions
-from orchestrator.errors import InvalidEntry
+from orchestrator.core import decisions
+from orchestrator.core.errors import InvalidEntry
 from tests.badinput.columns import CANARY, GIVEN, OWN, SPOILT, json_texts, names, styles, wrong_types
 from tests.badinput.support import tries
 from tests.badinput.world import RawText, World

@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrator.databricks import protocol
-from orchestrator.models import Policy, RunRequest, WorkspacePolicy
-from orchestrator.monitor import Monitor
-from orchestrator.states import FINAL
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
-from orchestrator.submissions import decode, encode
-from orchestrator.submit import Submit
-from orchestrator.trigger import Trigger
+from orchestrator.adapters.databricks import jobs_api
+from orchestrator.adapters.queue import decode, encode
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.models import Policy, RunRequest, WorkspacePolicy
+from orchestrator.core.states import FINAL
+from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.submit import Submit
+from orchestrator.usecases.trigger import Trigger
 from tests.fakes import FakeClock, FakeQueue, FakeRuns
 
 #: One submission for each row of a table at a time; the examples have no more rows than this.
@@ -54,7 +54,7 @@ class StrictRuns(FakeRuns):
     """A workspace that takes what Databricks documents and nothing else."""
 
     async def run_now(self, request: RunRequest) -> int:
-        body = protocol.run_now(request).request.json
+        body = jobs_api.run_now(request).request.json
         assert body is not None
         json.dumps(body, allow_nan=False).encode()
         values = request.parameters

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from orchestrator import bootstrap
+from orchestrator.adapters.store.connector import Connector, Opened
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.cli.main import main
-from orchestrator.errors import StoreUnavailable
+from orchestrator.core.errors import StoreUnavailable
 from orchestrator.settings import StoreSettings
-from orchestrator.store.connector import Connector, Opened
-from orchestrator.store.sqlite import SqliteConnector
 
 PAUSED = "SQL Server: the database is paused and resumes (40613)"
 

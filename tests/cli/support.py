@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.store import migrate
+from orchestrator.adapters.store import migrate
 from tests.conftest import ROOT
 
 TOKEN = "local-canary"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import intake
 from orchestrator.cli import rowfiles
-from orchestrator.errors import InvalidEntry
-from orchestrator.models import NewEntry
+from orchestrator.core import new_entry
+from orchestrator.core.errors import InvalidEntry
+from orchestrator.core.models import NewEntry
 from tests.cli.support import PARAMETERS, CommandLine
 
 CSV = """\
@@ -170,11 +170,11 @@ def test_a_file_of_too_many_rows() -> None:
 
 def test_lists_and_texts_are_parameters_too() -> None:
     given = {"table_name": "a", "parameter_style": "python_params"}
-    assert intake.new_entry({**given, "parameters": ["x", 1]}, None).parameters == '["x", 1]'
-    assert intake.new_entry({**given, "parameters": '["x"]'}, None).parameters == '["x"]'
-    assert intake.new_entry({"table_name": "a"}, None) == NewEntry(table_name="a")
+    assert new_entry.new_entry({**given, "parameters": ["x", 1]}, None).parameters == '["x", 1]'
+    assert new_entry.new_entry({**given, "parameters": '["x"]'}, None).parameters == '["x"]'
+    assert new_entry.new_entry({"table_name": "a"}, None) == NewEntry(table_name="a")
     with pytest.raises(InvalidEntry, match="must be given"):
-        intake.new_entry(given, None)
+        new_entry.new_entry(given, None)
 
 
 def test_rows_of_an_adopted_table_with_columns_of_its_own_come_by_sql(cli: CommandLine) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.connecting import PATIENCE_SECONDS, Waiting
-from orchestrator.errors import StoreUnavailable
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.cli.context import PATIENCE_SECONDS, Waiting
+from orchestrator.core.errors import StoreUnavailable
 from tests.cli.paused import PAUSED, PausedConnector
 from tests.cli.support import TOKEN, CommandLine
 from tests.cli.terminal import terminal

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters.store import migrate
 from orchestrator.cli.main import commands
-from orchestrator.store import migrate
 from tests.cli.support import CommandLine
 from tests.conftest import ROOT
 

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from orchestrator.databricks.client import DEFAULT_LIMITS, DatabricksClient, Limits
-from orchestrator.models import RunRequest
+from orchestrator.adapters.databricks.client import DEFAULT_LIMITS, DatabricksClient, Limits
+from orchestrator.core.models import RunRequest
 
 #: The token that must be seen nowhere but in the Authorization header.
 CANARY = "dapi-canary-4f1d0c9be2"

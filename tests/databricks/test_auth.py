@@ -12,9 +12,9 @@ from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
 from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import FakeKeyVault
-from orchestrator.databricks import auth
-from orchestrator.databricks.auth import EntraToken, KeyVaultToken, StaticToken, TokenSource
-from orchestrator.errors import TokenUnavailable
+from orchestrator.adapters.databricks import auth
+from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken, TokenSource
+from orchestrator.core.errors import TokenUnavailable
 from tests.databricks.support import CANARY, ManualClock, assert_no_leak
 
 SECRET = "databricks-token"

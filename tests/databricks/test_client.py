@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.databricks.auth import StaticToken
-from orchestrator.databricks.client import DatabricksClient, Limits, workspace_url
-from orchestrator.errors import (
+from orchestrator.adapters.databricks.auth import StaticToken
+from orchestrator.adapters.databricks.client import DatabricksClient, Limits, workspace_url
+from orchestrator.core.errors import (
     NoCapacity,
     RequestRefused,
     SettingsError,
     TokenUnavailable,
     WorkspaceUnavailable,
 )
-from orchestrator.models import Run
+from orchestrator.core.models import Run
 from orchestrator.ports import Runs
 from tests.databricks.support import (
     CANARY,

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from orchestrator.databricks import client as client_module
-from orchestrator.databricks.client import Limits
-from orchestrator.errors import (
+from orchestrator.adapters.databricks import client as client_module
+from orchestrator.adapters.databricks.client import Limits
+from orchestrator.core.errors import (
     RunNotFound,
     WorkspaceUnavailable,
 )
-from orchestrator.models import Run, RunFailure, TaskRun
+from orchestrator.core.models import Run, RunFailure, TaskRun
 from tests.databricks.support import (
     Workspace,
     connected,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.databricks.auth import StaticToken
-from orchestrator.errors import (
+from orchestrator.adapters.databricks.auth import StaticToken
+from orchestrator.core.errors import (
     DatabricksError,
     RequestRefused,
     TokenUnavailable,

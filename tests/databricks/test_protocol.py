@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.databricks import protocol
-from orchestrator.databricks.problems import Answer
-from orchestrator.databricks.protocol import Call, Failure, Remedy, Success
-from orchestrator.errors import (
+from orchestrator.adapters.databricks import jobs_api
+from orchestrator.adapters.databricks.errors import Answer
+from orchestrator.adapters.databricks.jobs_api import Call, Failure, Remedy, Success
+from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
     RequestRefused,
@@ -19,18 +19,18 @@ from orchestrator.errors import (
     Unauthorized,
     WorkspaceUnavailable,
 )
-from orchestrator.models import RunRequest
+from orchestrator.core.models import RunRequest
 from tests.databricks.support import CANARY, REQUEST
 
-RUN_NOW = protocol.run_now(REQUEST)
+RUN_NOW = jobs_api.run_now(REQUEST)
 CALLS: dict[str, Call[Any]] = {
     "run-now": RUN_NOW,
-    "list": protocol.list_active_runs(None),
-    "get": protocol.get_run(11),
-    "output": protocol.get_output(12),
-    "cancel": protocol.cancel_run(11),
-    "job": protocol.get_job(7),
-    "create": protocol.create_job(name="n", notebook_path="/n", max_concurrent_runs=5),
+    "list": jobs_api.list_active_runs(None),
+    "get": jobs_api.get_run(11),
+    "output": jobs_api.get_output(12),
+    "cancel": jobs_api.cancel_run(11),
+    "job": jobs_api.get_job(7),
+    "create": jobs_api.create_job(name="n", notebook_path="/n", max_concurrent_runs=5),
 }
 
 
@@ -40,7 +40,7 @@ def body(error_code: str, message: str = "") -> bytes:
 
 def read(call: Call[Any], status: int, content: bytes, **headers: str) -> Success[Any] | Failure:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return protocol.interpret(call, Answer(status=status, headers=names, body=content), token=CANARY)
+    return jobs_api.interpret(call, Answer(status=status, headers=names, body=content), token=CANARY)
 
 
 def failure(call: Call[Any], status: int, content: bytes, **headers: str) -> Failure:
@@ -58,7 +58,7 @@ def failure(call: Call[Any], status: int, content: bytes, **headers: str) -> Fai
     ],
 )
 def test_run_now_sends_one_parameter_style(style: str, parameters: Any) -> None:
-    call = protocol.run_now(
+    call = jobs_api.run_now(
         RunRequest(job_id=1, idempotency_token="g-1", parameter_style=style, parameters=parameters)
     )
     assert call.request.json == {"job_id": 1, "idempotency_token": "g-1", style: parameters}
@@ -194,7 +194,7 @@ def test_a_message_is_one_short_line_without_what_was_sent() -> None:
 
 def test_a_value_is_hidden_in_its_json_form_too() -> None:
     parameters = {"query": 'say "hi"'}
-    call = protocol.run_now(
+    call = jobs_api.run_now(
         RunRequest(job_id=1, idempotency_token="g", parameter_style="job_parameters", parameters=parameters)
     )
     error = failure(call, 400, body("MALFORMED_REQUEST", f"cannot use {json.dumps(parameters)}")).error
@@ -215,7 +215,7 @@ def test_a_value_is_hidden_in_its_json_form_too() -> None:
 )
 def test_pauses(attempt: int, retry_after: float | None, jitter: float, seconds: float) -> None:
     failed = Failure(error=WorkspaceUnavailable("x"), remedy=Remedy.WAIT, retry_after=retry_after)
-    assert protocol.pause(failed, attempt=attempt, jitter=jitter) == seconds
+    assert jobs_api.pause(failed, attempt=attempt, jitter=jitter) == seconds
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_pauses(attempt: int, retry_after: float | None, jitter: float, seconds:
 )
 def test_retry_after_is_read_whatever_the_case_of_its_name(retry_after: str, seconds: float | None) -> None:
     answer = Answer(status=503, headers={"rEtRy-AfTeR": retry_after}, body=b"")
-    outcome = protocol.interpret(RUN_NOW, answer, token=CANARY)
+    outcome = jobs_api.interpret(RUN_NOW, answer, token=CANARY)
     assert isinstance(outcome, Failure)
     assert outcome.retry_after == seconds
 
@@ -276,7 +276,7 @@ def test_what_an_answer_means_does_not_depend_on_the_parameters(
 ) -> None:
     """Parameters that stand in the answer are struck out of what is shown, and change nothing else."""
     plain, quoted = (
-        failure(protocol.run_now(replace(REQUEST, parameters={"p": value})), status, body(code, words))
+        failure(jobs_api.run_now(replace(REQUEST, parameters={"p": value})), status, body(code, words))
         for value in ("", (code + words)[start : start + length])
     )
     assert (type(plain.error), plain.remedy) == (type(quoted.error), quoted.remedy)

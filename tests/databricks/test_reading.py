@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.databricks import reading
-from orchestrator.errors import WorkspaceUnavailable
-from orchestrator.models import Run, RunFailure, TaskRun
+from orchestrator.adapters.databricks import responses
+from orchestrator.core.errors import WorkspaceUnavailable
+from orchestrator.core.models import Run, RunFailure, TaskRun
 
 #: A failed run with one retried task, as ``runs/get`` of API 2.2 shows it.
 FAILED: dict[str, Any] = {
@@ -54,7 +54,7 @@ FAILED: dict[str, Any] = {
 
 
 def test_a_failed_run() -> None:
-    assert reading.parse_run(FAILED) == Run(
+    assert responses.parse_run(FAILED) == Run(
         run_id=100,
         life_cycle_state="INTERNAL_ERROR",
         result_state="FAILED",
@@ -100,7 +100,7 @@ def test_a_failed_run() -> None:
 )
 def test_the_life_cycle_state(state: Any, status: Any, expected: str) -> None:
     answer = {"run_id": 1, "state": state, "status": status}
-    assert reading.parse_run(answer).life_cycle_state == expected
+    assert responses.parse_run(answer).life_cycle_state == expected
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_the_life_cycle_state(state: Any, status: Any, expected: str) -> None:
 )
 def test_a_run_that_tells_too_little(answer: Any) -> None:
     with pytest.raises(WorkspaceUnavailable, match="Databricks sent"):
-        reading.parse_run(answer)
+        responses.parse_run(answer)
 
 
 @pytest.mark.parametrize(
@@ -139,14 +139,14 @@ def test_a_run_that_tells_too_little(answer: Any) -> None:
     ],
 )
 def test_times(value: Any, expected: datetime | None) -> None:
-    run = reading.parse_run({"run_id": 1, "state": {"life_cycle_state": "RUNNING"}, "end_time": value})
+    run = responses.parse_run({"run_id": 1, "state": {"life_cycle_state": "RUNNING"}, "end_time": value})
     assert run.finished_at == expected
 
 
 def test_texts_fit_a_column_and_a_log() -> None:
     broken = json.loads('"\\u001b[0;31mred\\u001b[0m nul:\\u0000 half:\\ud800"')
     state = {"life_cycle_state": "TERMINATED", "state_message": broken + "x" * 9_000}
-    message = reading.parse_run({"run_id": 1, "state": state}).message
+    message = responses.parse_run({"run_id": 1, "state": state}).message
     assert message is not None
     assert message.startswith("red nul: half:?xxx")
     assert len(message) == 2_000
@@ -156,7 +156,7 @@ def test_texts_fit_a_column_and_a_log() -> None:
 @pytest.mark.parametrize("length", [0, 1, 99, 100, 101, 5_000])
 def test_a_cut_keeps_both_ends(length: int) -> None:
     text = "".join(chr(ord("a") + i % 26) for i in range(length))
-    short = reading.cut(text, 100)
+    short = responses.cut(text, 100)
     assert len(short) == min(length, 100)
     assert (short[:30], short[-30:]) == (text[:30], text[-30:])
 
@@ -164,7 +164,7 @@ def test_a_cut_keeps_both_ends(length: int) -> None:
 def test_many_errors_share_the_room() -> None:
     run = Run(run_id=1, life_cycle_state="TERMINATED")
     outputs = {f"t{i}": RunFailure(message="m" * 5_000, error_trace="t" * 50_000) for i in range(10)}
-    failure = reading.combine(run, outputs)
+    failure = responses.combine(run, outputs)
     assert failure.message is not None
     assert failure.error_trace is not None
     assert len(failure.message) <= 2_000
@@ -174,7 +174,7 @@ def test_many_errors_share_the_room() -> None:
 
 def test_a_run_without_tasks_is_asked_itself() -> None:
     run = Run(run_id=5, life_cycle_state="INTERNAL_ERROR")
-    assert [task.run_id for task in reading.failed_tasks(run)] == [5]
+    assert [task.run_id for task in responses.failed_tasks(run)] == [5]
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,13 @@ def test_a_run_without_tasks_is_asked_itself() -> None:
     ],
 )
 def test_a_job(settings: Any, limit: int, queued: bool) -> None:
-    job = reading.parse_job({"job_id": 7, "settings": settings})
+    job = responses.parse_job({"job_id": 7, "settings": settings})
     assert (job.max_concurrent_runs, job.queue_enabled) == (limit, queued)
 
 
 def test_a_job_without_settings() -> None:
     with pytest.raises(WorkspaceUnavailable):
-        reading.parse_job({"job_id": 7})
+        responses.parse_job({"job_id": 7})
 
 
 JSON = st.recursive(
@@ -225,17 +225,17 @@ RUN_LIKE = st.fixed_dictionaries(
 @given(RUN_LIKE)
 def test_no_run_crashes(answer: Any) -> None:
     try:
-        run = reading.parse_run(answer)
+        run = responses.parse_run(answer)
     except WorkspaceUnavailable:
         return
-    assert len(reading.failed_tasks(run)) <= reading.MAX_FAILED_TASKS
+    assert len(responses.failed_tasks(run)) <= responses.MAX_FAILED_TASKS
     str(run).encode()
 
 
 @given(st.dictionaries(st.sampled_from(["runs", "has_more", "next_page_token", "settings", "error"]), JSON))
 def test_no_other_answer_crashes(answer: Any) -> None:
-    reading.parse_output(answer)
-    for parse in (reading.parse_page, reading.parse_job):
+    responses.parse_output(answer)
+    for parse in (responses.parse_page, responses.parse_job):
         try:
             parse(answer)
         except WorkspaceUnavailable:

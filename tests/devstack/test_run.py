@@ -21,7 +21,7 @@ from devstack.demo.interruption import Interruption
 from devstack.demo.stack import Stack
 from devstack.demo.start import SETTINGS, HostMissing, Ports, choose_host, start
 from orchestrator import settings
-from orchestrator.errors import SettingsError
+from orchestrator.core.errors import SettingsError
 from tests.devstack.proctable import LINUX_ONLY, command_line, descendants, is_alive, wait_until_gone
 from tests.devstack.running import addresses, start_run
 

@@ -14,8 +14,8 @@ import aiohttp
 
 from devstack import processes
 from devstack.processes import Process
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from tests.invariants import AUDIT, Facts, gather, violations
 
 ROOT = Path(__file__).parents[2]

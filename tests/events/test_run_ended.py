@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import DatabricksError, WorkspaceUnavailable
-from orchestrator.events import RunEnded
-from orchestrator.models import Claim, Entry, NewEntry, Policy, Run, WorkspacePolicy
-from orchestrator.monitor import Monitor
-from orchestrator.states import Status
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
-from orchestrator.submit import Submit
-from orchestrator.trigger import Trigger
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.errors import DatabricksError, WorkspaceUnavailable
+from orchestrator.core.models import Claim, Entry, NewEntry, Policy, Run, WorkspacePolicy
+from orchestrator.core.states import Status
+from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.run_ended import RunEnded
+from orchestrator.usecases.submit import Submit
+from orchestrator.usecases.trigger import Trigger
 from tests.fakes import FakeClock, FakeQueue, FakeRuns
 
 POLICY = Policy(

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import azure.functions as func
 import pytest
 
-from orchestrator.errors import SettingsError, StoreUnavailable
-from orchestrator.web import events
-from orchestrator.web.events import EVENTS, MAX_AT_ONCE, MAX_BODY_BYTES, EventDesk
-from orchestrator.web.rate import Rate
+from orchestrator.core.errors import SettingsError, StoreUnavailable
+from orchestrator.web import databricks_events
+from orchestrator.web.databricks_events import EVENTS, MAX_AT_ONCE, MAX_BODY_BYTES, EventDesk
+from orchestrator.web.limits import Rate
 from tests.fakes import SetClock
 
 SECRET = "sPcr-8f2!kWq:9ä-secret"
@@ -168,7 +168,7 @@ async def test_a_stranger_takes_nothing_from_the_events(finish: Finisher, clock:
 async def call_route(desk: Callable[[], EventDesk]) -> func.HttpResponse:
     """Call the route as Azure does."""
     app = func.FunctionApp()
-    app.register_functions(events.make_blueprint(desk))
+    app.register_functions(databricks_events.make_blueprint(desk))
     [function] = app.get_functions()
     request = func.HttpRequest(
         "POST",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import settings
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
-from orchestrator.models import NewEntry
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.core.models import NewEntry
 from tests.conftest import Azurite
 from tests.databricks.support import Workspace
 from tests.security.canary import PARAMETERS, TOKEN, Evidence

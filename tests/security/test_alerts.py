@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from orchestrator.models import NewEntry
+from orchestrator.core.models import NewEntry
 from tests.alerts.receiver import Receiver
 from tests.databricks.support import Workspace, ok
 from tests.security.app import ROW, Apps

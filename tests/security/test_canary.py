@@ -6,9 +6,9 @@ import pytest
 from aiohttp import web
 
 from devstack.fakes.identity import FakeIdentity
-from orchestrator.databricks.client import DatabricksClient, Limits
-from orchestrator.errors import DatabricksError
-from orchestrator.models import RunRequest
+from orchestrator.adapters.databricks.client import DatabricksClient, Limits
+from orchestrator.core.errors import DatabricksError
+from orchestrator.core.models import RunRequest
 from tests.databricks.support import Tokens, Workspace, connected, hang, ok
 from tests.security.app import ROW, Apps
 from tests.security.canary import (
@@ -133,7 +133,7 @@ async def test_a_crash_in_the_middle_of_a_call(
     async with apps.app(workspace) as running:
         await running.app.store.add([ROW])
         await running.app.trigger()
-        monkeypatch.setattr("orchestrator.databricks.problems.json_object", crash)
+        monkeypatch.setattr("orchestrator.adapters.databricks.errors.json_object", crash)
         [error] = await running.submit_all()
         running.look_everywhere()
     assert isinstance(error, RuntimeError)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import settings
-from orchestrator.errors import OrchestratorError, QueueError, SettingsError
-from orchestrator.models import NewEntry
-from orchestrator.states import Status
+from orchestrator.core.errors import OrchestratorError, QueueError, SettingsError
+from orchestrator.core.models import NewEntry
+from orchestrator.core.states import Status
 from tests.databricks.support import Workspace, ok
 from tests.security.app import Apps
 from tests.security.canary import (

@@ -15,14 +15,13 @@ from devstack.fakes import certificate
 from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import RESOURCE, FakeKeyVault
 from devstack.serving import serving
-from orchestrator import submissions
-from orchestrator.databricks.auth import KeyVaultToken
-from orchestrator.errors import OrchestratorError, QueueError, StoreError, TokenUnavailable
-from orchestrator.models import Claim
-from orchestrator.store.access_token import AccessToken
-from orchestrator.store.sqlserver import SqlServerConnector
-from orchestrator.store.store import Store
-from orchestrator.submissions import QueueConnection, QueueSubmissions
+from orchestrator.adapters.databricks.auth import KeyVaultToken
+from orchestrator.adapters.queue import QueueConnection, QueueSubmissions
+from orchestrator.adapters.store.access_token import AccessToken
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlserver import SqlServerConnector
+from orchestrator.core.errors import OrchestratorError, QueueError, StoreError, TokenUnavailable
+from orchestrator.core.models import Claim
 from tests.conftest import Azurite
 from tests.databricks.support import ManualClock, Reply, drop
 from tests.security.canary import ACCESS_TOKEN, PASSWORD, SIGNATURE, TOKEN, WRONG_STORAGE_KEY, Evidence
@@ -150,7 +149,7 @@ async def test_the_identity_is_ill(tmp_path: Path, identity: FakeIdentity, evide
 @pytest.fixture
 def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own retries say nothing new and take seconds."""
-    monkeypatch.setattr(submissions, "RETRY_OPTIONS", {"retry_total": 0})
+    monkeypatch.setattr("orchestrator.adapters.queue.RETRY_OPTIONS", {"retry_total": 0})
 
 
 async def use_queue(connection_string: str, evidence: Evidence) -> None:

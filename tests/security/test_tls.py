@@ -20,13 +20,12 @@ from devstack.fakes import certificate
 from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import FakeKeyVault
 from devstack.serving import serving
-from orchestrator import submissions
-from orchestrator.databricks.auth import KeyVaultToken, StaticToken
-from orchestrator.databricks.client import DatabricksClient
-from orchestrator.errors import StoreError, TokenUnavailable, WorkspaceUnavailable
-from orchestrator.models import Claim
-from orchestrator.store.sqlserver import SqlServerConnector, complete
-from orchestrator.submissions import QueueConnection, QueueSubmissions
+from orchestrator.adapters.databricks.auth import KeyVaultToken, StaticToken
+from orchestrator.adapters.databricks.client import DatabricksClient
+from orchestrator.adapters.queue import QueueConnection, QueueSubmissions
+from orchestrator.adapters.store.sqlserver import SqlServerConnector, complete
+from orchestrator.core.errors import StoreError, TokenUnavailable, WorkspaceUnavailable
+from orchestrator.core.models import Claim
 from tests.conftest import ROOT
 from tests.databricks.support import ManualClock, Workspace
 from tests.security.app import Apps
@@ -151,7 +150,7 @@ async def test_the_queue(
     impostor: Impostor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a trusted certificate the same way works: ``tests/test_queue_identity.py``."""
-    monkeypatch.setattr(submissions, "RETRY_OPTIONS", {"retry_total": 0})
+    monkeypatch.setattr("orchestrator.adapters.queue.RETRY_OPTIONS", {"retry_total": 0})
     connection = emulator.connection_string(queue_url=f"{impostor.url}/acme")
     queue = QueueSubmissions(QueueConnection(connection_string=connection), "submit-jobs")
     claim = Claim(entry_id=1, submission=1)

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.errors import (
+from orchestrator.core.errors import (
     NoCapacity,
     RequestRefused,
     RunNotFound,
     TokenUnavailable,
     WorkspaceUnavailable,
 )
-from orchestrator.models import Job, Run, RunFailure, RunRequest
+from orchestrator.core.models import Job, Run, RunFailure, RunRequest
 from tests.simulation.scheduler import Scheduler
 
 #: What can happen to a call.

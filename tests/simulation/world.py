@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.errors import StoreError, StoreInDoubt
-from orchestrator.models import Claim, Policy, WorkspacePolicy
-from orchestrator.monitor import Monitor
-from orchestrator.states import EDGES, FINAL, Status
-from orchestrator.store import migrate
-from orchestrator.store.session import Session
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
-from orchestrator.submit import Submit
-from orchestrator.trigger import Trigger
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.session import Session
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.errors import StoreError, StoreInDoubt
+from orchestrator.core.models import Claim, Policy, WorkspacePolicy
+from orchestrator.core.states import EDGES, FINAL, Status
+from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.submit import Submit
+from orchestrator.usecases.trigger import Trigger
 from tests.fakes import FakeClock
 from tests.invariants import AUDIT
 from tests.simulation.databricks import SimulatedRuns

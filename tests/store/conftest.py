@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from orchestrator.states import EDGES, Status
-from orchestrator.store import migrate
-from orchestrator.store.connector import Connector
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.connector import Connector
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.states import EDGES, Status
 from tests.store.rivals import Rival
 
 SQLSERVER = os.environ.get("TEST_SQLSERVER")
@@ -74,7 +74,7 @@ class SqlServerDatabase(_Database):
     """A real server; its clock cannot be moved, so the rows' times are."""
 
     def __init__(self, connection_string: str) -> None:
-        from orchestrator.store.sqlserver import SqlServerConnector
+        from orchestrator.adapters.store.sqlserver import SqlServerConnector
 
         super().__init__(SqlServerConnector(connection_string))
         for table in TABLES:

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import Any
 
-from orchestrator.decisions import log_of_refusal, log_of_run
-from orchestrator.models import Claim, Entry, LogRow, NewEntry, Run, RunFailure, Verdict
-from orchestrator.states import Status
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.decisions import log_of_refusal, log_of_run
+from orchestrator.core.models import Claim, Entry, LogRow, NewEntry, Run, RunFailure, Verdict
+from orchestrator.core.states import Status
 from tests.store.conftest import Database
 
 LEASE_SECONDS = 900.0

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from orchestrator.store.sqlserver import address
+from orchestrator.adapters.store.sqlserver import address
 
 HOST = "127.0.0.1"
 

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from orchestrator.store.connector import Connector
-from orchestrator.store.session import Session
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.connector import Connector
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.session import Session
 
 _T = TypeVar("_T")
 _A = TypeVar("_A")

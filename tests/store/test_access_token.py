@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devstack.fakes.identity import PATH, FakeIdentity
-from orchestrator.errors import StoreError, StoreUnavailable
-from orchestrator.store import access_token
-from orchestrator.store.access_token import RENEW_AHEAD_SECONDS, AccessToken
-from orchestrator.store.sqlserver import SqlServerConnector
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import access_token
+from orchestrator.adapters.store.access_token import RENEW_AHEAD_SECONDS, AccessToken
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlserver import SqlServerConnector
+from orchestrator.core.errors import StoreError, StoreUnavailable
 from tests.store import odbc
 
 #: What azure-identity reads besides the endpoint; the machine's own must not play a part.

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.alerts import Kind, TickEvent
-from orchestrator.models import LogRow, NewEntry, Verdict
-from orchestrator.states import Status
-from orchestrator.store import queries
-from orchestrator.store.alerts import AlertLog
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import queries
+from orchestrator.adapters.store.alerts import AlertLog
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.alerts import Kind, TickEvent
+from orchestrator.core.models import LogRow, NewEntry, Verdict
+from orchestrator.core.states import Status
 from tests.store.conftest import Database
 
 DAY = 86_400

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.models import Policy, WorkspacePolicy
-from orchestrator.monitor import Monitor
-from orchestrator.store.connector import Connection
-from orchestrator.store.store import Store
-from orchestrator.submissions import decode, encode
-from orchestrator.submit import Submit
-from orchestrator.trigger import Trigger
+from orchestrator.adapters.queue import decode, encode
+from orchestrator.adapters.store.connector import Connection
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.models import Policy, WorkspacePolicy
+from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.submit import Submit
+from orchestrator.usecases.trigger import Trigger
 from tests.fakes import FakeClock, FakeQueue, FakeRuns
 from tests.store.conftest import Database
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import checks, settings
+from orchestrator import settings
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
-from orchestrator.checks import Finding
-from orchestrator.store import migrate
-from orchestrator.store.sqlserver import SqlServerConnector
+from orchestrator.cli import check as checks
+from orchestrator.cli.check import Finding
 from tests.conftest import ROOT
 from tests.store import odbc
 from tests.store.conftest import SQLSERVER, TABLES, Database, SqlServerDatabase

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StoreError
-from orchestrator.states import Status
-from orchestrator.store.session import Session
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.session import Session
+from orchestrator.core.errors import StoreError
+from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running, verdict
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.states import Status
+from orchestrator.core.states import Status
 from tests.store.conftest import SQLSERVER, Database, open_database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, running, status_of, verdict
 from tests.store.rivals import COMMIT, Rival, race
@@ -24,7 +24,7 @@ PLACES = ["enter_gate", "in_flight", COMMIT]
 @contextmanager
 def read_committed_snapshot(*, on: bool) -> Iterator[None]:
     """Set the option of the database for a test, which is skipped where the server refuses to change it."""
-    from orchestrator.store.sqlserver import SqlServerConnector
+    from orchestrator.adapters.store.sqlserver import SqlServerConnector
 
     connector = SqlServerConnector(SQLSERVER or "")
     connection: Any = connector.connect().connection

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import StoreError
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.sqlserver import SqlServerConnector, address, complete, signs_in
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.adapters.store.sqlserver import SqlServerConnector, address, complete, signs_in
+from orchestrator.core.errors import StoreError
 
 DRIVERS = ["PostgreSQL", "ODBC Driver 17 for SQL Server", "ODBC Driver 18 for SQL Server"]
 

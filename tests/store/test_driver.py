@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, asynccontextmanager
 
 import pytest
 
-from orchestrator.errors import StoreError, StoreUnavailable
-from orchestrator.store.pool import THREADS
-from orchestrator.store.sqlserver import SqlServerConnector
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import THREADS
+from orchestrator.adapters.store.sqlserver import SqlServerConnector
+from orchestrator.core.errors import StoreError, StoreUnavailable
 from tests.store import odbc
 from tests.store.odbc import LOGIN_TIMEOUT_SECONDS, PASSWORD
 

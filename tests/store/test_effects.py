@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from orchestrator.models import Claim, Entry, Unanswered
-from orchestrator.states import Status
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.models import Claim, Entry, Unanswered
+from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.helpers import (
     LEASE_SECONDS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.store import faults
+from orchestrator.adapters.store import sqlserver_errors
 
 _DRIVER = "[Microsoft][ODBC Driver 18 for SQL Server]"
 
@@ -46,10 +46,10 @@ NO_DRIVER = Exception(
         error("08001", "TCP Provider: Error code 0x274C (10060)", "Login timeout expired (0)"),
         error("HY000", "[SQL Server]Resource ID : 1. The request limit is 60. (10928)"),
     ],
-    ids=lambda found: f"{faults.sqlstate(found)}-{sorted(faults.native_numbers(found))}",
+    ids=lambda found: f"{sqlserver_errors.sqlstate(found)}-{sorted(sqlserver_errors.native_numbers(found))}",
 )
 def test_errors_that_pass_by_themselves(transient: Exception) -> None:
-    assert faults.is_transient(transient)
+    assert sqlserver_errors.is_transient(transient)
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,18 @@ def test_errors_that_pass_by_themselves(transient: Exception) -> None:
         Exception("something that is no database error"),
         Exception(),
     ],
-    ids=lambda found: f"{faults.sqlstate(found)[:5]}-{sorted(faults.native_numbers(found))}",
+    ids=lambda found: (
+        f"{sqlserver_errors.sqlstate(found)[:5]}-{sorted(sqlserver_errors.native_numbers(found))}"
+    ),
 )
 def test_errors_that_stay(final: Exception) -> None:
-    assert not faults.is_transient(final)
+    assert not sqlserver_errors.is_transient(final)
 
 
 def test_number_of_every_record_is_read_and_no_other() -> None:
-    assert faults.native_numbers(NOT_OPEN_YET) == {4060, 18456}
-    assert faults.native_numbers(error("22018", "[SQL Server]the value '(20) (64)' (245)")) == {245}
-    assert faults.native_numbers(error("08S01", "link failure (-2147467259)")) == {-2147467259}
+    assert sqlserver_errors.native_numbers(NOT_OPEN_YET) == {4060, 18456}
+    assert sqlserver_errors.native_numbers(error("22018", "[SQL Server]the value '(20) (64)' (245)")) == {245}
+    assert sqlserver_errors.native_numbers(error("08S01", "link failure (-2147467259)")) == {-2147467259}
 
 
 @pytest.mark.parametrize(
@@ -95,9 +97,9 @@ def test_number_of_every_record_is_read_and_no_other() -> None:
     ],
 )
 def test_advice(found: Exception, expected: str) -> None:
-    assert expected in (faults.advice(found) or "")
+    assert expected in (sqlserver_errors.advice(found) or "")
 
 
 def test_no_advice_where_none_is_known() -> None:
-    assert faults.advice(error("42000", "[SQL Server]Incorrect syntax. (102)")) is None
-    assert faults.advice(Exception()) is None
+    assert sqlserver_errors.advice(error("42000", "[SQL Server]Incorrect syntax. (102)")) is None
+    assert sqlserver_errors.advice(Exception()) is None

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import SchemaError, StoreError
-from orchestrator.store import migrate
-from orchestrator.store.connector import Connector
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.sqlserver import SqlServerConnector
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.connector import Connector
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.adapters.store.sqlserver import SqlServerConnector
+from orchestrator.core.errors import SchemaError, StoreError
 from tests.store.conftest import TABLES, Database
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.models import ANYTHING
-from orchestrator.store import queries
-from orchestrator.store.store import as_seen
+from orchestrator.adapters.store import queries
+from orchestrator.adapters.store.entries import as_seen
+from orchestrator.core.models import ANYTHING
 from tests.store.conftest import Database
 
 #: Least and most recent change, and the place to go on behind.

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator import purge
-from orchestrator.errors import StoreError
-from orchestrator.states import FINAL, Status
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.errors import StoreError
+from orchestrator.core.states import FINAL, Status
+from orchestrator.usecases import purge
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running, verdict
 

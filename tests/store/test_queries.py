@@ -7,8 +7,8 @@ import sqlfluff
 import sqlglot
 from sqlfluff.core import FluffConfig
 
-from orchestrator.store import queries
-from orchestrator.store.queries import SQL_ROOT
+from orchestrator.adapters.store import queries
+from orchestrator.adapters.store.queries import SQL_ROOT
 
 SQLITE, SQLSERVER = queries.load("sqlite"), queries.load("sqlserver")
 

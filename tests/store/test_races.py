@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from orchestrator.models import Entry, Unanswered
-from orchestrator.states import Status
+from orchestrator.core.models import Entry, Unanswered
+from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.helpers import (
     LEASE_SECONDS,

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator import reports as records
-from orchestrator.errors import StoreInDoubt, StoreUnavailable
-from orchestrator.models import Expected, NewEntry
-from orchestrator.reports import EntryFilter, InvalidCursor, Reason, Sort
-from orchestrator.states import CLAIMABLE, Status
-from orchestrator.store import operations as store_operations
-from orchestrator.store import reports as store_reports
-from orchestrator.store.operations import Operations, Request, RequestConflict
-from orchestrator.store.reports import Reports
-from orchestrator.store.search import Search
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import operations as store_operations
+from orchestrator.adapters.store import reports as store_reports
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations, Request, RequestConflict
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.adapters.store.search import Search
+from orchestrator.core import reports as records
+from orchestrator.core.errors import StoreInDoubt, StoreUnavailable
+from orchestrator.core.models import Expected, NewEntry
+from orchestrator.core.reports import EntryFilter, InvalidCursor, Reason, Sort
+from orchestrator.core.states import CLAIMABLE, Status
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running
 from tests.store.rivals import Rival, race

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import StoreError, StoreInDoubt, StoreUnavailable
-from orchestrator.models import NewEntry
-from orchestrator.store import migrate
-from orchestrator.store.connector import Connection, Opened, store_error
-from orchestrator.store.pool import PATIENCE_SECONDS, THREADS
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.connector import Connection, Opened, store_error
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import PATIENCE_SECONDS, THREADS
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
+from orchestrator.core.models import NewEntry
 
 
 class ServerError(Exception):

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.reports import EntryFilter, Key, Sort
-from orchestrator.states import Status
-from orchestrator.store.search import Search
+from orchestrator.adapters.store.search import Search
+from orchestrator.core.reports import EntryFilter, Key, Sort
+from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.test_plans import fill, is_babelfish, whole_reads_of
 

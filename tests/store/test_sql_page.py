@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.states import Status
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, running, status_of, verdict
 

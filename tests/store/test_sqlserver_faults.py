@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from orchestrator.errors import StoreError, StoreInDoubt, StoreUnavailable
-from orchestrator.models import ANYTHING
-from orchestrator.store import migrate
-from orchestrator.store.session import Session
-from orchestrator.store.sqlserver import SqlServerConnector
-from orchestrator.store.store import Store, ask_to_cancel
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.entries import Store, ask_to_cancel
+from orchestrator.adapters.store.session import Session
+from orchestrator.adapters.store.sqlserver import SqlServerConnector
+from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
+from orchestrator.core.models import ANYTHING
 from tests.store.conftest import SQLSERVER, SqlServerDatabase
 from tests.store.helpers import add, entry_of
 from tests.store.odbc import PASSWORD, Line, changed

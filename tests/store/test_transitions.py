@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.errors import StoreError
-from orchestrator.models import Claim, Entry, Unanswered
-from orchestrator.states import EDGES, Status
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.errors import StoreError
+from orchestrator.core.models import Claim, Entry, Unanswered
+from orchestrator.core.states import EDGES, Status
 from tests.store.conftest import Database
 from tests.store.helpers import (
     LEASE_SECONDS,

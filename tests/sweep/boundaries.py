@@ -17,8 +17,8 @@ from unittest.mock import patch
 
 import aiohttp
 
-from orchestrator.store.connector import Opened
-from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.adapters.store.connector import Opened
+from orchestrator.adapters.store.sqlite import SqliteConnector
 
 #: As often as any client of the app makes a call before it gives up.
 REPEATS = 4

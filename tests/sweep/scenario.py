@@ -19,10 +19,10 @@ from azure.storage.queue import QueueMessage
 
 from devstack.host.storage import MessageQueue
 from orchestrator import settings
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
-from orchestrator.errors import OrchestratorError
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
+from orchestrator.core.errors import OrchestratorError
 from tests.invariants import AUDIT
 from tests.sweep.boundaries import Boundaries, Damage
 

@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from orchestrator import settings
-from orchestrator.azure_monitor import OpenTelemetry
+from orchestrator.adapters.azure_monitor import OpenTelemetry
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
 from tests.fakes import FakeQueue, FakeRuns
 
 
@@ -69,7 +69,7 @@ async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }
     fakes = FakeRuns(foreign={1, 2})
     monkeypatch.setattr(Application, "_client", lambda *_: fakes)
-    monkeypatch.setattr("orchestrator.submissions.QueueSubmissions", lambda *_: FakeQueueSubmissions())
+    monkeypatch.setattr("orchestrator.adapters.queue.QueueSubmissions", lambda *_: FakeQueueSubmissions())
     made = Application(settings.load(environment), telemetry=memory.telemetry)
     yield made
     await made.close()

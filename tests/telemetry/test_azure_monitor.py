@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import bootstrap
-from orchestrator.telemetry import NO_TELEMETRY
+from orchestrator.core.telemetry import NO_TELEMETRY
 from tests.telemetry.ingestion import ingestion
 
 ROOT = Path(__file__).parents[2]
@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[2]
 WORK = """
 import logging, os
 from orchestrator import bootstrap
-from orchestrator.telemetry import Metric, fields
+from orchestrator.core.telemetry import Metric, fields
 logging.basicConfig(level=logging.INFO)
 telemetry = bootstrap._telemetry(os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"])
 assert telemetry is bootstrap._telemetry(os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"])
 with telemetry.span("submit", entry_id=17):
-    logging.getLogger("orchestrator.submit").info(
+    logging.getLogger("orchestrator.usecases.submit").info(
         "entry %s: submission 1 is run 77", 17, extra=fields("submitted", entry_id=17, submit_seconds=0.5)
     )
 logging.getLogger("elsewhere").info("none of ours")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.adapters.queue import encode
 from orchestrator.bootstrap import Application
-from orchestrator.errors import DatabricksError, NoCapacity, RequestRefused
-from orchestrator.models import NewEntry
-from orchestrator.submissions import encode
-from orchestrator.telemetry import Metric
+from orchestrator.core.errors import DatabricksError, NoCapacity, RequestRefused
+from orchestrator.core.models import NewEntry
+from orchestrator.core.telemetry import Metric
 from tests.fakes import FakeRuns
 from tests.telemetry.conftest import Memory
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import NoCapacity, RequestRefused, WorkspaceUnavailable
-from orchestrator.telemetry import fields
+from orchestrator.core.errors import NoCapacity, RequestRefused, WorkspaceUnavailable
+from orchestrator.core.telemetry import fields
 from tests.use_cases.conftest import world
 from tests.use_cases.world import World
 

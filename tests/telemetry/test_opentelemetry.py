@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.adapters.queue import encode
 from orchestrator.bootstrap import Application
-from orchestrator.errors import StoreError, WorkspaceUnavailable
-from orchestrator.models import NewEntry
-from orchestrator.submissions import encode
-from orchestrator.telemetry import Metric
+from orchestrator.core.errors import StoreError, WorkspaceUnavailable
+from orchestrator.core.models import NewEntry
+from orchestrator.core.telemetry import Metric
 from tests.telemetry.conftest import Memory
 
 

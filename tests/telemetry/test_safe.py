@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.telemetry import Metric, SafeTelemetry
+from orchestrator.core.telemetry import Metric, SafeTelemetry
 
 
 class Broken:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from tests.fakes import FakeQueue, FakeRuns
 from tests.use_cases.world import World
 

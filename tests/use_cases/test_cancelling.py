@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.models import Run
-from orchestrator.states import Status
+from orchestrator.core.models import Run
+from orchestrator.core.states import Status
 from tests.use_cases.world import POLICY, UNAVAILABLE, World
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator import decisions
-from orchestrator.errors import DatabricksError, NoCapacity, WorkspaceUnavailable
-from orchestrator.models import Claim, RunRequest, Verdict
-from orchestrator.states import Status
+from orchestrator.core import decisions
+from orchestrator.core.errors import DatabricksError, NoCapacity, WorkspaceUnavailable
+from orchestrator.core.models import Claim, RunRequest, Verdict
+from orchestrator.core.states import Status
 from tests.fakes import FakeRuns
 from tests.use_cases.world import POLICY, UNAVAILABLE, World
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from orchestrator.errors import NoCapacity, RequestRefused
-from orchestrator.models import Claim
-from orchestrator.states import Status
-from orchestrator.store.sqlite import SqliteConnector
-from orchestrator.store.store import Store
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.errors import NoCapacity, RequestRefused
+from orchestrator.core.models import Claim
+from orchestrator.core.states import Status
 from tests.use_cases.world import UNAVAILABLE, World
 
 

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from orchestrator.errors import StoreError
-from orchestrator.models import Entry, Run
-from orchestrator.states import Status
-from orchestrator.together import all_of
+from orchestrator.core.errors import StoreError
+from orchestrator.core.models import Entry, Run
+from orchestrator.core.states import Status
+from orchestrator.usecases.tasks import all_of
 from tests.use_cases.world import UNAVAILABLE, World
 
 

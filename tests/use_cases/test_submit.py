@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
-from orchestrator.models import Claim, Entry
-from orchestrator.states import Status
+from orchestrator.core.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
+from orchestrator.core.models import Claim, Entry
+from orchestrator.core.states import Status
 from tests.use_cases.world import UNAVAILABLE, World
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.errors import Unauthorized
-from orchestrator.states import Status
+from orchestrator.core.errors import Unauthorized
+from orchestrator.core.states import Status
 from tests.use_cases.world import World
 
 

@@ -1,7 +1,7 @@
 """Trigger, submit and monitor together: a row from its insert to its end."""
 
-from orchestrator.models import Claim
-from orchestrator.states import Status
+from orchestrator.core.models import Claim
+from orchestrator.core.states import Status
 from tests.use_cases.world import World
 
 

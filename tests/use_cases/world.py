@@ -6,13 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import WorkspaceUnavailable
-from orchestrator.models import Claim, Entry, NewEntry, Policy, WorkspacePolicy
-from orchestrator.monitor import Monitor
-from orchestrator.states import Status
-from orchestrator.store.store import Store
-from orchestrator.submit import Submit
-from orchestrator.trigger import Trigger
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.errors import WorkspaceUnavailable
+from orchestrator.core.models import Claim, Entry, NewEntry, Policy, WorkspacePolicy
+from orchestrator.core.states import Status
+from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.submit import Submit
+from orchestrator.usecases.trigger import Trigger
 from tests.fakes import FakeClock, FakeQueue, FakeRuns
 
 POLICY = Policy(

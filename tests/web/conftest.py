@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import settings
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
-from orchestrator.store import migrate
-from orchestrator.store.sqlite import SqliteConnector
 from tests.fakes import FakeRuns
 from tests.web.support import Site
 

@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlsplit
 import azure.functions as func
 
 from orchestrator.bootstrap import Application
-from orchestrator.models import NewEntry
+from orchestrator.core.models import NewEntry
 from orchestrator.web.api import Api
-from orchestrator.web.messages import Answer
+from orchestrator.web.http import Answer
 from orchestrator.web.routes import ROUTES, Door, Route
 from tests.fakes import FakeRuns
 

@@ -7,9 +7,9 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.bootstrap import Application
-from orchestrator.errors import Unauthorized, WorkspaceUnavailable
-from orchestrator.states import Status
-from orchestrator.web import activity, messages, routes
+from orchestrator.core.errors import Unauthorized, WorkspaceUnavailable
+from orchestrator.core.states import Status
+from orchestrator.web import activity, http, routes
 from tests.fakes import FakeClock
 from tests.store.helpers import finish, running
 from tests.web.conftest import ENVIRONMENT
@@ -163,7 +163,7 @@ async def test_there_is_no_such_entry(site: Site, entry_id: str) -> None:
 
 
 async def test_a_body_has_bounds_and_a_type(site: Site) -> None:
-    large = json.dumps({"entries": [{"table_name": "a" * messages.MAX_BODY_BYTES}]}).encode()
+    large = json.dumps({"entries": [{"table_name": "a" * http.MAX_BODY_BYTES}]}).encode()
     assert (await site.call("POST", "entries", large))[0] == 413
     typed = {"Content-Type": "text/plain"}
     assert (await site.call("POST", "entries", {"entries": []}, typed))[0] == 415

@@ -8,10 +8,10 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.bootstrap import Application
-from orchestrator.errors import StoreUnavailable
-from orchestrator.models import Entry
-from orchestrator.reports import Matching
-from orchestrator.states import Status
+from orchestrator.core.errors import StoreUnavailable
+from orchestrator.core.models import Entry
+from orchestrator.core.reports import Matching
+from orchestrator.core.states import Status
 from orchestrator.web import api
 from tests.store.helpers import finish, running
 from tests.web.conftest import ENVIRONMENT

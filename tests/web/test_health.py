@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from orchestrator.errors import WorkspaceUnavailable
+from orchestrator.core.errors import WorkspaceUnavailable
 from tests.web.support import Site, add
 
 

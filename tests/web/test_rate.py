@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.web.rate import Rate, TokenBucket
+from orchestrator.web.limits import Rate, TokenBucket
 from orchestrator.web.routes import CHANGES, READS, Door
 from tests.fakes import SetClock
 from tests.web.support import Site

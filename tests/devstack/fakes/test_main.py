@@ -18,8 +18,8 @@ START = "import sys; from devstack.fakes.main import main; sys.exit(main(sys.arg
 READ = """
 import asyncio, os
 from azure.identity.aio import DefaultAzureCredential
-from orchestrator.clock import SystemClock
-from orchestrator.databricks.auth import KeyVaultToken
+from orchestrator.adapters.clock import SystemClock
+from orchestrator.adapters.databricks.auth import KeyVaultToken
 
 async def main():
     async with DefaultAzureCredential() as credential:

@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.states import Status
-from orchestrator.store import adopt, migrate
-from orchestrator.store.adopt import Adoption, Report
+from orchestrator.adapters.store import adopt, migrate
+from orchestrator.adapters.store.adopt import Adoption, Report
+from orchestrator.core.states import Status
 from tests.store.conftest import Database
 
 #: word, has a run, how many, what becomes of it

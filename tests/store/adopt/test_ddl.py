@@ -1,6 +1,6 @@
 """Names cannot be broken out of, and a CREATE TABLE is read as SQLite reads it."""
 
-from orchestrator.store.adopt.ddl import definitions, quoted, with_column, without_primary_key
+from orchestrator.adapters.store.adopt.ddl import definitions, quoted, with_column, without_primary_key
 
 
 def test_identifiers_cannot_be_broken_out_of() -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import SchemaError, StoreError
-from orchestrator.store import adopt, migrate
-from orchestrator.store.adopt import Adoption
+from orchestrator.adapters.store import adopt, migrate
+from orchestrator.adapters.store.adopt import Adoption
+from orchestrator.core.errors import SchemaError, StoreError
 from tests.store.adopt.legacy import LEGACY, TEAM, Legacy, contents, expected
 from tests.store.conftest import Database, SqliteDatabase
 

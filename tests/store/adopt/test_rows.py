@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from orchestrator.states import Status
-from orchestrator.store import migrate
-from orchestrator.store.adopt import Adoption
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.adopt import Adoption
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.states import Status
 from tests.store.adopt.legacy import EXTRAS, WORDS, Legacy, expected
 from tests.store.helpers import begun, claim, entry_of, finish, status_of
 

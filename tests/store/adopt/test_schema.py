@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.store import adopt, migrate
-from orchestrator.store.adopt import Adoption, Report
+from orchestrator.adapters.store import adopt, migrate
+from orchestrator.adapters.store.adopt import Adoption, Report
 from tests.store.adopt.legacy import LEGACY, TEAM, Legacy, contents, shape
 from tests.store.conftest import TABLES, Database
 

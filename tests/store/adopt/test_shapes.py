@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.states import Status
-from orchestrator.store import adopt
-from orchestrator.store.adopt import Adoption
-from orchestrator.store.adopt.ddl import quoted
-from orchestrator.store.store import Store
+from orchestrator.adapters.store import adopt
+from orchestrator.adapters.store.adopt import Adoption
+from orchestrator.adapters.store.adopt.ddl import quoted
+from orchestrator.adapters.store.entries import Store
+from orchestrator.core.states import Status
 from tests.store.conftest import Database, SqliteDatabase
 from tests.store.helpers import begun, claim, entry_of, finish
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.states import Status
-from orchestrator.store.adopt.statuses import Group, plan
+from orchestrator.adapters.store.adopt.statuses import Group, plan
+from orchestrator.core.states import Status
 
 
 def planned(word: str, *, has_run: bool, status_map: dict[str, str] | None = None) -> Status | str:

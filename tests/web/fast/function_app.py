@@ -5,9 +5,9 @@ import functools
 import azure.functions as func
 
 from orchestrator import bootstrap
-from orchestrator.web import events, routes
-from orchestrator.web.events import EventDesk
-from orchestrator.web.rate import Rate
+from orchestrator.web import databricks_events, routes
+from orchestrator.web.databricks_events import EventDesk
+from orchestrator.web.limits import Rate
 
 FAST = Rate(per_second=1e6, burst=1_000_000)
 
@@ -21,4 +21,4 @@ def desk() -> EventDesk:
 
 app = func.FunctionApp()
 app.register_functions(routes.make_blueprint(routes.Door(reads=FAST, changes=FAST)))
-app.register_functions(events.make_blueprint(desk))
+app.register_functions(databricks_events.make_blueprint(desk))

@@ -1,0 +1,271 @@
+"""Reads the JSON of Databricks' Jobs API 2.2 into the app's records. Pure.
+
+What a decision rests on (ids, states) must be there, else :class:`WorkspaceUnavailable`: a guess would be
+worse than another look later. What only informs (times, texts, links) is left out when it is absent or of a
+wrong type.
+Unknown values of enums are kept as they came: https://docs.databricks.com/api/workspace/jobs/getrun
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeGuard
+
+from orchestrator.core.errors import WorkspaceUnavailable
+from orchestrator.core.models import MAX_ID, Job, Run, RunFailure, TaskRun
+
+Json = Mapping[str, Any]
+
+#: Longest message kept, in characters: a paragraph that a person reads in a list.
+MESSAGE_CHARACTERS = 2_000
+#: Longest error trace kept, in characters: some hundred lines; Databricks itself may send 5 MB.
+TRACE_CHARACTERS = 10_000
+#: The longest enum value known has 35 characters, the longest task key may have 100.
+NAME_CHARACTERS = 100
+#: A workspace URL with job and run id has about 120 characters.
+URL_CHARACTERS = 500
+#: Page tokens have some hundred characters; servers commonly take 8,000 in a URL.
+PAGE_TOKEN_CHARACTERS = 4_000
+#: Failed tasks that are asked for their error: one call each, and the first few tell the story.
+MAX_FAILED_TASKS = 10
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: ``status.state`` → ``state.life_cycle_state`` where the two names differ.
+_LIFE_CYCLE_OF_STATUS = {"WAITING": "WAITING_FOR_RETRY"}
+
+#: Results (or termination codes) of a task that has no error of its own to tell.
+_WITHOUT_ERROR = frozenset(
+    {
+        "SUCCESS",
+        "SUCCESS_WITH_FAILURES",
+        "CANCELED",
+        "USER_CANCELED",
+        "UPSTREAM_CANCELED",
+        "UPSTREAM_FAILED",
+        "EXCLUDED",
+        "DISABLED",
+        "SKIPPED",
+    }
+)
+
+#: Colours and cursor movements: notebook tracebacks are full of them.
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page of ``runs/list``."""
+
+    run_ids: frozenset[int]
+    #: asks for the next page, None on the last
+    next_page_token: str | None
+
+
+def parse_run(answer: Json) -> Run:
+    """Read ``runs/get``. :raises WorkspaceUnavailable: it tells no run id or no state."""
+    state, status = _object(answer, "state"), _object(answer, "status")
+    details = _object(status, "termination_details")
+    life_cycle_state = _life_cycle_state(state, status)
+    if life_cycle_state is None:
+        raise WorkspaceUnavailable("Databricks sent a run without a state; it is looked at again later")
+    return Run(
+        run_id=parse_id(answer, "run_id"),
+        life_cycle_state=life_cycle_state,
+        result_state=_text(state.get("result_state"), NAME_CHARACTERS),
+        termination_code=_text(details.get("code"), NAME_CHARACTERS),
+        message=_text(details.get("message"), MESSAGE_CHARACTERS)
+        or _text(state.get("state_message"), MESSAGE_CHARACTERS),
+        run_page_url=_text(answer.get("run_page_url"), URL_CHARACTERS),
+        started_at=_time(answer.get("start_time")),
+        finished_at=_time(answer.get("end_time")),
+        queue_seconds=_seconds(answer.get("queue_duration")),
+        setup_seconds=_seconds(answer.get("setup_duration")),
+        execution_seconds=_seconds(answer.get("execution_duration")),
+        tasks=_tasks(answer.get("tasks")),
+    )
+
+
+def parse_page(answer: Json) -> Page:
+    """Read a page of ``runs/list``; the key ``runs`` is absent when there are none.
+
+    :raises WorkspaceUnavailable: an entry has no id, or the rest of the list cannot be asked for: a run left
+        out would look ended, and its slot free.
+    """
+    runs = answer.get("runs", [])
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        raise WorkspaceUnavailable("Databricks sent a list of runs that is not one; it is asked again later")
+    next_page_token = answer.get("next_page_token") or None
+    if next_page_token is not None and not _is_page_token(next_page_token):
+        raise WorkspaceUnavailable("Databricks sent a list of runs with an unreadable page token")
+    if next_page_token is None and answer.get("has_more"):
+        raise WorkspaceUnavailable("Databricks sent a part of the active runs and no way to ask for the rest")
+    return Page(
+        run_ids=frozenset(parse_id(run, "run_id") for run in runs),
+        next_page_token=next_page_token,
+    )
+
+
+def parse_job(answer: Json) -> Job:
+    """Read ``jobs/get``. :raises WorkspaceUnavailable: there are no settings in it."""
+    settings = answer.get("settings")
+    if not isinstance(settings, dict):
+        raise WorkspaceUnavailable("Databricks sent a job without settings")
+    limit = settings.get("max_concurrent_runs")
+    return Job(
+        job_id=parse_id(answer, "job_id"),
+        name=_text(settings.get("name"), URL_CHARACTERS) or "",
+        max_concurrent_runs=limit if _is_int(limit) else 1,  # 1 is Databricks' default
+        queue_enabled=_object(settings, "queue").get("enabled") is True,
+        settings=settings,
+    )
+
+
+def parse_output(answer: Json) -> RunFailure:
+    """Read the error of a task run from ``runs/get-output``, uncut."""
+    return RunFailure(
+        message=_text(answer.get("error"), None),
+        error_trace=_text(answer.get("error_trace"), None),
+    )
+
+
+def parse_id(answer: Json, name: str) -> int:
+    """Return the id called ``name``. :raises WorkspaceUnavailable: it is not a positive 64-bit integer."""
+    value = answer.get(name)
+    if not _is_id(value):
+        raise WorkspaceUnavailable(f"Databricks sent an answer without a usable {name}")
+    return value
+
+
+def failed_tasks(run: Run) -> tuple[TaskRun, ...]:
+    """Return the last attempt of each task that failed by itself, at most :data:`MAX_FAILED_TASKS`.
+
+    A run that names no tasks stands for its only one.
+    """
+    if not run.tasks:
+        only = TaskRun(
+            run_id=run.run_id,
+            task_key="",
+            attempt_number=0,
+            life_cycle_state=run.life_cycle_state,
+            result_state=run.result_state,
+        )
+        return (only,)
+    last: dict[str, TaskRun] = {}
+    for task in sorted(run.tasks, key=lambda task: task.attempt_number):
+        last[task.task_key] = task
+    return tuple(task for task in last.values() if _failed(task))[:MAX_FAILED_TASKS]
+
+
+def combine(run: Run, outputs: Mapping[str, RunFailure]) -> RunFailure:
+    """Join the errors of a run's tasks, given by task key, into one; else the run's own message."""
+    messages = [(key, output.message) for key, output in outputs.items() if output.message]
+    traces = [(key, output.error_trace) for key, output in outputs.items() if output.error_trace]
+    return RunFailure(
+        message=_join(messages, MESSAGE_CHARACTERS) or run.message,
+        error_trace=_join(traces, TRACE_CHARACTERS),
+    )
+
+
+def cut(text: str, limit: int) -> str:
+    """Shorten a text to ``limit`` characters by its middle: the start says where, the end says what."""
+    if len(text) <= limit:
+        return text
+    head = limit // 3
+    return f"{text[:head]} … {text[len(text) - (limit - head - 3) :]}"
+
+
+def clean(text: str) -> str:
+    """Drop what no database column and no log wants: terminal colours, NUL, half surrogate pairs."""
+    return _ANSI.sub("", text).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _join(texts: Sequence[tuple[str, str]], limit: int) -> str | None:
+    if len(texts) <= 1:
+        return cut(texts[0][1], limit) if texts else None
+    share = limit // len(texts)
+    return "\n".join(cut(f"{key}: {text}", share - 1) for key, text in texts)
+
+
+def _failed(task: TaskRun) -> bool:
+    if task.result_state is None:
+        return task.life_cycle_state == "INTERNAL_ERROR"
+    return task.result_state not in _WITHOUT_ERROR
+
+
+def _tasks(value: object) -> tuple[TaskRun, ...]:
+    entries = value if isinstance(value, list) else []
+    return tuple(_task(entry) for entry in entries if isinstance(entry, dict) and _is_id(entry.get("run_id")))
+
+
+def _task(entry: Json) -> TaskRun:
+    state, status = _object(entry, "state"), _object(entry, "status")
+    code = _object(status, "termination_details").get("code")
+    attempt = entry.get("attempt_number")
+    return TaskRun(
+        run_id=entry["run_id"],
+        task_key=_text(entry.get("task_key"), NAME_CHARACTERS) or "",
+        attempt_number=attempt if _is_int(attempt) else 0,
+        life_cycle_state=_life_cycle_state(state, status) or "UNKNOWN",
+        result_state=_text(state.get("result_state"), NAME_CHARACTERS) or _text(code, NAME_CHARACTERS),
+    )
+
+
+def _life_cycle_state(state: Json, status: Json) -> str | None:
+    newer = _text(status.get("state"), NAME_CHARACTERS)
+    return _text(state.get("life_cycle_state"), NAME_CHARACTERS) or (
+        newer and _LIFE_CYCLE_OF_STATUS.get(newer, newer)
+    )
+
+
+def _object(answer: Json, name: str) -> Json:
+    value = answer.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object, limit: int | None) -> str | None:
+    if not isinstance(value, str):
+        return None
+    text = clean(value).strip()
+    return (text if limit is None else cut(text, limit)) or None
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_id(value: object) -> TypeGuard[int]:
+    return _is_int(value) and 0 < value <= MAX_ID
+
+
+def _is_page_token(value: object) -> TypeGuard[str]:
+    """Whether it can be sent back in a URL: half a surrogate pair cannot."""
+    return isinstance(value, str) and len(value) <= PAGE_TOKEN_CHARACTERS and clean(value) == value
+
+
+def _milliseconds(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) and value >= 0 else None
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+
+
+def _seconds(value: object) -> float | None:
+    """A duration sent in ms, to the ms: SQL Server's ``float`` refuses Python's very smallest numbers."""
+    milliseconds = _milliseconds(value)
+    return None if milliseconds is None else round(milliseconds / 1000, 3)
+
+
+def _time(value: object) -> datetime | None:
+    """A time in ms since 1970; Databricks sends 0 for "not yet"."""
+    milliseconds = _milliseconds(value)
+    if not milliseconds:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None

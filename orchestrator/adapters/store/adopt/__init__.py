@@ -1,0 +1,58 @@
+"""Adopting a ``track_processing`` that a team has already: its rows, columns, indexes and triggers stay."""
+
+from typing import Protocol
+
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.adopt import baseline, sqlite, sqlserver
+from orchestrator.adapters.store.adopt.work import Adoption, Report, Work
+from orchestrator.adapters.store.connector import Connection, Connector, store_error
+from orchestrator.adapters.store.session import Session, pass_gate
+
+__all__ = ["Adoption", "Report", "apply"]
+
+
+class _Dialect(Protocol):
+    """How one dialect does it."""
+
+    def prepare(self, connection: Connection) -> None:
+        """Do what must come before the transaction."""
+        ...
+
+    def adopt(self, work: Work) -> Report:
+        """Inspect the table, and change it unless there are problems."""
+        ...
+
+
+_DIALECTS: dict[str, _Dialect] = {"sqlite": sqlite, "sqlserver": sqlserver}
+
+
+def apply(connector: Connector, adoption: Adoption) -> Report:
+    """Bring a team's table to version 1 of the schema: all of it, or nothing. Later versions are migrations.
+
+    Does nothing to a table that is ours already.
+
+    :raises SchemaError: the table cannot be adopted as it is; the text lists every problem.
+    :raises StoreError: the database does not do it.
+    """
+    dialect = _DIALECTS[connector.dialect]
+    connection = connector.connect().connection
+    try:
+        dialect.prepare(connection)
+        connector.begin_write(connection)
+        pass_gate(Session(connection, connector), migrate.SCHEMA_GATE, migrate.SCHEMA_GATE_TIMEOUT_MS)
+        version = migrate.ledger_version(connection, connector)
+        if version:
+            return Report()
+        if version is None:
+            migrate.execute(connection, migrate.CREATE_LEDGER)
+        wanted = baseline.read(connector)
+        adopting = Work(connection=connection, dialect=connector.dialect, adoption=adoption, baseline=wanted)
+        report = dialect.adopt(adopting)
+        adopting.query("record_version", wanted.migration.version, wanted.migration.name)
+        connection.commit()
+    except connector.error as error:
+        raise store_error(connector, error) from None  # the driver's own words may hold values
+    else:
+        return report
+    finally:
+        connection.close()

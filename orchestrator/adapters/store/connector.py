@@ -1,0 +1,132 @@
+"""What the store needs of a database driver, beyond DB-API 2.0."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from orchestrator.core.errors import StoreError, StoreUnavailable
+
+#: A statement or a lock that takes longer is given up; far below the functions' time-out.
+STATEMENT_TIMEOUT_SECONDS = 30
+
+
+class Cursor(Protocol):
+    """The part of a DB-API cursor that is used."""
+
+    @property
+    def description(self) -> Any:
+        """Names of the columns, None when the statement returns no rows."""
+        ...
+
+    @property
+    def rowcount(self) -> int:
+        """Rows changed by the last statement."""
+        ...
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Any:
+        """Run one statement."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows."""
+        ...
+
+    def nextset(self) -> bool | None:
+        """Go on to the next result of a batch."""
+        ...
+
+    def close(self) -> None:
+        """Give up the cursor."""
+        ...
+
+
+class Connection(Protocol):
+    """The part of a DB-API connection that is used."""
+
+    def cursor(self) -> Any:
+        """Return a new cursor."""
+        ...
+
+    def commit(self) -> None:
+        """End the transaction; its effect stays."""
+        ...
+
+    def rollback(self) -> None:
+        """End the transaction; its effect is undone."""
+        ...
+
+    def close(self) -> None:
+        """Give up the connection."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A new connection."""
+
+    connection: Connection
+    #: how long it may be used; an access token is fixed for the life of its connection
+    seconds: float = math.inf
+
+
+class Connector(Protocol):
+    """One database: how to connect to it, and which SQL it speaks."""
+
+    #: the folder of its files under ``sql/``
+    dialect: str
+    #: base class of the driver's exceptions
+    error: type[Exception]
+
+    def connect(self) -> Opened:
+        """Open a connection. Blocks, in bounded time.
+
+        :raises StoreUnavailable: it may work later.
+        :raises StoreError: it will not, with what to do about it.
+        """
+        ...
+
+    def is_transient(self, error: Exception) -> bool:
+        """Say whether a statement that failed with one of the driver's errors may succeed later."""
+        ...
+
+    def begin_write(self, connection: Connection) -> None:
+        """Begin a transaction that is going to write."""
+        ...
+
+    def split(self, script: str) -> list[str]:
+        """Cut a migration into the pieces that the driver takes one at a time."""
+        ...
+
+    def to_database(self, value: datetime) -> Any:
+        """Turn an aware time into what the driver takes."""
+        ...
+
+    def explain(self, error: Exception) -> str:
+        """Say what is wrong and what to do, without the values of the statement."""
+        ...
+
+
+def store_error(connector: Connector, error: Exception) -> StoreError:
+    """Turn a driver's error into one of ours.
+
+    Raise it ``from None``: the driver's own words may hold a row's values.
+    """
+    kind = StoreUnavailable if connector.is_transient(error) else StoreError
+    return kind(connector.explain(error))
+
+
+def as_utc(value: object) -> datetime | None:
+    """Return a time of the database, naive UTC or text, as an aware datetime in UTC.
+
+    None: it is NULL, or text that is no time here. Third parties write text into SQLite, and it takes some
+    that Python does not: year 0, hour 24, blanks at the end.
+    """
+    if value is None:
+        return None
+    try:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):  # OverflowError: in UTC it lies outside of the years 1 to 9999
+        return None

@@ -1,0 +1,156 @@
+"""Numbered migrations: which there are, which a database has, and how it gets the rest."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.adapters.store.connector import Connection, Connector, store_error
+from orchestrator.adapters.store.queries import SQL_ROOT
+from orchestrator.adapters.store.session import Session, pass_gate
+from orchestrator.core.errors import SchemaError
+
+_FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
+
+#: Remembers which migrations a database has. The same in both dialects.
+CREATE_LEDGER = (
+    "CREATE TABLE orchestrator_schema (version int NOT NULL PRIMARY KEY, name nvarchar(200) NOT NULL)"
+)
+
+#: Only one process at a time changes the schema.
+SCHEMA_GATE = "databricks-job-orchestrator/schema"
+SCHEMA_GATE_TIMEOUT_MS = 30_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """One file of ``sql/<dialect>/migrations``."""
+
+    version: int
+    name: str
+    script: str
+
+
+def available(dialect: str) -> list[Migration]:
+    """Return the migrations of a dialect in their order, numbered 1, 2, 3 … without a gap."""
+    found = []
+    for path in sorted((SQL_ROOT / dialect / "migrations").glob("*.sql")):
+        match = _FILE.match(path.name)
+        if match is None:
+            raise SchemaError(f"{path.name} is not named like 0001_what_it_does.sql")
+        found.append(Migration(version=int(match[1]), name=match[2], script=path.read_text(encoding="utf-8")))
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise SchemaError(f"the migrations of {dialect} are not numbered 1, 2, 3 …")
+    return found
+
+
+def apply(connector: Connector) -> list[Migration]:
+    """Bring a database forward and return the migrations that it got: all of them, or none.
+
+    :raises SchemaError: the database is newer than this version of the app.
+    :raises StoreError: the database does not do it.
+    """
+    connection = connector.connect().connection
+    try:
+        connector.begin_write(connection)
+        pass_gate(Session(connection, connector), SCHEMA_GATE, SCHEMA_GATE_TIMEOUT_MS)
+        version = ledger_version(connection, connector)
+        if version is None:
+            execute(connection, CREATE_LEDGER)
+        missing = _missing(connector, version or 0)
+        for migration in missing:
+            for statement in connector.split(migration.script):
+                execute(connection, statement)
+            execute(connection, _RECORD, migration.version, migration.name)
+        connection.commit()
+    except connector.error as error:
+        raise store_error(connector, error) from None  # the driver's words may hold values
+    else:
+        return missing
+    finally:
+        connection.close()
+
+
+def script(dialect: str, from_version: int = 0) -> str:
+    """Return the SQL that brings a database from a version to this one, for a DBA to run.
+
+    :param from_version: what the database has, 0 for none.
+    """
+    opening, between, closing = _SCRIPT_FRAMES[dialect]
+    pieces = [] if from_version else [CREATE_LEDGER]
+    for migration in available(dialect)[from_version:]:
+        pieces += [batch.strip().removesuffix(";") for batch in migration.script.split("\nGO\n")]
+        recorded = f"VALUES ({migration.version}, '{migration.name}')"  # both from our own file's name
+        pieces.append(_RECORD.replace("VALUES (?, ?)", recorded))
+    return opening + between.join(pieces) + closing
+
+
+_RECORD = "INSERT INTO orchestrator_schema (version, name) VALUES (?, ?)"
+
+#: How a script begins, what stands between two of its pieces, and how it ends: all of it, or nothing.
+_SCRIPT_FRAMES = {
+    "sqlite": (
+        "-- Stop at the first error: sqlite3 -bail FILE < this script\nBEGIN IMMEDIATE;\n\n",
+        ";\n\n",
+        ";\n\nCOMMIT;\n",
+    ),
+    # An error ends the transaction (XACT_ABORT); what follows it is then read, but not done (NOEXEC).
+    "sqlserver": (
+        "-- Stop at the first error: sqlcmd -b -I -i this script\n"
+        "SET XACT_ABORT ON;\nSET QUOTED_IDENTIFIER ON;\nBEGIN TRANSACTION;\nGO\n\n",
+        ";\nGO\nIF @@TRANCOUNT = 0 SET NOEXEC ON;\nGO\n\n",
+        ";\nGO\n\nCOMMIT TRANSACTION;\nGO\nSET NOEXEC OFF;\nGO\n",
+    ),
+}
+
+
+def check(connector: Connector) -> int:
+    """Return the database's schema version.
+
+    :raises SchemaError: it is older or newer than this version of the app.
+    :raises StoreError: the database does not answer.
+    """
+    connection = connector.connect().connection
+    try:
+        version = ledger_version(connection, connector) or 0
+    except connector.error as error:
+        raise store_error(connector, error) from None  # the driver's words may hold values
+    finally:
+        connection.close()
+    missing = _missing(connector, version)
+    if missing:
+        names = ", ".join(f"{migration.version:04}_{migration.name}" for migration in missing)
+        raise SchemaError(f"the database lacks {names}; run: python -m orchestrator init-db")
+    return version
+
+
+def _missing(connector: Connector, version: int) -> list[Migration]:
+    migrations = available(connector.dialect)
+    if version > len(migrations):
+        raise SchemaError(
+            f"the database has schema {version}, this version of the app knows {len(migrations)}: "
+            "deploy the newer app"
+        )
+    return migrations[version:]
+
+
+def ledger_version(connection: Connection, connector: Connector) -> int | None:
+    """Return the newest migration applied, 0 for none, None when there is not even the ledger."""
+    if not execute(connection, _LEDGER_EXISTS[connector.dialect]):
+        return None
+    return int(execute(connection, "SELECT COALESCE(MAX(version), 0) FROM orchestrator_schema")[0][0])
+
+
+_LEDGER_EXISTS = {
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'orchestrator_schema'",
+    "sqlserver": "SELECT 1 FROM sys.tables WHERE name = N'orchestrator_schema' AND schema_id = SCHEMA_ID()",
+}
+
+
+def execute(connection: Connection, sql: str, *parameters: Any) -> list[Any]:
+    """Run one statement and return its rows, if it has any."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall()) if cursor.description else []
+    finally:
+        cursor.close()

@@ -1,0 +1,100 @@
+"""What operators do to many rows at once, and inserts that may come twice, by named SQL."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.adapters.store.entries import GATE_TIMEOUT_MS, ask_to_cancel, insert_entries, run_again
+from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.session import Session, pass_gate
+from orchestrator.core.errors import StoreError, StoreInDoubt
+from orchestrator.core.models import ANYTHING, Expected, NewEntry
+
+#: Rows changed in one transaction: it stays far below the 5,000 locks at which SQL Server locks the table.
+BATCH = 200
+
+#: A repeat of a request later than this is a new request.
+REMEMBERED_SECONDS = 86_400
+
+#: Requests with a key pass one at a time, so that two with the same key never both find that it is new.
+REQUEST_GATE = "databricks-job-orchestrator/request"
+
+
+class RequestConflict(StoreError):
+    """The Idempotency-Key came with another body before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What tells a repeated request from a new one."""
+
+    #: the Idempotency-Key
+    key: str
+    #: SHA-256 of the body, in hexadecimal
+    body_hash: str
+
+
+class Operations:
+    """Changes that people ask for. Every method may raise :class:`~orchestrator.core.errors.StoreError`.
+
+    :param pool: a store's, or one of its own.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def retry(self, entry_ids: Sequence[int], expected: Expected = ANYTHING) -> list[int]:
+        """Run rows again that are over, or FAILED ones without waiting; return which.
+
+        Each as by itself. A row that is not as expected is left alone.
+        """
+        return await self._each(entry_ids, run_again, expected)
+
+    async def cancel(self, entry_ids: Sequence[int], expected: Expected = ANYTHING) -> list[int]:
+        """Ask for the cancellation of rows that are not over; return which. See :meth:`retry`."""
+        return await self._each(entry_ids, ask_to_cancel, expected)
+
+    async def add(self, entries: Sequence[NewEntry], request: Request | None = None) -> list[int]:
+        """Insert rows, all or none, and return their ids; of a repeated request those of the first.
+
+        :raises RequestConflict: its key came with another body.
+        """
+
+        def work(session: Session) -> list[int]:
+            if request is None:
+                return insert_entries(session, entries)
+            pass_gate(session, REQUEST_GATE, GATE_TIMEOUT_MS)
+            known = session.rows("answer_of_request", request.key, REMEMBERED_SECONDS)
+            if known:
+                return _known(known[0]["body_hash"], known[0]["answer"], request)
+            session.change("forget_requests", REMEMBERED_SECONDS)
+            ids = insert_entries(session, entries)
+            session.change("remember_request", request.key, request.body_hash, json.dumps(ids))
+            return ids
+
+        return await self._pool.transact(work, writes=True)
+
+    async def _each(
+        self, entry_ids: Sequence[int], change: Callable[[Session, int, Expected], bool], expected: Expected
+    ) -> list[int]:
+        changed: list[int] = []
+        for start in range(0, len(entry_ids), BATCH):
+            batch = entry_ids[start : start + BATCH]
+
+            def work(session: Session, batch: Sequence[int] = batch) -> list[int]:
+                return [each for each in batch if change(session, each, expected)]
+
+            try:
+                changed += await self._pool.transact(work, writes=True)
+            except StoreError as error:
+                if not changed:
+                    raise
+                done = f"{len(changed)} of {len(entry_ids)} rows were changed"
+                raise StoreInDoubt(f"{done}, then it broke off: {error}") from error
+        return changed
+
+
+def _known(body_hash: str, answer: str, request: Request) -> list[int]:
+    if body_hash != request.body_hash:
+        raise RequestConflict("this Idempotency-Key came with another body before: take a new key")
+    return [int(each) for each in json.loads(answer)]

@@ -1,0 +1,280 @@
+"""What people ask of the rows, by named SQL: each question looks at a bounded number of rows by an index."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orchestrator.adapters.store.connector import as_utc
+from orchestrator.adapters.store.entries import NO_LIMIT
+from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.records import read_entry, read_log_row
+from orchestrator.adapters.store.search import Search, Statement
+from orchestrator.adapters.store.session import Session
+from orchestrator.core.models import Entry
+from orchestrator.core.reports import (
+    HOURLY_UP_TO,
+    MAX_COUNTED,
+    MAX_EXAMINED,
+    Bucket,
+    EntryFilter,
+    EntryPage,
+    History,
+    Key,
+    Matching,
+    Reason,
+    Sort,
+    Story,
+    TableReport,
+    Tables,
+    Waiting,
+    WorkspaceReport,
+    cursor,
+    read_cursor,
+)
+from orchestrator.core.states import Status
+
+#: A search looks at so many rows first, and only then at more: most are full by the first.
+_WINDOWS = (500, 4_500, MAX_EXAMINED - 5_000)
+
+#: A search for rows to change goes on for so many calls' worth of rows.
+_MATCHING_ROUNDS = 10
+
+
+class Reports:
+    """Reads of the rows and their log. Every method may raise :class:`~orchestrator.core.errors.StoreError`.
+
+    :param pool: a store's, or one of its own.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def entries(
+        self,
+        wanted: EntryFilter,
+        *,
+        sort: Sort = Sort.LAST_CHANGED,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> EntryPage:
+        """Return a page of rows.
+
+        :param after: ``next`` of the page before.
+        :raises InvalidCursor: it is none.
+        """
+        start = read_cursor(after, sort) if after is not None else None
+
+        def work(session: Session) -> EntryPage:
+            search = Search(dialect=session.dialect, wanted=wanted, sort=sort, after=start)
+            return _page(session, search, limit)
+
+        return await self._pool.transact(work, writes=False)
+
+    async def story(self, entry_id: int) -> Story | None:
+        """Return a row with every settled submission of it, or None."""
+
+        def work(session: Session) -> Story | None:
+            rows = session.rows("get_entry", entry_id)
+            logs = session.rows("logs_of_entry", entry_id) if rows else []
+            return (
+                Story(entry=read_entry(rows[0]), logs=[read_log_row(row) for row in logs]) if rows else None
+            )
+
+        return await self._pool.transact(work, writes=False)
+
+    async def status(self) -> list[WorkspaceReport]:
+        """Return how the rows of each workspace stand that has any which are not over or ended today."""
+        return await self._pool.transact(_status, writes=False)
+
+    async def waiting(
+        self,
+        workspace: str,
+        limit: int,
+        *,
+        free: int | None = None,
+        max_attempts: int = 0,
+        serialize_tables: bool = True,
+    ) -> list[Waiting]:
+        """Return rows that wait, in the order of the claim, and why each does.
+
+        :param free: slots that are free in the workspace; None = not known, taken for enough.
+        :param max_attempts: as in :class:`~orchestrator.core.models.Policy`.
+        :param serialize_tables: the same.
+        """
+
+        def work(session: Session) -> list[Waiting]:
+            now = _now(session)
+            rows = session.rows("waiting", workspace, limit)
+            busy = [bool(row.pop("is_busy")) for row in rows]
+            entries = [read_entry(row) for row in rows]
+            reasons = [_reason(entry, now, max_attempts) for entry in entries]
+            return _reasons(list(zip(entries, busy, reasons, strict=True)), free, serialize_tables)
+
+        return await self._pool.transact(work, writes=False)
+
+    async def is_overdue(
+        self, workspace: str, *, seconds: float, max_attempts: int, serialize_tables: bool
+    ) -> bool:
+        """Say whether a row waits that could have been claimed for so many seconds, had there been a slot."""
+
+        def work(session: Session) -> bool:
+            since = _now(session) - timedelta(seconds=seconds)
+            limit = max_attempts or NO_LIMIT
+            return bool(session.rows("overdue", workspace, since, limit, int(serialize_tables)))
+
+        return await self._pool.transact(work, writes=False)
+
+    async def history(self, *, hours: int) -> History:
+        """Return what was settled in the last so many hours: by the hour for two days, by the day above."""
+
+        def work(session: Session) -> History:
+            now = _now(session)
+            start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours - 1)
+            name = "history_by_hour"
+            if hours > HOURLY_UP_TO:
+                name = "history_by_day"
+                start = now.replace(hour=0, minute=0, second=0, microsecond=0)
+                start -= timedelta(days=-(-hours // 24) - 1)
+            since = _counted_since(session, start)
+            return History(buckets=[_bucket(row) for row in session.rows(name, since)], since=since)
+
+        return await self._pool.transact(work, writes=False)
+
+    async def tables(self, *, days: int, limit: int) -> Tables:
+        """Return how the runs of each source table went in the last so many days."""
+
+        def work(session: Session) -> Tables:
+            since = _counted_since(session, _now(session) - timedelta(days=days))
+            return Tables(tables=[_table(row) for row in session.rows("tables", since, limit)], since=since)
+
+        return await self._pool.transact(work, writes=False)
+
+    async def matching(self, wanted: EntryFilter, *, states: Collection[Status], limit: int) -> Matching:
+        """Return the rows that are wanted and in one of these states, last changed first.
+
+        Looks at 200,000 rows at most.
+        """
+        allowed = frozenset(states) & wanted.states if wanted.states else frozenset(states)
+        found: list[int] = []
+        after: str | None = None
+        for _ in range(_MATCHING_ROUNDS if allowed else 0):
+            page = await self.entries(replace(wanted, states=allowed), limit=limit - len(found), after=after)
+            found += [entry.id for entry in page.entries]
+            after = page.next
+            if after is None or len(found) >= limit:
+                break
+        return Matching(ids=found, states=allowed, more=after is not None)
+
+
+def _page(session: Session, search: Search, limit: int) -> EntryPage:
+    entries: list[Entry] = []
+    end: Key | None = None
+    for window in (limit + 1,) if search.is_plain() else _WINDOWS:
+        missing = limit + 1 - len(entries)
+        entries += [read_entry(row) for row in _run(session, search.entries(window=window, limit=missing))]
+        if len(entries) > limit:
+            return EntryPage(entries=entries[:limit], next=cursor(_key(entries[limit - 1]), search.sort))
+        ends = _run(session, search.end(window=window))
+        if not ends:
+            return EntryPage(entries=entries, next=None)
+        end = _key(ends[0])
+        search = search.behind(end)
+    return EntryPage(entries=entries, next=cursor(end, search.sort) if end else None)
+
+
+def _key(row: Entry | dict[str, Any]) -> Key:
+    if isinstance(row, Entry):
+        return Key(id=row.id, updated_at=row.updated_at)
+    return Key(id=int(row["id"]), updated_at=as_utc(row["updated_at"]) or datetime.min.replace(tzinfo=UTC))
+
+
+def _run(session: Session, statement: Statement) -> list[dict[str, Any]]:
+    return session.select(statement.sql, *statement.values)
+
+
+def _now(session: Session) -> datetime:
+    return as_utc(session.rows("now")[0]["now"]) or datetime.now(UTC)
+
+
+def _counted_since(session: Session, start: datetime) -> datetime:
+    """Return the time from which on there are not too many runs to count."""
+    rows = session.rows("settled_before", start, MAX_COUNTED)
+    cut = as_utc(rows[0]["created_at"]) if rows else None
+    return cut or start
+
+
+def _status(session: Session) -> list[WorkspaceReport]:
+    now = _now(session)
+    reports: dict[str, dict[str, Any]] = {}
+
+    def of(row: dict[str, Any]) -> dict[str, Any]:
+        empty: dict[str, Any] = {"waiting": {}, "finished_hour": {}, "finished_day": {}, "run_ids": set()}
+        return reports.setdefault(row["workspace"], empty)
+
+    for row in session.rows("open_states"):
+        of(row)["waiting"][Status(row["status"])] = int(row["entries"])
+    for row in session.rows("oldest_waiting", now):
+        since = as_utc(row["since"])
+        of(row)["oldest_waiting_seconds"] = (now - since).total_seconds() if since else None
+    for row in session.rows("flying_runs"):
+        of(row)["run_ids"].update({row["runid"]} - {None})
+    for row in session.rows("ended", now - timedelta(hours=1), now - timedelta(days=1)):
+        of(row)["finished_day"][Status(row["status"])] = int(row["entries"])
+        of(row)["finished_hour"][Status(row["status"])] = int(row["lately"])
+    return [
+        WorkspaceReport(name=name, **{**found, "run_ids": frozenset(found["run_ids"])})
+        for name, found in sorted(reports.items())
+    ]
+
+
+def _reasons(
+    rows: list[tuple[Entry, bool, Reason | None]], free: int | None, serialize_tables: bool
+) -> list[Waiting]:
+    """Go through the rows as the claim does."""
+    taken: set[str] = set()
+    left = len(rows) if free is None else free
+    found = []
+    for entry, busy, own in rows:
+        reason = own
+        if reason is None and serialize_tables and (busy or entry.table_name in taken):
+            reason = Reason.SAME_TABLE
+        if reason is None:
+            reason = Reason.NEXT if left > 0 else Reason.CAP
+            taken.add(entry.table_name)
+            left -= 1
+        found.append(Waiting(entry=entry, reason=reason))
+    return found
+
+
+def _reason(entry: Entry, now: datetime, max_attempts: int) -> Reason | None:
+    """Return what holds a row back whatever the others do."""
+    limit = max_attempts if entry.max_attempts is None else entry.max_attempts
+    if entry.status is Status.FAILED and 0 < limit <= entry.attempt:
+        return Reason.ATTEMPTS
+    if entry.cancel_requested and entry.deliveries == 0:
+        return Reason.CANCEL
+    return Reason.BACK_OFF if entry.available_at > now else None
+
+
+def _bucket(row: dict[str, Any]) -> Bucket:
+    return Bucket(
+        start=as_utc(row["start"]) or datetime.min.replace(tzinfo=UTC),
+        done=int(row["done"]),
+        failed=int(row["failed"]),
+        queue_seconds_mean=row["queue_seconds_mean"],
+        execution_seconds_mean=row["execution_seconds_mean"],
+    )
+
+
+def _table(row: dict[str, Any]) -> TableReport:
+    return TableReport(
+        table=row["table_name"],
+        workspace=row["workspace"],
+        runs=int(row["runs"]),
+        failed=int(row["failed"]),
+        mean_seconds=row["mean_seconds"],
+        max_seconds=row["max_seconds"],
+        last_status=Status(row["last_status"]),
+        last_finished_at=as_utc(row["last_finished_at"]),
+    )

@@ -1,0 +1,229 @@
+"""A search over the rows: which window of an index it looks at, and the conditions on what is in it. Pure.
+
+Statements are put together from the named blocks of ``reports.sql`` and the fragments below; every value is
+bound.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.adapters.store import queries
+from orchestrator.core.models import MAX_ID
+from orchestrator.core.reports import EntryFilter, Key, Sort
+
+#: Before and behind every change of a row.
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+_ORDERS = {
+    Sort.NEWEST: "ORDER BY reached.id DESC",
+    Sort.OLDEST: "ORDER BY reached.id ASC",
+    Sort.LAST_CHANGED: "ORDER BY reached.updated_at DESC, reached.id DESC",
+    Sort.FIRST_CHANGED: "ORDER BY reached.updated_at ASC, reached.id ASC",
+}
+
+#: So many rows, behind so many that are left out. The dialects take the two in different orders.
+_LIMITS = {"sqlite": "LIMIT ? OFFSET ?", "sqlserver": "OFFSET ? ROWS FETCH NEXT ? ROWS ONLY"}
+
+#: Rows behind a place, for a window whose index does not keep the order.
+_BEHIND = {
+    Sort.NEWEST: "AND entry.id < ?",
+    Sort.OLDEST: "AND entry.id > ?",
+    Sort.LAST_CHANGED: "AND entry.updated_at <= ? AND (entry.updated_at < ? OR entry.id < ?)",
+    Sort.FIRST_CHANGED: "AND entry.updated_at >= ? AND (entry.updated_at > ? OR entry.id > ?)",
+}
+
+#: Windows that are narrow enough to be read whole.
+_UNORDERED = frozenset({"ids", "run"})
+
+#: Rows that a run belongs to, now or earlier.
+_OF_RUN = (
+    "AND (entry.runid = ? OR entry.id IN"
+    " (SELECT settled.entry_id FROM process_log AS settled WHERE settled.runid = ?))"
+)
+
+_ESCAPE = "\\"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """SQL and the values of its parameters."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """One search from one place on.
+
+    :param after: the place; None = from the beginning.
+    """
+
+    dialect: str
+    wanted: EntryFilter
+    sort: Sort
+    after: Key | None = None
+
+    def behind(self, after: Key) -> "Search":
+        """Return the same search from another place on."""
+        return replace(self, after=after)
+
+    def is_plain(self) -> bool:
+        """Say whether every row of a window is wanted."""
+        return not self._conditions()
+
+    def entries(self, *, window: int, limit: int) -> Statement:
+        """Return the rows that are wanted among so many, at most so many of them."""
+        conditions = self._conditions()
+        reached = self._reached(window)
+        return Statement(
+            sql="\n".join(
+                [
+                    reached.sql,
+                    self._block("entries_of_window"),
+                    *(sql for sql, _ in conditions),
+                    _ORDERS[self.sort],
+                    _LIMITS[self.dialect],
+                ]
+            ),
+            values=(
+                *reached.values,
+                *(value for _, values in conditions for value in values),
+                *self._limit(limit),
+            ),
+        )
+
+    def end(self, *, window: int) -> Statement:
+        """Return the last of so many rows; nothing if there are fewer."""
+        reached = self._reached(window)
+        return Statement(
+            sql="\n".join(
+                [reached.sql, self._block("keys_of_window"), _ORDERS[self.sort], _LIMITS[self.dialect]]
+            ),
+            values=(*reached.values, *self._limit(1, offset=window - 1)),
+        )
+
+    def _block(self, name: str) -> str:
+        return queries.load(self.dialect)[name].sql
+
+    def _limit(self, limit: int, offset: int = 0) -> tuple[int, int]:
+        return (limit, offset) if self.dialect == "sqlite" else (offset, limit)
+
+    def _reached(self, window: int) -> Statement:
+        """Return the window as the first part of a statement."""
+        windows = [self._window(by, window) for by in self._indexes()]
+        if len(windows) == 1:
+            return Statement(sql=f"WITH reached AS (\n{windows[0].sql}\n)", values=windows[0].values)
+        parts = "\nUNION ALL\n".join(
+            f"SELECT part{number}.id, part{number}.updated_at"  # noqa: S608 - a number, and a named block
+            f" FROM (\n{each.sql}\n) AS part{number}"
+            for number, each in enumerate(windows)
+        )
+        # The first so many of each make the first so many of all.
+        order = _ORDERS[self.sort].replace("reached.", "parts.")
+        sql = "\n".join(
+            (
+                "SELECT parts.id, parts.updated_at FROM (",
+                parts,
+                ") AS parts",
+                order,
+                _LIMITS[self.dialect],
+            )
+        )
+        values = (*(value for each in windows for value in each.values), *self._limit(window))
+        return Statement(sql=f"WITH reached AS (\n{sql}\n)", values=values)
+
+    def _indexes(self) -> list[tuple[str, tuple[Any, ...]]]:
+        """Return the narrowest windows that there are, each with the values that it begins with."""
+        wanted = self.wanted
+        if wanted.ids:
+            return [("ids", tuple(sorted(wanted.ids)))]
+        if wanted.run_id is not None:
+            return [("run", (wanted.run_id, wanted.run_id))]
+        if self.sort.by_id:
+            return [("id", ())]
+        if self._is_exact():
+            return [("table", (wanted.table,))]
+        if wanted.states:
+            return [("status", (state.value,)) for state in sorted(wanted.states)]
+        return [("changed", ())]
+
+    def _is_exact(self) -> bool:
+        return self.wanted.table is not None and "*" not in self.wanted.table
+
+    def _window(self, by: tuple[str, tuple[Any, ...]], window: int) -> Statement:
+        name, first = by
+        if name == "ids":
+            places = ", ".join("?" * len(first))
+            return Statement(sql=f"{self._block('window_ids')}\nAND id IN ({places})", values=first)
+        if name == "run":
+            return Statement(sql=self._block("window_run"), values=first)
+        block = self._block(f"window_{name}_{'desc' if self.sort.descending else 'asc'}")
+        if name == "id":
+            return Statement(sql=block, values=(self._start().id, window))
+        least, most = self.wanted.since or _FIRST, self.wanted.until or _LAST
+        start = self._start()
+        if self.after is not None and self.sort.descending:
+            most = min(most, start.updated_at)
+        elif self.after is not None:
+            least = max(least, start.updated_at)
+        return Statement(sql=block, values=(*first, least, most, start.updated_at, start.id, window))
+
+    def _start(self) -> Key:
+        """Return the place to start behind."""
+        if self.after is not None:
+            return self.after
+        return Key(id=MAX_ID, updated_at=_LAST) if self.sort.descending else Key(id=-1, updated_at=_FIRST)
+
+    def _conditions(self) -> list[tuple[str, tuple[Any, ...]]]:
+        """Return what the window's index does not see to already."""
+        wanted = self.wanted
+        [(index, _), *_] = self._indexes()
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        if wanted.states and index != "status":
+            places = ", ".join("?" * len(wanted.states))
+            found.append((f"AND entry.status IN ({places})", tuple(s.value for s in sorted(wanted.states))))
+        if wanted.table is not None and index != "table":
+            found.append(self._table_condition(wanted.table))
+        if wanted.workspace is not None:
+            found.append(("AND entry.workspace = ?", (wanted.workspace,)))
+        if wanted.error is not None:
+            pattern = f"%{_literal(wanted.error)}%"
+            found.append((f"AND UPPER(entry.last_error) LIKE UPPER(?) ESCAPE '{_ESCAPE}'", (pattern,)))
+        if wanted.run_id is not None and index != "run":
+            found.append((_OF_RUN, (wanted.run_id, wanted.run_id)))
+        if index in _UNORDERED | {"id"}:
+            found += self._time_conditions()
+        if index in _UNORDERED:
+            found += self._behind()
+        return found
+
+    def _table_condition(self, table: str) -> tuple[str, tuple[Any, ...]]:
+        if self._is_exact():
+            return "AND entry.table_name = ?", (table,)
+        pattern = "%".join(_literal(part) for part in table.split("*"))
+        return f"AND entry.table_name LIKE ? ESCAPE '{_ESCAPE}'", (pattern,)
+
+    def _time_conditions(self) -> list[tuple[str, tuple[Any, ...]]]:
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        if self.wanted.since is not None:
+            found.append(("AND entry.updated_at >= ?", (self.wanted.since,)))
+        if self.wanted.until is not None:
+            found.append(("AND entry.updated_at <= ?", (self.wanted.until,)))
+        return found
+
+    def _behind(self) -> list[tuple[str, tuple[Any, ...]]]:
+        if self.after is None:
+            return []
+        changed = self.after.updated_at
+        values = (self.after.id,) if self.sort.by_id else (changed, changed, self.after.id)
+        return [(_BEHIND[self.sort], values)]
+
+
+def _literal(text: str) -> str:
+    """Return a text so that LIKE takes it to the letter."""
+    for special in (_ESCAPE, "%", "_", "["):
+        text = text.replace(special, _ESCAPE + special)
+    return text

@@ -1,0 +1,119 @@
+"""SQLite: the embedded state store for one machine."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened
+from orchestrator.core.errors import StoreError
+
+#: The waits between the tries to switch a new file to a write-ahead log.
+_PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+def _system_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side; the file remembers it.
+
+    SQLite does not wait for another connection that makes the same switch of a new file: it refuses at once.
+    """
+    for pause in _PAUSES_SECONDS:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(pause)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+class SqliteConnector:
+    """Connections to one SQLite file.
+
+    :param create: make the file when it is not there; else a mistyped name would become an empty database.
+    :param now: the database's clock, behind ``utc_now()`` and ``utc_after(milliseconds)`` in the queries.
+    """
+
+    dialect = "sqlite"
+    error: type[Exception] = sqlite3.Error
+
+    def __init__(
+        self, path: Path, *, create: bool = False, now: Callable[[], datetime] = _system_clock
+    ) -> None:
+        self._path = path
+        self._mode = "rwc" if create else "rw"
+        self._now = now
+
+    def connect(self) -> Opened:
+        """Open the file. :raises StoreError: it cannot be opened."""
+        try:
+            connection = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode={self._mode}",
+                uri=True,
+                timeout=STATEMENT_TIMEOUT_SECONDS,
+                isolation_level=None,  # transactions are begun where they are meant, never by the driver
+                check_same_thread=False,  # one thread uses it; closing may come from another
+            )
+        except sqlite3.Error as error:
+            raise StoreError(self.explain(error)) from error
+        # Other programs may write what is no UTF-8. The driver's error would stop all rows read with it, and
+        # repeat it.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        try:
+            connection.create_function("utc_now", 0, lambda: _text(self._now()))
+            connection.create_function(
+                "utc_after", 1, lambda ms: _text(self._now() + timedelta(milliseconds=ms))
+            )
+            _use_write_ahead_log(connection)
+            connection.execute("PRAGMA synchronous = FULL")  # a commit survives the machine's loss of power
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error as error:
+            connection.close()
+            raise StoreError(self.explain(error)) from error
+        return Opened(connection=connection)
+
+    def is_transient(self, error: Exception) -> bool:  # noqa: ARG002 - the same for every error
+        """Say no: the driver itself has waited for locks, and nothing else of a file passes by itself."""
+        return False
+
+    def begin_write(self, connection: Connection) -> None:
+        """Take the write lock at once, so that what is read in the transaction stays true until its end."""
+        connection.cursor().execute("BEGIN IMMEDIATE")
+
+    def split(self, script: str) -> list[str]:
+        """Cut a script at the semicolons that end a statement."""
+        statements: list[str] = []
+        pending = ""
+        for line in script.splitlines(keepends=True):
+            pending += line
+            if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
+                statements.append(pending.strip())
+                pending = ""
+        return statements
+
+    def to_database(self, value: datetime) -> str:
+        """Return UTC text with milliseconds, as the columns hold it."""
+        return _text(value)
+
+    def explain(self, error: Exception) -> str:
+        """Return the driver's words with the file's name and, where it is known, what to do."""
+        text = str(error)
+        advice = ""
+        if "no such table" in text or "no such column" in text:
+            advice = "; run: python -m orchestrator init-db"
+        elif "unable to open" in text:
+            advice = "; check STATE_DB, and for a new file run: python -m orchestrator init-db"
+        elif "locked" in text:
+            advice = "; another process holds the file in a long transaction"
+        return f"SQLite ({self._path}): {text}{advice}"

@@ -1,0 +1,178 @@
+"""SQL Server and Azure SQL through pyodbc: the store for production."""
+
+import importlib
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.adapters.store import access_token, sqlserver_errors
+from orchestrator.adapters.store.access_token import SQL_COPT_SS_ACCESS_TOKEN
+from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened, store_error
+from orchestrator.core.errors import StoreError
+
+#: A closed port never fails fast: the driver waits the whole login time-out (HYT00 after it).
+LOGIN_TIMEOUT_SECONDS = 15
+
+#: The driver's words are cut to this; they may name several errors, the first of which matters.
+MAX_TEXT_LENGTH = 500
+
+#: Newest first; Azure's images carry 18, older ones 17.
+_DRIVER = re.compile(r"^ODBC Driver (\d+) for SQL Server$")
+
+#: A connection string that has one of these says itself how to sign in.
+_SIGNS_IN = re.compile(
+    r"(^|;)\s*(uid|user id|pwd|password|authentication|trusted_connection)\s*=", re.IGNORECASE
+)
+
+#: A data source of odbc.ini names its driver itself.
+_HAS_DRIVER = re.compile(r"(^|;)\s*(driver|dsn|filedsn)\s*=", re.IGNORECASE)
+_HAS_ENCRYPT = re.compile(r"(^|;)\s*encrypt\s*=", re.IGNORECASE)
+
+#: A server by name and port; a named instance (``HOST\\NAME``) has a port that only the server knows.
+_SERVER = re.compile(
+    r"(?:^|;)\s*(?:server|addr|address)\s*=\s*(?:tcp:)?([^,;\\]+?)\s*(?:,\s*(\d+)\s*)?(?:;|$)", re.IGNORECASE
+)
+_DEFAULT_PORT = 1433
+
+
+def complete(connection_string: str, drivers: list[str]) -> str:
+    """Return a connection string with what it leaves open: driver and encryption.
+
+    :param drivers: what ``pyodbc.drivers()`` says is installed.
+    :raises StoreError: it names no driver and none for SQL Server is installed.
+    """
+    parts = [connection_string.strip().rstrip(";")]
+    if not _HAS_DRIVER.search(connection_string):
+        parts.insert(0, f"DRIVER={{{_newest(drivers)}}}")
+    if not _HAS_ENCRYPT.search(connection_string):
+        parts.append("Encrypt=yes")
+    return ";".join(parts)
+
+
+def signs_in(connection_string: str) -> bool:
+    """Say whether a connection string names credentials or a way to sign in."""
+    return bool(_SIGNS_IN.search(connection_string))
+
+
+def address(connection_string: str) -> tuple[str, int] | None:
+    """Return the server's name and port, None where a connection string does not tell them."""
+    match = _SERVER.search(connection_string)
+    return (match[1], int(match[2] or _DEFAULT_PORT)) if match else None
+
+
+def _newest(drivers: list[str]) -> str:
+    found = sorted((int(match[1]), name) for name in drivers if (match := _DRIVER.match(name)))
+    if not found:
+        raise StoreError(f"no ODBC driver for SQL Server is installed: {sqlserver_errors.INSTALL_ADVICE}")
+    return found[-1][1]
+
+
+class SqlServerConnector:
+    """Connections through one ODBC connection string.
+
+    A string without credentials signs in with an access token: managed identity in Azure.
+
+    :param client_id: of a user-assigned managed identity.
+    :param login_timeout_seconds: whole seconds; the driver takes no fractions.
+    :param statement_timeout_seconds: the same. Where the server does not answer at all, the driver gives up
+        some four seconds later.
+    :raises StoreError: pyodbc cannot be loaded, because the system lacks the ODBC driver manager.
+    """
+
+    dialect = "sqlserver"
+
+    def __init__(
+        self,
+        connection_string: str,
+        client_id: str | None = None,
+        *,
+        login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
+        statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
+    ) -> None:
+        self._pyodbc = _import_pyodbc()
+        self.error: type[Exception] = self._pyodbc.Error
+        self._connection_string = connection_string
+        self._client_id = client_id
+        self._login_timeout_seconds = login_timeout_seconds
+        self._statement_timeout_seconds = statement_timeout_seconds
+
+    def connect(self) -> Opened:
+        """Open a connection.
+
+        :raises StoreUnavailable: the server does not answer, or asks to come back later.
+        :raises StoreError: no driver, or no permission.
+        """
+        text = complete(self._connection_string, self._pyodbc.drivers())
+        if signs_in(text):
+            return Opened(connection=self._prepared(self.open(text)))
+        token = access_token.fetch(self._client_id)
+        connection = self.open(text, attrs_before={SQL_COPT_SS_ACCESS_TOKEN: token.attribute()})
+        return Opened(connection=self._prepared(connection), seconds=token.seconds_left())
+
+    def _prepared(self, connection: Connection) -> Connection:
+        """Let any error undo the whole transaction, not the statement alone."""
+        try:
+            connection.cursor().execute("SET XACT_ABORT ON").close()
+        except self._pyodbc.Error as error:
+            connection.close()
+            raise store_error(self, error) from None
+        return connection
+
+    def open(self, connection_string: str, **options: object) -> Connection:
+        """Open a connection by a complete string, with bounded time-outs."""
+        try:
+            connection = self._pyodbc.connect(
+                connection_string, timeout=self._login_timeout_seconds, autocommit=False, **options
+            )
+            connection.timeout = self._statement_timeout_seconds
+            for kind in (self._pyodbc.SQL_WVARCHAR, self._pyodbc.SQL_WLONGVARCHAR):
+                connection.add_output_converter(kind, _text)
+        except self._pyodbc.Error as error:
+            raise store_error(self, error) from None  # the driver's error may quote the string
+        opened: Connection = connection
+        return opened
+
+    def is_transient(self, error: Exception) -> bool:
+        """Say whether a statement may succeed later."""
+        return sqlserver_errors.is_transient(error)
+
+    def begin_write(self, connection: Connection) -> None:
+        """Do nothing: without autocommit the driver begins a transaction with the first statement."""
+
+    def split(self, script: str) -> list[str]:
+        """Cut a script at lines that say GO, as Microsoft's own tools do."""
+        pieces = re.split(r"^\s*GO\s*$", script, flags=re.MULTILINE | re.IGNORECASE)
+        return [piece.strip() for piece in pieces if piece.strip()]
+
+    def to_database(self, value: datetime) -> datetime:
+        """Return naive UTC in whole milliseconds, as ``datetime2(3)`` holds it."""
+        utc = value.astimezone(UTC).replace(tzinfo=None)
+        return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+
+    def explain(self, error: Exception) -> str:
+        """Return SQLSTATE and the driver's words, but for the errors in which the server quotes a value."""
+        state = sqlserver_errors.sqlstate(error)
+        quoting = sqlserver_errors.native_numbers(error) & sqlserver_errors.QUOTING_NUMBERS
+        if quoting:
+            return f"SQL Server [{state}]: a value was refused (error {', '.join(map(str, sorted(quoting)))})"
+        what_to_do = sqlserver_errors.advice(error)
+        text = sqlserver_errors.text(error)[:MAX_TEXT_LENGTH]
+        return f"SQL Server [{state}]: {text}" + (f"; {what_to_do}" if what_to_do else "")
+
+
+def _text(utf16: bytes | None) -> str | None:
+    """Read ``nvarchar``: it may hold half a surrogate pair, at which pyodbc's own reading raises."""
+    return None if utf16 is None else utf16.decode("utf-16-le", "replace")
+
+
+def _import_pyodbc() -> Any:
+    try:
+        pyodbc: Any = importlib.import_module("pyodbc")
+    except ImportError as error:
+        raise StoreError(
+            f"pyodbc cannot be loaded ({error}): install the ODBC driver manager "
+            "(Debian and Ubuntu: apt-get install libodbc2; macOS: brew install unixodbc)"
+        ) from error
+    # The driver manager's own pool could hand a broken connection back, or one whose token has ended.
+    pyodbc.pooling = False
+    return pyodbc

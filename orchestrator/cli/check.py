@@ -1,0 +1,167 @@
+"""``python -m orchestrator check``: is everything there that the app needs, and what to do if not."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import dataclass
+
+from orchestrator.adapters.store import migrate, sqlserver
+from orchestrator.bootstrap import Application, connector
+from orchestrator.core.errors import (
+    OrchestratorError,
+    RequestRefused,
+    SchemaError,
+    Unauthorized,
+    WorkspaceUnavailable,
+)
+from orchestrator.core.models import Job
+from orchestrator.settings import Settings
+from orchestrator.settings.workspaces import WorkspaceSettings
+
+#: For a connection to the database server's port; one round trip.
+REACH_SECONDS = 5.0
+
+_SETTING = "SQL_CONNECTION_STRING"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the check's answer."""
+
+    #: what was looked at
+    subject: str
+    ok: bool
+    #: what was found, or what is wrong and what to do
+    text: str
+
+
+async def run(app: Application) -> AsyncGenerator[Finding, None]:
+    """Look at one thing after the other; each is tried even when an earlier one failed."""
+    yield _schedules(app.settings)
+    yield await _finding("store", _store(app))
+    yield await _finding("queue", _queue(app))
+    for workspace in app.settings.workspaces:
+        name = f"workspace {workspace.name}"
+        token = await _finding(f"{name}, token", _token(app, workspace))
+        yield token
+        if not token.ok:
+            continue
+        answers = await _finding(f"{name}, Databricks", _databricks(app, workspace))
+        yield answers
+        if answers.ok:
+            yield await _finding(f"{name}, job", _job(app, workspace))
+
+
+class _NotGood(OrchestratorError):
+    """Something answers, but not as it should."""
+
+
+async def _finding(subject: str, look: Awaitable[str]) -> Finding:
+    try:
+        return Finding(subject=subject, ok=True, text=await look)
+    except OrchestratorError as error:
+        return Finding(subject=subject, ok=False, text=str(error))
+
+
+def _schedules(settings: Settings) -> Finding:
+    missing = [
+        name
+        for name, value in (
+            ("TRIGGER_SCHEDULE", settings.trigger_schedule),
+            ("MONITOR_SCHEDULE", settings.monitor_schedule),
+        )
+        if value is None
+    ]
+    if missing:
+        text = f"set {' and '.join(missing)}: the function app does not start without (e.g. 0 * * * * *)"
+        return Finding(subject="settings", ok=False, text=text)
+    names = ", ".join(workspace.name for workspace in settings.workspaces)
+    return Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}")
+
+
+async def _store(app: Application) -> str:
+    if app.settings.store.sql_connection_string is not None:
+        await _reach(app.settings.store.sql_connection_string)
+    try:
+        version = await asyncio.to_thread(migrate.check, connector(app.settings.store))
+    except SchemaError as error:
+        raise await _schema_problem(app, error) from error
+    if missing := await app.store.missing_rights():
+        raise _NotGood(f"this login lacks rights; let an administrator run: {_grants(missing)}")
+    clock = await app.store.now()
+    return f"answers, schema {version}, its clock says {clock:%Y-%m-%d %H:%M:%S} UTC"
+
+
+async def _reach(connection_string: str) -> None:
+    """Connect to the server's port: the driver itself only says, after its login time-out, that it waited."""
+    server = sqlserver.address(connection_string)
+    if server is None:
+        return
+    host, port = server
+    try:
+        async with asyncio.timeout(REACH_SECONDS):
+            _, writer = await asyncio.open_connection(host, port)
+    except socket.gaierror as error:
+        raise _NotGood(f"the name {host} does not resolve: correct SERVER in {_SETTING}") from error
+    except OSError as error:  # TimeoutError is one
+        raise _NotGood(
+            f"nothing takes a connection on port {port} of {host}: check SERVER in {_SETTING}, "
+            "the server's firewall and that it runs"
+        ) from error
+    writer.close()
+
+
+async def _schema_problem(app: Application, error: SchemaError) -> OrchestratorError:
+    """A login without rights does not see that the tables are there."""
+    missing = await app.store.missing_rights()
+    if "SELECT" not in missing.get("orchestrator_schema", []):
+        return error
+    return _NotGood(
+        f"{error}; or, if that has been done, this login may not see the tables: let an administrator run: "
+        f"{_grants(missing)}"
+    )
+
+
+def _grants(missing: dict[str, list[str]]) -> str:
+    return "; ".join(f"GRANT {', '.join(rights)} ON {table} TO [USER]" for table, rights in missing.items())
+
+
+async def _queue(app: Application) -> str:
+    await app.submissions.check()
+    return f"{app.settings.queue_name} can be used"
+
+
+async def _token(app: Application, workspace: WorkspaceSettings) -> str:
+    await app.tokens[workspace.name].token()
+    if workspace.auth == "entra":
+        return "found, from Microsoft Entra ID"
+    return "found, in Key Vault" if workspace.secret else "found, in DATABRICKS_TOKEN (for local work)"
+
+
+async def _databricks(app: Application, workspace: WorkspaceSettings) -> str:
+    try:
+        active = await app.runs[workspace.name].active_run_ids()
+    except Unauthorized as error:
+        raise _NotGood(f"{error}; check that the token is valid and of this workspace") from error
+    except WorkspaceUnavailable as error:
+        raise _NotGood(f"{error}; check that {workspace.host} is a workspace and can be reached") from error
+    return f"{workspace.host} answers, {len(active)} active runs, cap {workspace.cap}"
+
+
+async def _job(app: Application, workspace: WorkspaceSettings) -> str:
+    if workspace.job_id is None:
+        return "no default job: every row must name its job_id"
+    try:
+        job = await app.runs[workspace.name].get_job(workspace.job_id)
+    except RequestRefused as error:
+        raise _NotGood(f"{error}; correct the job id, or: python -m orchestrator create-job") from error
+    if job.max_concurrent_runs >= workspace.cap:
+        return f"{job.job_id} allows {job.max_concurrent_runs} runs at once, cap {workspace.cap}"
+    return _too_few_runs(job, workspace.cap)
+
+
+def _too_few_runs(job: Job, cap: int) -> str:
+    text = f"{job.job_id} allows {job.max_concurrent_runs} runs at once and the cap is {cap}"
+    if job.queue_enabled:
+        return f"{text}: what is over it waits in the job's own queue"
+    raise _NotGood(f"{text}: runs over it are skipped; raise the job's max_concurrent_runs or lower the cap")

@@ -1,0 +1,185 @@
+"""``list``, ``show`` and ``export``: which rows there are, and what became of each."""
+
+import asyncio
+import csv
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+
+import click
+
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.cli import cells, context
+from orchestrator.cli.codes import FAILED, NOTHING, OK
+from orchestrator.cli.options import (
+    ID,
+    Whole,
+    filter_options,
+    json_option,
+    parameters_option,
+    sort_option,
+)
+from orchestrator.cli.output import complain, console, print_fields, print_json, print_table
+from orchestrator.core.models import Entry, LogRow
+from orchestrator.core.reports import MAX_PAGE, EntryFilter, EntryPage, InvalidCursor, Sort, Story
+from orchestrator.web import schemas
+
+#: Rows that one ``list`` prints; ``export`` prints them all.
+MAX_LISTED = 10_000
+
+#: Pages that one command reads: rows that change while they are read could come again for ever.
+MAX_PAGES = 100_000
+
+_COLUMNS = ("id", "workspace", "table_name", "status", "attempt", "run_id", "updated_at", "last_error")
+
+#: All of them fit a terminal of so many characters; a narrower one gets fewer.
+WIDE = 100
+_FEWER_COLUMNS = ("id", "table_name", "status", "attempt", "updated_at", "last_error")
+
+
+@click.command("list")
+@filter_options
+@sort_option
+@click.option("--limit", type=Whole(1, MAX_LISTED), default=50, show_default=True, help="So many rows.")
+@click.option("--after", metavar="CURSOR", help="Go on where the last list ended; it says so.")
+@parameters_option
+@json_option
+def list_(
+    *, wanted: EntryFilter, sort: str, limit: int, after: str | None, with_parameters: bool, as_json: bool
+) -> int:
+    """List rows, those that changed last first."""
+    try:
+        page = asyncio.run(_list(wanted, Sort(sort), limit, after))
+    except InvalidCursor as error:
+        raise click.BadParameter(str(error), param_hint="--after") from None
+    if as_json:
+        entries = [schemas.entry(entry, parameters=with_parameters) for entry in page.entries]
+        print_json({"entries": entries, "next": page.next})
+    elif page.entries:
+        columns = (*_columns(), "parameters") if with_parameters else _columns()
+        print_table(columns, ([_shown(entry, name) for name in columns] for entry in page.entries))
+    if page.next is not None:
+        complain(f"there is more: --after {page.next}")
+    elif not page.entries and after is None:
+        complain("no row matches")
+    return OK if page.entries else NOTHING
+
+
+def _columns() -> tuple[str, ...]:
+    terminal = console()
+    return _FEWER_COLUMNS if terminal.is_terminal and terminal.width < WIDE else _COLUMNS
+
+
+def _shown(entry: Entry, column: str) -> object:
+    if column == "attempt" and entry.max_attempts:
+        return f"{entry.attempt}/{entry.max_attempts}"
+    return getattr(entry, "runid" if column == "run_id" else column)
+
+
+async def _list(wanted: EntryFilter, sort: Sort, limit: int, after: str | None) -> EntryPage:
+    """Read pages until there are enough rows: a page may have few when rows that match are far apart."""
+    entries: list[Entry] = []
+    async with context.store() as store:
+        async for page in _pages(Reports(store.pool), wanted, sort, limit, after):
+            entries += page.entries
+            after = page.next
+    return EntryPage(entries=entries, next=after)
+
+
+async def _pages(
+    reports: Reports, wanted: EntryFilter, sort: Sort, limit: int | None, after: str | None
+) -> AsyncIterator[EntryPage]:
+    """Yield pages to the end, or until they have so many rows."""
+    found = 0
+    for _ in range(MAX_PAGES):
+        left = MAX_PAGE if limit is None else min(MAX_PAGE, limit - found)
+        page = await reports.entries(wanted, sort=sort, limit=left, after=after)
+        yield page
+        found += len(page.entries)
+        after = page.next
+        if after is None or found == limit:
+            return
+
+
+#: The same names as in ``--json``.
+_CSV_COLUMNS = (
+    *("id", "workspace", "table_name", "job_id", "priority", "status", "run_id", "submission", "attempt"),
+    *("max_attempts", "available_at", "cancel_requested", "last_error"),
+    *("created_at", "updated_at", "submitted_at", "finished_at"),
+)
+
+
+@click.command("export")
+@filter_options
+@parameters_option
+def export(wanted: EntryFilter, with_parameters: bool) -> int:
+    """Print all rows as CSV, oldest first.
+
+    They are read page by page, so that any number will do.
+    """
+    return asyncio.run(_export(wanted, with_parameters))
+
+
+async def _export(wanted: EntryFilter, with_parameters: bool) -> int:
+    columns = (*_CSV_COLUMNS, "parameters") if with_parameters else _CSV_COLUMNS
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    code = NOTHING
+    async with context.store() as store:
+        async for page in _pages(Reports(store.pool), wanted, Sort.OLDEST, None, None):
+            for entry in page.entries:
+                document = schemas.entry(entry, parameters=with_parameters)
+                writer.writerow({name: _csv(value) for name, value in document.items()})
+                code = OK
+    if code == NOTHING:
+        complain("no row matches")
+    return code
+
+
+def _csv(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return cells.guarded(value) if isinstance(value, str) else value
+
+
+@click.command("show")
+@click.argument("entry_id", type=ID, metavar="ID")
+@parameters_option
+@json_option
+def show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
+    """Show a row and every run of it."""
+    story = asyncio.run(_story(entry_id))
+    if story is None:
+        complain(f"there is no row {entry_id}")
+        return FAILED
+    page = context.run_pages().of(story.entry)
+    if as_json:
+        print_json({**schemas.story(story, parameters=with_parameters), "run_page_url": page})
+    else:
+        _print_entry(story.entry, page, with_parameters=with_parameters)
+        for log in story.logs:
+            _print_run(log)
+    return OK
+
+
+async def _story(entry_id: int) -> Story | None:
+    async with context.store() as store:
+        return await Reports(store.pool).story(entry_id)
+
+
+def _print_entry(entry: Entry, run_page_url: str | None, *, with_parameters: bool) -> None:
+    fields = {**asdict(entry), "run_page_url": run_page_url}
+    if entry.parameters is not None and not with_parameters:
+        fields["parameters"] = f"{len(entry.parameters)} characters (--parameters shows them)"
+    print_fields(fields)
+
+
+def _print_run(log: LogRow) -> None:
+    fields = asdict(log)
+    for name in ("entry_id", "submission", "attempt", "status"):
+        del fields[name]
+    click.echo(f"\nsubmission {log.submission}, attempt {log.attempt}: {log.status}")
+    print_fields(fields, indent="  ")
+
+
+COMMANDS = (list_, show, export)

@@ -1,0 +1,1 @@
+"""The rules and the records, pure: nothing here imports anything but the standard library."""

@@ -1,0 +1,211 @@
+"""The settings of the Databricks workspaces: the default one, and further ones by name."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult
+
+from orchestrator.core.models import MAX_ID, WorkspacePolicy
+from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
+from orchestrator.settings.reader import Reader
+
+DEFAULT_WORKSPACE = "default"
+
+#: Keys of one workspace in ``DATABRICKS_WORKSPACES``.
+_WORKSPACE_KEYS = frozenset({"host", "auth", "secret", "token", "job_id", "cap"})
+
+#: Azure's rule for names of secrets in Key Vault.
+_SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
+
+#: What a personal access token begins with. In the setting for the secret's name it would be shown.
+_TOKEN = re.compile(r"dapi[0-9a-f]{16}")
+
+#: A key of an object in a setting; anything else may be a value in the wrong place, and is not shown.
+_KEY = re.compile(r"[A-Za-z_]{1,30}")
+
+#: ``runs/list`` is paged to the end for every tick; a workspace allows 2,000 task runs at once.
+_MAX_CAP = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceSettings:
+    """One Databricks workspace: where it is, how to sign in, which job, how much of it to use."""
+
+    name: str
+    #: https address of the workspace
+    host: str
+    #: ``pat`` (a personal access token) or ``entra`` (Microsoft Entra ID)
+    auth: str
+    #: secret in Key Vault that holds the token; None = ``token`` is used
+    secret: str | None
+    #: token from the environment, for local work
+    token: str | None = field(repr=False)
+    job_id: int | None
+    #: most active runs, foreign ones included
+    cap: int
+
+    def policy(self) -> WorkspacePolicy:
+        """Return what the use cases need to know."""
+        return WorkspacePolicy(name=self.name, job_id=self.job_id, cap=self.cap)
+
+
+def read_key_vault_url(reader: Reader) -> str | None:
+    """Return the vault's address, None when it is not set."""
+    url = reader.text("KEY_VAULT_URL")
+    parts = split_url(url or "")
+    if url is not None and (
+        parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or parts.query
+    ):
+        reader.problems.append("KEY_VAULT_URL must look like https://NAME.vault.azure.net")
+    return url
+
+
+def read_names(reader: Reader) -> frozenset[str] | None:
+    """Return the workspaces' names; None where none is set, as on a machine that only inserts rows."""
+    if reader.text("DATABRICKS_HOST") is None and reader.text("DATABRICKS_WORKSPACES") is None:
+        return None
+    return frozenset({DEFAULT_WORKSPACE, *_named(reader)})
+
+
+def read_workspaces(reader: Reader, key_vault_url: str | None) -> tuple[WorkspaceSettings, ...]:
+    default = _workspace(
+        reader,
+        key_vault_url,
+        DEFAULT_WORKSPACE,
+        {
+            "host": reader.text("DATABRICKS_HOST"),
+            "auth": reader.text("DATABRICKS_AUTH"),
+            "secret": reader.text("DATABRICKS_TOKEN_SECRET"),
+            "token": reader.text("DATABRICKS_TOKEN"),
+            "job_id": reader.text("DATABRICKS_JOB_ID"),
+            "cap": reader.text("MAX_ACTIVE_RUNS"),
+        },
+        _DEFAULT_LABELS,
+    )
+    workspaces = (default, *_further_workspaces(reader, key_vault_url))
+    hosts = [workspace.host.lower() for workspace in workspaces if workspace.host]
+    for host in sorted({host for host in hosts if hosts.count(host) > 1}):
+        reader.problems.append(f"two workspaces have the host {host}: each would fill the cap of its own")
+    return workspaces
+
+
+_DEFAULT_LABELS = {
+    "host": "DATABRICKS_HOST",
+    "auth": "DATABRICKS_AUTH",
+    "secret": "DATABRICKS_TOKEN_SECRET",
+    "token": "DATABRICKS_TOKEN",
+    "job_id": "DATABRICKS_JOB_ID",
+    "cap": "MAX_ACTIVE_RUNS",
+}
+
+
+def _named(reader: Reader) -> dict[str, dict[str, Any]]:
+    """Return the further workspaces as they are given, by name."""
+    try:
+        named = json.loads(reader.text("DATABRICKS_WORKSPACES") or "{}")
+    except ValueError:
+        named = None
+    if not isinstance(named, dict) or not all(isinstance(value, dict) for value in named.values()):
+        reader.problems.append('DATABRICKS_WORKSPACES must be JSON like {"NAME": {"host": "https://…"}}')
+        return {}
+    return named
+
+
+def _further_workspaces(reader: Reader, key_vault_url: str | None) -> list[WorkspaceSettings]:
+    found = []
+    for name, values in _named(reader).items():
+        label = f"DATABRICKS_WORKSPACES.{name}"
+        if name == DEFAULT_WORKSPACE or not 0 < len(name) <= 64:
+            reader.problems.append(f"{label}: a name has 1 to 64 characters and is not '{DEFAULT_WORKSPACE}'")
+        unknown = sorted(set(values) - _WORKSPACE_KEYS)
+        if unknown:
+            allowed = ", ".join(sorted(_WORKSPACE_KEYS))
+            shown = ", ".join(key if _KEY.fullmatch(key) else "(not a name)" for key in unknown)
+            reader.problems.append(f"{label}: unknown keys {shown}; allowed: {allowed}")
+        labels = {key: f"{label}.{key}" for key in _WORKSPACE_KEYS}
+        found.append(_workspace(reader, key_vault_url, name, values, labels))
+    return found
+
+
+def _workspace(
+    reader: Reader,
+    key_vault_url: str | None,
+    name: str,
+    values: Mapping[str, Any],
+    labels: Mapping[str, str],
+) -> WorkspaceSettings:
+    host = _host(reader, values.get("host"), labels["host"])
+    auth = str(values.get("auth") or "pat").lower()
+    if auth not in {"pat", "entra"}:
+        reader.problems.append(f"{labels['auth']} must be pat or entra")
+    secret = values.get("secret")
+    token = values.get("token")
+    if auth == "pat":
+        _check_token_source(reader, labels, secret, token, key_vault_url)
+    return WorkspaceSettings(
+        name=name,
+        host=host,
+        auth=auth,
+        secret=None if secret is None else str(secret),
+        token=None if token is None else str(token),
+        job_id=_whole_or_none(reader, values.get("job_id"), labels["job_id"], most=MAX_ID),
+        cap=_whole_or_none(reader, values.get("cap"), labels["cap"], most=_MAX_CAP) or 130,
+    )
+
+
+def _check_token_source(
+    reader: Reader, labels: Mapping[str, str], secret: object, token: object, key_vault_url: str | None
+) -> None:
+    if secret is not None and token is not None:
+        reader.problems.append(
+            f"{labels['secret']} and {labels['token']} are both set: "
+            "keep the first in Azure, the second for local work"
+        )
+    elif secret is not None and (not _SECRET_NAME.fullmatch(str(secret)) or _TOKEN.match(str(secret))):
+        reader.problems.append(
+            f"{labels['secret']} must be the name of a secret in Key Vault (letters, digits and hyphens), "
+            "not the token itself"
+        )
+    elif secret is not None and key_vault_url is None:
+        reader.problems.append(f"{labels['secret']} needs KEY_VAULT_URL")
+    elif secret is None and token is None:
+        reader.problems.append(
+            f"no token: set KEY_VAULT_URL and {labels['secret']}, or {labels['token']} for local work"
+        )
+
+
+def _host(reader: Reader, value: object, label: str) -> str:
+    text = str(value or "").rstrip("/")
+    if not text:
+        reader.problems.append(
+            f"{label} must be set, e.g. https://adb-1234567890123456.7.azuredatabricks.net"
+        )
+        return ""
+    url = split_url(text if "://" in text else f"https://{text}")
+    if not _is_workspace_address(url):
+        reader.problems.append(
+            f"{label} must be an https address without a path or blanks (http only for this machine); "
+            f"{PORT_RULE}"
+        )
+        return ""  # whatever it is, it is not shown
+    return url.geturl()
+
+
+def _is_workspace_address(url: SplitResult) -> bool:
+    """Say whether nothing but scheme, host and port is there; a host without a dot may be a token."""
+    host = url.hostname or ""
+    if "@" in url.netloc or url.path or url.query or not ("." in host or is_loopback(host)):
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))
+
+
+def _whole_or_none(reader: Reader, value: object, label: str, *, most: int) -> int | None:
+    if value is None:
+        return None
+    text = str(value)
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or not 0 < int(text[:20]) <= most:
+        reader.problems.append(f"{label} must be a whole number from 1 to {most}")
+        return None
+    return int(text)

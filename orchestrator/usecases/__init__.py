@@ -1,0 +1,1 @@
+"""What the app does, step by step, over the ports: trigger, submit, monitor, and what operators ask for."""

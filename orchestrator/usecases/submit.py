@@ -1,0 +1,208 @@
+"""The submit function: one message, one row, one ``run-now``."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core import decisions
+from orchestrator.core.errors import (
+    DatabricksError,
+    InvalidEntry,
+    NoCapacity,
+    RequestRefused,
+    WorkspaceUnavailable,
+)
+from orchestrator.core.models import (
+    IN_DOUBT,
+    Claim,
+    Entry,
+    LogRow,
+    Policy,
+    RunRequest,
+    Unanswered,
+    Verdict,
+    WorkspacePolicy,
+)
+from orchestrator.core.states import Status
+from orchestrator.core.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
+from orchestrator.ports import Clock, Runs, Store
+
+logger = logging.getLogger(__name__)
+
+#: How long a workspace that gave no answer may take to show that it answers at all.
+PROBE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submit:
+    """Submits claimed rows.
+
+    A failing workspace never fails a row: the row stays QUEUED and its message is sent again. A store that
+    fails does raise, so that the queue delivers the message again.
+    """
+
+    store: Store
+    runs: Mapping[str, Runs]
+    workspaces: Mapping[str, WorkspacePolicy]
+    policy: Policy
+    clock: Clock
+    telemetry: Telemetry = NO_TELEMETRY
+
+    async def __call__(self, claim: Claim) -> None:
+        """Submit the row of a claim, unless the claim is stale.
+
+        :raises StoreError: the outcome could not be stored; the same call is safe to repeat.
+        """
+        waiting = await self.store.get(claim.entry_id)
+        if waiting is None or waiting.status is not Status.QUEUED or waiting.submission != claim.submission:
+            logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
+            return
+        try:
+            request = self._request(waiting)
+        except InvalidEntry as error:
+            await self._refuse_invalid(waiting, error)
+            return
+        entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds)
+        if entry is None:
+            logger.info("entry %s: no longer to be submitted", claim.entry_id)
+            return
+        await self._run_now(claim, entry, request)
+
+    def _request(self, entry: Entry) -> RunRequest:
+        workspace = self.workspaces.get(entry.workspace)
+        if workspace is None:
+            known = ", ".join(sorted(self.workspaces))
+            raise InvalidEntry(f"workspace is unknown to the settings; known: {known}")
+        return decisions.run_request(entry, workspace.job_id)
+
+    async def _refuse_invalid(self, entry: Entry, error: InvalidEntry) -> None:
+        if entry.deliveries > 0:
+            # run-now was called before the row (or the settings) became invalid: there may be a run.
+            await self._leave_open(entry, str(error), permanent=True)
+            return
+        verdict = Verdict(to=Status.DEAD, error=str(error))
+        await self._settle_refusal(entry, verdict)
+
+    async def _run_now(self, claim: Claim, entry: Entry, request: RunRequest) -> None:
+        runs = self.runs[entry.workspace]
+        began = self.clock.monotonic()
+        try:
+            with self.telemetry.span("run-now", entry_id=entry.id, workspace=entry.workspace):
+                run_id = await runs.run_now(request)
+        except NoCapacity as error:
+            await self._no_capacity(claim, entry, error)
+        except RequestRefused as error:
+            await self._refuse(entry, error)
+        except WorkspaceUnavailable as error:
+            await self._postpone(claim, entry, error, await self._why_unanswered(entry, request, error))
+        else:
+            await self._record(claim, entry, run_id, seconds=self.clock.monotonic() - began)
+
+    async def _why_unanswered(
+        self, entry: Entry, request: RunRequest, error: WorkspaceUnavailable
+    ) -> Unanswered:
+        if not error.in_doubt:
+            return Unanswered.NO_EFFECT
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.runs[entry.workspace].get_job(request.job_id)
+        except (WorkspaceUnavailable, TimeoutError):
+            return Unanswered.OUTAGE
+        except RequestRefused:
+            return Unanswered.ROW  # an answer, too
+        return Unanswered.ROW
+
+    async def _postpone(
+        self, claim: Claim, entry: Entry, error: DatabricksError, unanswered: Unanswered
+    ) -> None:
+        seconds = decisions.postponement_seconds(entry.deliveries, self.policy)
+        extra = fields("postponed", entry, delay_seconds=seconds)
+        logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error, extra=extra)
+        await self.store.postpone(claim, seconds=seconds, reason=str(error), unanswered=unanswered)
+
+    async def _leave_open(self, entry: Entry, reason: str, *, permanent: bool) -> None:
+        text = f"{reason} (an earlier call had no answer: the next one looks for its run first)"
+        verdict = self._verdict(entry, text, permanent=permanent)
+        if await self.store.leave_open(entry, verdict):
+            extra = fields("refused", entry, status=verdict.to.value)
+            logger.error("entry %s: now %s: %s", entry.id, verdict.to, text, extra=extra)
+
+    async def _no_capacity(self, claim: Claim, entry: Entry, error: NoCapacity) -> None:
+        if _in_doubt(entry):
+            await self._postpone(claim, entry, error, Unanswered.NO_EFFECT)
+            return
+        verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
+        if await self.store.release(entry, verdict):
+            extra = fields("postponed", entry, delay_seconds=verdict.delay_seconds)
+            logger.info("entry %s: no capacity, waits again", entry.id, extra=extra)
+
+    async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
+        if _in_doubt(entry):
+            await self._leave_open(entry, str(error), permanent=error.permanent)
+        elif entry.cancel_requested:
+            await self._settle_refusal(entry, Verdict(to=Status.CANCELED, error=str(error)))
+        else:
+            await self._settle_refusal(entry, self._verdict(entry, str(error), permanent=error.permanent))
+
+    def _verdict(self, entry: Entry, error: str, *, permanent: bool) -> Verdict:
+        return decisions.verdict_on_failure(
+            entry,
+            entry.attempt + 1,
+            error,
+            permanent=permanent,
+            policy=self.policy,
+            jitter=self.clock.jitter(),
+        )
+
+    async def _settle_refusal(self, entry: Entry, verdict: Verdict) -> None:
+        if await self.store.refuse(entry, verdict, decisions.log_of_refusal(entry, verdict)):
+            extra = fields(
+                "canceled" if verdict.to is Status.CANCELED else "refused", entry, status=verdict.to.value
+            )
+            logger.warning("entry %s: refused, now %s: %s", entry.id, verdict.to, verdict.error, extra=extra)
+
+    async def _record(self, claim: Claim, entry: Entry, run_id: int, *, seconds: float) -> None:
+        if await self.store.record_run(claim, run_id):
+            self._tell(entry, run_id, seconds)
+            return
+        now, logs = await self.store.get(claim.entry_id), await self.store.logs(claim.entry_id)
+        if now is not None and _is_followed(now, logs, claim, run_id):
+            logger.info("entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id)
+            return
+        # The row went on without this run while the answer was under way. Nobody would ever look at it.
+        logger.warning("entry %s: run %s came too late and is cancelled", claim.entry_id, run_id)
+        try:
+            await self.runs[entry.workspace].cancel(run_id)
+        except WorkspaceUnavailable:
+            logger.exception("run %s belongs to no row and could not be cancelled: cancel it by hand", run_id)
+
+    def _tell(self, entry: Entry, run_id: int, seconds: float) -> None:
+        # begin_submission has just set updated_at, by the clock that also set available_at.
+        queued = max(0.0, (entry.updated_at - entry.available_at).total_seconds())
+        extra = fields("submitted", entry, run_id=run_id, submit_seconds=seconds, queue_seconds=queued)
+        logger.info("entry %s: submission %s is run %s", entry.id, entry.submission, run_id, extra=extra)
+        self.telemetry.record(Metric.SUBMISSION, seconds, workspace=entry.workspace)
+        self.telemetry.record(Metric.QUEUE, queued, workspace=entry.workspace)
+
+
+def _is_followed(entry: Entry, logs: Sequence[LogRow], claim: Claim, run_id: int) -> bool:
+    """Say whether a run that this claim did not record is another delivery's, or still to be found.
+
+    A submission that was left open keeps its token: whoever makes it again finds the run. Nobody does so for
+    a row that is cancelled.
+    """
+    if run_id in {entry.runid, *(log.runid for log in logs)}:
+        return True
+    settled = any(log.submission == claim.submission for log in logs)
+    is_open = entry.submission == claim.submission and entry.runid is None and not settled
+    return is_open and entry.status is not Status.CANCELED
+
+
+def _in_doubt(entry: Entry) -> bool:
+    """Say whether an earlier call of this submission may have started a run.
+
+    Nothing documents that Databricks looks the token up before it refuses a call, so a refusal now does not
+    prove that there is no run. The submission keeps its number and its token.
+    """
+    return entry.deliveries >= IN_DOUBT

@@ -1,0 +1,89 @@
+"""The trigger: after a monitor pass, fills each workspace's free slots with waiting rows."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.models import Claim, Policy, WorkspacePolicy
+from orchestrator.core.redaction import one_line
+from orchestrator.core.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
+from orchestrator.ports import Runs, Store, Submissions
+from orchestrator.usecases.dispatch import dispatch
+from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.tasks import all_of
+
+logger = logging.getLogger(__name__)
+
+#: Claiming gives up after this: together with the monitor's pass it stays below the functions' time-out.
+CLAIM_SECONDS = 100.0
+
+#: Rows of a workspace that the settings do not know are claimed in such batches, to be refused one by one.
+UNKNOWN_WORKSPACE_CAP = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """One pass: settle what is over, then claim and send."""
+
+    store: Store
+    submissions: Submissions
+    runs: Mapping[str, Runs]
+    workspaces: Mapping[str, WorkspacePolicy]
+    policy: Policy
+    monitor: Monitor
+    telemetry: Telemetry = NO_TELEMETRY
+
+    async def __call__(self) -> list[str]:
+        """Make a pass and return what went wrong, a line each; an empty list when all is well.
+
+        :raises StoreError: nothing can be done without the store.
+        """
+        problems = await self.monitor()
+        waiting = await self.store.waiting_workspaces()
+        problems += await all_of(self.fill(name) for name in sorted(waiting))
+        return [problem for problem in problems if problem]
+
+    async def fill(self, workspace: str) -> str:
+        """Claim waiting rows for a workspace's free slots; return what went wrong, empty when all is well."""
+        shown = one_line(workspace)  # it may be whatever a row names
+        try:
+            async with asyncio.timeout(CLAIM_SECONDS):
+                cap, active = await self._room(workspace)
+                claims = await self.store.claim(
+                    workspace,
+                    cap=cap,
+                    active_run_ids=active,
+                    lease_seconds=self.policy.submit_lease_seconds,
+                    max_attempts=self.policy.max_attempts,
+                    serialize_tables=self.policy.serialize_tables,
+                )
+                problem = await dispatch(self.store, self.submissions, claims)
+                logger.info("workspace %s: claimed %s rows", shown, len(claims))
+                self._tell(shown, claims)
+                return problem
+        except OrchestratorError as error:
+            # Without the active runs the free slots are not known, so nothing is claimed.
+            problem = f"workspace {shown}: nothing claimed: {error}"
+        except TimeoutError:
+            problem = f"workspace {shown}: claiming took over {CLAIM_SECONDS:.0f} s"
+        logger.warning("%s", problem)
+        return problem
+
+    async def _room(self, workspace: str) -> tuple[int, frozenset[int]]:
+        policy = self.workspaces.get(workspace)
+        if policy is None:
+            return UNKNOWN_WORKSPACE_CAP, frozenset()
+        active = await self.runs[workspace].active_run_ids()
+        self.telemetry.record(Metric.ACTIVE_RUNS, len(active), workspace=workspace)
+        return policy.cap, active
+
+    def _tell(self, workspace: str, claims: Sequence[Claim]) -> None:
+        known = workspace if workspace in self.workspaces else "unknown"
+        self.telemetry.record(Metric.CLAIMED, len(claims), workspace=known)
+        for claim in claims:
+            extra = fields(
+                "claimed", entry_id=claim.entry_id, workspace=workspace, submission=claim.submission
+            )
+            logger.info("entry %s: claimed for submission %s", claim.entry_id, claim.submission, extra=extra)
