@@ -28,7 +28,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
-from orchestrator.core.reports import EntryFilter, Sort
+from orchestrator.core.search import EntryFilter, Sort
 from orchestrator.core.states import Status
 from orchestrator.web.api import Api
 from orchestrator.web.routes import ROUTES, Door

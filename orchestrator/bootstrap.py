@@ -12,6 +12,7 @@ from orchestrator import settings as settings_module
 from orchestrator.adapters import queue
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.http_session import Connections
+from orchestrator.adapters.safe_telemetry import SafeTelemetry
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connector
@@ -20,8 +21,9 @@ from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import PATIENCE_SECONDS
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import alerts
-from orchestrator.core.telemetry import NO_TELEMETRY, SafeTelemetry, Telemetry
+from orchestrator.core.telemetry import NO_TELEMETRY
 from orchestrator.core.urls import is_loopback, split_url
+from orchestrator.ports import Telemetry
 from orchestrator.settings import Settings, StoreSettings
 from orchestrator.settings.workspaces import WorkspaceSettings
 from orchestrator.usecases import timer_pass
@@ -29,7 +31,7 @@ from orchestrator.usecases.alerting import Alerting
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.run_ended import RunEnded
 from orchestrator.usecases.submit import Submit
-from orchestrator.usecases.timer_pass import Ticks, Work
+from orchestrator.usecases.timer_pass import TimerPass, Work
 from orchestrator.usecases.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ class Application:
         )
         self.reports = Reports(self.web_store.pool)
         self.operations = Operations(self.web_store.pool)
-        self.submissions = queue.QueueSubmissions(settings.queue, settings.queue_name)
+        self.queue = queue.StorageQueue(settings.queue, settings.queue_name)
         self._credential: Any = None
         self._connections = Connections(per_host=CONNECTIONS)
         self._web_connections = Connections(per_host=WEB_CONNECTIONS)
@@ -109,7 +111,7 @@ class Application:
             trigger=web_trigger,
             workspaces=tuple(self._policies),
         )
-        self._ticks = Ticks(
+        self._timer_pass = TimerPass(
             store=self.store,
             alerting=self._alerts(),
             telemetry=telemetry,
@@ -120,13 +122,13 @@ class Application:
     async def trigger(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
         """Make a trigger pass and return its problems, a line each.
 
-        :param by_hand: it is no tick of the timer, whose absence it must not hide.
+        :param by_hand: it is no pass of the timer, whose absence it must not hide.
         """
-        return await self._tick("trigger", self._trigger, past_due, by_hand)
+        return await self._pass("trigger", self._trigger, past_due, by_hand)
 
     async def monitor(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
         """Make a monitor pass and return its problems, a line each. See :meth:`trigger`."""
-        return await self._tick("monitor", self._monitor, past_due, by_hand)
+        return await self._pass("monitor", self._monitor, past_due, by_hand)
 
     async def submit(self, message: bytes) -> None:
         """Submit the row of a queue message.
@@ -160,14 +162,14 @@ class Application:
         async with AsyncExitStack() as last_first:
             for part in (
                 *(self.store, self.web_store, *credentials, self._connections, self._web_connections),
-                *(*self.tokens.values(), self.submissions),
+                *(*self.tokens.values(), self.queue),
             ):
                 last_first.push_async_callback(part.close)
 
-    async def _tick(self, name: str, work: Work, past_due: bool, by_hand: bool) -> list[str]:
+    async def _pass(self, name: str, work: Work, past_due: bool, by_hand: bool) -> list[str]:
         if past_due:
-            logger.warning("%s: this tick is late", name)
-        return await self._ticks(name, work, by_hand=by_hand)
+            logger.warning("%s: this pass is late", name)
+        return await self._timer_pass(name, work, by_hand=by_hand)
 
     def _alerts(self) -> Alerting | None:
         """Return what tells people, if there is somebody to tell."""
@@ -183,7 +185,7 @@ class Application:
                 body=alerts.FORMATS[self.settings.alerts.format],
                 session=self._web_connections.session,
             ),
-            tick_late_seconds=self.settings.tick_late_seconds,
+            pass_late_seconds=self.settings.pass_late_seconds,
         )
 
     async def _check_schema(self, store: Store) -> None:
@@ -196,7 +198,7 @@ class Application:
         """Return a trigger, and with it a monitor, whose work goes over these connections."""
         monitor = Monitor(
             store=store,
-            submissions=self.submissions,
+            queue=self.queue,
             runs=runs,
             workspaces=self._policies,
             policy=self.settings.policy,
@@ -206,7 +208,7 @@ class Application:
         )
         return Trigger(
             store=store,
-            submissions=self.submissions,
+            queue=self.queue,
             runs=runs,
             workspaces=self._policies,
             policy=self.settings.policy,

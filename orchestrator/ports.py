@@ -1,14 +1,17 @@
 """What the use cases need from the outside. Adapters fit these shapes; ``bootstrap`` puts them together."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from orchestrator.core.alerts import Alert, DeadRows, Delivery, Kind, PassEvent
 from orchestrator.core.models import (
     CallsElsewhere,
     Claim,
     Entry,
     Job,
+    LastPass,
     LogRow,
     Run,
     RunFailure,
@@ -16,6 +19,7 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
+from orchestrator.core.telemetry import Metric
 
 
 class Runs(Protocol):
@@ -58,7 +62,7 @@ class Runs(Protocol):
         ...
 
 
-class Submissions(Protocol):
+class Queue(Protocol):
     """The queue that carries claims to the submit function."""
 
     async def send(self, claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -169,4 +173,104 @@ class Clock(Protocol):
 
     def jitter(self) -> float:
         """A number from 0 up to, not including, 1."""
+        ...
+
+
+class PassLog(Protocol):
+    """The rows of ``orchestrator_tick``.
+
+    Every method may raise :class:`~orchestrator.core.errors.StoreError`.
+    """
+
+    async def pass_started(self, name: str) -> None:
+        """Note that a pass begins."""
+        ...
+
+    async def pass_finished(self, name: str, outcome: str) -> None:
+        """Note that a pass has come to its end."""
+        ...
+
+    async def pass_failed(self, name: str, outcome: str) -> None:
+        """Note why a pass did not come to its end."""
+        ...
+
+
+class FollowedRuns(Protocol):
+    """Which row follows a run. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
+
+    async def running_run(self, workspace: str, run_id: int) -> Entry | None:
+        """Return the row that follows a run now, or None."""
+        ...
+
+
+class Purgeable(Protocol):
+    """What the purge needs of the store."""
+
+    async def purge(self, *, older_than_seconds: float, limit: int) -> int:
+        """Delete a batch in one transaction and return how many rows it had."""
+        ...
+
+
+class AlertStore(Protocol):
+    """What people were told of. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
+
+    async def claim_dead(
+        self, message: str, *, window_seconds: int, examined: int, shown: int
+    ) -> DeadRows | None:
+        """Claim the DEAD rows that nobody was told of for a message; None when there are none."""
+        ...
+
+    async def claim_passes(self, message: str, kind: Kind, events: Sequence[PassEvent]) -> list[PassEvent]:
+        """Claim events for a message and return those that no other message has.
+
+        No function is called late after it was called well again.
+        """
+        ...
+
+    async def late_passes(self) -> list[PassEvent]:
+        """Return the functions of which it is still owed that they are well again."""
+        ...
+
+    async def sent(self, message: str) -> None:
+        """Note that a message arrived."""
+        ...
+
+    async def give_back(self, message: str) -> None:
+        """Free the events of a message that did not arrive, for the next one."""
+        ...
+
+    async def forget(self, *, older_than_seconds: int, limit: int) -> None:
+        """Delete old claims."""
+        ...
+
+
+class Clockwork(Protocol):
+    """The timer functions' passes. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
+
+    async def passes(self) -> list[LastPass]:
+        """Return the last pass of each timer function."""
+        ...
+
+    async def now(self) -> datetime:
+        """Return the database's clock."""
+        ...
+
+
+class Receiver(Protocol):
+    """Where messages go."""
+
+    async def deliver(self, alert: Alert, at: datetime) -> Delivery:
+        """Send a message; ends in bounded time and raises nothing."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Where metrics and spans go. Nothing here ever fails or waits."""
+
+    def record(self, metric: Metric, value: float, **attributes: str) -> None:
+        """Add to a counter, set a gauge, or enter a value into a histogram."""
+        ...
+
+    def span(self, name: str, **attributes: str | int) -> AbstractContextManager[object]:
+        """Time a piece of work, with what is done inside as its children."""
         ...

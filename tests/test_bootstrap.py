@@ -46,10 +46,10 @@ async def test_each_workspace_has_its_own_token_source(app: Application) -> None
     assert kinds == {"default": KeyVaultToken, "eu": EntraToken, "local": StaticToken}
 
 
-async def test_ticks_are_recorded(app: Application) -> None:
+async def test_passes_are_recorded(app: Application) -> None:
     assert await app.trigger() == []
     assert await app.monitor(past_due=True) == []
-    assert [(tick.name, tick.outcome) for tick in await app.store.ticks()] == [
+    assert [(last_pass.name, last_pass.outcome) for last_pass in await app.store.passes()] == [
         ("monitor", "ok"),
         ("trigger", "ok"),
     ]
@@ -72,7 +72,7 @@ async def test_message_that_is_not_ours_is_refused(app: Application) -> None:
         await app.submit(b"hello")
 
 
-async def test_failed_tick_is_recorded(app: Application, tmp_path: Path) -> None:
+async def test_failed_pass_is_recorded(app: Application, tmp_path: Path) -> None:
     await app.trigger()
     connection = sqlite3.connect(tmp_path / "state.db")
     connection.execute("ALTER TABLE track_processing RENAME TO elsewhere")
@@ -80,11 +80,11 @@ async def test_failed_tick_is_recorded(app: Application, tmp_path: Path) -> None
     connection.close()
     with pytest.raises(StoreError):
         await app.monitor()
-    monitor, _ = await app.store.ticks()
+    monitor, _ = await app.store.passes()
     assert "no such table" in (monitor.outcome or "")
 
 
-async def test_tick_that_takes_too_long_is_given_up(
+async def test_pass_that_takes_too_long_is_given_up(
     app: Application, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever hangs, the host never has to end the worker process."""
@@ -93,16 +93,16 @@ async def test_tick_that_takes_too_long_is_given_up(
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    late = ["monitor: not done in time; the next tick goes on"]
+    late = ["monitor: not done in time; the next pass goes on"]
     monkeypatch.setattr(app.store, "cancel_waiting", lambda _: hang())
     monkeypatch.setattr("orchestrator.usecases.timer_pass.WORK_SECONDS", 0.05)
     assert await app.monitor() == late
-    [monitor] = await app.store.ticks()
+    [monitor] = await app.store.passes()
     assert (monitor.finished_at, monitor.outcome) == (None, "not done in time")
     monkeypatch.setattr("orchestrator.usecases.timer_pass.INVOCATION_SECONDS", 0.05)
     assert await app.monitor(by_hand=True) == late
-    told = [vars(record) for record in caplog.records if vars(record).get("event") == "tick"]
-    assert [(one["tick"], one["outcome"]) for one in told] == [
+    told = [vars(record) for record in caplog.records if vars(record).get("event") == "pass"]
+    assert [(one["function"], one["outcome"]) for one in told] == [
         ("monitor", "failed"),
         ("monitor by hand", "failed"),
     ]
@@ -118,11 +118,11 @@ async def test_an_error_that_nobody_foresaw_is_noted_by_its_kind_and_raised(
         raise KeyError("a text that may hold anything")
 
     await app.monitor()
-    [before] = await app.store.ticks()
+    [before] = await app.store.passes()
     monkeypatch.setattr(app.store, "cancel_waiting", fail)
     with pytest.raises(KeyError):
         await app.monitor()
-    [monitor] = await app.store.ticks()
+    [monitor] = await app.store.passes()
     assert (monitor.finished_at, monitor.outcome) == (before.finished_at, "failed: KeyError")
     assert monitor.started_at >= before.started_at
 
@@ -132,8 +132,10 @@ async def test_a_pass_by_hand_does_not_pass_for_the_timer_s(
 ) -> None:
     caplog.set_level(logging.INFO)
     assert await app.trigger(by_hand=True) == []
-    assert await app.store.ticks() == []
-    assert [vars(each)["tick"] for each in caplog.records if hasattr(each, "tick")] == ["trigger by hand"]
+    assert await app.store.passes() == []
+    assert [vars(each)["function"] for each in caplog.records if hasattr(each, "function")] == [
+        "trigger by hand"
+    ]
 
 
 def test_work_leaves_time_to_note_its_end_and_to_tell_people() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from orchestrator.core import decisions
 from orchestrator.core.decisions import Outcome
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import Entry, Policy, Run, RunFailure
+from orchestrator.core.models import Entry, Run, RunFailure
+from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -31,10 +31,10 @@ TOKEN = "token-of-the-identity"
 SEND = """
 import asyncio, os
 from orchestrator.core.models import Claim
-from orchestrator.adapters.queue import QueueSubmissions, queue_connection
+from orchestrator.adapters.queue import StorageQueue, queue_connection
 
 async def main():
-    submissions = QueueSubmissions(queue_connection(os.environ), "submit-jobs")
+    submissions = StorageQueue(queue_connection(os.environ), "submit-jobs")
     print(await submissions.send([Claim(entry_id=1, submission=2)]))
     await submissions.close()
 

@@ -12,10 +12,10 @@ from aiohttp import web
 from azure.storage.queue.aio import QueueClient
 
 from devstack import azurite as emulator
-from orchestrator.adapters.queue import QueueConnection, QueueSubmissions, decode
+from orchestrator.adapters.queue import QueueConnection, StorageQueue, decode
 from orchestrator.core.errors import QueueError
 from orchestrator.core.models import Claim
-from orchestrator.ports import Submissions
+from orchestrator.ports import Queue
 from tests.conftest import Azurite
 
 CLAIM = Claim(entry_id=1, submission=2)
@@ -43,13 +43,13 @@ def claims(count: int) -> list[Claim]:
 @asynccontextmanager
 async def sender(
     connection: str, queue_name: str = "submit-jobs", **limits: float
-) -> AsyncIterator[QueueSubmissions]:
+) -> AsyncIterator[StorageQueue]:
     """Yield a sender with a connection string."""
-    submissions = QueueSubmissions(QueueConnection(connection_string=connection), queue_name, **limits)
+    queue = StorageQueue(QueueConnection(connection_string=connection), queue_name, **limits)
     try:
-        yield submissions
+        yield queue
     finally:
-        await submissions.close()
+        await queue.close()
 
 
 @asynccontextmanager
@@ -78,8 +78,8 @@ async def received(azurite: Azurite, queue_name: str) -> list[str]:
 
 
 async def test_messages_arrive_as_the_functions_host_expects_them(azurite: Azurite, queue_name: str) -> None:
-    async with sender(azurite.connection_string, queue_name) as submissions:
-        port: Submissions = submissions
+    async with sender(azurite.connection_string, queue_name) as queue:
+        port: Queue = queue
         assert await port.send([CLAIM]) == []
     [text] = await received(azurite, queue_name)
     assert decode(base64.b64decode(text, validate=True)) == CLAIM
@@ -87,29 +87,29 @@ async def test_messages_arrive_as_the_functions_host_expects_them(azurite: Azuri
 
 async def test_a_whole_claim_of_130_rows_arrives_once_each(azurite: Azurite, queue_name: str) -> None:
     """The queue is missing at first: all ten that are sent at once find that out."""
-    async with sender(azurite.connection_string, queue_name) as submissions:
-        assert await submissions.send(claims(130)) == []
+    async with sender(azurite.connection_string, queue_name) as queue:
+        assert await queue.send(claims(130)) == []
     arrived = [decode(base64.b64decode(text)) for text in await received(azurite, queue_name)]
     assert sorted(claim.entry_id for claim in arrived) == list(range(1, 131))
 
 
 async def test_nothing_to_send_connects_to_nothing() -> None:
-    async with sender("not a connection string") as submissions:
-        assert await submissions.send([]) == []
+    async with sender("not a connection string") as queue:
+        assert await queue.send([]) == []
 
 
 async def test_check_creates_the_queue_and_sends_nothing(azurite: Azurite, queue_name: str) -> None:
-    async with sender(azurite.connection_string, queue_name) as submissions:
-        await submissions.check()
-        await submissions.check()
+    async with sender(azurite.connection_string, queue_name) as queue:
+        await queue.check()
+        await queue.check()
     assert await received(azurite, queue_name) == []
 
 
 async def test_a_closed_sender_opens_again(azurite: Azurite, queue_name: str) -> None:
-    async with sender(azurite.connection_string, queue_name) as submissions:
+    async with sender(azurite.connection_string, queue_name) as queue:
         for _ in range(2):
-            assert await submissions.send([CLAIM]) == []
-            await submissions.close()
+            assert await queue.send([CLAIM]) == []
+            await queue.close()
         assert len(await received(azurite, queue_name)) == 2
 
 
@@ -117,10 +117,10 @@ async def test_a_wrong_key_sends_nothing_and_is_explained(
     azurite: Azurite, queue_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = azurite.connection_string.replace(emulator.ACCOUNT_KEY, WRONG_KEY)
-    async with sender(connection, queue_name) as submissions:
-        assert await submissions.send([CLAIM]) == [CLAIM]
+    async with sender(connection, queue_name) as queue:
+        assert await queue.send([CLAIM]) == [CLAIM]
         with pytest.raises(QueueError, match=r"HTTP 403 AuthenticationFailed.*AzureWebJobsStorage"):
-            await submissions.check()
+            await queue.check()
     assert f"1 of 1 messages may not be on the queue {queue_name}: HTTP 403" in caplog.text
     assert WRONG_KEY not in caplog.text
 
@@ -129,17 +129,17 @@ async def test_a_wrong_key_sends_nothing_and_is_explained(
 
 
 async def test_a_connection_string_that_the_sdk_refuses_raises_only_in_the_check() -> None:
-    async with sender("AccountName;AccountKey") as submissions:
-        assert await submissions.send([CLAIM]) == [CLAIM]
+    async with sender("AccountName;AccountKey") as queue:
+        assert await queue.send([CLAIM]) == [CLAIM]
         with pytest.raises(QueueError, match="malformed"):
-            await submissions.check()
+            await queue.check()
 
 
 async def test_a_dead_port_is_given_up_in_bounded_time(unused_tcp_port: int) -> None:
     connection = emulator.connection_string(queue_url=f"http://127.0.0.1:{unused_tcp_port}/dev")
-    async with sender(connection) as submissions:
+    async with sender(connection) as queue:
         started = time.monotonic()
-        assert await submissions.send(claims(10)) == claims(10)
+        assert await queue.send(claims(10)) == claims(10)
         assert time.monotonic() - started < 10  # two retries, each after 0 to 2 seconds
 
 
@@ -151,8 +151,8 @@ async def test_only_a_fault_of_the_service_is_tried_again(status: int, requests:
         seen.append(request.method)
         return web.Response(status=status)
 
-    async with service(refuse) as connection, sender(connection) as submissions:
-        assert await submissions.send([CLAIM]) == [CLAIM]
+    async with service(refuse) as connection, sender(connection) as queue:
+        assert await queue.send([CLAIM]) == [CLAIM]
     assert seen == ["POST"] * requests
 
 
@@ -165,8 +165,8 @@ async def test_one_bad_send_does_not_hold_back_the_others() -> None:
             return web.Response(status=400)
         return web.Response(status=201, text=TAKEN, content_type="application/xml")
 
-    async with service(refuse_the_third) as connection, sender(connection) as submissions:
-        assert await submissions.send(claims(12)) == [Claim(entry_id=3, submission=1)]
+    async with service(refuse_the_third) as connection, sender(connection) as queue:
+        assert await queue.send(claims(12)) == [Claim(entry_id=3, submission=1)]
 
 
 async def test_at_most_ten_are_under_way_at_once() -> None:
@@ -183,8 +183,8 @@ async def test_at_most_ten_are_under_way_at_once() -> None:
         now -= 1
         return web.Response(status=201, text=TAKEN, content_type="application/xml")
 
-    async with service(hold_until_ten) as connection, sender(connection) as submissions:
-        assert await submissions.send(claims(25)) == []
+    async with service(hold_until_ten) as connection, sender(connection) as queue:
+        assert await queue.send(claims(25)) == []
     assert most == 10
 
 
@@ -195,11 +195,11 @@ async def test_a_service_that_never_answers_is_given_up(caplog: pytest.LogCaptur
 
     async with (
         service(hang) as connection,
-        sender(connection, send_timeout=0.5, batch_timeout=0.8) as submissions,
+        sender(connection, send_timeout=0.5, batch_timeout=0.8) as queue,
     ):
-        assert await submissions.send(claims(25)) == claims(25)
+        assert await queue.send(claims(25)) == claims(25)
         with pytest.raises(QueueError, match=r"no answer within 0\.5 seconds"):
-            await submissions.check()
+            await queue.check()
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage() == (
         "25 of 25 messages may not be on the queue submit-jobs: "

@@ -51,7 +51,7 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_whom_to_tell_and_who_may_tell() -> None:
     loaded = settings.load(GOOD)
     assert (loaded.alerts, loaded.events_secret, loaded.telemetry_connection_string) == (None, None, None)
-    assert loaded.tick_late_seconds == 900
+    assert loaded.pass_late_seconds == 900
     url = "https://hooks.example.com/workflows/canary-canary-canary-1/run?sp=a&sig=canary-canary-canary-2"
     loaded = settings.load(
         {

@@ -15,7 +15,8 @@ from orchestrator.adapters.queue import (
     queue_connection,
 )
 from orchestrator.core.errors import QueueError
-from orchestrator.core.models import MAX_ID, Claim
+from orchestrator.core.models import Claim
+from orchestrator.core.numbers import MAX_ID
 
 CLAIM = Claim(entry_id=1, submission=2)
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import QueueError
-from orchestrator.core.models import MAX_ID, Claim
+from orchestrator.core.models import Claim
+from orchestrator.core.numbers import MAX_ID
 from orchestrator.core.urls import split_url
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ DEVELOPMENT_STORAGE = (
     "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1"
 )
 
-#: A queue takes 2,000 messages a second, Azurite some 500: ten at once keep a tick's claims well below a
+#: A queue takes 2,000 messages a second, Azurite some 500: ten at once keep a pass's claims well below a
 #: second and do not flood a queue that is ill.
 SEND_CONCURRENCY = 10
 
 #: A send takes milliseconds; this leaves room for the retries of one that fails slowly.
 SEND_TIMEOUT_SECONDS = 15.0
 
-#: For all messages of one call: a dead queue holds up a tick for a minute at most, far below the function
+#: For all messages of one call: a dead queue holds up a pass for a minute at most, far below the function
 #: time-out. What is not sent by then is left to the lease.
 BATCH_TIMEOUT_SECONDS = 60.0
 
@@ -50,8 +51,8 @@ CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 10
 
 #: Retries inside the SDK, each after 0 to 2 seconds: enough for a busy partition (503) or a dropped
-#: connection; a longer fault is for the next tick. The SDK's default, 3 retries after 15 seconds and more,
-#: would spend the tick on one message. A delay is ``initial_backoff + increment_base ** n``, give or take the
+#: connection; a longer fault is for the next pass. The SDK's default, 3 retries after 15 seconds and more,
+#: would spend the pass on one message. A delay is ``initial_backoff + increment_base ** n``, give or take the
 #: jitter.
 RETRY_OPTIONS = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 1}
 
@@ -163,8 +164,8 @@ def _service_url(environ: Mapping[str, str], name: str) -> str:
     return f"https://{account}.queue.core.windows.net"
 
 
-class QueueSubmissions:
-    """Sends claims to a Storage queue (the port ``Submissions``), all within one event loop."""
+class StorageQueue:
+    """Sends claims to a Storage queue (the port ``Queue``), all within one event loop."""
 
     def __init__(
         self,

@@ -12,7 +12,8 @@ from orchestrator.cli.codes import FAILED, OK
 from orchestrator.cli.options import ID, INT32, Whole, json_option
 from orchestrator.cli.output import complain, print_json
 from orchestrator.core import new_entry
-from orchestrator.core.models import MAX_INT32, NewEntry
+from orchestrator.core.models import NewEntry
+from orchestrator.core.numbers import MAX_INT32
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
 
 #: ``-`` is standard input. Excel begins a UTF-8 file with a mark, which ``utf-8-sig`` drops.

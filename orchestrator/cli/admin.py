@@ -128,12 +128,12 @@ async def _create_job(notebook: str, name: str, workspace: str) -> int | None:
         )
 
 
-@click.command("tick")
+@click.command("pass")
 @click.argument("function", type=click.Choice(["trigger", "monitor"]))
 @json_option
-def tick(function: str, as_json: bool) -> int:
+def pass_(function: str, as_json: bool) -> int:
     """Make one pass of a timer function by hand."""
-    problems = asyncio.run(_tick(function))
+    problems = asyncio.run(_pass(function))
     if as_json:
         print_json({"function": function, "problems": problems})
     for problem in problems:
@@ -143,7 +143,7 @@ def tick(function: str, as_json: bool) -> int:
     return FAILED if problems else OK
 
 
-async def _tick(function: str) -> list[str]:
+async def _pass(function: str) -> list[str]:
     async with context.application(patience=context.PATIENCE_SECONDS) as app:
         return await (app.trigger(by_hand=True) if function == "trigger" else app.monitor(by_hand=True))
 
@@ -208,4 +208,4 @@ async def _findings() -> AsyncGenerator[checks.Finding, None]:
         yield checks.Finding(subject="store", ok=False, text=str(error))
 
 
-COMMANDS = (init_db, create_job, tick, purge_, check)
+COMMANDS = (init_db, create_job, pass_, purge_, check)

@@ -127,7 +127,7 @@ def _grants(missing: dict[str, list[str]]) -> str:
 
 
 async def _queue(app: Application) -> str:
-    await app.submissions.check()
+    await app.queue.check()
     return f"{app.settings.queue_name} can be used"
 
 

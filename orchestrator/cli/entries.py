@@ -21,7 +21,8 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.output import complain, console, print_fields, print_json, print_table
 from orchestrator.core.models import Entry, LogRow
-from orchestrator.core.reports import MAX_PAGE, EntryFilter, EntryPage, InvalidCursor, Sort, Story
+from orchestrator.core.reports import Story
+from orchestrator.core.search import MAX_PAGE, EntryFilter, EntryPage, InvalidCursor, Sort
 from orchestrator.web import schemas
 
 #: Rows that one ``list`` prints; ``export`` prints them all.

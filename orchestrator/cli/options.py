@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from orchestrator.core.models import MAX_ID, MAX_INT32
-from orchestrator.core.reports import MAX_TEXT, EntryFilter, Sort
+from orchestrator.core.numbers import MAX_ID, MAX_INT32
+from orchestrator.core.search import MAX_TEXT, EntryFilter, Sort
 from orchestrator.core.states import Status
 from orchestrator.usecases import purge
 

@@ -11,8 +11,9 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.cli import context
 from orchestrator.core.errors import SettingsError
-from orchestrator.core.models import Tick
+from orchestrator.core.models import LastPass
 from orchestrator.core.reports import WorkspaceReport
+from orchestrator.usecases.timer_pass import TIMER_FUNCTIONS
 from orchestrator.web import health, schemas
 from orchestrator.web.activity import ActiveRuns
 from orchestrator.web.schemas import Active
@@ -37,18 +38,20 @@ class Overview:
 
     workspaces: list[WorkspaceView]
     #: by the timer function's name; None = it has never begun
-    ticks: Mapping[str, Tick | None]
+    passes: Mapping[str, LastPass | None]
     now: datetime
     #: a timer function that has not begun for so long is late; None = the settings are incomplete
     late_seconds: float | None
 
     def is_late(self, name: str) -> bool:
         """Say whether a timer function should have begun again by now."""
-        return self.late_seconds is not None and health.is_late(self.ticks[name], self.now, self.late_seconds)
+        return self.late_seconds is not None and health.is_late(
+            self.passes[name], self.now, self.late_seconds
+        )
 
-    def age(self, tick: Tick) -> float:
+    def age(self, last_pass: LastPass) -> float:
         """Return how many seconds ago a timer function began."""
-        return (self.now - tick.started_at).total_seconds()
+        return (self.now - last_pass.started_at).total_seconds()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Sources:
         self._store = store
         self._app = app
         self._caps = {known.name: known.cap for known in app.settings.workspaces} if app else {}
-        self._late_seconds = app.settings.tick_late_seconds if app else None
+        self._late_seconds = app.settings.pass_late_seconds if app else None
         self._active = ActiveRuns(app.runs, app.clock) if app and not offline else None
         self._why_not = "not asked for" if app else INCOMPLETE
 
@@ -80,7 +83,7 @@ class Sources:
         reports = {report.name: report for report in await Reports(self._store.pool).status()}
         names = sorted({*reports, *self._caps})
         active = await self._active.of(names) if self._active else dict.fromkeys(names, self._unknown())
-        last = {tick.name: tick for tick in await self._store.ticks()}
+        last = {last_pass.name: last_pass for last_pass in await self._store.passes()}
         return Overview(
             workspaces=[
                 WorkspaceView(
@@ -90,7 +93,7 @@ class Sources:
                 )
                 for name in names
             ],
-            ticks={name: last.get(name) for name in health.TICKS},
+            passes={name: last.get(name) for name in TIMER_FUNCTIONS},
             now=await self._store.now(),
             late_seconds=self._late_seconds,
         )
@@ -128,8 +131,9 @@ def document(overview: Overview) -> dict[str, Any]:
     """Return the overview as the HTTP API's ``/api/status`` gives it."""
     return {
         "workspaces": [schemas.workspace(view.report, view.cap, view.active) for view in overview.workspaces],
-        "ticks": [
-            schemas.tick(name, tick, late=overview.is_late(name)) for name, tick in overview.ticks.items()
+        "passes": [
+            schemas.last_pass(name, last_pass, late=overview.is_late(name))
+            for name, last_pass in overview.passes.items()
         ],
         "now": schemas.iso(overview.now),
     }

@@ -17,7 +17,7 @@ from orchestrator.cli.codes import FAILED, NOTHING, OK
 from orchestrator.cli.options import ID, Whole, filter_options, json_option
 from orchestrator.cli.output import complain, console, print_json
 from orchestrator.core.models import ANYTHING, Expected
-from orchestrator.core.reports import MAX_MATCHING, EntryFilter
+from orchestrator.core.search import MAX_MATCHING, EntryFilter
 from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
 
 

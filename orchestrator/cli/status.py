@@ -86,8 +86,8 @@ async def _watch(interval: int, *, offline: bool) -> None:
 
 def _lines(found: Overview) -> list[str]:
     workspaces = [_workspace_line(view) for view in found.workspaces]
-    ticks = [_tick_line(found, name) for name in found.ticks]
-    return [*(workspaces or ["no row is open or has ended in the last day"]), *ticks]
+    passes = [_pass_line(found, name) for name in found.passes]
+    return [*(workspaces or ["no row is open or has ended in the last day"]), *passes]
 
 
 def _workspace_line(view: WorkspaceView) -> str:
@@ -127,13 +127,13 @@ def _duration(seconds: float) -> str:
     return f"{days} d {hours % 24} h"
 
 
-def _tick_line(found: Overview, name: str) -> str:
-    tick = found.ticks[name]
+def _pass_line(found: Overview, name: str) -> str:
+    last_pass = found.passes[name]
     late = "; LATE" if found.is_late(name) else ""
-    if tick is None:
+    if last_pass is None:
         return f"{name}: has never begun{late}"
-    outcome = cell(tick.outcome or "not finished")
-    began = f"{name}: began {tick.started_at:%Y-%m-%d %H:%M:%S} UTC, {found.age(tick):.0f} s ago"
+    outcome = cell(last_pass.outcome or "not finished")
+    began = f"{name}: began {last_pass.started_at:%Y-%m-%d %H:%M:%S} UTC, {found.age(last_pass):.0f} s ago"
     return f"{began}: {outcome}{late}"
 
 
@@ -142,20 +142,25 @@ def _drawn(found: Overview) -> RenderableType:
     names = [view.report.name for view in found.workspaces]
     columns = [_column(view) for view in found.workspaces]
     rows = [(label, *values) for label, *values in zip(_LABELS, *columns, strict=True)]
-    ticks = [_tick_row(found, name) for name in found.ticks]
+    passes = [_pass_row(found, name) for name in found.passes]
     return Group(
         drawn(["workspace", *names], rows, fixed=1),
-        drawn(["function", "began", "ago", "outcome"], ticks, fixed=3),
+        drawn(["function", "began", "ago", "outcome"], passes, fixed=3),
         Text(f"{found.now:%Y-%m-%d %H:%M:%S} UTC", style="dim"),
     )
 
 
-def _tick_row(found: Overview, name: str) -> tuple[object, ...]:
-    tick = found.ticks[name]
+def _pass_row(found: Overview, name: str) -> tuple[object, ...]:
+    last_pass = found.passes[name]
     late = " LATE" if found.is_late(name) else ""
-    if tick is None:
+    if last_pass is None:
         return name, None, f"never{late}", None
-    return name, tick.started_at, f"{_duration(found.age(tick))}{late}", tick.outcome or "not finished"
+    return (
+        name,
+        last_pass.started_at,
+        f"{_duration(found.age(last_pass))}{late}",
+        last_pass.outcome or "not finished",
+    )
 
 
 _LABELS = (*OPEN, "last hour", "last day", "oldest waits", "slots")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.core.models import Tick
+from orchestrator.core.models import LastPass
 from orchestrator.core.redaction import one_line
 
 #: Rows that a message shows; the rest is a number. With what follows a card stays below Teams' 28 KB.
@@ -53,7 +53,7 @@ class DeadRows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TickEvent:
+class PassEvent:
     """A timer function that is late, or well again."""
 
     name: str
@@ -67,21 +67,24 @@ class Alert:
 
     kind: Kind
     rows: DeadRows | None = None
-    ticks: Sequence[TickEvent] = ()
+    passes: Sequence[PassEvent] = ()
 
     @property
     def title(self) -> str:
         """Say in one line what happened."""
         if self.rows is not None:
             return f"{self.rows.count} {'row' if self.rows.count == 1 else 'rows'} went DEAD"
-        names = " and ".join(dict.fromkeys(tick.name for tick in self.ticks))
+        names = " and ".join(dict.fromkeys(last_pass.name for last_pass in self.passes))
         return f"{names}: {'late' if self.kind is Kind.LATE else 'well again'}"
 
     @property
     def lines(self) -> list[str]:
         """Say what it is about, a line each."""
         if self.rows is None:
-            return [f"{tick.name}: {_TICK_TEXT[self.kind]} {_iso(tick.since)}" for tick in self.ticks]
+            return [
+                f"{last_pass.name}: {_PASS_TEXT[self.kind]} {_iso(last_pass.since)}"
+                for last_pass in self.passes
+            ]
         shown = [
             f"{row.id} {shortened(row.table_name)} ({shortened(row.workspace)}): {row.error}"
             for row in self.rows.shown
@@ -90,24 +93,24 @@ class Alert:
         return [*shown, *([f"and {rest} more"] if rest > 0 else [])]
 
 
-_TICK_TEXT = {
+_PASS_TEXT = {
     Kind.LATE: "has not begun since",
     Kind.WELL: "has begun again; it had not since",
 }
 
 
-def overdue(ticks: Sequence[Tick], *, now: datetime, limit_seconds: float) -> list[TickEvent]:
+def overdue(passes: Sequence[LastPass], *, now: datetime, limit_seconds: float) -> list[PassEvent]:
     """Return the timer functions that have not begun for so long. One that never ran was never expected."""
     return [
-        TickEvent(name=tick.name, since=tick.started_at)
-        for tick in ticks
-        if (now - tick.started_at).total_seconds() >= limit_seconds
+        PassEvent(name=last_pass.name, since=last_pass.started_at)
+        for last_pass in passes
+        if (now - last_pass.started_at).total_seconds() >= limit_seconds
     ]
 
 
 def late(
-    missing: Sequence[TickEvent], *, own: str, before: Sequence[Tick], ticks: Sequence[Tick]
-) -> list[TickEvent]:
+    missing: Sequence[PassEvent], *, own: str, before: Sequence[LastPass], passes: Sequence[LastPass]
+) -> list[PassEvent]:
     """Return the timer functions that a pass has to call late: those that have still not begun.
 
     A pass whose own function was missing, too, says nothing: the whole app was stopped and has just come
@@ -116,18 +119,18 @@ def late(
     :param missing: what was overdue before this pass.
     :param own: the function that this pass is of.
     :param before: the last passes as they were before this one.
-    :param ticks: the last passes as they are now.
+    :param passes: the last passes as they are now.
     """
-    was_there = {tick.name for tick in before} - {event.name for event in missing}
+    was_there = {last_pass.name for last_pass in before} - {event.name for event in missing}
     if own not in was_there:
         return []
-    back = well_again(missing, ticks)
+    back = well_again(missing, passes)
     return [event for event in missing if event not in back]
 
 
-def well_again(missing: Sequence[TickEvent], ticks: Sequence[Tick]) -> list[TickEvent]:
+def well_again(missing: Sequence[PassEvent], passes: Sequence[LastPass]) -> list[PassEvent]:
     """Return those of the functions that were missing that have begun since, each event once."""
-    started = {tick.name: tick.started_at for tick in ticks}
+    started = {last_pass.name: last_pass.started_at for last_pass in passes}
     return [
         event
         for event in dict.fromkeys(missing)
@@ -149,7 +152,7 @@ def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
         "title": alert.title,
         "text": "\n".join([alert.title, *alert.lines]),
         "at": _iso(at),
-        "count": rows.count or len(alert.ticks),
+        "count": rows.count or len(alert.passes),
         "entries": [
             {
                 "id": row.id,
@@ -159,7 +162,7 @@ def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
             }
             for row in rows.shown
         ],
-        "ticks": [{"name": tick.name, "since": _iso(tick.since)} for tick in alert.ticks],
+        "passes": [{"name": last_pass.name, "since": _iso(last_pass.since)} for last_pass in alert.passes],
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from orchestrator.core import redaction
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import Entry, LogRow, Policy, Run, RunFailure, RunRequest, Verdict
+from orchestrator.core.models import Entry, LogRow, Run, RunFailure, RunRequest, Verdict
+from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 
 _Values = TypeVar("_Values", dict[str, str], list[str])

@@ -7,11 +7,6 @@ from typing import Any
 
 from orchestrator.core.states import Status
 
-#: Ids of rows, runs and jobs are signed 64-bit integers, in the API of Databricks and in both stores; other
-#: whole numbers have 32 bits.
-MAX_ID = 2**63 - 1
-MAX_INT32 = 2**31 - 1
-
 #: From so many ``deliveries`` on an earlier call than the present one may have started a run. An outage and a
 #: new turn (the claim) bring the count down to it, no further: a late answer to the first call must not pass
 #: for that to the only one.
@@ -191,7 +186,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tick:
+class LastPass:
     """The passes of a timer function."""
 
     name: str
@@ -201,35 +196,6 @@ class Tick:
     finished_at: datetime | None
     #: of the last one that is over: ``ok``, or what went wrong
     outcome: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkspacePolicy:
-    """What the use cases need to know of one workspace."""
-
-    name: str
-    #: job of rows that name none; None = every row must name its own
-    job_id: int | None
-    #: most runs at once, foreign ones included
-    cap: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """How rows are claimed and retried."""
-
-    #: attempts of a row that sets no limit of its own; 0 = no limit
-    max_attempts: int
-    #: back-off before the second attempt; doubles with each further one
-    retry_backoff_seconds: float
-    #: how long a claimed row's message may take before it counts as lost
-    submit_lease_seconds: float
-    #: calls of ``run-now`` without an answer after which a row is given up, if its workspace is well
-    max_deliveries: int
-    #: a run over it is cancelled and fails; 0 = no limit
-    run_timeout_seconds: float
-    #: at most one row of a table in flight
-    serialize_tables: bool
 
 
 class Unanswered(Enum):

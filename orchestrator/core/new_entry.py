@@ -10,7 +10,8 @@ from typing import Any
 
 from orchestrator.core import decisions
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import MAX_ID, MAX_INT32, NewEntry
+from orchestrator.core.models import NewEntry
+from orchestrator.core.numbers import MAX_ID, MAX_INT32
 
 #: What may be given, by the columns' names.
 COLUMNS = (

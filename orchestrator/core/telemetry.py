@@ -5,11 +5,10 @@ business; without it, metrics and spans go nowhere, and the lines are read as te
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Literal
 
 from orchestrator.core.models import Entry
 from orchestrator.core.redaction import one_line
@@ -64,24 +63,12 @@ class Metric(Enum):
         unit="{row}",
         description="Rows whose run is over, by the state that they went to",
     )
-    TICK = Instrument(
-        name="orchestrator.tick.duration",
+    PASS = Instrument(
+        name="orchestrator.pass.duration",
         kind="histogram",
         unit="s",
         description="A pass of a timer function",
     )
-
-
-class Telemetry(Protocol):
-    """Where metrics and spans go. Nothing here ever fails or waits."""
-
-    def record(self, metric: Metric, value: float, **attributes: str) -> None:
-        """Add to a counter, set a gauge, or enter a value into a histogram."""
-        ...
-
-    def span(self, name: str, **attributes: str | int) -> AbstractContextManager[object]:
-        """Time a piece of work, with what is done inside as its children."""
-        ...
 
 
 class NoTelemetry:
@@ -95,36 +82,6 @@ class NoTelemetry:
         return nullcontext()
 
 
-class SafeTelemetry:
-    """Another telemetry, kept from failing the work that it tells of. Its first error is logged."""
-
-    def __init__(self, inner: Telemetry) -> None:
-        self._inner = inner
-        self._has_failed = False
-
-    def record(self, metric: Metric, value: float, **attributes: str) -> None:
-        """Record, if that is possible."""
-        try:
-            self._inner.record(metric, value, **attributes)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the work goes on
-            self._tell(error)
-
-    @contextmanager
-    def span(self, name: str, **attributes: str | int) -> Iterator[None]:
-        """Time a piece of work, if that is possible; what the work raises goes through."""
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(self._inner.span(name, **attributes))
-            except Exception as error:  # noqa: BLE001 - the same
-                self._tell(error)
-            yield
-
-    def _tell(self, error: Exception) -> None:
-        if not self._has_failed:
-            self._has_failed = True
-            logger.error("telemetry fails: %s", type(error).__name__)
-
-
 NO_TELEMETRY = NoTelemetry()
 
 
@@ -132,7 +89,7 @@ def fields(event: str, entry: Entry | None = None, **more: object) -> dict[str, 
     """Return the ``extra`` of the log line that tells of an event; what is None is left out.
 
     :param event: ``claimed``, ``submitted``, ``refused``, ``postponed``, ``finished``, ``canceled`` or
-        ``tick``.
+        ``pass``.
     :param more: further fields, or others than the entry's own. Durations are in seconds.
     """
     of_entry = {} if entry is None else _of(entry)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from orchestrator.adapters.queue import QueueConnection, queue_connection
 from orchestrator.core.errors import SettingsError
-from orchestrator.core.models import Policy
+from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
 from orchestrator.settings.reader import Reader
@@ -104,7 +104,7 @@ class Settings:
     #: None = nobody is told
     alerts: AlertSettings | None
     #: a timer function that has not begun for so long is late
-    tick_late_seconds: float
+    pass_late_seconds: float
     #: password of Databricks' notifications; None = they are not taken
     events_secret: str | None = field(repr=False)
     #: of Application Insights; None = OpenTelemetry is not even imported
@@ -197,7 +197,7 @@ def _read(reader: Reader) -> Settings | None:
     trigger_schedule = _schedule(reader, "TRIGGER_SCHEDULE")
     monitor_schedule = _schedule(reader, "MONITOR_SCHEDULE")
     alerts = _alerts(reader)
-    tick_late_seconds = reader.number("TICK_LATE_SECONDS", 900, least=60, most=_MAX_SECONDS)
+    pass_late_seconds = reader.number("TICK_LATE_SECONDS", 900, least=60, most=_MAX_SECONDS)
     events_secret = _events_secret(reader)
     try:
         queue = queue_connection(reader.environ)
@@ -214,7 +214,7 @@ def _read(reader: Reader) -> Settings | None:
         monitor_schedule=monitor_schedule,
         store=store,
         alerts=alerts,
-        tick_late_seconds=tick_late_seconds,
+        pass_late_seconds=pass_late_seconds,
         events_secret=events_secret,
         telemetry_connection_string=reader.text("APPLICATIONINSIGHTS_CONNECTION_STRING"),
     )

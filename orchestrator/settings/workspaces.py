@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult
 
-from orchestrator.core.models import MAX_ID, WorkspacePolicy
+from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
 from orchestrator.settings.reader import Reader
 
@@ -25,7 +26,7 @@ _TOKEN = re.compile(r"dapi[0-9a-f]{16}")
 #: A key of an object in a setting; anything else may be a value in the wrong place, and is not shown.
 _KEY = re.compile(r"[A-Za-z_]{1,30}")
 
-#: ``runs/list`` is paged to the end for every tick; a workspace allows 2,000 task runs at once.
+#: ``runs/list`` is paged to the end for every pass; a workspace allows 2,000 task runs at once.
 _MAX_CAP = 2000
 
 

@@ -6,21 +6,20 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from orchestrator.core.alerts import (
     SHOWN_ROWS,
     Alert,
-    DeadRows,
     Delivery,
     Kind,
-    TickEvent,
+    PassEvent,
     late,
     overdue,
     well_again,
 )
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.models import Tick
+from orchestrator.core.models import LastPass
+from orchestrator.ports import AlertStore, Clockwork, Receiver
 
 logger = logging.getLogger(__name__)
 
@@ -42,59 +41,6 @@ ALERTING_SECONDS = 45.0
 
 #: So long a pass claims: what it claims last has its 10 s to be sent yet, and 5 s to be noted.
 CLAIMING_SECONDS = 30.0
-
-
-class AlertStore(Protocol):
-    """What people were told of. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
-
-    async def claim_dead(
-        self, message: str, *, window_seconds: int, examined: int, shown: int
-    ) -> DeadRows | None:
-        """Claim the DEAD rows that nobody was told of for a message; None when there are none."""
-        ...
-
-    async def claim_ticks(self, message: str, kind: Kind, events: Sequence[TickEvent]) -> list[TickEvent]:
-        """Claim events for a message and return those that no other message has.
-
-        No function is called late after it was called well again.
-        """
-        ...
-
-    async def late_ticks(self) -> list[TickEvent]:
-        """Return the functions of which it is still owed that they are well again."""
-        ...
-
-    async def sent(self, message: str) -> None:
-        """Note that a message arrived."""
-        ...
-
-    async def give_back(self, message: str) -> None:
-        """Free the events of a message that did not arrive, for the next one."""
-        ...
-
-    async def forget(self, *, older_than_seconds: int, limit: int) -> None:
-        """Delete old claims."""
-        ...
-
-
-class Clockwork(Protocol):
-    """The timer functions' passes. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
-
-    async def ticks(self) -> list[Tick]:
-        """Return the last pass of each timer function."""
-        ...
-
-    async def now(self) -> datetime:
-        """Return the database's clock."""
-        ...
-
-
-class Receiver(Protocol):
-    """Where messages go."""
-
-    async def deliver(self, alert: Alert, at: datetime) -> Delivery:
-        """Send a message; ends in bounded time and raises nothing."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +71,13 @@ class Alerting:
     store: AlertStore
     clockwork: Clockwork
     receiver: Receiver
-    tick_late_seconds: float
+    pass_late_seconds: float
 
-    async def look(self) -> tuple[Sequence[Tick], datetime]:
+    async def look(self) -> tuple[Sequence[LastPass], datetime]:
         """Return the last passes and the database's time: what a pass needs from before its begin."""
-        return await self.clockwork.ticks(), await self.clockwork.now()
+        return await self.clockwork.passes(), await self.clockwork.now()
 
-    async def __call__(self, own: str, before: Sequence[Tick], looked_at: datetime) -> None:
+    async def __call__(self, own: str, before: Sequence[LastPass], looked_at: datetime) -> None:
         """Tell what there is to tell. What goes wrong is logged, and fails nothing.
 
         :param own: the timer function that the pass is of.
@@ -146,19 +92,19 @@ class Alerting:
         except TimeoutError:
             logger.warning("alerts: not done in time; the next pass tells the rest")
 
-    async def _tell(self, own: str, before: Sequence[Tick], looked_at: datetime) -> None:
+    async def _tell(self, own: str, before: Sequence[LastPass], looked_at: datetime) -> None:
         claims_until = asyncio.get_running_loop().time() + CLAIMING_SECONDS
         turn = _Turn(now=await self.clockwork.now(), claims_until=claims_until)
         await self._tell_of_dead_rows(turn)
-        missing = overdue(before, now=looked_at, limit_seconds=self.tick_late_seconds)
+        missing = overdue(before, now=looked_at, limit_seconds=self.pass_late_seconds)
         if missing:
-            ticks = await self.clockwork.ticks()
-            await self._tell_of_ticks(Kind.LATE, late(missing, own=own, before=before, ticks=ticks), turn)
+            passes = await self.clockwork.passes()
+            await self._tell_of_passes(Kind.LATE, late(missing, own=own, before=before, passes=passes), turn)
         # Also those of which nobody was told that they are late: when the whole app stands still, nobody can.
-        missed = [*await self.store.late_ticks(), *missing]
+        missed = [*await self.store.late_passes(), *missing]
         if missed:
             # Looked up anew: a function may have begun while the message above was on its way.
-            await self._tell_of_ticks(Kind.WELL, well_again(missed, await self.clockwork.ticks()), turn)
+            await self._tell_of_passes(Kind.WELL, well_again(missed, await self.clockwork.passes()), turn)
         await self.store.forget(older_than_seconds=KEEP_SECONDS, limit=FORGOTTEN_ROWS)
 
     async def _tell_of_dead_rows(self, turn: _Turn) -> None:
@@ -170,14 +116,14 @@ class Alerting:
         if rows is not None:
             await self._deliver(message, Alert(kind=Kind.DEAD, rows=rows), turn)
 
-    async def _tell_of_ticks(self, kind: Kind, events: Sequence[TickEvent], turn: _Turn) -> None:
+    async def _tell_of_passes(self, kind: Kind, events: Sequence[PassEvent], turn: _Turn) -> None:
         if not events:
             return
         message = str(uuid.uuid4())
         async with turn.claiming():
-            claimed = await self.store.claim_ticks(message, kind, events)
+            claimed = await self.store.claim_passes(message, kind, events)
         if claimed:
-            await self._deliver(message, Alert(kind=kind, ticks=claimed), turn)
+            await self._deliver(message, Alert(kind=kind, passes=claimed), turn)
 
     async def _deliver(self, message: str, alert: Alert, turn: _Turn) -> None:
         delivery = Delivery.UNCERTAIN

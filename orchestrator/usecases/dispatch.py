@@ -4,14 +4,14 @@ import logging
 from collections.abc import Sequence
 
 from orchestrator.core.models import Claim
-from orchestrator.ports import Store, Submissions
+from orchestrator.ports import Queue, Store
 
 logger = logging.getLogger(__name__)
 
 NOT_SENT = "the queue did not take the message; it is sent again at the next pass"
 
 
-async def dispatch(store: Store, submissions: Submissions, claims: Sequence[Claim]) -> str:
+async def dispatch(store: Store, queue: Queue, claims: Sequence[Claim]) -> str:
     """Send a message a claim and return what went wrong, empty when all were sent.
 
     A claim whose message may not be there keeps its slot and gets a lease that is over, so that the next
@@ -19,7 +19,7 @@ async def dispatch(store: Store, submissions: Submissions, claims: Sequence[Clai
     """
     if not claims:
         return ""
-    unsent = await submissions.send(claims)
+    unsent = await queue.send(claims)
     for claim in unsent:
         await store.postpone(claim, seconds=0, reason=NOT_SENT)
     if not unsent:

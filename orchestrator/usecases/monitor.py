@@ -8,11 +8,12 @@ from datetime import datetime
 
 from orchestrator.core import decisions
 from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotFound
-from orchestrator.core.models import Entry, Policy, Run, RunFailure, Verdict, WorkspacePolicy
+from orchestrator.core.models import Entry, Run, RunFailure, Verdict
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
 from orchestrator.core.states import Status
-from orchestrator.core.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
-from orchestrator.ports import Clock, Runs, Store, Submissions
+from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
+from orchestrator.ports import Clock, Queue, Runs, Store, Telemetry
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.tasks import all_of
 
@@ -42,7 +43,7 @@ class Monitor:
     """One pass over everything that is in flight."""
 
     store: Store
-    submissions: Submissions
+    queue: Queue
     runs: Mapping[str, Runs]
     workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
@@ -193,7 +194,7 @@ class Monitor:
         for entry in await self.store.unanswered(deliveries=self.policy.max_deliveries, limit=BATCH):
             await self._give_up_if_alone(entry)
         claims = await self.store.recover(lease_seconds=self.policy.submit_lease_seconds, limit=BATCH)
-        return await dispatch(self.store, self.submissions, claims)
+        return await dispatch(self.store, self.queue, claims)
 
     async def _give_up_if_alone(self, entry: Entry) -> None:
         """End a row whose calls never come to anything, unless the others' do not either: an outage.

@@ -3,7 +3,8 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+
+from orchestrator.ports import Purgeable
 
 #: Rows a transaction. SQL Server locks the whole table once a statement holds 5,000 locks; a row takes one in
 #: the table and one in each index that it is in, and so does each of its few log rows.
@@ -20,14 +21,6 @@ MAX_AGE_SECONDS = 25 * 365 * 86_400
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60}
 _AGE = re.compile(r"([0-9]+)([dhm])")
-
-
-class Purgeable(Protocol):
-    """What the purge needs of the store."""
-
-    async def purge(self, *, older_than_seconds: float, limit: int) -> int:
-        """Delete a batch in one transaction and return how many rows it had."""
-        ...
 
 
 def age_seconds(text: str) -> float:

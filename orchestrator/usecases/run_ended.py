@@ -8,23 +8,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from orchestrator.core.models import Entry
+from orchestrator.ports import FollowedRuns
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.tasks import Background
 from orchestrator.usecases.trigger import Trigger
 
 #: For one event: a few calls of Databricks. Databricks itself does not wait long for an answer.
 EVENT_SECONDS = 30.0
-
-
-class FollowedRuns(Protocol):
-    """Which row follows a run. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
-
-    async def running_run(self, workspace: str, run_id: int) -> Entry | None:
-        """Return the row that follows a run now, or None."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,20 +13,11 @@ from orchestrator.core.errors import (
     RequestRefused,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import (
-    IN_DOUBT,
-    Claim,
-    Entry,
-    LogRow,
-    Policy,
-    RunRequest,
-    Unanswered,
-    Verdict,
-    WorkspacePolicy,
-)
+from orchestrator.core.models import IN_DOUBT, Claim, Entry, LogRow, RunRequest, Unanswered, Verdict
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import Status
-from orchestrator.core.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
-from orchestrator.ports import Clock, Runs, Store
+from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
+from orchestrator.ports import Clock, Runs, Store, Telemetry
 
 logger = logging.getLogger(__name__)
 

@@ -1,16 +1,15 @@
-"""A tick of a timer function: its work in bounded time, noted in the database, told to whom it concerns."""
+"""A pass of a timer function: its work in bounded time, noted in the database, told to whom it concerns."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.models import Tick
-from orchestrator.core.telemetry import Metric, Telemetry, fields
-from orchestrator.ports import Clock
+from orchestrator.core.models import LastPass
+from orchestrator.core.telemetry import Metric, fields
+from orchestrator.ports import Clock, PassLog, Telemetry
 from orchestrator.usecases.alerting import Alerting
 
 logger = logging.getLogger(__name__)
@@ -25,36 +24,20 @@ WORK_SECONDS = 220.0
 #: What there is to tell is looked up before the work, and must not keep it waiting.
 LOOK_SECONDS = 5.0
 
+#: The timer functions.
+TIMER_FUNCTIONS = ("trigger", "monitor")
+
 OK = "ok"
 
 #: What a timer function does; returns its problems, a line each.
 Work = Callable[[], Awaitable[list[str]]]
 
 
-class TickStore(Protocol):
-    """The rows of ``orchestrator_tick``.
-
-    Every method may raise :class:`~orchestrator.core.errors.StoreError`.
-    """
-
-    async def tick_started(self, name: str) -> None:
-        """Note that a pass begins."""
-        ...
-
-    async def tick_finished(self, name: str, outcome: str) -> None:
-        """Note that a pass has come to its end."""
-        ...
-
-    async def tick_failed(self, name: str, outcome: str) -> None:
-        """Note why a pass did not come to its end."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class Ticks:
+class TimerPass:
     """Makes the passes of the timer functions."""
 
-    store: TickStore
+    store: PassLog
     #: None = there is nobody to tell
     alerting: Alerting | None
     telemetry: Telemetry
@@ -65,7 +48,7 @@ class Ticks:
     async def __call__(self, name: str, work: Work, *, by_hand: bool) -> list[str]:
         """Make a pass and return its problems, a line each. What makes it fail is raised.
 
-        :param by_hand: it is no tick of the timer, whose absence it must not hide.
+        :param by_hand: it is no pass of the timer, whose absence it must not hide.
         """
         began, outcome = self.clock.monotonic(), "failed"
         try:
@@ -73,7 +56,7 @@ class Ticks:
                 problems = await self._in_time(name, work, by_hand)
             outcome = "problems" if problems else OK
         except TimeoutError:
-            problems = [f"{name}: not done in time; the next tick goes on"]
+            problems = [f"{name}: not done in time; the next pass goes on"]
             logger.error("%s", problems[0])  # noqa: TRY400 - the stack says nothing of use
         finally:
             label = f"{name} by hand" if by_hand else name
@@ -81,9 +64,9 @@ class Ticks:
         return problems
 
     def _tell_of(self, name: str, outcome: str, *, seconds: float) -> None:
-        extra = fields("tick", tick=name, outcome=outcome, seconds=seconds)
+        extra = fields("pass", function=name, outcome=outcome, seconds=seconds)
         logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
-        self.telemetry.record(Metric.TICK, seconds, tick=name, outcome=outcome)
+        self.telemetry.record(Metric.PASS, seconds, function=name, outcome=outcome)
 
     async def _in_time(self, name: str, work: Work, by_hand: bool) -> list[str]:
         work_until = asyncio.get_running_loop().time() + WORK_SECONDS
@@ -93,15 +76,15 @@ class Ticks:
 
     async def _recorded(self, name: str, work: Work, work_until: float) -> list[str]:
         before = await self._look()
-        await self.store.tick_started(name)
+        await self.store.pass_started(name)
         failure: Exception | None = None
         try:
             async with asyncio.timeout_at(work_until):
                 problems = await work()
-            await self.store.tick_finished(name, "\n".join(problems) or OK)
+            await self.store.pass_finished(name, "\n".join(problems) or OK)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is noted and raised again
             failure = error
-            await self.store.tick_failed(name, _told(error))
+            await self.store.pass_failed(name, _told(error))
         # A pass that failed has something to tell, too: what went DEAD, and that the app is back.
         if self.alerting and before:
             await self.alerting(name, *before)
@@ -109,7 +92,7 @@ class Ticks:
             raise failure
         return problems
 
-    async def _look(self) -> tuple[Sequence[Tick], datetime] | None:
+    async def _look(self) -> tuple[Sequence[LastPass], datetime] | None:
         """Return what people have to be told from; None when that is nothing, or cannot be had."""
         if self.alerting is None:
             return None

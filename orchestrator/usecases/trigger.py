@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.models import Claim, Policy, WorkspacePolicy
+from orchestrator.core.models import Claim
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
-from orchestrator.core.telemetry import NO_TELEMETRY, Metric, Telemetry, fields
-from orchestrator.ports import Runs, Store, Submissions
+from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
+from orchestrator.ports import Queue, Runs, Store, Telemetry
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.tasks import all_of
@@ -28,7 +29,7 @@ class Trigger:
     """One pass: settle what is over, then claim and send."""
 
     store: Store
-    submissions: Submissions
+    queue: Queue
     runs: Mapping[str, Runs]
     workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
@@ -59,7 +60,7 @@ class Trigger:
                     max_attempts=self.policy.max_attempts,
                     serialize_tables=self.policy.serialize_tables,
                 )
-                problem = await dispatch(self.store, self.submissions, claims)
+                problem = await dispatch(self.store, self.queue, claims)
                 logger.info("workspace %s: claimed %s rows", shown, len(claims))
                 self._tell(shown, claims)
                 return problem

@@ -13,8 +13,10 @@ from typing import Any
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import OrchestratorError, StoreError, StoreInDoubt
 from orchestrator.core.models import Entry, Expected
-from orchestrator.core.reports import MAX_DAYS, MAX_PAGE, Reason, Waiting, WorkspaceReport
+from orchestrator.core.reports import MAX_DAYS, Reason, Waiting, WorkspaceReport
+from orchestrator.core.search import MAX_PAGE
 from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
+from orchestrator.usecases.timer_pass import TIMER_FUNCTIONS
 from orchestrator.web import dashboard, health, query, schemas
 from orchestrator.web.activity import ActiveRuns
 from orchestrator.web.http import Answer, Call, answer
@@ -58,8 +60,8 @@ class Api:
             reports.setdefault(name, WorkspaceReport(name=name))
         active = await self._active.of(reports)
         now = await self._app.web_store.now()
-        last = {tick.name: tick for tick in await self._app.web_store.ticks()}
-        limit = self._app.settings.tick_late_seconds
+        last = {last_pass.name: last_pass for last_pass in await self._app.web_store.passes()}
+        limit = self._app.settings.pass_late_seconds
         return answer(
             {
                 "workspaces": [
@@ -68,9 +70,9 @@ class Api:
                     )
                     for name, report in sorted(reports.items())
                 ],
-                "ticks": [
-                    schemas.tick(name, last.get(name), late=health.is_late(last.get(name), now, limit))
-                    for name in health.TICKS
+                "passes": [
+                    schemas.last_pass(name, last.get(name), late=health.is_late(last.get(name), now, limit))
+                    for name in TIMER_FUNCTIONS
                 ],
                 "now": schemas.iso(now),
             }

@@ -19,7 +19,7 @@ import azure.functions as func
 from orchestrator import bootstrap
 from orchestrator.core import new_entry
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.models import MAX_ID
+from orchestrator.core.numbers import MAX_ID
 from orchestrator.web import functions, problems
 from orchestrator.web.http import Answer, answer, told
 from orchestrator.web.limits import Rate, TokenBucket

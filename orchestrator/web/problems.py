@@ -13,7 +13,7 @@ from orchestrator.core.errors import (
     StoreInDoubt,
     WorkspaceUnavailable,
 )
-from orchestrator.core.reports import InvalidCursor
+from orchestrator.core.search import InvalidCursor
 
 
 class Problem(Exception):

@@ -8,8 +8,9 @@ from typing import Any
 from orchestrator.adapters.store.operations import Request
 from orchestrator.core import new_entry
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import MAX_ID, MAX_INT32, Expected, NewEntry
-from orchestrator.core.reports import MAX_MATCHING, MAX_TEXT, EntryFilter, Sort
+from orchestrator.core.models import Expected, NewEntry
+from orchestrator.core.numbers import MAX_ID, MAX_INT32
+from orchestrator.core.search import MAX_MATCHING, MAX_TEXT, EntryFilter, Sort
 from orchestrator.core.states import Status
 from orchestrator.web.http import Call
 from orchestrator.web.problems import bad_request

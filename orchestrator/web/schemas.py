@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.core.models import Entry, LogRow, Tick
+from orchestrator.core.models import Entry, LastPass, LogRow
 from orchestrator.core.reports import Bucket, Story, TableReport, WorkspaceReport
 from orchestrator.core.states import CANCELLABLE, RETRYABLE, Status
 
@@ -112,7 +112,7 @@ def _counts(counts: Mapping[Status, int], states: Sequence[Status]) -> dict[str,
     return {state.value: counts.get(state, 0) for state in states}
 
 
-def tick(name: str, last: Tick | None, *, late: bool) -> dict[str, Any]:
+def last_pass(name: str, last: LastPass | None, *, late: bool) -> dict[str, Any]:
     """Return a timer function's last pass; without one all its times are null."""
     return {
         "name": name,

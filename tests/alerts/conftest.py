@@ -17,7 +17,7 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.adapters.webhook import Webhook
 from orchestrator.core import alerts
-from orchestrator.core.models import Tick
+from orchestrator.core.models import LastPass
 from orchestrator.usecases.alerting import Alerting
 from tests.alerts.receiver import Receiver
 
@@ -90,11 +90,11 @@ class Pass:
     name: str
     store: Store
     alerting: Alerting
-    before: tuple[Sequence[Tick], datetime]
+    before: tuple[Sequence[LastPass], datetime]
 
     async def end(self) -> None:
         """End it, and tell people what there is to tell."""
-        await self.store.tick_finished(self.name, "ok")
+        await self.store.pass_finished(self.name, "ok")
         await self.tell()
 
     async def tell(self) -> None:
@@ -123,10 +123,10 @@ class Desk:
                 session=lambda: self.session,
                 timeout_seconds=timeout_seconds,
             ),
-            tick_late_seconds=LATE_SECONDS,
+            pass_late_seconds=LATE_SECONDS,
         )
 
-    async def tick(self, name: str) -> None:
+    async def make_pass(self, name: str) -> None:
         """Make a pass of a timer function, with its alerts."""
         await (await self.begin(name)).end()
 
@@ -135,7 +135,7 @@ class Desk:
         of_instance = store or self.store
         alerting = self.alerting(of_instance)
         before = await alerting.look()
-        await of_instance.tick_started(name)
+        await of_instance.pass_started(name)
         return Pass(name=name, store=of_instance, alerting=alerting, before=before)
 
     def execute(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:

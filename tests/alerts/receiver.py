@@ -51,12 +51,12 @@ class Receiver:
         """How often each row was shown."""
         return Counter(row["id"] for message in self.taken for row in message["entries"])
 
-    def told_of_ticks(self, kind: str) -> Counter[tuple[str, str]]:
+    def told_of_passes(self, kind: str) -> Counter[tuple[str, str]]:
         """How often a timer function was called late, or well again, and since when; doubtful calls count."""
         return Counter(
-            (tick["name"], tick["since"])
+            (last_pass["name"], last_pass["since"])
             for message in (*self.taken, *self.doubtful)
-            for tick in message["ticks"]
+            for last_pass in message["passes"]
             if message["kind"] == kind
         )
 

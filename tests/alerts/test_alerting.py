@@ -15,8 +15,8 @@ from tests.alerts.conftest import Desk
 async def test_failures_of_a_pass_are_one_message(desk: Desk) -> None:
     desk.kill(199)
     desk.kill(table="orders", error="no\nsuch file " + "x" * 300)
-    await desk.tick("trigger")
-    await desk.tick("monitor")
+    await desk.make_pass("trigger")
+    await desk.make_pass("monitor")
     [message] = desk.receiver.taken
     assert (message["title"], len(message["entries"])) == ("200 rows went DEAD", 20)
     assert all(len(row["error"]) <= 200 for row in message["entries"])
@@ -25,24 +25,24 @@ async def test_failures_of_a_pass_are_one_message(desk: Desk) -> None:
 
 async def test_row_that_dies_again_is_told_again(desk: Desk) -> None:
     desk.kill()
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert await desk.store.retry(1)
     desk.pass_time(60)
     desk.execute("UPDATE track_processing SET status = 'DEAD', finished_at = utc_now() WHERE id = 1")
-    await desk.tick("trigger")
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.told() == {1: 2}
 
 
 async def test_rows_that_die_in_the_same_moment(desk: Desk) -> None:
     desk.kill(2)
     desk.execute("UPDATE track_processing SET status = 'RUNNING', runid = 7, submission = 1 WHERE id = 2")
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     desk.execute(
         "UPDATE track_processing SET status = 'DEAD',"
         " finished_at = (SELECT finished_at FROM track_processing WHERE id = 1) WHERE id = 2"
     )
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.told() == {1: 1, 2: 1}
 
 
@@ -50,18 +50,18 @@ async def test_distant_past_is_not_told(desk: Desk) -> None:
     desk.kill(3)
     desk.pass_time(25 * 3600)
     desk.kill(1)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.told() == {4: 1}
 
 
 async def test_message_that_was_refused_is_sent_by_the_next_pass(desk: Desk) -> None:
     desk.kill(2)
     desk.receiver.answers = [429, 503]
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     desk.kill(1)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.taken == []
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.told() == {1: 1, 2: 1, 3: 1}
 
 
@@ -71,8 +71,8 @@ async def test_message_that_may_have_arrived_is_not_sent_again(
 ) -> None:
     desk.kill()
     desk.receiver.answers = [answer]
-    await desk.tick("trigger")
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.calls == 1
     assert "may be lost" in caplog.text
 
@@ -80,7 +80,7 @@ async def test_message_that_may_have_arrived_is_not_sent_again(
 async def test_two_instances_at_once_send_one(desk: Desk) -> None:
     other = Store(desk.connector)
     desk.kill(30)
-    before, now = await desk.store.ticks(), await desk.store.now()
+    before, now = await desk.store.passes(), await desk.store.now()
     await asyncio.gather(
         *(
             desk.alerting(store)("trigger", before, now)
@@ -94,7 +94,7 @@ async def test_two_instances_at_once_send_one(desk: Desk) -> None:
 
 async def test_store_that_fails_is_a_warning(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.execute("DROP TABLE orchestrator_alert")
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "no such table" in caplog.text
 
@@ -105,18 +105,18 @@ async def test_receiver_that_hangs_ends_with_the_pass(
     monkeypatch.setattr(alerting, "ALERTING_SECONDS", 0.2)
     desk.kill()
     desk.receiver.answers = ["hang"]
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     assert "not done" in caplog.text
     assert "alert may be lost" in caplog.text
 
 
 async def test_old_claims_are_forgotten_and_their_rows_not_told_again(desk: Desk) -> None:
     desk.kill(3)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     desk.pass_time(3 * 24 * 3600)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.execute("SELECT COUNT(*) FROM orchestrator_alert WHERE kind = 'dead'") == [(0,)]
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.told() == {1: 1, 2: 1, 3: 1}
 
 
@@ -140,9 +140,9 @@ async def test_every_row_that_went_dead_is_in_exactly_one_message(
     for number, (count, answer) in enumerate(passes):
         desk.kill(count)
         desk.receiver.answers = [answer]
-        await desk.tick("trigger" if number % 2 else "monitor")
+        await desk.make_pass("trigger" if number % 2 else "monitor")
     desk.receiver.answers = []
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     desk.receiver.taken += desk.receiver.doubtful
     ids = [row[0] for row in desk.execute("SELECT id FROM track_processing WHERE status = 'DEAD'")]
     assert desk.receiver.told() == dict.fromkeys(ids, 1)

@@ -42,7 +42,7 @@ async def test_claim_that_takes_too_long(
     assert "not done" in caplog.text
     assert desk.receiver.calls == 0
     await go_on(hold, tasks)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.told() == {1: 1, 2: 1}
 
 
@@ -56,7 +56,7 @@ async def test_pass_that_is_ended_in_its_claim(desk: Desk) -> None:
     await asyncio.wait([telling])
     assert telling.cancelled()
     await go_on(hold, tasks)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.told() == {1: 1, 2: 1}
 
 
@@ -81,7 +81,7 @@ async def test_claim_whose_answer_is_lost(desk: Desk, caplog: pytest.LogCaptureF
     await passing.tell()
     assert "is not known" in caplog.text
     await go_on(hold, tasks)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert desk.receiver.told() == {1: 1, 2: 1}
 
 

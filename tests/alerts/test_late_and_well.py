@@ -20,53 +20,53 @@ def titles(desk: Desk) -> list[str]:
 
 async def test_late_and_well_again(desk: Desk) -> None:
     for name in ("trigger", "monitor"):
-        await desk.tick(name)
+        await desk.make_pass(name)
     for _ in range(4):
         desk.pass_time(LATE_SECONDS / 2)
-        await desk.tick("monitor")
+        await desk.make_pass("monitor")
     assert [message["title"] for message in desk.receiver.taken] == ["trigger: late"]
-    await desk.tick("trigger")
-    await desk.tick("monitor")
+    await desk.make_pass("trigger")
+    await desk.make_pass("monitor")
     desk.pass_time(LATE_SECONDS / 2)
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     assert [message["title"] for message in desk.receiver.taken] == ["trigger: late", "trigger: well again"]
     desk.pass_time(LATE_SECONDS / 2)
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     assert [message["title"] for message in desk.receiver.taken][2:] == ["trigger: late"]
 
 
 async def test_one_that_is_back_before_the_receiver_takes_that_it_is_late(desk: Desk) -> None:
     for name in ("monitor", "trigger"):
-        await desk.tick(name)
+        await desk.make_pass(name)
     desk.pass_time(LATE_SECONDS / 2)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     desk.pass_time(LATE_SECONDS / 2)
     desk.receiver.answers = [404]
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert (desk.receiver.calls, titles(desk)) == (1, [])
-    await desk.tick("monitor")
-    await desk.tick("trigger")
+    await desk.make_pass("monitor")
+    await desk.make_pass("trigger")
     assert titles(desk) == ["monitor: well again"], "it says since when it had not begun"
 
 
 async def test_function_that_never_ran_was_never_expected(desk: Desk) -> None:
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     desk.pass_time(NIGHT_SECONDS)
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     assert titles(desk) == [], "a first pass does not know how long the app has stood still"
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     assert titles(desk) == ["monitor: well again"]
 
 
 async def test_app_that_was_stopped_for_a_night(desk: Desk) -> None:
-    await desk.tick("monitor")
-    await desk.tick("trigger")
+    await desk.make_pass("monitor")
+    await desk.make_pass("trigger")
     desk.pass_time(NIGHT_SECONDS)
-    await desk.tick("monitor")
-    await desk.tick("trigger")
+    await desk.make_pass("monitor")
+    await desk.make_pass("trigger")
     for _ in range(2):
-        await desk.tick("monitor")
-        await desk.tick("trigger")
+        await desk.make_pass("monitor")
+        await desk.make_pass("trigger")
     assert titles(desk) == ["monitor: well again", "trigger: well again"]
     assert "monitor: has begun again; it had not since 20" in desk.receiver.taken[0]["text"]
 
@@ -74,8 +74,8 @@ async def test_app_that_was_stopped_for_a_night(desk: Desk) -> None:
 @pytest.mark.parametrize("ends_first", [0, 1, None])
 async def test_both_functions_come_back_at_once(desk: Desk, ends_first: int | None) -> None:
     other = Store(desk.connector)
-    await desk.tick("monitor")
-    await desk.tick("trigger")
+    await desk.make_pass("monitor")
+    await desk.make_pass("trigger")
     desk.pass_time(NIGHT_SECONDS)
     passes = [await desk.begin("monitor"), await desk.begin("trigger", other)]
     if ends_first is None:
@@ -84,56 +84,56 @@ async def test_both_functions_come_back_at_once(desk: Desk, ends_first: int | No
         await passes[ends_first].end()
         await passes[1 - ends_first].end()
     await other.close()
-    told = desk.receiver.told_of_ticks("well")
+    told = desk.receiver.told_of_passes("well")
     assert sorted((name, count) for (name, _), count in told.items()) == [("monitor", 1), ("trigger", 1)]
     if ends_first == 0:
         assert titles(desk) == ["monitor and trigger: well again"]
 
 
 async def test_one_of_two_comes_back(desk: Desk) -> None:
-    await desk.tick("monitor")
-    await desk.tick("trigger")
+    await desk.make_pass("monitor")
+    await desk.make_pass("trigger")
     desk.pass_time(NIGHT_SECONDS)
     for _ in range(3):
-        await desk.tick("monitor")
+        await desk.make_pass("monitor")
         desk.pass_time(60)
     assert titles(desk) == ["monitor: well again", "trigger: late"]
-    await desk.tick("trigger")
-    await desk.tick("monitor")
+    await desk.make_pass("trigger")
+    await desk.make_pass("monitor")
     assert titles(desk)[2:] == ["trigger: well again"]
 
 
 async def test_stop_after_one_was_called_late(desk: Desk) -> None:
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     for _ in range(2):
         desk.pass_time(LATE_SECONDS / 2)
-        await desk.tick("monitor")
+        await desk.make_pass("monitor")
     desk.pass_time(LATE_SECONDS / 2)
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     assert titles(desk) == ["trigger: late"]
     desk.pass_time(NIGHT_SECONDS)
     for name in ("trigger", "monitor", "trigger"):
-        await desk.tick(name)
+        await desk.make_pass(name)
     assert titles(desk)[1:] == ["trigger: well again", "monitor: well again"]
 
 
 async def test_stop_is_told_by_a_later_pass_when_the_receiver_did_not_take_it(desk: Desk) -> None:
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     desk.pass_time(NIGHT_SECONDS)
     desk.receiver.answers = [503, 404]
     for _ in range(4):
-        await desk.tick("monitor")
+        await desk.make_pass("monitor")
     assert titles(desk) == ["monitor: well again"]
 
 
 async def test_nobody_is_called_late_who_came_back_during_a_slow_pass(desk: Desk) -> None:
     for name in ("trigger", "monitor"):
-        await desk.tick(name)
+        await desk.make_pass(name)
     desk.pass_time(LATE_SECONDS / 2)
-    await desk.tick("monitor")
+    await desk.make_pass("monitor")
     desk.pass_time(LATE_SECONDS / 2)
     slow = await desk.begin("monitor")
-    await desk.tick("trigger")
+    await desk.make_pass("trigger")
     await slow.end()
     assert titles(desk) == ["trigger: well again"]
 
@@ -154,11 +154,11 @@ class App:
             await under_way.end()
             return
         self.passes[name] = begun = await self.desk.begin(name)
-        ticks, now = begun.before
+        passes, now = begun.before
         self.gaps |= {
-            (name, _iso(tick.started_at))
-            for tick in ticks
-            if tick.name == name and (now - tick.started_at).total_seconds() >= LATE_SECONDS
+            (name, _iso(last_pass.started_at))
+            for last_pass in passes
+            if last_pass.name == name and (now - last_pass.started_at).total_seconds() >= LATE_SECONDS
         }
 
     async def come_to_rest(self) -> None:
@@ -166,7 +166,7 @@ class App:
         for name in list(self.passes):
             await self.step(name)
         for name in ("monitor", "trigger"):
-            await self.desk.tick(name)
+            await self.desk.make_pass(name)
 
 
 def _iso(time: datetime) -> str:
@@ -197,7 +197,7 @@ async def test_every_gap_is_told_once(desk: Desk, steps: list[tuple[str, float, 
         await app.step(name)
     desk.receiver.answers = []
     await app.come_to_rest()
-    late, well = desk.receiver.told_of_ticks("late"), desk.receiver.told_of_ticks("well")
+    late, well = desk.receiver.told_of_passes("late"), desk.receiver.told_of_passes("well")
     assert {*late.values(), *well.values()} <= {1}, "never twice"
     assert app.gaps | late.keys() <= well.keys(), "never not at all"
     assert_late_goes_before_well(desk)
@@ -206,7 +206,7 @@ async def test_every_gap_is_told_once(desk: Desk, steps: list[tuple[str, float, 
 def assert_late_goes_before_well(desk: Desk) -> None:
     called_well: set[tuple[str, str]] = set()
     for message in desk.receiver.taken:
-        events = {(tick["name"], tick["since"]) for tick in message["ticks"]}
+        events = {(last_pass["name"], last_pass["since"]) for last_pass in message["passes"]}
         if message["kind"] == "well":
             called_well |= events
         else:

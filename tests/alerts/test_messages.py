@@ -11,7 +11,7 @@ from orchestrator.core.alerts import (
     DeadRow,
     DeadRows,
     Kind,
-    TickEvent,
+    PassEvent,
     as_json,
     as_teams,
     late,
@@ -19,7 +19,7 @@ from orchestrator.core.alerts import (
     shortened,
     well_again,
 )
-from orchestrator.core.models import Tick
+from orchestrator.core.models import LastPass
 
 AT = datetime(2026, 1, 31, 4, 5, 6, tzinfo=UTC)
 
@@ -49,11 +49,11 @@ def test_one_row() -> None:
 
 
 def test_late_and_well() -> None:
-    tick = TickEvent(name="trigger", since=AT)
-    told = as_json(Alert(kind=Kind.LATE, ticks=[tick]), AT)
+    last_pass = PassEvent(name="trigger", since=AT)
+    told = as_json(Alert(kind=Kind.LATE, passes=[last_pass]), AT)
     assert told["text"] == "trigger: late\ntrigger: has not begun since 2026-01-31T04:05:06Z"
     assert (told["count"], told["entries"]) == (1, [])
-    assert as_json(Alert(kind=Kind.WELL, ticks=[tick]), AT)["title"] == "trigger: well again"
+    assert as_json(Alert(kind=Kind.WELL, passes=[last_pass]), AT)["title"] == "trigger: well again"
 
 
 def test_card_for_teams() -> None:
@@ -81,9 +81,9 @@ def test_texts_are_cut_to_one_line(text: str, shown: str) -> None:
     assert shortened(text) == shown
 
 
-def ticks(**ages: float) -> list[Tick]:
+def passes(**ages: float) -> list[LastPass]:
     return [
-        Tick(name=name, started_at=AT - timedelta(seconds=age), finished_at=None, outcome=None)
+        LastPass(name=name, started_at=AT - timedelta(seconds=age), finished_at=None, outcome=None)
         for name, age in ages.items()
     ]
 
@@ -91,32 +91,32 @@ def ticks(**ages: float) -> list[Tick]:
 @pytest.mark.parametrize(
     ("before", "names"),
     [
-        (ticks(monitor=60, trigger=60), []),
-        (ticks(monitor=60, trigger=899), []),
-        (ticks(monitor=60, trigger=900), ["trigger"]),
-        (ticks(monitor=900, trigger=5000), []),  # the whole app was stopped
-        (ticks(trigger=5000), []),  # the monitor's first pass ever
-        (ticks(monitor=60), []),  # the trigger has never been
+        (passes(monitor=60, trigger=60), []),
+        (passes(monitor=60, trigger=899), []),
+        (passes(monitor=60, trigger=900), ["trigger"]),
+        (passes(monitor=900, trigger=5000), []),  # the whole app was stopped
+        (passes(trigger=5000), []),  # the monitor's first pass ever
+        (passes(monitor=60), []),  # the trigger has never been
     ],
 )
-def test_who_is_late(before: list[Tick], names: list[str]) -> None:
+def test_who_is_late(before: list[LastPass], names: list[str]) -> None:
     missing = overdue(before, now=AT, limit_seconds=900)
-    assert [event.name for event in late(missing, own="monitor", before=before, ticks=before)] == names
+    assert [event.name for event in late(missing, own="monitor", before=before, passes=before)] == names
 
 
 def test_who_has_begun_in_the_meantime_is_not_late() -> None:
-    before = ticks(monitor=60, trigger=900)
+    before = passes(monitor=60, trigger=900)
     missing = overdue(before, now=AT, limit_seconds=900)
-    assert late(missing, own="monitor", before=before, ticks=ticks(monitor=0, trigger=1)) == []
+    assert late(missing, own="monitor", before=before, passes=passes(monitor=0, trigger=1)) == []
 
 
 def test_who_is_well_again() -> None:
-    told = [TickEvent(name="trigger", since=AT), TickEvent(name="gone", since=AT)]
-    assert well_again(told, ticks(trigger=0)) == []
-    assert [event.name for event in well_again([*told, *told], ticks(trigger=-1))] == ["trigger"]
+    told = [PassEvent(name="trigger", since=AT), PassEvent(name="gone", since=AT)]
+    assert well_again(told, passes(trigger=0)) == []
+    assert [event.name for event in well_again([*told, *told], passes(trigger=-1))] == ["trigger"]
 
 
 def test_function_that_was_late_twice_is_named_once() -> None:
-    events = [TickEvent(name="trigger", since=AT), TickEvent(name="trigger", since=AT + timedelta(hours=1))]
-    alert = Alert(kind=Kind.WELL, ticks=events)
+    events = [PassEvent(name="trigger", since=AT), PassEvent(name="trigger", since=AT + timedelta(hours=1))]
+    alert = Alert(kind=Kind.WELL, passes=events)
     assert (alert.title, len(alert.lines)) == ("trigger: well again", 2)

@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 
 from orchestrator.adapters.webhook import Webhook
-from orchestrator.core.alerts import Alert, Delivery, Kind, TickEvent, as_json
+from orchestrator.core.alerts import Alert, Delivery, Kind, PassEvent, as_json
 from tests.alerts.receiver import SIGNATURE, Receiver
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
-ALERT = Alert(kind=Kind.LATE, ticks=[TickEvent(name="trigger", since=AT)])
+ALERT = Alert(kind=Kind.LATE, passes=[PassEvent(name="trigger", since=AT)])
 
 
 async def deliver(url: str, timeout_seconds: float = 5.0) -> Delivery:

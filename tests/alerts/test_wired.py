@@ -13,7 +13,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import StoreError
-from orchestrator.core.models import NewEntry, Tick
+from orchestrator.core.models import LastPass, NewEntry
 from tests.alerts.receiver import Receiver
 
 #: A row that went DEAD just now, and one whose cancellation the pass has to carry out.
@@ -74,7 +74,7 @@ async def test_a_pass_tells_what_went_dead_whether_it_succeeds_or_fails(
     else:
         assert await app.monitor() == []
     assert [message["title"] for message in receiver.taken] == ["1 row went DEAD"]
-    [monitor] = await app.store.ticks()
+    [monitor] = await app.store.passes()
     assert ("no change today" in (monitor.outcome or "")) is fails
 
 
@@ -98,7 +98,7 @@ async def test_what_cannot_be_looked_up_for_alerts_keeps_no_pass_from_its_work(
     *,
     hangs: bool,
 ) -> None:
-    async def look() -> list[Tick]:
+    async def look() -> list[LastPass]:
         if hangs:
             await asyncio.Event().wait()
         raise StoreError("not now")
@@ -107,7 +107,7 @@ async def test_what_cannot_be_looked_up_for_alerts_keeps_no_pass_from_its_work(
     monkeypatch.setattr("orchestrator.usecases.timer_pass.LOOK_SECONDS", 0.05)
     [entry_id] = await app.store.add([NewEntry(table_name="sales")])
     await app.store.request_cancel(entry_id)
-    monkeypatch.setattr(app.store, "ticks", look)
+    monkeypatch.setattr(app.store, "passes", look)
     await app.monitor()
     entry = await app.store.get(entry_id)
     assert entry is not None

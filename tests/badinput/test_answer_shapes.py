@@ -21,7 +21,8 @@ from orchestrator.core.errors import (
     RunNotFound,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import Job, LogRow, Policy, Run, RunFailure
+from orchestrator.core.models import Job, LogRow, Run, RunFailure
+from orchestrator.core.policy import Policy
 from tests.badinput.support import MISSING, ODD_VALUES, any_text, as_body, bodies, paths, replaced, tries
 from tests.databricks.support import CANARY, REQUEST
 from tests.test_decisions import ENTRY

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.adapters.queue import decode
 from orchestrator.core.errors import QueueError
-from orchestrator.core.models import MAX_ID
+from orchestrator.core.numbers import MAX_ID
 from tests.badinput.support import (
     ODD_VALUES,
     any_json,

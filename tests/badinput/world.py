@@ -15,7 +15,8 @@ from orchestrator.adapters.queue import decode, encode
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.sqlite import SqliteConnector
-from orchestrator.core.models import Policy, RunRequest, WorkspacePolicy
+from orchestrator.core.models import RunRequest
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import FINAL
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.submit import Submit
@@ -93,8 +94,8 @@ class World:
             "policy": POLICY,
         }
         self._submit = Submit(clock=FakeClock(), **parts)
-        monitor = Monitor(clock=FakeClock(), submissions=self.queue, **parts)
-        self._trigger = Trigger(monitor=monitor, submissions=self.queue, **parts)
+        monitor = Monitor(clock=FakeClock(), queue=self.queue, **parts)
+        self._trigger = Trigger(monitor=monitor, queue=self.queue, **parts)
 
     def close(self) -> None:
         self._runner.run(self.store.close())

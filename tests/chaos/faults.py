@@ -15,7 +15,7 @@ PAUSE_SECONDS = (0.5, 4.0)
 #: How long a part is away after a kill.
 AWAY_SECONDS = (0.0, 3.0)
 
-#: A row must go DONE within this after a fault that no other follows at once: far above lease and tick, since
+#: A row must go DONE within this after a fault that no other follows at once: far above lease and pass, since
 #: the machine may be busy.
 RECOVERY_SECONDS = 60.0
 

@@ -14,7 +14,7 @@ MAX_ATTEMPTS = 3
 
 #: Short, so that a run of minutes sees many of them end.
 LEASE_SECONDS = 4
-TICK_SECONDS = 1
+PASS_SECONDS = 1
 
 #: A run takes one to two seconds, jitter included.
 PENDING_SECONDS = 0.2

@@ -13,10 +13,10 @@ from typing import Any
 from tests.chaos.faults import Faults
 from tests.chaos.invariants import violations
 from tests.chaos.load import Load
-from tests.chaos.parts import CAP, LEASE_SECONDS, MAX_ATTEMPTS, TICK_SECONDS, Parts
+from tests.chaos.parts import CAP, LEASE_SECONDS, MAX_ATTEMPTS, PASS_SECONDS, Parts
 from tests.invariants import Facts
 
-#: After the last fault every row must be final within this: a lease, a tick and a run take some ten seconds,
+#: After the last fault every row must be final within this: a lease, a pass and a run take some ten seconds,
 #: rows of one table go one after the other, and the machine may be busy.
 DRAIN_SECONDS = 60.0
 
@@ -47,10 +47,10 @@ class Report:
     recoveries: int
     #: the longest time between a claim and its run, or its return; faults that follow at once add up in it
     queued_worst: float
-    #: the same, but from the end of the last fault in between; what a fault costs is a lease and a tick
+    #: the same, but from the end of the last fault in between; what a fault costs is a lease and a pass
     queued_worst_after_fault: float
     lease: float
-    tick: float
+    pass_seconds: float
     #: from the last fault and the last insert to the end of the last row
     drain: float
     violations: list[str] = field(default_factory=list)
@@ -125,7 +125,7 @@ def _report(
         queued_worst=max(((end - start).total_seconds() for start, end in queued), default=0.0),
         queued_worst_after_fault=max((_since_fault(*times, faults.ends) for times in queued), default=0.0),
         lease=LEASE_SECONDS,
-        tick=TICK_SECONDS,
+        pass_seconds=PASS_SECONDS,
         drain=round(drain, 1),
         violations=found,
     )

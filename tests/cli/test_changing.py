@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from orchestrator.core.reports import MAX_MATCHING
+from orchestrator.core.search import MAX_MATCHING
 from tests.cli.support import CommandLine
 from tests.cli.terminal import terminal
 

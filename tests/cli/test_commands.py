@@ -11,7 +11,7 @@ from tests.cli.support import AT_LATEST, CommandLine
 
 def test_help_lists_the_commands(cli: CommandLine) -> None:
     text = cli("--help").stdout
-    for command in ("init-db", "add", "status", "show", "retry", "cancel", "tick", "create-job", "check"):
+    for command in ("init-db", "add", "status", "show", "retry", "cancel", "pass", "create-job", "check"):
         assert command in text
 
 
@@ -143,7 +143,7 @@ def test_numbers_that_no_column_holds_are_usage_errors(cli: CommandLine, argumen
     assert "is not from" in result.stderr
 
 
-def test_create_job_check_and_ticks(full_cli: CommandLine) -> None:
+def test_create_job_check_and_passes(full_cli: CommandLine) -> None:
     created = full_cli("create-job", "--notebook", "/Jobs/ingest", MAX_ACTIVE_RUNS="40")
     assert created.returncode == 0, created.stderr
     full_cli.environment["DATABRICKS_JOB_ID"] = created.stdout.strip()
@@ -151,9 +151,9 @@ def test_create_job_check_and_ticks(full_cli: CommandLine) -> None:
     assert checked.returncode == 0, checked.stdout
     assert checked.stdout.count("ok  ") == len(checked.stdout.splitlines()) == 6
     full_cli("add", "sales")
-    assert full_cli("tick", "trigger").returncode == 0
+    assert full_cli("pass", "trigger").returncode == 0
     assert full_cli.query("SELECT status, submission FROM track_processing") == [("QUEUED", 1)]
-    assert full_cli("tick", "monitor").returncode == 0
+    assert full_cli("pass", "monitor").returncode == 0
     assert "trigger: " in full_cli("status").stdout
 
 

@@ -32,5 +32,5 @@ def until_dead(cli: CommandLine) -> None:
     for _ in range(60):
         if cli("list", "--table", "tugs", "--state", "DEAD").returncode == OK:
             return
-        assert cli("tick", "trigger").returncode == OK
+        assert cli("pass", "trigger").returncode == OK
     raise AssertionError(cli("list", "--table", "tugs").stdout)

@@ -90,7 +90,7 @@ async def test_nobody_waits_after_the_end(tmp_path: Path, clock: Clock) -> None:
     assert clock.now < 1
 
 
-@pytest.mark.parametrize("arguments", [("list",), ("status",), ("init-db",), ("tick", "monitor")])
+@pytest.mark.parametrize("arguments", [("list",), ("status",), ("init-db",), ("pass", "monitor")])
 def test_ctrl_c_ends_the_wait(cli: CommandLine, arguments: tuple[str, ...]) -> None:
     """Long before the patience does: the terminal waits a third of it."""
     cli.environment |= WHOLE

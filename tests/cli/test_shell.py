@@ -71,7 +71,7 @@ def test_json_of_what_tends_to_the_installation(cli: CommandLine) -> None:
 def test_json_of_what_reaches_out(full_cli: CommandLine) -> None:
     job_id = full_cli.json("create-job", "--notebook", "/x")["job_id"]
     full_cli.environment["DATABRICKS_JOB_ID"] = str(job_id)
-    assert full_cli.json("tick", "monitor") == {"function": "monitor", "problems": []}
+    assert full_cli.json("pass", "monitor") == {"function": "monitor", "problems": []}
     checked = full_cli.json("check")
     assert checked["ok"] is True
     assert [finding["subject"] for finding in checked["findings"]][:3] == ["settings", "store", "queue"]

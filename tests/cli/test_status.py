@@ -26,20 +26,20 @@ def test_an_empty_store(cli: CommandLine) -> None:
     assert cli("status").stdout.splitlines()[0] == "no row is open or has ended in the last day"
     document = cli.json("status")
     assert document["workspaces"] == []
-    assert [(tick["name"], tick["started_at"]) for tick in document["ticks"]] == [
+    assert [(last_pass["name"], last_pass["started_at"]) for last_pass in document["passes"]] == [
         ("trigger", None), ("monitor", None),
     ]  # fmt: skip
 
 
 def test_the_slots_count_foreign_runs(full_cli: CommandLine) -> None:
     full_cli.environment["DATABRICKS_JOB_ID"] = full_cli("create-job", "--notebook", "/x").stdout.strip()
-    full_cli("tick", "monitor")
+    full_cli("pass", "monitor")
     full_cli.execute("UPDATE orchestrator_tick SET started_at = datetime('now', '-1 day')")
     document = json.loads(full_cli("status", "--json").stdout)
     [workspace] = document["workspaces"]
     assert (workspace["name"], workspace["cap"]) == ("default", 130)
     assert workspace["active"] == {"ours": 0, "foreign": 0, "error": None}
-    assert [(tick["name"], tick["late"]) for tick in document["ticks"]] == [
+    assert [(last_pass["name"], last_pass["late"]) for last_pass in document["passes"]] == [
         ("trigger", True), ("monitor", True),
     ]  # fmt: skip
     assert full_cli("status").stdout.splitlines()[-1].endswith("; LATE")
@@ -75,7 +75,7 @@ def test_the_exit_code_says_that_the_app_does_not_do_its_work(full_cli: CommandL
     assert never.stdout.splitlines()[-1] == "monitor: has never begun; LATE"
     document = full_cli("status", "--json")
     assert (document.returncode, document.stderr) == (4, never.stderr)
-    assert json.loads(document.stdout)["ticks"][0]["late"] is True
+    assert json.loads(document.stdout)["passes"][0]["late"] is True
     begin(full_cli)
     well = full_cli("status")
     assert (well.returncode, well.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The whole way of an event: a run ends, the workspace tells the app, the row is finished without a tick."""
+"""The whole way of an event: a run ends, the workspace tells the app, the row is finished without a pass."""
 
 import urllib.request
 

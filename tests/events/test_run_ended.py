@@ -12,7 +12,8 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import DatabricksError, WorkspaceUnavailable
-from orchestrator.core.models import Claim, Entry, NewEntry, Policy, Run, WorkspacePolicy
+from orchestrator.core.models import Claim, Entry, NewEntry, Run
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import Status
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.run_ended import RunEnded
@@ -60,8 +61,8 @@ class Desk:
             runs.may_list.set()
         policies = {name: WorkspacePolicy(name=name, job_id=5, cap=CAP) for name in self.runs}
         shared: dict[str, Any] = {"store": store, "runs": self.runs, "workspaces": policies, "policy": POLICY}
-        self.monitor = Monitor(submissions=self.queue, clock=FakeClock(), **shared)
-        self.trigger = Trigger(submissions=self.queue, monitor=self.monitor, **shared)
+        self.monitor = Monitor(queue=self.queue, clock=FakeClock(), **shared)
+        self.trigger = Trigger(queue=self.queue, monitor=self.monitor, **shared)
         self._submit = Submit(clock=FakeClock(), **shared)
         self.ended = RunEnded(
             rows=store, monitor=self.monitor, trigger=self.trigger, workspaces=tuple(policies)

@@ -197,7 +197,7 @@ async def command_line(stack: Stack, environment: dict[str, str], evidence: Evid
     }
     run = CommandLine(folder=stack.folder, environment=settings)
     commands = [
-        *(("status",), ("status", "--json"), ("check",), ("tick", "trigger"), ("list", "--limit", "100")),
+        *(("status",), ("status", "--json"), ("check",), ("pass", "trigger"), ("list", "--limit", "100")),
         *(("export",), ("retry", "--state", "DEAD", "--dry-run"), ("cancel", "13"), ("retry", "13")),
         ("add", "sales", "--parameters", json.dumps(PARAMETERS)[:-1]),
         *(("show", str(row)) for row in (1, 2, 3, 13)),

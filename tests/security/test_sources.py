@@ -16,7 +16,7 @@ from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import RESOURCE, FakeKeyVault
 from devstack.serving import serving
 from orchestrator.adapters.databricks.auth import KeyVaultToken
-from orchestrator.adapters.queue import QueueConnection, QueueSubmissions
+from orchestrator.adapters.queue import QueueConnection, StorageQueue
 from orchestrator.adapters.store.access_token import AccessToken
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
@@ -154,7 +154,7 @@ def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def use_queue(connection_string: str, evidence: Evidence) -> None:
     """Send and check, both of which must fail."""
-    queue = QueueSubmissions(
+    queue = StorageQueue(
         QueueConnection(connection_string=connection_string), "submit-jobs", send_timeout=8, batch_timeout=8
     )
     evidence.add("connection", repr(QueueConnection(connection_string=connection_string)))

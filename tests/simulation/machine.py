@@ -63,8 +63,8 @@ class Simulation(RuleBasedStateMachine):
             self.world.check()
 
     @rule()
-    def quiet_tick(self) -> None:
-        """A whole tick and its messages, with nothing between."""
+    def quiet_pass(self) -> None:
+        """A whole pass and its messages, with nothing between."""
         self.world.scheduler.finish()
         self.world.start_trigger()
         self.world.scheduler.finish()

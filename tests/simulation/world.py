@@ -13,7 +13,8 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import StoreError, StoreInDoubt
-from orchestrator.core.models import Claim, Policy, WorkspacePolicy
+from orchestrator.core.models import Claim
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import EDGES, FINAL, Status
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.submit import Submit
@@ -40,8 +41,8 @@ POLICY = Policy(
 #: What can happen to a transaction: it is not done, or it is done and nobody is told.
 STORE_FAULTS = ("not done", "answer lost")
 
-#: After the faults so many ticks bring every row to its end.
-TICKS = 40
+#: After the faults so many passes bring every row to its end.
+PASSES = 40
 
 
 #: In the task of a claim: what it goes by.
@@ -123,8 +124,8 @@ class World:
             "policy": POLICY,
         }
         self._submit = Submit(clock=FakeClock(), **parts)
-        self._monitor = Monitor(clock=FakeClock(), submissions=self.queue, **parts)
-        self._trigger = Trigger(monitor=self._monitor, submissions=self.queue, **parts)
+        self._monitor = Monitor(clock=FakeClock(), queue=self.queue, **parts)
+        self._trigger = Trigger(monitor=self._monitor, queue=self.queue, **parts)
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Read or change rows from the outside, at once."""
@@ -161,11 +162,11 @@ class World:
 
     def start_trigger(self) -> None:
         """Begin a trigger's pass, beside whatever goes on."""
-        self.scheduler.start(_tick(self._trigger))
+        self.scheduler.start(_pass(self._trigger))
 
     def start_monitor(self) -> None:
         """Begin a monitor's pass, beside whatever goes on."""
-        self.scheduler.start(_tick(self._monitor))
+        self.scheduler.start(_pass(self._monitor))
 
     def deliver(self, which: int, *, keep: bool) -> None:
         """Begin to handle a message; ``keep``: it is delivered once more, beside or after this."""
@@ -273,20 +274,20 @@ class World:
     # -- after the faults
 
     def drain(self) -> None:
-        """Let the faults end: some ticks leave only rows with live runs unfinished, then none."""
+        """Let the faults end: some passes leave only rows with live runs unfinished, then none."""
         self.databricks.faults.clear()
         self.databricks.foreign.clear()
         self.store.faults.clear()
         self.queue.fault = ""
         self.scheduler.finish()
-        self._tick_until(self._only_live_runs_are_unfinished)
-        self._tick_until(self._all_ended, end_runs=True)
+        self._pass_until(self._only_live_runs_are_unfinished)
+        self._pass_until(self._all_ended, end_runs=True)
         assert self.databricks.live() == []
         logged = sorted(row[0] for row in self.sql("SELECT runid FROM process_log WHERE runid IS NOT NULL"))
         assert logged == sorted(self.databricks.runs), "each run has its log row"
 
-    def _tick_until(self, reached: Callable[[], bool], *, end_runs: bool = False) -> None:
-        for _ in range(TICKS):
+    def _pass_until(self, reached: Callable[[], bool], *, end_runs: bool = False) -> None:
+        for _ in range(PASSES):
             self.offset += timedelta(seconds=POLICY.submit_lease_seconds)
             if end_runs:
                 for run_id in self.databricks.live():
@@ -300,7 +301,7 @@ class World:
             if reached():
                 return
         rows = self.sql("SELECT id, status, last_error FROM track_processing")
-        raise AssertionError(f"{TICKS} ticks did not do: {rows}")
+        raise AssertionError(f"{PASSES} passes did not do: {rows}")
 
     def _only_live_runs_are_unfinished(self) -> bool:
         """Rows that wait for a slot or for their table are behind a live run, too."""
@@ -320,7 +321,7 @@ class World:
         return all(status in FINAL for (status,) in self.sql("SELECT status FROM track_processing"))
 
 
-async def _tick(work: Callable[[], Any]) -> None:
+async def _pass(work: Callable[[], Any]) -> None:
     """A timer's pass: what the store does not do is logged by the host, and the next pass goes on."""
     with contextlib.suppress(StoreError):
         await work()

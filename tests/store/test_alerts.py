@@ -8,7 +8,7 @@ import pytest
 from orchestrator.adapters.store import queries
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.entries import Store
-from orchestrator.core.alerts import Kind, TickEvent
+from orchestrator.core.alerts import Kind, PassEvent
 from orchestrator.core.models import LogRow, NewEntry, Verdict
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
@@ -88,60 +88,60 @@ async def test_two_processes_at_once(store: Store, other_store: Store) -> None:
     assert sorted(id_ for rows in found for id_ in rows) == ids
 
 
-async def test_ticks(store: Store) -> None:
+async def test_passes(store: Store) -> None:
     log = AlertLog(store.pool)
     now = (await store.now()).replace(microsecond=0)  # the columns hold milliseconds
     late, later = (
-        TickEvent(name="trigger", since=now),
-        TickEvent(name="trigger", since=now + timedelta(seconds=1)),
+        PassEvent(name="trigger", since=now),
+        PassEvent(name="trigger", since=now + timedelta(seconds=1)),
     )
-    assert await log.claim_ticks("m1", Kind.LATE, [late]) == [late]
-    assert await log.claim_ticks("m2", Kind.LATE, [late, later]) == [later]
-    assert await log.late_ticks() == [late, later]
-    assert await log.claim_ticks("m3", Kind.WELL, [late]) == [late]
-    assert await log.late_ticks() == [later]
+    assert await log.claim_passes("m1", Kind.LATE, [late]) == [late]
+    assert await log.claim_passes("m2", Kind.LATE, [late, later]) == [later]
+    assert await log.late_passes() == [late, later]
+    assert await log.claim_passes("m3", Kind.WELL, [late]) == [late]
+    assert await log.late_passes() == [later]
     await log.give_back("m3")
-    assert await log.late_ticks() == [late, later]
+    assert await log.late_passes() == [late, later]
 
 
 async def test_who_is_well_again_is_not_called_late_any_more(store: Store) -> None:
     log = AlertLog(store.pool)
-    event = TickEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
-    assert await log.claim_ticks("m1", Kind.WELL, [event]) == [event]
-    assert await log.claim_ticks("m2", Kind.LATE, [event]) == []
-    assert await log.late_ticks() == []
+    event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
+    assert await log.claim_passes("m1", Kind.WELL, [event]) == [event]
+    assert await log.claim_passes("m2", Kind.LATE, [event]) == []
+    assert await log.late_passes() == []
 
 
 async def test_well_again_stays_owed_when_neither_message_arrived(store: Store) -> None:
     log = AlertLog(store.pool)
-    event = TickEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
-    assert await log.claim_ticks("late", Kind.LATE, [event])
-    assert await log.claim_ticks("well", Kind.WELL, [event])
+    event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
+    assert await log.claim_passes("late", Kind.LATE, [event])
+    assert await log.claim_passes("well", Kind.WELL, [event])
     await log.give_back("late")
-    assert await log.claim_ticks("again", Kind.LATE, [event]) == [], "people may hear that it is well"
+    assert await log.claim_passes("again", Kind.LATE, [event]) == [], "people may hear that it is well"
     await log.give_back("well")
-    assert await log.late_ticks() == [event]
-    assert await log.claim_ticks("m3", Kind.WELL, [event]) == [event]
+    assert await log.late_passes() == [event]
+    assert await log.claim_passes("m3", Kind.WELL, [event]) == [event]
 
 
 @pytest.mark.parametrize("first", ["late", "well"])
 async def test_well_again_stays_owed_in_whatever_order_both_are_given_back(store: Store, first: str) -> None:
     log = AlertLog(store.pool)
-    event = TickEvent(name="trigger", since=(await store.now()).replace(microsecond=0) - timedelta(seconds=1))
-    assert await log.claim_ticks("late", Kind.LATE, [event])
-    await store.tick_started("trigger")
-    assert await log.claim_ticks("well", Kind.WELL, [event])
+    event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0) - timedelta(seconds=1))
+    assert await log.claim_passes("late", Kind.LATE, [event])
+    await store.pass_started("trigger")
+    assert await log.claim_passes("well", Kind.WELL, [event])
     await log.give_back(first)
     await log.give_back("well" if first == "late" else "late")
-    assert await log.late_ticks() == [event]
-    assert await log.claim_ticks("m3", Kind.WELL, [event]) == [event]
+    assert await log.late_passes() == [event]
+    assert await log.claim_passes("m3", Kind.WELL, [event]) == [event]
 
 
 async def test_old_claims_are_deleted(store: Store, database: Database) -> None:
     log = AlertLog(store.pool)
     await kill(store, "sales")
     await claimed(log, "m1")
-    await log.claim_ticks("m2", Kind.LATE, [TickEvent(name="trigger", since=await store.now())])
+    await log.claim_passes("m2", Kind.LATE, [PassEvent(name="trigger", since=await store.now())])
     await log.forget(older_than_seconds=60, limit=100)
     count = "SELECT COUNT(*) FROM orchestrator_alert"
     assert [tuple(row) for row in database.execute(count)] == [(2,)]

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.adapters.queue import decode, encode
 from orchestrator.adapters.store.connector import Connection
 from orchestrator.adapters.store.entries import Store
-from orchestrator.core.models import Policy, WorkspacePolicy
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.submit import Submit
 from orchestrator.usecases.trigger import Trigger
@@ -87,8 +87,8 @@ class App:
             "policy": POLICY,
         }
         self.submit = Submit(clock=FakeClock(), **parts)
-        monitor = Monitor(clock=FakeClock(), submissions=self.queue, **parts)
-        self.trigger = Trigger(monitor=monitor, submissions=self.queue, **parts)
+        monitor = Monitor(clock=FakeClock(), queue=self.queue, **parts)
+        self.trigger = Trigger(monitor=monitor, queue=self.queue, **parts)
 
     def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement and commit; nothing stays of one that fails."""

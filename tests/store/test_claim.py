@@ -178,7 +178,7 @@ async def test_gate_that_is_not_free_claims_nothing(
     rows = Session.rows
 
     def closed(session: Session, name: str, *parameters: object) -> list[dict[str, Any]]:
-        return [{"result": result}] if name == "enter_gate" else rows(session, name, *parameters)
+        return [{"result": result}] if name == "acquire_lock" else rows(session, name, *parameters)
 
     monkeypatch.setattr(Session, "rows", closed)
     with pytest.raises(StoreError, match=problem):

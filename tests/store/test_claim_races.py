@@ -1,4 +1,4 @@
-"""Claims and first ticks that meet: never over the cap, never two rows of a table, never an error."""
+"""Claims and first passes that meet: never over the cap, never two rows of a table, never an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,8 +17,8 @@ from tests.store.test_sql_page import BLOCKS
 #: row as it was before (READ_COMMITTED_SNAPSHOT, which Azure SQL has on). SQLite lets one transaction write.
 LOCKS, VERSIONS = "sqlserver-locks", "sqlserver-versions"
 
-#: Where the claim that is ahead stops: in the gate, after it has counted, and after it has claimed.
-PLACES = ["enter_gate", "in_flight", COMMIT]
+#: Where the claim that is ahead stops: in the lock, after it has counted, and after it has claimed.
+PLACES = ["acquire_lock", "in_flight", COMMIT]
 
 
 @contextmanager
@@ -201,12 +201,12 @@ async def test_released_row_is_cancelled_at_the_next_pass_at_the_latest(
     assert status_of(database, entry.id) == "CANCELED"
 
 
-@pytest.mark.parametrize("place", ["enter_gate", "tick_started", COMMIT])
-async def test_first_tick_ever_of_two_processes(rivals: tuple[Rival, Rival], place: str) -> None:
+@pytest.mark.parametrize("place", ["acquire_lock", "pass_started", COMMIT])
+async def test_first_pass_ever_of_two_processes(rivals: tuple[Rival, Rival], place: str) -> None:
     one, other = rivals
     await race(
-        (one, lambda store: store.tick_started("trigger")),
-        (other, lambda store: store.tick_started("trigger")),
+        (one, lambda store: store.pass_started("trigger")),
+        (other, lambda store: store.pass_started("trigger")),
         place=place,
     )
-    assert [tick.name for tick in await one.ticks()] == ["trigger"]
+    assert [last_pass.name for last_pass in await one.passes()] == ["trigger"]

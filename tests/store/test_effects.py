@@ -222,20 +222,20 @@ async def test_open_submission_keeps_its_number_whatever_else_is_settled(store: 
 async def test_times_of_one_timer_function(store: Store, database: Database) -> None:
     """Its pass leaves the other function's row alone."""
     for name in ("monitor", "trigger"):
-        await store.tick_started(name)
-        await store.tick_finished(name, f"outcome of {name}")
+        await store.pass_started(name)
+        await store.pass_finished(name, f"outcome of {name}")
     database.execute(f"UPDATE orchestrator_tick SET started_at = '{LONG_AGO}', finished_at = '{LONG_AGO}'")
-    before = await store.ticks()
-    await store.tick_started("monitor")
-    begun, other = await store.ticks()
+    before = await store.passes()
+    await store.pass_started("monitor")
+    begun, other = await store.passes()
     assert (begun.finished_at, begun.outcome, other) == (before[0].finished_at, before[0].outcome, before[1])
     assert abs((begun.started_at - await store.now()).total_seconds()) < 5
-    await store.tick_finished("monitor", "ok")
-    ended, other = await store.ticks()
+    await store.pass_finished("monitor", "ok")
+    ended, other = await store.passes()
     assert (ended.started_at, ended.outcome, other) == (begun.started_at, "ok", before[1])
     assert ended.finished_at is not None
-    await store.tick_failed("monitor", "it broke")
-    failed, other = await store.ticks()
+    await store.pass_failed("monitor", "it broke")
+    failed, other = await store.passes()
     assert (failed, other) == (replace(ended, outcome="it broke"), before[1])
 
 

@@ -46,8 +46,8 @@ HOT: dict[str, tuple[object, ...]] = {
     "purge": (86_400, 500),
     "claim_dead": ("message", 86_400, 10_000),
     "dead_of_message": ("message", 20),
-    "claim_tick_event": ("message", "late", "trigger", "2026-01-01 00:00:00.000"),
-    "late_ticks": (),
+    "claim_pass_event": ("message", "late", "trigger", "2026-01-01 00:00:00.000"),
+    "late_passes": (),
     "alert_sent": ("message",),
     "dead_given_back": ("message",),
     "late_given_back": ("message",),
@@ -86,14 +86,14 @@ RANGES = {
 #: These read everything, for people; or they read no table that grows.
 OTHERS = {
     "counts",
-    "enter_gate",
+    "acquire_lock",
     "now",
     "probe_rights",
-    "tick_started",
-    "tick_first",
-    "tick_failed",
-    "tick_finished",
-    "ticks",
+    "pass_started",
+    "pass_first",
+    "pass_failed",
+    "pass_finished",
+    "passes",
 }
 
 #: No statements without a window before them; test_search_plans.py looks at the whole.

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.adapters.store.entries import Store
 from orchestrator.core.errors import StoreError
 from orchestrator.core.states import FINAL, Status
+from orchestrator.ports import Purgeable
 from orchestrator.usecases import purge
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running, verdict
@@ -138,7 +139,7 @@ class Scripted:
         return batch
 
 
-async def totals(store: purge.Purgeable, pauses: list[float]) -> list[int]:
+async def totals(store: Purgeable, pauses: list[float]) -> list[int]:
     """Run a purge of what is older than a day."""
 
     async def sleep(seconds: float) -> None:

@@ -13,7 +13,7 @@ from orchestrator.adapters.store.queries import SQL_ROOT
 SQLITE, SQLSERVER = queries.load("sqlite"), queries.load("sqlserver")
 
 #: sp_getapplock's return value has no form that sqlglot reads; sqlfluff and a real engine do.
-BATCHES = {"enter_gate"}
+BATCHES = {"acquire_lock"}
 
 
 def test_same_names_in_the_same_order_with_the_same_purpose() -> None:

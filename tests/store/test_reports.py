@@ -15,10 +15,11 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations, Request, RequestConflict
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.adapters.store.search import Search
-from orchestrator.core import reports as records
+from orchestrator.core import search
 from orchestrator.core.errors import StoreInDoubt, StoreUnavailable
 from orchestrator.core.models import Expected, NewEntry
-from orchestrator.core.reports import EntryFilter, InvalidCursor, Reason, Sort
+from orchestrator.core.reports import Reason
+from orchestrator.core.search import EntryFilter, InvalidCursor, Sort
 from orchestrator.core.states import CLAIMABLE, Status
 from tests.store.conftest import Database
 from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running
@@ -446,5 +447,5 @@ async def test_a_row_that_cannot_be_inserted_takes_all_and_the_key_with_it(
 
 
 def test_a_cursor_keeps_the_place() -> None:
-    key = records.Key(id=5, updated_at=datetime(2026, 1, 1, 1, 2, 3, 4000, tzinfo=UTC))
-    assert records.read_cursor(records.cursor(key, Sort.NEWEST), Sort.NEWEST) == key
+    key = search.Key(id=5, updated_at=datetime(2026, 1, 1, 1, 2, 3, 4000, tzinfo=UTC))
+    assert search.read_cursor(search.cursor(key, Sort.NEWEST), Sort.NEWEST) == key

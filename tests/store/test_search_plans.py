@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.adapters.store.search import Search
-from orchestrator.core.reports import EntryFilter, Key, Sort
+from orchestrator.core.search import EntryFilter, Key, Sort
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.test_plans import fill, is_babelfish, whole_reads_of

@@ -64,8 +64,8 @@ class EventfulStore(Store):
         """Insert a key that is there already."""
 
         def work(session: Session) -> None:
-            session.change("tick_first", name)
-            session.change("tick_first", name)
+            session.change("pass_first", name)
+            session.change("pass_first", name)
 
         await self._write(work)
 

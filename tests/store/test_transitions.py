@@ -234,20 +234,20 @@ async def test_operator_does_not_wait_for_the_back_off(store: Store) -> None:
     assert not await store.retry(entry.id)  # in flight
 
 
-async def test_ticks(store: Store) -> None:
-    await store.tick_started("monitor")
-    [tick] = await store.ticks()
-    assert (tick.name, tick.finished_at) == ("monitor", None)
-    await store.tick_finished("monitor", "ok")
-    await store.tick_started("monitor")
-    await store.tick_finished("monitor", "queue: 1 of 2 messages were not taken")
-    [tick] = await store.ticks()
-    assert tick.finished_at is not None
-    assert tick.outcome == "queue: 1 of 2 messages were not taken"
-    await store.tick_started("monitor")
-    await store.tick_failed("monitor", "it broke")
-    [failed] = await store.ticks()
-    assert (failed.finished_at, failed.outcome) == (tick.finished_at, "it broke")
+async def test_passes(store: Store) -> None:
+    await store.pass_started("monitor")
+    [last_pass] = await store.passes()
+    assert (last_pass.name, last_pass.finished_at) == ("monitor", None)
+    await store.pass_finished("monitor", "ok")
+    await store.pass_started("monitor")
+    await store.pass_finished("monitor", "queue: 1 of 2 messages were not taken")
+    [last_pass] = await store.passes()
+    assert last_pass.finished_at is not None
+    assert last_pass.outcome == "queue: 1 of 2 messages were not taken"
+    await store.pass_started("monitor")
+    await store.pass_failed("monitor", "it broke")
+    [failed] = await store.passes()
+    assert (failed.finished_at, failed.outcome) == (last_pass.finished_at, "it broke")
 
 
 Change = Callable[[Store, Entry], Awaitable[object]]

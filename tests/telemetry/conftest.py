@@ -69,12 +69,12 @@ async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }
     fakes = FakeRuns(foreign={1, 2})
     monkeypatch.setattr(Application, "_client", lambda *_: fakes)
-    monkeypatch.setattr("orchestrator.adapters.queue.QueueSubmissions", lambda *_: FakeQueueSubmissions())
+    monkeypatch.setattr("orchestrator.adapters.queue.StorageQueue", lambda *_: _FakeStorageQueue())
     made = Application(settings.load(environment), telemetry=memory.telemetry)
     yield made
     await made.close()
 
 
-class FakeQueueSubmissions(FakeQueue):
+class _FakeStorageQueue(FakeQueue):
     async def close(self) -> None:
         """Nothing is open."""

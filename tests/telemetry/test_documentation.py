@@ -35,7 +35,7 @@ _OF_PYTHON = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 WITHOUT_RUN = {"refused", "postponed"}
 
 #: Fields with values that are ours; others hold names and numbers of the team's.
-_CLOSED_FIELDS = {"event", "status", "tick", "outcome"}
+_CLOSED_FIELDS = {"event", "status", "function", "outcome"}
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Journal:
 
 async def submit(app: Application, table: str, *errors: DatabricksError) -> int:
     """Add a row, make a trigger's pass and deliver its message; Databricks answers with the errors first."""
-    queue: Any = app.submissions
+    queue: Any = app.queue
     databricks: Any = app.runs["default"]
     [entry_id] = await app.store.add([NewEntry(table_name=table)])
     assert await app.trigger() == []

@@ -81,4 +81,4 @@ async def test_cancellation(world: World, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert fields("tick", tick="trigger", outcome=None) == {"event": "tick", "tick": "trigger"}
+    assert fields("pass", function="trigger", outcome=None) == {"event": "pass", "function": "trigger"}

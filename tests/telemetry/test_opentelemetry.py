@@ -14,7 +14,7 @@ from tests.telemetry.conftest import Memory
 
 async def test_way_of_a_row(app: Application, memory: Memory) -> None:
     runs: Any = app.runs["default"]
-    queue: Any = app.submissions
+    queue: Any = app.queue
     await app.store.add([NewEntry(table_name="sales")])
     assert await app.trigger() == []
     [claim] = queue.sent
@@ -36,11 +36,11 @@ async def test_way_of_a_row(app: Application, memory: Memory) -> None:
     assert (submission.count, queued.count) == (1, 1)
     [run] = metrics["orchestrator.run.duration"]
     assert (run.sum, dict(run.attributes)) == (12.5, {"workspace": "default", "status": "DONE"})
-    ticks = {
-        (point.attributes["tick"], point.attributes["outcome"])
-        for point in metrics["orchestrator.tick.duration"]
+    passes = {
+        (point.attributes["function"], point.attributes["outcome"])
+        for point in metrics["orchestrator.pass.duration"]
     }
-    assert ticks == {("trigger", "ok"), ("monitor", "ok")}
+    assert passes == {("trigger", "ok"), ("monitor", "ok")}
 
     spans = memory.spans()
     assert {"trigger", "monitor", "submit", "run-now"} == spans.keys()
@@ -55,8 +55,8 @@ async def test_pass_that_fails(app: Application, memory: Memory, monkeypatch: py
     monkeypatch.setattr(app.store, "cancel_waiting", fail)
     with pytest.raises(StoreError):
         await app.monitor()
-    [tick] = memory.metrics()["orchestrator.tick.duration"]
-    assert dict(tick.attributes) == {"tick": "monitor", "outcome": "failed"}
+    [last_pass] = memory.metrics()["orchestrator.pass.duration"]
+    assert dict(last_pass.attributes) == {"function": "monitor", "outcome": "failed"}
     span = memory.spans()["monitor"]
     assert (span.status.description, span.events) == ("StoreError", ())
 
@@ -66,8 +66,8 @@ async def test_pass_with_problems(app: Application, memory: Memory) -> None:
     runs.down = WorkspaceUnavailable("no answer")
     await app.store.add([NewEntry(table_name="sales")])
     assert len(await app.trigger()) == 1
-    [tick] = memory.metrics()["orchestrator.tick.duration"]
-    assert tick.attributes["outcome"] == "problems"
+    [last_pass] = memory.metrics()["orchestrator.pass.duration"]
+    assert last_pass.attributes["outcome"] == "problems"
 
 
 def test_every_metric_has_its_instrument(memory: Memory) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from orchestrator.adapters.store.entries import Store
 from orchestrator.core.errors import WorkspaceUnavailable
-from orchestrator.core.models import Claim, Entry, NewEntry, Policy, WorkspacePolicy
+from orchestrator.core.models import Claim, Entry, NewEntry
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import Status
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.submit import Submit
@@ -55,10 +56,10 @@ class World:
         return await self._monitor()()
 
     async def trigger(self) -> list[str]:
-        return await Trigger(submissions=self.queue, monitor=self._monitor(), **self._parts())()
+        return await Trigger(queue=self.queue, monitor=self._monitor(), **self._parts())()
 
     def _monitor(self) -> Monitor:
-        return Monitor(submissions=self.queue, clock=FakeClock(), **self._parts())
+        return Monitor(queue=self.queue, clock=FakeClock(), **self._parts())
 
     async def submit(self, claim: Claim) -> None:
         await Submit(clock=FakeClock(), **self._parts())(claim)

@@ -181,13 +181,16 @@ async def test_the_status_counts_ours_and_foreign_runs(site: Site) -> None:
     entry = await running(site.app.store, 521, "sales")
     await add(site, "stock")
     site.runs.foreign |= {521, 9001, 9002}
-    await site.app.store.tick_started("trigger")
+    await site.app.store.pass_started("trigger")
     _, told = await site.call("GET", "status")
     [workspace] = told["workspaces"]
     assert workspace["cap"] == 3
     assert workspace["active"] == {"ours": 1, "foreign": 2, "error": None}
     assert workspace["states"] == {"PENDING": 1, "QUEUED": 0, "RUNNING": 1, "FAILED": 0}
-    assert [(tick["name"], tick["late"]) for tick in told["ticks"]] == [("trigger", False), ("monitor", True)]
+    assert [(last_pass["name"], last_pass["late"]) for last_pass in told["passes"]] == [
+        ("trigger", False),
+        ("monitor", True),
+    ]
     _, waits = await site.call("GET", "waiting?workspace=default")
     assert [(row["table_name"], row["reason"]) for row in waits["waiting"]] == [("stock", "cap")]
     assert entry.id not in {row["id"] for row in waits["waiting"]}

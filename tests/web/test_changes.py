@@ -10,7 +10,7 @@ from orchestrator import settings
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import StoreUnavailable
 from orchestrator.core.models import Entry
-from orchestrator.core.reports import Matching
+from orchestrator.core.search import Matching
 from orchestrator.core.states import Status
 from orchestrator.web import api
 from tests.store.helpers import finish, running

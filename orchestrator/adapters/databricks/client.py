@@ -46,7 +46,7 @@ class Limits:
     request_seconds: float = 30.0
     #: one operation with all its tries, pages and tokens; far below the functions' time-out
     operation_seconds: float = 90.0
-    #: rides out a dropped connection or a burst of 429; what lasts longer is for the next tick
+    #: rides out a dropped connection or a burst of 429; what lasts longer is for the next pass
     tries: int = 4
     #: get-output sends 5 MB at most, everything else far less
     answer_bytes: int = 6 * 1024 * 1024

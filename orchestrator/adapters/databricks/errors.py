@@ -16,7 +16,7 @@ from orchestrator.adapters.databricks.responses import NAME_CHARACTERS, Json, cl
 from orchestrator.core import redaction
 from orchestrator.core.errors import DatabricksError, NoCapacity, RequestRefused, RunNotFound
 
-#: The longest ``Retry-After`` that is waited for, in seconds; then the next tick is as good.
+#: The longest ``Retry-After`` that is waited for, in seconds; then the next pass is as good.
 MAX_RETRY_AFTER_SECONDS = 30.0
 
 #: Longest part of a server's message in an error, in characters.

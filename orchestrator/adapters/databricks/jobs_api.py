@@ -30,7 +30,7 @@ _JOBS = "/api/2.2/jobs"
 PAGE_LIMIT = 24
 
 #: First back-off and the longest one, in seconds: four tries then wait three seconds or so in all, which
-#: outlasts a restart of a proxy; a longer outage is for the next tick.
+#: outlasts a restart of a proxy; a longer outage is for the next pass.
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 8.0
 

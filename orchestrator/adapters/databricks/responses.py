@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from orchestrator.core.errors import WorkspaceUnavailable
-from orchestrator.core.models import MAX_ID, Job, Run, RunFailure, TaskRun
+from orchestrator.core.models import Job, Run, RunFailure, TaskRun
+from orchestrator.core.numbers import MAX_ID
 
 Json = Mapping[str, Any]
 

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from orchestrator.adapters.store.entries import GATE_TIMEOUT_MS
+from orchestrator.adapters.store.entries import LOCK_TIMEOUT_MS
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import read_time
-from orchestrator.adapters.store.session import Session, pass_gate
-from orchestrator.core.alerts import ERROR_LENGTH, DeadRow, DeadRows, Kind, TickEvent, shortened
+from orchestrator.adapters.store.session import Session, acquire_lock
+from orchestrator.core.alerts import ERROR_LENGTH, DeadRow, DeadRows, Kind, PassEvent, shortened
 from orchestrator.core.errors import OrchestratorError, StoreInDoubt
 
 _T = TypeVar("_T")
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 logger = logging.getLogger(__name__)
 
 #: Behind it, two passes never both find that nobody was told of an event.
-ALERT_GATE = "databricks-job-orchestrator/alert"
+ALERT_LOCK = "databricks-job-orchestrator/alert"
 
 
 class AlertLog:
@@ -42,33 +42,33 @@ class AlertLog:
         """
 
         def work(session: Session) -> DeadRows | None:
-            pass_gate(session, ALERT_GATE, GATE_TIMEOUT_MS)
+            acquire_lock(session, ALERT_LOCK, LOCK_TIMEOUT_MS)
             count = session.change("claim_dead", message, window_seconds, examined)
             rows = session.rows("dead_of_message", message, shown) if count else []
             return DeadRows(count=count, shown=[_dead_row(row) for row in rows]) if count else None
 
         return await self._claim(message, work)
 
-    async def claim_ticks(self, message: str, kind: Kind, events: Sequence[TickEvent]) -> list[TickEvent]:
+    async def claim_passes(self, message: str, kind: Kind, events: Sequence[PassEvent]) -> list[PassEvent]:
         """Claim that timer functions are late or well again; return the events that no message had.
 
         No function is called late after it was called well again.
         """
 
-        def work(session: Session) -> list[TickEvent]:
-            pass_gate(session, ALERT_GATE, GATE_TIMEOUT_MS)
+        def work(session: Session) -> list[PassEvent]:
+            acquire_lock(session, ALERT_LOCK, LOCK_TIMEOUT_MS)
             return [
                 event
                 for event in events
-                if session.changed_one("claim_tick_event", message, kind, event.name, event.since)
+                if session.changed_one("claim_pass_event", message, kind, event.name, event.since)
             ]
 
         return await self._claim(message, work)
 
-    async def late_ticks(self) -> list[TickEvent]:
+    async def late_passes(self) -> list[PassEvent]:
         """Return the functions of which it is still owed that they are well again."""
-        rows = await self._pool.transact(lambda session: session.rows("late_ticks"), writes=False)
-        return [_tick_event(row) for row in rows]
+        rows = await self._pool.transact(lambda session: session.rows("late_passes"), writes=False)
+        return [_pass_event(row) for row in rows]
 
     async def sent(self, message: str) -> None:
         """Note that a message arrived."""
@@ -81,7 +81,7 @@ class AlertLog:
         """
 
         def work(session: Session) -> None:
-            pass_gate(session, ALERT_GATE, GATE_TIMEOUT_MS)
+            acquire_lock(session, ALERT_LOCK, LOCK_TIMEOUT_MS)
             for step in ("dead_given_back", "late_given_back", "well_given_back", "well_owed"):
                 session.change(step, message)
 
@@ -126,5 +126,5 @@ def _dead_row(row: dict[str, Any]) -> DeadRow:
     )
 
 
-def _tick_event(row: dict[str, Any]) -> TickEvent:
-    return TickEvent(name=row["subject"], since=read_time(row["occurred_at"]))
+def _pass_event(row: dict[str, Any]) -> PassEvent:
+    return PassEvent(name=row["subject"], since=read_time(row["occurred_at"]))

@@ -8,33 +8,33 @@ from typing import Any, TypeVar
 from orchestrator.adapters.store.connector import Connector, as_utc
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import read_claim, read_entry, read_log_row, read_time
-from orchestrator.adapters.store.session import Session, pass_gate
+from orchestrator.adapters.store.session import Session, acquire_lock
 from orchestrator.core.models import (
     ANYTHING,
     IN_DOUBT,
-    MAX_INT32,
     CallsElsewhere,
     Claim,
     Entry,
     Expected,
+    LastPass,
     LogRow,
     NewEntry,
-    Tick,
     Unanswered,
     Verdict,
 )
+from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.states import Status
 
 _T = TypeVar("_T")
 
-#: How long a transaction waits at a gate for another one to end.
-GATE_TIMEOUT_MS = 10_000
+#: How long a transaction waits at a lock for another one to end.
+LOCK_TIMEOUT_MS = 10_000
 
-#: All claims of a database pass through one gate, whatever the workspace: a claim takes milliseconds.
-CLAIM_GATE = "databricks-job-orchestrator/claim"
+#: All claims of a database pass through one lock, whatever the workspace: a claim takes milliseconds.
+CLAIM_LOCK = "databricks-job-orchestrator/claim"
 
 #: Behind it, two processes never both find that a timer function has no row yet.
-TICK_GATE = "databricks-job-orchestrator/tick"
+PASSES_LOCK = "databricks-job-orchestrator/passes"
 
 #: ``attempt`` and ``submission`` are 32-bit columns; this stands for "no limit".
 NO_LIMIT = MAX_INT32
@@ -79,11 +79,11 @@ class Store:
         """Claim as many waiting rows as the workspace has free slots, highest priority first.
 
         A slot is taken by each row in flight and by each active run that belongs to no row in flight. A run
-        whose row has just ended counts as such for one tick: too few rows are claimed then, never too many.
+        whose row has just ended counts as such for one pass: too few rows are claimed then, never too many.
         """
 
         def work(session: Session) -> list[Claim]:
-            pass_gate(session, CLAIM_GATE, GATE_TIMEOUT_MS)
+            acquire_lock(session, CLAIM_LOCK, LOCK_TIMEOUT_MS)
             in_flight = session.rows("in_flight", workspace)
             foreign = set(active_run_ids) - {row["runid"] for row in in_flight}
             free = cap - len(in_flight) - len(foreign)
@@ -294,29 +294,29 @@ class Store:
         rows = await self._read(lambda session: session.rows("now"))
         return read_time(rows[0]["now"])
 
-    async def tick_started(self, name: str) -> None:
+    async def pass_started(self, name: str) -> None:
         """Note that a pass of a timer function begins."""
 
         def work(session: Session) -> None:
-            pass_gate(session, TICK_GATE, GATE_TIMEOUT_MS)
-            if session.change("tick_started", name) == 0:
-                session.change("tick_first", name)
+            acquire_lock(session, PASSES_LOCK, LOCK_TIMEOUT_MS)
+            if session.change("pass_started", name) == 0:
+                session.change("pass_first", name)
 
         await self._write(work)
 
-    async def tick_finished(self, name: str, outcome: str) -> None:
+    async def pass_finished(self, name: str, outcome: str) -> None:
         """Note that a pass of a timer function has come to its end."""
-        await self._write(lambda session: session.change("tick_finished", _cut(outcome), name))
+        await self._write(lambda session: session.change("pass_finished", _cut(outcome), name))
 
-    async def tick_failed(self, name: str, outcome: str) -> None:
+    async def pass_failed(self, name: str, outcome: str) -> None:
         """Note why a pass of a timer function did not come to its end."""
-        await self._write(lambda session: session.change("tick_failed", _cut(outcome), name))
+        await self._write(lambda session: session.change("pass_failed", _cut(outcome), name))
 
-    async def ticks(self) -> list[Tick]:
+    async def passes(self) -> list[LastPass]:
         """Return the last pass of each timer function."""
-        rows = await self._read(lambda session: session.rows("ticks"))
+        rows = await self._read(lambda session: session.rows("passes"))
         return [
-            Tick(
+            LastPass(
                 name=row["name"],
                 started_at=read_time(row["started_at"]),
                 finished_at=as_utc(row["finished_at"]),

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.adapters.store.connector import Connection, Connector, store_error
 from orchestrator.adapters.store.queries import SQL_ROOT
-from orchestrator.adapters.store.session import Session, pass_gate
+from orchestrator.adapters.store.session import Session, acquire_lock
 from orchestrator.core.errors import SchemaError
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
@@ -17,8 +17,8 @@ CREATE_LEDGER = (
 )
 
 #: Only one process at a time changes the schema.
-SCHEMA_GATE = "databricks-job-orchestrator/schema"
-SCHEMA_GATE_TIMEOUT_MS = 30_000
+SCHEMA_LOCK = "databricks-job-orchestrator/schema"
+SCHEMA_LOCK_TIMEOUT_MS = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def apply(connector: Connector) -> list[Migration]:
     connection = connector.connect().connection
     try:
         connector.begin_write(connection)
-        pass_gate(Session(connection, connector), SCHEMA_GATE, SCHEMA_GATE_TIMEOUT_MS)
+        acquire_lock(Session(connection, connector), SCHEMA_LOCK, SCHEMA_LOCK_TIMEOUT_MS)
         version = ledger_version(connection, connector)
         if version is None:
             execute(connection, CREATE_LEDGER)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.adapters.store.entries import GATE_TIMEOUT_MS, ask_to_cancel, insert_entries, run_again
+from orchestrator.adapters.store.entries import LOCK_TIMEOUT_MS, ask_to_cancel, insert_entries, run_again
 from orchestrator.adapters.store.pool import Pool
-from orchestrator.adapters.store.session import Session, pass_gate
+from orchestrator.adapters.store.session import Session, acquire_lock
 from orchestrator.core.errors import StoreError, StoreInDoubt
 from orchestrator.core.models import ANYTHING, Expected, NewEntry
 
@@ -17,7 +17,7 @@ BATCH = 200
 REMEMBERED_SECONDS = 86_400
 
 #: Requests with a key pass one at a time, so that two with the same key never both find that it is new.
-REQUEST_GATE = "databricks-job-orchestrator/request"
+REQUEST_LOCK = "databricks-job-orchestrator/request"
 
 
 class RequestConflict(StoreError):
@@ -63,7 +63,7 @@ class Operations:
         def work(session: Session) -> list[int]:
             if request is None:
                 return insert_entries(session, entries)
-            pass_gate(session, REQUEST_GATE, GATE_TIMEOUT_MS)
+            acquire_lock(session, REQUEST_LOCK, LOCK_TIMEOUT_MS)
             known = session.rows("answer_of_request", request.key, REMEMBERED_SECONDS)
             if known:
                 return _known(known[0]["body_hash"], known[0]["answer"], request)

@@ -15,20 +15,22 @@ from orchestrator.core.models import Entry
 from orchestrator.core.reports import (
     HOURLY_UP_TO,
     MAX_COUNTED,
-    MAX_EXAMINED,
     Bucket,
-    EntryFilter,
-    EntryPage,
     History,
-    Key,
-    Matching,
     Reason,
-    Sort,
     Story,
     TableReport,
     Tables,
     Waiting,
     WorkspaceReport,
+)
+from orchestrator.core.search import (
+    MAX_EXAMINED,
+    EntryFilter,
+    EntryPage,
+    Key,
+    Matching,
+    Sort,
     cursor,
     read_cursor,
 )
@@ -99,7 +101,7 @@ class Reports:
         """Return rows that wait, in the order of the claim, and why each does.
 
         :param free: slots that are free in the workspace; None = not known, taken for enough.
-        :param max_attempts: as in :class:`~orchestrator.core.models.Policy`.
+        :param max_attempts: as in :class:`~orchestrator.core.policy.Policy`.
         :param serialize_tables: the same.
         """
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.adapters.store import queries
-from orchestrator.core.models import MAX_ID
-from orchestrator.core.reports import EntryFilter, Key, Sort
+from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.search import EntryFilter, Key, Sort
 
 #: Before and behind every change of a row.
 _FIRST = datetime.min.replace(tzinfo=UTC)

@@ -59,8 +59,8 @@ class Session:
         return self._connector.to_database(value) if isinstance(value, datetime) else value
 
 
-def pass_gate(session: Session, gate: str, timeout_ms: int) -> None:
-    """Wait for a gate, which is then held until the transaction ends.
+def acquire_lock(session: Session, lock: str, timeout_ms: int) -> None:
+    """Wait for a lock, which is then held until the transaction ends.
 
     The results are sp_getapplock's:
     https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql
@@ -68,13 +68,13 @@ def pass_gate(session: Session, gate: str, timeout_ms: int) -> None:
     :raises StoreUnavailable: this transaction was chosen as a deadlock's victim.
     :raises StoreError: another process held it for the whole time, or there is no transaction to hold it.
     """
-    result = session.rows("enter_gate", timeout_ms, gate)[0]["result"]
+    result = session.rows("acquire_lock", timeout_ms, lock)[0]["result"]
     if result == _DEADLOCK_VICTIM:
-        raise StoreUnavailable(f"{gate}: given up in a deadlock")
+        raise StoreUnavailable(f"{lock}: given up in a deadlock")
     if result == _TIMED_OUT:
-        raise StoreError(f"{gate} was held by another process for {timeout_ms} ms")
+        raise StoreError(f"{lock} was held by another process for {timeout_ms} ms")
     if result < 0:
-        raise StoreError(f"{gate} could not be taken (sp_getapplock returned {result})")
+        raise StoreError(f"{lock} could not be taken (sp_getapplock returned {result})")
 
 
 _TIMED_OUT = -1

@@ -7,7 +7,7 @@ const HOUR_MS = 3_600_000;
 async function loadNow(_, signal) {
   const [statuses, health] = await Promise.all([api.status(signal), api.health(signal)]);
   clockOffset = Date.parse(statuses.now) - Date.now();
-  const { workspaces, ticks } = statuses;
+  const { workspaces, passes } = statuses;
   const any = (...states) => workspaces.some((one) => states.some((name) => one.states[name] > 0));
   // Whole minutes, so that the same rows are the same data.
   const since = new Date(Math.floor(now() / 60_000) * 60_000 - 24 * HOUR_MS).toISOString();
@@ -20,7 +20,7 @@ async function loadNow(_, signal) {
     any("PENDING", "FAILED") ? api.waiting(REASON_ROWS, signal) : { waiting: [] },
   ]);
   return {
-    health, workspaces, ticks,
+    health, workspaces, passes,
     failed: failed.entries, running: running.entries, waiting: waiting.waiting,
   };
 }
@@ -54,14 +54,14 @@ const answer = (kind, question, figure, ...more) =>
 
 const WELL = "Is it well?";
 
-function wellCard({ health, ticks }) {
+function wellCard({ health, passes }) {
   const reasons = health.reasons ?? [];
-  const passes = ticks.map((tick) => h("span", { class: tick.late ? "bad" : null },
-    `${tick.name} `, tick.started_at ? age(tick.started_at, { suffix: " ago" }) : "never",
-    tick.outcome && tick.outcome !== "ok" ? `: ${tick.outcome}` : "", tick.late ? " (late)" : ""));
+  const functions = passes.map((pass) => h("span", { class: pass.late ? "bad" : null },
+    `${pass.name} `, pass.started_at ? age(pass.started_at, { suffix: " ago" }) : "never",
+    pass.outcome && pass.outcome !== "ok" ? `: ${pass.outcome}` : "", pass.late ? " (late)" : ""));
   return answer(reasons.length ? "bad" : "good", WELL, reasons.length ? "Needs attention" : "All is well",
     reasons.length > 0 && h("ul", {}, reasons.map((reason) => h("li", {}, reason))),
-    h("p", { class: "quiet legend" }, passes.length ? passes : "No pass yet."));
+    h("p", { class: "quiet legend" }, functions.length ? functions : "No pass yet."));
 }
 
 function failedCard({ workspaces }) {

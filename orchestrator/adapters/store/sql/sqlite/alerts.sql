@@ -2,7 +2,7 @@
 -- parameters as in ../sqlserver/alerts.sql; a test compares.
 
 -- claim_dead --
--- Claim for one message the rows that went DEAD lately and that no message tells of yet; behind the gate.
+-- Claim for one message the rows that went DEAD lately and that no message tells of yet; behind the lock.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT
     'dead' AS kind,
@@ -33,8 +33,8 @@ WHERE told.message = ? AND told.kind = 'dead'
 ORDER BY dead.id
 LIMIT ?
 
--- claim_tick_event --
--- Claim for one message that a timer function is late or well again; behind the gate.
+-- claim_pass_event --
+-- Claim for one message that a timer function is late or well again; behind the lock.
 -- After 'well' there is no 'late' any more: a slow pass may come with it when the function is long back.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT event.kind, event.subject, event.occurred_at, ? AS message, utc_now() AS claimed_at
@@ -46,7 +46,7 @@ WHERE NOT EXISTS (
         AND told.occurred_at = event.occurred_at
 )
 
--- late_ticks --
+-- late_passes --
 -- The timer functions that were late, and of which nobody was told yet that they are well again.
 SELECT late.subject, late.occurred_at
 FROM orchestrator_alert AS late
@@ -61,15 +61,15 @@ ORDER BY late.occurred_at, late.subject
 UPDATE orchestrator_alert SET sent_at = utc_now() WHERE message = ? AND sent_at IS NULL
 
 -- dead_given_back --
--- A message surely did not arrive: its rows are free for the next one; behind the gate.
+-- A message surely did not arrive: its rows are free for the next one; behind the lock.
 DELETE FROM orchestrator_alert WHERE message = ? AND sent_at IS NULL AND kind NOT IN ('late', 'well')
 
 -- late_given_back --
 -- The same for functions that have still not begun; of one that has, it is owed that it is well again.
 DELETE FROM orchestrator_alert
 WHERE message = ? AND sent_at IS NULL AND kind = 'late' AND NOT EXISTS (
-    SELECT 1 FROM orchestrator_tick AS tick
-    WHERE tick.name = orchestrator_alert.subject AND tick.started_at > orchestrator_alert.occurred_at
+    SELECT 1 FROM orchestrator_tick AS pass
+    WHERE pass.name = orchestrator_alert.subject AND pass.started_at > orchestrator_alert.occurred_at
 )
 
 -- well_given_back --

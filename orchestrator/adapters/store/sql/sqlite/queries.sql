@@ -1,15 +1,15 @@
 -- SQLite. utc_now() and utc_after(milliseconds) are registered by the connector: the database's clock here.
 
--- enter_gate --
--- Take a gate until the transaction ends; a negative result is a time-out.
-SELECT 0 AS result, ? AS waited_ms, ? AS gate  -- BEGIN IMMEDIATE is the gate: one writer at a time
+-- acquire_lock --
+-- Take a lock until the transaction ends; a negative result is a time-out.
+SELECT 0 AS result, ? AS waited_ms, ? AS lock  -- BEGIN IMMEDIATE is the lock: one writer at a time
 
 -- in_flight --
--- Rows of a workspace that hold a slot, with their runs; read inside the claim's gate.
+-- Rows of a workspace that hold a slot, with their runs; read inside the claim's lock.
 SELECT id, runid FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
 
 -- claim --
--- Claim the waiting rows that may be submitted now; runs inside the gate, after the count.
+-- Claim the waiting rows that may be submitted now; runs inside the lock, after the count.
 UPDATE track_processing
 SET status = 'QUEUED',
     -- A submission number is used again only when its outcome is unknown: it has begun, has no run here and
@@ -325,29 +325,29 @@ ORDER BY workspace, status
 -- The database's clock, which decides leases and back-offs.
 SELECT utc_now() AS now
 
--- tick_started --
+-- pass_started --
 -- A pass of a timer function begins; changes no row when it is its first.
 UPDATE orchestrator_tick
 SET started_at = utc_now()
 WHERE name = ?
 
--- tick_first --
+-- pass_first --
 -- The first pass ever of a timer function.
 INSERT INTO orchestrator_tick (name, started_at) VALUES (?, utc_now())
 
--- tick_finished --
+-- pass_finished --
 -- A pass of a timer function has come to its end.
 UPDATE orchestrator_tick
 SET finished_at = utc_now(), outcome = ?
 WHERE name = ?
 
--- tick_failed --
+-- pass_failed --
 -- A pass of a timer function has failed: when the last one came to its end stays.
 UPDATE orchestrator_tick
 SET outcome = ?
 WHERE name = ?
 
--- ticks --
+-- passes --
 -- The last pass of each timer function.
 SELECT name, started_at, finished_at, outcome FROM orchestrator_tick ORDER BY name
 

@@ -1,8 +1,8 @@
 -- SQL Server. States are plain literals, so that an index on a team's own varchar column can be used too. The same
 -- names and the same order of parameters as in ../sqlite/queries.sql; a test compares.
 
--- enter_gate --
--- Take a gate until the transaction ends; a negative result is a time-out.
+-- acquire_lock --
+-- Take a lock until the transaction ends; a negative result is a time-out.
 SET NOCOUNT ON;
 DECLARE @result int;
 -- ODBC works with implicit transactions: only a statement that reads a table begins one, and the lock needs it.
@@ -13,11 +13,11 @@ SELECT @result AS result;
 SET NOCOUNT OFF
 
 -- in_flight --
--- Rows of a workspace that hold a slot, with their runs; read inside the claim's gate.
+-- Rows of a workspace that hold a slot, with their runs; read inside the claim's lock.
 SELECT id, runid FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
 
 -- claim --
--- Claim the waiting rows that may be submitted now; runs inside the gate, after the count.
+-- Claim the waiting rows that may be submitted now; runs inside the lock, after the count.
 UPDATE track_processing
 SET status = 'QUEUED',
     -- A submission number is used again only when its outcome is unknown: it has begun, has no run here and
@@ -336,29 +336,29 @@ ORDER BY workspace, status
 -- The database's clock, which decides leases and back-offs.
 SELECT SYSUTCDATETIME() AS now
 
--- tick_started --
+-- pass_started --
 -- A pass of a timer function begins; changes no row when it is its first.
 UPDATE orchestrator_tick
 SET started_at = SYSUTCDATETIME()
 WHERE name = ?
 
--- tick_first --
+-- pass_first --
 -- The first pass ever of a timer function.
 INSERT INTO orchestrator_tick (name, started_at) VALUES (?, SYSUTCDATETIME())
 
--- tick_finished --
+-- pass_finished --
 -- A pass of a timer function has come to its end.
 UPDATE orchestrator_tick
 SET finished_at = SYSUTCDATETIME(), outcome = ?
 WHERE name = ?
 
--- tick_failed --
+-- pass_failed --
 -- A pass of a timer function has failed: when the last one came to its end stays.
 UPDATE orchestrator_tick
 SET outcome = ?
 WHERE name = ?
 
--- ticks --
+-- passes --
 -- The last pass of each timer function.
 SELECT name, started_at, finished_at, outcome FROM orchestrator_tick ORDER BY name
 
