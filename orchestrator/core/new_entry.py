@@ -47,7 +47,7 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
         raise InvalidEntry(f"there is no column {unknown[:40]!r}; the columns are {', '.join(COLUMNS)}")
     values = {name: value for name, value in given.items() if value is not None}
     if "table_name" not in values:
-        raise InvalidEntry("table_name must be given")
+        raise InvalidEntry("must be given", column="table_name")
     for name in filter(values.__contains__, TEXTS):
         _check_text(name, values[name])
     for name in filter(values.__contains__, NUMBERS):
@@ -57,8 +57,8 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
     entry = NewEntry(**values)
     if workspaces is not None and entry.workspace not in workspaces:
         raise InvalidEntry(
-            f"there is no workspace {entry.workspace!r} in the settings; there are "
-            f"{', '.join(sorted(workspaces))}"
+            f"{entry.workspace!r} is not in the settings; there are {', '.join(sorted(workspaces))}",
+            column="workspace",
         )
     decisions.run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
     return entry
@@ -66,13 +66,13 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
 
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise InvalidEntry(f"{name} must be a text that is not empty")
+        raise InvalidEntry("must be a text that is not empty", column=name)
     if not value.isprintable():  # half a surrogate pair is not, and no database takes it
-        raise InvalidEntry(f"{name} must not hold line breaks or other control characters")
+        raise InvalidEntry("must not hold line breaks or other control characters", column=name)
     if name == "workspace" and value.endswith(" "):
-        raise InvalidEntry("workspace must not end with a space")
+        raise InvalidEntry("must not end with a space", column=name)
     if len(value.encode("utf-16-le")) > 2 * TEXTS[name]:
-        raise InvalidEntry(f"{name} is longer than {TEXTS[name]} characters")
+        raise InvalidEntry(f"is longer than {TEXTS[name]} characters", column=name)
 
 
 def _number(name: str, value: object) -> int:
@@ -80,4 +80,4 @@ def _number(name: str, value: object) -> int:
     try:
         return whole(value, least=least, most=most)
     except ValueError as error:
-        raise InvalidEntry(f"{name} {error}") from None
+        raise InvalidEntry(str(error), column=name) from None

@@ -45,11 +45,11 @@ def test_a_workspace_that_the_settings_do_not_name_is_refused(cli: CommandLine) 
     """Without a token: nobody signs in to insert a row."""
     one = cli("add", "orders", "--workspace", "uk", **ANYWHERE)
     assert (one.returncode, one.stdout) == (1, "")
-    assert one.stderr == "there is no workspace 'uk' in the settings; there are default, eu\n"
+    assert one.stderr == "workspace 'uk' is not in the settings; there are default, eu\n"
     many = cli("add", "--csv", "-", stdin="table_name,workspace\nsales,eu\norders,uk\n", **ANYWHERE)
     assert many.stderr.splitlines() == [f"line 3: {one.stderr.strip()}", "no row was added"]
     by_host = cli("add", "orders", "--workspace", "eu", DATABRICKS_HOST="https://adb-1.7.azuredatabricks.net")
-    assert by_host.stderr == "there is no workspace 'eu' in the settings; there are default\n"
+    assert by_host.stderr == "workspace 'eu' is not in the settings; there are default\n"
     assert cli.query("SELECT id FROM track_processing") == []
     assert cli("add", "orders", "--workspace", "eu", **ANYWHERE).stderr == ""
 
