@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from orchestrator.core import redaction
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Entry, LogRow, Run, RunFailure, RunRequest, Verdict
+from orchestrator.core.numbers import refuse_constant
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 
@@ -148,13 +149,9 @@ def _parse_json(text: str) -> Any:
             f"parameters is {len(text):,} characters long; at most {MAX_PARAMETERS_CHARACTERS:,} are read"
         )
     try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         raise InvalidEntry("parameters is not valid JSON") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)  # NaN and Infinity are Python's extension, not JSON
 
 
 def _scalar_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.core import decisions
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import NewEntry
-from orchestrator.core.numbers import MAX_ID, MAX_INT32
+from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole
 
 #: What may be given, by the columns' names.
 COLUMNS = (
@@ -64,13 +64,6 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
     return entry
 
 
-def whole(value: object) -> int | None:
-    """Return a number of JSON, which writes 5.0 for 5 as well, if it is whole."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise InvalidEntry(f"{name} must be a text that is not empty")
@@ -84,9 +77,7 @@ def _check_text(name: str, value: object) -> None:
 
 def _number(name: str, value: object) -> int:
     least, most = NUMBERS[name]
-    number = whole(value)
-    if number is None:
-        raise InvalidEntry(f"{name} must be a whole number")
-    if not least <= number <= most:
-        raise InvalidEntry(f"{name} is not from {least} to {most}")
-    return number
+    try:
+        return whole(value, least=least, most=most)
+    except ValueError as error:
+        raise InvalidEntry(f"{name} {error}") from None
