@@ -31,7 +31,7 @@ from orchestrator.usecases.alerting import Alerting
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.run_ended import RunEnded
 from orchestrator.usecases.submit import Submit
-from orchestrator.usecases.timer_pass import TimerPass, Work
+from orchestrator.usecases.timer_pass import PassWork, TimerPass
 from orchestrator.usecases.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -106,13 +106,13 @@ class Application:
         self._monitor = self._trigger.monitor
         web_trigger = self._trigger_over(self.web_store, self.web_runs)
         self._run_ended = RunEnded(
-            rows=self.web_store,
+            store=self.web_store,
             monitor=web_trigger.monitor,
             trigger=web_trigger,
             workspaces=tuple(self._policies),
         )
         self._timer_pass = TimerPass(
-            store=self.store,
+            pass_log=self.store,
             alerting=self._alerts(),
             telemetry=telemetry,
             clock=self.clock,
@@ -166,7 +166,7 @@ class Application:
             ):
                 last_first.push_async_callback(part.close)
 
-    async def _pass(self, name: str, work: Work, past_due: bool, by_hand: bool) -> list[str]:
+    async def _pass(self, name: str, work: PassWork, past_due: bool, by_hand: bool) -> list[str]:
         if past_due:
             logger.warning("%s: this pass is late", name)
         return await self._timer_pass(name, work, by_hand=by_hand)
@@ -179,7 +179,7 @@ class Application:
 
         return Alerting(
             store=AlertLog(self.store.pool),
-            clockwork=self.store,
+            pass_log=self.store,
             receiver=Webhook(
                 self.settings.alerts.url,
                 body=alerts.FORMATS[self.settings.alerts.format],

@@ -65,7 +65,7 @@ class Desk:
         self.trigger = Trigger(queue=self.queue, monitor=self.monitor, **shared)
         self._submit = Submit(clock=FakeClock(), **shared)
         self.ended = RunEnded(
-            rows=store, monitor=self.monitor, trigger=self.trigger, workspaces=tuple(policies)
+            store=store, monitor=self.monitor, trigger=self.trigger, workspaces=tuple(policies)
         )
 
     async def deliver(self) -> list[Claim]:

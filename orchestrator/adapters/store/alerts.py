@@ -9,7 +9,7 @@ from orchestrator.adapters.store.entries import LOCK_TIMEOUT_MS
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import read_time
 from orchestrator.adapters.store.session import Session, acquire_lock
-from orchestrator.core.alerts import ERROR_LENGTH, DeadRow, DeadRows, Kind, PassEvent, shortened
+from orchestrator.core.alerts import ERROR_LENGTH, DeadEntries, DeadEntry, Kind, PassEvent, shortened
 from orchestrator.core.errors import OrchestratorError, StoreInDoubt
 
 _T = TypeVar("_T")
@@ -33,7 +33,7 @@ class AlertLog:
 
     async def claim_dead(
         self, message: str, *, window_seconds: int, examined: int, shown: int
-    ) -> DeadRows | None:
+    ) -> DeadEntries | None:
         """Claim the rows that went DEAD lately and that nobody was told of; None when there are none.
 
         :param window_seconds: rows that went DEAD longer ago are not looked at.
@@ -41,11 +41,11 @@ class AlertLog:
         :param shown: so many of them are returned.
         """
 
-        def work(session: Session) -> DeadRows | None:
+        def work(session: Session) -> DeadEntries | None:
             acquire_lock(session, ALERT_LOCK, LOCK_TIMEOUT_MS)
             count = session.change("claim_dead", message, window_seconds, examined)
             rows = session.rows("dead_of_message", message, shown) if count else []
-            return DeadRows(count=count, shown=[_dead_row(row) for row in rows]) if count else None
+            return DeadEntries(count=count, shown=[_dead_row(row) for row in rows]) if count else None
 
         return await self._claim(message, work)
 
@@ -117,8 +117,8 @@ class AlertLog:
         return task
 
 
-def _dead_row(row: dict[str, Any]) -> DeadRow:
-    return DeadRow(
+def _dead_row(row: dict[str, Any]) -> DeadEntry:
+    return DeadEntry(
         id=int(row["id"]),
         table_name=row["table_name"],
         workspace=row["workspace"],
