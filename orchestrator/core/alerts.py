@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from orchestrator.core.models import LastPass
 from orchestrator.core.redaction import one_line
+from orchestrator.core.times import iso_utc
 
 #: Rows that a message shows; the rest is a number. With what follows a card stays below Teams' 28 KB.
 SHOWN_ROWS = 20
@@ -82,7 +83,7 @@ class Alert:
         """Say what it is about, a line each."""
         if self.rows is None:
             return [
-                f"{last_pass.name}: {_PASS_TEXT[self.kind]} {_iso(last_pass.since)}"
+                f"{last_pass.name}: {_PASS_TEXT[self.kind]} {iso_utc(last_pass.since, 'seconds')}"
                 for last_pass in self.passes
             ]
         shown = [
@@ -151,7 +152,7 @@ def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
         "kind": alert.kind,
         "title": alert.title,
         "text": "\n".join([alert.title, *alert.lines]),
-        "at": _iso(at),
+        "at": iso_utc(at),
         "count": rows.count or len(alert.passes),
         "entries": [
             {
@@ -162,7 +163,7 @@ def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
             }
             for row in rows.shown
         ],
-        "passes": [{"name": last_pass.name, "since": _iso(last_pass.since)} for last_pass in alert.passes],
+        "passes": [{"name": last_pass.name, "since": iso_utc(last_pass.since)} for last_pass in alert.passes],
     }
 
 
@@ -177,7 +178,11 @@ def as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "body": [title, *(_plain(line) for line in alert.lines), _plain(_iso(at), isSubtle=True)],
+        "body": [
+            title,
+            *(_plain(line) for line in alert.lines),
+            _plain(iso_utc(at), isSubtle=True),
+        ],
         "msteams": {"width": "Full"},
     }
     content = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
@@ -191,7 +196,3 @@ FORMATS = {"json": as_json, "teams": as_teams}
 def _plain(text: str, **style: object) -> Mapping[str, object]:
     """A line as it is. A TextBlock would read Markdown, so that an error could put a link on the card."""
     return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text, **style}]}
-
-
-def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from orchestrator.core import redaction
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Entry, LogRow, Run, RunFailure, RunRequest, Verdict
+from orchestrator.core.numbers import refuse_constant
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 
@@ -128,15 +129,17 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
     """
     shape = PARAMETER_STYLES.get(style)
     if shape is None:
-        raise InvalidEntry(f"parameter_style is unknown; use one of {', '.join(PARAMETER_STYLES)}")
+        raise InvalidEntry(f"is unknown; use one of {', '.join(PARAMETER_STYLES)}", column="parameter_style")
     if text is None:
         if shape is list:
-            raise InvalidEntry(f"parameters must be given (a JSON list) when parameter_style is {style}")
+            raise InvalidEntry(
+                f"must be given (a JSON list) when parameter_style is {style}", column="parameters"
+            )
         return _within_limit({"table_name": table_name})
     value = _parse_json(text)
     if not isinstance(value, shape):
         wanted = "an object" if shape is dict else "a list"
-        raise InvalidEntry(f"parameters must be {wanted} in JSON when parameter_style is {style}")
+        raise InvalidEntry(f"must be {wanted} in JSON when parameter_style is {style}", column="parameters")
     if isinstance(value, dict):
         return _within_limit({key: _scalar_text(item) for key, item in value.items()})
     return _within_limit([_scalar_text(item) for item in value])
@@ -145,16 +148,13 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
 def _parse_json(text: str) -> Any:
     if len(text) > MAX_PARAMETERS_CHARACTERS:
         raise InvalidEntry(
-            f"parameters is {len(text):,} characters long; at most {MAX_PARAMETERS_CHARACTERS:,} are read"
+            f"is {len(text):,} characters long; at most {MAX_PARAMETERS_CHARACTERS:,} are read",
+            column="parameters",
         )
     try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
-        raise InvalidEntry("parameters is not valid JSON") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)  # NaN and Infinity are Python's extension, not JSON
+        raise InvalidEntry("is not valid JSON", column="parameters") from None
 
 
 def _scalar_text(value: Any) -> str:
@@ -169,7 +169,7 @@ def _within_limit(values: _Values) -> _Values:
     try:
         size = len(json.dumps(values, ensure_ascii=False).encode())
     except UnicodeEncodeError:
-        raise InvalidEntry("parameters holds half of a character pair (a lone surrogate)") from None
+        raise InvalidEntry("holds half of a character pair (a lone surrogate)", column="parameters") from None
     if size > MAX_PARAMETERS_BYTES:
         raise InvalidEntry(
             f"the parameters have {size:,} bytes as JSON; Databricks takes {MAX_PARAMETERS_BYTES:,}"

@@ -14,7 +14,14 @@ class SettingsError(OrchestratorError):
 
 
 class InvalidEntry(OrchestratorError):
-    """A row that can never be submitted as it stands; the message says what to change."""
+    """An entry that can never be submitted as it stands; the message says what to change.
+
+    :param column: that is wrong; the message begins with its name. None = the message names what is wrong.
+    """
+
+    def __init__(self, problem: str, *, column: str | None = None) -> None:
+        super().__init__(f"{column} {problem}" if column else problem)
+        self.column = column
 
 
 class StoreError(OrchestratorError):

@@ -45,11 +45,11 @@ def test_a_workspace_that_the_settings_do_not_name_is_refused(cli: CommandLine) 
     """Without a token: nobody signs in to insert a row."""
     one = cli("add", "orders", "--workspace", "uk", **ANYWHERE)
     assert (one.returncode, one.stdout) == (1, "")
-    assert one.stderr == "there is no workspace 'uk' in the settings; there are default, eu\n"
+    assert one.stderr == "workspace 'uk' is not in the settings; there are default, eu\n"
     many = cli("add", "--csv", "-", stdin="table_name,workspace\nsales,eu\norders,uk\n", **ANYWHERE)
     assert many.stderr.splitlines() == [f"line 3: {one.stderr.strip()}", "no row was added"]
     by_host = cli("add", "orders", "--workspace", "eu", DATABRICKS_HOST="https://adb-1.7.azuredatabricks.net")
-    assert by_host.stderr == "there is no workspace 'eu' in the settings; there are default\n"
+    assert by_host.stderr == "workspace 'eu' is not in the settings; there are default\n"
     assert cli.query("SELECT id FROM track_processing") == []
     assert cli("add", "orders", "--workspace", "eu", **ANYWHERE).stderr == ""
 
@@ -119,8 +119,8 @@ def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], co
         ('{"table_name": "a", "workspace": "eu "}', "must not end with a space"),
         ('{"table_name": "a", "priority": true}', "priority must be a whole number"),
         ('{"table_name": "a", "priority": 1.5}', "priority must be a whole number"),
-        ('{"table_name": "a", "max_attempts": -1}', "max_attempts is not from 0 to"),
-        ('{"table_name": "a", "job_id": 0}', "job_id is not from 1 to"),
+        ('{"table_name": "a", "max_attempts": -1}', "max_attempts must be a whole number from 0 to"),
+        ('{"table_name": "a", "job_id": 0}', "job_id must be a whole number from 1 to"),
         ('{"table_name": "a", "parameters": {"a": NaN}}', "not valid JSON"),
         ('{"table_name": "a", "parameters": [1]}', "must be an object"),
         ('{"table_name": "a", "parameters": {"a": {}}}', "every value in parameters"),

@@ -92,7 +92,7 @@ def test_the_host_needs_no_more_than_host_and_token(
         try:
             lines = iter(host.stdout)
             assert any(line.startswith("ready host ") for line in lines)
-            orchestrator("tick", "trigger")
+            orchestrator("pass", "trigger")
             assert any("Executed 'Functions.submit' (Succeeded" in line for line in lines)
         finally:
             host.terminate()

@@ -125,7 +125,7 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
         ("POST", "entries", {"entries": []}, "1 to 1000 entries"),
         ("POST", "entries", {"entries": [{"table_name": "a"}, 5]}, "entries[1] is no object"),
         ("POST", "entries", {"entries": [{"table_name": "a"}, {}]}, "entries[1]: table_name must be given"),
-        ("POST", "entries", {"entries": [{"table_name": "a", "workspace": "x"}]}, "no workspace 'x'"),
+        ("POST", "entries", {"entries": [{"table_name": "a", "workspace": "x"}]}, "workspace 'x' is not"),
         ("POST", "entries", {"rows": []}, "the body must be"),
         ("POST", "retry", {}, "filter must be an object"),
         ("POST", "retry", {"filter": {}}, "filter must be an object"),
