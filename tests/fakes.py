@@ -4,8 +4,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.errors import DatabricksError, RunNotFound
+from orchestrator.core.errors import DatabricksError, RunNotFound, WorkspaceUnavailable
 from orchestrator.core.models import Claim, Job, Run, RunFailure, RunRequest
+
+UNAVAILABLE = WorkspaceUnavailable("no answer")
 
 
 class FakeClock:

@@ -12,8 +12,8 @@ from orchestrator.core import decisions, run_requests
 from orchestrator.core.decisions import RunOutcome
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Entry, Run, RunFailure
-from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
+from tests.world import policy as make_policy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -40,15 +40,6 @@ ENTRY = Entry(
     updated_at=NOW,
     submitted_at=None,
     finished_at=None,
-)
-
-POLICY = Policy(
-    max_attempts=3,
-    retry_backoff_seconds=60,
-    submit_lease_seconds=900,
-    max_deliveries=10,
-    run_timeout_seconds=0,
-    serialize_tables=True,
 )
 
 
@@ -113,17 +104,17 @@ def test_outcome(state: Run, outcome: RunOutcome) -> None:
 )
 def test_verdict(state: Run, attempt: int, cancel: bool, to: Status, spent: bool) -> None:
     entry = replace(ENTRY, attempt=attempt, cancel_requested=cancel, status=Status.RUNNING)
-    verdict = decisions.verdict_on_run(entry, state, "why", policy=POLICY, jitter=0.5)
+    verdict = decisions.verdict_on_run(entry, state, "why", policy=make_policy(), jitter=0.5)
     assert (verdict.to, verdict.attempt_spent) == (to, spent)
     assert (verdict.error is None) == (to is Status.DONE)
     assert (verdict.delay_seconds > 0) == (to in {Status.FAILED, Status.PENDING})
 
 
 def test_limit_of_zero_is_none() -> None:
-    forever = replace(POLICY, max_attempts=0)
+    forever = make_policy(max_attempts=0)
     entry = replace(ENTRY, attempt=10_000)
     assert decisions.attempts_left(entry, 10_000, forever)
-    assert decisions.attempts_left(replace(entry, max_attempts=0), 10_000, POLICY)
+    assert decisions.attempts_left(replace(entry, max_attempts=0), 10_000, make_policy())
     assert not decisions.attempts_left(replace(entry, max_attempts=1), 1, forever)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.core.models import LastPass
 from orchestrator.core.redaction import one_line
-from orchestrator.core.times import iso
+from orchestrator.core.times import iso_utc
 
 #: Entries listed in an alert; the rest is only counted. With the lengths below, a card stays under Teams' 28
 #: KB.
@@ -87,7 +87,7 @@ class Alert:
         """List the events, one line each."""
         if self.dead is None:
             return [
-                f"{last_pass.name}: {_PASS_TEXT[self.kind]} {iso(last_pass.since)}"
+                f"{last_pass.name}: {_PASS_TEXT[self.kind]} {iso_utc(last_pass.since, 'seconds')}"
                 for last_pass in self.passes
             ]
         shown = [
@@ -156,7 +156,7 @@ def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
         "kind": alert.kind,
         "title": alert.title,
         "text": "\n".join([alert.title, *alert.lines]),
-        "at": iso(at),
+        "at": iso_utc(at),
         "count": dead.count or len(alert.passes),
         "entries": [
             {
@@ -167,7 +167,7 @@ def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
             }
             for entry in dead.shown
         ],
-        "passes": [{"name": last_pass.name, "since": iso(last_pass.since)} for last_pass in alert.passes],
+        "passes": [{"name": last_pass.name, "since": iso_utc(last_pass.since)} for last_pass in alert.passes],
     }
 
 
@@ -183,7 +183,11 @@ def as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "body": [title, *(_plain(line) for line in alert.lines), _plain(iso(at), isSubtle=True)],
+        "body": [
+            title,
+            *(_plain(line) for line in alert.lines),
+            _plain(iso_utc(at), isSubtle=True),
+        ],
         "msteams": {"width": "Full"},
     }
     content = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}

@@ -14,7 +14,14 @@ class SettingsError(OrchestratorError):
 
 
 class InvalidEntry(OrchestratorError):
-    """The entry can never be submitted as it stands; the message says what to change."""
+    """The entry can never be submitted as it stands; the message says what to change.
+
+    :param column: the invalid column; its name begins the message. None = the message says it all.
+    """
+
+    def __init__(self, problem: str, *, column: str | None = None) -> None:
+        super().__init__(f"{column} {problem}" if column else problem)
+        self.column = column
 
 
 class StoreError(OrchestratorError):

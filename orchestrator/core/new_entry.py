@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import NewEntry
-from orchestrator.core.numbers import MAX_ID, MAX_INT32
+from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole
 
 #: The columns that may be given.
 COLUMNS = (
@@ -47,7 +47,7 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
         raise InvalidEntry(f"there is no column {unknown[:40]!r}; the columns are {', '.join(COLUMNS)}")
     values = {name: value for name, value in given.items() if value is not None}
     if "table_name" not in values:
-        raise InvalidEntry("table_name must be given")
+        raise InvalidEntry("must be given", column="table_name")
     for name in filter(values.__contains__, _TEXTS):
         _check_text(name, values[name])
     for name in filter(values.__contains__, NUMBERS):
@@ -57,36 +57,27 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
     entry = NewEntry(**values)
     if workspaces is not None and entry.workspace not in workspaces:
         raise InvalidEntry(
-            f"there is no workspace {entry.workspace!r} in the settings; there are "
-            f"{', '.join(sorted(workspaces))}"
+            f"{entry.workspace!r} is not in the settings; there are {', '.join(sorted(workspaces))}",
+            column="workspace",
         )
     run_requests.run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
     return entry
 
 
-def whole(value: object) -> int | None:
-    """Return a JSON number as an int if it is whole (JSON may write 5.0 for 5), otherwise None."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise InvalidEntry(f"{name} must be a non-empty text")
+        raise InvalidEntry("must be a non-empty text", column=name)
     if not value.isprintable():  # a lone surrogate is not, and no database accepts it
-        raise InvalidEntry(f"{name} must not contain line breaks or other control characters")
+        raise InvalidEntry("must not contain line breaks or other control characters", column=name)
     if name == "workspace" and value.endswith(" "):
-        raise InvalidEntry("workspace must not end with a space")
+        raise InvalidEntry("must not end with a space", column=name)
     if len(value.encode("utf-16-le")) > 2 * _TEXTS[name]:
-        raise InvalidEntry(f"{name} is longer than {_TEXTS[name]} characters")
+        raise InvalidEntry(f"is longer than {_TEXTS[name]} characters", column=name)
 
 
 def _number(name: str, value: object) -> int:
     least, most = NUMBERS[name]
-    number = whole(value)
-    if number is None:
-        raise InvalidEntry(f"{name} must be a whole number")
-    if not least <= number <= most:
-        raise InvalidEntry(f"{name} must be from {least} to {most}")
-    return number
+    try:
+        return whole(value, least=least, most=most)
+    except ValueError as error:
+        raise InvalidEntry(str(error), column=name) from None

@@ -1,6 +1,43 @@
-"""Whole numbers: the bounds of ids and of 32-bit columns."""
+"""Read whole numbers from JSON and from text; the bounds of ids and of 32-bit columns. Pure."""
 
-#: Ids of rows, runs and jobs are signed 64-bit integers, in the API of Databricks and in both stores; other
-#: whole numbers have 32 bits.
+import re
+from typing import NoReturn
+
+#: Ids of entries, runs and jobs are signed 64-bit integers, in the API of Databricks and in both stores;
+#: other whole numbers have 32 bits.
 MAX_ID = 2**63 - 1
 MAX_INT32 = 2**31 - 1
+
+#: Longer digits fit no column, and Python refuses to read thousands of them.
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
+
+
+def whole(value: object, *, least: int, most: int) -> int:
+    """Return a number of JSON as a whole number. JSON may write 5 as 5.0; true and "5" are not numbers.
+
+    :raises ValueError: what it must be, to follow the name of the field.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(_must_be(least, most))
+    return value
+
+
+def whole_of_text(text: str, *, least: int, most: int) -> int:
+    """Return the whole number that a text writes in the digits 0 to 9, a minus sign before them at most.
+
+    :raises ValueError: what it must be, to follow the name of the field.
+    """
+    if not _DIGITS.fullmatch(text):
+        raise ValueError(_must_be(least, most))
+    return whole(int(text), least=least, most=most)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, Python's extension of JSON; for ``parse_constant`` of ``json.loads``."""
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _must_be(least: int, most: int) -> str:
+    return f"must be a whole number from {least} to {most}"

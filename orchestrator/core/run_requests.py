@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Entry, RunRequest
+from orchestrator.core.numbers import refuse_constant
 
 _Values = TypeVar("_Values", dict[str, str], list[str])
 
@@ -45,9 +46,9 @@ def run_request(entry: Entry, default_job_id: int | None) -> RunRequest:
     if job_id is None:
         raise InvalidEntry("job_id is NULL and the workspace has no default job (setting DATABRICKS_JOB_ID)")
     if job_id <= 0:
-        raise InvalidEntry("job_id must be a positive number")
+        raise InvalidEntry("must be a positive number", column="job_id")
     if not entry.table_name.strip():
-        raise InvalidEntry("table_name is empty")
+        raise InvalidEntry("is empty", column="table_name")
     token = _idempotency_token(entry)
     if not _GUID.fullmatch(entry.entry_guid) or len(token) > _MAX_TOKEN_LENGTH:
         raise InvalidEntry("entry_guid is not a GUID: leave the column to its default")
@@ -73,15 +74,17 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
     """
     shape = PARAMETER_STYLES.get(style)
     if shape is None:
-        raise InvalidEntry(f"parameter_style is unknown; use one of {', '.join(PARAMETER_STYLES)}")
+        raise InvalidEntry(f"is unknown; use one of {', '.join(PARAMETER_STYLES)}", column="parameter_style")
     if text is None:
         if shape is list:
-            raise InvalidEntry(f"parameters must be given (a JSON list) when parameter_style is {style}")
+            raise InvalidEntry(
+                f"must be given (a JSON list) when parameter_style is {style}", column="parameters"
+            )
         return _within_limit({"table_name": table_name})
     value = _parse_json(text)
     if not isinstance(value, shape):
         wanted = "an object" if shape is dict else "a list"
-        raise InvalidEntry(f"parameters must be {wanted} in JSON when parameter_style is {style}")
+        raise InvalidEntry(f"must be {wanted} in JSON when parameter_style is {style}", column="parameters")
     if isinstance(value, dict):
         return _within_limit({key: _scalar_text(item) for key, item in value.items()})
     return _within_limit([_scalar_text(item) for item in value])
@@ -102,16 +105,13 @@ def parameter_values(entry: Entry) -> list[str]:
 def _parse_json(text: str) -> Any:
     if len(text) > _MAX_PARAMETERS_CHARACTERS:
         raise InvalidEntry(
-            f"parameters is {len(text):,} characters long; the limit is {_MAX_PARAMETERS_CHARACTERS:,}"
+            f"is {len(text):,} characters long; the limit is {_MAX_PARAMETERS_CHARACTERS:,}",
+            column="parameters",
         )
     try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
-        raise InvalidEntry("parameters is not valid JSON") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)  # NaN and Infinity are Python's extension, not JSON
+        raise InvalidEntry("is not valid JSON", column="parameters") from None
 
 
 def _scalar_text(value: Any) -> str:
@@ -126,7 +126,7 @@ def _within_limit(values: _Values) -> _Values:
     try:
         size = len(json.dumps(values, ensure_ascii=False).encode())
     except UnicodeEncodeError:
-        raise InvalidEntry("parameters contains a lone surrogate (half of a character pair)") from None
+        raise InvalidEntry("contains a lone surrogate (half of a pair)", column="parameters") from None
     if size > MAX_PARAMETERS_BYTES:
         raise InvalidEntry(
             f"the parameters have {size:,} bytes as JSON; Databricks accepts at most {MAX_PARAMETERS_BYTES:,}"

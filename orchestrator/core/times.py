@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Literal
 
 #: Longest age. Databricks itself forgets runs after 60 days, so 25 years are plenty; the database counts in
 #: 32 bits.
@@ -11,11 +12,8 @@ _UNITS = {"d": 86_400, "h": 3_600, "m": 60}
 _AGE = re.compile(r"([0-9]+)([dhm])")
 
 
-def iso(time: datetime, timespec: str = "seconds") -> str:
-    """Write an aware time in UTC, for example ``2026-01-31T04:00:00Z``.
-
-    :param timespec: the precision, as in :meth:`datetime.datetime.isoformat`.
-    """
+def iso_utc(time: datetime, timespec: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """Write an aware time in UTC, for example ``2026-01-31T04:00:00Z``."""
     return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 

@@ -17,9 +17,8 @@ from http import HTTPStatus
 import azure.functions as func
 
 from orchestrator import bootstrap
-from orchestrator.core import new_entry
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.numbers import MAX_ID, whole
 from orchestrator.web import functions, problems
 from orchestrator.web.http import Answer, answer, told
 from orchestrator.web.limits import Rate, TokenBucket
@@ -124,10 +123,10 @@ def _run_id(body: bytes) -> int:
         run_id = content["run"]["run_id"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise problems.bad_request("the body is no notification of a job: it has no run.run_id") from None
-    number = new_entry.whole(run_id)
-    if number is None or not 0 < number <= MAX_ID:
-        raise problems.bad_request("run.run_id is no run id")
-    return number
+    try:
+        return whole(run_id, least=1, most=MAX_ID)
+    except ValueError as error:
+        raise problems.bad_request(f"$.run.run_id {error}") from None
 
 
 def make_blueprint(desk: Callable[[], EventDesk] | None = None) -> func.Blueprint:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from orchestrator.core.numbers import refuse_constant
 from orchestrator.web.problems import Problem, bad_request
 
 #: A request's body; a thousand rows with small parameters fit.
@@ -48,7 +49,7 @@ class Call:
         if kind != JSON:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send the body as Content-Type: {JSON}")
         try:
-            content = json.loads(self.body, parse_constant=_refuse_constant)
+            content = json.loads(self.body, parse_constant=refuse_constant)
         except RecursionError:
             raise bad_request(_TOO_DEEP) from None
         except ValueError:  # not JSON, not UTF-8, or a number of thousands of digits
@@ -97,7 +98,3 @@ def told(problem: Problem) -> Answer:
         content_type=PROBLEM,
         headers={**_HEADERS, **problem.headers},
     )
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

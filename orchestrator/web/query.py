@@ -9,7 +9,7 @@ from orchestrator.adapters.store.operations import Request
 from orchestrator.core import new_entry
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Expected, NewEntry
-from orchestrator.core.numbers import MAX_ID, MAX_INT32
+from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole, whole_of_text
 from orchestrator.core.search import MAX_MATCHING, MAX_TEXT, EntryFilter, Sort
 from orchestrator.core.states import Status
 from orchestrator.web.http import Call
@@ -29,8 +29,6 @@ _FILTER_KEYS = (*_FILTER_FIELDS, "ids")
 
 #: Printable ASCII, as header fields have it.
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
-
-_NUMBER = re.compile(r"[0-9]{1,19}")
 
 Fields = Mapping[str, list[str]]
 
@@ -64,9 +62,10 @@ def number(text: str | None, name: str, *, least: int, most: int, default: int |
     """Return a field's number. :raises Problem: it is none, or out of its bounds."""
     if text is None and default is not None:
         return default
-    if text is None or not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
-        raise bad_request(f"{name} must be a whole number from {least} to {most}")
-    return int(text)
+    try:
+        return whole_of_text(text or "", least=least, most=most)
+    except ValueError as error:
+        raise bad_request(f"{name} {error}") from None
 
 
 def flag(text: str | None, name: str) -> bool:
@@ -86,7 +85,10 @@ def sort(text: str | None) -> Sort:
 
 def entry_id(text: str) -> int | None:
     """Return the id in a route; None for what can be none."""
-    return int(text) if _NUMBER.fullmatch(text) and int(text) <= MAX_ID else None
+    try:
+        return whole_of_text(text, least=0, most=MAX_ID)
+    except ValueError:
+        return None
 
 
 def filter_of_query(fields: Fields) -> EntryFilter:
@@ -154,10 +156,10 @@ def _ids(given: object) -> frozenset[int]:
 
 
 def _whole(value: object, detail: str, *, least: int, most: int) -> int:
-    number = new_entry.whole(value)
-    if number is None or not least <= number <= most:
-        raise bad_request(detail)
-    return number
+    try:
+        return whole(value, least=least, most=most)
+    except ValueError:
+        raise bad_request(detail) from None
 
 
 def _text(given: Mapping[str, Any], name: str) -> str | None:

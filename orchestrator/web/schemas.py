@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from orchestrator.core.models import Entry, LastPass, LogRow
 from orchestrator.core.reports import Bucket, Story, TableReport, WorkspaceReport
 from orchestrator.core.states import CANCELLABLE, RETRYABLE, Status
+from orchestrator.core.times import iso_utc
 
 #: The states of rows that are not over, and of those that are, as they are shown.
 OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
@@ -28,9 +29,7 @@ NO_SUCH_WORKSPACE = Active(error="the settings name no such workspace")
 
 def iso(time: datetime | None) -> str | None:
     """Write a time in UTC."""
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if time is None else iso_utc(time, "milliseconds")
 
 
 def entry(row: Entry, *, parameters: bool = False) -> dict[str, Any]:

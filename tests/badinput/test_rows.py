@@ -12,12 +12,12 @@ from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry
 from tests.badinput.columns import CANARY, GIVEN, OWN, SPOILT, json_texts, names, styles, wrong_types
 from tests.badinput.support import tries
-from tests.badinput.world import RawText, World
+from tests.badinput.third_party import RawText, ThirdParty
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("badinput"))
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThirdParty]:
+    made = ThirdParty(tmp_path_factory.mktemp("badinput"))
     yield made
     made.close()
 
@@ -35,7 +35,7 @@ def rows(draw: st.DrawFn) -> dict[str, Any]:
 
 @tries(120)
 @given(st.lists(rows(), min_size=1, max_size=4))
-def test_no_row_stops_another(world: World, bad: list[dict[str, Any]]) -> None:
+def test_no_row_stops_another(world: ThirdParty, bad: list[dict[str, Any]]) -> None:
     world.reset()
     good = [world.insert({"table_name": "good_1"})]
     for row in bad:
@@ -50,7 +50,9 @@ def test_no_row_stops_another(world: World, bad: list[dict[str, Any]]) -> None:
 
 @tries(40)
 @given(st.fixed_dictionaries({}, optional={name: column | wrong_types for name, column in SPOILT.items()}))
-def test_a_row_that_is_spoilt_while_it_runs_stops_no_other(world: World, changes: dict[str, Any]) -> None:
+def test_a_row_that_is_spoilt_while_it_runs_stops_no_other(
+    world: ThirdParty, changes: dict[str, Any]
+) -> None:
     world.reset()
     for table in ("a", "b", "c"):
         world.insert({"table_name": table})
@@ -64,7 +66,7 @@ def test_a_row_that_is_spoilt_while_it_runs_stops_no_other(world: World, changes
 @pytest.mark.parametrize(
     "column", ["table_name", "parameter_style", "parameters", "entry_guid", "last_error"]
 )
-def test_text_that_is_no_utf_8_stops_no_other_row(world: World, column: str) -> None:
+def test_text_that_is_no_utf_8_stops_no_other_row(world: ThirdParty, column: str) -> None:
     world.reset()
     world.insert({"table_name": "bad", column: RawText(b"\xff\xed\xa0\x80")})
     world.insert({"table_name": "good"})
@@ -73,7 +75,7 @@ def test_text_that_is_no_utf_8_stops_no_other_row(world: World, column: str) -> 
     check_ends(world)
 
 
-def test_a_workspace_that_is_no_utf_8_stops_no_other_row(world: World) -> None:
+def test_a_workspace_that_is_no_utf_8_stops_no_other_row(world: ThirdParty) -> None:
     world.reset()
     world.insert({"table_name": "bad", "workspace": RawText(b"\xff")})
     world.insert({"table_name": "good"})
@@ -82,7 +84,7 @@ def test_a_workspace_that_is_no_utf_8_stops_no_other_row(world: World) -> None:
 
 
 @pytest.mark.parametrize("entry_id", [-(2**63), -1, 0, 2**53 + 1])
-def test_a_row_may_have_any_id(world: World, entry_id: int) -> None:
+def test_a_row_may_have_any_id(world: ThirdParty, entry_id: int) -> None:
     world.reset()
     world.insert({"table_name": "odd", "id": entry_id})
     world.insert({"table_name": "good"})
@@ -90,7 +92,7 @@ def test_a_row_may_have_any_id(world: World, entry_id: int) -> None:
     assert world.unfinished() == []
 
 
-def check_ends(world: World) -> None:
+def check_ends(world: ThirdParty) -> None:
     """Every row that the app refused says why, once, and without its parameters."""
     ends = world.sql(
         "SELECT t.status, t.last_error, COUNT(l.id), MAX(l.message), t.submission FROM track_processing AS t"

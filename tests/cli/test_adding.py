@@ -45,11 +45,11 @@ def test_a_workspace_that_the_settings_do_not_name_is_refused(cli: CommandLine) 
     """Without a token: nobody signs in to insert a row."""
     one = cli("add", "orders", "--workspace", "uk", **ANYWHERE)
     assert (one.returncode, one.stdout) == (1, "")
-    assert one.stderr == "there is no workspace 'uk' in the settings; there are default, eu\n"
+    assert one.stderr == "workspace 'uk' is not in the settings; there are default, eu\n"
     many = cli("add", "--csv", "-", stdin="table_name,workspace\nsales,eu\norders,uk\n", **ANYWHERE)
     assert many.stderr.splitlines() == [f"line 3: {one.stderr.strip()}", "no row was added"]
     by_host = cli("add", "orders", "--workspace", "eu", DATABRICKS_HOST="https://adb-1.7.azuredatabricks.net")
-    assert by_host.stderr == "there is no workspace 'eu' in the settings; there are default\n"
+    assert by_host.stderr == "workspace 'eu' is not in the settings; there are default\n"
     assert cli.query("SELECT id FROM track_processing") == []
     assert cli("add", "orders", "--workspace", "eu", **ANYWHERE).stderr == ""
 
@@ -92,7 +92,7 @@ def test_one_bad_line_and_nothing_is_added(cli: CommandLine) -> None:
         (("add", "--csv", "missing.csv"), 2, "No such file"),
         (("add", "sales", "--parameters", "{s3cr3t"), 1, "parameters is not valid JSON"),
         (("add", "sales", "--parameter-style", "notes"), 1, "use one of job_parameters"),
-        (("add", " "), 1, "table_name must be a text that is not empty"),
+        (("add", " "), 1, "table_name must be a non-empty text"),
     ],
 )
 def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], code: int, advice: str) -> None:
@@ -111,7 +111,7 @@ def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], co
         ("[1]", "not an object"),
         ('{"table": "sales"}', "there is no column 'table'; the columns are table_name"),
         ("{}", "table_name must be given"),
-        ('{"table_name": 7}', "table_name must be a text"),
+        ('{"table_name": 7}', "table_name must be a non-empty text"),
         (r'{"table_name": "\ud800"}', "control characters"),
         (r'{"table_name": "a\u0000"}', "control characters"),
         ('{"table_name": "%s"}' % ("x" * 257), "longer than 256"),
@@ -119,12 +119,12 @@ def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], co
         ('{"table_name": "a", "workspace": "eu "}', "must not end with a space"),
         ('{"table_name": "a", "priority": true}', "priority must be a whole number"),
         ('{"table_name": "a", "priority": 1.5}', "priority must be a whole number"),
-        ('{"table_name": "a", "max_attempts": -1}', "max_attempts is not from 0 to"),
-        ('{"table_name": "a", "job_id": 0}', "job_id is not from 1 to"),
+        ('{"table_name": "a", "max_attempts": -1}', "max_attempts must be a whole number from 0 to"),
+        ('{"table_name": "a", "job_id": 0}', "job_id must be a whole number from 1 to"),
         ('{"table_name": "a", "parameters": {"a": NaN}}', "not valid JSON"),
         ('{"table_name": "a", "parameters": [1]}', "must be an object"),
         ('{"table_name": "a", "parameters": {"a": {}}}', "every value in parameters"),
-        ('{"table_name": "a", "parameters": {"a": "%s"}}' % ("x" * 10_000), "Databricks takes 10,000"),
+        ('{"table_name": "a", "parameters": {"a": "%s"}}' % ("x" * 10_000), "Databricks accepts at most 10,000"),
     ],
 )
 def test_what_no_row_may_hold(line: str, problem: str) -> None:

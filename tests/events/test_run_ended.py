@@ -12,23 +12,12 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import DatabricksError, WorkspaceUnavailable
-from orchestrator.core.models import Claim, Entry, NewEntry, Run
-from orchestrator.core.policy import Policy, WorkspacePolicy
+from orchestrator.core.models import NewEntry, Run
 from orchestrator.core.states import Status
-from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.run_ended import RunEnded
-from orchestrator.usecases.submit import Submit
-from orchestrator.usecases.trigger import Trigger
-from tests.fakes import FakeClock, FakeQueue, FakeRuns
+from tests.fakes import FakeQueue, FakeRuns
+from tests.world import DeliveredUseCases, UseCases, policy, workspace
 
-POLICY = Policy(
-    max_attempts=3,
-    retry_backoff_seconds=60,
-    submit_lease_seconds=900,
-    max_deliveries=10,
-    run_timeout_seconds=0,
-    serialize_tables=True,
-)
 CAP = 6
 
 
@@ -50,35 +39,33 @@ class CountingRuns(FakeRuns):
         return await super().active_run_ids()
 
 
-class Desk:
-    """The app's use cases around two workspaces."""
+@dataclass(kw_only=True)
+class Desk(DeliveredUseCases):
+    """The app's use cases around two workspaces, and what takes the events."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.queue = FakeQueue()
-        self.runs = {"default": CountingRuns(), "eu": CountingRuns()}
-        for runs in self.runs.values():
-            runs.may_list.set()
-        policies = {name: WorkspacePolicy(name=name, job_id=5, cap=CAP) for name in self.runs}
-        shared: dict[str, Any] = {"store": store, "runs": self.runs, "workspaces": policies, "policy": POLICY}
-        self.monitor = Monitor(queue=self.queue, clock=FakeClock(), **shared)
-        self.trigger = Trigger(queue=self.queue, monitor=self.monitor, **shared)
-        self._submit = Submit(clock=FakeClock(), **shared)
-        self.ended = RunEnded(
-            store=store, monitor=self.monitor, trigger=self.trigger, workspaces=tuple(policies)
+    runs: dict[str, CountingRuns]
+    ended: RunEnded
+
+    @classmethod
+    def make(cls, store: Store) -> "Desk":
+        runs = {"default": CountingRuns(), "eu": CountingRuns()}
+        for each in runs.values():
+            each.may_list.set()
+        parts: dict[str, Any] = {
+            "store": store,
+            "runs": runs,
+            "workspaces": {name: workspace(name, cap=CAP) for name in runs},
+            "queue": FakeQueue(),
+            "policy": policy(),
+        }
+        usecases = UseCases(**parts)
+        ended = RunEnded(
+            store=store,
+            monitor=usecases.make_monitor(),
+            trigger=usecases.make_trigger(),
+            workspaces=tuple(runs),
         )
-
-    async def deliver(self) -> list[Claim]:
-        """Deliver every message once and return them."""
-        messages, self.queue.sent = self.queue.sent, []
-        for claim in messages:
-            await self._submit(claim)
-        return messages
-
-    async def entry(self, entry_id: int) -> Entry:
-        found = await self.store.get(entry_id)
-        assert found is not None
-        return found
+        return cls(ended=ended, **parts)
 
     async def run_of(self, entry_id: int) -> int:
         run_id = (await self.entry(entry_id)).runid
@@ -91,7 +78,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """As many rows run as may, and as many wait for their slots."""
     connector = SqliteConnector(tmp_path / "state.db", create=True)
     migrate.apply(connector)
-    made = Desk(Store(connector))
+    made = Desk.make(Store(connector))
     await made.store.add([NewEntry(table_name=f"table_{number}") for number in range(2 * CAP)])
     await made.trigger()
     await made.deliver()

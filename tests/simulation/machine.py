@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.simulation.databricks import ENDS, FAULTS
-from tests.simulation.world import STORE_FAULTS, World
+from tests.simulation.schedule import STORE_FAULTS, Schedule
 
 NUMBER = st.integers(0, 9)
 ENTRY = st.integers(1, 8)
@@ -27,7 +27,7 @@ class Simulation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
-        self.world = World(Path(self._folder.name))
+        self.world = Schedule(Path(self._folder.name))
 
     @initialize()
     def some_rows(self) -> None:

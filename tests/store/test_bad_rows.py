@@ -8,21 +8,9 @@ import pytest
 from orchestrator.adapters.queue import decode, encode
 from orchestrator.adapters.store.connector import Connection
 from orchestrator.adapters.store.entries import Store
-from orchestrator.core.policy import Policy, WorkspacePolicy
-from orchestrator.usecases.monitor import Monitor
-from orchestrator.usecases.submit import Submit
-from orchestrator.usecases.trigger import Trigger
-from tests.fakes import FakeClock, FakeQueue, FakeRuns
+from tests.fakes import FakeQueue, FakeRuns
 from tests.store.conftest import Database
-
-POLICY = Policy(
-    max_attempts=2,
-    retry_backoff_seconds=1,
-    submit_lease_seconds=900,
-    max_deliveries=3,
-    run_timeout_seconds=0,
-    serialize_tables=True,
-)
+from tests.world import UseCases, policy, workspace
 
 CANARY = "s3cr3t-c4n4ry"
 
@@ -80,15 +68,13 @@ class App:
     def __init__(self, store: Store, connection: Connection) -> None:
         self._connection = connection
         self.runs, self.queue = FakeRuns(), FakeQueue()
-        parts: dict[str, Any] = {
-            "store": store,
-            "runs": {"default": self.runs},
-            "workspaces": {"default": WorkspacePolicy(name="default", job_id=1, cap=100)},
-            "policy": POLICY,
-        }
-        self.submit = Submit(clock=FakeClock(), **parts)
-        monitor = Monitor(clock=FakeClock(), queue=self.queue, **parts)
-        self.trigger = Trigger(monitor=monitor, queue=self.queue, **parts)
+        self.usecases = UseCases(
+            store=store,
+            runs={"default": self.runs},
+            workspaces={"default": workspace(job_id=1, cap=100)},
+            queue=self.queue,
+            policy=policy(max_attempts=2, retry_backoff_seconds=1, max_deliveries=3),
+        )
 
     def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement and commit; nothing stays of one that fails."""
@@ -121,9 +107,9 @@ class App:
     async def run(self) -> None:
         """Two passes bring every row to its end."""
         for _ in range(2):
-            assert await self.trigger() == []
+            assert await self.usecases.trigger() == []
             while self.queue.sent:
-                await self.submit(decode(encode(self.queue.sent.pop()).encode()))
+                await self.usecases.submit(decode(encode(self.queue.sent.pop()).encode()))
             for run_id in self.runs.runs:
                 self.runs.end(run_id, "SUCCESS")
 
@@ -182,9 +168,9 @@ async def test_a_submission_number_without_a_next_one_stops_no_other(app: App) -
 async def test_rows_that_are_spoilt_while_they_run_end_like_the_others(app: App) -> None:
     for table in ("a", "b", "c"):
         app.insert(table, {})
-    await app.trigger()
+    await app.usecases.trigger()
     while app.queue.sent:
-        await app.submit(app.queue.sent.pop())
+        await app.usecases.submit(app.queue.sent.pop())
     app.execute(
         "UPDATE track_processing SET parameters = ?, parameter_style = '', job_id = -1, max_attempts = 0,"
         " submitted_at = NULL, finished_at = '0001-01-01 00:00:00', updated_at = '0001-01-01 00:00:00',"
@@ -194,5 +180,5 @@ async def test_rows_that_are_spoilt_while_they_run_end_like_the_others(app: App)
     )
     for run_id in app.runs.runs:
         app.runs.end(run_id, "SUCCESS")
-    assert await app.trigger() == []
+    assert await app.usecases.trigger() == []
     assert app.ends() == [("DONE", None, 1)] * 3

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.errors import NoCapacity, RequestRefused, WorkspaceUnavailable
 from orchestrator.core.telemetry import fields
 from tests.use_cases.conftest import world
-from tests.use_cases.world import World
+from tests.world import World
 
 __all__ = ["world"]
 

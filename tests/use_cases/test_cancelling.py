@@ -1,12 +1,11 @@
 """A run that nobody wants any longer, or that takes too long, is cancelled in Databricks first."""
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.core.models import Run
 from orchestrator.core.states import Status
-from tests.use_cases.world import POLICY, UNAVAILABLE, World
+from tests.fakes import UNAVAILABLE
+from tests.world import World, policy
 
 
 async def test_cancelling_a_running_row_cancels_its_run_first(world: World) -> None:
@@ -28,7 +27,7 @@ async def test_cancelling_a_row_whose_answer_was_lost_finds_and_cancels_the_run(
     world.databricks.lost_answer = UNAVAILABLE
     await world.deliver()
     await world.store.request_cancel(entry_id)
-    world.pass_time(31)
+    world.database.pass_time(31)
     await world.monitor()
     assert (await world.entry(entry_id)).status is Status.QUEUED
     await world.deliver()
@@ -48,12 +47,12 @@ async def test_cancellation_reaches_runs_that_are_not_listed_as_active(world: Wo
 
 
 async def test_run_over_its_time_is_cancelled_and_fails(world: World) -> None:
-    world.policy = replace(POLICY, run_timeout_seconds=100)
+    world.policy = policy(run_timeout_seconds=100)
     entry = await world.running()
-    world.pass_time(99)
+    world.database.pass_time(99)
     await world.monitor()
     assert world.databricks.cancelled == []
-    world.pass_time(2)
+    world.database.pass_time(2)
     await world.monitor()
     await world.monitor()
     assert world.databricks.cancelled == [1000]

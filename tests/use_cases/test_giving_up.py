@@ -1,17 +1,15 @@
 """A row whose calls never have an answer ends DEAD, but never by an outage of its workspace."""
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.core import decisions
 from orchestrator.core.errors import DatabricksError, NoCapacity, WorkspaceUnavailable
 from orchestrator.core.models import Claim, RunRequest, Verdict
 from orchestrator.core.states import Status
-from tests.fakes import FakeRuns
-from tests.use_cases.world import POLICY, UNAVAILABLE, World
+from tests.fakes import UNAVAILABLE, FakeRuns
+from tests.world import World, policy
 
-LIMIT = POLICY.max_deliveries
+LIMIT = policy().max_deliveries
 
 
 def lose_answers(databricks: FakeRuns, monkeypatch: pytest.MonkeyPatch, *, effect: bool = False) -> None:
@@ -31,7 +29,7 @@ async def deliver_until_given_up(world: World, entry_id: int) -> None:
     for _ in range(2 * LIMIT):
         await world.trigger()
         await world.deliver()
-        world.pass_time(POLICY.submit_lease_seconds)
+        world.database.pass_time(policy().submit_lease_seconds)
         if (await world.entry(entry_id)).status is not Status.QUEUED:
             return
     raise AssertionError("never given up")
@@ -85,7 +83,7 @@ async def test_outage_gives_no_row_up(world: World) -> None:
     world.databricks.down = UNAVAILABLE
     for _ in range(3 * LIMIT):
         await world.deliver()
-        world.pass_time(POLICY.submit_lease_seconds)
+        world.database.pass_time(policy().submit_lease_seconds)
         await world.monitor()
     assert (await world.entry(entry_id)).status is Status.QUEUED
     world.databricks.down = None
@@ -109,7 +107,7 @@ async def test_calls_that_surely_had_no_effect_do_not_count(world: World, error:
         await world.trigger()
         world.databricks.errors = [error]
         await world.deliver()
-        world.pass_time(POLICY.submit_lease_seconds)
+        world.database.pass_time(policy().submit_lease_seconds)
     entry = await world.entry(entry_id)
     assert entry.status in {Status.QUEUED, Status.PENDING}
     assert (entry.deliveries, entry.attempt) == (0, 0)
@@ -128,7 +126,7 @@ async def test_calls_that_end_the_process_count(world: World, monkeypatch: pytes
             await world.submit(Claim(entry_id=entry_id, submission=1))
     await world.monitor()
     assert (await world.entry(entry_id)).status is Status.QUEUED, "its lease is not over"
-    world.pass_time(POLICY.submit_lease_seconds)
+    world.database.pass_time(policy().submit_lease_seconds)
     await world.monitor()
     entry = await world.entry(entry_id)
     assert entry.status is Status.DEAD
@@ -142,7 +140,7 @@ async def test_outage_of_run_now_alone_gives_no_row_up(world: World, monkeypatch
         for _ in range(2 * LIMIT):
             await world.trigger()
             await world.deliver()
-            world.pass_time(POLICY.submit_lease_seconds)
+            world.database.pass_time(policy().submit_lease_seconds)
     assert [(await world.entry(entry_id)).status for entry_id in ids] == [Status.QUEUED] * 2
     await world.trigger()
     await world.deliver()
@@ -158,7 +156,7 @@ async def test_row_is_given_up_where_others_are_accepted(
         for _ in range(LIMIT):
             await world.trigger()
             await world.deliver()
-            world.pass_time(POLICY.submit_lease_seconds)
+            world.database.pass_time(policy().submit_lease_seconds)
     [good] = await world.add("good")
     await world.trigger()  # no verdict: nothing shows that the workspace takes submissions
     world.queue.sent = [claim for claim in world.queue.sent if claim.entry_id == good]
@@ -232,6 +230,6 @@ async def test_row_that_is_to_be_cancelled_is_given_up_as_canceled(
 
 
 def test_message_is_sent_again_later_each_time_but_within_the_lease() -> None:
-    waits = [decisions.postponement_seconds(deliveries, POLICY) for deliveries in (0, 1, 2, 3, 4, 5, 1000)]
+    waits = [decisions.postponement_seconds(deliveries, policy()) for deliveries in (0, 1, 2, 3, 4, 5, 1000)]
     assert waits == [30, 30, 60, 120, 240, 300, 300]
-    assert decisions.postponement_seconds(9, replace(POLICY, submit_lease_seconds=5)) == 5
+    assert decisions.postponement_seconds(9, policy(submit_lease_seconds=5)) == 5

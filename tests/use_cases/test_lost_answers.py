@@ -7,7 +7,8 @@ from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import NoCapacity, RequestRefused
 from orchestrator.core.models import Claim
 from orchestrator.core.states import Status
-from tests.use_cases.world import UNAVAILABLE, World
+from tests.fakes import UNAVAILABLE
+from tests.world import World
 
 
 async def test_lost_answer_finds_the_same_run_again(world: World) -> None:
@@ -15,7 +16,7 @@ async def test_lost_answer_finds_the_same_run_again(world: World) -> None:
     await world.trigger()
     world.databricks.lost_answer = UNAVAILABLE
     await world.deliver()
-    world.pass_time(31)
+    world.database.pass_time(31)
     await world.monitor()
     await world.deliver()
     entry = await world.entry(entry_id)
@@ -65,12 +66,12 @@ async def test_row_made_invalid_after_an_uncertain_call_keeps_its_token(world: W
     world.databricks.lost_answer = UNAVAILABLE
     [claim] = world.queue.sent
     await world.deliver()
-    world.execute("UPDATE track_processing SET parameters = 'oops'")
+    world.database.execute("UPDATE track_processing SET parameters = 'oops'")
     await world.submit(claim)
     dead = await world.entry(entry_id)
     assert (dead.status, dead.submission) == (Status.DEAD, 1)
     assert "not valid JSON" in (dead.last_error or "")
-    world.execute("UPDATE track_processing SET parameters = '{}'")
+    world.database.execute("UPDATE track_processing SET parameters = '{}'")
     await world.store.retry(entry_id)
     await world.trigger()
     await world.deliver()
@@ -91,10 +92,10 @@ class SlowStore(Store):
 async def test_run_that_the_row_went_on_without_is_cancelled(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
-    slow = SlowStore(SqliteConnector(world.database))
+    slow = SlowStore(SqliteConnector(world.database.path))
 
     async def give_up_the_row() -> None:
-        world.execute("UPDATE track_processing SET status = 'CANCELED' WHERE id = ?", entry_id)
+        world.database.execute("UPDATE track_processing SET status = 'CANCELED' WHERE id = ?", entry_id)
 
     slow.meanwhile = give_up_the_row  # type: ignore[method-assign]  # the point of the class
     fast, world.store = world.store, slow
@@ -108,7 +109,7 @@ async def test_run_recorded_by_another_delivery_is_left_alone(world: World) -> N
     await world.add("sales")
     await world.trigger()
     [claim] = world.queue.sent
-    slow = SlowStore(SqliteConnector(world.database))
+    slow = SlowStore(SqliteConnector(world.database.path))
     fast, world.store = world.store, slow
 
     async def the_other_delivery() -> None:

@@ -8,7 +8,8 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Entry, Run
 from orchestrator.core.states import Status
 from orchestrator.usecases.tasks import gather_all
-from tests.use_cases.world import UNAVAILABLE, World
+from tests.fakes import UNAVAILABLE
+from tests.world import World
 
 
 async def test_run_that_is_gone_fails_with_a_log_row(world: World) -> None:
@@ -90,7 +91,7 @@ async def _return(entries: list[Entry]) -> list[Entry]:
 
 async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: World) -> None:
     entry = await world.running("sales")
-    world.execute("UPDATE track_processing SET workspace = 'removed'")
+    world.database.execute("UPDATE track_processing SET workspace = 'removed'")
     [problem] = await world.monitor()
     assert "workspaces that are not in the settings: removed" in problem
     assert (await world.entry(entry.id)).status is Status.RUNNING

@@ -7,7 +7,8 @@ import pytest
 from orchestrator.core.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
 from orchestrator.core.models import Claim, Entry
 from orchestrator.core.states import Status
-from tests.use_cases.world import UNAVAILABLE, World
+from tests.fakes import UNAVAILABLE
+from tests.world import World
 
 
 @pytest.mark.parametrize("error", [UNAVAILABLE, Unauthorized("no"), WorkspaceUnavailable("429", status=429)])
@@ -20,7 +21,7 @@ async def test_failing_workspace_never_fails_a_row(world: World, error: Workspac
     assert (entry.status, entry.attempt) == (Status.QUEUED, 0)
     await world.monitor()
     assert world.queue.sent == []
-    world.pass_time(31)
+    world.database.pass_time(31)
     await world.monitor()
     await world.deliver()
     assert (await world.entry(entry_id)).status is Status.RUNNING
@@ -125,7 +126,7 @@ async def test_message_of_an_older_submission_is_stale(world: World) -> None:
     entry = await world.running()
     world.databricks.end(1000, "FAILED")
     await world.monitor()
-    world.pass_time(3600)
+    world.database.pass_time(3600)
     await world.trigger()
     await world.submit(Claim(entry_id=entry.id, submission=1))
     assert len(world.databricks.requests) == 1

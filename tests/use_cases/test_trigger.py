@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.states import Status
-from tests.use_cases.world import World
+from tests.world import World
 
 
 async def test_nothing_is_claimed_when_the_active_runs_cannot_be_listed(world: World) -> None:
@@ -49,7 +49,7 @@ async def test_name_of_a_workspace_cannot_forge_a_log_line(
 
 async def test_store_that_refuses_one_row_hinders_no_other(world: World) -> None:
     bad, good = await world.running("bad"), await world.running("good")
-    world.execute(
+    world.database.execute(
         "CREATE TRIGGER refuse BEFORE INSERT ON process_log WHEN NEW.entry_id = 1"
         " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
     )

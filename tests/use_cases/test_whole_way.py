@@ -2,7 +2,7 @@
 
 from orchestrator.core.models import Claim
 from orchestrator.core.states import Status
-from tests.use_cases.world import World
+from tests.world import World
 
 
 async def test_a_row_from_insert_to_done(world: World) -> None:
@@ -29,7 +29,7 @@ async def test_failed_run_is_retried_until_its_attempts_are_spent(world: World) 
         assert (entry.status, entry.attempt, entry.submission) == (Status.RUNNING, attempt, attempt)
         world.databricks.end(entry.runid or 0, "FAILED")
         await world.monitor()
-        world.pass_time(3600)
+        world.database.pass_time(3600)
     dead = await world.entry(entry_id)
     assert (dead.status, dead.last_error) == (Status.DEAD, "FAILED: task of 1002 failed")
     logs = await world.store.logs(entry_id)
@@ -44,7 +44,7 @@ async def test_skipped_run_spends_no_attempt(world: World) -> None:
     await world.monitor()
     waiting = await world.entry(entry.id)
     assert (waiting.status, waiting.attempt) == (Status.PENDING, 0)
-    world.pass_time(61)
+    world.database.pass_time(61)
     await world.trigger()
     await world.deliver()
     assert (await world.entry(entry.id)).runid == 1001  # a new token, so a new run

@@ -14,28 +14,23 @@ from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import StoreError, StoreInDoubt
 from orchestrator.core.models import Claim
-from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import EDGES, FINAL, Status
-from orchestrator.usecases.monitor import Monitor
-from orchestrator.usecases.submit import Submit
-from orchestrator.usecases.trigger import Trigger
-from tests.fakes import FakeClock
 from tests.invariants import AUDIT
 from tests.simulation.databricks import SimulatedRuns
 from tests.simulation.scheduler import Scheduler
+from tests.world import UseCases, policy, workspace
 
 _T = TypeVar("_T")
 
 CAP = 3
 MAX_ATTEMPTS = 2
 
-POLICY = Policy(
+POLICY = policy(
     max_attempts=MAX_ATTEMPTS,
     retry_backoff_seconds=10,
     submit_lease_seconds=100,
     max_deliveries=4,
     run_timeout_seconds=3000,
-    serialize_tables=True,
 )
 
 #: What can happen to a transaction: it is not done, or it is done and nobody is told.
@@ -98,7 +93,7 @@ class SimulatedQueue:
         return list(claims) if self.fault else []
 
 
-class World:
+class Schedule:
     """One workspace, one store; every step of every function is the test's to order."""
 
     def __init__(self, folder: Path) -> None:
@@ -117,15 +112,13 @@ class World:
         self._to_cancel: set[int] = set()
         self._outside = connector.connect().connection
         self._outside.cursor().executescript(AUDIT)
-        parts: dict[str, Any] = {
-            "store": self.store,
-            "runs": {"default": self.databricks},
-            "workspaces": {"default": WorkspacePolicy(name="default", job_id=1, cap=CAP)},
-            "policy": POLICY,
-        }
-        self._submit = Submit(clock=FakeClock(), **parts)
-        self._monitor = Monitor(clock=FakeClock(), queue=self.queue, **parts)
-        self._trigger = Trigger(monitor=self._monitor, queue=self.queue, **parts)
+        self._usecases = UseCases(
+            store=self.store,
+            runs={"default": self.databricks},
+            workspaces={"default": workspace(job_id=1, cap=CAP)},
+            queue=self.queue,
+            policy=POLICY,
+        )
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Read or change rows from the outside, at once."""
@@ -162,11 +155,11 @@ class World:
 
     def start_trigger(self) -> None:
         """Begin a trigger's pass, beside whatever goes on."""
-        self.scheduler.start(_pass(self._trigger))
+        self.scheduler.start(_pass(self._usecases.trigger))
 
     def start_monitor(self) -> None:
         """Begin a monitor's pass, beside whatever goes on."""
-        self.scheduler.start(_pass(self._monitor))
+        self.scheduler.start(_pass(self._usecases.monitor))
 
     def deliver(self, which: int, *, keep: bool) -> None:
         """Begin to handle a message; ``keep``: it is delivered once more, beside or after this."""
@@ -179,7 +172,7 @@ class World:
 
     async def _handle(self, claim: Claim) -> None:
         try:
-            await self._submit(claim)
+            await self._usecases.submit(claim)
         except BaseException as error:  # also when the process is ended: the message becomes visible again
             self.queue.messages.append(claim)
             if not isinstance(error, StoreError):

@@ -16,12 +16,9 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.models import RunRequest
-from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import FINAL
-from orchestrator.usecases.monitor import Monitor
-from orchestrator.usecases.submit import Submit
-from orchestrator.usecases.trigger import Trigger
-from tests.fakes import FakeClock, FakeQueue, FakeRuns
+from tests.fakes import FakeQueue, FakeRuns
+from tests.world import UseCases, policy, workspace
 
 #: One submission for each row of a table at a time; the examples have no more rows than this.
 PASSES = 8
@@ -30,15 +27,6 @@ PASSES = 8
 PASS_SECONDS = 4_000.0
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
-
-POLICY = Policy(
-    max_attempts=2,
-    retry_backoff_seconds=1,
-    submit_lease_seconds=100,
-    max_deliveries=3,
-    run_timeout_seconds=0,
-    serialize_tables=True,
-)
 
 #: How SQLite and its driver refuse a value: a constraint, a number past 64 bits, half a surrogate pair.
 REFUSALS = (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError)
@@ -68,7 +56,7 @@ class StrictRuns(FakeRuns):
         return await super().run_now(request)
 
 
-class World:
+class ThirdParty:
     """One database, one known workspace, and a clock that is set by hand."""
 
     def __init__(self, folder: Path) -> None:
@@ -87,15 +75,15 @@ class World:
         self._outside.execute("DELETE FROM track_processing")
         self._outside.execute("DELETE FROM sqlite_sequence")
         self.runs, self.queue = StrictRuns(), FakeQueue()
-        parts: dict[str, Any] = {
-            "store": self.store,
-            "runs": {"default": self.runs},
-            "workspaces": {"default": WorkspacePolicy(name="default", job_id=1, cap=5)},
-            "policy": POLICY,
-        }
-        self._submit = Submit(clock=FakeClock(), **parts)
-        monitor = Monitor(clock=FakeClock(), queue=self.queue, **parts)
-        self._trigger = Trigger(monitor=monitor, queue=self.queue, **parts)
+        self._usecases = UseCases(
+            store=self.store,
+            runs={"default": self.runs},
+            workspaces={"default": workspace(job_id=1, cap=5)},
+            queue=self.queue,
+            policy=policy(
+                max_attempts=2, retry_backoff_seconds=1, submit_lease_seconds=100, max_deliveries=3
+            ),
+        )
 
     def close(self) -> None:
         self._runner.run(self.store.close())
@@ -140,9 +128,9 @@ class World:
 
     async def _pass(self) -> None:
         self._offset += timedelta(seconds=PASS_SECONDS)
-        assert await self._trigger() == []
+        assert await self._usecases.trigger() == []
         while self.queue.sent:
-            await self._submit(decode(encode(self.queue.sent.pop()).encode()))
+            await self._usecases.submit(decode(encode(self.queue.sent.pop()).encode()))
 
     def unfinished(self) -> list[tuple[Any, ...]]:
         """Rows that are neither at their end nor held back to a time to come."""

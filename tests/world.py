@@ -1,0 +1,147 @@
+"""The use cases around a real store, fake workspaces and a fake queue."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.models import Claim, Entry, NewEntry
+from orchestrator.core.policy import Policy, WorkspacePolicy
+from orchestrator.core.states import Status
+from orchestrator.ports import Queue, Runs
+from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.submit import Submit
+from orchestrator.usecases.trigger import Trigger
+from tests.fakes import FakeClock, FakeQueue, FakeRuns
+
+
+def policy(**changes: Any) -> Policy:
+    """Return the usual policy with some changes."""
+    usual: dict[str, Any] = {
+        "max_attempts": 3,
+        "retry_backoff_seconds": 60,
+        "submit_lease_seconds": 900,
+        "max_deliveries": 10,
+        "run_timeout_seconds": 0,
+        "serialize_tables": True,
+    }
+    return Policy(**{**usual, **changes})
+
+
+def workspace(name: str = "default", *, job_id: int = 5, cap: int = 10) -> WorkspacePolicy:
+    """Return what the use cases know of a workspace."""
+    return WorkspacePolicy(name=name, job_id=job_id, cap=cap)
+
+
+@dataclass(kw_only=True)
+class UseCases:
+    """The app's use cases. What is replaced here is seen by the next pass."""
+
+    store: Store
+    #: by the workspace's name
+    runs: Mapping[str, Runs]
+    workspaces: Mapping[str, WorkspacePolicy]
+    queue: Queue
+    policy: Policy = field(default_factory=policy)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def make_monitor(self) -> Monitor:
+        return Monitor(queue=self.queue, clock=self.clock, **self._parts())
+
+    def make_trigger(self) -> Trigger:
+        return Trigger(queue=self.queue, monitor=self.make_monitor(), **self._parts())
+
+    async def monitor(self) -> list[str]:
+        """Make a monitor pass and return its problems."""
+        return await self.make_monitor()()
+
+    async def trigger(self) -> list[str]:
+        """Make a trigger pass and return its problems."""
+        return await self.make_trigger()()
+
+    async def submit(self, claim: Claim) -> None:
+        await Submit(clock=self.clock, **self._parts())(claim)
+
+    async def add(self, *tables: str, **fields: Any) -> list[int]:
+        return await self.store.add([NewEntry(table_name=table, **fields) for table in tables])
+
+    async def entry(self, entry_id: int) -> Entry:
+        found = await self.store.get(entry_id)
+        assert found is not None
+        return found
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "store": self.store,
+            "runs": self.runs,
+            "workspaces": self.workspaces,
+            "policy": self.policy,
+        }
+
+
+@dataclass(kw_only=True)
+class DeliveredUseCases(UseCases):
+    """Use cases whose queue keeps the messages until the test delivers them."""
+
+    queue: FakeQueue = field(default_factory=FakeQueue)
+
+    async def deliver(self) -> list[Claim]:
+        """Deliver every message once and return them."""
+        messages, self.queue.sent = self.queue.sent, []
+        for claim in messages:
+            await self.submit(claim)
+        return messages
+
+    async def running(self, table: str = "sales", **fields: Any) -> Entry:
+        """Add an entry and bring it to its run."""
+        [entry_id] = await self.add(table, **fields)
+        await self.trigger()
+        await self.deliver()
+        entry = await self.entry(entry_id)
+        assert entry.status is Status.RUNNING
+        return entry
+
+
+class Database:
+    """A SQLite file with the app's tables, and its clock, which the test moves."""
+
+    def __init__(self, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path = folder / "state.db"
+        self.offset = timedelta()
+        self.connector = SqliteConnector(self.path, create=True, now=lambda: now() + self.offset)
+        migrate.apply(self.connector)
+
+    def pass_time(self, seconds: float) -> None:
+        self.offset += timedelta(seconds=seconds)
+
+    def execute(self, sql: str, *values: object) -> None:
+        """Change the database, as a third party does."""
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute(sql, values)
+
+
+@dataclass(kw_only=True)
+class World(DeliveredUseCases):
+    """The app on a SQLite file with the workspaces ``default`` and ``eu``."""
+
+    database: Database
+    databricks: FakeRuns
+    eu: FakeRuns
+
+    @classmethod
+    def make(cls, database: Database) -> "World":
+        databricks, eu = FakeRuns(), FakeRuns()
+        return cls(
+            store=Store(database.connector),
+            runs={"default": databricks, "eu": eu},
+            workspaces={"default": workspace(), "eu": workspace("eu", job_id=6, cap=2)},
+            database=database,
+            databricks=databricks,
+            eu=eu,
+        )
