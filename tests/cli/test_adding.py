@@ -124,7 +124,7 @@ def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], co
         ('{"table_name": "a", "parameters": {"a": NaN}}', "not valid JSON"),
         ('{"table_name": "a", "parameters": [1]}', "must be an object"),
         ('{"table_name": "a", "parameters": {"a": {}}}', "every value in parameters"),
-        ('{"table_name": "a", "parameters": {"a": "%s"}}' % ("x" * 10_000), "Databricks accepts at most 10,000"),
+        ('{"table_name": "a", "parameters": {"a": "%s"}}' % ("x" * 10_000), "accepts at most 10,000"),
     ],
 )
 def test_what_no_row_may_hold(line: str, problem: str) -> None:
