@@ -92,7 +92,7 @@ async def ask(path: Path, dead: int) -> dict[str, list[float]]:
         }
         fill(path, "DEAD", dead)
         times[f"claim, all of {dead:,} are new"] = await measure(
-            lambda: expect(dead), lambda: log.give_back("message")
+            lambda: expect(dead), lambda: log.release("message")
         )
         await claim()
         times[f"claim, none of {dead:,} is new"] = await measure(lambda: expect(0))

@@ -255,7 +255,7 @@ class AlertStore(Protocol):
         """Record that an alert was delivered."""
         ...
 
-    async def give_back(self, message: str) -> None:
+    async def release(self, message: str) -> None:
         """Release the events of an alert that was not delivered, so that the next pass reports them."""
         ...
 

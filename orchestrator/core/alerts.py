@@ -13,8 +13,8 @@ from orchestrator.core.models import LastPass
 from orchestrator.core.redaction import one_line
 from orchestrator.core.times import iso_utc
 
-#: Entries listed in an alert; the rest is only counted. With the lengths below, a card stays under Teams' 28
-#: KB.
+#: Entries listed in an alert; the rest is only counted. With the lengths below, a card stays under the 28 KB
+#: that Teams accepts.
 SHOWN_ENTRIES = 20
 
 #: Longest error and name of an entry in an alert, in characters.
@@ -100,7 +100,7 @@ class Alert:
 
 _PASS_TEXT = {
     Kind.LATE: "has not started since",
-    Kind.RECOVERED: "has started again after not starting since",
+    Kind.RECOVERED: "has started again; it had not started since",
 }
 
 

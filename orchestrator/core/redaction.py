@@ -1,4 +1,4 @@
-"""Remove secrets from foreign texts, and keep names on one line, before they are logged or shown. Pure."""
+"""Redact secrets in other systems' texts and quote unprintable names before they are logged. Pure."""
 
 import json
 import re

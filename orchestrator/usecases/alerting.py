@@ -44,7 +44,7 @@ CLAIMING_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Window:
+class _Deadline:
     """When a pass sends its alerts."""
 
     #: by the database's clock
@@ -94,43 +94,43 @@ class Alerting:
 
     async def _alert(self, own: str, before: Sequence[LastPass], taken_at: datetime) -> None:
         claims_until = asyncio.get_running_loop().time() + CLAIMING_SECONDS
-        window = _Window(now=await self.pass_log.now(), claims_until=claims_until)
-        await self._alert_dead(window)
+        deadline = _Deadline(now=await self.pass_log.now(), claims_until=claims_until)
+        await self._alert_dead(deadline)
         missing = overdue(before, now=taken_at, limit_seconds=self.pass_late_seconds)
         if missing:
             passes = await self.pass_log.passes()
-            await self._alert_passes(Kind.LATE, late(missing, own=own, before=before, passes=passes), window)
-        # Including functions that were never reported as late: nothing can report while the whole app is
-        # down.
+            events = late(missing, own=own, before=before, passes=passes)
+            await self._alert_passes(Kind.LATE, events, deadline)
+        # Including functions never reported as late: nothing can report while the whole app is down.
         missed = [*await self.store.late_passes(), *missing]
         if missed:
             # Read again: a function may have started while the alert above was being sent.
             passes = await self.pass_log.passes()
-            await self._alert_passes(Kind.RECOVERED, recovered(missed, passes), window)
+            await self._alert_passes(Kind.RECOVERED, recovered(missed, passes), deadline)
         await self.store.forget(older_than_seconds=_KEEP_SECONDS, limit=_FORGOTTEN_CLAIMS)
 
-    async def _alert_dead(self, window: _Window) -> None:
+    async def _alert_dead(self, deadline: _Deadline) -> None:
         message = str(uuid.uuid4())
-        async with window.claiming():
+        async with deadline.claiming():
             dead = await self.store.claim_dead(
                 message, window_seconds=WINDOW_SECONDS, examined=EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
             )
         if dead is not None:
-            await self._deliver(message, Alert(kind=Kind.DEAD, dead=dead), window)
+            await self._deliver(message, Alert(kind=Kind.DEAD, dead=dead), deadline)
 
-    async def _alert_passes(self, kind: Kind, events: Sequence[PassEvent], window: _Window) -> None:
+    async def _alert_passes(self, kind: Kind, events: Sequence[PassEvent], deadline: _Deadline) -> None:
         if not events:
             return
         message = str(uuid.uuid4())
-        async with window.claiming():
+        async with deadline.claiming():
             claimed = await self.store.claim_passes(message, kind, events)
         if claimed:
-            await self._deliver(message, Alert(kind=kind, passes=claimed), window)
+            await self._deliver(message, Alert(kind=kind, passes=claimed), deadline)
 
-    async def _deliver(self, message: str, alert: Alert, window: _Window) -> None:
+    async def _deliver(self, message: str, alert: Alert, deadline: _Deadline) -> None:
         delivery = Delivery.UNCERTAIN
         try:
-            delivery = await self.receiver.deliver(alert, window.now)
+            delivery = await self.receiver.deliver(alert, deadline.now)
         finally:  # also when the pass is cancelled meanwhile
             if delivery is Delivery.UNCERTAIN:
                 logger.warning("alert may be lost and is not sent again: %s", alert.title)
@@ -138,4 +138,4 @@ class Alerting:
             logger.info("alert sent: %s", alert.title)
             await self.store.sent(message)
         elif delivery is Delivery.REFUSED:
-            await self.store.give_back(message)
+            await self.store.release(message)

@@ -19,8 +19,7 @@ from orchestrator.usecases.tasks import gather_all
 
 logger = logging.getLogger(__name__)
 
-#: Runs fetched at the same time. Databricks allows about 100 ``runs/get`` per second; ten stay well below
-#: that.
+#: Runs fetched at the same time, far below the 100 ``runs/get`` per second that Databricks allows.
 CONCURRENCY = 10
 
 #: Time limit of a pass; the next pass continues. The functions' time-out is 300 s, and the trigger still has

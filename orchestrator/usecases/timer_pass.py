@@ -53,11 +53,11 @@ class TimerPass:
         began, outcome = self.clock.monotonic(), "failed"
         try:
             with self.telemetry.span(name):
-                problems = await self._in_time(name, work, by_hand)
+                problems = await self._within_limits(name, work, by_hand)
             outcome = "problems" if problems else OK
         except TimeoutError:
             problems = [f"{name}: not done in time; the next pass continues"]
-            logger.error("%s", problems[0])  # noqa: TRY400 - the stack says nothing of use
+            logger.error("%s", problems[0])  # noqa: TRY400 - the stack trace is of no use
         finally:
             label = f"{name} by hand" if by_hand else name
             self._record(label, outcome, seconds=self.clock.monotonic() - began)
@@ -68,13 +68,13 @@ class TimerPass:
         logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
         self.telemetry.record(Metric.PASS, seconds, function=name, outcome=outcome)
 
-    async def _in_time(self, name: str, work: PassWork, by_hand: bool) -> list[str]:
+    async def _within_limits(self, name: str, work: PassWork, by_hand: bool) -> list[str]:
         work_until = asyncio.get_running_loop().time() + WORK_SECONDS
         async with asyncio.timeout(INVOCATION_SECONDS):
             await self.check()
-            return await (work() if by_hand else self._timed_pass(name, work, work_until))
+            return await (work() if by_hand else self._recorded_pass(name, work, work_until))
 
-    async def _timed_pass(self, name: str, work: PassWork, work_until: float) -> list[str]:
+    async def _recorded_pass(self, name: str, work: PassWork, work_until: float) -> list[str]:
         before = await self._snapshot()
         await self.pass_log.pass_started(name)
         failure: Exception | None = None

@@ -34,7 +34,7 @@ async def test_claim_that_takes_too_long(
     desk.connector.hold = hold = Hold(place)
     with monkeypatch.context() as patched:
         bound = asyncio.timeout(None)
-        patched.setattr(alerting._Window, "claiming", lambda _: bound)
+        patched.setattr(alerting._Deadline, "claiming", lambda _: bound)
         telling = asyncio.create_task(passing.tell())
         assert await asyncio.to_thread(hold.reached.wait, 10)
         bound.reschedule(asyncio.get_running_loop().time())

@@ -68,7 +68,7 @@ async def test_app_that_was_stopped_for_a_night(desk: Desk) -> None:
         await desk.make_pass("monitor")
         await desk.make_pass("trigger")
     assert titles(desk) == ["monitor: recovered", "trigger: recovered"]
-    assert "monitor: has started again after not starting since 20" in desk.receiver.taken[0]["text"]
+    assert "monitor: has started again; it had not started since 20" in desk.receiver.taken[0]["text"]
 
 
 @pytest.mark.parametrize("ends_first", [0, 1, None])

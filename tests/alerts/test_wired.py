@@ -85,7 +85,7 @@ async def test_the_app_is_back_after_a_night(app: Application, receiver: Receive
         await app.monitor()
         await app.trigger()
     assert [message["title"] for message in receiver.taken] == ["monitor: recovered", "trigger: recovered"]
-    assert "after not starting since 2026-01-31T20:00:00Z" in receiver.taken[0]["text"]
+    assert "it had not started since 2026-01-31T20:00:00Z" in receiver.taken[0]["text"]
 
 
 @pytest.mark.parametrize("hangs", [False, True])

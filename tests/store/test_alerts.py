@@ -48,9 +48,9 @@ async def test_each_row_is_claimed_for_one_message(store: Store) -> None:
     second = await kill(store, "stock")
     assert await claimed(log, "m3") == second
     await log.sent("m1")
-    await log.give_back("m1")
+    await log.release("m1")
     assert await claimed(log, "m4") == [], "what was sent is not given back"
-    await log.give_back("m3")
+    await log.release("m3")
     assert await claimed(log, "m5") == second
 
 
@@ -100,7 +100,7 @@ async def test_passes(store: Store) -> None:
     assert await log.late_passes() == [late, later]
     assert await log.claim_passes("m3", Kind.RECOVERED, [late]) == [late]
     assert await log.late_passes() == [later]
-    await log.give_back("m3")
+    await log.release("m3")
     assert await log.late_passes() == [late, later]
 
 
@@ -117,9 +117,9 @@ async def test_well_again_stays_owed_when_neither_message_arrived(store: Store) 
     event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
     assert await log.claim_passes("late", Kind.LATE, [event])
     assert await log.claim_passes("well", Kind.RECOVERED, [event])
-    await log.give_back("late")
+    await log.release("late")
     assert await log.claim_passes("again", Kind.LATE, [event]) == [], "people may hear that it is well"
-    await log.give_back("well")
+    await log.release("well")
     assert await log.late_passes() == [event]
     assert await log.claim_passes("m3", Kind.RECOVERED, [event]) == [event]
 
@@ -131,8 +131,8 @@ async def test_well_again_stays_owed_in_whatever_order_both_are_given_back(store
     assert await log.claim_passes("late", Kind.LATE, [event])
     await store.pass_started("trigger")
     assert await log.claim_passes("well", Kind.RECOVERED, [event])
-    await log.give_back(first)
-    await log.give_back("well" if first == "late" else "late")
+    await log.release(first)
+    await log.release("well" if first == "late" else "late")
     assert await log.late_passes() == [event]
     assert await log.claim_passes("m3", Kind.RECOVERED, [event]) == [event]
 

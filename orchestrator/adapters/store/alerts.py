@@ -74,7 +74,7 @@ class AlertLog:
         """Note that a message arrived."""
         await self._pool.transact(lambda session: session.change("alert_sent", message), writes=True)
 
-    async def give_back(self, message: str) -> None:
+    async def release(self, message: str) -> None:
         """Free the events of a message that surely did not arrive.
 
         That a function is well again stays owed, whether or not people were told that it is late.
@@ -105,7 +105,7 @@ class AlertLog:
     async def _undo(self, claim: asyncio.Task[Any], message: str) -> None:
         await asyncio.wait([claim])  # it ends in bounded time, as each of its statements does
         try:
-            await self.give_back(message)
+            await self.release(message)
         except (OrchestratorError, RuntimeError) as error:  # RuntimeError: the pool is closed
             logger.warning("alerts: what was claimed and not sent could not be given back: %s", error)
 
