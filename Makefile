@@ -46,6 +46,7 @@ check: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+	node_modules/.bin/eslint --max-warnings=0 orchestrator/web/dashboard
 	$(if $(TSQL),$(PY) -m sqlfluff lint $(TSQL))
 	@scripts/audit.sh
 

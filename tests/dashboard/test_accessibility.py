@@ -70,7 +70,7 @@ async def test_no_dialog_has_a_violation(dressed: Page, site: Site) -> None:
 async def test_what_is_shown_while_the_api_is_away_has_no_violation(dressed: Page, site: Site) -> None:
     await open_view(dressed, site, "now")
     await dressed.route("**/api/status", lambda route: route.abort())
-    await expect(dressed.get_by_role("alert")).to_contain_text("Shown is the state of")
+    await expect(dressed.get_by_role("alert")).to_contain_text("This was the state at")
     assert await violations(dressed) == []
 
 

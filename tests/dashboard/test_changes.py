@@ -56,7 +56,7 @@ async def test_all_found_are_retried_after_a_dry_run(page: Page, site: Site) -> 
     await expect(dialog).to_contain_text("Retry 3 entries?")
     assert site.states(*ids) == {"DEAD"}
     await dialog.get_by_role("button", name="Retry 3 entries").click()
-    await expect(page.get_by_role("status")).to_contain_text("3 entries put back in line")
+    await expect(page.get_by_role("status")).to_contain_text("3 entries will run again")
     statuses = page.get_by_role("table", name="Found").locator(".status")
     await expect(statuses).to_have_text(["DONE", "DONE", "DONE"])
     await page.get_by_role("button", name="Cancel all found…").click()
@@ -78,7 +78,7 @@ async def test_all_found_are_those_that_the_dialog_counted(page: Page, site: Sit
     site.stack.execute("UPDATE track_processing SET status = 'DONE' WHERE id = ?", [(first,)])
     await dialog.get_by_role("button", name="Retry 2 entries").click()
     await expect(page.get_by_role("status")).to_contain_text(
-        "1 entry put back in line. 1 entry changed meanwhile: left alone."
+        "1 entry will run again. Skipped 1 entry that changed in the meantime."
     )
     assert site.states(first) == {"DONE"}
     assert site.states(third) == {"DEAD"}

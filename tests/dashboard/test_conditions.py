@@ -15,34 +15,34 @@ VIEWS = ("now", "history=24", "search=", "entry=1")
 
 async def test_no_rows_and_then_no_api_and_recovery(page: Page, empty_site: Site) -> None:
     await page.goto(empty_site.dashboard())
-    await expect(page.get_by_text("A row is all it takes")).to_be_visible()
+    await expect(page.get_by_text("To start a run, insert a row")).to_be_visible()
     await expect(page.get_by_text("Nothing failed.")).to_be_visible()
     for view, words in [("history=24", "No run has ended"), ("search=", "Nothing found.")]:
         await page.goto(empty_site.dashboard(view))
         await expect(page.get_by_role("main")).to_contain_text(words)
     await page.goto(empty_site.dashboard())
-    await expect(page.get_by_role("main")).to_contain_text("All is well")
+    await expect(page.get_by_role("main")).to_contain_text("Healthy")
 
     empty_site.stop_host()
     trouble = page.get_by_role("alert")
     await expect(trouble).to_contain_text("The API cannot be reached")
-    await expect(trouble).to_contain_text("Shown is the state of")
-    await expect(page.get_by_role("main")).to_contain_text("Not known now")
-    await expect(page.get_by_role("main")).not_to_contain_text("All is well")
+    await expect(trouble).to_contain_text("This was the state at")
+    await expect(page.get_by_role("main")).to_contain_text("Unknown")
+    await expect(page.get_by_role("main")).not_to_contain_text("Healthy")
     await expect(trouble).to_contain_text(re.compile(r"Next try within [248]"))
 
     empty_site.start_host()
     await trouble.get_by_role("button", name="Try now").click()
     await expect(trouble).to_be_hidden()
     await expect(page.locator("#freshness")).to_contain_text("updated")
-    await expect(page.get_by_role("main")).to_contain_text("All is well")
+    await expect(page.get_by_role("main")).to_contain_text("Healthy")
 
 
 async def test_the_key_goes_into_a_header_and_nowhere_else(page: Page, site: Site) -> None:
     calls: list[Request] = []
     page.on("request", lambda request: calls.append(request) if request.resource_type == "fetch" else None)
     await page.goto(site.dashboard(key="k-123"))
-    await expect(page.get_by_text("Is it well?")).to_be_visible()
+    await expect(page.get_by_text("Is it healthy?")).to_be_visible()
     assert calls
     for call in calls:
         assert (await call.all_headers())["x-functions-key"] == "k-123"
@@ -62,7 +62,7 @@ async def test_a_key_that_is_refused(page: Page, site: Site) -> None:
 
 async def test_a_hidden_page_asks_for_nothing(page: Page, site: Site) -> None:
     await page.goto(site.dashboard())
-    await expect(page.get_by_text("Is it well?")).to_be_visible()
+    await expect(page.get_by_text("Is it healthy?")).to_be_visible()
     await set_hidden(page, hidden=True)
     await page.wait_for_load_state("networkidle")
     calls: list[str] = []

@@ -14,14 +14,14 @@ HOSTILE_ERROR = "<script>window.hacked = 1</script> & <b>no such table</b>"
 async def test_the_first_screen_answers_with_what_the_database_holds(page: Page, site: Site) -> None:
     await page.goto(site.dashboard())
     summary = page.get_by_role("region", name="Summary")
-    await expect(summary).to_contain_text("All is well")
+    await expect(summary).to_contain_text("Healthy")
     await expect(summary).to_contain_text(f"{site.stack.count('DEAD')} dead in 24 h")
     await expect(summary).to_contain_text(f"{site.stack.count('PENDING', 'FAILED')} entries")
-    await expect(summary).to_contain_text("1 behind another of their table")
+    await expect(summary).to_contain_text("1 waiting for another entry of the same table")
     await expect(page.get_by_role("meter", name="Active runs in default")).to_have_attribute(
-        "aria-valuetext", f"{len(RUNNING)} ours and {FOREIGN_RUNS} others' of {CAP}"
+        "aria-valuetext", f"{len(RUNNING)} ours and {FOREIGN_RUNS} foreign runs in {CAP} slots"
     )
-    crews = page.get_by_role("table", name="Failed lately").get_by_role("row").filter(has_text="crews")
+    crews = page.get_by_role("table", name="Recent failures").get_by_role("row").filter(has_text="crews")
     await expect(crews).to_contain_text(CREWS_ERROR)
     running = page.get_by_role("table", name="In flight")
     await expect(running.get_by_role("row").nth(1)).to_contain_text(str(site.row_ids("flights")[0]))
@@ -45,7 +45,7 @@ async def test_a_hostile_row_is_shown_as_text(page: Page, site: Site) -> None:
     (entry_id,) = site.insert(HOSTILE_TABLE)
     await site.until([entry_id], "DEAD")
     await page.goto(site.dashboard())
-    row = page.get_by_role("table", name="Failed lately").get_by_role("row").filter(has_text="<img src=x")
+    row = page.get_by_role("table", name="Recent failures").get_by_role("row").filter(has_text="<img src=x")
     await expect(row).to_contain_text(HOSTILE_TABLE)
     await expect(row).to_contain_text(HOSTILE_ERROR)
     site.stack.execute(

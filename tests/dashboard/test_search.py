@@ -48,7 +48,7 @@ async def test_what_is_found_by_table_may_be_looked_for_in_the_errors_too(page: 
     await page.goto(site.dashboard("search=planes"))
     rows = page.get_by_role("table", name="Found").locator("tbody tr")
     await expect(page.locator("#found")).to_have_text("1 entry of table *planes*")
-    await page.get_by_role("link", name="look in the errors instead").click()
+    await page.get_by_role("link", name="search the errors instead").click()
     await expect(rows).to_have_count(1)
     await expect(rows).to_contain_text("crews")
 
@@ -110,7 +110,9 @@ async def test_a_page_that_fails_comes_again_and_what_was_shown_stays(page: Page
 async def test_the_story_of_an_entry(page: Page, site: Site) -> None:
     crews = site.row("crews")
     await page.goto(site.dashboard())
-    await page.get_by_role("table", name="Failed lately").get_by_role("link", name=f"#{crews['id']}").click()
+    await (
+        page.get_by_role("table", name="Recent failures").get_by_role("link", name=f"#{crews['id']}").click()
+    )
     await expect(page).to_have_url(site.dashboard(f"entry={crews['id']}"))
     story = page.get_by_role("region", name="Runs")
     await expect(story).to_contain_text("Submission 2, attempt 2")

@@ -62,7 +62,10 @@ def gauge(page: Page, workspace: str) -> Locator:
 
 async def test_each_workspace_has_its_gauge_and_its_counts(page: Page, world: Site) -> None:
     await page.goto(world.dashboard())
-    for name, told in [("default", f"1 ours and 0 others' of {CAP}"), ("eu", "2 ours and 0 others' of 2")]:
+    for name, told in [
+        ("default", f"1 ours and 0 foreign runs in {CAP} slots"),
+        ("eu", "2 ours and 0 foreign runs in 2 slots"),
+    ]:
         await expect(gauge(page, name)).to_have_attribute("aria-valuetext", told)
     eu = page.locator("[data-workspace=eu]")
     await expect(eu).to_contain_text("2 of 2 slots in use")
@@ -86,8 +89,8 @@ async def test_each_workspace_has_its_own_reason_to_wait(page: Page, world: Site
         await expect(row).to_contain_text(workspace)
         await expect(row).to_contain_text(why)
     summary = page.get_by_role("region", name="Summary")
-    await expect(summary).to_contain_text("1 without a free slot")
-    await expect(summary).to_contain_text("1 behind another of their table")
+    await expect(summary).to_contain_text("1 waiting for a free slot")
+    await expect(summary).to_contain_text("1 waiting for another entry of the same table")
 
 
 async def test_a_search_is_narrowed_to_a_workspace(page: Page, world: Site) -> None:
@@ -117,16 +120,22 @@ async def test_a_workspace_that_does_not_answer_says_so_and_goes_on_once_it_does
     await expect(us).not_to_contain_text("free")
     await expect(us).to_contain_text("at least 0 of 4 slots in use")
     await expect(gauge(page, "us")).to_have_attribute(
-        "aria-valuetext", "0 ours and an unknown number of others' of 4"
+        "aria-valuetext", "0 ours and an unknown number of foreign runs in 4 slots"
     )
     row = page.get_by_role("table", name="Waiting").get_by_role("row").filter(has_text="orders")
-    await expect(row).to_contain_text("Databricks cannot be asked what is active, so nothing is claimed")
-    await expect(page.get_by_role("region", name="Summary")).to_contain_text("1 for Databricks to answer")
-    await expect(gauge(page, "eu")).to_have_attribute("aria-valuetext", "2 ours and 0 others' of 2")
+    await expect(row).to_contain_text("Databricks does not say which runs are active, so nothing is claimed")
+    await expect(page.get_by_role("region", name="Summary")).to_contain_text(
+        "1 waiting for Databricks to respond"
+    )
+    await expect(gauge(page, "eu")).to_have_attribute(
+        "aria-valuetext", "2 ours and 0 foreign runs in 2 slots"
+    )
 
     host = json.loads(world.stack.settings["DATABRICKS_WORKSPACES"])["us"]["host"]
     start_workspace(world, seed=4, address=host)
     await world.until([entry], "RUNNING")
-    await expect(gauge(page, "us")).to_have_attribute("aria-valuetext", "1 ours and 0 others' of 4")
+    await expect(gauge(page, "us")).to_have_attribute(
+        "aria-valuetext", "1 ours and 0 foreign runs in 4 slots"
+    )
     await expect(us).to_contain_text("3 free")
     await expect(row).to_have_count(0)

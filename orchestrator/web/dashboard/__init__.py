@@ -1,6 +1,6 @@
-"""The dashboard: one page that needs nothing from elsewhere, put together from the files beside this one.
+"""The dashboard: one page that loads nothing else, built from the HTML, CSS and JavaScript files here.
 
-The scripts are one module in the order of their names, so they see one another's functions.
+``main.js`` is where the scripts start; ``bundle.py`` joins them.
 """
 
 import base64
@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from orchestrator.web.dashboard.bundle import bundle
+
 _FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What ``GET /api/dashboard`` answers."""
+    """The response to ``GET /api/dashboard``."""
 
     html: str
     headers: dict[str, str]
@@ -22,9 +24,9 @@ class Page:
 
 @cache
 def page() -> Page:
-    """Return the page. Its policy lets nothing run but what stands in it, and reach nothing but the API."""
+    """Return the page. Its policy allows the script and the style inside it, and requests to the API."""
     style = "\n" + _read("style.css")
-    script = "\n" + "\n".join(_read(file.name) for file in sorted(_FOLDER.glob("*.js")))
+    script = "\n" + bundle({file.stem: _read(file.name) for file in sorted(_FOLDER.glob("*.js"))})
     html = (
         _read("page.html")
         .replace("<style></style>", f"<style>{style}</style>")
@@ -48,6 +50,9 @@ def _read(name: str) -> str:
 
 
 def _source(content: str) -> str:
-    """The name by which a policy allows exactly this content: https://www.w3.org/TR/CSP3/#framework-directive-source-list"""
+    """Return the hash by which a policy allows exactly this content.
+
+    See https://www.w3.org/TR/CSP3/#framework-directive-source-list.
+    """
     digest = hashlib.sha256(content.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

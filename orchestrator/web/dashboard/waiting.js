@@ -1,0 +1,34 @@
+// Puts into words why entries wait. The API gives a code for each waiting entry.
+
+import { localTime } from "./format.js";
+
+// How many waiting entries are asked for their reasons.
+export const MAX_REASONS = 100;
+
+// After a number of entries: "3 waiting for a free slot".
+const SUMMARIES = {
+  cap: "waiting for a free slot",
+  "back-off": "not due yet",
+  "same table": "waiting for another entry of the same table",
+  cancel: "about to be cancelled",
+  next: "due at the next pass",
+  unreachable: "waiting for Databricks to respond",
+  attempts: "with no attempts left",
+};
+
+export const summarize = (reason, number) => `${number} ${SUMMARIES[reason] ?? reason}`;
+
+// Explain why one entry waits. "beyond" is this page's own code: the entry is not among the first MAX_REASONS.
+export function explainWait(entry) {
+  switch (entry.reason) {
+    case "cap": return "no free slot: the cap is reached";
+    case "back-off": return ["not before ", localTime(entry.available_at), entry.attempt > 0 ? " (back-off)" : ""];
+    case "same table": return "another entry of this table is in flight or comes first";
+    case "cancel": return "about to be cancelled";
+    case "next": return "due at the next pass";
+    case "attempts": return "no attempts left: the limit was lowered, and only a retry runs it again";
+    case "beyond": return `behind ${MAX_REASONS} other entries`;
+    case "unreachable": return "Databricks does not say which runs are active, so nothing is claimed";
+    default: return entry.reason;
+  }
+}
