@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from orchestrator.core import models, new_entry, reports
-from orchestrator.core.decisions import MAX_PARAMETERS_BYTES, PARAMETER_STYLES
 from orchestrator.core.numbers import MAX_ID, MAX_INT32
 from orchestrator.core.reports import MAX_DAYS, Reason
+from orchestrator.core.run_requests import MAX_PARAMETERS_BYTES, PARAMETER_STYLES
 from orchestrator.core.search import MAX_MATCHING, MAX_PAGE, MAX_TEXT, Sort
 from orchestrator.core.states import CANCELLABLE, RETRYABLE, Status
 from orchestrator.core.times import iso_utc
