@@ -10,9 +10,9 @@ from orchestrator import settings
 from orchestrator.adapters.databricks import jobs_api
 from orchestrator.adapters.databricks.errors import Answer
 from orchestrator.adapters.databricks.jobs_api import Success
-from orchestrator.adapters.queue import QueueConnection
 from orchestrator.core import redaction
 from orchestrator.core.models import NewEntry
+from orchestrator.settings.queue import QueueConnection
 from tests.databricks.support import REQUEST, Reply, Workspace
 from tests.security.app import ROW, Apps
 from tests.security.canary import PARAMETERS, PASSWORD, SIGNATURE, STORAGE_KEY, TOKEN, WRONG_STORAGE_KEY

@@ -190,7 +190,7 @@ def without_token(body: bytes, token: str) -> bytes:
     """Strike the token out of a good answer: a run's own error text may hold it."""
     if len(token) < _SHORTEST_TOKEN:
         return body
-    return body.replace(token.encode(), redaction.STRUCK.encode())
+    return body.replace(token.encode(), redaction.REDACTED.encode())
 
 
 def json_object(body: bytes) -> Json | None:
