@@ -1,4 +1,4 @@
-"""The Azure Functions app: three functions and the HTTP API, each a call into ``orchestrator``."""
+"""The Azure Functions app: the functions trigger, submit and monitor, and the HTTP API."""
 
 import azure.functions as func
 
@@ -13,19 +13,19 @@ app.register_functions(databricks_events.make_blueprint())
 @app.function_name("trigger")
 @app.timer_trigger(arg_name="timer", schedule="%TRIGGER_SCHEDULE%")
 async def trigger(timer: func.TimerRequest) -> None:
-    """Claim waiting rows up to the cap and put a message for each on the queue."""
+    """Claim waiting entries up to the cap and send one message for each to the queue."""
     await bootstrap.application().trigger(past_due=timer.past_due)
 
 
 @app.function_name("submit")
 @app.queue_trigger(arg_name="message", queue_name="%SUBMIT_QUEUE_NAME%", connection="AzureWebJobsStorage")
 async def submit(message: func.QueueMessage) -> None:
-    """Submit one row's run to Databricks."""
+    """Submit the run of one entry to Databricks."""
     await bootstrap.application().submit(message.get_body())
 
 
 @app.function_name("monitor")
 @app.timer_trigger(arg_name="timer", schedule="%MONITOR_SCHEDULE%")
 async def monitor(timer: func.TimerRequest) -> None:
-    """Bring every run that is over to its end."""
+    """Finish every entry whose run is over."""
     await bootstrap.application().monitor(past_due=timer.past_due)

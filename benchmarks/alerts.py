@@ -21,9 +21,9 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.sqlite import SqliteConnector
-from orchestrator.core.alerts import SHOWN_ROWS
+from orchestrator.core.alerts import SHOWN_ENTRIES
 from orchestrator.core.models import NewEntry
-from orchestrator.usecases.alerting import EXAMINED_ROWS, WINDOW_SECONDS
+from orchestrator.usecases.alerting import EXAMINED_ENTRIES, WINDOW_SECONDS
 
 #: Of each question.
 REPEATS = 9
@@ -76,7 +76,7 @@ async def ask(path: Path, dead: int) -> dict[str, list[float]]:
 
     async def claim() -> int:
         rows = await log.claim_dead(
-            "message", window_seconds=WINDOW_SECONDS, examined=EXAMINED_ROWS, shown=SHOWN_ROWS
+            "message", window_seconds=WINDOW_SECONDS, examined=EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
         )
         return 0 if rows is None else rows.count
 
@@ -92,7 +92,7 @@ async def ask(path: Path, dead: int) -> dict[str, list[float]]:
         }
         fill(path, "DEAD", dead)
         times[f"claim, all of {dead:,} are new"] = await measure(
-            lambda: expect(dead), lambda: log.give_back("message")
+            lambda: expect(dead), lambda: log.release("message")
         )
         await claim()
         times[f"claim, none of {dead:,} is new"] = await measure(lambda: expect(0))
@@ -104,7 +104,7 @@ async def ask(path: Path, dead: int) -> dict[str, list[float]]:
 def main(argv: list[str]) -> None:
     """Fill, ask, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dead", type=int, default=EXAMINED_ROWS, help="at most what a pass looks at")
+    parser.add_argument("--dead", type=int, default=EXAMINED_ENTRIES, help="at most what a pass looks at")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.db"

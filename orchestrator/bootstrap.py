@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator import settings as settings_module
-from orchestrator.adapters import queue
+from orchestrator.adapters import credentials, queue
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.http_session import Connections
 from orchestrator.adapters.safe_telemetry import SafeTelemetry
@@ -24,14 +24,15 @@ from orchestrator.core import alerts
 from orchestrator.core.telemetry import NO_TELEMETRY
 from orchestrator.core.urls import is_loopback, split_url
 from orchestrator.ports import Telemetry
-from orchestrator.settings import Settings, StoreSettings
+from orchestrator.settings import Settings
+from orchestrator.settings.store import StoreSettings
 from orchestrator.settings.workspaces import WorkspaceSettings
 from orchestrator.usecases import timer_pass
 from orchestrator.usecases.alerting import Alerting
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.run_ended import RunEnded
 from orchestrator.usecases.submit import Submit
-from orchestrator.usecases.timer_pass import TimerPass, Work
+from orchestrator.usecases.timer_pass import PassWork, TimerPass
 from orchestrator.usecases.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ class Application:
         )
         self.reports = Reports(self.web_store.pool)
         self.operations = Operations(self.web_store.pool)
-        self.queue = queue.StorageQueue(settings.queue, settings.queue_name)
-        self._credential: Any = None
+        self.queue = _queue(settings)
+        self._credential = credentials.SharedCredential()
         self._connections = Connections(per_host=CONNECTIONS)
         self._web_connections = Connections(per_host=WEB_CONNECTIONS)
         self.tokens = {workspace.name: self._token_source(workspace) for workspace in settings.workspaces}
@@ -106,13 +107,13 @@ class Application:
         self._monitor = self._trigger.monitor
         web_trigger = self._trigger_over(self.web_store, self.web_runs)
         self._run_ended = RunEnded(
-            rows=self.web_store,
+            store=self.web_store,
             monitor=web_trigger.monitor,
             trigger=web_trigger,
             workspaces=tuple(self._policies),
         )
         self._timer_pass = TimerPass(
-            store=self.store,
+            pass_log=self.store,
             alerting=self._alerts(),
             telemetry=telemetry,
             clock=self.clock,
@@ -158,15 +159,15 @@ class Application:
 
     async def close(self) -> None:
         """Give up every connection, also when one of them cannot be closed."""
-        credentials = [] if self._credential is None else [self._credential]
         async with AsyncExitStack() as last_first:
-            for part in (
-                *(self.store, self.web_store, *credentials, self._connections, self._web_connections),
-                *(*self.tokens.values(), self.queue),
+            for close in (
+                *(self.store.close, self.web_store.close, self._credential.close),
+                *(self._connections.close, self._web_connections.close),
+                *(*(source.close for source in self.tokens.values()), self.queue.close),
             ):
-                last_first.push_async_callback(part.close)
+                last_first.push_async_callback(close)
 
-    async def _pass(self, name: str, work: Work, past_due: bool, by_hand: bool) -> list[str]:
+    async def _pass(self, name: str, work: PassWork, past_due: bool, by_hand: bool) -> list[str]:
         if past_due:
             logger.warning("%s: this pass is late", name)
         return await self._timer_pass(name, work, by_hand=by_hand)
@@ -179,7 +180,7 @@ class Application:
 
         return Alerting(
             store=AlertLog(self.store.pool),
-            clockwork=self.store,
+            pass_log=self.store,
             receiver=Webhook(
                 self.settings.alerts.url,
                 body=alerts.FORMATS[self.settings.alerts.format],
@@ -236,25 +237,27 @@ class Application:
         from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken
 
         if workspace.auth == "entra":
-            return EntraToken(self._azure_credential(), clock=self.clock)
+            return EntraToken(self._credential.get, clock=self.clock)
         if workspace.secret is not None and self.settings.key_vault_url is not None:
             vault = split_url(self.settings.key_vault_url)
             return KeyVaultToken(
                 self.settings.key_vault_url,
                 workspace.secret,
-                self._azure_credential(),
+                self._credential.get,
                 clock=self.clock,
                 verify_challenge_resource=not is_loopback(vault.hostname or ""),
             )
         return StaticToken(workspace.token or "")
 
-    def _azure_credential(self) -> Any:
-        """Managed identity in Azure; on a developer's machine whatever signs in there (``az login``)."""
-        from azure.identity.aio import DefaultAzureCredential
 
-        if self._credential is None:
-            self._credential = DefaultAzureCredential()
-        return self._credential
+def _queue(settings: Settings) -> queue.StorageQueue:
+    """Return the queue that carries the submissions."""
+    return queue.StorageQueue(
+        settings.queue_name,
+        connection_string=settings.queue.connection_string,
+        service_url=settings.queue.service_url,
+        credential=functools.partial(credentials.async_credential, settings.queue.client_id),
+    )
 
 
 def connector(
@@ -277,7 +280,7 @@ def connector(
 
     return SqlServerConnector(
         settings.sql_connection_string or "",
-        client_id=settings.client_id,
+        credential=functools.partial(credentials.blocking_credential, settings.client_id),
         statement_timeout_seconds=statement_timeout_seconds,
     )
 

@@ -1,11 +1,14 @@
-"""What the use cases need from the outside. Adapters fit these shapes; ``bootstrap`` puts them together."""
+"""The Protocols: what the use cases need from a database, a queue, Databricks, a clock and a webhook.
+
+Adapters implement them and ``bootstrap`` connects the two. All durations are in seconds.
+"""
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator.core.alerts import Alert, DeadRows, Delivery, Kind, PassEvent
+from orchestrator.core.alerts import Alert, DeadEntries, Delivery, Kind, PassEvent
 from orchestrator.core.models import (
     CallsElsewhere,
     Claim,
@@ -23,14 +26,14 @@ from orchestrator.core.telemetry import Metric
 
 
 class Runs(Protocol):
-    """The runs of one Databricks workspace.
+    """The runs and jobs of one Databricks workspace.
 
     Every method may raise :class:`~orchestrator.core.errors.WorkspaceUnavailable` (or a subclass) when there
-    is no usable answer; then the effect may or may not have happened. Every method ends in bounded time.
+    is no usable answer; then the request may or may not have taken effect. Every method ends in bounded time.
     """
 
     async def run_now(self, request: RunRequest) -> int:
-        """Start a run, or find the one that the same token started, and return its run id.
+        """Start a run, or find the run that the same token started, and return its id.
 
         :raises RequestRefused: the request is refused for good; no run was created.
         :raises NoCapacity: no run was created because the workspace is full.
@@ -38,7 +41,7 @@ class Runs(Protocol):
         ...
 
     async def active_run_ids(self) -> frozenset[int]:
-        """Return the ids of all active runs of the workspace, ours and others'."""
+        """Return the ids of all active runs of the workspace, foreign runs included."""
         ...
 
     async def get_run(self, run_id: int) -> Run:
@@ -50,11 +53,11 @@ class Runs(Protocol):
         ...
 
     async def cancel(self, run_id: int) -> None:
-        """Ask for a run's cancellation; harmless on a run that is over or gone."""
+        """Ask Databricks to cancel a run; harmless if the run is over or gone."""
         ...
 
     async def get_job(self, job_id: int) -> Job:
-        """Return a job. :raises RequestRefused: there is no such job, or it may not be seen."""
+        """Return a job. :raises RequestRefused: the job does not exist or may not be seen."""
         ...
 
     async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
@@ -66,14 +69,15 @@ class Queue(Protocol):
     """The queue that carries claims to the submit function."""
 
     async def send(self, claims: Sequence[Claim]) -> Sequence[Claim]:
-        """Put one message a claim on the queue and return the claims whose message may not be there."""
+        """Send one message per claim and return the claims whose message may not have arrived."""
         ...
 
 
 class Store(Protocol):
-    """The rows and their log; :class:`orchestrator.adapters.store.entries.Store` has each method's rules.
+    """The entries and their log rows; ``orchestrator.adapters.store.entries`` states each method's rules.
 
-    Every method may raise :class:`~orchestrator.core.errors.StoreError`.
+    Every method may raise :class:`~orchestrator.core.errors.StoreError`. Methods that return a bool say
+    whether the entry was still in the expected state and was changed.
     """
 
     async def claim(
@@ -86,191 +90,195 @@ class Store(Protocol):
         max_attempts: int,
         serialize_tables: bool,
     ) -> list[Claim]:
-        """PENDING or FAILED → QUEUED, as many as there are free slots."""
+        """PENDING or FAILED → QUEUED: claim at most as many entries as there are free slots."""
         ...
 
     async def get(self, entry_id: int) -> Entry | None:
-        """Return a row, or None."""
+        """Return an entry, or None if there is no such id."""
         ...
 
     async def begin_submission(self, claim: Claim, lease_seconds: float) -> Entry | None:
-        """Note that ``run-now`` is about to be called; None when it must not be."""
+        """Record that ``run-now`` is about to be called; return None if it must not be called."""
         ...
 
     async def record_run(self, claim: Claim, run_id: int) -> bool:
-        """QUEUED → RUNNING."""
+        """QUEUED → RUNNING: store the run's id."""
         ...
 
     async def release(self, entry: Entry, verdict: Verdict) -> bool:
-        """QUEUED → PENDING."""
+        """QUEUED → PENDING: release the claim."""
         ...
 
     async def refuse(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:
-        """QUEUED → FAILED or DEAD, with its log row."""
+        """QUEUED → FAILED, DEAD or CANCELED: settle the submission and write its log row."""
         ...
 
     async def leave_open(self, entry: Entry, verdict: Verdict) -> bool:
-        """QUEUED → FAILED or DEAD, the submission left open."""
+        """QUEUED → FAILED, DEAD or CANCELED: end the entry but leave its submission open."""
         ...
 
     async def postpone(
-        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered = Unanswered.ROW
+        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered = Unanswered.ENTRY
     ) -> bool:
-        """QUEUED stays; its message is sent again after so many seconds."""
+        """Keep an entry QUEUED and have its message sent again after `seconds`."""
         ...
 
     async def finish(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:
-        """RUNNING → its end, with its log row."""
+        """RUNNING → the verdict's state: settle the run and write its log row."""
         ...
 
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
-        """Renew leases that are over and return their claims, to be sent again."""
+        """Renew at most `limit` expired leases and return their claims, to be sent again."""
         ...
 
     async def unanswered(self, *, deliveries: int, limit: int) -> list[Entry]:
-        """Return QUEUED rows whose lease is over and that had so many calls without a known outcome."""
+        """Return at most `limit` QUEUED entries with an expired lease and at least `deliveries` open calls.
+
+        An open call is a call of ``run-now`` whose outcome is unknown.
+        """
         ...
 
     async def calls_elsewhere(self, entry: Entry, *, within_seconds: float) -> CallsElsewhere:
-        """Say how ``run-now`` fares for the other rows of a row's workspace."""
+        """Say how ``run-now`` fares for the other entries of an entry's workspace."""
         ...
 
     async def cancel_waiting(self, limit: int) -> int:
-        """PENDING, FAILED or QUEUED → CANCELED where there surely is no run."""
+        """Cancel at most `limit` entries on request that certainly have no run; return their number."""
         ...
 
     async def running(self, workspace: str) -> list[Entry]:
-        """Return the RUNNING rows of a workspace."""
+        """Return the RUNNING entries of a workspace."""
+        ...
+
+    async def running_run(self, workspace: str, run_id: int) -> Entry | None:
+        """Return the RUNNING entry that a run belongs to, or None if it is a foreign run."""
         ...
 
     async def running_workspaces(self) -> set[str]:
-        """Return the workspaces that rows with a run name."""
+        """Return the names of all workspaces that RUNNING entries name."""
         ...
 
     async def waiting_workspaces(self) -> set[str]:
-        """Return the workspaces that waiting rows name."""
+        """Return the names of all workspaces that waiting entries name."""
         ...
 
     async def logs(self, entry_id: int) -> list[LogRow]:
-        """Return a row's settled submissions."""
+        """Return the log rows of an entry, one per settled submission."""
         ...
 
     async def now(self) -> datetime:
-        """Return the database's clock."""
+        """Return the time by the database's clock."""
+        ...
+
+
+class Purgeable(Protocol):
+    """What the purge needs of the store. It may raise :class:`~orchestrator.core.errors.StoreError`."""
+
+    async def purge(self, *, older_than_seconds: float, limit: int) -> int:
+        """Delete at most `limit` old final entries in one transaction and return their number."""
         ...
 
 
 class Clock(Protocol):
-    """Time and chance, so that tests choose both."""
+    """Time and randomness, injected so that tests choose both."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return seconds on a clock that never goes back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for this many seconds."""
         ...
 
     def jitter(self) -> float:
-        """A number from 0 up to, not including, 1."""
+        """Return a random number from 0 up to, but not including, 1."""
         ...
 
 
 class PassLog(Protocol):
-    """The rows of ``orchestrator_tick``.
+    """The last pass of each timer function (table ``orchestrator_tick``).
 
     Every method may raise :class:`~orchestrator.core.errors.StoreError`.
     """
 
     async def pass_started(self, name: str) -> None:
-        """Note that a pass begins."""
+        """Record that a pass has started."""
         ...
 
     async def pass_finished(self, name: str, outcome: str) -> None:
-        """Note that a pass has come to its end."""
+        """Record that a pass has finished, and its outcome."""
         ...
 
     async def pass_failed(self, name: str, outcome: str) -> None:
-        """Note why a pass did not come to its end."""
+        """Record why a pass did not finish."""
         ...
-
-
-class FollowedRuns(Protocol):
-    """Which row follows a run. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
-
-    async def running_run(self, workspace: str, run_id: int) -> Entry | None:
-        """Return the row that follows a run now, or None."""
-        ...
-
-
-class Purgeable(Protocol):
-    """What the purge needs of the store."""
-
-    async def purge(self, *, older_than_seconds: float, limit: int) -> int:
-        """Delete a batch in one transaction and return how many rows it had."""
-        ...
-
-
-class AlertStore(Protocol):
-    """What people were told of. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
-
-    async def claim_dead(
-        self, message: str, *, window_seconds: int, examined: int, shown: int
-    ) -> DeadRows | None:
-        """Claim the DEAD rows that nobody was told of for a message; None when there are none."""
-        ...
-
-    async def claim_passes(self, message: str, kind: Kind, events: Sequence[PassEvent]) -> list[PassEvent]:
-        """Claim events for a message and return those that no other message has.
-
-        No function is called late after it was called well again.
-        """
-        ...
-
-    async def late_passes(self) -> list[PassEvent]:
-        """Return the functions of which it is still owed that they are well again."""
-        ...
-
-    async def sent(self, message: str) -> None:
-        """Note that a message arrived."""
-        ...
-
-    async def give_back(self, message: str) -> None:
-        """Free the events of a message that did not arrive, for the next one."""
-        ...
-
-    async def forget(self, *, older_than_seconds: int, limit: int) -> None:
-        """Delete old claims."""
-        ...
-
-
-class Clockwork(Protocol):
-    """The timer functions' passes. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
 
     async def passes(self) -> list[LastPass]:
         """Return the last pass of each timer function."""
         ...
 
     async def now(self) -> datetime:
-        """Return the database's clock."""
+        """Return the time by the database's clock."""
+        ...
+
+
+class AlertStore(Protocol):
+    """Which events have been reported in which alert.
+
+    Every method may raise :class:`~orchestrator.core.errors.StoreError`.
+    """
+
+    async def claim_dead(
+        self, message: str, *, window_seconds: int, examined: int, shown: int
+    ) -> DeadEntries | None:
+        """Claim the unreported DEAD entries for an alert; return None if there are none.
+
+        :param message: the alert's id.
+        :param window_seconds: how long ago an entry may have gone DEAD.
+        :param examined: how many DEAD entries to examine at most, newest first.
+        :param shown: how many of them to return in full; the rest is only counted.
+        """
+        ...
+
+    async def claim_passes(self, message: str, kind: Kind, events: Sequence[PassEvent]) -> list[PassEvent]:
+        """Claim events for an alert and return those that no other alert has claimed.
+
+        An event that was reported as recovered is never reported as late afterwards.
+        """
+        ...
+
+    async def late_passes(self) -> list[PassEvent]:
+        """Return the late events that still need their "recovered" alert."""
+        ...
+
+    async def sent(self, message: str) -> None:
+        """Record that an alert was delivered."""
+        ...
+
+    async def release(self, message: str) -> None:
+        """Release the events of an alert that was not delivered, so that the next pass reports them."""
+        ...
+
+    async def forget(self, *, older_than_seconds: int, limit: int) -> None:
+        """Delete at most `limit` old claims."""
         ...
 
 
 class Receiver(Protocol):
-    """Where messages go."""
+    """Where alerts are sent."""
 
     async def deliver(self, alert: Alert, at: datetime) -> Delivery:
-        """Send a message; ends in bounded time and raises nothing."""
+        """Send an alert; end in bounded time and never raise."""
         ...
 
 
 class Telemetry(Protocol):
-    """Where metrics and spans go. Nothing here ever fails or waits."""
+    """Where metrics and spans are sent. No method fails or blocks."""
 
     def record(self, metric: Metric, value: float, **attributes: str) -> None:
-        """Add to a counter, set a gauge, or enter a value into a histogram."""
+        """Add to a counter, set a gauge, or record a value in a histogram."""
         ...
 
     def span(self, name: str, **attributes: str | int) -> AbstractContextManager[object]:
-        """Time a piece of work, with what is done inside as its children."""
+        """Time a piece of work; spans opened inside become its children."""
         ...

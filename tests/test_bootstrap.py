@@ -93,7 +93,7 @@ async def test_pass_that_takes_too_long_is_given_up(
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    late = ["monitor: not done in time; the next pass goes on"]
+    late = ["monitor: not done in time; the next pass continues"]
     monkeypatch.setattr(app.store, "cancel_waiting", lambda _: hang())
     monkeypatch.setattr("orchestrator.usecases.timer_pass.WORK_SECONDS", 0.05)
     assert await app.monitor() == late

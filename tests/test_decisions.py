@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core import decisions
-from orchestrator.core.decisions import Outcome
+from orchestrator.core import decisions, run_requests
+from orchestrator.core.decisions import RunOutcome
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Entry, Run, RunFailure
 from orchestrator.core.states import Status
@@ -50,36 +50,39 @@ def run(life_cycle: str, result: str | None = None, code: str | None = None) -> 
 @pytest.mark.parametrize(
     ("state", "outcome"),
     [
-        (run("PENDING"), Outcome.ACTIVE),
-        (run("RUNNING"), Outcome.ACTIVE),
-        (run("TERMINATING"), Outcome.ACTIVE),
-        (run("QUEUED"), Outcome.ACTIVE),
-        (run("BLOCKED"), Outcome.ACTIVE),
-        (run("WAITING_FOR_RETRY"), Outcome.ACTIVE),
-        (run("SOMETHING_NEW"), Outcome.ACTIVE),
-        (run("TERMINATED", "SUCCESS"), Outcome.SUCCEEDED),
-        (run("TERMINATED", "SUCCESS_WITH_FAILURES"), Outcome.SUCCEEDED),
-        (run("TERMINATED", "SUCCESS", "SUCCESS"), Outcome.SUCCEEDED),
-        (run("TERMINATED", None, "SUCCESS_WITH_FAILURES"), Outcome.SUCCEEDED),
-        (run("TERMINATED", "SUCCESS", "A_NEW_CODE"), Outcome.SUCCEEDED),
-        (run("TERMINATED", "FAILED", "A_NEW_CODE"), Outcome.FAILED),
-        (run("TERMINATED", "FAILED"), Outcome.FAILED),
-        (run("TERMINATED", "CANCELED", "USER_CANCELED"), Outcome.FAILED),
-        (run("TERMINATED", "TIMEDOUT"), Outcome.FAILED),
-        (run("TERMINATED", None), Outcome.FAILED),
-        (run("INTERNAL_ERROR", "FAILED", "RUN_EXECUTION_ERROR"), Outcome.FAILED),
-        (run("INTERNAL_ERROR", None), Outcome.FAILED),
-        (run("INTERNAL_ERROR", "FAILED", "RESOURCE_NOT_FOUND"), Outcome.HOPELESS),
-        (run("TERMINATED", "FAILED", "INVALID_CLUSTER_REQUEST"), Outcome.HOPELESS),
-        (run("SKIPPED"), Outcome.NO_SLOT),
-        (run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED"), Outcome.NO_SLOT),
-        (run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED"), Outcome.NO_SLOT),
-        (run("TERMINATED", "FAILED", "WORKSPACE_RUN_LIMIT_EXCEEDED"), Outcome.NO_SLOT),
-        (run("SKIPPED", "DISABLED"), Outcome.FAILED),
-        (decisions.run_that_is_gone(7), Outcome.FAILED),
+        (run("PENDING"), RunOutcome.ACTIVE),
+        (run("RUNNING"), RunOutcome.ACTIVE),
+        (run("TERMINATING"), RunOutcome.ACTIVE),
+        (run("QUEUED"), RunOutcome.ACTIVE),
+        (run("BLOCKED"), RunOutcome.ACTIVE),
+        (run("WAITING_FOR_RETRY"), RunOutcome.ACTIVE),
+        (run("SOMETHING_NEW"), RunOutcome.ACTIVE),
+        (run("TERMINATED", "SUCCESS"), RunOutcome.SUCCEEDED),
+        (run("TERMINATED", "SUCCESS_WITH_FAILURES"), RunOutcome.SUCCEEDED),
+        (run("TERMINATED", "SUCCESS", "SUCCESS"), RunOutcome.SUCCEEDED),
+        (run("TERMINATED", None, "SUCCESS_WITH_FAILURES"), RunOutcome.SUCCEEDED),
+        (run("TERMINATED", "SUCCESS", "A_NEW_CODE"), RunOutcome.SUCCEEDED),
+        (run("TERMINATED", "FAILED", "A_NEW_CODE"), RunOutcome.FAILED),
+        (run("TERMINATED", "FAILED"), RunOutcome.FAILED),
+        (run("TERMINATED", "CANCELED", "USER_CANCELED"), RunOutcome.FAILED),
+        (run("TERMINATED", "TIMEDOUT"), RunOutcome.FAILED),
+        (run("TERMINATED", None), RunOutcome.FAILED),
+        (run("INTERNAL_ERROR", "FAILED", "RUN_EXECUTION_ERROR"), RunOutcome.FAILED),
+        (run("INTERNAL_ERROR", None), RunOutcome.FAILED),
+        (run("INTERNAL_ERROR", "FAILED", "RESOURCE_NOT_FOUND"), RunOutcome.UNRECOVERABLE),
+        (run("TERMINATED", "FAILED", "INVALID_CLUSTER_REQUEST"), RunOutcome.UNRECOVERABLE),
+        (run("SKIPPED"), RunOutcome.NO_SLOT),
+        (run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED"), RunOutcome.NO_SLOT),
+        (
+            run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED"),
+            RunOutcome.NO_SLOT,
+        ),
+        (run("TERMINATED", "FAILED", "WORKSPACE_RUN_LIMIT_EXCEEDED"), RunOutcome.NO_SLOT),
+        (run("SKIPPED", "DISABLED"), RunOutcome.FAILED),
+        (decisions.run_that_is_gone(7), RunOutcome.FAILED),
     ],
 )
-def test_outcome(state: Run, outcome: Outcome) -> None:
+def test_outcome(state: Run, outcome: RunOutcome) -> None:
     assert decisions.outcome_of(state) is outcome
 
 
@@ -127,7 +130,7 @@ def test_back_off_is_bounded(attempt: int, base: float, jitter: float) -> None:
 
 
 def test_request_of_a_plain_row() -> None:
-    request = decisions.run_request(ENTRY, 5)
+    request = run_requests.run_request(ENTRY, 5)
     assert request.job_id == 5
     assert request.idempotency_token == f"{ENTRY.entry_guid}-1"
     assert len(request.idempotency_token) <= 64
@@ -135,7 +138,7 @@ def test_request_of_a_plain_row() -> None:
 
 
 def test_own_job_goes_before_the_workspace_s() -> None:
-    assert decisions.run_request(replace(ENTRY, job_id=9), 5).job_id == 9
+    assert run_requests.run_request(replace(ENTRY, job_id=9), 5).job_id == 9
 
 
 @pytest.mark.parametrize(
@@ -160,34 +163,34 @@ def test_own_job_goes_before_the_workspace_s() -> None:
 )
 def test_row_that_can_never_be_submitted(fields: dict[str, object], problem: str) -> None:
     with pytest.raises(InvalidEntry, match=problem):
-        decisions.run_request(replace(ENTRY, **fields), 5)  # type: ignore[arg-type]  # any field
+        run_requests.run_request(replace(ENTRY, **fields), 5)  # type: ignore[arg-type]  # any field
 
 
 def test_row_without_a_job() -> None:
     with pytest.raises(InvalidEntry, match="DATABRICKS_JOB_ID"):
-        decisions.run_request(ENTRY, None)
+        run_requests.run_request(ENTRY, None)
 
 
 def test_numbers_and_truth_become_text() -> None:
     text = '{"month": 1, "full": true, "share": 0.5, "name": "x"}'
-    parameters = decisions.run_parameters("sales", "job_parameters", text)
+    parameters = run_requests.run_parameters("sales", "job_parameters", text)
     assert parameters == {"month": "1", "full": "true", "share": "0.5", "name": "x"}
-    assert decisions.run_parameters("sales", "python_params", '["--month", 1]') == ["--month", "1"]
+    assert run_requests.run_parameters("sales", "python_params", '["--month", 1]') == ["--month", "1"]
 
 
-@given(text=st.text(max_size=200), style=st.sampled_from([*decisions.PARAMETER_STYLES, "other"]))
+@given(text=st.text(max_size=200), style=st.sampled_from([*run_requests.PARAMETER_STYLES, "other"]))
 def test_any_text_is_parameters_or_a_clear_error(text: str, style: str) -> None:
     try:
-        parameters = decisions.run_parameters("sales", style, text)
+        parameters = run_requests.run_parameters("sales", style, text)
     except InvalidEntry:
         return  # any other exception fails the test
-    assert isinstance(parameters, decisions.PARAMETER_STYLES[style])
+    assert isinstance(parameters, run_requests.PARAMETER_STYLES[style])
 
 
 def test_error_never_repeats_the_parameters() -> None:
     for text in ('{"secret": "s3cr3t"', '{"secret": {"s3cr3t": 1}}', '["s3cr3t"]'):
         with pytest.raises(InvalidEntry) as caught:
-            decisions.run_parameters("sales", "notebook_params", text)
+            run_requests.run_parameters("sales", "notebook_params", text)
         assert "s3cr3t" not in str(caught.value)
 
 

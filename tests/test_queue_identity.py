@@ -31,12 +31,21 @@ TOKEN = "token-of-the-identity"
 SEND = """
 import asyncio, os
 from orchestrator.core.models import Claim
-from orchestrator.adapters.queue import StorageQueue, queue_connection
+from orchestrator.adapters.credentials import async_credential
+from orchestrator.adapters.queue import StorageQueue
+from orchestrator.settings.queue import read_queue
+from orchestrator.settings.reader import Reader
 
 async def main():
-    submissions = StorageQueue(queue_connection(os.environ), "submit-jobs")
-    print(await submissions.send([Claim(entry_id=1, submission=2)]))
-    await submissions.close()
+    settings = read_queue(Reader(os.environ))
+    queue = StorageQueue(
+        "submit-jobs",
+        connection_string=settings.connection_string,
+        service_url=settings.service_url,
+        credential=lambda: async_credential(settings.client_id),
+    )
+    print(await queue.send([Claim(entry_id=1, submission=2)]))
+    await queue.close()
 
 asyncio.run(main())
 """

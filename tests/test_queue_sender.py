@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
 from azure.storage.queue.aio import QueueClient
 
 from devstack import azurite as emulator
-from orchestrator.adapters.queue import QueueConnection, StorageQueue, decode
+from orchestrator.adapters.queue import StorageQueue, decode
 from orchestrator.core.errors import QueueError
 from orchestrator.core.models import Claim
 from orchestrator.ports import Queue
@@ -23,7 +24,7 @@ CLAIM = Claim(entry_id=1, submission=2)
 #: A well-formed key that no account has.
 WRONG_KEY = base64.b64encode(b"k" * 64).decode()
 
-#: What the service answers to a message that it took:
+#: The response to a message that the service accepted:
 #: https://learn.microsoft.com/rest/api/storageservices/put-message#response-body
 TAKEN = """<?xml version="1.0" encoding="utf-8"?><QueueMessagesList><QueueMessage>
 <MessageId>6d3a2b1c-0000-0000-0000-000000000001</MessageId><PopReceipt>AgAAAAMA</PopReceipt>
@@ -36,16 +37,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def claims(count: int) -> list[Claim]:
-    """Return claims of different rows."""
+    """Return claims of different entries."""
     return [Claim(entry_id=entry_id, submission=1) for entry_id in range(1, count + 1)]
 
 
 @asynccontextmanager
 async def sender(
-    connection: str, queue_name: str = "submit-jobs", **limits: float
+    connection: str, queue_name: str = "submit-jobs", **timeouts: Any
 ) -> AsyncIterator[StorageQueue]:
     """Yield a sender with a connection string."""
-    queue = StorageQueue(QueueConnection(connection_string=connection), queue_name, **limits)
+    queue = StorageQueue(queue_name, connection_string=connection, **timeouts)
     try:
         yield queue
     finally:
@@ -54,7 +55,7 @@ async def sender(
 
 @asynccontextmanager
 async def service(handler: Handler) -> AsyncIterator[str]:
-    """Run a queue service of which each answer comes from a handler, and yield its connection string."""
+    """Run a queue service whose responses come from a handler, and yield its connection string."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -85,8 +86,8 @@ async def test_messages_arrive_as_the_functions_host_expects_them(azurite: Azuri
     assert decode(base64.b64decode(text, validate=True)) == CLAIM
 
 
-async def test_a_whole_claim_of_130_rows_arrives_once_each(azurite: Azurite, queue_name: str) -> None:
-    """The queue is missing at first: all ten that are sent at once find that out."""
+async def test_a_claim_of_130_entries_arrives_once_each(azurite: Azurite, queue_name: str) -> None:
+    """The queue is missing at first: all ten concurrent sends find that out."""
     async with sender(azurite.connection_string, queue_name) as queue:
         assert await queue.send(claims(130)) == []
     arrived = [decode(base64.b64decode(text)) for text in await received(azurite, queue_name)]

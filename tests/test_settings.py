@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.core.errors import SettingsError
+from orchestrator.settings.local_file import environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,7 +49,7 @@ def test_secrets_are_not_in_the_repr() -> None:
     assert "canary" not in repr(settings.load(odbc))
 
 
-def test_whom_to_tell_and_who_may_tell() -> None:
+def test_alerts_events_and_telemetry() -> None:
     loaded = settings.load(GOOD)
     assert (loaded.alerts, loaded.events_secret, loaded.telemetry_connection_string) == (None, None, None)
     assert loaded.pass_late_seconds == 900
@@ -209,11 +210,11 @@ def test_store_alone_needs_nothing_else() -> None:
 def test_environment_goes_before_local_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "local.settings.json").write_text('{"Values": {"A_SETTING": "file", "B_SETTING": "file"}}')
     monkeypatch.setenv("A_SETTING", "environment")
-    found = settings.environment(tmp_path)
+    found = environment(tmp_path)
     assert (found["A_SETTING"], found["B_SETTING"]) == ("environment", "file")
     (tmp_path / "local.settings.json").write_text("{")
     with pytest.raises(SettingsError, match="not JSON"):
-        settings.environment(tmp_path)
+        environment(tmp_path)
 
 
 def test_sample_settings_are_complete_and_valid() -> None:
@@ -222,8 +223,15 @@ def test_sample_settings_are_complete_and_valid() -> None:
 
 
 def test_every_setting_is_in_the_readme() -> None:
-    source = (ROOT / "orchestrator" / "settings" / "__init__.py").read_text(encoding="utf-8")
-    names = set(re.findall(r'"([A-Z][A-Z]+(?:_[A-Z]+)+)"', source)) - AZURES_OWN
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "orchestrator" / "settings").glob("*.py")]
+    names = set(re.findall(r'"([A-Z][A-Z]+(?:_[A-Z]+)+)"', "\n".join(sources))) - AZURES_OWN
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(names) > 15
     assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
+
+
+def test_nothing_else_reads_the_environment() -> None:
+    files = [ROOT / "function_app.py", *(ROOT / "orchestrator").rglob("*.py")]
+    texts = {path: path.read_text(encoding="utf-8") for path in files}
+    readers = {path.parent.name for path in files if re.search(r"os\.(environ|getenv)", texts[path])}
+    assert readers == {"settings"}

@@ -1,62 +1,49 @@
-"""The queue message that carries a claim to the submit function, and its sender.
+"""The Storage queue: the message that carries a claim to the submit function, and its sender.
 
-The Storage SDK is imported when a queue is first used, never with this module: that takes a quarter of a
-second, and the submit function never uses it.
+The Storage SDK is imported when a queue is first used, not with this module: the import takes a quarter of a
+second, and the submit function never needs it.
 """
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import json
 import logging
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import QueueError
 from orchestrator.core.models import Claim
-from orchestrator.core.numbers import MAX_ID
-from orchestrator.core.urls import split_url
+from orchestrator.core.numbers import MAX_ID, whole
 
 if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
     from azure.core.exceptions import AzureError
-    from azure.identity.aio import DefaultAzureCredential
     from azure.storage.queue.aio import QueueClient
 
 _log = logging.getLogger(__name__)
 
-#: Azurite's and the old Storage Emulator's account, the same on every machine:
-#: https://learn.microsoft.com/azure/storage/common/storage-connect-azurite#connection-strings
-DEVELOPMENT_STORAGE = (
-    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
-    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
-    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1"
-)
+#: A queue takes 2,000 messages a second, Azurite some 500. With ten at once a pass sends its claims in well
+#: under a second and does not flood a queue that is unhealthy.
+_SEND_CONCURRENCY = 10
 
-#: A queue takes 2,000 messages a second, Azurite some 500: ten at once keep a pass's claims well below a
-#: second and do not flood a queue that is ill.
-SEND_CONCURRENCY = 10
+#: For one message. A send takes milliseconds; this leaves room for the retries of one that fails slowly.
+_SEND_TIMEOUT_SECONDS = 15.0
 
-#: A send takes milliseconds; this leaves room for the retries of one that fails slowly.
-SEND_TIMEOUT_SECONDS = 15.0
+#: For all messages of one call. A dead queue delays a pass for a minute at most, far below the function
+#: time-out. A message that is not sent by then is sent again when the entry's lease is over.
+_BATCH_TIMEOUT_SECONDS = 60.0
 
-#: For all messages of one call: a dead queue holds up a pass for a minute at most, far below the function
-#: time-out. What is not sent by then is left to the lease.
-BATCH_TIMEOUT_SECONDS = 60.0
-
-#: The SDK's own 20 and 60 are longer than a whole send may take.
-CONNECT_TIMEOUT_SECONDS = 3
-READ_TIMEOUT_SECONDS = 10
+#: The SDK's defaults, 20 and 60, are longer than a whole send may take.
+_CONNECT_TIMEOUT_SECONDS = 3
+_READ_TIMEOUT_SECONDS = 10
 
 #: Retries inside the SDK, each after 0 to 2 seconds: enough for a busy partition (503) or a dropped
-#: connection; a longer fault is for the next pass. The SDK's default, 3 retries after 15 seconds and more,
-#: would spend the pass on one message. A delay is ``initial_backoff + increment_base ** n``, give or take the
-#: jitter.
+#: connection. A longer fault is left to the next pass. The SDK's default, 3 retries after 15 seconds and
+#: more, would spend the whole pass on one message. A delay is ``initial_backoff + increment_base ** n``, give
+#: or take the jitter.
 RETRY_OPTIONS = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 1}
 
-#: The length that an error text of the SDK is cut to: enough for host and cause.
+#: An error text of the SDK is cut to this length: enough for host and cause.
 _REASON_LENGTH = 200
 
 
@@ -66,129 +53,66 @@ def encode(claim: Claim) -> str:
 
 
 def decode(body: bytes) -> Claim:
-    """Return the claim of a queue message. Further keys are left alone: a newer version may send one.
+    """Return the claim of a queue message. Unknown keys are ignored: a newer version may send one.
 
     :raises QueueError: the message was not sent by this app; its content is not repeated in the error.
     """
     try:
-        message = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number or a nesting without end
+        # A number with a point stays a text: this app never sends one for an id.
+        message = json.loads(body.decode("utf-8"), parse_float=str)
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, too many digits, or nested too deep
         raise QueueError(f"the queue message is not JSON in UTF-8 ({type(error).__name__})") from None
     if not isinstance(message, dict):
         raise QueueError(f"the queue message is a JSON {type(message).__name__}, not an object")
     return Claim(
-        entry_id=_number(message, "entry_id", -MAX_ID - 1),  # an IDENTITY may begin below 0
+        entry_id=_number(message, "entry_id", -MAX_ID - 1),  # an IDENTITY column may begin below 0
         submission=_number(message, "submission", 0),
     )
 
 
 def _number(message: dict[str, Any], key: str, least: int) -> int:
-    value = message.get(key)
-    if type(value) is not int or not least <= value <= MAX_ID:  # type(), because True is an instance of int
-        raise QueueError(f"the queue message needs {key!r} as a whole number from {least} to 2^63-1")
-    return value
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueConnection:
-    """How the Storage account's queues are reached: by a connection string or by an identity."""
-
-    #: holds a key or a signature; None with an identity
-    connection_string: str | None = field(default=None, repr=False)
-    #: ``https://<account>.queue.core.windows.net``; None with a connection string
-    service_url: str | None = None
-    #: a user-assigned identity's client id; None for the system-assigned one or a developer's sign-in
-    client_id: str | None = None
-
-
-def queue_connection(environ: Mapping[str, str], name: str = "AzureWebJobsStorage") -> QueueConnection:
-    """Read the settings that the queue trigger's ``connection`` names, by the trigger's own rules.
-
-    https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger#connections
-    As there, a connection string wins over the settings for an identity, and the URL over the account's name.
-
-    :raises ValueError: says which setting is missing or wrong; never holds a value that may be secret.
-    """
-    connection_string = environ.get(name, "").strip()
-    if connection_string:
-        return QueueConnection(connection_string=_checked_connection_string(connection_string, name))
-    return QueueConnection(
-        service_url=_service_url(environ, name),
-        client_id=environ.get(f"{name}__clientId", "").strip() or None,
-    )
-
-
-def _checked_connection_string(text: str, name: str) -> str:
-    pairs = [part.partition("=") for part in text.split(";") if part.strip()]
-    fields = {key.strip().lower(): value.strip() for key, _, value in pairs}
-    if fields.get("usedevelopmentstorage", "").lower() == "true":
-        if "developmentstorageproxyuri" in fields:
-            raise ValueError(f"{name}: DevelopmentStorageProxyUri is not supported; give a QueueEndpoint")
-        return DEVELOPMENT_STORAGE
-    if not {"accountname", "queueendpoint"} & fields.keys():
-        raise ValueError(
-            f"{name} is not a Storage connection string: it has neither AccountName nor QueueEndpoint. "
-            "Copy it from the Storage account's page 'Access keys'"
-        )
-    if "sharedaccesssignature" not in fields and not {"accountname", "accountkey"} <= fields.keys():
-        raise ValueError(f"{name} needs AccountName and AccountKey, or a SharedAccessSignature")
-    _check_key(fields.get("accountkey", ""), name)
-    return text
-
-
-def _check_key(key: str, name: str) -> None:
     try:
-        base64.b64decode(key, validate=True)
-    except binascii.Error:
-        raise ValueError(f"{name}: AccountKey is not valid base64; was it cut off?") from None
-
-
-def _service_url(environ: Mapping[str, str], name: str) -> str:
-    url = environ.get(f"{name}__queueServiceUri", "").strip()
-    account = environ.get(f"{name}__accountName", "").strip()
-    if url:
-        parts = split_url(url)
-        if parts.scheme != "https" or not parts.hostname or parts.query:
-            raise ValueError(
-                f"{name}__queueServiceUri must look like https://<account>.queue.core.windows.net, without a "
-                "signature: the identity's token is sent over TLS only"
-            )
-        return url.rstrip("/")
-    if not account:
-        raise ValueError(
-            f"set {name} to a connection string, or, for an identity, {name}__queueServiceUri or "
-            f"{name}__accountName"
-        )
-    if not re.fullmatch(r"[a-z0-9]{3,24}", account):
-        raise ValueError(f"{name}__accountName must be 3 to 24 lower-case letters and digits")
-    return f"https://{account}.queue.core.windows.net"
+        return whole(message.get(key), least=least, most=MAX_ID)
+    except ValueError as error:
+        raise QueueError(f"the queue message is not ours: {key!r} {error}") from None
 
 
 class StorageQueue:
-    """Sends claims to a Storage queue (the port ``Queue``), all within one event loop."""
+    """Sends claims to a Storage queue (the port ``Queue``), all within one event loop.
+
+    :param connection_string: of the Storage account; None = sign in with ``credential``.
+    :param service_url: of the account's queues, such as ``https://<account>.queue.core.windows.net``.
+    :param credential: makes the credential to sign in with; the queue closes what it made.
+    :param send_timeout: for one message, in seconds.
+    :param batch_timeout: for all messages of one call, in seconds.
+    """
 
     def __init__(
         self,
-        connection: QueueConnection,
         queue_name: str,
         *,
-        send_timeout: float = SEND_TIMEOUT_SECONDS,
-        batch_timeout: float = BATCH_TIMEOUT_SECONDS,
+        connection_string: str | None = None,
+        service_url: str | None = None,
+        credential: "Callable[[], AsyncTokenCredential] | None" = None,
+        send_timeout: float = _SEND_TIMEOUT_SECONDS,
+        batch_timeout: float = _BATCH_TIMEOUT_SECONDS,
     ) -> None:
-        self._connection = connection
         self._queue_name = queue_name
+        self._connection_string = connection_string
+        self._service_url = service_url
+        self._make_credential = credential
         self._send_timeout = send_timeout
         self._batch_timeout = batch_timeout
         self._client: QueueClient | None = None
-        self._credential: DefaultAzureCredential | None = None
+        self._credential: AsyncTokenCredential | None = None
 
     async def send(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Put one message a claim on the queue and return the claims whose message may not be there.
+        """Send one message for each claim and return the claims whose message may not be on the queue.
 
-        Never raises for the queue's faults but logs their reasons. A message without an answer in time may be
-        there all the same: delivery is at least once.
+        The queue's faults are logged, never raised. A message that got no response in time may be on the
+        queue all the same: delivery is at least once.
         """
-        slots = asyncio.Semaphore(SEND_CONCURRENCY)
+        slots = asyncio.Semaphore(_SEND_CONCURRENCY)
         deadline = asyncio.get_running_loop().time() + self._batch_timeout
         failures = await asyncio.gather(*(self._send_one(claim, slots, deadline) for claim in claims))
         unsent = [claim for claim, failure in zip(claims, failures, strict=True) if failure]
@@ -204,9 +128,9 @@ class StorageQueue:
         return unsent
 
     async def check(self) -> None:
-        """Reach the queue, and create it if it is missing.
+        """Check that the queue can be used, and create it if it is missing.
 
-        :raises QueueError: it cannot be used; the message says what to look at.
+        :raises QueueError: it cannot be used; the message says what to check.
         """
         try:
             await self._use_queue(lambda queue: queue.get_queue_properties())
@@ -218,7 +142,7 @@ class StorageQueue:
             ) from error
 
     async def close(self) -> None:
-        """Close the connections. A later use opens new ones."""
+        """Close the connections and the credential. A later use opens new ones."""
         client, credential = self._client, self._credential
         self._client = self._credential = None
         if client is not None:
@@ -227,7 +151,7 @@ class StorageQueue:
             await credential.close()
 
     async def _send_one(self, claim: Claim, slots: asyncio.Semaphore, deadline: float) -> str | None:
-        """Send one message and return why it may not be there, None when the queue took it."""
+        """Send one message. Return why it may not be on the queue, or None when the queue accepted it."""
         message = encode(claim)
         try:
             async with asyncio.timeout_at(deadline), slots:
@@ -239,9 +163,9 @@ class StorageQueue:
         return None
 
     async def _use_queue(self, operation: "Callable[[QueueClient], Awaitable[object]]") -> None:
-        """Carry out an operation, once more after creating the queue if it was missing.
+        """Run an operation. If the queue is missing, create it and run the operation again.
 
-        :raises QueueError: it failed, or its outcome is not known.
+        :raises QueueError: the operation failed, or its outcome is not known.
         """
         from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 
@@ -257,7 +181,7 @@ class StorageQueue:
         except TimeoutError:
             raise QueueError(f"no answer within {self._send_timeout:g} seconds") from None
         except (AzureError, ValueError) as error:  # ValueError: a connection string that the SDK cannot read
-            raise QueueError(_reason(error)) from None  # the SDK's errors hold requests and answers
+            raise QueueError(_reason(error)) from None  # the SDK's errors hold requests and responses
 
     def _open(self) -> "QueueClient":
         if self._client is not None:
@@ -267,34 +191,22 @@ class StorageQueue:
 
         options: dict[str, Any] = {
             "message_encode_policy": TextBase64EncodePolicy(),  # the messageEncoding of host.json
-            "connection_timeout": CONNECT_TIMEOUT_SECONDS,
-            "read_timeout": READ_TIMEOUT_SECONDS,
+            "connection_timeout": _CONNECT_TIMEOUT_SECONDS,
+            "read_timeout": _READ_TIMEOUT_SECONDS,
             **RETRY_OPTIONS,
         }
-        connection = self._connection
-        if connection.connection_string is not None:
+        if self._connection_string is not None:
             self._client = QueueClient.from_connection_string(
-                connection.connection_string, self._queue_name, **options
+                self._connection_string, self._queue_name, **options
             )
         else:
-            self._credential = _credential(connection.client_id)
-            self._client = QueueClient(
-                connection.service_url or "", self._queue_name, self._credential, **options
-            )
+            self._credential = self._make_credential() if self._make_credential is not None else None
+            self._client = QueueClient(self._service_url or "", self._queue_name, self._credential, **options)
         return self._client
 
 
-def _credential(client_id: str | None) -> "DefaultAzureCredential":
-    """Return what the trigger uses too: a managed identity in Azure, the developer's sign-in elsewhere."""
-    from azure.identity.aio import DefaultAzureCredential
-
-    if client_id is None:
-        return DefaultAzureCredential()
-    return DefaultAzureCredential(managed_identity_client_id=client_id)
-
-
 def _reason(error: "AzureError | ValueError") -> str:
-    """Return what went wrong in one line, without the string to sign that a refusal's text quotes."""
+    """Return what went wrong in one line, without the string-to-sign that a refusal's text quotes."""
     status = getattr(error, "status_code", None)
     if status:
         code = getattr(error, "error_code", None)

@@ -11,6 +11,7 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.cli.output import complain
 from orchestrator.core.errors import SettingsError, StoreUnavailable
+from orchestrator.settings import local_file
 from orchestrator.web.links import RunPages
 
 #: How long a command waits for a database that only asks to come back later. A paused serverless database
@@ -51,7 +52,7 @@ class Waiting:
 
 def environment() -> dict[str, str]:
     """Return the environment, over the ``local.settings.json`` of the current folder."""
-    return settings.environment(Path.cwd())
+    return local_file.environment(Path.cwd())
 
 
 def run_pages() -> RunPages:

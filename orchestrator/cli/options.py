@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from orchestrator.core import times
 from orchestrator.core.numbers import MAX_ID, MAX_INT32
 from orchestrator.core.search import MAX_TEXT, EntryFilter, Sort
 from orchestrator.core.states import Status
-from orchestrator.usecases import purge
 
 
 class Whole(click.ParamType[int]):
@@ -53,7 +53,7 @@ class Age(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read the age."""
         try:
-            return purge.age_seconds(str(value))
+            return times.age_seconds(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -66,7 +66,7 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read the time."""
         try:
-            return datetime.now(UTC) - timedelta(seconds=purge.age_seconds(str(value)))
+            return datetime.now(UTC) - timedelta(seconds=times.age_seconds(str(value)))
         except ValueError:
             pass  # no age, so a time
         try:

@@ -1,1 +1,1 @@
-"""The rules and the records, pure: nothing here imports anything but the standard library."""
+"""The rules and records. Pure: nothing here does I/O or imports more than the standard library."""

@@ -1,4 +1,7 @@
-"""What people are told and in which words. Pure; never a row's parameters."""
+"""Alerts: which timer functions are late or have recovered, and each alert's text and JSON formats. Pure.
+
+An alert never contains an entry's parameters.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,33 +13,34 @@ from orchestrator.core.models import LastPass
 from orchestrator.core.redaction import one_line
 from orchestrator.core.times import iso_utc
 
-#: Rows that a message shows; the rest is a number. With what follows a card stays below Teams' 28 KB.
-SHOWN_ROWS = 20
+#: Entries listed in an alert; the rest is only counted. With the lengths below, a card stays under the 28 KB
+#: that Teams accepts.
+SHOWN_ENTRIES = 20
 
-#: Characters of a row's error and of its names that a message shows.
+#: Longest error and name of an entry in an alert, in characters.
 ERROR_LENGTH = 200
-NAME_LENGTH = 100
+_NAME_LENGTH = 100
 
 
 class Kind(StrEnum):
-    """What a message tells of."""
+    """What an alert reports."""
 
-    DEAD = "dead"  #: rows went DEAD
-    LATE = "late"  #: a timer function did not begin in time
-    WELL = "well"  #: it begins again
+    DEAD = "dead"  #: entries went DEAD
+    LATE = "late"  #: a timer function did not start in time
+    RECOVERED = "well"  #: a timer function that was late has started again
 
 
 class Delivery(StrEnum):
-    """What became of a message."""
+    """What became of an alert."""
 
-    SENT = "sent"  #: the receiver took it
-    REFUSED = "refused"  #: it surely did not; the same may be sent again
-    UNCERTAIN = "uncertain"  #: nobody knows; it is never sent again
+    SENT = "sent"  #: the receiver accepted it
+    REFUSED = "refused"  #: it certainly did not arrive; it may be sent again
+    UNCERTAIN = "uncertain"  #: it may have arrived; it is never sent again
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeadRow:
-    """A row that went DEAD."""
+class DeadEntry:
+    """An entry that went DEAD."""
 
     id: int
     table_name: str
@@ -45,63 +49,63 @@ class DeadRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeadRows:
-    """All rows that one message tells of."""
+class DeadEntries:
+    """The DEAD entries that one alert reports."""
 
     count: int
-    #: the first :data:`SHOWN_ROWS` of them
-    shown: Sequence[DeadRow]
+    #: the first :data:`SHOWN_ENTRIES` entries
+    shown: Sequence[DeadEntry]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassEvent:
-    """A timer function that is late, or well again."""
+    """A timer function that is late or has recovered."""
 
     name: str
-    #: its last start before it was late; together with the name it tells this event from every other
+    #: its last start before it was late; with the name it identifies the event
     since: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """One message."""
+    """One alert."""
 
     kind: Kind
-    rows: DeadRows | None = None
+    dead: DeadEntries | None = None
     passes: Sequence[PassEvent] = ()
 
     @property
     def title(self) -> str:
         """Say in one line what happened."""
-        if self.rows is not None:
-            return f"{self.rows.count} {'row' if self.rows.count == 1 else 'rows'} went DEAD"
+        if self.dead is not None:
+            return f"{self.dead.count} {'entry' if self.dead.count == 1 else 'entries'} went DEAD"
         names = " and ".join(dict.fromkeys(last_pass.name for last_pass in self.passes))
-        return f"{names}: {'late' if self.kind is Kind.LATE else 'well again'}"
+        return f"{names}: {'late' if self.kind is Kind.LATE else 'recovered'}"
 
     @property
     def lines(self) -> list[str]:
-        """Say what it is about, a line each."""
-        if self.rows is None:
+        """List the events, one line each."""
+        if self.dead is None:
             return [
                 f"{last_pass.name}: {_PASS_TEXT[self.kind]} {iso_utc(last_pass.since, 'seconds')}"
                 for last_pass in self.passes
             ]
         shown = [
-            f"{row.id} {shortened(row.table_name)} ({shortened(row.workspace)}): {row.error}"
-            for row in self.rows.shown
+            f"{entry.id} {shortened(entry.table_name)} ({shortened(entry.workspace)}): {entry.error}"
+            for entry in self.dead.shown
         ]
-        rest = self.rows.count - len(shown)
+        rest = self.dead.count - len(shown)
         return [*shown, *([f"and {rest} more"] if rest > 0 else [])]
 
 
 _PASS_TEXT = {
-    Kind.LATE: "has not begun since",
-    Kind.WELL: "has begun again; it had not since",
+    Kind.LATE: "has not started since",
+    Kind.RECOVERED: "has started again; it had not started since",
 }
 
 
 def overdue(passes: Sequence[LastPass], *, now: datetime, limit_seconds: float) -> list[PassEvent]:
-    """Return the timer functions that have not begun for so long. One that never ran was never expected."""
+    """Return the timer functions that have not started for `limit_seconds`; not those that never ran."""
     return [
         PassEvent(name=last_pass.name, since=last_pass.started_at)
         for last_pass in passes
@@ -112,25 +116,25 @@ def overdue(passes: Sequence[LastPass], *, now: datetime, limit_seconds: float) 
 def late(
     missing: Sequence[PassEvent], *, own: str, before: Sequence[LastPass], passes: Sequence[LastPass]
 ) -> list[PassEvent]:
-    """Return the timer functions that a pass has to call late: those that have still not begun.
+    """Return the timer functions that a pass must report as late: those that have still not started.
 
-    A pass whose own function was missing, too, says nothing: the whole app was stopped and has just come
-    back, so the other function's turn is about to come. If it does not, the next pass says so.
+    If the pass's own function was overdue as well, it reports nothing: the whole app was down and has just
+    come back, so the other function is about to start. If it does not, the next pass reports it.
 
-    :param missing: what was overdue before this pass.
-    :param own: the function that this pass is of.
+    :param missing: the events that were overdue before this pass.
+    :param own: the function that makes this pass.
     :param before: the last passes as they were before this one.
     :param passes: the last passes as they are now.
     """
     was_there = {last_pass.name for last_pass in before} - {event.name for event in missing}
     if own not in was_there:
         return []
-    back = well_again(missing, passes)
+    back = recovered(missing, passes)
     return [event for event in missing if event not in back]
 
 
-def well_again(missing: Sequence[PassEvent], passes: Sequence[LastPass]) -> list[PassEvent]:
-    """Return those of the functions that were missing that have begun since, each event once."""
+def recovered(missing: Sequence[PassEvent], passes: Sequence[LastPass]) -> list[PassEvent]:
+    """Return the events whose function has started since, each event once."""
     started = {last_pass.name: last_pass.started_at for last_pass in passes}
     return [
         event
@@ -139,40 +143,41 @@ def well_again(missing: Sequence[PassEvent], passes: Sequence[LastPass]) -> list
     ]
 
 
-def shortened(text: str, length: int = NAME_LENGTH) -> str:
-    """Return a text cut to a length, on one line."""
+def shortened(text: str, length: int = _NAME_LENGTH) -> str:
+    """Return a text on one line, cut to `length` characters."""
     line = one_line(" ".join(text.split()))
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
-    """Return the generic message; ``text`` is what Slack's and Mattermost's webhooks read."""
-    rows = alert.rows or DeadRows(count=0, shown=())
+    """Return the generic JSON message; Slack's and Mattermost's webhooks read its ``text``."""
+    dead = alert.dead or DeadEntries(count=0, shown=())
     return {
         "kind": alert.kind,
         "title": alert.title,
         "text": "\n".join([alert.title, *alert.lines]),
         "at": iso_utc(at),
-        "count": rows.count or len(alert.passes),
+        "count": dead.count or len(alert.passes),
         "entries": [
             {
-                "id": row.id,
-                "table_name": shortened(row.table_name),
-                "workspace": shortened(row.workspace),
-                "error": row.error,
+                "id": entry.id,
+                "table_name": shortened(entry.table_name),
+                "workspace": shortened(entry.workspace),
+                "error": entry.error,
             }
-            for row in rows.shown
+            for entry in dead.shown
         ],
         "passes": [{"name": last_pass.name, "since": iso_utc(last_pass.since)} for last_pass in alert.passes],
     }
 
 
 def as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
-    """Return an Adaptive Card in the message that Teams' workflows take.
+    """Return an Adaptive Card in the message format of Teams' workflows.
 
+    Source:
     https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
     """
-    color = "Good" if alert.kind is Kind.WELL else "Attention"
+    color = "Good" if alert.kind is Kind.RECOVERED else "Attention"
     title = {"type": "TextBlock", "text": alert.title, "weight": "Bolder", "color": color, "wrap": True}
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -189,10 +194,10 @@ def as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
     return {"type": "message", "attachments": [content]}
 
 
-#: What ``ALERT_FORMAT`` may be.
+#: The formats that the setting ``ALERT_FORMAT`` may name.
 FORMATS = {"json": as_json, "teams": as_teams}
 
 
 def _plain(text: str, **style: object) -> Mapping[str, object]:
-    """A line as it is. A TextBlock would read Markdown, so that an error could put a link on the card."""
+    """Return a line of plain text. A TextBlock renders Markdown, so an error could put a link on the card."""
     return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text, **style}]}

@@ -1,12 +1,12 @@
-"""Every error the app raises on purpose. No message ever holds a secret or a row's parameters."""
+"""Every error that the app raises on purpose. No message contains a secret or an entry's parameters."""
 
 
 class OrchestratorError(Exception):
-    """Base of all errors below."""
+    """Base class of all errors below."""
 
 
 class SettingsError(OrchestratorError):
-    """The settings cannot be used. Lists every problem at once."""
+    """The settings cannot be used; the message lists every problem at once."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -14,9 +14,9 @@ class SettingsError(OrchestratorError):
 
 
 class InvalidEntry(OrchestratorError):
-    """An entry that can never be submitted as it stands; the message says what to change.
+    """The entry can never be submitted as it stands; the message says what to change.
 
-    :param column: that is wrong; the message begins with its name. None = the message names what is wrong.
+    :param column: the invalid column; its name begins the message. None = the message says it all.
     """
 
     def __init__(self, problem: str, *, column: str | None = None) -> None:
@@ -25,15 +25,15 @@ class InvalidEntry(OrchestratorError):
 
 
 class StoreError(OrchestratorError):
-    """The state store refused or failed a statement."""
+    """The database refused or failed a statement."""
 
 
 class StoreUnavailable(StoreError):
-    """The database does not take the statement now and probably will later; it changed nothing."""
+    """The database cannot run the statement now but probably can later; nothing was changed."""
 
 
 class StoreInDoubt(StoreError):
-    """The answer to a commit got lost: read the rows again before doing anything about them."""
+    """The response to a commit was lost: read the entries again before acting on them."""
 
 
 class SchemaError(StoreError):
@@ -41,14 +41,14 @@ class SchemaError(StoreError):
 
 
 class QueueError(OrchestratorError):
-    """The Storage queue did not take a message, or a message on it is not one of ours."""
+    """The Storage queue did not accept a message, or a message on it was not written by this app."""
 
 
 class DatabricksError(OrchestratorError):
-    """Base of what a Databricks workspace can answer instead of a result.
+    """Base class of the errors of a Databricks workspace.
 
-    :param status: the HTTP status, 0 when no answer arrived.
-    :param error_code: ``error_code`` of the body, empty when there was none.
+    :param status: the HTTP status, 0 if no response arrived.
+    :param error_code: ``error_code`` of the body, empty if there was none.
     """
 
     def __init__(self, message: str, *, status: int = 0, error_code: str = "") -> None:
@@ -58,9 +58,9 @@ class DatabricksError(OrchestratorError):
 
 
 class RequestRefused(DatabricksError):
-    """A definite no to this one request (bad parameters, no such job, no permission on it).
+    """Databricks definitely refused this request (bad parameters, no such job, no permission on it).
 
-    :param permanent: asking again with the same request cannot help.
+    :param permanent: repeating the same request cannot succeed.
     """
 
     def __init__(self, message: str, *, status: int, error_code: str, permanent: bool) -> None:
@@ -73,21 +73,21 @@ class RunNotFound(DatabricksError):
 
 
 class NoCapacity(DatabricksError):
-    """The workspace takes no further run now; no run was created."""
+    """The workspace accepts no further run now; no run was created."""
 
 
 class WorkspaceUnavailable(DatabricksError):
-    """No usable answer: connection, time-out, 5xx, rate limit, credentials."""
+    """There was no usable answer: connection, time-out, 5xx, rate limit or credentials."""
 
-    #: the request may have had its effect all the same; False only when that is certain not to be so
+    #: the request may have taken effect; False only if it certainly has not
     in_doubt: bool = True
 
 
 class Unauthorized(WorkspaceUnavailable):
-    """The workspace did not accept the token, also not a freshly fetched one."""
+    """The workspace rejected the token, even a freshly fetched one."""
 
 
 class TokenUnavailable(WorkspaceUnavailable):
-    """Key Vault or Entra ID gave no token, so nothing was sent with it."""
+    """Key Vault or Entra ID returned no token, so no request was sent."""
 
     in_doubt = False

@@ -1,4 +1,4 @@
-"""The records that pass between the parts: frozen and keyword-only. Times are aware UTC datetimes."""
+"""The records that the layers exchange: entries, claims, runs, jobs, log rows. Times are aware UTC."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,28 +7,28 @@ from typing import Any
 
 from orchestrator.core.states import Status
 
-#: From so many ``deliveries`` on an earlier call than the present one may have started a run. An outage and a
-#: new turn (the claim) bring the count down to it, no further: a late answer to the first call must not pass
-#: for that to the only one.
+#: From this many ``deliveries`` on, a call before the current one may have started a run. An outage or a new
+#: claim reduces the count to this number and no further: a late response to the first call must not be taken
+#: for the response to the only call.
 IN_DOUBT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A row's turn: all that a queue message holds."""
+    """One submission of an entry that may now be made; the content of a queue message."""
 
     #: ``track_processing.id``
     entry_id: int
-    #: the submission that the turn is for; a message of an older one is stale
+    #: the number of the submission; a message of an older submission is stale
     submission: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One row of ``track_processing``."""
+    """One row of ``track_processing``: a table with new data that needs one successful run."""
 
     id: int
-    #: GUID of the row, unique even when the database is made anew; part of the idempotency token
+    #: GUID of the entry, unique even if the database is recreated; part of the idempotency token
     entry_guid: str
     #: name of the Databricks workspace in the settings
     workspace: str
@@ -36,27 +36,27 @@ class Entry:
     table_name: str
     #: Databricks job, None = the workspace's default job
     job_id: int | None
-    #: which parameter field of ``run-now`` the parameters go to
+    #: the field of ``run-now`` that takes the parameters
     parameter_style: str
-    #: JSON text, None = ``{"table_name": …}``; never shown in a log
+    #: JSON text, None = ``{"table_name": …}``; never logged
     parameters: str | None = field(repr=False)
-    #: higher is claimed first
+    #: higher numbers are claimed first
     priority: int
     status: Status
-    #: run of the current submission, None until Databricks accepted it
+    #: run of the current submission, None until Databricks has accepted it
     runid: int | None
-    #: number of the latest submission, 0 before the first; rises only when the earlier one is settled
+    #: number of the latest submission, 0 before the first; rises only once the previous one is settled
     submission: int
-    #: attempts begun, that is runs accepted or refused for good; a skipped run gives its attempt back
+    #: attempts begun: runs accepted or refused for good; a skipped run does not count
     attempt: int
     #: limit of attempts, None = the setting, 0 = no limit
     max_attempts: int | None
     #: not claimed before this time
     available_at: datetime
-    #: when the message counts as lost, only while QUEUED
+    #: when the message counts as lost; set only while QUEUED
     lease_expires_at: datetime | None
-    #: calls of ``run-now`` for this submission that may have started a run; above 0 one may exist although
-    #: ``runid`` is not known
+    #: calls of ``run-now`` for this submission that may have started a run; above 0 a run may exist although
+    #: ``runid`` is unknown
     deliveries: int
     cancel_requested: bool
     last_error: str | None
@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class NewEntry:
-    """What an insert gives; the rest are the table's defaults."""
+    """The values of a new entry; all other columns get the table's defaults."""
 
     table_name: str
     workspace: str = "default"
@@ -81,14 +81,14 @@ class NewEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """How a row must still be when it is changed, for a person who decided by the look of it."""
+    """The state that an entry must still have when it is changed: what the operator saw when deciding."""
 
     states: frozenset[Status] = frozenset(Status)
     #: None = any
     submission: int | None = None
 
     def fits(self, status: Status, submission: int) -> bool:
-        """Say whether a row is as expected."""
+        """Say whether an entry is as expected."""
         return status in self.states and self.submission in {None, submission}
 
 
@@ -97,14 +97,14 @@ ANYTHING = Expected()
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """One ``run-now``: https://docs.databricks.com/api/workspace/jobs/runnow"""
+    """One ``run-now`` request: https://docs.databricks.com/api/workspace/jobs/runnow"""
 
     job_id: int
-    #: at most 64 characters; a repeat of the same token returns the same run
+    #: at most 64 characters; repeating a token returns the same run
     idempotency_token: str
-    #: ``notebook_params``, ``python_params``, … (``decisions.PARAMETER_STYLES``)
+    #: ``notebook_params``, ``python_params``, … (``run_requests.PARAMETER_STYLES``)
     parameter_style: str
-    #: an object or a list of strings, as the style asks
+    #: an object or a list of strings, depending on the style
     parameters: dict[str, str] | list[str] = field(repr=False)
 
 
@@ -122,13 +122,13 @@ class TaskRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run as ``runs/get`` tells it. Unknown values of Databricks' enums are kept as they came."""
+    """A run as returned by ``runs/get``. Unknown values of Databricks' enums are kept unchanged."""
 
     run_id: int
-    #: ``state.life_cycle_state``, or what ``status.state`` corresponds to when only that was sent
+    #: ``state.life_cycle_state``, or the equivalent of ``status.state`` if only that was sent
     life_cycle_state: str
     result_state: str | None = None
-    #: ``status.termination_details.code``; more exact than the result state
+    #: ``status.termination_details.code``; more precise than the result state
     termination_code: str | None = None
     message: str | None = None
     run_page_url: str | None = None
@@ -142,7 +142,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFailure:
-    """Why a run failed, as its tasks tell it, cut to a sane length."""
+    """Why a run failed, from the errors of its tasks; long texts are cut."""
 
     message: str | None = None
     error_trace: str | None = None
@@ -154,9 +154,9 @@ class LogRow:
 
     entry_id: int
     submission: int
-    #: which attempt of the row this was, the first is 1
+    #: number of the attempt, from 1
     attempt: int
-    #: the state that the row went to
+    #: the state that the entry went to
     status: Status
     runid: int | None = None
     life_cycle_state: str | None = None
@@ -174,59 +174,60 @@ class LogRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The part of a Databricks job that ``check`` looks at."""
+    """The part of a Databricks job that the ``check`` command examines."""
 
     job_id: int
     name: str
-    #: Databricks' default is 1, the most is 1000
+    #: Databricks' default is 1, its maximum 1000
     max_concurrent_runs: int
-    #: runs over the limit wait instead of being skipped
+    #: True = runs over the limit wait instead of being skipped
     queue_enabled: bool
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LastPass:
-    """The passes of a timer function."""
+    """The last pass of a timer function."""
 
     name: str
-    #: of the last one
+    #: start of the last pass
     started_at: datetime
-    #: when one last came to its end; a pass that failed or was cut off did not
+    #: end of the last pass that finished; a pass that failed or was cut off does not count
     finished_at: datetime | None
-    #: of the last one that is over: ``ok``, or what went wrong
+    #: outcome of the last pass that is over: ``ok`` or its problems
     outcome: str | None
 
 
 class Unanswered(Enum):
-    """What a ``run-now`` without a usable answer says of its row."""
+    """Why a call of ``run-now`` had no usable answer, and whether it counts against its entry."""
 
-    #: it surely started no run, so it does not count
+    #: it certainly started no run, so it does not count
     NO_EFFECT = auto()
-    #: the workspace answers no other call either: not the row's fault, so it does not count; a doubt stays
+    #: the workspace answers no other call either: not the entry's fault, so it does not count; the doubt
+    #: remains
     OUTAGE = auto()
-    #: the workspace answers other calls
-    ROW = auto()
+    #: the workspace answers other calls, so it counts
+    ENTRY = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallsElsewhere:
-    """How ``run-now`` fares for the other rows of a workspace."""
+    """How calls of ``run-now`` fare for the other entries of a workspace."""
 
-    #: one of them has a run since not long ago
+    #: at least one of them recently got a run
     accepted: bool
-    #: one of them waits for an answer, too
+    #: at least one of them has calls without an answer, too
     unanswered: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What becomes of a row whose submission is settled."""
+    """What becomes of an entry: its next state, error and delay."""
 
     to: Status
-    #: for ``last_error`` and the log; None when all is well
+    #: for ``last_error`` and the log; None if there is no error
     error: str | None
-    #: how long the row is held back, in seconds
+    #: how long the entry must wait before it may be claimed, in seconds
     delay_seconds: float = 0.0
-    #: the attempt is given back (the run never had a chance)
+    #: False = the attempt does not count (the run never had a slot)
     attempt_spent: bool = True

@@ -1,19 +1,19 @@
-"""What an outsider gives for a new row → a record that can be inserted, or what is wrong with it. Pure.
+"""Check the values of a new entry and return a record to insert, or raise what is wrong. Pure.
 
-The table takes more than this: a row that got in by SQL and cannot be submitted ends DEAD and says why. Here
-the giver is still there and is told at once.
+The table accepts more than this: an invalid entry inserted by SQL ends DEAD with an explanation. Here the
+caller gets the error at once.
 """
 
 import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from orchestrator.core import decisions
+from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import NewEntry
 from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole
 
-#: What may be given, by the columns' names.
+#: The columns that may be given.
 COLUMNS = (
     "table_name",
     "workspace",
@@ -24,10 +24,10 @@ COLUMNS = (
     "max_attempts",
 )
 
-#: The text columns and their lengths in UTF-16 units, which is what ``nvarchar`` counts.
-TEXTS = {"table_name": 256, "workspace": 64, "parameter_style": 32}
+#: The text columns and their longest values in UTF-16 code units, which ``nvarchar`` counts.
+_TEXTS = {"table_name": 256, "workspace": 64, "parameter_style": 32}
 
-#: What the number columns hold: least and most.
+#: The number columns with their lowest and highest values.
 NUMBERS = {
     "job_id": (1, MAX_ID),
     "priority": (-MAX_INT32 - 1, MAX_INT32),
@@ -36,11 +36,11 @@ NUMBERS = {
 
 
 def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> NewEntry:
-    """Return the row; what is not given, or None, is the table's default.
+    """Return the new entry; values that are missing or None become the table's defaults.
 
-    :param given: by column; ``parameters`` as JSON text or as the object or list itself.
-    :param workspaces: that the settings know; None = they cannot be known here, and any name is taken.
-    :raises InvalidEntry: names what is wrong. The text shows nothing of the parameters.
+    :param given: values by column; ``parameters`` is JSON text, or the object or list itself.
+    :param workspaces: the names in the settings; None = unknown here, so any name is accepted.
+    :raises InvalidEntry: a value is wrong. The text never quotes the parameters.
     """
     unknown = next((name for name in given if name not in COLUMNS), None)
     if unknown is not None:
@@ -48,7 +48,7 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
     values = {name: value for name, value in given.items() if value is not None}
     if "table_name" not in values:
         raise InvalidEntry("must be given", column="table_name")
-    for name in filter(values.__contains__, TEXTS):
+    for name in filter(values.__contains__, _TEXTS):
         _check_text(name, values[name])
     for name in filter(values.__contains__, NUMBERS):
         values[name] = _number(name, values[name])
@@ -60,19 +60,19 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
             f"{entry.workspace!r} is not in the settings; there are {', '.join(sorted(workspaces))}",
             column="workspace",
         )
-    decisions.run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
+    run_requests.run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
     return entry
 
 
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise InvalidEntry("must be a text that is not empty", column=name)
-    if not value.isprintable():  # half a surrogate pair is not, and no database takes it
-        raise InvalidEntry("must not hold line breaks or other control characters", column=name)
+        raise InvalidEntry("must be a non-empty text", column=name)
+    if not value.isprintable():  # a lone surrogate is not, and no database accepts it
+        raise InvalidEntry("must not contain line breaks or other control characters", column=name)
     if name == "workspace" and value.endswith(" "):
         raise InvalidEntry("must not end with a space", column=name)
-    if len(value.encode("utf-16-le")) > 2 * TEXTS[name]:
-        raise InvalidEntry(f"is longer than {TEXTS[name]} characters", column=name)
+    if len(value.encode("utf-16-le")) > 2 * _TEXTS[name]:
+        raise InvalidEntry(f"is longer than {_TEXTS[name]} characters", column=name)
 
 
 def _number(name: str, value: object) -> int:

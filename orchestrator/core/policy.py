@@ -1,32 +1,32 @@
-"""How entries are claimed, submitted and retried: what the settings decide and the use cases obey."""
+"""The rules from the settings for claims, submissions and retries, overall and per workspace."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspacePolicy:
-    """What the use cases need to know of one workspace."""
+    """The rules of one workspace."""
 
     name: str
-    #: job of rows that name none; None = every row must name its own
+    #: job of entries that name none; None = every entry must name its own
     job_id: int | None
-    #: most runs at once, foreign ones included
+    #: most active runs at a time, foreign runs included
     cap: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How rows are claimed and retried."""
+    """The rules that all workspaces share."""
 
-    #: attempts of a row that sets no limit of its own; 0 = no limit
+    #: limit of attempts of an entry without a limit of its own; 0 = no limit
     max_attempts: int
     #: back-off before the second attempt; doubles with each further one
     retry_backoff_seconds: float
-    #: how long a claimed row's message may take before it counts as lost
+    #: lease: how long a QUEUED entry's message may take before it counts as lost
     submit_lease_seconds: float
-    #: calls of ``run-now`` without an answer after which a row is given up, if its workspace is well
+    #: calls of ``run-now`` without an answer after which an entry is given up, unless its workspace is down
     max_deliveries: int
-    #: a run over it is cancelled and fails; 0 = no limit
+    #: a run that takes longer is cancelled and fails; 0 = no limit
     run_timeout_seconds: float
-    #: at most one row of a table in flight
+    #: True = at most one entry of a table is in flight
     serialize_tables: bool

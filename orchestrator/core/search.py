@@ -1,4 +1,4 @@
-"""Which entries are wanted, in which order, and where the next page begins."""
+"""Search for entries: filter, sort order, and the cursor of the next page. Pure."""
 
 import base64
 import binascii
@@ -10,48 +10,45 @@ from enum import StrEnum
 from orchestrator.core.models import Entry
 from orchestrator.core.states import Status
 
-#: A call looks at so many rows at most before it answers with what it found and where to go on.
+#: Entries that one call examines at most before it returns what it found and a cursor to continue.
 MAX_EXAMINED = 20_000
 
-
-#: Entries on a page.
+#: Most entries on a page.
 MAX_PAGE = 500
 
-
-#: Characters of a text to look for.
+#: Longest text to search for, in characters.
 MAX_TEXT = 500
 
-
-#: Rows that one request for a retry or a cancellation may change.
+#: Entries that one request for a retry or a cancellation may change at most.
 MAX_MATCHING = 1000
 
 
 class InvalidCursor(ValueError):
-    """A cursor that no page gave, or that of another sort order."""
+    """The cursor was not returned by a page, or belongs to another sort order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EntryFilter:
-    """Which rows are wanted; each field that is set narrows it down."""
+    """Which entries to return; each field that is set narrows the result."""
 
-    #: empty = all
+    #: empty = every state
     states: frozenset[Status] = frozenset()
-    #: empty = any; at most :data:`MAX_MATCHING`
+    #: empty = every id; at most :data:`MAX_MATCHING`
     ids: frozenset[int] = frozenset()
-    #: ``sales``: exactly this one; each ``*`` stands for any text
+    #: ``sales`` = exactly this table; each ``*`` matches any text
     table: str | None = None
     workspace: str | None = None
-    #: of the row's current run or of any earlier one
+    #: the entry's current run or any earlier one
     run_id: int | None = None
-    #: the row's last change, aware
+    #: bounds of the entry's last change, aware
     since: datetime | None = None
     until: datetime | None = None
-    #: text in ``last_error``, upper or lower case
+    #: text in ``last_error``, ignoring case
     error: str | None = None
 
 
 class Sort(StrEnum):
-    """By id, or by the last change of the row."""
+    """The sort order: by id or by the entry's last change."""
 
     NEWEST = "-id"
     OLDEST = "id"
@@ -60,7 +57,7 @@ class Sort(StrEnum):
 
     @property
     def descending(self) -> bool:
-        """Whether the highest comes first."""
+        """Whether the highest value comes first."""
         return self.value.startswith("-")
 
     @property
@@ -71,47 +68,47 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A place in the order of the rows: behind the row that it names."""
+    """A position in the sort order: directly after the entry that it names."""
 
     id: int
     updated_at: datetime
 
 
 def cursor(key: Key, sort: Sort) -> str:
-    """Return a place as text that goes into an address."""
+    """Encode a position as text that may be part of a URL."""
     text = json.dumps([sort.value, key.id, key.updated_at.isoformat()])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str, sort: Sort) -> Key:
-    """Return the place that a cursor names. :raises InvalidCursor: it is none for this order."""
+    """Decode a cursor. :raises InvalidCursor: it is not a cursor of this sort order."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         written, entry_id, updated_at = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         key = Key(id=int(entry_id), updated_at=datetime.fromisoformat(updated_at))
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
-        raise InvalidCursor("this is no cursor: give `after` exactly what `next` said") from None
+        raise InvalidCursor("this is not a cursor: set `after` to the exact value of `next`") from None
     if written != sort.value or key.updated_at.tzinfo is None or not 0 <= key.id < 2**63:
-        raise InvalidCursor("this cursor is of another order: page with the same sort throughout")
+        raise InvalidCursor("this cursor belongs to another sort order: use the same `sort` for every page")
     return key
 
 
 @dataclass(frozen=True, kw_only=True)
 class EntryPage:
-    """Rows in the order asked for."""
+    """One page of entries, in the requested order."""
 
     entries: list[Entry]
-    #: cursor of the next page, None at the end. Set on a page that is not full too, even on an empty one,
-    #: when the search stopped at its bound and can go on.
+    #: cursor of the next page, None at the end. Also set on a page that is not full, even an empty one, if
+    #: the search stopped at its bound and can continue.
     next: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Matching:
-    """Rows to change."""
+    """The entries that a retry or a cancellation will change."""
 
     ids: list[int]
-    #: in one of which each of them was
+    #: each of them was in one of these states
     states: frozenset[Status]
-    #: there are, or may be, others
+    #: True = there are, or may be, more
     more: bool

@@ -1,7 +1,7 @@
-"""What the app tells of its own work: metrics, spans, and the fields of its log lines.
+"""Telemetry: the names and units of all metrics, and the structured fields of log lines.
 
-The use cases know only what stands here. Where it goes is ``orchestrator.adapters.azure_monitor``'s
-business; without it, metrics and spans go nowhere, and the lines are read as text.
+The use cases know only this module. ``orchestrator.adapters.azure_monitor`` exports metrics, spans and log
+lines; without it metrics and spans are dropped and log lines are plain text.
 """
 
 import logging
@@ -18,86 +18,86 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Instrument:
-    """How a metric is kept."""
+    """The kind, unit and description of a metric."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
-    #: of UCUM, as OpenTelemetry asks: https://opentelemetry.io/docs/specs/semconv/general/metrics/
+    #: in UCUM, as OpenTelemetry requires: https://opentelemetry.io/docs/specs/semconv/general/metrics/
     unit: str
     description: str
 
 
 class Metric(Enum):
-    """Everything that is measured."""
+    """Every metric that the app records."""
 
     SUBMISSION = Instrument(
         name="orchestrator.submission.duration",
         kind="histogram",
         unit="s",
-        description="A call of run-now, from its begin to its answer",
+        description="Duration of a call of run-now",
     )
     QUEUE = Instrument(
         name="orchestrator.queue.duration",
         kind="histogram",
         unit="s",
-        description="From the time that a row may be claimed to the call of run-now",
+        description="Time from when an entry may be claimed to its call of run-now",
     )
     RUN = Instrument(
         name="orchestrator.run.duration",
         kind="histogram",
         unit="s",
-        description="The execution of a run that is over, as Databricks tells it",
+        description="Execution time of a run that is over, as reported by Databricks",
     )
     ACTIVE_RUNS = Instrument(
         name="orchestrator.runs.active",
         kind="gauge",
         unit="{run}",
-        description="Active runs of a workspace, other people's included",
+        description="Active runs of a workspace, foreign runs included",
     )
     CLAIMED = Instrument(
-        name="orchestrator.rows.claimed", kind="counter", unit="{row}", description="Rows claimed"
+        name="orchestrator.rows.claimed", kind="counter", unit="{row}", description="Entries claimed"
     )
     FINISHED = Instrument(
         name="orchestrator.rows.finished",
         kind="counter",
         unit="{row}",
-        description="Rows whose run is over, by the state that they went to",
+        description="Entries whose run is over, by their new state",
     )
     PASS = Instrument(
         name="orchestrator.pass.duration",
         kind="histogram",
         unit="s",
-        description="A pass of a timer function",
+        description="Duration of a pass of a timer function",
     )
 
 
-class NoTelemetry:
-    """They go nowhere."""
+class _NoTelemetry:
+    """Drops all metrics and spans."""
 
     def record(self, metric: Metric, value: float, **attributes: str) -> None:
         """Do nothing."""
 
     def span(self, name: str, **attributes: str | int) -> AbstractContextManager[object]:  # noqa: ARG002
-        """Do nothing around the work."""
+        """Return a context that does nothing."""
         return nullcontext()
 
 
-NO_TELEMETRY = NoTelemetry()
+NO_TELEMETRY = _NoTelemetry()
 
 
 def fields(event: str, entry: Entry | None = None, **more: object) -> dict[str, object]:
-    """Return the ``extra`` of the log line that tells of an event; what is None is left out.
+    """Return the ``extra`` of an event's log line, without the fields that are None.
 
     :param event: ``claimed``, ``submitted``, ``refused``, ``postponed``, ``finished``, ``canceled`` or
         ``pass``.
-    :param more: further fields, or others than the entry's own. Durations are in seconds.
+    :param more: further fields, or replacements of the entry's own. Durations are in seconds.
     """
-    of_entry = {} if entry is None else _of(entry)
+    of_entry = {} if entry is None else _entry_fields(entry)
     given = {"event": event, **of_entry, **more}
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _of(entry: Entry) -> dict[str, object]:
+def _entry_fields(entry: Entry) -> dict[str, object]:
     return {
         "entry_id": entry.id,
         "table_name": one_line(entry.table_name),

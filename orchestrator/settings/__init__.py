@@ -1,19 +1,18 @@
-"""The settings: environment → one frozen, validated record. The only place that reads the environment."""
+"""Read the settings from the environment into one frozen, validated record. Nothing else reads it."""
 
-import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from orchestrator.adapters.queue import QueueConnection, queue_connection
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.policy import Policy
-from orchestrator.core.states import Status
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
+from orchestrator.settings.queue import QueueConnection, read_queue, read_queue_name
 from orchestrator.settings.reader import Reader
+from orchestrator.settings.store import StoreSettings, read_store
 from orchestrator.settings.workspaces import (
     WorkspaceSettings,
     read_key_vault_url,
@@ -21,21 +20,9 @@ from orchestrator.settings.workspaces import (
     read_workspaces,
 )
 
-#: Azure's rule for queue names.
-_QUEUE_NAME = re.compile(r"^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$")
+T = TypeVar("T")
 
-
-#: What takes the encryption or its check out of an ODBC or a Storage connection string.
-_UNVERIFIED = re.compile(
-    r"(?:^|;)\s*(?:TrustServerCertificate\s*=\s*\{?(?:yes|true|1)|Encrypt\s*=\s*\{?(?:no|false|optional|0))",
-    re.IGNORECASE,
-)
-_PLAIN_STORAGE = re.compile(
-    r"(?:^|;)\s*(?:DefaultEndpointsProtocol\s*=\s*http\s*(?:;|$)|\w+Endpoint\s*=\s*http:)", re.IGNORECASE
-)
-
-
-#: The secret fields of an ODBC or a Storage connection string; ODBC has braces around odd values.
+#: The secret fields of an ODBC or a Storage connection string. ODBC puts braces around unusual values.
 _SECRET_FIELD = re.compile(
     r"(?:^|;)\s*(?:pwd|password|accountkey|sharedaccesssignature)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*)",
     re.IGNORECASE,
@@ -45,45 +32,18 @@ _SECRET_FIELD = re.compile(
 #: Shorter pieces of a webhook's address are ordinary words: ``services``, ``workflows``, ``2016-06-01``.
 _SHORTEST_SIGNATURE = 20
 
-#: A secret that anybody on the internet may try is no shorter.
+#: Anybody on the internet can try to guess this secret, so it has at least this many characters.
 _SHORTEST_EVENTS_SECRET = 16
 
-#: The database adds these to its clock as a 32-bit number of milliseconds: 24 days at most.
+#: The database adds these to its clock as a 32-bit number of milliseconds, which is at most 24 days.
 _MAX_SECONDS = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoreSettings:
-    """Where the state is kept: exactly one of the first two is set."""
-
-    #: ODBC connection string of Azure SQL or SQL Server
-    sql_connection_string: str | None = field(repr=False)
-    #: SQLite file
-    state_db: Path | None
-    #: user-assigned managed identity for a connection string without credentials; None = the app's own
-    client_id: str | None
-    #: for ``init-db --adopt``: a team's own columns for the table's name and for the parameters
-    table_name_column: str
-    parameters_column: str
-    #: for ``init-db --adopt``: the team's own status values and ours for them
-    status_map: Mapping[str, Status]
-
-    @property
-    def inserts_refused(self) -> str | None:
-        """Why the app itself inserts no rows: the table may ask for more than it knows. None = it does."""
-        if (self.table_name_column, self.parameters_column) == ("table_name", "parameters"):
-            return None
-        return (
-            f"this table's own columns are {self.table_name_column} and {self.parameters_column}: "
-            "insert rows by SQL into them"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class AlertSettings:
-    """Whom to tell when rows go DEAD or a timer function is late."""
+    """Where alerts go when entries become DEAD or a timer function is late."""
 
-    #: takes a POST; its path or query may hold a signature, so it is never shown
+    #: accepts a POST; its path or query may hold a signature, so it is never shown
     url: str = field(repr=False)
     #: ``json`` or ``teams`` (an Adaptive Card)
     format: str
@@ -101,17 +61,17 @@ class Settings:
     trigger_schedule: str | None
     monitor_schedule: str | None
     store: StoreSettings
-    #: None = nobody is told
+    #: None = no alerts are sent
     alerts: AlertSettings | None
-    #: a timer function that has not begun for so long is late
+    #: a timer function whose last pass began longer ago than this is late
     pass_late_seconds: float
-    #: password of Databricks' notifications; None = they are not taken
+    #: password of Databricks' notifications; None = the app refuses them
     events_secret: str | None = field(repr=False)
-    #: of Application Insights; None = OpenTelemetry is not even imported
+    #: of Application Insights; None = OpenTelemetry is not imported
     telemetry_connection_string: str | None = field(repr=False)
 
     def secrets(self) -> tuple[str, ...]:
-        """Return what must never be shown, wherever it comes back from: passwords, keys, tokens."""
+        """Return the passwords, keys and tokens that must never be shown, whatever text holds them."""
         texts = (self.store.sql_connection_string or "", self.queue.connection_string or "")
         fields = [_bare(match[1]) for text in texts for match in _SECRET_FIELD.finditer(text)]
         tokens = [workspace.token for workspace in self.workspaces if workspace.token]
@@ -120,7 +80,7 @@ class Settings:
 
 
 def _signatures(url: str) -> list[str]:
-    """Return the parts of a webhook's address that are long enough to be what keeps it secret."""
+    """Return the parts of a webhook's address that are long enough to be its signature."""
     parts = split_url(url)
     pieces = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))]
     return [piece for piece in pieces if len(piece) >= _SHORTEST_SIGNATURE]
@@ -133,15 +93,11 @@ def _bare(value: str) -> str:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings.
+    """Read all settings.
 
     :raises SettingsError: lists every problem at once and shows no secret.
     """
-    reader = Reader(os.environ if environ is None else environ)
-    settings = _read(reader)
-    if reader.problems or settings is None:
-        raise SettingsError(reader.problems)
-    return settings
+    return _checked(_read, environ)
 
 
 def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:
@@ -149,80 +105,47 @@ def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:
 
     :raises SettingsError: lists every problem at once and shows no secret.
     """
-    reader = Reader(os.environ if environ is None else environ)
-    store = _store(reader)
-    if reader.problems:
-        raise SettingsError(reader.problems)
-    return store
+    return _checked(read_store, environ)
 
 
 def load_workspace_names(environ: Mapping[str, str] | None = None) -> frozenset[str] | None:
-    """Read only the workspaces' names, which need no token; None where no workspace is set.
+    """Read only the workspaces' names, which need no token. None = no workspace is set.
 
     :raises SettingsError: they cannot be read.
     """
+    return _checked(read_names, environ)
+
+
+def _checked(read: Callable[[Reader], T], environ: Mapping[str, str] | None) -> T:
+    """Return what was read, by default from the process's environment, if no problem was found."""
     reader = Reader(os.environ if environ is None else environ)
-    names = read_names(reader)
+    found = read(reader)
     if reader.problems:
         raise SettingsError(reader.problems)
-    return names
+    return found
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment over the ``Values`` of a ``local.settings.json``, as the Functions hosts do.
-
-    :raises SettingsError: the file is there and cannot be read.
-    """
-    path = folder / "local.settings.json"
-    if not path.exists():
-        return dict(os.environ)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        values = {str(name): str(value) for name, value in content["Values"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SettingsError([f"{path} is not JSON with an object Values ({type(error).__name__})"]) from error
-    return {**values, **os.environ}
-
-
-def _read(reader: Reader) -> Settings | None:
+def _read(reader: Reader) -> Settings:
     key_vault_url = read_key_vault_url(reader)
-    workspaces = read_workspaces(reader, key_vault_url)
-    queue_name = reader.text("SUBMIT_QUEUE_NAME") or "submit-jobs"
-    if not _QUEUE_NAME.match(queue_name):
-        reader.problems.append(
-            "SUBMIT_QUEUE_NAME must be 3 to 63 lower-case letters, digits and single hyphens"
-        )
-    policy = _policy(reader)
-    store = _store(reader)
-    trigger_schedule = _schedule(reader, "TRIGGER_SCHEDULE")
-    monitor_schedule = _schedule(reader, "MONITOR_SCHEDULE")
-    alerts = _alerts(reader)
-    pass_late_seconds = reader.number("TICK_LATE_SECONDS", 900, least=60, most=_MAX_SECONDS)
-    events_secret = _events_secret(reader)
-    try:
-        queue = queue_connection(reader.environ)
-    except ValueError as error:
-        reader.problems.append(str(error))
-        return None
     return Settings(
-        workspaces=workspaces,
-        policy=policy,
+        workspaces=read_workspaces(reader, key_vault_url),
+        policy=_policy(reader),
         key_vault_url=key_vault_url,
-        queue=queue,
-        queue_name=queue_name,
-        trigger_schedule=trigger_schedule,
-        monitor_schedule=monitor_schedule,
-        store=store,
-        alerts=alerts,
-        pass_late_seconds=pass_late_seconds,
-        events_secret=events_secret,
+        queue=read_queue(reader),
+        queue_name=read_queue_name(reader),
+        trigger_schedule=_schedule(reader, "TRIGGER_SCHEDULE"),
+        monitor_schedule=_schedule(reader, "MONITOR_SCHEDULE"),
+        store=read_store(reader),
+        alerts=_alerts(reader),
+        pass_late_seconds=reader.number("TICK_LATE_SECONDS", 900, least=60, most=_MAX_SECONDS),
+        events_secret=_events_secret(reader),
         telemetry_connection_string=reader.text("APPLICATIONINSIGHTS_CONNECTION_STRING"),
     )
 
 
 def _alerts(reader: Reader) -> AlertSettings | None:
-    url, shape = reader.text("ALERT_WEBHOOK_URL"), (reader.text("ALERT_FORMAT") or "json").lower()
-    if shape not in {"json", "teams"}:
+    url, alert_format = reader.text("ALERT_WEBHOOK_URL"), (reader.text("ALERT_FORMAT") or "json").lower()
+    if alert_format not in {"json", "teams"}:
         reader.problems.append("ALERT_FORMAT must be json or teams")
     if url is None:
         return None
@@ -231,10 +154,10 @@ def _alerts(reader: Reader) -> AlertSettings | None:
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
     if not host or not is_safe or "@" in parts.netloc:
         reader.problems.append(
-            "ALERT_WEBHOOK_URL must be an https address without a user name or blanks (http only for this "
+            "ALERT_WEBHOOK_URL must be an https address without a user name or blanks (http only on this "
             f"machine); {PORT_RULE}"
         )
-    return AlertSettings(url=url, format=shape)
+    return AlertSettings(url=url, format=alert_format)
 
 
 def _events_secret(reader: Reader) -> str | None:
@@ -256,64 +179,10 @@ def _policy(reader: Reader) -> Policy:
 
 
 def _schedule(reader: Reader, name: str) -> str | None:
-    """The host validates a schedule in full; this catches the five fields of ordinary cron."""
+    """Return a schedule. The host validates it in full; this catches the five fields of ordinary cron."""
     text = reader.text(name)
     if text is not None and len(text.split()) != 6:
         reader.problems.append(
             f"{name} must have six fields: {{second}} {{minute}} {{hour}} {{day}} {{month}} {{day of week}}"
         )
     return text
-
-
-def _store(reader: Reader) -> StoreSettings:
-    connection_string, state_db = reader.text("SQL_CONNECTION_STRING"), reader.text("STATE_DB")
-    if (connection_string is None) == (state_db is None):
-        reader.problems.append(
-            "set exactly one of SQL_CONNECTION_STRING (Azure SQL, SQL Server) and STATE_DB (SQLite file)"
-        )
-    if state_db is not None and _in_azure(reader.environ):
-        reader.problems.append(
-            "STATE_DB is for one machine only and is refused in Azure: set SQL_CONNECTION_STRING"
-        )
-    if state_db is not None and ";" in state_db:
-        reader.problems.append(
-            "STATE_DB must be a SQLite file's path; a connection string belongs into SQL_CONNECTION_STRING"
-        )
-    if _in_azure(reader.environ):
-        _check_encryption(reader, connection_string)
-    return StoreSettings(
-        sql_connection_string=connection_string,
-        state_db=None if state_db is None else Path(state_db),
-        client_id=reader.text("AZURE_CLIENT_ID"),
-        table_name_column=reader.text("TABLE_NAME_COLUMN") or "table_name",
-        parameters_column=reader.text("PARAMETERS_COLUMN") or "parameters",
-        status_map=_status_map(reader),
-    )
-
-
-def _status_map(reader: Reader) -> dict[str, Status]:
-    text = reader.text("STATUS_MAP") or "{}"
-    try:
-        return {str(theirs): Status(ours) for theirs, ours in json.loads(text).items()}
-    except (ValueError, AttributeError, TypeError):
-        states = ", ".join(Status)
-        reader.problems.append(f'STATUS_MAP must be JSON like {{"LOADED": "DONE"}}; the states are {states}')
-        return {}
-
-
-def _check_encryption(reader: Reader, connection_string: str | None) -> None:
-    """Nothing in Azure needs an unencrypted connection, or one to a server that cannot prove its name."""
-    if _UNVERIFIED.search(connection_string or ""):
-        reader.problems.append(
-            "SQL_CONNECTION_STRING turns encryption or the check of the certificate off, which is refused in "
-            "Azure: leave Encrypt and TrustServerCertificate out"
-        )
-    if _PLAIN_STORAGE.search(reader.text("AzureWebJobsStorage") or ""):
-        reader.problems.append("AzureWebJobsStorage uses plain http, which is refused in Azure")
-
-
-def _in_azure(environ: Mapping[str, str]) -> bool:
-    """Azure sets WEBSITE_SITE_NAME on every plan; Core Tools calls its own environment Development."""
-    return (
-        bool(environ.get("WEBSITE_SITE_NAME")) and environ.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"
-    )

@@ -1,21 +1,32 @@
-"""Reads single settings and collects what is wrong with them."""
+"""Read single settings and collect what is wrong with them."""
 
 from collections.abc import Mapping
 
+from orchestrator.core.numbers import whole
+
 
 class Reader:
-    """Reads single values and collects what is wrong with them."""
+    """Reads single settings and collects in :attr:`problems` what is wrong with them, to be shown at once."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
+        self._environ = environ
         self.problems: list[str] = []
 
+    @property
+    def in_azure(self) -> bool:
+        """Whether the app runs in Azure, which sets WEBSITE_SITE_NAME on every plan.
+
+        Core Tools sets it, too, but calls its own environment Development.
+        """
+        has_site = bool(self._environ.get("WEBSITE_SITE_NAME"))
+        return has_site and self._environ.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"
+
     def text(self, name: str) -> str | None:
-        """Return a value without blanks around it; an empty one counts as not set."""
-        return self.environ.get(name, "").strip() or None
+        """Return a value without the blanks around it. An empty value counts as not set."""
+        return self._environ.get(name, "").strip() or None
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
-        """Return a number. What is out of its bounds is a problem, and the default stands in."""
+        """Return a number. One that is out of bounds is a problem, and the default is returned."""
         text = self.text(name)
         if text is None:
             return default
@@ -29,11 +40,13 @@ class Reader:
         return value
 
     def whole(self, name: str, default: int, *, least: int, most: int) -> int:
-        """Return a whole number; see :meth:`number`."""
+        """Return a whole number. See :meth:`number`."""
         value = self.number(name, default, least=least, most=most)
-        if value != int(value):
-            self.problems.append(f"{name} must be a whole number")
-        return int(value)
+        try:
+            return whole(value, least=least, most=most)
+        except ValueError as error:
+            self.problems.append(f"{name} {error}")
+            return default
 
     def flag(self, name: str, default: bool) -> bool:
         """Return true or false."""

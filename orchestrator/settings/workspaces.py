@@ -1,4 +1,4 @@
-"""The settings of the Databricks workspaces: the default one, and further ones by name."""
+"""Read the settings of the Databricks workspaces: the default one, and further ones by name."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult
 
-from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.numbers import MAX_ID, whole_of_text
 from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
 from orchestrator.settings.reader import Reader
@@ -20,40 +20,41 @@ _WORKSPACE_KEYS = frozenset({"host", "auth", "secret", "token", "job_id", "cap"}
 #: Azure's rule for names of secrets in Key Vault.
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 
-#: What a personal access token begins with. In the setting for the secret's name it would be shown.
+#: What a personal access token begins with. The name of a secret is shown, so it must not be a token.
 _TOKEN = re.compile(r"dapi[0-9a-f]{16}")
 
-#: A key of an object in a setting; anything else may be a value in the wrong place, and is not shown.
+#: A key of an object in a setting. Anything else may be a secret in the wrong place and is not shown.
 _KEY = re.compile(r"[A-Za-z_]{1,30}")
 
-#: ``runs/list`` is paged to the end for every pass; a workspace allows 2,000 task runs at once.
+#: Every pass reads ``runs/list`` to its last page; a workspace allows 2,000 task runs at once.
 _MAX_CAP = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceSettings:
-    """One Databricks workspace: where it is, how to sign in, which job, how much of it to use."""
+    """One Databricks workspace: its address, how to sign in, its default job and its cap."""
 
     name: str
     #: https address of the workspace
     host: str
     #: ``pat`` (a personal access token) or ``entra`` (Microsoft Entra ID)
     auth: str
-    #: secret in Key Vault that holds the token; None = ``token`` is used
+    #: name of the secret in Key Vault that holds the token; None = ``token`` is used
     secret: str | None
     #: token from the environment, for local work
     token: str | None = field(repr=False)
+    #: default job of the workspace's entries; None = each entry names its own
     job_id: int | None
-    #: most active runs, foreign ones included
+    #: highest number of active runs, foreign runs included
     cap: int
 
     def policy(self) -> WorkspacePolicy:
-        """Return what the use cases need to know."""
+        """Return the part that the use cases need."""
         return WorkspacePolicy(name=self.name, job_id=self.job_id, cap=self.cap)
 
 
 def read_key_vault_url(reader: Reader) -> str | None:
-    """Return the vault's address, None when it is not set."""
+    """Return the address of the Key Vault, or None when it is not set."""
     url = reader.text("KEY_VAULT_URL")
     parts = split_url(url or "")
     if url is not None and (
@@ -64,13 +65,14 @@ def read_key_vault_url(reader: Reader) -> str | None:
 
 
 def read_names(reader: Reader) -> frozenset[str] | None:
-    """Return the workspaces' names; None where none is set, as on a machine that only inserts rows."""
+    """Return the workspaces' names. None = none is set, as on a machine that only inserts entries."""
     if reader.text("DATABRICKS_HOST") is None and reader.text("DATABRICKS_WORKSPACES") is None:
         return None
     return frozenset({DEFAULT_WORKSPACE, *_named(reader)})
 
 
 def read_workspaces(reader: Reader, key_vault_url: str | None) -> tuple[WorkspaceSettings, ...]:
+    """Return the default workspace and the further ones. No two may have the same host."""
     default = _workspace(
         reader,
         key_vault_url,
@@ -88,7 +90,9 @@ def read_workspaces(reader: Reader, key_vault_url: str | None) -> tuple[Workspac
     workspaces = (default, *_further_workspaces(reader, key_vault_url))
     hosts = [workspace.host.lower() for workspace in workspaces if workspace.host]
     for host in sorted({host for host in hosts if hosts.count(host) > 1}):
-        reader.problems.append(f"two workspaces have the host {host}: each would fill the cap of its own")
+        reader.problems.append(
+            f"two workspaces have the host {host}, and each would fill a cap of its own: keep one of them"
+        )
     return workspaces
 
 
@@ -103,7 +107,7 @@ _DEFAULT_LABELS = {
 
 
 def _named(reader: Reader) -> dict[str, dict[str, Any]]:
-    """Return the further workspaces as they are given, by name."""
+    """Return the further workspaces by name, as they are written in the setting."""
     try:
         named = json.loads(reader.text("DATABRICKS_WORKSPACES") or "{}")
     except ValueError:
@@ -162,7 +166,7 @@ def _check_token_source(
     if secret is not None and token is not None:
         reader.problems.append(
             f"{labels['secret']} and {labels['token']} are both set: "
-            "keep the first in Azure, the second for local work"
+            "keep only the first in Azure, only the second for local work"
         )
     elif secret is not None and (not _SECRET_NAME.fullmatch(str(secret)) or _TOKEN.match(str(secret))):
         reader.problems.append(
@@ -187,15 +191,15 @@ def _host(reader: Reader, value: object, label: str) -> str:
     url = split_url(text if "://" in text else f"https://{text}")
     if not _is_workspace_address(url):
         reader.problems.append(
-            f"{label} must be an https address without a path or blanks (http only for this machine); "
+            f"{label} must be an https address without a path or blanks (http only on this machine); "
             f"{PORT_RULE}"
         )
-        return ""  # whatever it is, it is not shown
+        return ""  # the value may be a secret in the wrong place, so it is not shown
     return url.geturl()
 
 
 def _is_workspace_address(url: SplitResult) -> bool:
-    """Say whether nothing but scheme, host and port is there; a host without a dot may be a token."""
+    """Say whether it has a scheme, a host and a port only. A host without a dot may be a token."""
     host = url.hostname or ""
     if "@" in url.netloc or url.path or url.query or not ("." in host or is_loopback(host)):
         return False
@@ -205,8 +209,8 @@ def _is_workspace_address(url: SplitResult) -> bool:
 def _whole_or_none(reader: Reader, value: object, label: str, *, most: int) -> int | None:
     if value is None:
         return None
-    text = str(value)
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or not 0 < int(text[:20]) <= most:
-        reader.problems.append(f"{label} must be a whole number from 1 to {most}")
+    try:
+        return whole_of_text(str(value), least=1, most=most)
+    except ValueError as error:
+        reader.problems.append(f"{label} {error}")
         return None
-    return int(text)

@@ -1,1 +1,1 @@
-"""What the app does, step by step, over the ports: trigger, submit, monitor, and what operators ask for."""
+"""The use cases: what each function does, and what operators can ask for. They use only ports and core."""

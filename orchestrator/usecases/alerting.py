@@ -1,4 +1,4 @@
-"""Telling people, at the end of each pass, what went DEAD and which timer function is late or well again."""
+"""Send alerts at the end of each pass: entries that went DEAD, timer functions that are late or recovered."""
 
 import asyncio
 import logging
@@ -8,52 +8,52 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.core.alerts import (
-    SHOWN_ROWS,
+    SHOWN_ENTRIES,
     Alert,
     Delivery,
     Kind,
     PassEvent,
     late,
     overdue,
-    well_again,
+    recovered,
 )
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import LastPass
-from orchestrator.ports import AlertStore, Clockwork, Receiver
+from orchestrator.ports import AlertStore, PassLog, Receiver
 
 logger = logging.getLogger(__name__)
 
-#: Nobody is told of rows that went DEAD longer ago: neither a first deployment nor a receiver that was down
-#: for days brings up the distant past.
+#: Entries that went DEAD longer ago are not reported: neither a first deployment nor a receiver that was down
+#: for days should bring up the distant past.
 WINDOW_SECONDS = 24 * 3600
 
-#: Claims are kept for longer than their rows are looked at.
-KEEP_SECONDS = 2 * WINDOW_SECONDS
+#: Claims are kept for longer than their entries are examined.
+_KEEP_SECONDS = 2 * WINDOW_SECONDS
 
-#: DEAD rows that a pass looks at, the newest first. A workspace takes 10,000 runs an hour.
-EXAMINED_ROWS = 10_000
+#: DEAD entries that a pass examines, newest first. A workspace allows 10,000 runs an hour.
+EXAMINED_ENTRIES = 10_000
 
-#: Claims deleted in a pass.
-FORGOTTEN_ROWS = 10_000
+#: Claims deleted per pass.
+_FORGOTTEN_CLAIMS = 10_000
 
-#: All of a pass's messages together. The invocation has 280 s for everything.
+#: Time limit for all alerts of a pass. The invocation has 280 s for everything.
 ALERTING_SECONDS = 45.0
 
-#: So long a pass claims: what it claims last has its 10 s to be sent yet, and 5 s to be noted.
+#: Time limit for claiming events: the last claim still has 10 s to be sent and 5 s to be recorded.
 CLAIMING_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Turn:
-    """When a pass tells people."""
+class _Deadline:
+    """When a pass sends its alerts."""
 
     #: by the database's clock
     now: datetime
-    #: by the event loop's clock
+    #: by the event loop's clock, in seconds
     claims_until: float
 
     def claiming(self) -> asyncio.Timeout:
-        """Bound a claim. :raises TimeoutError: too late for one, as no time is left to send it."""
+        """Limit the time of a claim. :raises TimeoutError: no time would be left to send its alert."""
         if asyncio.get_running_loop().time() >= self.claims_until:
             raise TimeoutError
         return asyncio.timeout_at(self.claims_until)
@@ -61,79 +61,81 @@ class _Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Alerting:
-    """Sends at most one message of each kind a pass, and no event twice.
+    """Sends at most one alert of each kind per pass, and reports no event twice.
 
-    An event is claimed in the database, for one message, before that is sent. A message that surely did not
-    arrive gives its events back to the next pass. One of which that is not known does not: better one message
-    lost than the same one again and again.
+    Events are claimed in the database for one alert before it is sent. If the alert was certainly not
+    delivered, its events are released and the next pass reports them. If delivery is uncertain, they are not
+    released: one lost alert is better than the same alert again and again.
     """
 
     store: AlertStore
-    clockwork: Clockwork
+    pass_log: PassLog
     receiver: Receiver
     pass_late_seconds: float
 
-    async def look(self) -> tuple[Sequence[LastPass], datetime]:
-        """Return the last passes and the database's time: what a pass needs from before its begin."""
-        return await self.clockwork.passes(), await self.clockwork.now()
+    async def snapshot(self) -> tuple[Sequence[LastPass], datetime]:
+        """Return the last passes and the database's time, as they are before a pass starts."""
+        return await self.pass_log.passes(), await self.pass_log.now()
 
-    async def __call__(self, own: str, before: Sequence[LastPass], looked_at: datetime) -> None:
-        """Tell what there is to tell. What goes wrong is logged, and fails nothing.
+    async def __call__(self, own: str, before: Sequence[LastPass], taken_at: datetime) -> None:
+        """Send the alerts that are due. Errors are logged and never fail the pass.
 
-        :param own: the timer function that the pass is of.
-        :param before: the last passes as they were before this one.
-        :param looked_at: when that was, by the database's clock: a pass takes minutes.
+        :param own: the timer function that makes the pass.
+        :param before: the last passes, as they were before this pass.
+        :param taken_at: the time of that snapshot by the database's clock; a pass takes minutes.
         """
         try:
             async with asyncio.timeout(ALERTING_SECONDS):
-                await self._tell(own, before, looked_at)
+                await self._alert(own, before, taken_at)
         except OrchestratorError as error:
             logger.warning("alerts: %s", error)
         except TimeoutError:
-            logger.warning("alerts: not done in time; the next pass tells the rest")
+            logger.warning("alerts: not done in time; the next pass sends the rest")
 
-    async def _tell(self, own: str, before: Sequence[LastPass], looked_at: datetime) -> None:
+    async def _alert(self, own: str, before: Sequence[LastPass], taken_at: datetime) -> None:
         claims_until = asyncio.get_running_loop().time() + CLAIMING_SECONDS
-        turn = _Turn(now=await self.clockwork.now(), claims_until=claims_until)
-        await self._tell_of_dead_rows(turn)
-        missing = overdue(before, now=looked_at, limit_seconds=self.pass_late_seconds)
+        deadline = _Deadline(now=await self.pass_log.now(), claims_until=claims_until)
+        await self._alert_dead(deadline)
+        missing = overdue(before, now=taken_at, limit_seconds=self.pass_late_seconds)
         if missing:
-            passes = await self.clockwork.passes()
-            await self._tell_of_passes(Kind.LATE, late(missing, own=own, before=before, passes=passes), turn)
-        # Also those of which nobody was told that they are late: when the whole app stands still, nobody can.
+            passes = await self.pass_log.passes()
+            events = late(missing, own=own, before=before, passes=passes)
+            await self._alert_passes(Kind.LATE, events, deadline)
+        # Including functions never reported as late: nothing can report while the whole app is down.
         missed = [*await self.store.late_passes(), *missing]
         if missed:
-            # Looked up anew: a function may have begun while the message above was on its way.
-            await self._tell_of_passes(Kind.WELL, well_again(missed, await self.clockwork.passes()), turn)
-        await self.store.forget(older_than_seconds=KEEP_SECONDS, limit=FORGOTTEN_ROWS)
+            # Read again: a function may have started while the alert above was being sent.
+            passes = await self.pass_log.passes()
+            await self._alert_passes(Kind.RECOVERED, recovered(missed, passes), deadline)
+        await self.store.forget(older_than_seconds=_KEEP_SECONDS, limit=_FORGOTTEN_CLAIMS)
 
-    async def _tell_of_dead_rows(self, turn: _Turn) -> None:
+    async def _alert_dead(self, deadline: _Deadline) -> None:
         message = str(uuid.uuid4())
-        async with turn.claiming():
-            rows = await self.store.claim_dead(
-                message, window_seconds=WINDOW_SECONDS, examined=EXAMINED_ROWS, shown=SHOWN_ROWS
+        async with deadline.claiming():
+            dead = await self.store.claim_dead(
+                message, window_seconds=WINDOW_SECONDS, examined=EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
             )
-        if rows is not None:
-            await self._deliver(message, Alert(kind=Kind.DEAD, rows=rows), turn)
+        if dead is not None:
+            await self._deliver(message, Alert(kind=Kind.DEAD, dead=dead), deadline)
 
-    async def _tell_of_passes(self, kind: Kind, events: Sequence[PassEvent], turn: _Turn) -> None:
+    async def _alert_passes(self, kind: Kind, events: Sequence[PassEvent], deadline: _Deadline) -> None:
         if not events:
             return
         message = str(uuid.uuid4())
-        async with turn.claiming():
+        async with deadline.claiming():
             claimed = await self.store.claim_passes(message, kind, events)
         if claimed:
-            await self._deliver(message, Alert(kind=kind, passes=claimed), turn)
+            await self._deliver(message, Alert(kind=kind, passes=claimed), deadline)
 
-    async def _deliver(self, message: str, alert: Alert, turn: _Turn) -> None:
+    async def _deliver(self, message: str, alert: Alert, deadline: _Deadline) -> None:
         delivery = Delivery.UNCERTAIN
         try:
-            delivery = await self.receiver.deliver(alert, turn.now)
-        finally:  # also when the pass is ended meanwhile
+            delivery = await self.receiver.deliver(alert, deadline.now)
+        finally:  # also when the pass is cancelled meanwhile
             if delivery is Delivery.UNCERTAIN:
-                logger.warning("alert may be lost, and is not sent again: %s", alert.title)
+                logger.warning("alert may be lost and is not sent again: %s", alert.title)
         if delivery is Delivery.SENT:
             logger.info("alert sent: %s", alert.title)
             await self.store.sent(message)
         elif delivery is Delivery.REFUSED:
-            await self.store.give_back(message)
+            await self.store.release(message)

@@ -1,11 +1,11 @@
-"""The submit function: one message, one row, one ``run-now``."""
+"""Submit: turn one queue message into one ``run-now`` for one entry."""
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.core import decisions
+from orchestrator.core import decisions, run_requests
 from orchestrator.core.errors import (
     DatabricksError,
     InvalidEntry,
@@ -21,16 +21,16 @@ from orchestrator.ports import Clock, Runs, Store, Telemetry
 
 logger = logging.getLogger(__name__)
 
-#: How long a workspace that gave no answer may take to show that it answers at all.
-PROBE_SECONDS = 10.0
+#: Time limit of the call that checks whether a workspace answers at all after a call without an answer.
+_PROBE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submit:
-    """Submits claimed rows.
+    """Submits claimed entries.
 
-    A failing workspace never fails a row: the row stays QUEUED and its message is sent again. A store that
-    fails does raise, so that the queue delivers the message again.
+    An unavailable workspace never fails an entry: the entry stays QUEUED and its message is sent again.
+    Errors of the store are raised, so that the queue delivers the message again.
     """
 
     store: Store
@@ -41,9 +41,9 @@ class Submit:
     telemetry: Telemetry = NO_TELEMETRY
 
     async def __call__(self, claim: Claim) -> None:
-        """Submit the row of a claim, unless the claim is stale.
+        """Submit the entry of a claim, unless the claim is stale.
 
-        :raises StoreError: the outcome could not be stored; the same call is safe to repeat.
+        :raises StoreError: the outcome could not be stored; it is safe to call this again.
         """
         waiting = await self.store.get(claim.entry_id)
         if waiting is None or waiting.status is not Status.QUEUED or waiting.submission != claim.submission:
@@ -56,7 +56,7 @@ class Submit:
             return
         entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds)
         if entry is None:
-            logger.info("entry %s: no longer to be submitted", claim.entry_id)
+            logger.info("entry %s: must no longer be submitted", claim.entry_id)
             return
         await self._run_now(claim, entry, request)
 
@@ -64,12 +64,12 @@ class Submit:
         workspace = self.workspaces.get(entry.workspace)
         if workspace is None:
             known = ", ".join(sorted(self.workspaces))
-            raise InvalidEntry(f"workspace is unknown to the settings; known: {known}")
-        return decisions.run_request(entry, workspace.job_id)
+            raise InvalidEntry(f"workspace is unknown; the settings have {known}")
+        return run_requests.run_request(entry, workspace.job_id)
 
     async def _refuse_invalid(self, entry: Entry, error: InvalidEntry) -> None:
         if entry.deliveries > 0:
-            # run-now was called before the row (or the settings) became invalid: there may be a run.
+            # run-now was called before the entry (or the settings) became invalid: there may be a run.
             await self._leave_open(entry, str(error), permanent=True)
             return
         verdict = Verdict(to=Status.DEAD, error=str(error))
@@ -96,13 +96,13 @@ class Submit:
         if not error.in_doubt:
             return Unanswered.NO_EFFECT
         try:
-            async with asyncio.timeout(PROBE_SECONDS):
+            async with asyncio.timeout(_PROBE_SECONDS):
                 await self.runs[entry.workspace].get_job(request.job_id)
         except (WorkspaceUnavailable, TimeoutError):
             return Unanswered.OUTAGE
         except RequestRefused:
-            return Unanswered.ROW  # an answer, too
-        return Unanswered.ROW
+            return Unanswered.ENTRY  # a refusal is an answer, too
+        return Unanswered.ENTRY
 
     async def _postpone(
         self, claim: Claim, entry: Entry, error: DatabricksError, unanswered: Unanswered
@@ -113,7 +113,7 @@ class Submit:
         await self.store.postpone(claim, seconds=seconds, reason=str(error), unanswered=unanswered)
 
     async def _leave_open(self, entry: Entry, reason: str, *, permanent: bool) -> None:
-        text = f"{reason} (an earlier call had no answer: the next one looks for its run first)"
+        text = f"{reason} (an earlier call had no answer; a retry first looks for its run)"
         verdict = self._verdict(entry, text, permanent=permanent)
         if await self.store.leave_open(entry, verdict):
             extra = fields("refused", entry, status=verdict.to.value)
@@ -126,7 +126,7 @@ class Submit:
         verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
         if await self.store.release(entry, verdict):
             extra = fields("postponed", entry, delay_seconds=verdict.delay_seconds)
-            logger.info("entry %s: no capacity, waits again", entry.id, extra=extra)
+            logger.info("entry %s: no capacity, PENDING again", entry.id, extra=extra)
 
     async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
         if _in_doubt(entry):
@@ -155,20 +155,23 @@ class Submit:
 
     async def _record(self, claim: Claim, entry: Entry, run_id: int, *, seconds: float) -> None:
         if await self.store.record_run(claim, run_id):
-            self._tell(entry, run_id, seconds)
+            self._record_submitted(entry, run_id, seconds)
             return
         now, logs = await self.store.get(claim.entry_id), await self.store.logs(claim.entry_id)
         if now is not None and _is_followed(now, logs, claim, run_id):
             logger.info("entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id)
             return
-        # The row went on without this run while the answer was under way. Nobody would ever look at it.
-        logger.warning("entry %s: run %s came too late and is cancelled", claim.entry_id, run_id)
+        # The entry moved on without this run while the response was on its way. Nobody would ever check the
+        # run.
+        logger.warning("entry %s: run %s came too late and is being cancelled", claim.entry_id, run_id)
         try:
             await self.runs[entry.workspace].cancel(run_id)
         except WorkspaceUnavailable:
-            logger.exception("run %s belongs to no row and could not be cancelled: cancel it by hand", run_id)
+            logger.exception(
+                "run %s belongs to no entry and could not be cancelled: cancel it by hand", run_id
+            )
 
-    def _tell(self, entry: Entry, run_id: int, seconds: float) -> None:
+    def _record_submitted(self, entry: Entry, run_id: int, seconds: float) -> None:
         # begin_submission has just set updated_at, by the clock that also set available_at.
         queued = max(0.0, (entry.updated_at - entry.available_at).total_seconds())
         extra = fields("submitted", entry, run_id=run_id, submit_seconds=seconds, queue_seconds=queued)
@@ -178,10 +181,10 @@ class Submit:
 
 
 def _is_followed(entry: Entry, logs: Sequence[LogRow], claim: Claim, run_id: int) -> bool:
-    """Say whether a run that this claim did not record is another delivery's, or still to be found.
+    """Say whether another delivery recorded a run that this claim did not, or will still find it.
 
-    A submission that was left open keeps its token: whoever makes it again finds the run. Nobody does so for
-    a row that is cancelled.
+    An open submission keeps its token, so whoever repeats it finds the run. A canceled entry is never
+    repeated.
     """
     if run_id in {entry.runid, *(log.runid for log in logs)}:
         return True
@@ -193,7 +196,7 @@ def _is_followed(entry: Entry, logs: Sequence[LogRow], claim: Claim, run_id: int
 def _in_doubt(entry: Entry) -> bool:
     """Say whether an earlier call of this submission may have started a run.
 
-    Nothing documents that Databricks looks the token up before it refuses a call, so a refusal now does not
-    prove that there is no run. The submission keeps its number and its token.
+    Databricks does not document whether it looks up the token before it refuses a call. A refusal now is
+    therefore no proof that there is no run, and the submission keeps its number and its token.
     """
     return entry.deliveries >= IN_DOUBT

@@ -1,4 +1,4 @@
-"""Several things at once: waited for together, or not at all."""
+"""Run coroutines concurrently: wait for all of them, or leave them running in the background."""
 
 import asyncio
 import logging
@@ -10,10 +10,10 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-async def all_of(work: Iterable[Awaitable[_T]]) -> list[_T]:
-    """Wait until everything has ended, then return the results in order, or raise the first error.
+async def gather_all(work: Iterable[Awaitable[_T]]) -> list[_T]:
+    """Wait for every awaitable, then return the results in order or raise the first error.
 
-    Nothing goes on in the background when this returns, unlike after ``asyncio.gather``.
+    Unlike after ``asyncio.gather``, nothing still runs when this returns.
     """
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
@@ -22,10 +22,10 @@ async def all_of(work: Iterable[Awaitable[_T]]) -> list[_T]:
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-class Background:
-    """Tasks that go on whoever waits for them. The event loop keeps none alive by itself.
+class BackgroundTasks:
+    """Tasks that continue when their caller stops waiting; the event loop alone would not keep them alive.
 
-    :param loss: said in the log of a task that fails.
+    :param loss: what is lost when a task fails; begins its log message.
     """
 
     def __init__(self, loss: str) -> None:
@@ -33,7 +33,7 @@ class Background:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Begin; the caller need not keep the task."""
+        """Start a task; the caller need not keep a reference to it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)

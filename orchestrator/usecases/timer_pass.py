@@ -1,4 +1,4 @@
-"""A pass of a timer function: its work in bounded time, noted in the database, told to whom it concerns."""
+"""One pass of a timer function: run its work within time limits, record it, and send alerts."""
 
 import asyncio
 import logging
@@ -14,98 +14,98 @@ from orchestrator.usecases.alerting import Alerting
 
 logger = logging.getLogger(__name__)
 
-#: An invocation gives up after this, in seconds; below the 300 s of ``functionTimeout`` in host.json, at
-#: which the host would end the worker process and everything else that runs in it.
+#: Time limit of an invocation, below the 300 s of ``functionTimeout`` in host.json. After those the host
+#: would kill the worker process and everything else that runs in it.
 INVOCATION_SECONDS = 280.0
 
-#: Of these, up to the end of the work: it is noted, and people are told (``alerting.ALERTING_SECONDS``).
+#: Time limit of the work itself. The rest is for recording the pass and for alerts (``ALERTING_SECONDS``).
 WORK_SECONDS = 220.0
 
-#: What there is to tell is looked up before the work, and must not keep it waiting.
-LOOK_SECONDS = 5.0
+#: Time limit for reading what alerting needs before the work begins, so that the work is not held up.
+SNAPSHOT_SECONDS = 5.0
 
 #: The timer functions.
 TIMER_FUNCTIONS = ("trigger", "monitor")
 
 OK = "ok"
 
-#: What a timer function does; returns its problems, a line each.
-Work = Callable[[], Awaitable[list[str]]]
+#: The work of a pass; returns its problems, one line each.
+PassWork = Callable[[], Awaitable[list[str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimerPass:
-    """Makes the passes of the timer functions."""
+    """Makes passes of the timer functions."""
 
-    store: PassLog
-    #: None = there is nobody to tell
+    pass_log: PassLog
+    #: None = no alerts are sent
     alerting: Alerting | None
     telemetry: Telemetry
     clock: Clock
-    #: raises when nothing may be written
+    #: raises if nothing may be written
     check: Callable[[], Awaitable[None]]
 
-    async def __call__(self, name: str, work: Work, *, by_hand: bool) -> list[str]:
-        """Make a pass and return its problems, a line each. What makes it fail is raised.
+    async def __call__(self, name: str, work: PassWork, *, by_hand: bool) -> list[str]:
+        """Make a pass and return its problems, one line each. An error that ends the pass is raised.
 
-        :param by_hand: it is no pass of the timer, whose absence it must not hide.
+        :param by_hand: a person started the pass; it is not recorded, so that it cannot hide a missing timer.
         """
         began, outcome = self.clock.monotonic(), "failed"
         try:
             with self.telemetry.span(name):
-                problems = await self._in_time(name, work, by_hand)
+                problems = await self._within_limits(name, work, by_hand)
             outcome = "problems" if problems else OK
         except TimeoutError:
-            problems = [f"{name}: not done in time; the next pass goes on"]
-            logger.error("%s", problems[0])  # noqa: TRY400 - the stack says nothing of use
+            problems = [f"{name}: not done in time; the next pass continues"]
+            logger.error("%s", problems[0])  # noqa: TRY400 - the stack trace is of no use
         finally:
             label = f"{name} by hand" if by_hand else name
-            self._tell_of(label, outcome, seconds=self.clock.monotonic() - began)
+            self._record(label, outcome, seconds=self.clock.monotonic() - began)
         return problems
 
-    def _tell_of(self, name: str, outcome: str, *, seconds: float) -> None:
+    def _record(self, name: str, outcome: str, *, seconds: float) -> None:
         extra = fields("pass", function=name, outcome=outcome, seconds=seconds)
         logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
         self.telemetry.record(Metric.PASS, seconds, function=name, outcome=outcome)
 
-    async def _in_time(self, name: str, work: Work, by_hand: bool) -> list[str]:
+    async def _within_limits(self, name: str, work: PassWork, by_hand: bool) -> list[str]:
         work_until = asyncio.get_running_loop().time() + WORK_SECONDS
         async with asyncio.timeout(INVOCATION_SECONDS):
             await self.check()
-            return await (work() if by_hand else self._recorded(name, work, work_until))
+            return await (work() if by_hand else self._recorded_pass(name, work, work_until))
 
-    async def _recorded(self, name: str, work: Work, work_until: float) -> list[str]:
-        before = await self._look()
-        await self.store.pass_started(name)
+    async def _recorded_pass(self, name: str, work: PassWork, work_until: float) -> list[str]:
+        before = await self._snapshot()
+        await self.pass_log.pass_started(name)
         failure: Exception | None = None
         try:
             async with asyncio.timeout_at(work_until):
                 problems = await work()
-            await self.store.pass_finished(name, "\n".join(problems) or OK)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted and raised again
+            await self.pass_log.pass_finished(name, "\n".join(problems) or OK)
+        except Exception as error:  # noqa: BLE001 - every error is recorded and raised again
             failure = error
-            await self.store.pass_failed(name, _told(error))
-        # A pass that failed has something to tell, too: what went DEAD, and that the app is back.
+            await self.pass_log.pass_failed(name, _describe(error))
+        # A failed pass sends alerts, too: for entries that went DEAD, and that the app has recovered.
         if self.alerting and before:
             await self.alerting(name, *before)
         if failure is not None:
             raise failure
         return problems
 
-    async def _look(self) -> tuple[Sequence[LastPass], datetime] | None:
-        """Return what people have to be told from; None when that is nothing, or cannot be had."""
+    async def _snapshot(self) -> tuple[Sequence[LastPass], datetime] | None:
+        """Return what alerting needs from before the work; None if no alerts are sent or on an error."""
         if self.alerting is None:
             return None
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                return await self.alerting.look()
+            async with asyncio.timeout(SNAPSHOT_SECONDS):
+                return await self.alerting.snapshot()
         except (OrchestratorError, TimeoutError) as error:
-            logger.warning("alerts: nothing is told by this pass: %s", _told(error))
+            logger.warning("alerts: this pass sends none: %s", _describe(error))
             return None
 
 
-def _told(error: Exception) -> str:
-    """Say what went wrong; of an error that nobody foresaw only its kind: its text may hold anything."""
+def _describe(error: Exception) -> str:
+    """Say what went wrong; for an unexpected error only its type, as its text may contain anything."""
     if isinstance(error, OrchestratorError):
         return str(error)
     return "not done in time" if isinstance(error, TimeoutError) else f"failed: {type(error).__name__}"

@@ -1,4 +1,4 @@
-"""The trigger: after a monitor pass, fills each workspace's free slots with waiting rows."""
+"""The trigger: make a monitor pass, then claim waiting entries for each workspace's free slots."""
 
 import asyncio
 import logging
@@ -13,20 +13,20 @@ from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
 from orchestrator.ports import Queue, Runs, Store, Telemetry
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.monitor import Monitor
-from orchestrator.usecases.tasks import all_of
+from orchestrator.usecases.tasks import gather_all
 
 logger = logging.getLogger(__name__)
 
-#: Claiming gives up after this: together with the monitor's pass it stays below the functions' time-out.
-CLAIM_SECONDS = 100.0
+#: Time limit for one workspace's claims. With the monitor's pass it stays below the functions' time-out.
+_CLAIM_SECONDS = 100.0
 
-#: Rows of a workspace that the settings do not know are claimed in such batches, to be refused one by one.
-UNKNOWN_WORKSPACE_CAP = 100
+#: Entries claimed per pass for a workspace that the settings do not know; each is then refused.
+_UNKNOWN_WORKSPACE_CAP = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
-    """One pass: settle what is over, then claim and send."""
+    """One trigger pass: settle the runs that are over, then claim entries and send their messages."""
 
     store: Store
     queue: Queue
@@ -37,20 +37,20 @@ class Trigger:
     telemetry: Telemetry = NO_TELEMETRY
 
     async def __call__(self) -> list[str]:
-        """Make a pass and return what went wrong, a line each; an empty list when all is well.
+        """Make a pass and return its problems, one line each.
 
-        :raises StoreError: nothing can be done without the store.
+        :raises StoreError: the database is unavailable; nothing can be done without it.
         """
         problems = await self.monitor()
         waiting = await self.store.waiting_workspaces()
-        problems += await all_of(self.fill(name) for name in sorted(waiting))
+        problems += await gather_all(self.fill(name) for name in sorted(waiting))
         return [problem for problem in problems if problem]
 
     async def fill(self, workspace: str) -> str:
-        """Claim waiting rows for a workspace's free slots; return what went wrong, empty when all is well."""
-        shown = one_line(workspace)  # it may be whatever a row names
+        """Claim waiting entries for a workspace's free slots; return the problem, empty if there is none."""
+        shown = one_line(workspace)  # an entry may name anything
         try:
-            async with asyncio.timeout(CLAIM_SECONDS):
+            async with asyncio.timeout(_CLAIM_SECONDS):
                 cap, active = await self._room(workspace)
                 claims = await self.store.claim(
                     workspace,
@@ -61,26 +61,26 @@ class Trigger:
                     serialize_tables=self.policy.serialize_tables,
                 )
                 problem = await dispatch(self.store, self.queue, claims)
-                logger.info("workspace %s: claimed %s rows", shown, len(claims))
-                self._tell(shown, claims)
+                logger.info("workspace %s: claimed %s entries", shown, len(claims))
+                self._record(shown, claims)
                 return problem
         except OrchestratorError as error:
-            # Without the active runs the free slots are not known, so nothing is claimed.
+            # Without the list of active runs the number of free slots is unknown, so nothing is claimed.
             problem = f"workspace {shown}: nothing claimed: {error}"
         except TimeoutError:
-            problem = f"workspace {shown}: claiming took over {CLAIM_SECONDS:.0f} s"
+            problem = f"workspace {shown}: claiming took over {_CLAIM_SECONDS:.0f} s"
         logger.warning("%s", problem)
         return problem
 
     async def _room(self, workspace: str) -> tuple[int, frozenset[int]]:
         policy = self.workspaces.get(workspace)
         if policy is None:
-            return UNKNOWN_WORKSPACE_CAP, frozenset()
+            return _UNKNOWN_WORKSPACE_CAP, frozenset()
         active = await self.runs[workspace].active_run_ids()
         self.telemetry.record(Metric.ACTIVE_RUNS, len(active), workspace=workspace)
         return policy.cap, active
 
-    def _tell(self, workspace: str, claims: Sequence[Claim]) -> None:
+    def _record(self, workspace: str, claims: Sequence[Claim]) -> None:
         known = workspace if workspace in self.workspaces else "unknown"
         self.telemetry.record(Metric.CLAIMED, len(claims), workspace=known)
         for claim in claims:

@@ -116,7 +116,7 @@ class Desk:
         of_instance = store or self.store
         return Alerting(
             store=AlertLog(of_instance.pool),
-            clockwork=of_instance,
+            pass_log=of_instance,
             receiver=Webhook(
                 self.receiver.url,
                 body=alerts.as_json,
@@ -134,7 +134,7 @@ class Desk:
         """Begin a pass of a timer function, of one instance of the app."""
         of_instance = store or self.store
         alerting = self.alerting(of_instance)
-        before = await alerting.look()
+        before = await alerting.snapshot()
         await of_instance.pass_started(name)
         return Pass(name=name, store=of_instance, alerting=alerting, before=before)
 

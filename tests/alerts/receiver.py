@@ -52,7 +52,7 @@ class Receiver:
         return Counter(row["id"] for message in self.taken for row in message["entries"])
 
     def told_of_passes(self, kind: str) -> Counter[tuple[str, str]]:
-        """How often a timer function was called late, or well again, and since when; doubtful calls count."""
+        """How often a timer function was called late, or recovered, and since when; doubtful calls count."""
         return Counter(
             (last_pass["name"], last_pass["since"])
             for message in (*self.taken, *self.doubtful)

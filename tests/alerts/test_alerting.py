@@ -18,7 +18,7 @@ async def test_failures_of_a_pass_are_one_message(desk: Desk) -> None:
     await desk.make_pass("trigger")
     await desk.make_pass("monitor")
     [message] = desk.receiver.taken
-    assert (message["title"], len(message["entries"])) == ("200 rows went DEAD", 20)
+    assert (message["title"], len(message["entries"])) == ("200 entries went DEAD", 20)
     assert all(len(row["error"]) <= 200 for row in message["entries"])
     assert "secret-8462" not in str(desk.receiver.taken)
 

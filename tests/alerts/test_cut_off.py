@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.adapters import webhook
 from orchestrator.adapters.store.alerts import AlertLog
-from orchestrator.core.alerts import DeadRows
+from orchestrator.core.alerts import DeadEntries
 from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk, Hold
 
@@ -34,7 +34,7 @@ async def test_claim_that_takes_too_long(
     desk.connector.hold = hold = Hold(place)
     with monkeypatch.context() as patched:
         bound = asyncio.timeout(None)
-        patched.setattr(alerting._Turn, "claiming", lambda _: bound)
+        patched.setattr(alerting._Deadline, "claiming", lambda _: bound)
         telling = asyncio.create_task(passing.tell())
         assert await asyncio.to_thread(hold.reached.wait, 10)
         bound.reschedule(asyncio.get_running_loop().time())
@@ -64,7 +64,7 @@ async def test_nothing_is_claimed_when_there_is_no_time_to_send_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Closed(AlertLog):
-        async def claim_dead(self, message: str, **bounds: int) -> DeadRows | None:
+        async def claim_dead(self, message: str, **bounds: int) -> DeadEntries | None:
             raise AssertionError("there is no time left for it")
 
     desk.kill(2)

@@ -1,4 +1,4 @@
-"""Which timer function is called late and well again: once, in whatever order the passes come and end."""
+"""Which timer function is called late and recovered: once, in whatever order the passes come and end."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ async def test_late_and_well_again(desk: Desk) -> None:
     await desk.make_pass("monitor")
     desk.pass_time(LATE_SECONDS / 2)
     await desk.make_pass("monitor")
-    assert [message["title"] for message in desk.receiver.taken] == ["trigger: late", "trigger: well again"]
+    assert [message["title"] for message in desk.receiver.taken] == ["trigger: late", "trigger: recovered"]
     desk.pass_time(LATE_SECONDS / 2)
     await desk.make_pass("monitor")
     assert [message["title"] for message in desk.receiver.taken][2:] == ["trigger: late"]
@@ -46,7 +46,7 @@ async def test_one_that_is_back_before_the_receiver_takes_that_it_is_late(desk: 
     assert (desk.receiver.calls, titles(desk)) == (1, [])
     await desk.make_pass("monitor")
     await desk.make_pass("trigger")
-    assert titles(desk) == ["monitor: well again"], "it says since when it had not begun"
+    assert titles(desk) == ["monitor: recovered"], "it says since when it had not begun"
 
 
 async def test_function_that_never_ran_was_never_expected(desk: Desk) -> None:
@@ -55,7 +55,7 @@ async def test_function_that_never_ran_was_never_expected(desk: Desk) -> None:
     await desk.make_pass("trigger")
     assert titles(desk) == [], "a first pass does not know how long the app has stood still"
     await desk.make_pass("monitor")
-    assert titles(desk) == ["monitor: well again"]
+    assert titles(desk) == ["monitor: recovered"]
 
 
 async def test_app_that_was_stopped_for_a_night(desk: Desk) -> None:
@@ -67,8 +67,8 @@ async def test_app_that_was_stopped_for_a_night(desk: Desk) -> None:
     for _ in range(2):
         await desk.make_pass("monitor")
         await desk.make_pass("trigger")
-    assert titles(desk) == ["monitor: well again", "trigger: well again"]
-    assert "monitor: has begun again; it had not since 20" in desk.receiver.taken[0]["text"]
+    assert titles(desk) == ["monitor: recovered", "trigger: recovered"]
+    assert "monitor: has started again; it had not started since 20" in desk.receiver.taken[0]["text"]
 
 
 @pytest.mark.parametrize("ends_first", [0, 1, None])
@@ -87,7 +87,7 @@ async def test_both_functions_come_back_at_once(desk: Desk, ends_first: int | No
     told = desk.receiver.told_of_passes("well")
     assert sorted((name, count) for (name, _), count in told.items()) == [("monitor", 1), ("trigger", 1)]
     if ends_first == 0:
-        assert titles(desk) == ["monitor and trigger: well again"]
+        assert titles(desk) == ["monitor and trigger: recovered"]
 
 
 async def test_one_of_two_comes_back(desk: Desk) -> None:
@@ -97,10 +97,10 @@ async def test_one_of_two_comes_back(desk: Desk) -> None:
     for _ in range(3):
         await desk.make_pass("monitor")
         desk.pass_time(60)
-    assert titles(desk) == ["monitor: well again", "trigger: late"]
+    assert titles(desk) == ["monitor: recovered", "trigger: late"]
     await desk.make_pass("trigger")
     await desk.make_pass("monitor")
-    assert titles(desk)[2:] == ["trigger: well again"]
+    assert titles(desk)[2:] == ["trigger: recovered"]
 
 
 async def test_stop_after_one_was_called_late(desk: Desk) -> None:
@@ -114,7 +114,7 @@ async def test_stop_after_one_was_called_late(desk: Desk) -> None:
     desk.pass_time(NIGHT_SECONDS)
     for name in ("trigger", "monitor", "trigger"):
         await desk.make_pass(name)
-    assert titles(desk)[1:] == ["trigger: well again", "monitor: well again"]
+    assert titles(desk)[1:] == ["trigger: recovered", "monitor: recovered"]
 
 
 async def test_stop_is_told_by_a_later_pass_when_the_receiver_did_not_take_it(desk: Desk) -> None:
@@ -123,7 +123,7 @@ async def test_stop_is_told_by_a_later_pass_when_the_receiver_did_not_take_it(de
     desk.receiver.answers = [503, 404]
     for _ in range(4):
         await desk.make_pass("monitor")
-    assert titles(desk) == ["monitor: well again"]
+    assert titles(desk) == ["monitor: recovered"]
 
 
 async def test_nobody_is_called_late_who_came_back_during_a_slow_pass(desk: Desk) -> None:
@@ -135,7 +135,7 @@ async def test_nobody_is_called_late_who_came_back_during_a_slow_pass(desk: Desk
     slow = await desk.begin("monitor")
     await desk.make_pass("trigger")
     await slow.end()
-    assert titles(desk) == ["trigger: well again"]
+    assert titles(desk) == ["trigger: recovered"]
 
 
 @dataclass

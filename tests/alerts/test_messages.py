@@ -6,18 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.core.alerts import (
-    SHOWN_ROWS,
+    SHOWN_ENTRIES,
     Alert,
-    DeadRow,
-    DeadRows,
+    DeadEntries,
+    DeadEntry,
     Kind,
     PassEvent,
     as_json,
     as_teams,
     late,
     overdue,
+    recovered,
     shortened,
-    well_again,
 )
 from orchestrator.core.models import LastPass
 
@@ -28,21 +28,21 @@ TEAMS_BYTES = 28 * 1024
 
 
 def dead(count: int, error: str = "it failed") -> Alert:
-    row = DeadRow(id=1, table_name="sales", workspace="default", error=error)
-    return Alert(kind=Kind.DEAD, rows=DeadRows(count=count, shown=[row] * min(count, SHOWN_ROWS)))
+    row = DeadEntry(id=1, table_name="sales", workspace="default", error=error)
+    return Alert(kind=Kind.DEAD, dead=DeadEntries(count=count, shown=[row] * min(count, SHOWN_ENTRIES)))
 
 
 def test_two_hundred_failures_are_one_message() -> None:
     message = as_json(dead(200), AT)
-    assert (message["kind"], message["title"], message["count"]) == ("dead", "200 rows went DEAD", 200)
-    assert len(message["entries"]) == SHOWN_ROWS
+    assert (message["kind"], message["title"], message["count"]) == ("dead", "200 entries went DEAD", 200)
+    assert len(message["entries"]) == SHOWN_ENTRIES
     assert message["text"].endswith("\nand 180 more")
     assert message["at"] == "2026-01-31T04:05:06Z"
 
 
 def test_one_row() -> None:
     message = as_json(dead(1), AT)
-    assert message["text"] == "1 row went DEAD\n1 sales (default): it failed"
+    assert message["text"] == "1 entry went DEAD\n1 sales (default): it failed"
     assert message["entries"] == [
         {"id": 1, "table_name": "sales", "workspace": "default", "error": "it failed"}
     ]
@@ -51,9 +51,9 @@ def test_one_row() -> None:
 def test_late_and_well() -> None:
     last_pass = PassEvent(name="trigger", since=AT)
     told = as_json(Alert(kind=Kind.LATE, passes=[last_pass]), AT)
-    assert told["text"] == "trigger: late\ntrigger: has not begun since 2026-01-31T04:05:06Z"
+    assert told["text"] == "trigger: late\ntrigger: has not started since 2026-01-31T04:05:06Z"
     assert (told["count"], told["entries"]) == (1, [])
-    assert as_json(Alert(kind=Kind.WELL, passes=[last_pass]), AT)["title"] == "trigger: well again"
+    assert as_json(Alert(kind=Kind.RECOVERED, passes=[last_pass]), AT)["title"] == "trigger: recovered"
 
 
 def test_card_for_teams() -> None:
@@ -62,8 +62,8 @@ def test_card_for_teams() -> None:
     card = attachment["content"]
     assert message["type"] == "message"
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
-    assert (card["type"], card["body"][0]["text"]) == ("AdaptiveCard", "200 rows went DEAD")
-    assert len(card["body"]) == 1 + SHOWN_ROWS + 2
+    assert (card["type"], card["body"][0]["text"]) == ("AdaptiveCard", "200 entries went DEAD")
+    assert len(card["body"]) == 1 + SHOWN_ENTRIES + 2
     assert {block["type"] for block in card["body"][1:]} == {"RichTextBlock"}, "no Markdown from an error"
     assert len(json.dumps(message)) < TEAMS_BYTES
 
@@ -112,11 +112,11 @@ def test_who_has_begun_in_the_meantime_is_not_late() -> None:
 
 def test_who_is_well_again() -> None:
     told = [PassEvent(name="trigger", since=AT), PassEvent(name="gone", since=AT)]
-    assert well_again(told, passes(trigger=0)) == []
-    assert [event.name for event in well_again([*told, *told], passes(trigger=-1))] == ["trigger"]
+    assert recovered(told, passes(trigger=0)) == []
+    assert [event.name for event in recovered([*told, *told], passes(trigger=-1))] == ["trigger"]
 
 
 def test_function_that_was_late_twice_is_named_once() -> None:
     events = [PassEvent(name="trigger", since=AT), PassEvent(name="trigger", since=AT + timedelta(hours=1))]
-    alert = Alert(kind=Kind.WELL, passes=events)
-    assert (alert.title, len(alert.lines)) == ("trigger: well again", 2)
+    alert = Alert(kind=Kind.RECOVERED, passes=events)
+    assert (alert.title, len(alert.lines)) == ("trigger: recovered", 2)

@@ -73,7 +73,7 @@ async def test_a_pass_tells_what_went_dead_whether_it_succeeds_or_fails(
             await app.monitor()
     else:
         assert await app.monitor() == []
-    assert [message["title"] for message in receiver.taken] == ["1 row went DEAD"]
+    assert [message["title"] for message in receiver.taken] == ["1 entry went DEAD"]
     [monitor] = await app.store.passes()
     assert ("no change today" in (monitor.outcome or "")) is fails
 
@@ -84,8 +84,8 @@ async def test_the_app_is_back_after_a_night(app: Application, receiver: Receive
     for _ in range(2):
         await app.monitor()
         await app.trigger()
-    assert [message["title"] for message in receiver.taken] == ["monitor: well again", "trigger: well again"]
-    assert "it had not since 2026-01-31T20:00:00Z" in receiver.taken[0]["text"]
+    assert [message["title"] for message in receiver.taken] == ["monitor: recovered", "trigger: recovered"]
+    assert "it had not started since 2026-01-31T20:00:00Z" in receiver.taken[0]["text"]
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -104,7 +104,7 @@ async def test_what_cannot_be_looked_up_for_alerts_keeps_no_pass_from_its_work(
         raise StoreError("not now")
 
     run(tmp_path, ROWS)
-    monkeypatch.setattr("orchestrator.usecases.timer_pass.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("orchestrator.usecases.timer_pass.SNAPSHOT_SECONDS", 0.05)
     [entry_id] = await app.store.add([NewEntry(table_name="sales")])
     await app.store.request_cancel(entry_id)
     monkeypatch.setattr(app.store, "passes", look)
@@ -112,5 +112,5 @@ async def test_what_cannot_be_looked_up_for_alerts_keeps_no_pass_from_its_work(
     entry = await app.store.get(entry_id)
     assert entry is not None
     assert entry.status == "CANCELED"
-    assert f"nothing is told by this pass: {'not done in time' if hangs else 'not now'}" in caplog.text
+    assert f"this pass sends none: {'not done in time' if hangs else 'not now'}" in caplog.text
     assert receiver.calls == 0

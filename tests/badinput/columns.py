@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.core import decisions
+from orchestrator.core import run_requests
 from tests.badinput.support import any_json, deeply_nested
 
 #: Somewhere in most rows' parameters; nowhere else.
@@ -115,7 +115,7 @@ json_texts = st.one_of(
 )
 styles = st.sampled_from(
     [
-        *decisions.PARAMETER_STYLES,
+        *run_requests.PARAMETER_STYLES,
         "NOTEBOOK_PARAMS",
         "notebook_params ",
         "job_id",

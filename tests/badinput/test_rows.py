@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core import decisions
+from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry
 from tests.badinput.columns import CANARY, GIVEN, OWN, SPOILT, json_texts, names, styles, wrong_types
 from tests.badinput.support import tries
@@ -120,37 +120,37 @@ def test_any_parameters_are_taken_or_refused(table_name: str, style: str, text: 
     found: dict[str, str] | list[str] = []
     refusal = ""
     try:
-        found = decisions.run_parameters(table_name, style, text)
+        found = run_requests.run_parameters(table_name, style, text)
     except InvalidEntry as error:
         refusal = str(error)
     assert CANARY not in refusal
     assert refusal.isprintable()
     values = list(found.values()) if isinstance(found, dict) else found
     assert all(isinstance(value, str) for value in values)
-    assert len(json.dumps(found, ensure_ascii=False).encode()) <= decisions.MAX_PARAMETERS_BYTES
+    assert len(json.dumps(found, ensure_ascii=False).encode()) <= run_requests.MAX_PARAMETERS_BYTES
 
 
 def test_parameters_of_many_megabytes_are_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("parsed"))
     for text in (" " * 20_000_000, '{"a": "' + "x" * 20_000_000, "[" * 20_000_000):
         with pytest.raises(InvalidEntry, match=r"parameters is [\d,]+ characters long"):
-            decisions.run_parameters("sales", "notebook_params", text)
+            run_requests.run_parameters("sales", "notebook_params", text)
 
 
 def test_escapes_and_white_space_do_not_count() -> None:
     text = json.dumps({"a": "\x01" * 1_600, "b": "é" * 1}, indent=200)
     assert len(text) > 9_900
-    assert len(decisions.run_parameters("sales", "notebook_params", text)) == 2
+    assert len(run_requests.run_parameters("sales", "notebook_params", text)) == 2
 
 
 @pytest.mark.parametrize(
     "number", ["1e999", "-0", "1.10", "0.1000000000000000055511151231257827", "9" * 5_000]
 )
 def test_a_number_is_passed_on_as_it_was_written(number: str) -> None:
-    found = decisions.run_parameters("sales", "notebook_params", f'{{"a": {number}}}')
+    found = run_requests.run_parameters("sales", "notebook_params", f'{{"a": {number}}}')
     assert found == {"a": number}
 
 
 def test_a_long_table_name_is_refused_too() -> None:
     with pytest.raises(InvalidEntry, match="bytes"):
-        decisions.run_parameters("x" * 10_000, "notebook_params", None)
+        run_requests.run_parameters("x" * 10_000, "notebook_params", None)

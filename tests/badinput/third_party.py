@@ -43,7 +43,7 @@ class StrictRuns(FakeRuns):
     """A workspace that takes what Databricks documents and nothing else."""
 
     async def run_now(self, request: RunRequest) -> int:
-        body = jobs_api.run_now(request).request.json
+        body = jobs_api.run_now(request).json
         assert body is not None
         json.dumps(body, allow_nan=False).encode()
         values = request.parameters

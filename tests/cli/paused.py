@@ -12,7 +12,7 @@ from orchestrator.adapters.store.connector import Connector, Opened
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.cli.main import main
 from orchestrator.core.errors import StoreUnavailable
-from orchestrator.settings import StoreSettings
+from orchestrator.settings.store import StoreSettings
 
 PAUSED = "SQL Server: the database is paused and resumes (40613)"
 

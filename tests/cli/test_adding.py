@@ -92,7 +92,7 @@ def test_one_bad_line_and_nothing_is_added(cli: CommandLine) -> None:
         (("add", "--csv", "missing.csv"), 2, "No such file"),
         (("add", "sales", "--parameters", "{s3cr3t"), 1, "parameters is not valid JSON"),
         (("add", "sales", "--parameter-style", "notes"), 1, "use one of job_parameters"),
-        (("add", " "), 1, "table_name must be a text that is not empty"),
+        (("add", " "), 1, "table_name must be a non-empty text"),
     ],
 )
 def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], code: int, advice: str) -> None:
@@ -111,7 +111,7 @@ def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], co
         ("[1]", "not an object"),
         ('{"table": "sales"}', "there is no column 'table'; the columns are table_name"),
         ("{}", "table_name must be given"),
-        ('{"table_name": 7}', "table_name must be a text"),
+        ('{"table_name": 7}', "table_name must be a non-empty text"),
         (r'{"table_name": "\ud800"}', "control characters"),
         (r'{"table_name": "a\u0000"}', "control characters"),
         ('{"table_name": "%s"}' % ("x" * 257), "longer than 256"),
@@ -124,7 +124,7 @@ def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], co
         ('{"table_name": "a", "parameters": {"a": NaN}}', "not valid JSON"),
         ('{"table_name": "a", "parameters": [1]}', "must be an object"),
         ('{"table_name": "a", "parameters": {"a": {}}}', "every value in parameters"),
-        ('{"table_name": "a", "parameters": {"a": "%s"}}' % ("x" * 10_000), "Databricks takes 10,000"),
+        ('{"table_name": "a", "parameters": {"a": "%s"}}' % ("x" * 10_000), "accepts at most 10,000"),
     ],
 )
 def test_what_no_row_may_hold(line: str, problem: str) -> None:

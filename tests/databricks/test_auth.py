@@ -59,7 +59,7 @@ def key_vault_token(vault: FakeKeyVault, credential: Any, clock: ManualClock) ->
     return KeyVaultToken(
         vault.url,
         SECRET,
-        credential,
+        lambda: credential,
         clock=clock,
         verify_challenge_resource=False,
         ca_file=str(vault.ca_file),
@@ -130,7 +130,7 @@ async def test_a_vault_that_fails_leaves_the_token_that_is_held(
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(403, "HTTP 403: give the app's identity the role"), (503, "HTTP 503: it is tried")],
+    [(403, "HTTP 403: give the app's identity the role"), (503, "HTTP 503: the app tries again")],
 )
 async def test_a_vault_that_fails_from_the_start(
     vault: FakeKeyVault,
@@ -159,7 +159,7 @@ async def test_a_secret_that_is_not_there(vault: FakeKeyVault, credential: Any, 
     source = KeyVaultToken(
         vault.url,
         "other",
-        credential,
+        lambda: credential,
         clock=clock,
         verify_challenge_resource=False,
         ca_file=str(vault.ca_file),
@@ -186,7 +186,9 @@ async def test_a_vault_that_is_not_there(
 async def test_a_vault_with_a_certificate_that_nobody_signed(
     vault: FakeKeyVault, credential: Any, clock: ManualClock
 ) -> None:
-    source = KeyVaultToken(vault.url, SECRET, credential, clock=clock, verify_challenge_resource=False)
+    source = KeyVaultToken(
+        vault.url, SECRET, lambda: credential, clock=clock, verify_challenge_resource=False
+    )
     with pytest.raises(TokenUnavailable, match="ServiceRequestError"):
         await source.token()
     assert vault.reads == 0
@@ -196,7 +198,7 @@ async def test_a_vault_with_a_certificate_that_nobody_signed(
 async def test_a_vault_of_another_domain_gets_no_token(
     vault: FakeKeyVault, identity: FakeIdentity, credential: Any, clock: ManualClock
 ) -> None:
-    source = KeyVaultToken(vault.url, SECRET, credential, clock=clock, ca_file=str(vault.ca_file))
+    source = KeyVaultToken(vault.url, SECRET, lambda: credential, clock=clock, ca_file=str(vault.ca_file))
     with pytest.raises(TokenUnavailable, match="ValueError: check the vault's address"):
         await source.token()
     assert identity.issued == {}
@@ -204,7 +206,7 @@ async def test_a_vault_of_another_domain_gets_no_token(
 
 
 @pytest.mark.parametrize("value", ["", "  ", "two words", "line\nbreak", "tokén"])
-async def test_a_secret_that_is_no_token(vault: FakeKeyVault, tokens: KeyVaultToken, value: str) -> None:
+async def test_a_secret_that_is_not_a_token(vault: FakeKeyVault, tokens: KeyVaultToken, value: str) -> None:
     vault.set_secret(SECRET, value)
     with pytest.raises(TokenUnavailable, match="not an access token") as caught:
         await tokens.token()
@@ -228,7 +230,7 @@ async def test_the_default_credential_finds_the_identity(
     async with DefaultAzureCredential() as default:
         source = key_vault_token(vault, default, clock)
         assert await source.token() == CANARY
-        assert await EntraToken(default, clock=clock).token() in identity.issued
+        assert await EntraToken(lambda: default, clock=clock).token() in identity.issued
         await source.close()
     assert list(identity.issued.values()) == [
         "https://vault.azure.net",
@@ -237,7 +239,7 @@ async def test_the_default_credential_finds_the_identity(
 
 
 async def test_an_entra_token_is_held(identity: FakeIdentity, credential: Any, clock: ManualClock) -> None:
-    source = EntraToken(credential, clock=clock)
+    source = EntraToken(lambda: credential, clock=clock)
     first = await source.token()
     assert first in identity.issued
     assert await asyncio.gather(*(source.token() for _ in range(10))) == [first] * 10
@@ -248,7 +250,7 @@ async def test_an_entra_token_is_held(identity: FakeIdentity, credential: Any, c
 async def test_an_entra_token_at_its_end_is_replaced(
     identity: FakeIdentity, credential: Any, clock: ManualClock
 ) -> None:
-    source = EntraToken(credential, clock=clock)
+    source = EntraToken(lambda: credential, clock=clock)
     identity.lifetime = 0
     first = await source.token()
     identity.lifetime = 3600
@@ -258,7 +260,7 @@ async def test_an_entra_token_at_its_end_is_replaced(
 
 
 async def test_an_identity_that_fails(identity: FakeIdentity, credential: Any, clock: ManualClock) -> None:
-    source = EntraToken(credential, clock=clock)
+    source = EntraToken(lambda: credential, clock=clock)
     identity.fault = 500
     with pytest.raises(TokenUnavailable, match="Microsoft Entra ID"):
         await source.token()
@@ -287,7 +289,7 @@ async def test_an_entra_token_is_renewed_ahead_and_never_used_past_its_end(
 ) -> None:
     monkeypatch.setattr("time.time", clock.monotonic)
     credential = Expiring(clock.monotonic)
-    source = EntraToken(cast(Any, credential), clock=clock)
+    source = EntraToken(lambda: cast(Any, credential), clock=clock)
     assert await source.token() == "entra-1"
     clock.now += 3600 - auth.RENEW_AHEAD_SECONDS - 1
     assert await source.token() == "entra-1"
@@ -318,6 +320,6 @@ async def test_a_fetch_that_hangs_ends(clock: ManualClock, monkeypatch: pytest.M
             raise AssertionError("unreachable")
 
     monkeypatch.setattr(auth, "FETCH_SECONDS", 0.05)
-    source = EntraToken(cast(Any, Hanging()), clock=clock)
+    source = EntraToken(lambda: cast(Any, Hanging()), clock=clock)
     with pytest.raises(TokenUnavailable, match="TimeoutError"):
         await source.token()

@@ -60,7 +60,7 @@ class Desk(DeliveredUseCases):
         }
         usecases = UseCases(**parts)
         ended = RunEnded(
-            rows=store,
+            store=store,
             monitor=usecases.make_monitor(),
             trigger=usecases.make_trigger(),
             workspaces=tuple(runs),

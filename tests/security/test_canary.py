@@ -25,7 +25,7 @@ REQUEST = RunRequest(
     job_id=7, idempotency_token="0f3a-1", parameter_style="notebook_params", parameters=PARAMETERS
 )
 
-LIMITS = Limits(request_seconds=2, operation_seconds=10, tries=2, answer_bytes=100_000)
+LIMITS = Limits(request_seconds=2, operation_seconds=10, tries=2, response_bytes=100_000)
 
 
 def canary_tokens() -> Tokens:
@@ -133,7 +133,7 @@ async def test_a_crash_in_the_middle_of_a_call(
     async with apps.app(workspace) as running:
         await running.app.store.add([ROW])
         await running.app.trigger()
-        monkeypatch.setattr("orchestrator.adapters.databricks.errors.json_object", crash)
+        monkeypatch.setattr("orchestrator.adapters.databricks.responses.json_object", crash)
         [error] = await running.submit_all()
         running.look_everywhere()
     assert isinstance(error, RuntimeError)

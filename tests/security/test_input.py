@@ -10,6 +10,7 @@ from orchestrator import settings
 from orchestrator.core.errors import OrchestratorError, QueueError, SettingsError
 from orchestrator.core.models import NewEntry
 from orchestrator.core.states import Status
+from orchestrator.settings.local_file import environment
 from tests.databricks.support import Workspace, ok
 from tests.security.app import Apps
 from tests.security.canary import (
@@ -107,7 +108,7 @@ def test_a_secret_in_the_wrong_setting(mix_up: str, evidence: Evidence) -> None:
 def test_a_settings_file_that_is_no_json(tmp_path: Path, evidence: Evidence) -> None:
     (tmp_path / "local.settings.json").write_text(f'{{"Values": {{"DATABRICKS_TOKEN": "{TOKEN}", }}}}')
     with pytest.raises(SettingsError) as caught:
-        settings.environment(tmp_path)
+        environment(tmp_path)
     evidence.error(caught.value)
 
 

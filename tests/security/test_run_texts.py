@@ -8,11 +8,11 @@ from aiohttp import web
 
 from orchestrator import settings
 from orchestrator.adapters.databricks import jobs_api
-from orchestrator.adapters.databricks.errors import Answer
 from orchestrator.adapters.databricks.jobs_api import Success
-from orchestrator.adapters.queue import QueueConnection
+from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core import redaction
 from orchestrator.core.models import NewEntry
+from orchestrator.settings.queue import QueueConnection
 from tests.databricks.support import REQUEST, Reply, Workspace
 from tests.security.app import ROW, Apps
 from tests.security.canary import PARAMETERS, PASSWORD, SIGNATURE, STORAGE_KEY, TOKEN, WRONG_STORAGE_KEY
@@ -77,14 +77,14 @@ async def test_the_table_s_name_is_kept(apps: Apps, workspace: Workspace) -> Non
 
 
 def test_the_token_is_struck_out_of_a_good_answer() -> None:
-    answer = Answer(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
+    answer = Response(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
     outcome = jobs_api.interpret(jobs_api.get_output(1), answer, token=TOKEN)
     assert isinstance(outcome, Success)
     assert outcome.value.message == "leaked […]!"
 
 
 def test_a_short_token_for_local_work_harms_no_answer() -> None:
-    answer = Answer(status=200, headers={}, body=b'{"run_id": 5}')
+    answer = Response(status=200, headers={}, body=b'{"run_id": 5}')
     assert jobs_api.interpret(jobs_api.run_now(REQUEST), answer, token="run_id") == Success(value=5)
 
 

@@ -15,13 +15,15 @@ from devstack.fakes import certificate
 from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import RESOURCE, FakeKeyVault
 from devstack.serving import serving
+from orchestrator.adapters.credentials import blocking_credential
 from orchestrator.adapters.databricks.auth import KeyVaultToken
-from orchestrator.adapters.queue import QueueConnection, StorageQueue
+from orchestrator.adapters.queue import StorageQueue
 from orchestrator.adapters.store.access_token import AccessToken
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import OrchestratorError, QueueError, StoreError, TokenUnavailable
 from orchestrator.core.models import Claim
+from orchestrator.settings.queue import QueueConnection
 from tests.conftest import Azurite
 from tests.databricks.support import ManualClock, Reply, drop
 from tests.security.canary import ACCESS_TOKEN, PASSWORD, SIGNATURE, TOKEN, WRONG_STORAGE_KEY, Evidence
@@ -53,7 +55,7 @@ async def every_path(reply: Reply, folder: Path | None = None) -> AsyncIterator[
 
 
 async def failing(work: Awaitable[object], evidence: Evidence) -> OrchestratorError:
-    """Do what must fail with an error of ours, and keep what it tells."""
+    """Do what must fail with an error of ours, and keep its text as evidence."""
     with pytest.raises(OrchestratorError) as caught:
         await work
     evidence.error(caught.value)
@@ -64,7 +66,7 @@ def key_vault(url: str, folder: Path, credential: DefaultAzureCredential) -> Key
     return KeyVaultToken(
         url,
         SECRET,
-        credential,
+        lambda: credential,
         clock=ManualClock(),
         verify_challenge_resource=False,
         ca_file=str(folder / "fake-key-vault.pem"),
@@ -117,7 +119,9 @@ async def test_key_vault_answers_nothing_of_use(
         await source.close()
 
 
-async def test_a_secret_that_is_no_token(tmp_path: Path, identity: FakeIdentity, evidence: Evidence) -> None:
+async def test_a_secret_that_is_not_a_token(
+    tmp_path: Path, identity: FakeIdentity, evidence: Evidence
+) -> None:
     """Somebody put a sentence around the token."""
     async with (
         FakeKeyVault(identity.accepts).serve(tmp_path) as vault,
@@ -130,7 +134,7 @@ async def test_a_secret_that_is_no_token(tmp_path: Path, identity: FakeIdentity,
     assert vault.reads == 1
 
 
-async def test_the_identity_is_ill(tmp_path: Path, identity: FakeIdentity, evidence: Evidence) -> None:
+async def test_the_identity_fails(tmp_path: Path, identity: FakeIdentity, evidence: Evidence) -> None:
     identity.fault = 400
     async with (
         FakeKeyVault(identity.accepts).serve(tmp_path) as vault,
@@ -154,9 +158,7 @@ def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def use_queue(connection_string: str, evidence: Evidence) -> None:
     """Send and check, both of which must fail."""
-    queue = StorageQueue(
-        QueueConnection(connection_string=connection_string), "submit-jobs", send_timeout=8, batch_timeout=8
-    )
+    queue = StorageQueue("submit-jobs", connection_string=connection_string, send_timeout=8, batch_timeout=8)
     evidence.add("connection", repr(QueueConnection(connection_string=connection_string)))
     assert await queue.send([CLAIM]) == [CLAIM]
     error = await failing(queue.check(), evidence)
@@ -195,7 +197,9 @@ async def test_storage_that_cannot_be_reached(evidence: Evidence) -> None:
         f"{WRONG_STORAGE_KEY}",
     ],
 )
-async def test_a_storage_connection_string_that_is_none(connection_string: str, evidence: Evidence) -> None:
+async def test_a_storage_connection_string_that_is_not_one(
+    connection_string: str, evidence: Evidence
+) -> None:
     await use_queue(connection_string, evidence)
 
 
@@ -217,7 +221,11 @@ async def port_that_echoes() -> AsyncIterator[int]:
 
 async def use_database(connection_string: str, evidence: Evidence) -> None:
     """Ask the database for the time, which must fail."""
-    connector = SqlServerConnector(connection_string, login_timeout_seconds=odbc.LOGIN_TIMEOUT_SECONDS)
+    connector = SqlServerConnector(
+        connection_string,
+        credential=blocking_credential,
+        login_timeout_seconds=odbc.LOGIN_TIMEOUT_SECONDS,
+    )
     store = Store(connector, patience=0)
     evidence.add("connector", f"{connector!r} {store!r}")
     error = await failing(store.now(), evidence)
@@ -225,7 +233,7 @@ async def use_database(connection_string: str, evidence: Evidence) -> None:
     assert isinstance(error, StoreError)
 
 
-async def test_a_database_that_is_none(evidence: Evidence, identity: FakeIdentity) -> None:
+async def test_a_server_that_is_not_a_database(evidence: Evidence, identity: FakeIdentity) -> None:
     """Microsoft's own driver, with a password and with an access token, against something else."""
     async with port_that_echoes() as port:
         await use_database(f"{odbc.without_credentials(port)};UID=u;PWD={PASSWORD}", evidence)
@@ -244,7 +252,7 @@ async def test_a_database_that_is_none(evidence: Evidence, identity: FakeIdentit
         "{password}",
     ],
 )
-async def test_a_database_connection_string_that_is_none(text: str, evidence: Evidence) -> None:
+async def test_a_database_connection_string_that_is_not_one(text: str, evidence: Evidence) -> None:
     with odbc.closed_port() as port:
         good = odbc.without_credentials(port)
         await use_database(text.format(good=good, password=PASSWORD), evidence)

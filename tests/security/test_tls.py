@@ -22,7 +22,7 @@ from devstack.fakes.keyvault import FakeKeyVault
 from devstack.serving import serving
 from orchestrator.adapters.databricks.auth import KeyVaultToken, StaticToken
 from orchestrator.adapters.databricks.client import DatabricksClient
-from orchestrator.adapters.queue import QueueConnection, StorageQueue
+from orchestrator.adapters.queue import StorageQueue
 from orchestrator.adapters.store.sqlserver import SqlServerConnector, complete
 from orchestrator.core.errors import StoreError, TokenUnavailable, WorkspaceUnavailable
 from orchestrator.core.models import Claim
@@ -132,7 +132,7 @@ async def test_key_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
                 source = KeyVaultToken(
                     vault.url,
                     "token",
-                    credential,
+                    lambda: credential,
                     clock=ManualClock(),
                     verify_challenge_resource=False,
                     ca_file=ca_file,
@@ -152,7 +152,7 @@ async def test_the_queue(
     """With a trusted certificate the same way works: ``tests/test_queue_identity.py``."""
     monkeypatch.setattr("orchestrator.adapters.queue.RETRY_OPTIONS", {"retry_total": 0})
     connection = emulator.connection_string(queue_url=f"{impostor.url}/acme")
-    queue = StorageQueue(QueueConnection(connection_string=connection), "submit-jobs")
+    queue = StorageQueue("submit-jobs", connection_string=connection)
     claim = Claim(entry_id=1, submission=1)
     assert await queue.send([claim]) == [claim]
     await queue.close()

@@ -1,6 +1,7 @@
-"""Signing in with a managed identity: Microsoft's own credential against the stand-in of the endpoint."""
+"""Signing in to Azure SQL: Microsoft's own credential against a fake of the identity endpoint."""
 
 import asyncio
+import functools
 import logging
 import struct
 import time
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devstack.fakes.identity import PATH, FakeIdentity
+from orchestrator.adapters.credentials import TIMEOUT_SECONDS, blocking_credential
 from orchestrator.adapters.store import access_token
 from orchestrator.adapters.store.access_token import RENEW_AHEAD_SECONDS, AccessToken
 from orchestrator.adapters.store.entries import Store
@@ -17,7 +19,7 @@ from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import StoreError, StoreUnavailable
 from tests.store import odbc
 
-#: What azure-identity reads besides the endpoint; the machine's own must not play a part.
+#: What azure-identity reads besides the endpoint. The values of this machine must not play a part.
 _OTHERS = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_TOKEN_CREDENTIALS")
 
 
@@ -33,8 +35,9 @@ async def identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeIdentit
         yield fake
 
 
-async def fetch(timeout_seconds: float = access_token.TIMEOUT_SECONDS) -> AccessToken:
-    return await asyncio.to_thread(access_token.fetch, None, timeout_seconds=timeout_seconds)
+async def fetch(timeout_seconds: float = TIMEOUT_SECONDS) -> AccessToken:
+    credential = functools.partial(blocking_credential, timeout_seconds=timeout_seconds)
+    return await asyncio.to_thread(access_token.fetch, credential)
 
 
 async def test_token_is_for_azure_sql(identity: FakeIdentity) -> None:
@@ -94,7 +97,9 @@ async def test_connection_string_without_credentials_signs_in_with_a_token(
 ) -> None:
     """The real driver takes the token as part of a connection, and shows it nowhere."""
     with odbc.silent_port() as port, caplog.at_level(logging.DEBUG):
-        connector = SqlServerConnector(odbc.without_credentials(port), login_timeout_seconds=1)
+        connector = SqlServerConnector(
+            odbc.without_credentials(port), credential=blocking_credential, login_timeout_seconds=1
+        )
         store = Store(connector, patience=0)
         with pytest.raises(StoreUnavailable, match="HYT00") as caught:
             await store.now()

@@ -48,9 +48,9 @@ async def test_each_row_is_claimed_for_one_message(store: Store) -> None:
     second = await kill(store, "stock")
     assert await claimed(log, "m3") == second
     await log.sent("m1")
-    await log.give_back("m1")
+    await log.release("m1")
     assert await claimed(log, "m4") == [], "what was sent is not given back"
-    await log.give_back("m3")
+    await log.release("m3")
     assert await claimed(log, "m5") == second
 
 
@@ -98,16 +98,16 @@ async def test_passes(store: Store) -> None:
     assert await log.claim_passes("m1", Kind.LATE, [late]) == [late]
     assert await log.claim_passes("m2", Kind.LATE, [late, later]) == [later]
     assert await log.late_passes() == [late, later]
-    assert await log.claim_passes("m3", Kind.WELL, [late]) == [late]
+    assert await log.claim_passes("m3", Kind.RECOVERED, [late]) == [late]
     assert await log.late_passes() == [later]
-    await log.give_back("m3")
+    await log.release("m3")
     assert await log.late_passes() == [late, later]
 
 
 async def test_who_is_well_again_is_not_called_late_any_more(store: Store) -> None:
     log = AlertLog(store.pool)
     event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
-    assert await log.claim_passes("m1", Kind.WELL, [event]) == [event]
+    assert await log.claim_passes("m1", Kind.RECOVERED, [event]) == [event]
     assert await log.claim_passes("m2", Kind.LATE, [event]) == []
     assert await log.late_passes() == []
 
@@ -116,12 +116,12 @@ async def test_well_again_stays_owed_when_neither_message_arrived(store: Store) 
     log = AlertLog(store.pool)
     event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
     assert await log.claim_passes("late", Kind.LATE, [event])
-    assert await log.claim_passes("well", Kind.WELL, [event])
-    await log.give_back("late")
+    assert await log.claim_passes("well", Kind.RECOVERED, [event])
+    await log.release("late")
     assert await log.claim_passes("again", Kind.LATE, [event]) == [], "people may hear that it is well"
-    await log.give_back("well")
+    await log.release("well")
     assert await log.late_passes() == [event]
-    assert await log.claim_passes("m3", Kind.WELL, [event]) == [event]
+    assert await log.claim_passes("m3", Kind.RECOVERED, [event]) == [event]
 
 
 @pytest.mark.parametrize("first", ["late", "well"])
@@ -130,11 +130,11 @@ async def test_well_again_stays_owed_in_whatever_order_both_are_given_back(store
     event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0) - timedelta(seconds=1))
     assert await log.claim_passes("late", Kind.LATE, [event])
     await store.pass_started("trigger")
-    assert await log.claim_passes("well", Kind.WELL, [event])
-    await log.give_back(first)
-    await log.give_back("well" if first == "late" else "late")
+    assert await log.claim_passes("well", Kind.RECOVERED, [event])
+    await log.release(first)
+    await log.release("well" if first == "late" else "late")
     assert await log.late_passes() == [event]
-    assert await log.claim_passes("m3", Kind.WELL, [event]) == [event]
+    assert await log.claim_passes("m3", Kind.RECOVERED, [event]) == [event]
 
 
 async def test_old_claims_are_deleted(store: Store, database: Database) -> None:

@@ -28,7 +28,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no object": ({"parameters": f'["{CANARY}"]'}, "must be an object"),
     "nested": ({"parameters": '{"a": ' + "[" * 900 + "]" * 900 + "}"}, "every value in parameters"),
     "nested without end": ({"parameters": "[" * 90_000}, "not valid JSON"),
-    "half a pair": ({"parameters": f'{{"{CANARY}": "\\ud800"}}'}, "half of a character pair"),
+    "half a pair": ({"parameters": f'{{"{CANARY}": "\\ud800"}}'}, "lone surrogate"),
     "too much": ({"parameters": f'{{"{CANARY}": "{"x" * 10_000}"}}'}, "the parameters have 10,"),
     "megabytes": ({"parameters": " " * 3_000_000}, "parameters is 3,000,000 characters long"),
 }

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.core import times
 from orchestrator.core.errors import StoreError
 from orchestrator.core.states import FINAL, Status
 from orchestrator.ports import Purgeable
@@ -184,7 +185,7 @@ async def test_batches_on_a_store(store: Store, database: Database, monkeypatch:
     [("90d", 90 * DAY), ("12h", 43_200), ("30m", 1800), (" 1m ", 60), ("9125d", 9125 * DAY)],
 )
 def test_age(text: str, seconds: float) -> None:
-    assert purge.age_seconds(text) == seconds
+    assert times.age_seconds(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -203,4 +204,4 @@ def test_age(text: str, seconds: float) -> None:
 )
 def test_what_is_no_age(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        purge.age_seconds(text)
+        times.age_seconds(text)

@@ -155,7 +155,7 @@ async def test_postponed_message_is_sent_again_earlier(store: Store, database: D
         (Unanswered.OUTAGE, 1, 1),
         (Unanswered.OUTAGE, 2, 2),  # not 1: a late answer to the first call must not pass for the only one
         (Unanswered.OUTAGE, 3, 2),
-        (Unanswered.ROW, 3, 3),
+        (Unanswered.ENTRY, 3, 3),
     ],
 )
 async def test_calls_that_count(store: Store, unanswered: Unanswered, calls: int, counted: int) -> None:

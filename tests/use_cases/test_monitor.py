@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Entry, Run
 from orchestrator.core.states import Status
-from orchestrator.usecases.tasks import all_of
+from orchestrator.usecases.tasks import gather_all
 from tests.fakes import UNAVAILABLE
 from tests.world import World
 
@@ -93,7 +93,7 @@ async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: W
     entry = await world.running("sales")
     world.database.execute("UPDATE track_processing SET workspace = 'removed'")
     [problem] = await world.monitor()
-    assert "workspaces that the settings do not know: removed" in problem
+    assert "workspaces that are not in the settings: removed" in problem
     assert (await world.entry(entry.id)).status is Status.RUNNING
 
 
@@ -109,5 +109,5 @@ async def test_nothing_goes_on_after_a_pass_has_failed() -> None:
         ended.append("done")
 
     with pytest.raises(StoreError):
-        await all_of([fails(), takes_longer()])
+        await gather_all([fails(), takes_longer()])
     assert ended == ["done"]

@@ -73,7 +73,7 @@ async def test_refused_row(world: World, permanent: bool, status: Status) -> Non
     [
         ({"parameters": "not json"}, "not valid JSON"),
         ({"parameters": '{"a": "' + "x" * 20_000 + '"}'}, "20,009 bytes"),
-        ({"workspace": "nowhere"}, "workspace is unknown to the settings; known: default, eu"),
+        ({"workspace": "nowhere"}, "workspace is unknown; the settings have default, eu"),
     ],
 )
 async def test_invalid_row_ends_dead_and_stops_no_other(

@@ -43,7 +43,7 @@ async def test_name_of_a_workspace_cannot_forge_a_log_line(
     caplog.set_level("INFO")
     await world.add("sales", workspace="eu\nERROR all is lost")
     await world.trigger()
-    assert "claimed 1 rows" in caplog.text
+    assert "claimed 1 entries" in caplog.text
     assert not [line for line in caplog.text.splitlines() if line.startswith("ERROR")]
 
 

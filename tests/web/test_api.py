@@ -111,7 +111,7 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
         ("GET", "entries?run_id=x", None, "run_id must"),
         ("GET", "entries?since=yesterday", None, "since must be a time like"),
         ("GET", "entries?sort=name", None, "sort must be one of"),
-        ("GET", "entries?after=x", None, "no cursor"),
+        ("GET", "entries?after=x", None, "not a cursor"),
         ("GET", "entries?parameters=yes", None, "true or false"),
         ("GET", "entries?table=a%00b", None, "printable"),
         ("GET", "entries?table=%FF", None, "cannot be read"),

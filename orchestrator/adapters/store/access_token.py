@@ -1,62 +1,54 @@
-"""Signing in to Azure SQL with Microsoft Entra ID: the app's managed identity, or a developer's sign-in."""
+"""The Microsoft Entra ID access token with which the store signs in to Azure SQL."""
 
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from azure.identity import DefaultAzureCredential
 
 #: Azure SQL's resource, the same in every tenant.
 SCOPE = "https://database.windows.net/.default"
 
-#: Microsoft's ODBC driver takes a token through this connection attribute.
+#: The connection attribute through which Microsoft's ODBC driver takes a token.
 #: https://learn.microsoft.com/sql/connect/odbc/using-azure-active-directory#authenticating-with-an-access-token
 SQL_COPT_SS_ACCESS_TOKEN = 1256
 
-#: A connection is given up this long before its token ends, so that no statement is cut off by it.
+#: A connection is closed this long before its token expires, in seconds, so that no statement is cut off.
 RENEW_AHEAD_SECONDS = 300.0
-
-#: For one try of the identity endpoint, which answers within a second.
-TIMEOUT_SECONDS = 10.0
-
-#: Further tries, with pauses of about a second: half a minute in all at the worst.
-_RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessToken:
-    """A token and its end."""
+    """A token and the time when it expires."""
 
     value: str = field(repr=False)
     #: epoch seconds
     expires_on: float
 
     def attribute(self) -> bytes:
-        """Return the token as the driver wants it: UTF-16 behind its length in bytes."""
+        """Return the token as the driver expects it: its length in bytes, then the token in UTF-16."""
         text = self.value.encode("utf-16-le")
         return struct.pack(f"<I{len(text)}s", len(text), text)
 
     def seconds_left(self) -> float:
-        """Return how long a connection with this token may be used."""
+        """Return for how many seconds a connection with this token may be used."""
         return self.expires_on - time.time() - RENEW_AHEAD_SECONDS
 
 
-def fetch(client_id: str | None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> AccessToken:
-    """Return a token for Azure SQL. Blocks, in bounded time.
+def fetch(make_credential: "Callable[[], DefaultAzureCredential]") -> AccessToken:
+    """Return a token for Azure SQL. Blocks for as long as the credential does.
 
-    :param client_id: of a user-assigned managed identity, None = the app's own, or whoever is signed in here.
-    :param timeout_seconds: for one try.
+    :param make_credential: makes the credential to sign in with, which is closed after its use.
     :raises StoreError: there is no identity, or it cannot be reached.
     """
     from azure.core.exceptions import AzureError
-    from azure.identity import DefaultAzureCredential
 
-    credential = DefaultAzureCredential(
-        managed_identity_client_id=client_id,
-        connection_timeout=timeout_seconds,
-        read_timeout=timeout_seconds,
-        retry_total=_RETRIES,
-    )
+    credential = make_credential()
     try:
         token = credential.get_token(SCOPE)
     except AzureError as error:

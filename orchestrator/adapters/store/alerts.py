@@ -9,7 +9,7 @@ from orchestrator.adapters.store.entries import LOCK_TIMEOUT_MS
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import read_time
 from orchestrator.adapters.store.session import Session, acquire_lock
-from orchestrator.core.alerts import ERROR_LENGTH, DeadRow, DeadRows, Kind, PassEvent, shortened
+from orchestrator.core.alerts import ERROR_LENGTH, DeadEntries, DeadEntry, Kind, PassEvent, shortened
 from orchestrator.core.errors import OrchestratorError, StoreInDoubt
 
 _T = TypeVar("_T")
@@ -33,7 +33,7 @@ class AlertLog:
 
     async def claim_dead(
         self, message: str, *, window_seconds: int, examined: int, shown: int
-    ) -> DeadRows | None:
+    ) -> DeadEntries | None:
         """Claim the rows that went DEAD lately and that nobody was told of; None when there are none.
 
         :param window_seconds: rows that went DEAD longer ago are not looked at.
@@ -41,11 +41,11 @@ class AlertLog:
         :param shown: so many of them are returned.
         """
 
-        def work(session: Session) -> DeadRows | None:
+        def work(session: Session) -> DeadEntries | None:
             acquire_lock(session, ALERT_LOCK, LOCK_TIMEOUT_MS)
             count = session.change("claim_dead", message, window_seconds, examined)
             rows = session.rows("dead_of_message", message, shown) if count else []
-            return DeadRows(count=count, shown=[_dead_row(row) for row in rows]) if count else None
+            return DeadEntries(count=count, shown=[_dead_row(row) for row in rows]) if count else None
 
         return await self._claim(message, work)
 
@@ -74,7 +74,7 @@ class AlertLog:
         """Note that a message arrived."""
         await self._pool.transact(lambda session: session.change("alert_sent", message), writes=True)
 
-    async def give_back(self, message: str) -> None:
+    async def release(self, message: str) -> None:
         """Free the events of a message that surely did not arrive.
 
         That a function is well again stays owed, whether or not people were told that it is late.
@@ -105,7 +105,7 @@ class AlertLog:
     async def _undo(self, claim: asyncio.Task[Any], message: str) -> None:
         await asyncio.wait([claim])  # it ends in bounded time, as each of its statements does
         try:
-            await self.give_back(message)
+            await self.release(message)
         except (OrchestratorError, RuntimeError) as error:  # RuntimeError: the pool is closed
             logger.warning("alerts: what was claimed and not sent could not be given back: %s", error)
 
@@ -117,8 +117,8 @@ class AlertLog:
         return task
 
 
-def _dead_row(row: dict[str, Any]) -> DeadRow:
-    return DeadRow(
+def _dead_row(row: dict[str, Any]) -> DeadEntry:
+    return DeadEntry(
         id=int(row["id"]),
         table_name=row["table_name"],
         workspace=row["workspace"],

@@ -40,7 +40,7 @@ PASSES_LOCK = "databricks-job-orchestrator/passes"
 NO_LIMIT = MAX_INT32
 
 #: A call is taken back from ``deliveries`` while there are more than so many.
-_TAKEN_BACK_ABOVE = {Unanswered.NO_EFFECT: 0, Unanswered.OUTAGE: IN_DOUBT, Unanswered.ROW: NO_LIMIT}
+_TAKEN_BACK_ABOVE = {Unanswered.NO_EFFECT: 0, Unanswered.OUTAGE: IN_DOUBT, Unanswered.ENTRY: NO_LIMIT}
 
 #: Lengths of the columns, in UTF-16 units: ``last_error`` and ``message``; states and codes; the run's page.
 MAX_ERROR_LENGTH = 4000
@@ -175,7 +175,7 @@ class Store:
         )
 
     async def postpone(
-        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered = Unanswered.ROW
+        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered = Unanswered.ENTRY
     ) -> bool:
         """Let a QUEUED row's lease end in so many seconds: then its message is sent again.
 

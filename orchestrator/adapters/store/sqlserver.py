@@ -2,13 +2,17 @@
 
 import importlib
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.store import access_token, sqlserver_errors
 from orchestrator.adapters.store.access_token import SQL_COPT_SS_ACCESS_TOKEN
 from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened, store_error
 from orchestrator.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from azure.identity import DefaultAzureCredential
 
 #: A closed port never fails fast: the driver waits the whole login time-out (HYT00 after it).
 LOGIN_TIMEOUT_SECONDS = 15
@@ -72,7 +76,7 @@ class SqlServerConnector:
 
     A string without credentials signs in with an access token: managed identity in Azure.
 
-    :param client_id: of a user-assigned managed identity.
+    :param credential: makes the credential that fetches the token; needed only for such a string.
     :param login_timeout_seconds: whole seconds; the driver takes no fractions.
     :param statement_timeout_seconds: the same. Where the server does not answer at all, the driver gives up
         some four seconds later.
@@ -84,15 +88,15 @@ class SqlServerConnector:
     def __init__(
         self,
         connection_string: str,
-        client_id: str | None = None,
         *,
+        credential: "Callable[[], DefaultAzureCredential] | None" = None,
         login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
         statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
     ) -> None:
         self._pyodbc = _import_pyodbc()
         self.error: type[Exception] = self._pyodbc.Error
         self._connection_string = connection_string
-        self._client_id = client_id
+        self._credential = credential
         self._login_timeout_seconds = login_timeout_seconds
         self._statement_timeout_seconds = statement_timeout_seconds
 
@@ -103,9 +107,9 @@ class SqlServerConnector:
         :raises StoreError: no driver, or no permission.
         """
         text = complete(self._connection_string, self._pyodbc.drivers())
-        if signs_in(text):
+        if self._credential is None or signs_in(text):
             return Opened(connection=self._prepared(self.open(text)))
-        token = access_token.fetch(self._client_id)
+        token = access_token.fetch(self._credential)
         connection = self.open(text, attrs_before={SQL_COPT_SS_ACCESS_TOKEN: token.attribute()})
         return Opened(connection=self._prepared(connection), seconds=token.seconds_left())
 

@@ -24,7 +24,9 @@ from orchestrator.adapters.databricks.auth import KeyVaultToken
 async def main():
     async with DefaultAzureCredential() as credential:
         url, name = os.environ["KEY_VAULT_URL"], "databricks-token"
-        tokens = KeyVaultToken(url, name, credential, clock=SystemClock(), verify_challenge_resource=False)
+        tokens = KeyVaultToken(
+            url, name, lambda: credential, clock=SystemClock(), verify_challenge_resource=False
+        )
         try:
             print(await tokens.token())
         finally:

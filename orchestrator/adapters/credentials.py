@@ -1,0 +1,67 @@
+"""Make Azure credentials: a managed identity in Azure, the developer's sign-in (``az login``) elsewhere.
+
+This is the only module that makes them. The adapters that sign in are given a credential or a function that
+makes one. azure-identity is imported when the first credential is made: that takes 300 ms or so.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azure.identity import DefaultAzureCredential
+    from azure.identity.aio import DefaultAzureCredential as AsyncDefaultAzureCredential
+
+#: For one try of the identity endpoint, in seconds. It answers within one.
+TIMEOUT_SECONDS = 10.0
+
+#: Further tries, with pauses of about a second: half a minute in all at the worst.
+_RETRIES = 2
+
+
+def async_credential(client_id: str | None = None) -> "AsyncDefaultAzureCredential":
+    """Return a new credential for use in an event loop. The caller closes it.
+
+    :param client_id: of a user-assigned managed identity; None = the one that ``AZURE_CLIENT_ID`` names, or
+        else the app's own.
+    """
+    from azure.identity.aio import DefaultAzureCredential
+
+    if client_id is None:
+        return DefaultAzureCredential()
+    return DefaultAzureCredential(managed_identity_client_id=client_id)
+
+
+def blocking_credential(
+    client_id: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS
+) -> "DefaultAzureCredential":
+    """Return a new credential for use in a thread. It blocks in bounded time; the caller closes it.
+
+    :param client_id: of a user-assigned managed identity; None = the app's own.
+    :param timeout_seconds: for one try of the identity endpoint.
+    """
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential(
+        managed_identity_client_id=client_id,
+        connection_timeout=timeout_seconds,
+        read_timeout=timeout_seconds,
+        retry_total=_RETRIES,
+    )
+
+
+class SharedCredential:
+    """One asynchronous credential for everybody who signs in as the app. It is made at its first use."""
+
+    def __init__(self) -> None:
+        self._credential: AsyncDefaultAzureCredential | None = None
+
+    def get(self) -> "AsyncDefaultAzureCredential":
+        """Return the credential. Only :meth:`close` closes it."""
+        if self._credential is None:
+            self._credential = async_credential()
+        return self._credential
+
+    async def close(self) -> None:
+        """Close the credential, if it was made."""
+        credential, self._credential = self._credential, None
+        if credential is not None:
+            await credential.close()

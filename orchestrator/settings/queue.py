@@ -1,0 +1,118 @@
+"""Read how to reach the Storage account whose queue carries the submissions."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.core.urls import split_url
+from orchestrator.settings.reader import Reader
+
+#: The account of Azurite and of the old Storage Emulator, the same on every machine:
+#: https://learn.microsoft.com/azure/storage/common/storage-connect-azurite#connection-strings
+DEVELOPMENT_STORAGE = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1"
+)
+
+#: Azure's rule for queue names.
+_QUEUE_NAME = re.compile(r"^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$")
+
+#: What makes a Storage connection string use plain http.
+_PLAIN_HTTP = re.compile(
+    r"(?:^|;)\s*(?:DefaultEndpointsProtocol\s*=\s*http\s*(?:;|$)|\w+Endpoint\s*=\s*http:)", re.IGNORECASE
+)
+
+#: Azure's rule for names of Storage accounts.
+_ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueConnection:
+    """How to reach the Storage account's queues: with a connection string or with an identity."""
+
+    #: holds a key or a signature; None with an identity
+    connection_string: str | None = field(default=None, repr=False)
+    #: ``https://<account>.queue.core.windows.net``; None with a connection string
+    service_url: str | None = None
+    #: client id of a user-assigned identity; None = the system-assigned one or a developer's sign-in
+    client_id: str | None = None
+
+
+def read_queue_name(reader: Reader) -> str:
+    """Return the name of the queue that carries the submissions."""
+    name = reader.text("SUBMIT_QUEUE_NAME") or "submit-jobs"
+    if not _QUEUE_NAME.match(name):
+        reader.problems.append(
+            "SUBMIT_QUEUE_NAME must be 3 to 63 lower-case letters, digits and single hyphens"
+        )
+    return name
+
+
+def read_queue(reader: Reader, name: str = "AzureWebJobsStorage") -> QueueConnection:
+    """Return the connection that the queue trigger's ``connection`` names, read by the trigger's own rules.
+
+    https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger#connections
+    As there, a connection string takes precedence over the settings for an identity, and the URL over the
+    account's name. No problem that is reported holds a value that may be secret.
+    """
+    text = reader.text(name)
+    if text is not None:
+        if reader.in_azure and _PLAIN_HTTP.search(text):
+            reader.problems.append(f"{name} uses plain http, which is refused in Azure: use https")
+        return QueueConnection(connection_string=_connection_string(reader, text, name))
+    return QueueConnection(service_url=_service_url(reader, name), client_id=reader.text(f"{name}__clientId"))
+
+
+def _connection_string(reader: Reader, text: str, name: str) -> str:
+    pairs = [part.partition("=") for part in text.split(";") if part.strip()]
+    fields = {key.strip().lower(): value.strip() for key, _, value in pairs}
+    is_development = fields.get("usedevelopmentstorage", "").lower() == "true"
+    problem = _development_problem(fields) if is_development else _account_problem(fields)
+    if problem is not None:
+        reader.problems.append(f"{name}{problem}")
+    return DEVELOPMENT_STORAGE if is_development else text
+
+
+def _development_problem(fields: Mapping[str, str]) -> str | None:
+    if "developmentstorageproxyuri" in fields:
+        return ": DevelopmentStorageProxyUri is not supported; give a QueueEndpoint"
+    return None
+
+
+def _account_problem(fields: Mapping[str, str]) -> str | None:
+    """Say what is wrong with a connection string's fields, to follow the name of the setting."""
+    if not {"accountname", "queueendpoint"} & fields.keys():
+        return (
+            " is not a Storage connection string: it has neither AccountName nor QueueEndpoint. "
+            "Copy it from the Storage account's page 'Access keys'"
+        )
+    if "sharedaccesssignature" not in fields and not {"accountname", "accountkey"} <= fields.keys():
+        return " needs AccountName and AccountKey, or a SharedAccessSignature"
+    try:
+        base64.b64decode(fields.get("accountkey", ""), validate=True)
+    except binascii.Error:
+        return ": AccountKey is not valid base64; was it cut off?"
+    return None
+
+
+def _service_url(reader: Reader, name: str) -> str:
+    url, account = reader.text(f"{name}__queueServiceUri"), reader.text(f"{name}__accountName")
+    if url is not None:
+        parts = split_url(url)
+        if parts.scheme != "https" or not parts.hostname or parts.query:
+            reader.problems.append(
+                f"{name}__queueServiceUri must look like https://<account>.queue.core.windows.net, without a "
+                "signature: the identity's token is sent over TLS only"
+            )
+        return url.rstrip("/")
+    if account is None:
+        reader.problems.append(
+            f"set {name} to a connection string, or, to use an identity, set {name}__queueServiceUri or "
+            f"{name}__accountName"
+        )
+    elif not _ACCOUNT_NAME.fullmatch(account):
+        reader.problems.append(f"{name}__accountName must be 3 to 24 lower-case letters and digits")
+    return f"https://{account}.queue.core.windows.net"
