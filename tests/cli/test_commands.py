@@ -24,7 +24,7 @@ def test_init_db_again_changes_nothing(cli: CommandLine) -> None:
 
 
 def test_init_db_prints_the_statements_that_a_dba_reads(tmp_path: Path) -> None:
-    cli = CommandLine(tmp_path)
+    cli = CommandLine(folder=tmp_path, environment={})
     printed = cli("init-db", "--print-queries")
     assert printed.returncode == 0
     assert "-- claim: Claim the waiting" in printed.stdout
