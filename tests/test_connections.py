@@ -23,7 +23,7 @@ from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import CONNECTIONS, WEB_CONNECTIONS, Application
 from orchestrator.core.states import Status
 from orchestrator.web.api import Api
-from orchestrator.web.http import Call
+from orchestrator.web.http import Request
 from tests.databricks.support import Workspace
 from tests.store.helpers import entry_of, queued, running
 
@@ -134,7 +134,7 @@ async def test_an_event_and_a_dashboard_wait_for_no_submission(
         async with asyncio.timeout(SOON_SECONDS):
             assert await app.run_ended(OVER)
             assert (await entry_of(app.web_store, entry.id)).status is Status.DONE
-            answer = await Api(app).status(Call(method="GET"))
+            answer = await Api(lambda: app).status(Request(method="GET"))
             assert json.loads(answer.content)["workspaces"][0]["active"]["error"] is None
 
 
