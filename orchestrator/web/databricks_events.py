@@ -36,7 +36,7 @@ from orchestrator.web.routes import Route
 
 logger = logging.getLogger(__name__)
 
-ROUTE = Route(name="databricks_events", method="POST", path="databricks-events", handler="__call__")
+ROUTE = Route(name="databricks_events", method="POST", path="databricks-events", handler="handle")
 
 #: A notification has some 500 bytes, including the names of a job and a workspace.
 MAX_BODY_BYTES = 16 * 1024
@@ -79,7 +79,7 @@ class NotificationHandler:
             monotonic=monotonic,
         )
 
-    async def __call__(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:
         """Handle one notification."""
         from orchestrator.web.schemas import NotificationResult
 
@@ -144,10 +144,10 @@ def make_blueprint(handler: Callable[[], NotificationHandler] | None = None) -> 
     async def databricks_events(req: func.HttpRequest) -> func.HttpResponse:
         """Finish a run's entry at once."""
         try:
-            handle = handler_of()
+            found = handler_of()
         except OrchestratorError as error:
             return to_azure(_render_failure(error))
-        return to_azure(await handle(from_azure(req)))
+        return to_azure(await found.handle(from_azure(req)))
 
     added = blueprint.route(route=ROUTE.path, methods=[ROUTE.method], auth_level=func.AuthLevel.ANONYMOUS)
     blueprint.function_name(ROUTE.name)(added(databricks_events))

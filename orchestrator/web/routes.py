@@ -55,7 +55,7 @@ class Route:
     method: str
     #: below ``/api/``
     path: str
-    #: name of the method of :class:`~orchestrator.web.api.Api` that serves it
+    #: name of the method that serves it; of :class:`~orchestrator.web.api.Api` for all :data:`ROUTES`
     handler: str
 
 

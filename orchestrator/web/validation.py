@@ -65,7 +65,7 @@ def _times(count: int) -> str:
 
 def _number_of_text(value: str, type_: inspect.IntType, name: str) -> int:
     try:
-        return whole_of_text(value, least=type_.ge or 0, most=type_.le or 0)
+        return whole_of_text(value, **_bounds(type_))
     except ValueError as error:
         raise bad_request(f"{name} {error}") from None
 
@@ -148,9 +148,14 @@ def _enum(value: Any, type_: inspect.EnumType, path: str) -> Enum:
 
 def _whole(value: Any, type_: inspect.IntType, path: str) -> int:
     try:
-        return whole(value, least=type_.ge or 0, most=type_.le or 0)
+        return whole(value, **_bounds(type_))
     except ValueError as error:
         raise bad_request(f"{path} {error}") from None
+
+
+def _bounds(type_: inspect.IntType) -> dict[str, int]:
+    """Return the least and the most: every number in a request has both."""
+    return cast(dict[str, int], {"least": type_.ge, "most": type_.le})
 
 
 def _flag(value: Any, _type: inspect.BoolType, path: str) -> bool:

@@ -60,7 +60,7 @@ def handler(finish: Finisher, clock: SetClock) -> NotificationHandler:
 
 
 async def test_event_of_databricks(handler: NotificationHandler, finish: Finisher) -> None:
-    given = await handler(event(basic(SECRET), BODY))
+    given = await handler.handle(event(basic(SECRET), BODY))
     assert (given.status, json.loads(given.content)) == (200, {"finished": True})
     assert finish.seen == [77]
 
@@ -86,7 +86,7 @@ async def test_without_the_secret_nothing_is_looked_at(
     handler: NotificationHandler, finish: Finisher, headers: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    given = await handler(event(headers, BODY))
+    given = await handler.handle(event(headers, BODY))
     assert given.status == 401
     assert given.headers["WWW-Authenticate"].startswith("Basic")
     assert finish.seen == []
@@ -95,8 +95,8 @@ async def test_without_the_secret_nothing_is_looked_at(
 
 async def test_without_the_setting_there_is_no_such_thing(finish: Finisher) -> None:
     handler = NotificationHandler(secret=None, finish=finish)
-    assert (await handler(event(basic(SECRET), BODY))).status == 404
-    assert (await handler(event(basic(""), BODY))).status == 404
+    assert (await handler.handle(event(basic(SECRET), BODY))).status == 404
+    assert (await handler.handle(event(basic(""), BODY))).status == 404
     assert finish.seen == []
 
 
@@ -123,7 +123,7 @@ async def test_without_the_setting_there_is_no_such_thing(finish: Finisher) -> N
 async def test_what_is_no_event(
     handler: NotificationHandler, finish: Finisher, body: bytes, status: int
 ) -> None:
-    given = await handler(event(basic(SECRET), body))
+    given = await handler.handle(event(basic(SECRET), body))
     assert (given.status, json.loads(given.content)["status"]) == (status, status)
     assert given.content_type == "application/problem+json"
     assert finish.seen == []
@@ -134,9 +134,9 @@ async def test_what_cannot_be_done_now(
     handler: NotificationHandler, finish: Finisher, error: Exception
 ) -> None:
     finish.error = error
-    assert (await handler(event(basic(SECRET), BODY))).status == 503
+    assert (await handler.handle(event(basic(SECRET), BODY))).status == 503
     finish.error = None
-    assert (await handler(event(basic(SECRET), BODY))).status == 200
+    assert (await handler.handle(event(basic(SECRET), BODY))).status == 200
 
 
 async def test_more_at_once_than_are_good_for_databricks() -> None:
@@ -147,24 +147,26 @@ async def test_more_at_once_than_are_good_for_databricks() -> None:
         return True
 
     handler = NotificationHandler(secret=SECRET, finish=finish)
-    under_way = [asyncio.create_task(handler(event(basic(SECRET), BODY))) for _ in range(MAX_AT_ONCE)]
+    under_way = [asyncio.create_task(handler.handle(event(basic(SECRET), BODY))) for _ in range(MAX_AT_ONCE)]
     await asyncio.sleep(0)  # each has begun
-    refused = await handler(event(basic(SECRET), BODY))
+    refused = await handler.handle(event(basic(SECRET), BODY))
     assert (refused.status, refused.headers["Retry-After"]) == (429, "10")
     release.set()
     assert {(await task).status for task in under_way} == {200}
-    assert (await handler(event(basic(SECRET), BODY))).status == 200
+    assert (await handler.handle(event(basic(SECRET), BODY))).status == 200
 
 
 async def test_more_than_workspaces_can_send(
     handler: NotificationHandler, finish: Finisher, clock: SetClock
 ) -> None:
-    assert {(await handler(event(basic(SECRET), BODY))).status for _ in range(EVENTS.burst)} == {200}
-    refused = await handler(event(basic(SECRET), BODY))
+    assert {(await handler.handle(event(basic(SECRET), BODY))).status for _ in range(EVENTS.burst)} == {200}
+    refused = await handler.handle(event(basic(SECRET), BODY))
     assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
     assert len(finish.seen) == EVENTS.burst
     clock.now += 1
-    assert [(await handler(event(basic(SECRET), BODY))).status for _ in range(11)] == [200] * 10 + [429]
+    assert [(await handler.handle(event(basic(SECRET), BODY))).status for _ in range(11)] == [200] * 10 + [
+        429
+    ]
 
 
 async def test_a_stranger_takes_nothing_from_the_events(finish: Finisher, clock: SetClock) -> None:
@@ -173,9 +175,9 @@ async def test_a_stranger_takes_nothing_from_the_events(finish: Finisher, clock:
         secret=SECRET, finish=finish, events=Rate(per_second=1, burst=1), monotonic=clock
     )
     for _ in range(100):
-        assert (await handler(event(basic(SECRET), b"{}"))).status == 400
-        assert (await handler(event(basic("wrong"), BODY))).status == 401
-    assert (await handler(event(basic(SECRET), BODY))).status == 200
+        assert (await handler.handle(event(basic(SECRET), b"{}"))).status == 400
+        assert (await handler.handle(event(basic("wrong"), BODY))).status == 401
+    assert (await handler.handle(event(basic(SECRET), BODY))).status == 200
 
 
 async def call_route(handler: Callable[[], NotificationHandler]) -> func.HttpResponse:
