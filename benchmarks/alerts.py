@@ -20,6 +20,8 @@ from benchmarks.reports import text
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.alerts import SHOWN_ENTRIES
 from orchestrator.core.models import NewEntry
@@ -71,7 +73,7 @@ async def measure(question: Question, after: Question = nothing) -> list[float]:
 
 async def ask(path: Path, dead: int) -> dict[str, list[float]]:
     """Return the times of each question."""
-    store = Store(SqliteConnector(path))
+    store = Store(Pool(SqliteConnector(path)))
     log = AlertLog(store.pool)
 
     async def claim() -> int:
@@ -87,7 +89,7 @@ async def ask(path: Path, dead: int) -> dict[str, list[float]]:
     try:
         added = [NewEntry(table_name=f"table_{number % 400}") for number in range(dead)]
         times = {
-            f"insert {dead:,} rows": await measure(lambda: store.add(added)),
+            f"insert {dead:,} rows": await measure(lambda: Operations(store.pool).add(added)),
             "claim, no row went DEAD": await measure(lambda: expect(0)),
         }
         fill(path, "DEAD", dead)
@@ -97,7 +99,7 @@ async def ask(path: Path, dead: int) -> dict[str, list[float]]:
         await claim()
         times[f"claim, none of {dead:,} is new"] = await measure(lambda: expect(0))
     finally:
-        await store.close()
+        await store.pool.close()
     return times
 
 

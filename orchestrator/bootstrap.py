@@ -18,7 +18,8 @@ from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connector
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
-from orchestrator.adapters.store.pool import PATIENCE_SECONDS
+from orchestrator.adapters.store.passes import PassLog
+from orchestrator.adapters.store.pool import PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import alerts
 from orchestrator.core.telemetry import NO_TELEMETRY
@@ -78,15 +79,19 @@ class Application:
         self.clock = SystemClock()
         self._connector = connector(settings.store)
         self._schema_checked = False
-        self.store = Store(self._connector, patience=patience, sleep=sleep)
-        self.web_store = Store(
+        self._pool = Pool(self._connector, patience=patience, sleep=sleep)
+        self._web_pool = Pool(
             self._connector,
             threads=WEB_THREADS,
             patience=min(patience, WEB_PATIENCE_SECONDS),
             sleep=sleep,
         )
-        self.reports = Reports(self.web_store.pool)
-        self.operations = Operations(self.web_store.pool)
+        self.store = Store(self._pool)
+        self.pass_log = PassLog(self._pool)
+        self.web_store = Store(self._web_pool)
+        self.web_pass_log = PassLog(self._web_pool)
+        self.reports = Reports(self._web_pool)
+        self.operations = Operations(self._web_pool)
         self.queue = _queue(settings)
         self._credential = credentials.SharedCredential()
         self._connections = Connections(per_host=CONNECTIONS)
@@ -113,11 +118,11 @@ class Application:
             workspaces=tuple(self._policies),
         )
         self._timer_pass = TimerPass(
-            pass_log=self.store,
+            pass_log=self.pass_log,
             alerting=self._alerts(),
             telemetry=telemetry,
             clock=self.clock,
-            check=functools.partial(self._check_schema, self.store),
+            check=functools.partial(self._check_schema, self._pool),
         )
 
     async def trigger(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
@@ -140,7 +145,7 @@ class Application:
         claim = queue.decode(message)
         with self.telemetry.span("submit", entry_id=claim.entry_id, submission=claim.submission):
             async with asyncio.timeout(timer_pass.INVOCATION_SECONDS):
-                await self._check_schema(self.store)
+                await self._check_schema(self._pool)
                 await self._submit(claim)
 
     async def run_ended(self, run_id: int) -> bool:
@@ -150,18 +155,22 @@ class Application:
         :raises TimeoutError: it was not done in time; the next pass does the rest.
         """
         with self.telemetry.span("run ended", run_id=run_id):
-            await self._check_schema(self.web_store)
+            await self._check_schema(self._web_pool)
             return await self._run_ended(run_id)
 
     async def schema_version(self) -> int:
         """Return the database's schema, looked up anew. :raises SchemaError: it is not this version's."""
-        return await self.web_store.patiently(functools.partial(migrate.check, self._connector))
+        return await self._web_pool.transact(migrate.check, writes=False)
+
+    async def missing_rights(self) -> dict[str, list[str]]:
+        """Return, by table, the rights that the app needs and its login lacks."""
+        return await self._pool.transact(migrate.missing_rights, writes=True)
 
     async def close(self) -> None:
         """Give up every connection, also when one of them cannot be closed."""
         async with AsyncExitStack() as last_first:
             for close in (
-                *(self.store.close, self.web_store.close, self._credential.close),
+                *(self._pool.close, self._web_pool.close, self._credential.close),
                 *(self._connections.close, self._web_connections.close),
                 *(*(source.close for source in self.tokens.values()), self.queue.close),
             ):
@@ -179,8 +188,8 @@ class Application:
         from orchestrator.adapters.webhook import Webhook
 
         return Alerting(
-            store=AlertLog(self.store.pool),
-            pass_log=self.store,
+            store=AlertLog(self._pool),
+            pass_log=self.pass_log,
             receiver=Webhook(
                 self.settings.alerts.url,
                 body=alerts.FORMATS[self.settings.alerts.format],
@@ -189,10 +198,10 @@ class Application:
             pass_late_seconds=self.settings.pass_late_seconds,
         )
 
-    async def _check_schema(self, store: Store) -> None:
+    async def _check_schema(self, pool: Pool) -> None:
         """Look once, before anything is written, whether the tables are the ones that this version knows."""
         if not self._schema_checked:
-            await store.patiently(functools.partial(migrate.check, self._connector))
+            await pool.transact(migrate.check, writes=False)
             self._schema_checked = True
 
     def _trigger_over(self, store: Store, runs: Mapping[str, "DatabricksClient"]) -> Trigger:

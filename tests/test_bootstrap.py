@@ -49,7 +49,7 @@ async def test_each_workspace_has_its_own_token_source(app: Application) -> None
 async def test_passes_are_recorded(app: Application) -> None:
     assert await app.trigger() == []
     assert await app.monitor(past_due=True) == []
-    assert [(last_pass.name, last_pass.outcome) for last_pass in await app.store.passes()] == [
+    assert [(last_pass.name, last_pass.outcome) for last_pass in await app.pass_log.passes()] == [
         ("monitor", "ok"),
         ("trigger", "ok"),
     ]
@@ -80,7 +80,7 @@ async def test_failed_pass_is_recorded(app: Application, tmp_path: Path) -> None
     connection.close()
     with pytest.raises(StoreError):
         await app.monitor()
-    monitor, _ = await app.store.passes()
+    monitor, _ = await app.pass_log.passes()
     assert "no such table" in (monitor.outcome or "")
 
 
@@ -97,7 +97,7 @@ async def test_pass_that_takes_too_long_is_given_up(
     monkeypatch.setattr(app.store, "cancel_waiting", lambda _: hang())
     monkeypatch.setattr("orchestrator.usecases.timer_pass.WORK_SECONDS", 0.05)
     assert await app.monitor() == late
-    [monitor] = await app.store.passes()
+    [monitor] = await app.pass_log.passes()
     assert (monitor.finished_at, monitor.outcome) == (None, "not done in time")
     monkeypatch.setattr("orchestrator.usecases.timer_pass.INVOCATION_SECONDS", 0.05)
     assert await app.monitor(by_hand=True) == late
@@ -118,11 +118,11 @@ async def test_an_error_that_nobody_foresaw_is_noted_by_its_kind_and_raised(
         raise KeyError("a text that may hold anything")
 
     await app.monitor()
-    [before] = await app.store.passes()
+    [before] = await app.pass_log.passes()
     monkeypatch.setattr(app.store, "cancel_waiting", fail)
     with pytest.raises(KeyError):
         await app.monitor()
-    [monitor] = await app.store.passes()
+    [monitor] = await app.pass_log.passes()
     assert (monitor.finished_at, monitor.outcome) == (before.finished_at, "failed: KeyError")
     assert monitor.started_at >= before.started_at
 
@@ -132,7 +132,7 @@ async def test_a_pass_by_hand_does_not_pass_for_the_timer_s(
 ) -> None:
     caplog.set_level(logging.INFO)
     assert await app.trigger(by_hand=True) == []
-    assert await app.store.passes() == []
+    assert await app.pass_log.passes() == []
     assert [vars(each)["function"] for each in caplog.records if hasattr(each, "function")] == [
         "trigger by hand"
     ]

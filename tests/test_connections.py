@@ -80,7 +80,10 @@ class Databricks:
 async def busy(store: Store) -> AsyncIterator[None]:
     """Hold all of a store's threads."""
     release = threading.Event()
-    calls = [asyncio.create_task(store.patiently(release.wait)) for _ in range(THREADS)]
+    calls = [
+        asyncio.create_task(store.pool.transact(lambda _: release.wait(), writes=False))
+        for _ in range(THREADS)
+    ]
     await asyncio.sleep(0)  # each has begun
     try:
         yield

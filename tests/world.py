@@ -10,6 +10,8 @@ from typing import Any
 
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.models import Claim, Entry, NewEntry
 from orchestrator.core.policy import Policy, WorkspacePolicy
@@ -69,7 +71,16 @@ class UseCases:
         await Submit(clock=self.clock, **self._parts())(claim)
 
     async def add(self, *tables: str, **fields: Any) -> list[int]:
-        return await self.store.add([NewEntry(table_name=table, **fields) for table in tables])
+        new = [NewEntry(table_name=table, **fields) for table in tables]
+        return await Operations(self.store.pool).add(new)
+
+    async def retry(self, entry_id: int) -> bool:
+        """Run an entry again, as an operator does."""
+        return await Operations(self.store.pool).retry([entry_id]) == [entry_id]
+
+    async def cancel(self, entry_id: int) -> bool:
+        """Ask for the cancellation of an entry, as an operator does."""
+        return await Operations(self.store.pool).cancel([entry_id]) == [entry_id]
 
     async def entry(self, entry_id: int) -> Entry:
         found = await self.store.get(entry_id)
@@ -138,7 +149,7 @@ class World(DeliveredUseCases):
     def make(cls, database: Database) -> "World":
         databricks, eu = FakeRuns(), FakeRuns()
         return cls(
-            store=Store(database.connector),
+            store=Store(Pool(database.connector)),
             runs={"default": databricks, "eu": eu},
             workspaces={"default": workspace(), "eu": workspace("eu", job_id=6, cap=2)},
             database=database,

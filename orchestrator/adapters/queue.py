@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import QueueError
 from orchestrator.core.models import Claim
-from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.numbers import MAX_ID, whole
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -58,7 +58,8 @@ def decode(body: bytes) -> Claim:
     :raises QueueError: the message was not sent by this app; its content is not repeated in the error.
     """
     try:
-        message = json.loads(body.decode("utf-8"))
+        # A number with a point stays a text: this app never sends one for an id.
+        message = json.loads(body.decode("utf-8"), parse_float=str)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, too many digits, or nested too deep
         raise QueueError(f"the queue message is not JSON in UTF-8 ({type(error).__name__})") from None
     if not isinstance(message, dict):
@@ -70,10 +71,10 @@ def decode(body: bytes) -> Claim:
 
 
 def _number(message: dict[str, Any], key: str, least: int) -> int:
-    value = message.get(key)
-    if type(value) is not int or not least <= value <= MAX_ID:  # type(), because True is an instance of int
-        raise QueueError(f"the queue message needs {key!r} as a whole number from {least} to 2^63-1")
-    return value
+    try:
+        return whole(message.get(key), least=least, most=MAX_ID)
+    except ValueError as error:
+        raise QueueError(f"the queue message is not ours: {key!r} {error}") from None
 
 
 class StorageQueue:

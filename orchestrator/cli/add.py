@@ -7,6 +7,7 @@ from typing import IO
 import click
 
 from orchestrator import settings
+from orchestrator.adapters.store.operations import Operations
 from orchestrator.cli import context, rowfiles
 from orchestrator.cli.codes import FAILED, OK
 from orchestrator.cli.options import ID, INT32, Whole, json_option
@@ -78,7 +79,7 @@ async def _insert(entries: Sequence[NewEntry], *, as_json: bool) -> int:
         complain(refusal)
         return FAILED
     async with context.store() as store:
-        ids = await store.add(entries)
+        ids = await Operations(store.pool).add(entries)
     if as_json:
         print_json({"ids": ids})
     else:

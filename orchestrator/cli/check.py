@@ -5,8 +5,8 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 
-from orchestrator.adapters.store import migrate, sqlserver
-from orchestrator.bootstrap import Application, connector
+from orchestrator.adapters.store import sqlserver
+from orchestrator.bootstrap import Application
 from orchestrator.core.errors import (
     OrchestratorError,
     RequestRefused,
@@ -83,10 +83,10 @@ async def _store(app: Application) -> str:
     if app.settings.store.sql_connection_string is not None:
         await _reach(app.settings.store.sql_connection_string)
     try:
-        version = await asyncio.to_thread(migrate.check, connector(app.settings.store))
+        version = await app.schema_version()
     except SchemaError as error:
         raise await _schema_problem(app, error) from error
-    if missing := await app.store.missing_rights():
+    if missing := await app.missing_rights():
         raise _NotGood(f"this login lacks rights; let an administrator run: {_grants(missing)}")
     clock = await app.store.now()
     return f"answers, schema {version}, its clock says {clock:%Y-%m-%d %H:%M:%S} UTC"
@@ -113,7 +113,7 @@ async def _reach(connection_string: str) -> None:
 
 async def _schema_problem(app: Application, error: SchemaError) -> OrchestratorError:
     """A login without rights does not see that the tables are there."""
-    missing = await app.store.missing_rights()
+    missing = await app.missing_rights()
     if "SELECT" not in missing.get("orchestrator_schema", []):
         return error
     return _NotGood(

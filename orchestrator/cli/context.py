@@ -71,12 +71,12 @@ async def store(patience: float = PATIENCE_SECONDS) -> AsyncIterator[Store]:
     """
     waiting = Waiting()
     connector = bootstrap.connector(settings.load_store(environment()))
-    made = Store(connector, patience=patience, sleep=waiting)
+    pool = Pool(connector, patience=patience, sleep=waiting)
     try:
-        yield made
+        yield Store(pool)
     finally:
         waiting.end()
-        await made.close()
+        await pool.close()
 
 
 @asynccontextmanager
@@ -102,14 +102,10 @@ async def wake(connector: Connector) -> None:
 
     :raises StoreError: it does not.
     """
-
-    def connect() -> None:
-        connector.connect().connection.close()
-
     waiting = Waiting()
     pool = Pool(connector, threads=1, patience=PATIENCE_SECONDS, sleep=waiting)
     try:
-        await pool.patiently(connect)
+        await Store(pool).now()
     finally:
         waiting.end()
         await pool.close()

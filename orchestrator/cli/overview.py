@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator import bootstrap, settings
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.cli import context
 from orchestrator.core.errors import SettingsError
@@ -83,7 +84,7 @@ class Sources:
         reports = {report.name: report for report in await Reports(self._store.pool).status()}
         names = sorted({*reports, *self._caps})
         active = await self._active.of(names) if self._active else dict.fromkeys(names, self._unknown())
-        last = {last_pass.name: last_pass for last_pass in await self._store.passes()}
+        last = {last_pass.name: last_pass for last_pass in await PassLog(self._store.pool).passes()}
         return Overview(
             workspaces=[
                 WorkspaceView(

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from orchestrator.core.numbers import whole
+
 
 class Reader:
     """Reads single settings and collects in :attr:`problems` what is wrong with them, to be shown at once."""
@@ -40,9 +42,11 @@ class Reader:
     def whole(self, name: str, default: int, *, least: int, most: int) -> int:
         """Return a whole number. See :meth:`number`."""
         value = self.number(name, default, least=least, most=most)
-        if value != int(value):
-            self.problems.append(f"{name} must be a whole number")
-        return int(value)
+        try:
+            return whole(value, least=least, most=most)
+        except ValueError as error:
+            self.problems.append(f"{name} {error}")
+            return default
 
     def flag(self, name: str, default: bool) -> bool:
         """Return true or false."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult
 
-from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.numbers import MAX_ID, whole_of_text
 from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
 from orchestrator.settings.reader import Reader
@@ -209,8 +209,8 @@ def _is_workspace_address(url: SplitResult) -> bool:
 def _whole_or_none(reader: Reader, value: object, label: str, *, most: int) -> int | None:
     if value is None:
         return None
-    text = str(value)
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or not 0 < int(text[:20]) <= most:
-        reader.problems.append(f"{label} must be a whole number from 1 to {most}")
+    try:
+        return whole_of_text(str(value), least=1, most=most)
+    except ValueError as error:
+        reader.problems.append(f"{label} {error}")
         return None
-    return int(text)

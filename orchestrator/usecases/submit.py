@@ -88,7 +88,11 @@ class Submit:
         except WorkspaceUnavailable as error:
             await self._postpone(claim, entry, error, await self._why_unanswered(entry, request, error))
         else:
-            await self._record(claim, entry, run_id, seconds=self.clock.monotonic() - began)
+            seconds = self.clock.monotonic() - began
+            if await self.store.record_run(claim, run_id):
+                self._record_submitted(entry, run_id, seconds)
+            else:
+                await self._came_too_late(claim, entry, run_id)
 
     async def _why_unanswered(
         self, entry: Entry, request: RunRequest, error: WorkspaceUnavailable
@@ -153,10 +157,7 @@ class Submit:
             )
             logger.warning("entry %s: refused, now %s: %s", entry.id, verdict.to, verdict.error, extra=extra)
 
-    async def _record(self, claim: Claim, entry: Entry, run_id: int, *, seconds: float) -> None:
-        if await self.store.record_run(claim, run_id):
-            self._record_submitted(entry, run_id, seconds)
-            return
+    async def _came_too_late(self, claim: Claim, entry: Entry, run_id: int) -> None:
         now, logs = await self.store.get(claim.entry_id), await self.store.logs(claim.entry_id)
         if now is not None and _is_followed(now, logs, claim, run_id):
             logger.info("entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id)

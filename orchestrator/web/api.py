@@ -60,7 +60,7 @@ class Api:
             reports.setdefault(name, WorkspaceReport(name=name))
         active = await self._active.of(reports)
         now = await self._app.web_store.now()
-        last = {last_pass.name: last_pass for last_pass in await self._app.web_store.passes()}
+        last = {last_pass.name: last_pass for last_pass in await self._app.web_pass_log.passes()}
         limit = self._app.settings.pass_late_seconds
         return answer(
             {

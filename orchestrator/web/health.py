@@ -28,7 +28,7 @@ async def reasons(app: Application, active: ActiveRuns | None) -> list[str]:
     """
     try:
         await app.schema_version()
-        passes, now = await app.web_store.passes(), await app.web_store.now()
+        passes, now = await app.web_pass_log.passes(), await app.web_store.now()
         late = _late(app, passes, now)
         return late or (await _overdue(app, active, passes) if active else [])
     except OrchestratorError as error:

@@ -14,6 +14,8 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.connector import Connection, Opened
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.passes import PassLog
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.adapters.webhook import Webhook
 from orchestrator.core import alerts
@@ -94,7 +96,7 @@ class Pass:
 
     async def end(self) -> None:
         """End the pass and send its alerts."""
-        await self.store.pass_finished(self.name, "ok")
+        await PassLog(self.store.pool).pass_finished(self.name, "ok")
         await self.send_alerts()
 
     async def send_alerts(self) -> None:
@@ -116,7 +118,7 @@ class Desk:
         of_instance = store or self.store
         return Alerting(
             store=AlertLog(of_instance.pool),
-            pass_log=of_instance,
+            pass_log=PassLog(of_instance.pool),
             receiver=Webhook(
                 self.receiver.url,
                 body=alerts.as_json,
@@ -135,7 +137,7 @@ class Desk:
         of_instance = store or self.store
         alerting = self.alerting(of_instance)
         before = await alerting.snapshot()
-        await of_instance.pass_started(name)
+        await PassLog(of_instance.pool).pass_started(name)
         return Pass(name=name, store=of_instance, alerting=alerting, before=before)
 
     def execute(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
@@ -168,7 +170,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     made: Desk
     connector = HeldConnector(tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset)
     async with Receiver().serve() as receiver, aiohttp.ClientSession() as session:
-        made = Desk(connector=connector, store=Store(connector), session=session, receiver=receiver)
+        made = Desk(connector=connector, store=Store(Pool(connector)), session=session, receiver=receiver)
         migrate.apply(connector)
         yield made
-        await made.store.close()
+        await made.store.pool.close()

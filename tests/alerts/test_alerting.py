@@ -8,6 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.passes import PassLog
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk
 
@@ -26,7 +29,7 @@ async def test_failures_of_a_pass_are_one_alert(desk: Desk) -> None:
 async def test_entry_that_goes_dead_again_is_reported_again(desk: Desk) -> None:
     desk.kill()
     await desk.make_pass("trigger")
-    assert await desk.store.retry(1)
+    assert await Operations(desk.store.pool).retry([1])
     desk.pass_time(60)
     desk.execute("UPDATE track_processing SET status = 'DEAD', finished_at = utc_now() WHERE id = 1")
     await desk.make_pass("trigger")
@@ -78,16 +81,16 @@ async def test_alert_that_may_have_arrived_is_not_sent_again(
 
 
 async def test_two_concurrent_instances_send_one_alert(desk: Desk) -> None:
-    other = Store(desk.connector)
+    other = Store(Pool(desk.connector))
     desk.kill(30)
-    before, now = await desk.store.passes(), await desk.store.now()
+    before, now = await PassLog(desk.store.pool).passes(), await desk.store.now()
     await asyncio.gather(
         *(
             desk.alerting(store)("trigger", before, now)
             for store in (desk.store, other, desk.store, other, desk.store)
         )
     )
-    await other.close()
+    await other.pool.close()
     [message] = desk.receiver.taken
     assert message["count"] == 30
 

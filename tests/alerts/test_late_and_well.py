@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from tests.alerts.conftest import LATE_SECONDS, Desk, Pass
 
 NIGHT_SECONDS = 12 * 3600
@@ -73,7 +74,7 @@ async def test_app_that_was_stopped_for_a_night(desk: Desk) -> None:
 
 @pytest.mark.parametrize("ends_first", [0, 1, None])
 async def test_both_functions_come_back_at_once(desk: Desk, ends_first: int | None) -> None:
-    other = Store(desk.connector)
+    other = Store(Pool(desk.connector))
     await desk.make_pass("monitor")
     await desk.make_pass("trigger")
     desk.pass_time(NIGHT_SECONDS)
@@ -83,7 +84,7 @@ async def test_both_functions_come_back_at_once(desk: Desk, ends_first: int | No
     else:
         await passes[ends_first].end()
         await passes[1 - ends_first].end()
-    await other.close()
+    await other.pool.close()
     reported = desk.receiver.reported_passes("well")
     assert sorted((name, count) for (name, _), count in reported.items()) == [("monitor", 1), ("trigger", 1)]
     if ends_first == 0:

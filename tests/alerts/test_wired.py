@@ -74,7 +74,7 @@ async def test_pass_reports_dead_entries_whether_it_succeeds_or_fails(
     else:
         assert await app.monitor() == []
     assert [message["title"] for message in receiver.taken] == ["1 entry went DEAD"]
-    [monitor] = await app.store.passes()
+    [monitor] = await app.pass_log.passes()
     assert ("no change today" in (monitor.outcome or "")) is fails
 
 
@@ -105,9 +105,9 @@ async def test_failed_snapshot_for_alerts_does_not_stop_the_pass(
 
     run(tmp_path, ROWS)
     monkeypatch.setattr("orchestrator.usecases.timer_pass.SNAPSHOT_SECONDS", 0.05)
-    [entry_id] = await app.store.add([NewEntry(table_name="sales")])
-    await app.store.request_cancel(entry_id)
-    monkeypatch.setattr(app.store, "passes", look)
+    [entry_id] = await app.operations.add([NewEntry(table_name="sales")])
+    await app.operations.cancel([entry_id])
+    monkeypatch.setattr(app.pass_log, "passes", look)
     await app.monitor()
     entry = await app.store.get(entry_id)
     assert entry is not None

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.adapters.databricks import jobs_api, responses
-from orchestrator.adapters.databricks.errors import Answer
-from orchestrator.adapters.databricks.jobs_api import Call, Failure, Success
+from orchestrator.adapters.databricks.jobs_api import Failure, Request, Success
+from orchestrator.adapters.databricks.responses import Response
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core import decisions
 from orchestrator.core.errors import (
@@ -62,7 +62,7 @@ PROBLEM = {"error_code": "INVALID_PARAMETER_VALUE", "message": "Job 7 does not e
 class Case:
     """One endpoint: its call, a good answer, and the errors that it may end with."""
 
-    call: Call[Any]
+    call: Request[Any]
     good: Any
     errors: tuple[type[DatabricksError], ...]
 
@@ -102,11 +102,11 @@ def check_time(time: datetime | None) -> None:
         assert len(SqliteConnector.to_database(None, time)) == 23  # type: ignore[arg-type]  # uses no state
 
 
-def check_page(page: responses.Page) -> None:
+def check_page(page: responses.ActiveRunsPage) -> None:
     for run_id in page.run_ids:
         check_id(run_id)
     if page.next_page_token is not None:
-        jobs_api.list_active_runs(page.next_page_token).request.query["page_token"].encode()
+        jobs_api.list_active_runs(page.next_page_token).query["page_token"].encode()
 
 
 def check_log(log: LogRow) -> None:
@@ -151,7 +151,7 @@ def check_failure(failure: RunFailure) -> None:
 
 CHECKS: dict[type, Callable[[Any], None]] = {
     int: check_id,
-    responses.Page: check_page,
+    responses.ActiveRunsPage: check_page,
     Run: check_run,
     Job: check_job,
     RunFailure: check_failure,
@@ -159,7 +159,7 @@ CHECKS: dict[type, Callable[[Any], None]] = {
 }
 
 
-def check_answer(case: Case, answer: Answer) -> None:
+def check_answer(case: Case, answer: Response) -> None:
     """The answer is a valid result or a documented error, and says nothing that it must not."""
     outcome = jobs_api.interpret(case.call, answer, token=CANARY)
     if isinstance(outcome, Success):
@@ -167,22 +167,22 @@ def check_answer(case: Case, answer: Answer) -> None:
         CHECKS[type(outcome.value)](outcome.value)
         return
     for in_doubt in (False, True):
-        check_error(case, jobs_api.settle(case.call, outcome, in_doubt=in_doubt), in_doubt=in_doubt)
+        check_error(case, jobs_api.final_error(case.call, outcome, in_doubt=in_doubt), in_doubt=in_doubt)
     if 200 <= answer.status < 300:
         check_doubt(case, outcome)
-    assert jobs_api.pause(outcome, attempt=4, jitter=0.99) < 60
+    assert jobs_api.pause(outcome, tries=4, jitter=0.99) < 60
 
 
 def check_doubt(case: Case, failure: Failure) -> None:
     """The workspace took the request: whatever it says, the effect may be there."""
-    error = jobs_api.settle(case.call, failure, in_doubt=False)
+    error = jobs_api.final_error(case.call, failure, in_doubt=False)
     assert isinstance(error, WorkspaceUnavailable)
     assert error.in_doubt
 
 
 def check_error(case: Case, error: DatabricksError, *, in_doubt: bool) -> None:
     assert isinstance(error, (WorkspaceUnavailable, *case.errors))
-    if in_doubt and case.call.request.method == "POST":
+    if in_doubt and case.call.method == "POST":
         assert not isinstance(error, RequestRefused | NoCapacity)
     text = str(error)
     assert text.startswith(f"Databricks {case.call.name}: ")
@@ -219,7 +219,7 @@ headers = st.dictionaries(
 def test_any_answer_is_a_result_or_a_documented_error(case: Case, data: st.DataObject) -> None:
     status = data.draw(st.sampled_from([200, 201, 204, 299]) | st.integers(100, 999))
     good = case.good if 200 <= status < 300 else PROBLEM
-    answer = Answer(status=status, headers=data.draw(headers), body=data.draw(bodies(good)))
+    answer = Response(status=status, headers=data.draw(headers), body=data.draw(bodies(good)))
     check_answer(case, answer)
 
 
@@ -228,7 +228,7 @@ def test_each_field_replaced_by_each_odd_value(case: Case) -> None:
     for path in paths(case.good):
         for value in ODD_VALUES:
             body = as_body(replaced(case.good, path, value))
-            check_answer(case, Answer(status=200, headers={}, body=body))
+            check_answer(case, Response(status=200, headers={}, body=body))
 
 
 @every_case
@@ -237,14 +237,14 @@ def test_each_field_of_an_error_replaced_by_each_odd_value(case: Case) -> None:
         for path in paths(PROBLEM):
             for value in ODD_VALUES:
                 body = as_body(replaced(PROBLEM, path, value))
-                check_answer(case, Answer(status=status, headers={}, body=body))
+                check_answer(case, Response(status=status, headers={}, body=body))
 
 
 @every_case
 def test_each_status_with_each_kind_of_body(case: Case) -> None:
     for status in range(100, 600):
         for body in (b"", b"<html>", b"{}", b"[]", as_body(case.good), as_body(PROBLEM)):
-            check_answer(case, Answer(status=status, headers={}, body=body))
+            check_answer(case, Response(status=status, headers={}, body=body))
 
 
 @every_case
@@ -256,7 +256,7 @@ def test_what_was_sent_is_not_said_again(case: Case, around: str, status: int) -
             {"error_code": secret, "message": around + secret + around},
             {"error_code": "X", "message": (secret + around) * 300},
         ):
-            check_answer(case, Answer(status=status, headers={}, body=as_body(content)))
+            check_answer(case, Response(status=status, headers={}, body=as_body(content)))
 
 
 def test_missing_is_left_out() -> None:

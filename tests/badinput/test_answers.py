@@ -31,7 +31,7 @@ from tests.badinput.test_answer_shapes import CHECKS, GOOD_RUN, check_id
 from tests.databricks.support import REQUEST, ManualClock, Tokens
 
 #: Small enough for a test to see each of them reached.
-LIMITS = Limits(request_seconds=0.1, operation_seconds=0.5, tries=2, answer_bytes=20_000)
+LIMITS = Limits(request_seconds=0.1, operation_seconds=0.5, tries=2, response_bytes=20_000)
 
 #: What an operation may take beyond its limit on a machine that is busy with other tests.
 PATIENCE_SECONDS = 5.0

@@ -14,6 +14,7 @@ from orchestrator.adapters.databricks import jobs_api
 from orchestrator.adapters.queue import decode, encode
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.models import RunRequest
 from orchestrator.core.states import FINAL
@@ -43,7 +44,7 @@ class StrictRuns(FakeRuns):
     """A workspace that takes what Databricks documents and nothing else."""
 
     async def run_now(self, request: RunRequest) -> int:
-        body = jobs_api.run_now(request).request.json
+        body = jobs_api.run_now(request).json
         assert body is not None
         json.dumps(body, allow_nan=False).encode()
         values = request.parameters
@@ -66,7 +67,7 @@ class ThirdParty:
         self._outside: sqlite3.Connection = self._connector.connect().connection  # type: ignore[assignment]
         self._outside.execute("PRAGMA synchronous = OFF")
         self._runner = asyncio.Runner()
-        self.store = Store(self._connector)
+        self.store = Store(Pool(self._connector))
         self.reset()
 
     def reset(self) -> None:
@@ -86,7 +87,7 @@ class ThirdParty:
         )
 
     def close(self) -> None:
-        self._runner.run(self.store.close())
+        self._runner.run(self.store.pool.close())
         self._runner.close()
         self._outside.close()
 

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.cli.context import PATIENCE_SECONDS, Waiting
 from orchestrator.core.errors import StoreUnavailable
@@ -50,16 +51,16 @@ def paused(folder: Path, refusals: int) -> PausedConnector:
 async def ask(connector: PausedConnector, clock: Clock) -> list[tuple[float, str]]:
     """Ask the store for something, and return what was told meanwhile, and when."""
     told: list[tuple[float, str]] = []
-    store = Store(
+    pool = Pool(
         connector,
         patience=PATIENCE_SECONDS,
         sleep=Waiting(lambda text: told.append((clock.now, text)), clock),
         monotonic=lambda: clock.now,
     )
     try:
-        await store.counts()
+        await Store(pool).now()
     finally:
-        await store.close()
+        await pool.close()
     return told
 
 

@@ -1,1 +1,1 @@
-"""The dashboard in a real browser, on the real host, queue, state store and simulator."""
+"""The dashboard in a real browser, with a real host, queue and state store and a simulated Databricks."""

@@ -1,4 +1,4 @@
-"""One Chromium and one filled stack for all tests of a process, a page for each test."""
+"""One browser and one stack with entries for all tests of a process; a page for each test."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -12,13 +12,13 @@ from tests.dashboard.site import Site, fill, new_site
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-#: What a page may take for one step; most take a refresh of a second.
+#: How long a page may take for one step. Most steps take one refresh, which is a second.
 STEP_MS = 15_000
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Where the system's Chromium is; without one the tests are skipped."""
+    """The path of the system's Chromium. Without one, the tests are skipped."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip(
@@ -32,7 +32,7 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
     """A headless browser."""
     expect.set_options(timeout=STEP_MS)
     async with async_playwright() as playwright:
-        # Root, as in a container, has no sandbox; the pages are our own.
+        # Chromium refuses its sandbox to root, as in a container. The pages are our own.
         launched = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield launched
         await launched.close()
@@ -40,18 +40,18 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page of its own. Whatever it asked for was on its own origin, and no script of it failed."""
+    """A new page. At the end, check that it requested only its own origin and that no script failed."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     opened = await context.new_page()
     opened.set_default_timeout(STEP_MS)
     errors: list[str] = []
-    asked: list[str] = []
+    requested: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda said: errors.append(said.text) if "Content Security" in said.text else None)
-    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("console", lambda line: errors.append(line.text) if "Content Security" in line.text else None)
+    opened.on("request", lambda request: requested.append(request.url))
     yield opened
     origin = opened.url.partition("/api/")[0]
-    strangers = [url for url in asked if not url.startswith((f"{origin}/api/", "data:"))]
+    strangers = [url for url in requested if not url.startswith((f"{origin}/api/", "data:"))]
     await context.close()
     assert errors == []
     assert strangers == []
@@ -61,7 +61,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 async def site(
     chromium: str, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
-    """A stack with rows; a test that changes rows inserts its own."""
+    """A stack with entries. A test that changes entries inserts its own."""
     made = new_site(azurite, tmp_path_factory.mktemp("dashboard"))
     try:
         await fill(made)
@@ -74,7 +74,7 @@ async def site(
 async def empty_site(
     chromium: str, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
-    """A stack without a row."""
+    """A stack without entries."""
     made = new_site(azurite, tmp_path_factory.mktemp("dashboard"))
     try:
         made.start_host()

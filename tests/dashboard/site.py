@@ -1,4 +1,4 @@
-"""A running stack with rows whose stories are known, and its dashboard."""
+"""A running stack whose entries have known stories, and its dashboard."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from devstack.processes import Process
 from tests.conftest import Azurite
 from tests.e2e.stack import Stack
 
-#: Active runs, other people's included: three slots stay free beside those that :func:`fill` occupies.
+#: Allowed active runs. Beside our runs and the foreign ones of :func:`fill`, three slots stay free.
 CAP = 8
 FOREIGN_RUNS = 3
 
-#: Longer than all tests of this folder together.
+#: Longer than all tests of this folder take together.
 FOR_THE_WHOLE_TIME_SECONDS = 900
 
-#: A row goes from PENDING to its end in about two seconds; a busy machine may take many more.
+#: An entry takes about two seconds from PENDING to its end; on a busy machine much longer.
 SETTLE_SECONDS = 30.0
 
 RUNNING = ("flights", "departures")
@@ -33,67 +33,70 @@ LATER = "2099-01-01 00:00:00"
 
 @dataclass
 class Site:
-    """The stack, and where its dashboard is."""
+    """A stack and the address of its dashboard."""
 
     stack: Stack
     host: Process | None = None
-    #: address of the host; the same after a restart
+    #: the address of the host; a restart keeps it
     url: str = field(default="")
 
     def start_host(self) -> None:
-        """Start the host, at its earlier address if it had one."""
+        """Start the host, at its previous address if it had one."""
         self.stack.host_port = urlsplit(self.url).port or 0
         self.host = self.stack.start_host(MAX_ACTIVE_RUNS=str(CAP), DATABRICKS_TOKEN="a-token")
         self.url = self.host.url
 
     def stop_host(self) -> None:
-        """End the host."""
+        """Stop the host."""
         assert self.host is not None
         self.stack.terminate(self.host)
         self.host = None
 
     def dashboard(self, view: str = "", *, key: str = "") -> str:
-        """The address of a view of the dashboard, refreshed each second."""
+        """Return the address of a view of the dashboard that refreshes every second."""
         code = f"&code={key}" if key else ""
         return f"{self.url}/api/dashboard?refresh=1{code}#{view}"
 
     async def outcome(self, table: str, results: list[str], **more: Any) -> None:
-        """Say how the runs of a table end."""
+        """Set how the runs of a table end."""
         body = {"match": {"table_name": table}, "results": results, **more}
         await self.stack.simulator("POST", "/_sim/outcomes", body)
 
     def insert(
         self, *tables: str, attempts: int = 1, at: str | None = None, workspace: str = "default"
     ) -> list[int]:
-        """Insert a row for each table and return their ids. :param at: when it may run, None = now"""
+        """Insert an entry for each table and return their ids.
+
+        :param at: when the entries may run; None = now.
+        """
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}.000"
         return [self.stack.write(INSERT, table, attempts, at or now, workspace)[0][0] for table in tables]
 
-    def row_ids(self, table: str) -> list[int]:
-        """The ids of a table's rows, oldest first."""
+    def entry_ids(self, table: str) -> list[int]:
+        """Return the ids of a table's entries, oldest first."""
         found = self.stack.write("SELECT id FROM track_processing WHERE table_name = ? ORDER BY id", table)
         return [entry_id for (entry_id,) in found]
 
-    def row(self, table: str) -> dict[str, Any]:
-        """The one row of a table: id, status and run id."""
+    def entry(self, table: str) -> dict[str, Any]:
+        """Return id, status and run id of a table's only entry."""
         ((entry_id, status, run_id),) = self.stack.write(
             "SELECT id, status, runid FROM track_processing WHERE table_name = ?", table
         )
         return {"id": entry_id, "status": status, "run_id": run_id}
 
     def states(self, *ids: int) -> set[str]:
-        """The states of some rows."""
+        """Return the states that some entries are in."""
         marks = ",".join("?" for _ in ids)
         found = self.stack.write(f"SELECT DISTINCT status FROM track_processing WHERE id IN ({marks})", *ids)
         return {status for (status,) in found}
 
     async def until(self, ids: list[int], state: str) -> None:
-        """Wait until some rows are in a state."""
+        """Wait until all of some entries are in a state."""
         await self.stack.until(lambda: self.states(*ids) == {state}, SETTLE_SECONDS, f"{ids} {state}")
 
 
 def new_site(azurite: Azurite, folder: Path) -> Site:
-    """Start a stack without a row, but for its host."""
+    """Start a stack without entries; its host is not started yet."""
     stack = Stack(folder=folder, azurite=azurite.connection_string, queue_name=f"test-{uuid.uuid4().hex}")
     stack.prepare()
     stack.start_simulator()
@@ -101,7 +104,7 @@ def new_site(azurite: Azurite, folder: Path) -> Site:
 
 
 async def fill(site: Site) -> None:
-    """Insert rows and wait until some are done, two dead, two run and two wait for different reasons."""
+    """Insert entries; return when six are done, two are dead, two run and two wait for different reasons."""
     await site.outcome("crews", ["FAILED"], error=CREWS_ERROR, error_trace="Traceback\n  line 7, in ingest")
     await site.outcome("orders_eu", ["FAILED"], error="TimeoutError: the source did not answer in 300 s")
     for table in RUNNING:

@@ -1,4 +1,4 @@
-"""What axe-core finds against WCAG 2.1 A and AA: nothing, in any view, dialog, scheme or width."""
+"""axe-core finds no violation of WCAG 2.1 A and AA in any view, dialog, colour scheme or width."""
 
 from typing import Any, Literal
 
@@ -11,13 +11,13 @@ from tests.dashboard.site import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
 
-#: Of ``package.json``; ``make setup`` installs it.
+#: A development dependency; ``make setup`` installs it.
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 
 #: https://github.com/dequelabs/axe-core/blob/develop/doc/API.md#axe-core-tags
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 
-#: The page as it looks: colours and width.
+#: The colour scheme and width of each look.
 LOOKS: dict[str, tuple[Literal["light", "dark"], int]] = {
     "light": ("light", 1280),
     "dark": ("dark", 1280),
@@ -32,7 +32,7 @@ RUN = """async (tags) => {
 
 
 async def violations(page: Page) -> list[dict[str, Any]]:
-    """Check the page as it stands."""
+    """Return the violations in the page as it is now."""
     await page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = await page.evaluate(RUN, TAGS)
     return found
@@ -40,7 +40,7 @@ async def violations(page: Page) -> list[dict[str, Any]]:
 
 @pytest_asyncio.fixture(params=LOOKS, loop_scope="session")
 async def dressed(request: pytest.FixtureRequest, page: Page) -> Page:
-    """A page in one of the looks."""
+    """A page for each look."""
     scheme, width = LOOKS[request.param]
     await page.emulate_media(color_scheme=scheme)
     await page.set_viewport_size({"width": width, "height": 900})
@@ -54,20 +54,20 @@ async def open_view(page: Page, site: Site, view: str) -> None:
 
 @pytest.mark.parametrize("view", ["now", "history=24", "search=", "search=nothing-like-it", "entry"])
 async def test_no_view_has_a_violation(dressed: Page, site: Site, view: str) -> None:
-    await open_view(dressed, site, f"entry={site.row('crews')['id']}" if view == "entry" else view)
+    await open_view(dressed, site, f"entry={site.entry('crews')['id']}" if view == "entry" else view)
     await dressed.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert await violations(dressed) == []
 
 
 async def test_no_dialog_has_a_violation(dressed: Page, site: Site) -> None:
-    crews = site.row("crews")["id"]
+    crews = site.entry("crews")["id"]
     await open_view(dressed, site, f"entry={crews}")
     await dressed.get_by_role("button", name=f"Retry entry {crews}").click()
     await expect(dressed.get_by_role("dialog")).to_be_visible()
     assert await violations(dressed) == []
 
 
-async def test_what_is_shown_while_the_api_is_away_has_no_violation(dressed: Page, site: Site) -> None:
+async def test_a_page_that_cannot_reach_the_api_has_no_violation(dressed: Page, site: Site) -> None:
     await open_view(dressed, site, "now")
     await dressed.route("**/api/status", lambda route: route.abort())
     await expect(dressed.get_by_role("alert")).to_contain_text("This was the state at")

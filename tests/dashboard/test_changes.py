@@ -1,4 +1,4 @@
-"""Retry and cancel from the dashboard alone."""
+"""Retry, cancel and start a pass from the dashboard."""
 
 import re
 
@@ -20,7 +20,7 @@ async def test_a_failed_table_is_found_and_run_again(page: Page, site: Site) -> 
     await page.get_by_role("link", name=f"#{ids[0]}").click()
     await expect(page.get_by_role("region", name="Runs")).to_contain_text("amount is not a number")
     await page.get_by_role("button", name=f"Retry entry {ids[0]}").click()
-    assert site.states(*ids) == {"DEAD"}, "nothing happens before it is confirmed"
+    assert site.states(*ids) == {"DEAD"}, "nothing happens before the dialog is confirmed"
     await page.get_by_role("dialog").get_by_role("button", name=f"Retry entry {ids[0]}").click()
     await expect(page.get_by_role("status")).to_contain_text(f"Entry {ids[0]} (invoices) is PENDING")
     await expect(page.get_by_role("region", name="Entry").locator(".status")).to_have_text("DONE")
@@ -64,7 +64,7 @@ async def test_all_found_are_retried_after_a_dry_run(page: Page, site: Site) -> 
 
 
 async def test_all_found_are_those_that_the_dialog_counted(page: Page, site: Site) -> None:
-    """A row that fails, or is settled otherwise, while somebody reads the dialog is not in it."""
+    """An entry that fails or is settled while somebody reads the dialog is left alone."""
     for table in ("lot_1", "lot_2", "lot_3"):
         await site.outcome(table, ["FAILED"], error="Boom")
     first, second = site.insert("lot_1", "lot_2")
@@ -84,7 +84,7 @@ async def test_all_found_are_those_that_the_dialog_counted(page: Page, site: Sit
     assert site.states(third) == {"DEAD"}
 
 
-async def test_a_row_that_changed_behind_the_dialog_is_left_alone(page: Page, site: Site) -> None:
+async def test_an_entry_that_changed_behind_the_dialog_is_left_alone(page: Page, site: Site) -> None:
     await site.outcome("repaired", ["FAILED"], error="Boom")
     (entry_id,) = site.insert("repaired")
     await site.until([entry_id], "DEAD")
@@ -97,7 +97,9 @@ async def test_a_row_that_changed_behind_the_dialog_is_left_alone(page: Page, si
     assert site.states(entry_id) == {"DONE"}
 
 
-async def test_a_waiting_row_is_cancelled_although_it_was_claimed_meanwhile(page: Page, site: Site) -> None:
+async def test_a_waiting_entry_is_cancelled_even_if_it_was_claimed_in_the_meantime(
+    page: Page, site: Site
+) -> None:
     await site.outcome("unwanted", ["SUCCESS"], run_seconds=FOR_THE_WHOLE_TIME_SECONDS)
     (entry_id,) = site.insert("unwanted", at="2099-01-01 00:00:00")
     await page.goto(site.dashboard(f"entry={entry_id}"))
@@ -129,8 +131,8 @@ async def test_a_pass_is_started(page: Page, site: Site) -> None:
     await expect(page.get_by_role("status")).to_contain_text("The pass")
 
 
-async def test_everything_goes_by_keyboard(page: Page, site: Site) -> None:
-    crews = site.row("crews")["id"]
+async def test_everything_works_by_keyboard(page: Page, site: Site) -> None:
+    crews = site.entry("crews")["id"]
     await page.goto(site.dashboard())
     await page.keyboard.press("/")
     await expect(page.get_by_role("searchbox")).to_be_focused()
@@ -154,7 +156,7 @@ async def test_everything_goes_by_keyboard(page: Page, site: Site) -> None:
 
 
 async def tab_to(page: Page, key: str) -> None:
-    """Press Tab until the element with a key has the focus; each stop must be seen to have it."""
+    """Press Tab until the element with a key has the focus, and check that the focus is visible."""
     for _ in range(40):
         await page.keyboard.press("Tab")
         focused, outline = await page.evaluate(
@@ -163,4 +165,4 @@ async def tab_to(page: Page, key: str) -> None:
         if focused == key:
             assert outline != "none"
             return
-    raise AssertionError(f"{key} is not reached by Tab")
+    raise AssertionError(f"Tab does not reach {key}")

@@ -1,4 +1,4 @@
-"""No rows, no API, no key, a phone, the dark, a hidden page."""
+"""The page without entries, API or key, on a phone, in the dark, and hidden."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loo
 VIEWS = ("now", "history=24", "search=", "entry=1")
 
 
-async def test_no_rows_and_then_no_api_and_recovery(page: Page, empty_site: Site) -> None:
+async def test_no_entries_and_then_no_api_and_recovery(page: Page, empty_site: Site) -> None:
     await page.goto(empty_site.dashboard())
     await expect(page.get_by_text("To start a run, insert a row")).to_be_visible()
     await expect(page.get_by_text("Nothing failed.")).to_be_visible()
@@ -54,20 +54,20 @@ async def test_the_key_goes_into_a_header_and_nowhere_else(page: Page, site: Sit
 
 
 async def test_a_key_that_is_refused(page: Page, site: Site) -> None:
-    # The local host lets every call in, so the refusal is Azure's, put in its place.
+    # The local host accepts every request, so the test answers as Azure does.
     await page.route("**/api/status", lambda route: route.fulfill(status=401, body=""))
     await page.goto(site.dashboard())
     await expect(page.get_by_role("alert")).to_contain_text("Open this page with ?code=")
 
 
-async def test_a_hidden_page_asks_for_nothing(page: Page, site: Site) -> None:
+async def test_a_hidden_page_requests_nothing(page: Page, site: Site) -> None:
     await page.goto(site.dashboard())
     await expect(page.get_by_text("Is it healthy?")).to_be_visible()
     await set_hidden(page, hidden=True)
     await page.wait_for_load_state("networkidle")
     calls: list[str] = []
     page.on("request", lambda request: calls.append(request.url))
-    await asyncio.sleep(2.5)  # two refreshes' time: there is no signal for what does not happen
+    await asyncio.sleep(2.5)  # two refreshes: there is no signal for what does not happen
     assert calls == []
     async with page.expect_request("**/api/status"):
         await set_hidden(page, hidden=False)
@@ -91,7 +91,7 @@ async def test_the_focus_stays_through_a_refresh(page: Page, site: Site) -> None
     assert before is not None
     (fresh,) = site.insert("focus_later", at="2099-01-01 00:00:00")
     await expect(shown).to_contain_text("focus_later")
-    assert not await before.evaluate("(table) => table.isConnected"), "the table was made anew"
+    assert not await before.evaluate("(table) => table.isConnected"), "the table was rebuilt"
     await expect(page.get_by_role("combobox", name="State")).to_be_focused()
     site.stack.execute("DELETE FROM track_processing WHERE id = ?", [(fresh,)])
 

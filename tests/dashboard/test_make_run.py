@@ -1,4 +1,4 @@
-"""As a newcomer would: ``make run``, then the dashboard alone. Why did a table fail, and run it again."""
+"""What a newcomer does after ``make run``: find out in the dashboard why a table failed, and run it again."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -22,7 +22,7 @@ async def test_why_a_table_failed_and_run_it_again(page: Page, make_run: MadeRun
 
 
 async def find_out_why(page: Page, table: str) -> None:
-    """Search the table, open its story, read the error."""
+    """Search for the table, open the entry and read the error."""
     await page.get_by_role("searchbox").fill(table)
     await page.keyboard.press("Enter")
     await page.get_by_role("table", name="Found").get_by_role("link", name="#").first.click()
@@ -31,7 +31,7 @@ async def find_out_why(page: Page, table: str) -> None:
 
 
 async def run_again(page: Page) -> None:
-    """Retry the row that is open, and see its next run end."""
+    """Retry the open entry, and see its next run end."""
     retry = page.get_by_role("button", name="Retry entry")
     await retry.click()
     await page.get_by_role("dialog").get_by_role("button", name="Retry entry").click()

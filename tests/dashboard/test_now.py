@@ -1,4 +1,4 @@
-"""The first screen: is it well, what failed, what waits and why."""
+"""The first view: is the app healthy, what failed, and what is waiting and why. And the history."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -24,7 +24,7 @@ async def test_the_first_screen_answers_with_what_the_database_holds(page: Page,
     crews = page.get_by_role("table", name="Recent failures").get_by_role("row").filter(has_text="crews")
     await expect(crews).to_contain_text(CREWS_ERROR)
     running = page.get_by_role("table", name="In flight")
-    await expect(running.get_by_role("row").nth(1)).to_contain_text(str(site.row_ids("flights")[0]))
+    await expect(running.get_by_role("row").nth(1)).to_contain_text(str(site.entry_ids("flights")[0]))
     waiting = page.get_by_role("table", name="Waiting")
     await expect(waiting.get_by_role("row").filter(has_text="flights")).to_contain_text(
         "another entry of this table is in flight or comes first"
@@ -40,7 +40,7 @@ async def test_states_are_counted(page: Page, site: Site) -> None:
         await expect(counted).to_have_text(str(site.stack.count(state)))
 
 
-async def test_a_hostile_row_is_shown_as_text(page: Page, site: Site) -> None:
+async def test_a_hostile_entry_is_shown_as_text(page: Page, site: Site) -> None:
     await site.outcome(HOSTILE_TABLE, ["FAILED"], error=HOSTILE_ERROR)
     (entry_id,) = site.insert(HOSTILE_TABLE)
     await site.until([entry_id], "DEAD")
@@ -60,7 +60,7 @@ async def test_a_hostile_row_is_shown_as_text(page: Page, site: Site) -> None:
     assert await page.evaluate("window.hacked") is None
 
 
-async def test_history_is_drawn_and_told_in_numbers(page: Page, site: Site) -> None:
+async def test_history_is_shown_as_charts_and_numbers(page: Page, site: Site) -> None:
     await page.goto(site.dashboard())
     await page.get_by_role("link", name="History").click()
     chart = page.get_by_role("img", name="runs done")

@@ -1,4 +1,4 @@
-"""The page as it is sent: one document that needs nothing else, under a policy that allows nothing else."""
+"""The page as it is sent: one document that loads nothing else, with a policy that allows nothing else."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from orchestrator.web import dashboard
 PAGE = dashboard.page()
 
 
-def test_the_policy_allows_exactly_what_stands_in_the_page() -> None:
+def test_the_policy_allows_exactly_the_script_and_style_in_the_page() -> None:
     policy = PAGE.headers["Content-Security-Policy"]
     for tag in ("script", "style"):
         (content,) = re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", PAGE.html, re.DOTALL)
@@ -29,6 +29,6 @@ def test_no_text_becomes_markup() -> None:
     assert not re.findall(unsafe, PAGE.html)
 
 
-def test_no_handler_or_style_stands_in_an_attribute() -> None:
+def test_no_attribute_holds_a_handler_or_a_style() -> None:
     markup = re.sub(r"<(script|style)\b.*?</\1>", "", PAGE.html, flags=re.DOTALL)
     assert not re.findall(r"\s(?:on\w+|style)=", markup)

@@ -1,4 +1,4 @@
-"""Every view in both colour schemes, as a picture; on request they become the README's."""
+"""A picture of each view; on request, the pictures become the README's."""
 
 import os
 import random
@@ -13,11 +13,11 @@ from tests.dashboard.site import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
 
-#: Set to anything, the pictures are kept for the README: ``DASHBOARD_SCREENSHOTS=1 pytest FILE``.
+#: Set it to anything to keep the pictures for the README: ``DASHBOARD_SCREENSHOTS=1 pytest FILE``.
 KEEP = "DASHBOARD_SCREENSHOTS"
 IMAGES = ROOT / "docs" / "images"
 
-#: None of those that other tests count.
+#: Not the tables whose entries other tests count.
 TABLES = ("bookings", "customers", "inventory", "payments", "shipments", "weather")
 
 ENTRY = """INSERT INTO track_processing
@@ -30,15 +30,15 @@ LOG = """INSERT INTO process_log (entry_id, submission, attempt, runid, status, 
 
 @pytest.fixture(scope="module")
 def yesterday(site: Site) -> None:
-    """Rows that ended over the last day, so that the charts have something to show. Always the same ones."""
+    """Entries that ended over the last day, so that the charts have data. They are the same each time."""
     chance = random.Random(7)  # noqa: S311 - not a secret
     for number in reversed(range(240)):
         ended = datetime.now(UTC) - timedelta(minutes=5.5 * (number + 1))
-        remember(site, chance, 10**14 + number, ended)
+        insert_ended(site, chance, 10**14 + number, ended)
 
 
-def remember(site: Site, chance: random.Random, run_id: int, ended: datetime) -> None:
-    """Insert a row that has ended, and its log row."""
+def insert_ended(site: Site, chance: random.Random, run_id: int, ended: datetime) -> None:
+    """Insert an entry that has ended, and its log row."""
     failed = chance.random() < 0.07
     status, result = ("CANCELED", "CANCELED") if failed else ("DONE", "SUCCESS")
     queued, ran = chance.expovariate(1 / 6), chance.gauss(260, 60)
@@ -64,13 +64,13 @@ def remember(site: Site, chance: random.Random, run_id: int, ended: datetime) ->
 async def test_every_view_has_its_picture(
     page: Page, site: Site, name: str, scheme: Literal["light", "dark"], width: int
 ) -> None:
-    views = {"now": "now", "history": "history=24", "entry": f"entry={site.row('crews')['id']}"}
+    views = {"now": "now", "history": "history=24", "entry": f"entry={site.entry('crews')['id']}"}
     await page.emulate_media(color_scheme=scheme)
     await page.set_viewport_size({"width": width, "height": 820})
     await page.goto(site.dashboard(views[name]))
     await expect(page.locator("#freshness")).to_contain_text("updated")
     picture = await page.screenshot()
-    assert 20_000 < len(picture) < 200_000, "neither blank nor too large for a README"
+    assert 20_000 < len(picture) < 200_000, "the picture is blank, or too large for a README"
     if KEEP in os.environ:
         size = "phone" if width < 400 else scheme
         IMAGES.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""One box finds one execution, and its story says why it failed."""
+"""One box finds an entry, and the entry's story says why it failed."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loo
 
 
 async def search(page: Page, text: str) -> None:
-    """Type into the box as somebody would."""
+    """Type into the box and press Find."""
     await page.get_by_role("searchbox").fill(text)
     await page.get_by_role("button", name="Find").click()
 
@@ -38,13 +38,13 @@ async def test_a_table_or_an_error_is_found(page: Page, site: Site, typed: str, 
 @pytest.mark.parametrize("number", ["id", "run_id"])
 async def test_a_number_is_an_entry_or_a_run(page: Page, site: Site, number: str) -> None:
     await page.goto(site.dashboard())
-    await search(page, str(site.row("orders_eu")[number]))
+    await search(page, str(site.entry("orders_eu")[number]))
     rows = page.get_by_role("table", name="Found").locator("tbody tr")
     await expect(rows).to_have_count(1)
     await expect(rows).to_contain_text("orders_eu")
 
 
-async def test_what_is_found_by_table_may_be_looked_for_in_the_errors_too(page: Page, site: Site) -> None:
+async def test_a_text_found_in_table_names_can_be_searched_in_the_errors(page: Page, site: Site) -> None:
     await page.goto(site.dashboard("search=planes"))
     rows = page.get_by_role("table", name="Found").locator("tbody tr")
     await expect(page.locator("#found")).to_have_text("1 entry of table *planes*")
@@ -53,7 +53,7 @@ async def test_what_is_found_by_table_may_be_looked_for_in_the_errors_too(page: 
     await expect(rows).to_contain_text("crews")
 
 
-async def test_filters_narrow_a_search_and_nothing_found_is_said(page: Page, site: Site) -> None:
+async def test_filters_narrow_a_search_and_an_empty_result_says_so(page: Page, site: Site) -> None:
     await page.goto(site.dashboard("search="))
     rows = page.get_by_role("table", name="Found").locator("tbody tr")
     await expect(rows).not_to_have_count(0)
@@ -65,9 +65,7 @@ async def test_filters_narrow_a_search_and_nothing_found_is_said(page: Page, sit
     await expect(page.get_by_role("main")).to_contain_text("Nothing found.")
 
 
-async def test_a_workspace_that_is_searched_in_is_seen_even_if_it_is_the_only_one(
-    page: Page, site: Site
-) -> None:
+async def test_a_chosen_workspace_is_shown_even_if_it_is_the_only_one(page: Page, site: Site) -> None:
     await page.goto(site.dashboard("history=24"))
     await page.get_by_role("table", name="Table by table").get_by_role("link", name="crews").click()
     choice = page.get_by_role("combobox", name="Workspace")
@@ -91,7 +89,7 @@ async def test_pages_follow_one_another(page: Page, site: Site) -> None:
     site.stack.execute("DELETE FROM track_processing WHERE id = ?", [(one,) for one in ids])
 
 
-async def test_a_page_that_fails_comes_again_and_what_was_shown_stays(page: Page, site: Site) -> None:
+async def test_a_page_that_fails_is_loaded_again_and_the_list_stays(page: Page, site: Site) -> None:
     ids = site.insert(*(f"later_{number:02}" for number in range(60)), at="2099-01-01 00:00:00")
     rows = page.get_by_role("table", name="Found").locator("tbody tr")
     await page.goto(site.dashboard("search=later_"))
@@ -102,13 +100,13 @@ async def test_a_page_that_fails_comes_again_and_what_was_shown_stays(page: Page
     await expect(rows).to_have_count(60)
     await expect(page.get_by_role("alert")).to_be_hidden()
     await page.route("**/api/entries/*", lambda route: route.abort(), times=1)
-    await page.goto(site.dashboard(f"entry={ids[0]}"))  # the pause of the longer list is over
+    await page.goto(site.dashboard(f"entry={ids[0]}"))  # leaving the list ends its pause
     await expect(page.get_by_role("region", name="Entry")).to_contain_text("later_00")
     site.stack.execute("DELETE FROM track_processing WHERE id = ?", [(one,) for one in ids])
 
 
 async def test_the_story_of_an_entry(page: Page, site: Site) -> None:
-    crews = site.row("crews")
+    crews = site.entry("crews")
     await page.goto(site.dashboard())
     await (
         page.get_by_role("table", name="Recent failures").get_by_role("link", name=f"#{crews['id']}").click()
@@ -129,9 +127,9 @@ async def test_the_story_of_an_entry(page: Page, site: Site) -> None:
     assert at.endswith(" UTC")
 
 
-async def test_a_run_under_way_leads_to_databricks(page: Page, site: Site) -> None:
-    """From the first screen, from the entry's story, and there the link opens that very run."""
-    entry_id, _ = site.row_ids("flights")
+async def test_a_run_in_flight_links_to_databricks(page: Page, site: Site) -> None:
+    """The first view and the entry's story both link to the run, and the link opens it."""
+    entry_id, _ = site.entry_ids("flights")
     ((run_id,),) = site.stack.write("SELECT runid FROM track_processing WHERE id = ?", entry_id)
     await page.goto(site.dashboard())
     flights = page.get_by_role("table", name="In flight").get_by_role("row").filter(has_text="flights")
@@ -154,13 +152,13 @@ async def test_a_run_under_way_leads_to_databricks(page: Page, site: Site) -> No
 
 
 async def test_an_entry_that_waits_says_why(page: Page, site: Site) -> None:
-    _, waiting = site.row_ids("flights")
+    _, waiting = site.entry_ids("flights")
     await page.goto(site.dashboard(f"entry={waiting}"))
     facts = page.get_by_role("region", name="Entry")
     await expect(facts).to_contain_text("another entry of this table is in flight or comes first")
     await expect(facts).not_to_contain_text("Finished")
 
 
-async def test_an_entry_that_is_not_there(page: Page, site: Site) -> None:
+async def test_an_entry_that_does_not_exist(page: Page, site: Site) -> None:
     await page.goto(site.dashboard("entry=999999"))
     await expect(page.get_by_role("main")).to_contain_text("There is no entry 999999")

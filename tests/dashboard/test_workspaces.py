@@ -1,4 +1,4 @@
-"""Several workspaces on one dashboard: each one's slots, what waits for it, and one that does not answer."""
+"""Several workspaces: the slots of each, what waits for it, and a workspace that does not respond."""
 
 import json
 from collections.abc import AsyncIterator
@@ -14,17 +14,17 @@ from tests.e2e.stack import JOB_ID
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
 
-#: How many runs at once the further workspaces allow; ``us`` has one row, so that slots stay free.
+#: The caps of the additional workspaces. ``us`` gets one entry, so that slots stay free.
 CAPS = {"eu": 2, "us": 4}
 
-EU_ROWS = ("bookings", "customers", "payments")
+EU_TABLES = ("bookings", "customers", "payments")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def world(
     chromium: str, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
-    """Three workspaces: ``eu`` is full, and ``us`` does not answer."""
+    """Three workspaces: ``eu`` is full, and ``us`` does not respond."""
     made = new_site(azurite, tmp_path_factory.mktemp("workspaces"))
     try:
         hosts = {name: start_workspace(made, seed) for seed, name in enumerate(CAPS, start=2)}
@@ -34,22 +34,22 @@ async def world(
                 for name, host in hosts.items()
             }
         )
-        made.stack.terminate(made.stack.processes[-1])  # us, whose address stays free for it
+        made.stack.terminate(made.stack.processes[-1])  # us; its address stays free for a restart
         await made.outcome("sales", ["SUCCESS"], run_seconds=FOR_THE_WHOLE_TIME_SECONDS)
-        running = [*made.insert("sales"), *made.insert(*EU_ROWS[:2], workspace="eu")]
+        running = [*made.insert("sales"), *made.insert(*EU_TABLES[:2], workspace="eu")]
         made.start_host()
         await made.until(running, "RUNNING")
         made.insert("sales")
-        made.insert(EU_ROWS[2], workspace="eu")
+        made.insert(EU_TABLES[2], workspace="eu")
         yield made
     finally:
         made.stack.stop()
 
 
 def start_workspace(site: Site, seed: int, address: str = "") -> str:
-    """Start one more Databricks, whose runs do not end, and return its address.
+    """Start another simulator, whose runs do not end, and return its address.
 
-    :param address: that of an earlier one; empty = a free port.
+    :param address: the address of an earlier simulator; empty = a free port.
     """
     port = urlsplit(address).port or 0
     options = ("--run-seconds", str(FOR_THE_WHOLE_TIME_SECONDS), "--seed", str(seed))
@@ -62,18 +62,18 @@ def gauge(page: Page, workspace: str) -> Locator:
 
 async def test_each_workspace_has_its_gauge_and_its_counts(page: Page, world: Site) -> None:
     await page.goto(world.dashboard())
-    for name, told in [
+    for name, text in [
         ("default", f"1 ours and 0 foreign runs in {CAP} slots"),
         ("eu", "2 ours and 0 foreign runs in 2 slots"),
     ]:
-        await expect(gauge(page, name)).to_have_attribute("aria-valuetext", told)
+        await expect(gauge(page, name)).to_have_attribute("aria-valuetext", text)
     eu = page.locator("[data-workspace=eu]")
     await expect(eu).to_contain_text("2 of 2 slots in use")
     await expect(eu).to_contain_text("0 free")
     pending = eu.locator(".states div").filter(has=page.get_by_text("PENDING", exact=True))
     await expect(pending.locator("dd")).to_have_text("1")
     in_flight = page.get_by_role("table", name="In flight").get_by_role("row")
-    for table in EU_ROWS[:2]:
+    for table in EU_TABLES[:2]:
         await expect(in_flight.filter(has_text=table)).to_contain_text("eu")
     await expect(in_flight.filter(has_text="sales")).to_contain_text("default")
 
@@ -83,7 +83,7 @@ async def test_each_workspace_has_its_own_reason_to_wait(page: Page, world: Site
     waiting = page.get_by_role("table", name="Waiting").get_by_role("row")
     for table, workspace, why in [
         ("sales", "default", "another entry of this table is in flight or comes first"),
-        (EU_ROWS[2], "eu", "no free slot: the cap is reached"),
+        (EU_TABLES[2], "eu", "no free slot: the cap is reached"),
     ]:
         row = waiting.filter(has_text=table)
         await expect(row).to_contain_text(workspace)
@@ -93,26 +93,24 @@ async def test_each_workspace_has_its_own_reason_to_wait(page: Page, world: Site
     await expect(summary).to_contain_text("1 waiting for another entry of the same table")
 
 
-async def test_a_search_is_narrowed_to_a_workspace(page: Page, world: Site) -> None:
+async def test_a_search_can_be_narrowed_to_a_workspace(page: Page, world: Site) -> None:
     await page.goto(world.dashboard("search="))
     rows = page.get_by_role("table", name="Found").locator("tbody tr")
     await expect(rows.filter(has_text="sales")).to_have_count(2)
     choice = page.get_by_role("combobox", name="Workspace")
     assert await choice.locator("option").all_inner_texts() == ["all", "default", "eu", "us"]
     await choice.select_option("eu")
-    await expect(rows).to_have_count(len(EU_ROWS))
-    assert sorted(await rows.locator("td:nth-child(2)").all_inner_texts()) == sorted(EU_ROWS)
+    await expect(rows).to_have_count(len(EU_TABLES))
+    assert sorted(await rows.locator("td:nth-child(2)").all_inner_texts()) == sorted(EU_TABLES)
     await page.get_by_role("combobox", name="State").select_option("PENDING")
     await expect(rows).to_have_count(1)
-    await expect(rows).to_contain_text(EU_ROWS[2])
+    await expect(rows).to_contain_text(EU_TABLES[2])
     await page.reload()  # the address holds both
     await expect(rows).to_have_count(1)
     await expect(choice).to_have_value("eu")
 
 
-async def test_a_workspace_that_does_not_answer_says_so_and_goes_on_once_it_does(
-    page: Page, world: Site
-) -> None:
+async def test_a_workspace_that_does_not_respond_says_so_and_recovers(page: Page, world: Site) -> None:
     (entry,) = world.insert("orders", workspace="us")
     await page.goto(world.dashboard())
     us = page.locator("[data-workspace=us]")

@@ -154,7 +154,7 @@ async def test_a_no_after_a_lost_answer_does_not_deny_that_a_run_may_exist(
 ) -> None:
     workspace.replies = [drop, no]
     async with connected(workspace) as client:
-        with pytest.raises(WorkspaceUnavailable, match="an earlier try got no usable answer"):
+        with pytest.raises(WorkspaceUnavailable, match="an earlier try got no usable response"):
             await client.run_now(REQUEST)
 
 
@@ -203,7 +203,7 @@ async def test_a_hanging_token_source_ends() -> None:
 
 async def test_an_endless_answer_is_cut_off(workspace: Workspace) -> None:
     workspace.replies = [endless]
-    async with connected(workspace, limits=Limits(answer_bytes=100_000)) as client:
+    async with connected(workspace, limits=Limits(response_bytes=100_000)) as client:
         with pytest.raises(WorkspaceUnavailable, match="more than 100000 bytes"):
             await client.run_now(REQUEST)
     assert len(workspace.seen) == 1

@@ -10,6 +10,8 @@ import pytest
 
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import DatabricksError, WorkspaceUnavailable
 from orchestrator.core.models import NewEntry, Run
@@ -78,14 +80,15 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """All slots of both workspaces are taken, and as many entries wait."""
     connector = SqliteConnector(tmp_path / "state.db", create=True)
     migrate.apply(connector)
-    made = Desk.make(Store(connector))
-    await made.store.add([NewEntry(table_name=f"table_{number}") for number in range(2 * CAP)])
+    made = Desk.make(Store(Pool(connector)))
+    new = [NewEntry(table_name=f"table_{number}") for number in range(2 * CAP)]
+    await Operations(made.store.pool).add(new)
     await made.trigger()
     await made.deliver()
     for runs in made.runs.values():
         runs.calls.clear()
     yield made
-    await made.store.close()
+    await made.store.pool.close()
 
 
 async def test_entry_is_finished_and_its_slot_filled_at_once(desk: Desk) -> None:
@@ -137,7 +140,7 @@ async def test_unavailable_workspace_leaves_the_run_to_the_next_pass(
 
 
 async def test_same_run_id_in_another_workspace(desk: Desk) -> None:
-    [entry_id] = await desk.store.add([NewEntry(table_name="sales", workspace="eu")])
+    [entry_id] = await Operations(desk.store.pool).add([NewEntry(table_name="sales", workspace="eu")])
     await desk.trigger()
     await desk.deliver()
     run_id = await desk.run_of(entry_id)

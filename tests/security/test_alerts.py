@@ -28,7 +28,7 @@ async def test_message_about_a_row_that_went_dead(
         async with apps.app(
             workspace, ALERT_WEBHOOK_URL=url, ALERT_FORMAT=shape, MAX_ATTEMPTS="1"
         ) as running:
-            await running.app.store.add([ROW])
+            await running.app.operations.add([ROW])
             assert await running.app.trigger() == []
             workspace.replies = [FAULTS["json 400"]]
             await running.submit_all()
@@ -47,9 +47,16 @@ async def test_receiver_that_is_not_there(apps: Apps, workspace: Workspace) -> N
     async with Receiver().serve() as receiver:
         url = receiver.url.partition("/hooks")[0] + ADDRESSES[0].format(SIGNATURE)
     async with apps.app(workspace, ALERT_WEBHOOK_URL=url) as running:
-        await running.app.store.add([NewEntry(table_name="sales", workspace="nowhere"), ROW])
+        await running.app.operations.add([NewEntry(table_name="sales", workspace="nowhere"), ROW])
         assert await running.app.trigger() == []
         await running.submit_all()  # the first ends DEAD: nobody knows its workspace
         assert await running.app.monitor() == []
         running.look_everywhere()
-        assert await running.app.store.counts() == {"nowhere": {"DEAD": 1}, "default": {"QUEUED": 1}}
+        found = await running.app.store.pool.transact(
+            lambda session: session.select("SELECT workspace, status FROM track_processing ORDER BY id"),
+            writes=False,
+        )
+        assert [(row["workspace"], row["status"]) for row in found] == [
+            ("nowhere", "DEAD"),
+            ("default", "QUEUED"),
+        ]

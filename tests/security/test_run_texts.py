@@ -8,8 +8,8 @@ from aiohttp import web
 
 from orchestrator import settings
 from orchestrator.adapters.databricks import jobs_api
-from orchestrator.adapters.databricks.errors import Answer
 from orchestrator.adapters.databricks.jobs_api import Success
+from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core import redaction
 from orchestrator.core.models import NewEntry
 from orchestrator.settings.queue import QueueConnection
@@ -49,7 +49,7 @@ async def test_a_run_that_fails_and_tells_everything(apps: Apps, workspace: Work
     """A notebook's own words go into the log row; what the app itself knows as secret is struck out."""
     workspace.replies = [failed_run(4711, TOKEN)]
     async with apps.app(workspace) as running:
-        await running.app.store.add([ROW])
+        await running.app.operations.add([ROW])
         assert await running.app.trigger() == []
         assert await running.submit_all() == [None]
         assert await running.app.monitor() == []
@@ -68,7 +68,7 @@ async def test_the_table_s_name_is_kept(apps: Apps, workspace: Workspace) -> Non
     workspace.replies = [failed_run(4711, TOKEN, also="there is no table sales_2031")]
     async with apps.app(workspace) as running:
         parameters = json.dumps({**PARAMETERS, "table_name": "sales_2031"})
-        await running.app.store.add([NewEntry(table_name="sales_2031", parameters=parameters)])
+        await running.app.operations.add([NewEntry(table_name="sales_2031", parameters=parameters)])
         await running.app.trigger()
         await running.submit_all()
         await running.app.monitor()
@@ -77,14 +77,14 @@ async def test_the_table_s_name_is_kept(apps: Apps, workspace: Workspace) -> Non
 
 
 def test_the_token_is_struck_out_of_a_good_answer() -> None:
-    answer = Answer(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
+    answer = Response(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
     outcome = jobs_api.interpret(jobs_api.get_output(1), answer, token=TOKEN)
     assert isinstance(outcome, Success)
     assert outcome.value.message == "leaked […]!"
 
 
 def test_a_short_token_for_local_work_harms_no_answer() -> None:
-    answer = Answer(status=200, headers={}, body=b'{"run_id": 5}')
+    answer = Response(status=200, headers={}, body=b'{"run_id": 5}')
     assert jobs_api.interpret(jobs_api.run_now(REQUEST), answer, token="run_id") == Success(value=5)
 
 

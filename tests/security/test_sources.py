@@ -20,6 +20,7 @@ from orchestrator.adapters.databricks.auth import KeyVaultToken
 from orchestrator.adapters.queue import StorageQueue
 from orchestrator.adapters.store.access_token import AccessToken
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import OrchestratorError, QueueError, StoreError, TokenUnavailable
 from orchestrator.core.models import Claim
@@ -226,10 +227,10 @@ async def use_database(connection_string: str, evidence: Evidence) -> None:
         credential=blocking_credential,
         login_timeout_seconds=odbc.LOGIN_TIMEOUT_SECONDS,
     )
-    store = Store(connector, patience=0)
+    store = Store(Pool(connector, patience=0))
     evidence.add("connector", f"{connector!r} {store!r}")
     error = await failing(store.now(), evidence)
-    await store.close()
+    await store.pool.close()
     assert isinstance(error, StoreError)
 
 

@@ -94,7 +94,7 @@ class Simulation(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(STORE_FAULTS))
     def store_fault(self, fault: str) -> None:
-        self.world.store.faults.insert(0, fault)
+        self.world.pool.faults.insert(0, fault)
 
     @rule(fault=st.sampled_from(["", "full", "answer lost"]))
     def queue_fault(self, fault: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import StoreError, StoreInDoubt
@@ -44,8 +45,8 @@ PASSES = 40
 _listing: ContextVar[Collection[int] | None] = ContextVar("listing", default=None)
 
 
-class SimulatedStore(Store):
-    """The real store without threads: each transaction is one effect between two boundaries."""
+class SimulatedPool(Pool):
+    """The real pool without threads: each transaction is one effect between two boundaries."""
 
     def __init__(self, connector: SqliteConnector, scheduler: Scheduler) -> None:
         super().__init__(connector)
@@ -54,6 +55,29 @@ class SimulatedStore(Store):
         #: called right after each claim with the list of active runs that it used
         self.claimed: Callable[[Collection[int]], None] = lambda _: None
 
+    async def transact(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
+        await self._scheduler.boundary()
+        fault = self.faults.pop() if self.faults else ""
+        if fault == "not done":
+            raise StoreError("the database does not answer")
+        with self._transaction(writes) as session:
+            result = work(session)
+        if (listing := _listing.get()) is not None:
+            self.claimed(listing)
+        await self._scheduler.boundary()
+        if fault == "answer lost" and writes:
+            raise StoreInDoubt("whether it was committed is not known")
+        return result
+
+    def disconnect(self) -> None:
+        """Close every connection."""
+        for connection in list(self._connections):
+            connection.close()
+
+
+class SimulatedStore(Store):
+    """The real store; its pool knows the list of active runs that each claim uses."""
+
     async def claim(self, workspace: str, **options: Any) -> list[Claim]:
         """Claim, then let the test check at once."""
         _listing.set(options["active_run_ids"])
@@ -61,19 +85,6 @@ class SimulatedStore(Store):
             return await super().claim(workspace, **options)
         finally:
             _listing.set(None)
-
-    async def _run(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
-        await self._scheduler.boundary()
-        fault = self.faults.pop() if self.faults else ""
-        if fault == "not done":
-            raise StoreError("the database does not answer")
-        result = self._pool.attempt(work, writes)
-        if (listing := _listing.get()) is not None:
-            self.claimed(listing)
-        await self._scheduler.boundary()
-        if fault == "answer lost" and writes:
-            raise StoreInDoubt("whether it was committed is not known")
-        return result
 
 
 @dataclass
@@ -102,8 +113,9 @@ class Schedule:
         start = datetime(2030, 1, 1, tzinfo=UTC)
         connector = SqliteConnector(folder / "state.db", create=True, now=lambda: start + self.offset)
         migrate.apply(connector)
-        self.store = SimulatedStore(connector, self.scheduler)
-        self.store.claimed = self._check_cap
+        self.pool = SimulatedPool(connector, self.scheduler)
+        self.pool.claimed = self._check_cap
+        self.store = SimulatedStore(self.pool)
         self.databricks = SimulatedRuns(self.scheduler, check_cancel=self._check_cancel)
         self.queue = SimulatedQueue(self.scheduler)
         self.inserted = 0
@@ -182,8 +194,7 @@ class Schedule:
         """Release all resources."""
         self.scheduler.close()
         self._outside.close()
-        for connection in list(self.store._pool._connections):
-            connection.close()
+        self.pool.disconnect()
 
     # -- rules that always hold
 
@@ -270,7 +281,7 @@ class Schedule:
         """End the faults: after some passes only entries with live runs are unfinished, then none."""
         self.databricks.faults.clear()
         self.databricks.foreign.clear()
-        self.store.faults.clear()
+        self.pool.faults.clear()
         self.queue.fault = ""
         self.scheduler.finish()
         self._pass_until(self._only_live_runs_are_unfinished)

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.connector import Connector
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.states import EDGES, Status
 from tests.store.rivals import Rival
@@ -109,17 +110,17 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 @pytest.fixture
 async def store(database: Database) -> AsyncIterator[Store]:
     """A store on the database."""
-    opened = Store(database.connector)
+    opened = Store(Pool(database.connector))
     yield opened
-    await opened.close()
+    await opened.pool.close()
 
 
 @pytest.fixture
 async def other_store(database: Database) -> AsyncIterator[Store]:
     """A second process's store on the same database."""
-    opened = Store(database.connector)
+    opened = Store(Pool(database.connector))
     yield opened
-    await opened.close()
+    await opened.pool.close()
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ async def rivals(database: Database) -> AsyncIterator[tuple[Rival, Rival]]:
         )
     one, other = Rival(database.connector), Rival(database.connector)
     yield one, other
-    await one.close()
-    await other.close()
+    await one.pool.close()
+    await other.pool.close()
     taken = database.execute("SELECT old, new FROM audit") if audited else []
     assert [(old, new) for old, new in taken if Status(new) not in EDGES[Status(old)]] == []

@@ -3,7 +3,11 @@
 from collections.abc import Collection
 from typing import Any
 
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.connector import Connector
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.session import Session
 from orchestrator.core.decisions import log_of_refusal, log_of_run
 from orchestrator.core.models import Claim, Entry, LogRow, NewEntry, Run, RunFailure, Verdict
 from orchestrator.core.states import Status
@@ -14,7 +18,7 @@ LEASE_SECONDS = 900.0
 
 async def add(store: Store, *tables: str, **fields: Any) -> list[int]:
     """Insert a row a table name."""
-    return await store.add([NewEntry(table_name=table, **fields) for table in tables])
+    return await Operations(store.pool).add([NewEntry(table_name=table, **fields) for table in tables])
 
 
 async def claim(
@@ -35,6 +39,34 @@ async def claim(
         max_attempts=max_attempts,
         serialize_tables=serialize,
     )
+
+
+async def retry(store: Store, entry_id: int) -> bool:
+    """Run one entry again, as an operator does."""
+    return await Operations(store.pool).retry([entry_id]) == [entry_id]
+
+
+async def request_cancel(store: Store, entry_id: int) -> bool:
+    """Ask for the cancellation of one entry, as an operator does."""
+    return await Operations(store.pool).cancel([entry_id]) == [entry_id]
+
+
+async def counts(store: Store) -> dict[str, dict[Status, int]]:
+    """Count the entries in each state, per workspace."""
+    sql = "SELECT workspace, status, COUNT(*) AS entries FROM track_processing GROUP BY workspace, status"
+    found: dict[str, dict[Status, int]] = {}
+    for row in await store.pool.transact(lambda session: session.select(sql), writes=False):
+        found.setdefault(row["workspace"], {})[Status(row["status"])] = int(row["entries"])
+    return found
+
+
+def schema_version(connector: Connector) -> int:
+    """Check the schema on a connection of its own."""
+    connection = connector.connect().connection
+    try:
+        return migrate.check(Session(connection, connector))
+    finally:
+        connection.close()
 
 
 async def entry_of(store: Store, entry_id: int) -> Entry:

@@ -1,13 +1,13 @@
 """Two processes on one database: one stops inside its transaction while the other goes on."""
 
 import asyncio
-import functools
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from orchestrator.adapters.store.connector import Connector
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.session import Session
 
 _T = TypeVar("_T")
@@ -65,19 +65,43 @@ class _StoppingSession(Session):
         return count
 
 
+class _StoppingPool(Pool):
+    """One connection, whose next transaction that writes can be made to stop."""
+
+    def __init__(self, connector: Connector) -> None:
+        super().__init__(connector, threads=1)
+        self.stop: Stop | None = None
+
+    async def transact(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
+        stop = self.take_stop() if writes else None
+        if stop is None:
+            return await super().transact(work, writes=writes)
+
+        def stopping(session: Session) -> _T:
+            result = work(_StoppingSession(session, stop))
+            stop.pass_by(COMMIT)
+            return result
+
+        return await super().transact(stopping, writes=writes)
+
+    def take_stop(self) -> Stop | None:
+        stop, self.stop = self.stop, None
+        return stop
+
+
 class Rival(Store):
     """The store of a process of its own, on one connection, with the store's own patience."""
 
     def __init__(self, connector: Connector) -> None:
-        super().__init__(connector, threads=1)
+        self._stopping = _StoppingPool(connector)
+        super().__init__(self._stopping)
         self._connector = connector
-        self._stop: Stop | None = None
         self.dialect = connector.dialect
 
     def stop_next(self, place: str) -> Stop:
         """Let the next transaction that writes stop at a place."""
-        self._stop = Stop(place)
-        return self._stop
+        self._stopping.stop = stop = Stop(place)
+        return stop
 
     async def warm_up(self) -> None:
         """Connect and let a server plan the longest statement, which takes longer than a race."""
@@ -87,19 +111,7 @@ class Rival(Store):
 
     async def by_hand(self, sql: str) -> int:
         """Run a statement as an operator's SQL client does and return how many rows it changed."""
-        return await self.patiently(functools.partial(self._by_hand, sql, self._take_stop()))
-
-    async def _run(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
-        stop = self._take_stop() if writes else None
-        if stop is None:
-            return await super()._run(work, writes=writes)
-
-        def stopping(session: Session) -> _T:
-            result = work(_StoppingSession(session, stop))
-            stop.pass_by(COMMIT)
-            return result
-
-        return await super()._run(stopping, writes=writes)
+        return await asyncio.to_thread(self._by_hand, sql, self._stopping.take_stop())
 
     def _by_hand(self, sql: str, stop: Stop | None) -> int:
         connection = self._connector.connect().connection
@@ -112,10 +124,6 @@ class Rival(Store):
         finally:
             connection.close()
         return changed
-
-    def _take_stop(self) -> Stop | None:
-        stop, self._stop = self._stop, None
-        return stop
 
 
 async def race(

@@ -15,6 +15,7 @@ from orchestrator.adapters.credentials import TIMEOUT_SECONDS, blocking_credenti
 from orchestrator.adapters.store import access_token
 from orchestrator.adapters.store.access_token import RENEW_AHEAD_SECONDS, AccessToken
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import StoreError, StoreUnavailable
 from tests.store import odbc
@@ -100,10 +101,10 @@ async def test_connection_string_without_credentials_signs_in_with_a_token(
         connector = SqlServerConnector(
             odbc.without_credentials(port), credential=blocking_credential, login_timeout_seconds=1
         )
-        store = Store(connector, patience=0)
+        store = Store(Pool(connector, patience=0))
         with pytest.raises(StoreUnavailable, match="HYT00") as caught:
             await store.now()
-        await store.close()
+        await store.pool.close()
     [(token, resource)] = identity.issued.items()
     assert resource == "https://database.windows.net"
     assert token not in "".join(traceback.format_exception(caught.value)) + caplog.text

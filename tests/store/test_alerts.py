@@ -8,6 +8,8 @@ import pytest
 from orchestrator.adapters.store import queries
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.passes import PassLog
 from orchestrator.core.alerts import Kind, PassEvent
 from orchestrator.core.models import LogRow, NewEntry, Verdict
 from orchestrator.core.states import Status
@@ -18,7 +20,7 @@ DAY = 86_400
 
 async def kill(store: Store, *tables: str) -> list[int]:
     """Let new rows go DEAD now."""
-    ids = await store.add([NewEntry(table_name=table) for table in tables])
+    ids = await Operations(store.pool).add([NewEntry(table_name=table) for table in tables])
     claims = await store.claim(
         "default",
         cap=1000,
@@ -129,7 +131,7 @@ async def test_well_again_stays_owed_in_whatever_order_both_are_given_back(store
     log = AlertLog(store.pool)
     event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0) - timedelta(seconds=1))
     assert await log.claim_passes("late", Kind.LATE, [event])
-    await store.pass_started("trigger")
+    await PassLog(store.pool).pass_started("trigger")
     assert await log.claim_passes("well", Kind.RECOVERED, [event])
     await log.release(first)
     await log.release("well" if first == "late" else "late")

@@ -10,7 +10,19 @@ from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import StoreError
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
-from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running, verdict
+from tests.store.helpers import (
+    add,
+    begun,
+    claim,
+    counts,
+    entry_of,
+    finish,
+    queued,
+    refuse,
+    retry,
+    running,
+    verdict,
+)
 
 
 async def test_plain_insert_is_enough(store: Store, database: Database) -> None:
@@ -131,7 +143,7 @@ async def test_two_triggers_at_once_never_pass_the_cap(store: Store, other_store
     claims = await asyncio.gather(*(claim(s, 10) for s in [store, other_store] * 10))
     taken = [c.entry_id for batch in claims for c in batch]
     assert len(taken) == len(set(taken)) == 10
-    assert (await store.counts())["default"][Status.QUEUED] == 10
+    assert (await counts(store))["default"][Status.QUEUED] == 10
 
 
 async def test_waiting_workspaces(store: Store) -> None:
@@ -144,7 +156,7 @@ async def test_table_whose_row_is_running_is_busy(store: Store) -> None:
     await running(store, 11, "sales")
     await add(store, "sales", "orders")
     assert len(await claim(store)) == 1
-    assert (await store.counts())["default"][Status.PENDING] == 1
+    assert (await counts(store))["default"][Status.PENDING] == 1
 
 
 async def test_row_put_back_by_sql_starts_anew(store: Store, database: Database) -> None:
@@ -159,7 +171,7 @@ async def test_failed_row_at_a_lowered_limit_waits_for_an_operator(store: Store)
     entry = await running(store, 11)
     await finish(store, entry, Status.FAILED)
     assert await claim(store, max_attempts=1) == []
-    assert await store.retry(entry.id)
+    assert await retry(store, entry.id)
     assert len(await claim(store, max_attempts=1)) == 1
 
 
@@ -184,4 +196,4 @@ async def test_gate_that_is_not_free_claims_nothing(
     with pytest.raises(StoreError, match=problem):
         await claim(store)
     monkeypatch.undo()
-    assert (await store.counts())["default"] == {Status.PENDING: 1}
+    assert (await counts(store))["default"] == {Status.PENDING: 1}

@@ -7,9 +7,22 @@ from typing import Any
 
 import pytest
 
+from orchestrator.adapters.store.passes import PassLog
 from orchestrator.core.states import Status
 from tests.store.conftest import SQLSERVER, Database, open_database
-from tests.store.helpers import add, begun, claim, entry_of, finish, queued, running, status_of, verdict
+from tests.store.helpers import (
+    add,
+    begun,
+    claim,
+    counts,
+    entry_of,
+    finish,
+    queued,
+    request_cancel,
+    running,
+    status_of,
+    verdict,
+)
 from tests.store.rivals import COMMIT, Rival, race
 from tests.store.test_sql_page import BLOCKS
 
@@ -55,8 +68,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 async def in_flight(store: Rival) -> int:
     """How many rows hold a slot."""
-    counts = (await store.counts())["default"]
-    return counts.get(Status.QUEUED, 0) + counts.get(Status.RUNNING, 0)
+    found = (await counts(store))["default"]
+    return found.get(Status.QUEUED, 0) + found.get(Status.RUNNING, 0)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -191,7 +204,7 @@ async def test_released_row_is_cancelled_at_the_next_pass_at_the_latest(
     """A cancellation that sees the row as it was before the release leaves it to the next one."""
     one, other = rivals
     entry = await begun(one, await queued(one))
-    await one.request_cancel(entry.id)
+    await request_cancel(one, entry.id)
     released, canceled = await race(
         (one, lambda store: store.release(entry, verdict(Status.PENDING))),
         (other, lambda store: store.cancel_waiting(10)),
@@ -205,8 +218,8 @@ async def test_released_row_is_cancelled_at_the_next_pass_at_the_latest(
 async def test_first_pass_ever_of_two_processes(rivals: tuple[Rival, Rival], place: str) -> None:
     one, other = rivals
     await race(
-        (one, lambda store: store.pass_started("trigger")),
-        (other, lambda store: store.pass_started("trigger")),
+        (one, lambda store: PassLog(store.pool).pass_started("trigger")),
+        (other, lambda store: PassLog(store.pool).pass_started("trigger")),
         place=place,
     )
-    assert [last_pass.name for last_pass in await one.passes()] == ["trigger"]
+    assert [last_pass.name for last_pass in await PassLog(one.pool).passes()] == ["trigger"]

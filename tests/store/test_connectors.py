@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.adapters.store.sqlserver import SqlServerConnector, address, complete, signs_in
 from orchestrator.core.errors import StoreError
@@ -74,11 +75,11 @@ def test_no_driver_says_what_to_install() -> None:
 
 
 async def test_driver_that_is_not_there_is_a_clear_error() -> None:
-    store = Store(SqlServerConnector("DRIVER={No Such Driver};SERVER=x;UID=a;PWD=s3cr3t"))
+    store = Store(Pool(SqlServerConnector("DRIVER={No Such Driver};SERVER=x;UID=a;PWD=s3cr3t")))
     with pytest.raises(StoreError, match=r"SQL Server \[\w+\]") as caught:
         await store.now()
     assert "s3cr3t" not in str(caught.value)
-    await store.close()
+    await store.pool.close()
 
 
 @pytest.mark.skipif(SQLITE_ODBC is None, reason="no libsqlite3odbc.so; Debian and Ubuntu: make odbc")
@@ -103,17 +104,17 @@ def test_connector_over_a_real_odbc_driver(tmp_path: Path) -> None:
 
 
 async def test_sqlite_folder_that_is_not_there() -> None:
-    store = Store(SqliteConnector(Path("/no/such/folder/state.db")))
+    store = Store(Pool(SqliteConnector(Path("/no/such/folder/state.db"))))
     with pytest.raises(StoreError, match="STATE_DB"):
         await store.now()
-    await store.close()
+    await store.pool.close()
 
 
 async def test_missing_tables_say_what_to_run(tmp_path: Path) -> None:
-    store = Store(SqliteConnector(tmp_path / "state.db", create=True))
+    store = Store(Pool(SqliteConnector(tmp_path / "state.db", create=True)))
     with pytest.raises(StoreError, match="init-db"):
-        await store.counts()
-    await store.close()
+        await store.get(1)
+    await store.pool.close()
 
 
 def test_many_connections_may_make_one_sqlite_file(tmp_path: Path) -> None:

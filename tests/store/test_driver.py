@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 import pytest
 
 from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.pool import THREADS
+from orchestrator.adapters.store.pool import THREADS, Pool
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import StoreError, StoreUnavailable
 from tests.store import odbc
@@ -90,10 +90,10 @@ def test_driver_that_is_not_there(driver: str) -> None:
 )
 async def test_no_secret_is_shown(connection_string: str, caplog: pytest.LogCaptureFixture) -> None:
     made = connector(connection_string)
-    store = Store(made, patience=0)
+    store = Store(Pool(made, patience=0))
     with caplog.at_level(logging.DEBUG), pytest.raises(StoreError) as caught:
         await store.now()
-    await store.close()
+    await store.pool.close()
     shown = "".join(traceback.format_exception(caught.value)) + repr(made) + repr(store) + caplog.text
     assert PASSWORD not in shown
     assert "direct cause" not in shown  # the driver's own error ends here, whatever it quotes
@@ -103,12 +103,12 @@ async def test_event_loop_goes_on_while_fifty_calls_wait() -> None:
     """Ten threads wait in the driver at a time, each the whole login time-out: the loop never does."""
     calls = 5 * THREADS
     with odbc.silent_port() as port:
-        store = Store(connector(odbc.with_password(port)), patience=0)
+        store = Store(Pool(connector(odbc.with_password(port)), patience=0))
         began = time.monotonic()
         async with Heartbeat().beating() as heartbeat:
             outcomes = await asyncio.gather(*(store.now() for _ in range(calls)), return_exceptions=True)
         waited = time.monotonic() - began
-        await store.close()
+        await store.pool.close()
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * calls
     assert waited > 5 * LOGIN_TIMEOUT_SECONDS * 0.9
     assert (

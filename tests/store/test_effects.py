@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.passes import PassLog
 from orchestrator.core.models import Claim, Entry, Unanswered
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
@@ -20,6 +21,8 @@ from tests.store.helpers import (
     finish,
     queued,
     refuse,
+    request_cancel,
+    retry,
     running,
     turn,
     verdict,
@@ -137,7 +140,7 @@ EFFECTS = [
         },
     ),
     Effect(
-        "request cancel", RUNNING, lambda store, e: store.request_cancel(e.id), {"cancel_requested": True}
+        "request cancel", RUNNING, lambda store, e: request_cancel(store, e.id), {"cancel_requested": True}
     ),
     Effect(
         "cancel",
@@ -150,14 +153,14 @@ EFFECTS = [
     Effect(
         "retry",
         DONE,
-        lambda store, e: store.retry(e.id),
+        lambda store, e: retry(store, e.id),
         {"status": PENDING, "attempt": 0, "cancel_requested": False, "available_at": NOW},
         cancel_requested=1,
     ),
     Effect(
         "retry now",
         FAILED,
-        lambda store, e: store.retry(e.id),
+        lambda store, e: retry(store, e.id),
         {"attempt": 0, "cancel_requested": False, "available_at": NOW},
         cancel_requested=1,
     ),
@@ -222,20 +225,20 @@ async def test_open_submission_keeps_its_number_whatever_else_is_settled(store: 
 async def test_times_of_one_timer_function(store: Store, database: Database) -> None:
     """Its pass leaves the other function's row alone."""
     for name in ("monitor", "trigger"):
-        await store.pass_started(name)
-        await store.pass_finished(name, f"outcome of {name}")
+        await PassLog(store.pool).pass_started(name)
+        await PassLog(store.pool).pass_finished(name, f"outcome of {name}")
     database.execute(f"UPDATE orchestrator_tick SET started_at = '{LONG_AGO}', finished_at = '{LONG_AGO}'")
-    before = await store.passes()
-    await store.pass_started("monitor")
-    begun, other = await store.passes()
+    before = await PassLog(store.pool).passes()
+    await PassLog(store.pool).pass_started("monitor")
+    begun, other = await PassLog(store.pool).passes()
     assert (begun.finished_at, begun.outcome, other) == (before[0].finished_at, before[0].outcome, before[1])
     assert abs((begun.started_at - await store.now()).total_seconds()) < 5
-    await store.pass_finished("monitor", "ok")
-    ended, other = await store.passes()
+    await PassLog(store.pool).pass_finished("monitor", "ok")
+    ended, other = await PassLog(store.pool).passes()
     assert (ended.started_at, ended.outcome, other) == (begun.started_at, "ok", before[1])
     assert ended.finished_at is not None
-    await store.pass_failed("monitor", "it broke")
-    failed, other = await store.passes()
+    await PassLog(store.pool).pass_failed("monitor", "it broke")
+    failed, other = await PassLog(store.pool).passes()
     assert (failed, other) == (replace(ended, outcome="it broke"), before[1])
 
 
@@ -281,13 +284,13 @@ async def test_recovery_is_not_used_up_by_rows_that_need_none(store: Store, data
 async def test_cancelling_is_not_used_up_by_rows_that_have_to_wait(store: Store) -> None:
     [unasked] = await add(store, "unasked")
     over = await running(store, 4, "over")
-    assert await store.request_cancel(over.id)
+    assert await request_cancel(store, over.id)
     assert await finish(store, over, DONE)
     has_run = await running(store, 5, "has run")
     in_doubt = await begun(store, await queued(store, "in doubt"))
     [waiting] = await add(store, "waiting")
     for entry_id in (has_run.id, in_doubt.id, waiting):
-        assert await store.request_cancel(entry_id)
+        assert await request_cancel(store, entry_id)
     assert await store.cancel_waiting(1) == 1
     assert (await entry_of(store, waiting)).status is CANCELED
     assert (await entry_of(store, unasked)).status is not CANCELED
@@ -296,7 +299,7 @@ async def test_cancelling_is_not_used_up_by_rows_that_have_to_wait(store: Store)
 async def test_purge_is_not_used_up_by_rows_that_stay(store: Store, database: Database) -> None:
     retried = await running(store, 5, "retried")
     await finish(store, retried, DONE)
-    assert await store.retry(retried.id)
+    assert await retry(store, retried.id)
     left_open = await begun(store, await queued(store, "left open"))
     assert await store.leave_open(left_open, verdict(Status.DEAD))
     await finish(store, await running(store, 6, "recent"), DONE)

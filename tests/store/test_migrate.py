@@ -13,11 +13,12 @@ from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import SchemaError, StoreError
 from tests.store.conftest import TABLES, Database
+from tests.store.helpers import schema_version
 
 
 def test_applying_twice_changes_nothing(database: Database) -> None:
     assert migrate.apply(database.connector) == []
-    assert migrate.check(database.connector) == len(migrate.available(database.connector.dialect))
+    assert schema_version(database.connector) == len(migrate.available(database.connector.dialect))
 
 
 def test_printed_script_makes_the_same_schema(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_printed_script_makes_the_same_schema(tmp_path: Path) -> None:
     schema = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
     assert printed.execute(schema).fetchall() == wanted.execute(schema).fetchall()
     printed.close()
-    assert migrate.check(SqliteConnector(tmp_path / "printed.db")) == len(migrate.available("sqlite"))
+    assert schema_version(SqliteConnector(tmp_path / "printed.db")) == len(migrate.available("sqlite"))
     assert migrate.apply(SqliteConnector(tmp_path / "printed.db")) == []
 
 
@@ -46,7 +47,7 @@ def test_printed_script_runs_piece_by_piece(database: Database) -> None:
             connection.cursor().execute(piece)
     connection.commit()
     connection.close()
-    assert migrate.check(database.connector) == len(migrate.available("sqlserver"))
+    assert schema_version(database.connector) == len(migrate.available("sqlserver"))
 
 
 def test_script_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
@@ -80,12 +81,12 @@ def test_forward_from_an_older_schema(database: Database, monkeypatch: pytest.Mo
     )
     monkeypatch.setattr(migrate, "available", lambda _dialect: [*today, more])
     with pytest.raises(SchemaError, match=rf"lacks 000{len(today) + 1}_more; run"):
-        migrate.check(database.connector)
+        schema_version(database.connector)
     printed = migrate.script(dialect, from_version=len(today))
     assert "CREATE TABLE" not in printed
     assert "ADD remark int" in printed
     assert migrate.apply(database.connector) == [more]
-    assert migrate.check(database.connector) == len(today) + 1
+    assert schema_version(database.connector) == len(today) + 1
     assert database.execute("SELECT table_name, remark FROM track_processing") == [("sales", None)]
 
 
@@ -98,12 +99,12 @@ def test_two_processes_at_once_apply_once(tmp_path: Path) -> None:
 
 def test_missing_schema_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match=r"lacks 0001_initial, .*; run: python -m orchestrator init-db"):
-        migrate.check(SqliteConnector(tmp_path / "new.db", create=True))
+        schema_version(SqliteConnector(tmp_path / "new.db", create=True))
 
 
 def test_newer_schema_is_refused(database: Database) -> None:
     database.execute("INSERT INTO orchestrator_schema (version, name) VALUES (9999, 'from the future')")
-    for use in (migrate.check, migrate.apply):
+    for use in (schema_version, migrate.apply):
         with pytest.raises(SchemaError, match="deploy the newer app"):
             use(database.connector)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from orchestrator.adapters.store import queries
-from orchestrator.adapters.store.entries import as_seen
+from orchestrator.adapters.store.operations import as_seen
 from orchestrator.core.models import ANYTHING
 from tests.store.conftest import Database
 

@@ -12,7 +12,19 @@ from orchestrator.core.states import FINAL, Status
 from orchestrator.ports import Purgeable
 from orchestrator.usecases import purge
 from tests.store.conftest import Database
-from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running, verdict
+from tests.store.helpers import (
+    add,
+    begun,
+    claim,
+    entry_of,
+    finish,
+    queued,
+    refuse,
+    request_cancel,
+    retry,
+    running,
+    verdict,
+)
 
 DAY = 86_400.0
 
@@ -52,7 +64,7 @@ async def test_old_final_row_goes_with_its_log(store: Store, database: Database,
 
 async def test_row_that_was_cancelled_before_any_run_goes_too(store: Store, database: Database) -> None:
     [entry_id] = await add(store, "sales")
-    await store.request_cancel(entry_id)
+    await request_cancel(store, entry_id)
     await store.cancel_waiting(10)
     await age(store, database, entry_id, 2)
     assert await store.purge(older_than_seconds=DAY, limit=10) == 1
@@ -62,7 +74,7 @@ async def test_row_that_was_cancelled_before_any_run_goes_too(store: Store, data
 async def test_row_that_is_not_final_stays_however_old(store: Store, database: Database) -> None:
     failed = await ended(store, 1, Status.FAILED)
     again = await ended(store, 2, Status.DEAD)
-    assert await store.retry(again)
+    assert await retry(store, again)
     released = await begun(store, await queued(store, "full"))
     assert await store.release(released, verdict(Status.PENDING, 60))
     waiting, in_flight, with_run = (
@@ -118,7 +130,7 @@ async def test_row_that_is_run_again_at_the_same_time_is_purged_or_run_but_never
     for entry_id in entries:
         await age(store, database, entry_id, 2)
     purged, *retried = await asyncio.gather(
-        store.purge(older_than_seconds=DAY, limit=10), *(other_store.retry(entry_id) for entry_id in entries)
+        store.purge(older_than_seconds=DAY, limit=10), *(retry(other_store, entry_id) for entry_id in entries)
     )
     assert purged + sum(retried) == len(entries)
     kept = [entry_id for entry_id, done in zip(entries, retried, strict=True) if done]

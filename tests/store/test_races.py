@@ -21,6 +21,8 @@ from tests.store.helpers import (
     finish,
     queued,
     refuse,
+    request_cancel,
+    retry,
     running,
     turn,
     verdict,
@@ -74,7 +76,7 @@ async def waiting(store: Rival, database: Database) -> Entry:
 
 async def waiting_to_be_cancelled(store: Rival, database: Database) -> Entry:
     entry = await waiting(store, database)
-    await store.request_cancel(entry.id)
+    await request_cancel(store, entry.id)
     return entry
 
 
@@ -84,7 +86,7 @@ async def claimed(store: Rival, database: Database) -> Entry:
 
 async def claimed_to_be_cancelled(store: Rival, database: Database) -> Entry:
     entry = await claimed(store, database)
-    await store.request_cancel(entry.id)
+    await request_cancel(store, entry.id)
     return entry
 
 
@@ -94,7 +96,7 @@ async def called(store: Rival, database: Database) -> Entry:
 
 async def called_to_be_cancelled(store: Rival, database: Database) -> Entry:
     entry = await called(store, database)
-    await store.request_cancel(entry.id)
+    await request_cancel(store, entry.id)
     return entry
 
 
@@ -125,7 +127,7 @@ async def done_long_ago(store: Rival, database: Database) -> Entry:
 async def done_and_run_again(store: Rival, database: Database) -> Entry:
     entry = await running(store, RUN)
     assert await finish(store, entry, Status.DONE)
-    assert await store.retry(entry.id)
+    assert await retry(store, entry.id)
     return entry
 
 
@@ -177,9 +179,9 @@ CHANGES: dict[str, Callable[[Rival, Entry], Coroutine[Any, Any, object]]] = {
     "finish canceled": lambda store, e: finish(store, e, Status.CANCELED),
     "finish second": finish_second,
     "recover": lambda store, _: store.recover(lease_seconds=LEASE_SECONDS, limit=10),
-    "request cancel": lambda store, e: store.request_cancel(e.id),
+    "request cancel": lambda store, e: request_cancel(store, e.id),
     "cancel": lambda store, _: store.cancel_waiting(10),
-    "retry": lambda store, e: store.retry(e.id),
+    "retry": lambda store, e: retry(store, e.id),
     "purge": lambda store, _: store.purge(older_than_seconds=DAY, limit=10),
     "cancel by hand": lambda store, e: by_hand(store, e, "cancel-one"),
     "hold back by hand": lambda store, e: by_hand(store, e, "hold-back-one"),

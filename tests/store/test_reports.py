@@ -22,7 +22,18 @@ from orchestrator.core.reports import Reason
 from orchestrator.core.search import EntryFilter, InvalidCursor, Sort
 from orchestrator.core.states import CLAIMABLE, Status
 from tests.store.conftest import Database
-from tests.store.helpers import add, begun, claim, entry_of, finish, queued, refuse, running
+from tests.store.helpers import (
+    add,
+    begun,
+    claim,
+    entry_of,
+    finish,
+    queued,
+    refuse,
+    request_cancel,
+    retry,
+    running,
+)
 from tests.store.rivals import Rival, race
 
 
@@ -209,7 +220,7 @@ async def test_why_a_row_waits(store: Store, reports: Reports, database: Databas
     backed_off = await running(store, 802, "backed off")
     await finish(store, backed_off, Status.FAILED, delay_seconds=600)
     same, first, second, third, unwanted = await add(store, "busy", "a", "a", "b", "c")
-    await store.request_cancel(unwanted)
+    await request_cancel(store, unwanted)
     found = {row.entry.id: row.reason for row in await reports.waiting("default", 50, free=1)}
     assert found == {
         backed_off.id: Reason.BACK_OFF,
@@ -236,9 +247,9 @@ async def test_a_row_that_could_have_been_claimed(store: Store, reports: Reports
     database.execute("UPDATE track_processing SET available_at = ?", early)
     assert await is_overdue()
     assert not await is_overdue(500)
-    await store.request_cancel(entry_id)
+    await request_cancel(store, entry_id)
     assert not await is_overdue()
-    await store.retry(entry_id)
+    await retry(store, entry_id)
     database.execute("UPDATE track_processing SET cancel_requested = 0, table_name = 'busy'")
     await running(store, 805, "other")
     database.execute("UPDATE track_processing SET table_name = 'busy'")

@@ -1,7 +1,6 @@
 """What the store does when its database fails: SQLite underneath, with a server's errors on top."""
 
 import asyncio
-import functools
 import math
 import traceback
 from collections.abc import AsyncIterator
@@ -13,10 +12,12 @@ import pytest
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.connector import Connection, Opened, store_error
 from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.pool import PATIENCE_SECONDS, THREADS
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.pool import PATIENCE_SECONDS, THREADS, Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
 from orchestrator.core.models import NewEntry
+from tests.store.helpers import counts
 
 
 class ServerError(Exception):
@@ -146,17 +147,17 @@ def connector(tmp_path: Path, timer: Timer) -> FailingConnector:
 @pytest.fixture
 async def store(connector: FailingConnector, timer: Timer) -> AsyncIterator[Store]:
     """A store with one thread, so that a test knows which connection is whose."""
-    made = Store(connector, threads=1, sleep=timer.sleep, monotonic=timer.monotonic)
+    made = Store(Pool(connector, threads=1, sleep=timer.sleep, monotonic=timer.monotonic))
     yield made
-    await made.close()
+    await made.pool.close()
 
 
 async def add(store: Store, *tables: str) -> list[int]:
-    return await store.add([NewEntry(table_name=table) for table in tables])
+    return await Operations(store.pool).add([NewEntry(table_name=table) for table in tables])
 
 
 async def count(store: Store) -> int:
-    return sum(sum(states.values()) for states in (await store.counts()).values())
+    return sum(sum(states.values()) for states in (await counts(store)).values())
 
 
 async def test_whole_transaction_is_done_again_on_a_new_connection(
@@ -189,21 +190,21 @@ async def test_database_that_resumes_within_the_patience_is_no_fault(
 
 
 async def test_patience_counts_from_the_first_failure(connector: FailingConnector, timer: Timer) -> None:
-    store = Store(connector, patience=20, sleep=timer.sleep, monotonic=timer.monotonic)
+    store = Store(Pool(connector, patience=20, sleep=timer.sleep, monotonic=timer.monotonic))
     connector.at_connect = [CONNECTION_LOST] * 1000
     connector.connect_seconds = 15
     with pytest.raises(StoreUnavailable):
         await count(store)
-    await store.close()
+    await store.pool.close()
     assert connector.tries == 3  # over after 15.0, 30.1 and 45.4 s; the patience ended at 35 s
 
 
 async def test_no_patience_is_one_try(connector: FailingConnector, timer: Timer) -> None:
-    store = Store(connector, patience=0, sleep=timer.sleep, monotonic=timer.monotonic)
+    store = Store(Pool(connector, patience=0, sleep=timer.sleep, monotonic=timer.monotonic))
     connector.at_connect = [RESUMING]
     with pytest.raises(StoreUnavailable):
         await count(store)
-    await store.close()
+    await store.pool.close()
     assert (connector.tries, timer.pauses) == (1, [])
 
 
@@ -211,7 +212,7 @@ async def test_other_blocking_work_waits_for_the_database_too(
     store: Store, connector: FailingConnector
 ) -> None:
     connector.at_connect = [RESUMING, RESUMING]
-    assert await store.patiently(functools.partial(migrate.check, connector)) > 0
+    assert await store.pool.transact(migrate.check, writes=False) > 0
 
 
 async def test_error_that_stays_is_not_repeated(
@@ -266,16 +267,16 @@ async def test_driver_s_own_words_end_in_the_store(store: Store, connector: Fail
 
 
 async def test_many_calls_share_a_connection_a_thread(connector: FailingConnector) -> None:
-    store = Store(connector)
+    store = Store(Pool(connector))
     await asyncio.gather(*(add(store, f"t{number}") for number in range(50)))
     assert await count(store) == 50
-    await store.close()
+    await store.pool.close()
     assert len(connector.connections) <= THREADS
 
 
 async def test_closing_closes_every_connection(connector: FailingConnector) -> None:
-    store = Store(connector)
+    store = Store(Pool(connector))
     await asyncio.gather(*(count(store) for _ in range(50)))
     connector.at_close = [CONNECTION_LOST]
-    await store.close()
+    await store.pool.close()
     assert all(connection.closed for connection in connector.connections)

@@ -10,7 +10,19 @@ import pytest
 from orchestrator.adapters.store.entries import Store
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
-from tests.store.helpers import add, begun, claim, entry_of, finish, queued, running, status_of, verdict
+from tests.store.helpers import (
+    add,
+    begun,
+    claim,
+    counts,
+    entry_of,
+    finish,
+    queued,
+    request_cancel,
+    running,
+    status_of,
+    verdict,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 
@@ -80,7 +92,7 @@ async def test_insert_from_select(store: Store, database: Database) -> None:
     entry = await entry_of(store, second)
     assert json.loads(entry.parameters or "") == {"table_name": 'a "b"', "load_day": "2026-02-01"}
     run(database, "insert-from-select")  # nothing waits any more, so both come again
-    assert (await store.counts())["default"] == {Status.QUEUED: 2, Status.PENDING: 2}
+    assert (await counts(store))["default"] == {Status.QUEUED: 2, Status.PENDING: 2}
     database.execute("DROP TABLE loads")
 
 
@@ -104,7 +116,7 @@ async def test_what_waits(store: Store, database: Database) -> None:
     await finish(store, failed, Status.FAILED, delay_seconds=3600)
     behind, next_one, cancelled = await add(store, "busy", "free", "unwanted")
     [first] = await add(store, "first", priority=5)
-    await store.request_cancel(cancelled)
+    await request_cancel(store, cancelled)
     rows = run(database, "what-waits")
     assert [(row[0], row[3]) for row in rows] == [
         (first, "its turn comes"),
@@ -178,7 +190,7 @@ async def test_cancel_waiting_of_a_table(store: Store, database: Database) -> No
 @pytest.mark.usefixtures("row_17")
 async def test_retry_one(store: Store, database: Database, end: Status) -> None:
     entry = await running(store, 77, max_attempts=1)
-    await store.request_cancel(ROW)
+    await request_cancel(store, ROW)
     await finish(store, entry, end)
     assert await claimed(store) == []
     run(database, "retry-one")
@@ -236,7 +248,7 @@ async def test_hold_back_a_table(store: Store, database: Database) -> None:
     run(database, "hold-back-a-table")
     database.pass_time(365 * 86_400 / 20)
     assert await claimed(store) == [other]
-    assert (await store.counts())["default"][Status.PENDING] == 1
+    assert (await counts(store))["default"][Status.PENDING] == 1
 
 
 @pytest.mark.usefixtures("row_17")

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from orchestrator.adapters.store import migrate
-from orchestrator.adapters.store.entries import Store, ask_to_cancel
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import as_seen
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
 from orchestrator.core.models import ANYTHING
 from tests.store.conftest import SQLSERVER, SqlServerDatabase
-from tests.store.helpers import add, entry_of
+from tests.store.helpers import add, entry_of, request_cancel
 from tests.store.odbc import PASSWORD, Line, changed
 
 pytestmark = pytest.mark.skipif(not SQLSERVER, reason="TEST_SQLSERVER is not set")
@@ -39,12 +41,12 @@ class EventfulStore(Store):
         def work(session: Session) -> None:
             nonlocal tries
             tries += 1
-            ask_to_cancel(session, first, ANYTHING)
+            session.change("request_cancel", first, *as_seen(ANYTHING))
             if tries == 1:
                 both_hold_one.wait(10)
-            ask_to_cancel(session, second, ANYTHING)
+            session.change("request_cancel", second, *as_seen(ANYTHING))
 
-        await self._write(work)
+        await self.pool.transact(work, writes=True)
 
     async def add_with_lost_answer(self, line: Line, *, of_commit: bool) -> None:
         """Insert a row; the first time, the answer to the next statement or to the commit gets lost."""
@@ -58,7 +60,7 @@ class EventfulStore(Store):
             if not of_commit:
                 session.rows("now")
 
-        await self._write(work)
+        await self.pool.transact(work, writes=True)
 
     async def begin_twice(self, name: str) -> None:
         """Insert a key that is there already."""
@@ -67,7 +69,7 @@ class EventfulStore(Store):
             session.change("pass_first", name)
             session.change("pass_first", name)
 
-        await self._write(work)
+        await self.pool.transact(work, writes=True)
 
 
 @pytest.fixture
@@ -88,9 +90,9 @@ def pauses() -> list[float]:
 @pytest.fixture
 async def store(database: SqlServerDatabase, pauses: list[float]) -> AsyncIterator[EventfulStore]:
     """A store on the database."""
-    made = EventfulStore(database.connector, sleep=pauses.append)
+    made = EventfulStore(Pool(database.connector, sleep=pauses.append))
     yield made
-    await made.close()
+    await made.pool.close()
 
 
 async def test_statement_is_cancelled_by_its_time_out(
@@ -100,18 +102,18 @@ async def test_statement_is_cancelled_by_its_time_out(
     holder = database.connector.connect().connection
     holder.cursor().execute("UPDATE track_processing SET priority = 1 WHERE id = ?", [entry_id])
     impatient = Store(
-        SqlServerConnector(DIRECT, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS), patience=0
+        Pool(SqlServerConnector(DIRECT, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS), patience=0)
     )
     began = time.monotonic()
     with pytest.raises(StoreUnavailable, match="another transaction may hold the rows"):
-        await impatient.request_cancel(entry_id)
+        await request_cancel(impatient, entry_id)
     took = time.monotonic() - began
     holder.rollback()
     holder.close()
     assert STATEMENT_TIMEOUT_SECONDS * 0.9 < took < STATEMENT_TIMEOUT_SECONDS + CANCEL_SECONDS
     assert not (await entry_of(store, entry_id)).cancel_requested
-    assert await impatient.request_cancel(entry_id)  # on a new connection
-    await impatient.close()
+    assert await request_cancel(impatient, entry_id)  # on a new connection
+    await impatient.pool.close()
 
 
 async def test_victim_of_a_deadlock_does_its_transaction_again(
@@ -129,9 +131,9 @@ async def test_connection_lost_before_the_commit_is_repeated(
     database: SqlServerDatabase, pauses: list[float]
 ) -> None:
     async with Line(DIRECT).open() as line:
-        store = EventfulStore(SqlServerConnector(line.connection_string), sleep=pauses.append)
+        store = EventfulStore(Pool(SqlServerConnector(line.connection_string), sleep=pauses.append))
         await store.add_with_lost_answer(line, of_commit=False)
-        await store.close()
+        await store.pool.close()
     assert len(pauses) == 1
     assert database.execute("SELECT COUNT(*) FROM track_processing") == [(1,)]
 
@@ -140,10 +142,10 @@ async def test_lost_answer_of_a_commit_is_in_doubt_and_not_repeated(
     database: SqlServerDatabase, pauses: list[float]
 ) -> None:
     async with Line(DIRECT).open() as line:
-        store = EventfulStore(SqlServerConnector(line.connection_string), sleep=pauses.append)
+        store = EventfulStore(Pool(SqlServerConnector(line.connection_string), sleep=pauses.append))
         with pytest.raises(StoreInDoubt, match="not known"):
             await store.add_with_lost_answer(line, of_commit=True)
-        await store.close()
+        await store.pool.close()
     assert pauses == []
     assert database.execute("SELECT COUNT(*) FROM track_processing") == [(1,)]  # it was committed
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.passes import PassLog
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim, Entry, Unanswered
 from orchestrator.core.states import EDGES, Status
@@ -20,6 +21,8 @@ from tests.store.helpers import (
     finish,
     queued,
     refuse,
+    request_cancel,
+    retry,
     run_log,
     running,
     status_of,
@@ -171,7 +174,7 @@ async def test_calls_are_counted_anew_at_a_claim_but_the_doubt_stays(store: Stor
     for _ in range(5):
         entry = await begun(store, claimed)
     assert await store.leave_open(entry, verdict(Status.DEAD))
-    assert await store.retry(entry.id)
+    assert await retry(store, entry.id)
     [again] = await claim(store)
     assert again == claimed
     assert (await entry_of(store, entry.id)).deliveries == 2
@@ -179,12 +182,12 @@ async def test_calls_are_counted_anew_at_a_claim_but_the_doubt_stays(store: Stor
 
 async def test_cancelling_rows_that_surely_have_no_run(store: Store) -> None:
     [waiting] = await add(store, "waiting")
-    assert await store.request_cancel(waiting)
+    assert await request_cancel(store, waiting)
     untouched = await queued(store, "untouched")
     failed = await running(store, 1, "failed")
     await finish(store, failed, Status.FAILED, delay_seconds=60)
     for entry_id in (untouched.entry_id, failed.id):
-        assert await store.request_cancel(entry_id)
+        assert await request_cancel(store, entry_id)
     assert await store.cancel_waiting(10) == 3
     for entry_id in (waiting, untouched.entry_id, failed.id):
         assert (await entry_of(store, entry_id)).status is Status.CANCELED
@@ -194,7 +197,7 @@ async def test_cancelling_rows_that_surely_have_no_run(store: Store) -> None:
 async def test_cancelling_a_row_that_may_have_a_run_waits_for_its_answer(store: Store) -> None:
     claimed = await queued(store)
     await begun(store, claimed)
-    assert await store.request_cancel(claimed.entry_id)
+    assert await request_cancel(store, claimed.entry_id)
     assert await store.cancel_waiting(10) == 0
     assert (await begun(store, claimed)).deliveries == 2  # the token is replayed to find the run
     assert await store.record_run(claimed, 77)
@@ -202,23 +205,23 @@ async def test_cancelling_a_row_that_may_have_a_run_waits_for_its_answer(store: 
 
 async def test_cancellation_before_the_first_call_stops_the_call(store: Store) -> None:
     claimed = await queued(store)
-    await store.request_cancel(claimed.entry_id)
+    await request_cancel(store, claimed.entry_id)
     assert await store.begin_submission(claimed, LEASE_SECONDS) is None
 
 
 async def test_final_rows_are_not_cancelled(store: Store) -> None:
     entry = await running(store, 77)
     await finish(store, entry, Status.DONE)
-    assert not await store.request_cancel(entry.id)
-    assert not await store.request_cancel(10**15)
+    assert not await request_cancel(store, entry.id)
+    assert not await request_cancel(store, 10**15)
 
 
 @pytest.mark.parametrize("final", [Status.DONE, Status.DEAD, Status.CANCELED])
 async def test_operator_runs_a_final_row_again(store: Store, final: Status) -> None:
     entry = await running(store, 77)
-    await store.request_cancel(entry.id)
+    await request_cancel(store, entry.id)
     await finish(store, entry, final)
-    assert await store.retry(entry.id)
+    assert await retry(store, entry.id)
     [again] = await claim(store)
     assert again.submission == 2
     fresh = await entry_of(store, entry.id)
@@ -229,24 +232,24 @@ async def test_operator_does_not_wait_for_the_back_off(store: Store) -> None:
     entry = await running(store, 77)
     await finish(store, entry, Status.FAILED, delay_seconds=3600)
     assert await claim(store) == []
-    assert await store.retry(entry.id)
+    assert await retry(store, entry.id)
     assert len(await claim(store)) == 1
-    assert not await store.retry(entry.id)  # in flight
+    assert not await retry(store, entry.id)  # in flight
 
 
 async def test_passes(store: Store) -> None:
-    await store.pass_started("monitor")
-    [last_pass] = await store.passes()
+    await PassLog(store.pool).pass_started("monitor")
+    [last_pass] = await PassLog(store.pool).passes()
     assert (last_pass.name, last_pass.finished_at) == ("monitor", None)
-    await store.pass_finished("monitor", "ok")
-    await store.pass_started("monitor")
-    await store.pass_finished("monitor", "queue: 1 of 2 messages were not taken")
-    [last_pass] = await store.passes()
+    await PassLog(store.pool).pass_finished("monitor", "ok")
+    await PassLog(store.pool).pass_started("monitor")
+    await PassLog(store.pool).pass_finished("monitor", "queue: 1 of 2 messages were not taken")
+    [last_pass] = await PassLog(store.pool).passes()
     assert last_pass.finished_at is not None
     assert last_pass.outcome == "queue: 1 of 2 messages were not taken"
-    await store.pass_started("monitor")
-    await store.pass_failed("monitor", "it broke")
-    [failed] = await store.passes()
+    await PassLog(store.pool).pass_started("monitor")
+    await PassLog(store.pool).pass_failed("monitor", "it broke")
+    [failed] = await PassLog(store.pool).passes()
     assert (failed.finished_at, failed.outcome) == (last_pass.finished_at, "it broke")
 
 
@@ -264,7 +267,7 @@ CHANGES: dict[str, Change] = {
     "finish": lambda store, e: finish(store, replace(e, runid=e.runid or 0), Status.DONE),
     "recover": lambda store, _: store.recover(lease_seconds=60, limit=10),
     "cancel": lambda store, _: store.cancel_waiting(10),
-    "retry": lambda store, e: store.retry(e.id),
+    "retry": lambda store, e: retry(store, e.id),
 }
 
 
@@ -330,7 +333,7 @@ async def test_begin_renews_the_lease(store: Store, database: Database) -> None:
 async def test_refused_row_can_be_cancelled_while_it_waits(store: Store) -> None:
     entry = await begun(store, await queued(store))
     await refuse(store, entry, Status.FAILED)
-    await store.request_cancel(entry.id)
+    await request_cancel(store, entry.id)
     assert await store.cancel_waiting(10) == 1
 
 

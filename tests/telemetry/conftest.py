@@ -69,7 +69,7 @@ async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }
     fakes = FakeRuns(foreign={1, 2})
     monkeypatch.setattr(Application, "_client", lambda *_: fakes)
-    monkeypatch.setattr("orchestrator.adapters.queue.StorageQueue", lambda *_: _FakeStorageQueue())
+    monkeypatch.setattr("orchestrator.adapters.queue.StorageQueue", lambda *_, **__: _FakeStorageQueue())
     made = Application(settings.load(environment), telemetry=memory.telemetry)
     yield made
     await made.close()

@@ -61,7 +61,7 @@ async def submit(app: Application, table: str, *errors: DatabricksError) -> int:
     """Add a row, make a trigger's pass and deliver its message; Databricks answers with the errors first."""
     queue: Any = app.queue
     databricks: Any = app.runs["default"]
-    [entry_id] = await app.store.add([NewEntry(table_name=table)])
+    [entry_id] = await app.operations.add([NewEntry(table_name=table)])
     assert await app.trigger() == []
     databricks.errors = list(errors)
     claims, queue.sent = queue.sent, []
@@ -87,14 +87,14 @@ async def live(app: Application) -> None:
         databricks.end(timed(databricks), result)
     running = await submit(app, "stock")
     timed(databricks)
-    [waiting] = await app.store.add([NewEntry(table_name="prices")])
+    [waiting] = await app.operations.add([NewEntry(table_name="prices")])
     for entry_id in (running, waiting):
-        assert await app.store.request_cancel(entry_id)
+        assert await app.operations.cancel([entry_id])
     await app.monitor()  # asks Databricks to cancel
     await app.monitor()
     await submit(app, "full", NoCapacity("full", status=429, error_code="QUOTA_EXCEEDED"))
     await submit(app, "refused", RequestRefused("no such job", status=400, error_code="X", permanent=True))
-    await app.store.close()
+    await app.store.pool.close()
     with pytest.raises(Exception, match="shutdown"):
         await app.monitor()
 

@@ -73,7 +73,7 @@ async def test_cancellation(world: World, caplog: pytest.LogCaptureFixture) -> N
     entry = await world.running("sales")
     [waiting] = await world.add("orders")
     for entry_id in (entry.id, waiting):
-        assert await world.store.request_cancel(entry_id)
+        assert await world.cancel(entry_id)
     await world.monitor()
     await world.monitor()
     assert [event.get("entry_id") for event in events(caplog, "canceled")] == [None, entry.id]

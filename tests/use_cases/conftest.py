@@ -12,4 +12,4 @@ from tests.world import Database, World
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World.make(Database(tmp_path))
     yield made
-    await made.store.close()
+    await made.store.pool.close()

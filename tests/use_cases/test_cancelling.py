@@ -10,7 +10,7 @@ from tests.world import World, policy
 
 async def test_cancelling_a_running_entry_cancels_its_run_first(world: World) -> None:
     entry = await world.running()
-    await world.store.request_cancel(entry.id)
+    await world.cancel(entry.id)
     await world.monitor()
     assert world.databricks.cancelled == [1000]
     assert (await world.entry(entry.id)).status is Status.RUNNING  # until a pass sees that the run is over
@@ -26,7 +26,7 @@ async def test_cancelling_an_entry_after_a_lost_answer_finds_and_cancels_its_run
     await world.trigger()
     world.databricks.lost_answer = UNAVAILABLE
     await world.deliver()
-    await world.store.request_cancel(entry_id)
+    await world.cancel(entry_id)
     world.database.pass_time(31)
     await world.monitor()
     assert (await world.entry(entry_id)).status is Status.QUEUED
@@ -41,7 +41,7 @@ async def test_cancelling_an_entry_after_a_lost_answer_finds_and_cancels_its_run
 async def test_cancellation_reaches_runs_that_are_not_listed_as_active(world: World, state: str) -> None:
     entry = await world.running()
     world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state=state)
-    await world.store.request_cancel(entry.id)
+    await world.cancel(entry.id)
     await world.monitor()
     assert world.databricks.cancelled == [1000]
 

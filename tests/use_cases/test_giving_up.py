@@ -56,7 +56,7 @@ async def test_retry_of_an_entry_that_was_given_up_finds_its_run(
     with monkeypatch.context() as patch:
         lose_answers(world.databricks, patch, effect=True)
         await deliver_until_given_up(world, entry_id)
-    assert await world.store.retry(entry_id)
+    assert await world.retry(entry_id)
     await world.trigger()
     await world.deliver()
     entry = await world.entry(entry_id)
@@ -71,7 +71,7 @@ async def test_retried_entry_starts_with_fresh_deliveries(
     lose_answers(world.databricks, monkeypatch)
     await deliver_until_given_up(world, entry_id)
     calls = len(world.databricks.requests)
-    await world.store.retry(entry_id)
+    await world.retry(entry_id)
     await deliver_until_given_up(world, entry_id)
     assert len(world.databricks.requests) - calls == LIMIT - 2, "two stand for the doubt that is left"
     assert (await world.entry(entry_id)).submission == 1
@@ -209,7 +209,7 @@ async def test_late_run_of_an_entry_that_was_given_up_is_left_to_its_token(
         patch.setattr(world.databricks, "run_now", slow)
         await world.deliver()
     assert world.databricks.cancelled == []
-    await world.store.retry(entry_id)
+    await world.retry(entry_id)
     await world.trigger()
     await world.deliver()
     assert (await world.entry(entry_id)).runid == 1000
@@ -222,7 +222,7 @@ async def test_entry_with_a_cancel_request_is_given_up_as_canceled(
     lose_answers(world.databricks, monkeypatch)
     await world.trigger()
     await world.deliver()
-    await world.store.request_cancel(entry_id)
+    await world.cancel(entry_id)
     await deliver_until_given_up(world, entry_id)
     entry = await world.entry(entry_id)
     assert entry.status is Status.CANCELED

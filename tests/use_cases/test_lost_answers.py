@@ -3,6 +3,7 @@
 import pytest
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import NoCapacity, RequestRefused
 from orchestrator.core.models import Claim
@@ -40,7 +41,7 @@ async def test_refusal_after_a_lost_answer_keeps_the_token(
     left = await world.entry(entry_id)
     assert (left.status, left.attempt, left.submission) == (status, 1, 1)
     assert await world.store.logs(entry_id) == []
-    assert await world.store.retry(entry_id)
+    assert await world.retry(entry_id)
     await world.trigger()
     await world.deliver()
     entry = await world.entry(entry_id)
@@ -72,7 +73,7 @@ async def test_entry_made_invalid_after_an_uncertain_call_keeps_its_token(world:
     assert (dead.status, dead.submission) == (Status.DEAD, 1)
     assert "not valid JSON" in (dead.last_error or "")
     world.database.execute("UPDATE track_processing SET parameters = '{}'")
-    await world.store.retry(entry_id)
+    await world.retry(entry_id)
     await world.trigger()
     await world.deliver()
     assert (await world.entry(entry_id)).runid == 1000
@@ -92,7 +93,7 @@ class SlowStore(Store):
 async def test_run_of_an_entry_that_has_moved_on_is_cancelled(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
-    slow = SlowStore(SqliteConnector(world.database.path))
+    slow = SlowStore(Pool(SqliteConnector(world.database.path)))
 
     async def move_on() -> None:
         world.database.execute("UPDATE track_processing SET status = 'CANCELED' WHERE id = ?", entry_id)
@@ -101,7 +102,7 @@ async def test_run_of_an_entry_that_has_moved_on_is_cancelled(world: World) -> N
     fast, world.store = world.store, slow
     await world.deliver()
     world.store = fast
-    await slow.close()
+    await slow.pool.close()
     assert world.databricks.cancelled == [1000]
 
 
@@ -109,7 +110,7 @@ async def test_run_recorded_by_another_delivery_is_left_alone(world: World) -> N
     await world.add("sales")
     await world.trigger()
     [claim] = world.queue.sent
-    slow = SlowStore(SqliteConnector(world.database.path))
+    slow = SlowStore(Pool(SqliteConnector(world.database.path)))
     fast, world.store = world.store, slow
 
     async def the_other_delivery() -> None:
@@ -118,5 +119,5 @@ async def test_run_recorded_by_another_delivery_is_left_alone(world: World) -> N
     slow.meanwhile = the_other_delivery  # type: ignore[method-assign]  # the point of the class
     await world.deliver()
     world.store = fast
-    await slow.close()
+    await slow.pool.close()
     assert world.databricks.cancelled == []

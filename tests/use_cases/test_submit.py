@@ -98,7 +98,7 @@ async def test_refused_entry_with_a_cancel_request_is_canceled(world: World) -> 
 
     async def cancelled_just_after(claim: Claim, lease_seconds: float) -> Entry | None:
         entry = await begin(claim, lease_seconds)
-        await world.store.request_cancel(claim.entry_id)
+        await world.cancel(claim.entry_id)
         return replace(entry, cancel_requested=True) if entry else None
 
     world.store.begin_submission = cancelled_just_after  # type: ignore[method-assign]  # hits the exact moment

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.adapters.store.reports import Reports
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.states import Status
 from tests.world import World
@@ -22,8 +23,8 @@ async def test_caps_are_per_workspace(world: World) -> None:
     await world.add(*(f"t{n}" for n in range(12)))
     await world.add(*(f"t{n}" for n in range(12)), workspace="eu")
     await world.trigger()
-    counts = await world.store.counts()
-    assert (counts["default"][Status.QUEUED], counts["eu"][Status.QUEUED]) == (10, 1)
+    reports = {report.name: report for report in await Reports(world.store.pool).status()}
+    assert [reports[name].waiting[Status.QUEUED] for name in ("default", "eu")] == [10, 1]
 
 
 async def test_queue_that_accepts_nothing_loses_nothing(world: World) -> None:

@@ -181,7 +181,7 @@ async def test_the_status_counts_ours_and_foreign_runs(site: Site) -> None:
     entry = await running(site.app.store, 521, "sales")
     await add(site, "stock")
     site.runs.foreign |= {521, 9001, 9002}
-    await site.app.store.pass_started("trigger")
+    await site.app.pass_log.pass_started("trigger")
     _, told = await site.call("GET", "status")
     [workspace] = told["workspaces"]
     assert workspace["cap"] == 3

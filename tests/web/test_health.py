@@ -9,8 +9,8 @@ from tests.web.support import Site, add
 async def well(site: Site) -> None:
     """Let both timer functions have just run."""
     for name in ("trigger", "monitor"):
-        await site.app.store.pass_started(name)
-        await site.app.store.pass_finished(name, "ok")
+        await site.app.pass_log.pass_started(name)
+        await site.app.pass_log.pass_finished(name, "ok")
 
 
 async def test_health(site: Site) -> None:
@@ -28,7 +28,7 @@ async def test_health(site: Site) -> None:
 async def test_passes_that_begin_and_never_end_are_no_health(site: Site) -> None:
     await well(site)
     site.execute("UPDATE orchestrator_tick SET finished_at = '2026-01-01 00:00:00.000'")
-    await site.app.store.pass_failed("trigger", "failed: KeyError")
+    await site.app.pass_log.pass_failed("trigger", "failed: KeyError")
     assert await site.call("GET", "health") == (
         503,
         {

@@ -1,4 +1,4 @@
-"""Talks to one Databricks workspace. What to send and what an answer means is in ``protocol``."""
+"""Call one Databricks workspace over HTTP. What to send and what a response means is in :mod:`jobs_api`."""
 
 import asyncio
 import logging
@@ -12,8 +12,8 @@ from yarl import URL
 
 from orchestrator.adapters.databricks import jobs_api, responses
 from orchestrator.adapters.databricks.auth import TokenSource
-from orchestrator.adapters.databricks.errors import Answer
-from orchestrator.adapters.databricks.jobs_api import Call, Failure, Remedy, Success
+from orchestrator.adapters.databricks.jobs_api import Failure, Remedy, Request, Success
+from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core.errors import (
     DatabricksError,
     RunNotFound,
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: A workspace runs 2,000 tasks at once (84 pages) and takes 10,000 runs an hour, which may be queued: 12,000
-#: runs in pages of 24. With more than that nothing is claimed, rather than counted wrongly.
+#: A workspace runs 2,000 tasks at once (84 pages) and accepts 10,000 runs an hour, which it may queue: 12,000
+#: runs in pages of 24. With more than that nothing is claimed, because the slots would be counted wrongly.
 MAX_PAGES = 500
 
 _CHUNK_BYTES = 64 * 1024
@@ -38,18 +38,18 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The bounds of every call."""
+    """The bounds of every operation of the client."""
 
-    #: a connection that takes longer is not coming
+    #: to open a connection
     connect_seconds: float = 10.0
-    #: one request with its whole answer; runs/list takes a second at most, get-output of 5 MB a few
+    #: for a request with its whole response: runs/list takes a second at most, get-output of 5 MB a few
     request_seconds: float = 30.0
-    #: one operation with all its tries, pages and tokens; far below the functions' time-out
+    #: for an operation with all its tries, pages and tokens; far below the functions' time-out
     operation_seconds: float = 90.0
-    #: rides out a dropped connection or a burst of 429; what lasts longer is for the next pass
+    #: of a request: enough for a dropped connection or a burst of 429; a longer fault is for the next pass
     tries: int = 4
-    #: get-output sends 5 MB at most, everything else far less
-    answer_bytes: int = 6 * 1024 * 1024
+    #: of a response: get-output sends 5 MB at most, everything else far less
+    response_bytes: int = 6 * 1024 * 1024
 
 
 DEFAULT_LIMITS = Limits()
@@ -57,10 +57,10 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass
 class _Access:
-    """The token that one call goes on with."""
+    """The token that the tries of one request use."""
 
     token: str = field(repr=False)
-    #: a fresh one was asked for already
+    #: whether a fresh one was asked for already
     renewed: bool = False
 
 
@@ -68,8 +68,8 @@ class DatabricksClient:
     """The runs of one workspace (:class:`orchestrator.ports.Runs`).
 
     :param host: address of the workspace, with or without ``https://``.
-    :param session: gives the shared session, made inside the running loop. It stays the caller's to close.
-    :raises SettingsError: the host is no address, or would send the token in clear over a network.
+    :param session: returns the shared session, made inside the running loop. It stays the caller's to close.
+    :raises SettingsError: the host is not an address, or the token would cross a network unencrypted.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class DatabricksClient:
         return await self._operation(jobs_api.get_run(run_id))
 
     async def failure_of(self, run: Run) -> RunFailure:
-        """Return the errors of a run's failed tasks, or the run's own message where they cannot be had."""
+        """Return the errors of a run's failed tasks, or the run's own message when they cannot be read."""
         outputs: dict[str, RunFailure] = {}
         try:
             async with self._bounded("runs/get-output"):
@@ -127,17 +127,17 @@ class DatabricksClient:
 
     async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
         """Create a job with one notebook task on serverless or default compute and return its id."""
-        call = jobs_api.create_job(
+        request = jobs_api.create_job(
             name=name, notebook_path=notebook_path, max_concurrent_runs=max_concurrent_runs
         )
-        return await self._operation(call)
+        return await self._operation(request)
 
     async def _all_pages(self) -> frozenset[int]:
         run_ids: set[int] = set()
         page_token: str | None = None
         asked: set[str] = set()
         for _ in range(MAX_PAGES):
-            page = await self._call(jobs_api.list_active_runs(page_token))
+            page = await self._send(jobs_api.list_active_runs(page_token))
             run_ids |= page.run_ids
             page_token = page.next_page_token
             if page_token is None:
@@ -148,16 +148,16 @@ class DatabricksClient:
         raise WorkspaceUnavailable(f"Databricks runs/list: more than {MAX_PAGES} pages of active runs")
 
     async def _output(self, task_run_id: int) -> RunFailure:
-        """The error of one task run; an empty one where Databricks has none to give."""
+        """Return the error of a task run; an empty one when Databricks has none."""
         try:
-            return await self._call(jobs_api.get_output(task_run_id))
+            return await self._send(jobs_api.get_output(task_run_id))
         except DatabricksError as error:
             logger.info("the error of task run %d could not be read: %s", task_run_id, error)
             return RunFailure()
 
-    async def _operation(self, call: Call[T]) -> T:
-        async with self._bounded(call.name):
-            return await self._call(call)
+    async def _operation(self, request: Request[T]) -> T:
+        async with self._bounded(request.name):
+            return await self._send(request)
 
     @asynccontextmanager
     async def _bounded(self, name: str) -> AsyncIterator[None]:
@@ -166,44 +166,44 @@ class DatabricksClient:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
-            text = f"Databricks {name}: not done within {seconds:g} s, tries and waits included"
+            text = f"Databricks {name}: not done within {seconds:g} s, with all tries and waits"
             raise WorkspaceUnavailable(text) from None
 
-    async def _call(self, call: Call[T]) -> T:
-        """Send a call, again where that may help, and return its result."""
+    async def _send(self, request: Request[T]) -> T:
+        """Send a request, repeat it where that may help, and return its result."""
         access = _Access(await self._tokens.token())
         in_doubt = False
-        for attempt in range(1, self._limits.tries + 1):
+        for tries in range(1, self._limits.tries + 1):
             try:
-                outcome = await self._attempt(call, access)
+                result = await self._try(request, access)
             except TokenUnavailable as error:
                 error.in_doubt = in_doubt
                 raise
-            if isinstance(outcome, Success):
-                return outcome.value
-            failure = outcome
-            if attempt == self._limits.tries or not jobs_api.may_repeat(call, failure):
+            if isinstance(result, Success):
+                return result.value
+            failure = result
+            if tries == self._limits.tries or not jobs_api.may_repeat(request, failure):
                 break
             in_doubt = in_doubt or failure.remedy is Remedy.REPLAY
-            seconds = jobs_api.pause(failure, attempt=attempt, jitter=self._clock.jitter())
-            logger.warning("%s; try %d comes in %.1f s", failure.error, attempt + 1, seconds)
+            seconds = jobs_api.pause(failure, tries=tries, jitter=self._clock.jitter())
+            logger.warning("%s; try %d follows in %.1f s", failure.error, tries + 1, seconds)
             await self._clock.sleep(seconds)
-        raise jobs_api.settle(call, failure, in_doubt=in_doubt)
+        raise jobs_api.final_error(request, failure, in_doubt=in_doubt)
 
-    async def _attempt(self, call: Call[T], access: _Access) -> Success[T] | Failure:
-        """Send a call, and once more at once when a fresh token may help."""
-        outcome = await self._exchange(call, access.token)
-        if isinstance(outcome, Success) or outcome.remedy is not Remedy.RENEW or access.renewed:
-            return outcome
+    async def _try(self, request: Request[T], access: _Access) -> Success[T] | Failure:
+        """Send a request, and once more immediately when a fresh token may help."""
+        result = await self._exchange(request, access.token)
+        if isinstance(result, Success) or result.remedy is not Remedy.RENEW or access.renewed:
+            return result
         access.renewed = True
         fresh = await self._tokens.refresh(access.token)
         if fresh == access.token:
-            return outcome
+            return result
         access.token = fresh
-        return await self._exchange(call, access.token)
+        return await self._exchange(request, access.token)
 
-    async def _exchange(self, call: Call[T], token: str) -> Success[T] | Failure:
-        request = call.request
+    async def _exchange(self, request: Request[T], token: str) -> Success[T] | Failure:
+        """Send a request once and interpret its response."""
         try:
             async with self._session().request(
                 request.method,
@@ -214,22 +214,22 @@ class DatabricksClient:
                 timeout=self._timeout,
                 allow_redirects=False,  # the token is for this host only
                 raise_for_status=False,
-            ) as response:
-                body = await self._read(response)
-                answer = Answer(status=response.status, headers=response.headers, body=body)
+            ) as received:
+                body = await self._read(received)
+                response = Response(status=received.status, headers=received.headers, body=body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Told as a value, so that no error chain keeps the request with its headers.
-            return jobs_api.no_answer(call, _reason(error), token=token)
-        if len(body) > self._limits.answer_bytes:
-            return jobs_api.too_long(call, self._limits.answer_bytes)
-        return jobs_api.interpret(call, answer, token=token)
+            # Returned as a value, so that no error chain keeps the request with its headers.
+            return jobs_api.no_response(request, _reason(error), token=token)
+        if len(body) > self._limits.response_bytes:
+            return jobs_api.too_long(request, self._limits.response_bytes)
+        return jobs_api.interpret(request, response, token=token)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Read the body, at most one chunk over the limit."""
+        """Read the body, up to one chunk more than the limit."""
         body = bytearray()
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
             body += chunk
-            if len(body) > self._limits.answer_bytes:
+            if len(body) > self._limits.response_bytes:
                 break
         return bytes(body)
 
@@ -237,7 +237,7 @@ class DatabricksClient:
 def workspace_url(host: str) -> URL:
     """Return the origin of a workspace's address.
 
-    :raises SettingsError: it is no address, or it is plain ``http`` and not on this machine.
+    :raises SettingsError: it is not an address, or it is plain ``http`` and not on this machine.
     """
     try:
         url = URL(host if "://" in host else f"https://{host}")

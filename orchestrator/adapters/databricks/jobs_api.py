@@ -1,8 +1,8 @@
-"""The Jobs REST API without a network: builds requests and reads answers. Pure.
+"""The Jobs REST API without a network: build requests and interpret responses. Pure.
 
-A :class:`Call` is one request together with the way to read its answer. :func:`interpret` turns an answer
-into a :class:`Success` or a :class:`Failure`; a failure is a value that says which error it is and what may
-help against it, so that the transport only obeys. https://docs.databricks.com/api/workspace/jobs
+A :class:`Request` knows how to read its response. :func:`interpret` turns a response into a :class:`Success`
+or a :class:`Failure`. A failure is a value that says which error it is and what may remedy it, so that the
+client only follows. https://docs.databricks.com/api/workspace/jobs
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from orchestrator.adapters.databricks import errors, responses
-from orchestrator.adapters.databricks.errors import Answer, Problem
+from orchestrator.adapters.databricks.errors import ErrorResponse
+from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
@@ -26,57 +27,50 @@ T = TypeVar("T")
 
 _JOBS = "/api/2.2/jobs"
 
-#: Runs a page. Greater than 0 and less than 25 fits every published reading of the limit.
-PAGE_LIMIT = 24
+#: Runs in a page. Greater than 0 and less than 25 fits every published reading of the limit.
+_PAGE_LIMIT = 24
 
-#: First back-off and the longest one, in seconds: four tries then wait three seconds or so in all, which
-#: outlasts a restart of a proxy; a longer outage is for the next pass.
+#: First back-off and the longest one, in seconds. Four tries then wait three seconds or so in all, which
+#: outlasts the restart of a proxy; a longer outage is left to the next pass.
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is sent, apart from the host and the token."""
+class Request(Generic[T]):
+    """What to send, apart from the host and the token, and how to read the response."""
 
+    #: of the endpoint, for messages
+    name: str
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, Any] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call(Generic[T]):
-    """A request and how to read its answer."""
-
-    #: for messages
-    name: str
-    request: Request
-    #: reads the JSON of a good answer; raises WorkspaceUnavailable when it has a wrong shape
+    #: reads the JSON of a 2xx response; raises WorkspaceUnavailable when it lacks what it must have
     read: Callable[[responses.Json], T]
-    #: tells whether a 4xx is a definite no to this one call, and which
-    refusal: Callable[[Problem], DatabricksError | None] = errors.never_refused
-    #: texts that must not come back in a message
+    #: returns the error if an error response is a definite refusal of this one request, else None
+    refusal: Callable[[ErrorResponse], DatabricksError | None] = errors.never_refused
+    #: texts that must not appear in a message
     hidden: tuple[str, ...] = field(default=(), repr=False)
-    #: sending it twice has the effect of sending it once
+    #: whether sending it twice has the effect of sending it once
     replayable: bool = True
 
 
 class Remedy(Enum):
-    """What may help against a failure."""
+    """What may help after a failure."""
 
     NOTHING = "nothing"
-    #: a freshly fetched token, once
+    #: a fresh token, once
     RENEW = "renew"
-    #: the same again after a while; the request was turned away unread
+    #: the same request after a wait; this one was refused unread
     WAIT = "wait"
-    #: the same again after a while; the request may have had its effect already
+    #: the same request after a wait; this one may have had its effect already
     REPLAY = "replay"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """An answer that is not a result, or no answer."""
+    """A response that is not a result, or no response."""
 
     error: DatabricksError
     remedy: Remedy = Remedy.NOTHING
@@ -86,156 +80,187 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Success(Generic[T]):
-    """The result of a call."""
+    """The result of a request."""
 
     value: T
 
 
-def run_now(request: RunRequest) -> Call[int]:
-    """Start a run. Safe to repeat: for a token that Databricks knows it answers with the first run's id."""
-    values = request.parameters
-    body = {
-        "job_id": request.job_id,
-        "idempotency_token": request.idempotency_token,
-        request.parameter_style: values,
-    }
-    return Call(
+def run_now(run: RunRequest) -> Request[int]:
+    """Start a run. Safe to repeat: for a token that Databricks knows it returns the first run's id."""
+    values = run.parameters
+    return Request(
         name="run-now",
-        request=Request(method="POST", path=f"{_JOBS}/run-now", json=body),
+        method="POST",
+        path=f"{_JOBS}/run-now",
+        json={
+            "job_id": run.job_id,
+            "idempotency_token": run.idempotency_token,
+            run.parameter_style: values,
+        },
         read=partial(responses.parse_id, name="run_id"),
         refusal=errors.submission_refused,
         hidden=tuple(values.values() if isinstance(values, dict) else values),
     )
 
 
-def list_active_runs(page_token: str | None) -> Call[responses.Page]:
-    """Ask for one page of the active runs, the first without a page token."""
-    query = {"active_only": "true", "limit": str(PAGE_LIMIT)}
+def list_active_runs(page_token: str | None) -> Request[responses.ActiveRunsPage]:
+    """Ask for one page of the active runs: the first page, or the one that a page token names."""
+    query = {"active_only": "true", "limit": str(_PAGE_LIMIT)}
     if page_token is not None:
         query["page_token"] = page_token
-    request = Request(method="GET", path=f"{_JOBS}/runs/list", query=query)
-    return Call(name="runs/list", request=request, read=responses.parse_page)
+    return Request(
+        name="runs/list",
+        method="GET",
+        path=f"{_JOBS}/runs/list",
+        query=query,
+        read=responses.parse_active_runs,
+    )
 
 
-def get_run(run_id: int) -> Call[Run]:
+def get_run(run_id: int) -> Request[Run]:
     """Ask for a run."""
-    request = Request(method="GET", path=f"{_JOBS}/runs/get", query={"run_id": str(run_id)})
-    return Call(name="runs/get", request=request, read=responses.parse_run, refusal=errors.run_missing)
+    return Request(
+        name="runs/get",
+        method="GET",
+        path=f"{_JOBS}/runs/get",
+        query={"run_id": str(run_id)},
+        read=responses.parse_run,
+        refusal=errors.run_missing,
+    )
 
 
-def get_output(task_run_id: int) -> Call[RunFailure]:
-    """Ask for the error of a task run (a run with several tasks is refused)."""
-    request = Request(method="GET", path=f"{_JOBS}/runs/get-output", query={"run_id": str(task_run_id)})
-    return Call(name="runs/get-output", request=request, read=responses.parse_output)
+def get_output(task_run_id: int) -> Request[RunFailure]:
+    """Ask for the error of a task run. Databricks refuses a run that has several tasks."""
+    return Request(
+        name="runs/get-output",
+        method="GET",
+        path=f"{_JOBS}/runs/get-output",
+        query={"run_id": str(task_run_id)},
+        read=responses.parse_output,
+    )
 
 
-def cancel_run(run_id: int) -> Call[None]:
+def cancel_run(run_id: int) -> Request[None]:
     """Ask for a cancellation, which happens later."""
-    request = Request(method="POST", path=f"{_JOBS}/runs/cancel", json={"run_id": run_id})
-    return Call(name="runs/cancel", request=request, read=lambda _: None, refusal=errors.run_missing)
+    return Request(
+        name="runs/cancel",
+        method="POST",
+        path=f"{_JOBS}/runs/cancel",
+        json={"run_id": run_id},
+        read=lambda _: None,
+        refusal=errors.run_missing,
+    )
 
 
-def get_job(job_id: int) -> Call[Job]:
+def get_job(job_id: int) -> Request[Job]:
     """Ask for a job's settings."""
-    request = Request(method="GET", path=f"{_JOBS}/get", query={"job_id": str(job_id)})
-    return Call(name="jobs/get", request=request, read=responses.parse_job, refusal=errors.job_refused)
+    return Request(
+        name="jobs/get",
+        method="GET",
+        path=f"{_JOBS}/get",
+        query={"job_id": str(job_id)},
+        read=responses.parse_job,
+        refusal=errors.job_refused,
+    )
 
 
-def create_job(*, name: str, notebook_path: str, max_concurrent_runs: int) -> Call[int]:
+def create_job(*, name: str, notebook_path: str, max_concurrent_runs: int) -> Request[int]:
     """Create a job of one notebook task. Without a cluster Databricks uses serverless compute.
 
-    This endpoint takes no idempotency token: a repeat after an uncertain answer could make a second job.
+    This endpoint takes no idempotency token: a repeat after an uncertain response could create a second job.
     """
-    body = {
-        "name": name,
-        "max_concurrent_runs": max_concurrent_runs,
-        "queue": {"enabled": True},
-        "tasks": [{"task_key": "main", "notebook_task": {"notebook_path": notebook_path}}],
-    }
-    return Call(
+    return Request(
         name="jobs/create",
-        request=Request(method="POST", path=f"{_JOBS}/create", json=body),
+        method="POST",
+        path=f"{_JOBS}/create",
+        json={
+            "name": name,
+            "max_concurrent_runs": max_concurrent_runs,
+            "queue": {"enabled": True},
+            "tasks": [{"task_key": "main", "notebook_task": {"notebook_path": notebook_path}}],
+        },
         read=partial(responses.parse_id, name="job_id"),
         refusal=errors.job_refused,
         replayable=False,
     )
 
 
-def interpret(call: Call[T], answer: Answer, *, token: str) -> Success[T] | Failure:
-    """Read an answer. Never raises, whatever the body holds.
+def interpret(request: Request[T], response: Response, *, token: str) -> Success[T] | Failure:
+    """Read a response. Never raises, whatever the body holds.
 
-    :param token: the access token that was sent, so that it is shown nowhere.
+    :param token: the access token that was sent, so that no text shows it.
     """
-    if not 200 <= answer.status < 300:
-        problem = errors.read_problem(answer, name=call.name, hidden=(*call.hidden, token))
-        return _failure(call, problem)
-    content = errors.json_object(errors.without_token(answer.body, token))
+    if not 200 <= response.status < 300:
+        refused = errors.read_error(response, name=request.name, hidden=(*request.hidden, token))
+        return _failure(request, refused)
+    content = responses.json_object(errors.without_token(response.body, token))
     if content is None:
-        return no_answer(call, "the answer is not a JSON object", token=token, status=answer.status)
+        return no_response(request, "the body is not a JSON object", token=token, status=response.status)
     try:
-        return Success(value=call.read(content))
+        return Success(value=request.read(content))
     except WorkspaceUnavailable as error:
-        return Failure(error=WorkspaceUnavailable(f"Databricks {call.name}: {error}", status=answer.status))
+        text = f"Databricks {request.name}: {error}"
+        return Failure(error=WorkspaceUnavailable(text, status=response.status))
 
 
-def no_answer(call: Call[Any], reason: str, *, token: str, status: int = 0) -> Failure:
-    """Nothing usable came back: connection, time-out or a broken body."""
-    text = f"Databricks {call.name}: {errors.shown(reason, (*call.hidden, token))}"
+def no_response(request: Request[Any], reason: str, *, token: str, status: int = 0) -> Failure:
+    """Return the failure of a request that got nothing usable: no connection, a time-out, a broken body."""
+    text = f"Databricks {request.name}: {errors.shown(reason, (*request.hidden, token))}"
     return Failure(error=WorkspaceUnavailable(text, status=status), remedy=Remedy.REPLAY)
 
 
-def too_long(call: Call[Any], limit: int) -> Failure:
-    """More came back than is read into memory; asking again would bring the same."""
+def too_long(request: Request[Any], limit: int) -> Failure:
+    """Return the failure of a response that is too long for memory; another try would bring the same."""
     return Failure(
-        error=WorkspaceUnavailable(f"Databricks {call.name}: the answer has more than {limit} bytes")
+        error=WorkspaceUnavailable(f"Databricks {request.name}: the response has more than {limit} bytes")
     )
 
 
-def may_repeat(call: Call[Any], failure: Failure) -> bool:
-    """Whether the same request may be sent again after this failure."""
-    return failure.remedy is Remedy.WAIT or (failure.remedy is Remedy.REPLAY and call.replayable)
+def may_repeat(request: Request[Any], failure: Failure) -> bool:
+    """Say whether the same request may be sent again after this failure."""
+    return failure.remedy is Remedy.WAIT or (failure.remedy is Remedy.REPLAY and request.replayable)
 
 
-def pause(failure: Failure, *, attempt: int, jitter: float) -> float:
-    """Seconds to wait after a failed attempt: what the server asked for, else longer each time.
+def pause(failure: Failure, *, tries: int, jitter: float) -> float:
+    """Return the seconds to wait before the next try: what the server asked for, or a growing back-off.
 
-    :param attempt: 1 after the first.
+    :param tries: how many failed already.
     :param jitter: 0 to 1; spreads callers that failed at the same moment.
     """
-    backoff: float = min(_FIRST_BACKOFF_SECONDS * 2.0 ** (attempt - 1), _LONGEST_BACKOFF_SECONDS)
+    backoff: float = min(_FIRST_BACKOFF_SECONDS * 2.0 ** (tries - 1), _LONGEST_BACKOFF_SECONDS)
     if failure.retry_after is not None:
         return failure.retry_after + backoff * jitter
     return backoff * (1 + jitter) / 2
 
 
-def settle(call: Call[Any], failure: Failure, *, in_doubt: bool) -> DatabricksError:
-    """The error to raise in the end.
+def final_error(request: Request[Any], failure: Failure, *, in_doubt: bool) -> DatabricksError:
+    """Return the error to raise after the last try.
 
-    :param in_doubt: an earlier try of this call may have had its effect. Then a definite no speaks of the
-        last try only, and must not let the caller believe that nothing was started.
+    :param in_doubt: an earlier try of this request may have had its effect. A definite refusal then speaks of
+        the last try only, and must not make the caller believe that nothing was started.
     """
     error = failure.error
     if isinstance(error, WorkspaceUnavailable):
-        # Turned away unread, for its rate or its token, and never sent before: then it had no effect.
+        # A first try that was refused unread, for its rate or its token, had no effect.
         error.in_doubt = in_doubt or failure.remedy not in {Remedy.WAIT, Remedy.RENEW}
-    if in_doubt and call.request.method == "POST" and isinstance(error, RequestRefused | NoCapacity):
+    if in_doubt and request.method == "POST" and isinstance(error, RequestRefused | NoCapacity):
         return WorkspaceUnavailable(
-            f"{error} (an earlier try got no usable answer and may have had its effect)",
+            f"{error} (an earlier try got no usable response and may have had its effect)",
             status=error.status,
             error_code=error.error_code,
         )
     return error
 
 
-def _failure(call: Call[Any], problem: Problem) -> Failure:
-    unavailable = problem.error(WorkspaceUnavailable)
-    if problem.transient:
-        return Failure(error=unavailable, remedy=Remedy.REPLAY, retry_after=problem.retry_after)
-    refused = None if problem.about_credentials else call.refusal(problem)
+def _failure(request: Request[Any], response: ErrorResponse) -> Failure:
+    unavailable = response.as_error(WorkspaceUnavailable)
+    if response.transient:
+        return Failure(error=unavailable, remedy=Remedy.REPLAY, retry_after=response.retry_after)
+    refused = None if response.about_credentials else request.refusal(response)
     if refused is not None:
-        return Failure(error=refused, remedy=Remedy.RENEW if problem.denied else Remedy.NOTHING)
-    if problem.about_credentials or problem.denied:
-        return Failure(error=problem.error(Unauthorized), remedy=Remedy.RENEW)
-    if problem.throttled:
-        return Failure(error=unavailable, remedy=Remedy.WAIT, retry_after=problem.retry_after)
+        return Failure(error=refused, remedy=Remedy.RENEW if response.denied else Remedy.NOTHING)
+    if response.about_credentials or response.denied:
+        return Failure(error=response.as_error(Unauthorized), remedy=Remedy.RENEW)
+    if response.throttled:
+        return Failure(error=unavailable, remedy=Remedy.WAIT, retry_after=response.retry_after)
     return Failure(error=unavailable)

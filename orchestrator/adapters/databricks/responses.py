@@ -1,15 +1,16 @@
-"""Reads the JSON of Databricks' Jobs API 2.2 into the app's records. Pure.
+"""Read the JSON of Databricks' Jobs API 2.2 into the app's records. Pure.
 
-What a decision rests on (ids, states) must be there, else :class:`WorkspaceUnavailable`: a guess would be
-worse than another look later. What only informs (times, texts, links) is left out when it is absent or of a
-wrong type.
-Unknown values of enums are kept as they came: https://docs.databricks.com/api/workspace/jobs/getrun
+What decisions depend on (ids, states) must be there; otherwise the reader raises
+:class:`WorkspaceUnavailable`, because a guess would be worse than another look later. What only informs
+(times, texts, links) is left out when it is absent or has a wrong type.
+Unknown enum values are kept unchanged: https://docs.databricks.com/api/workspace/jobs/getrun
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
@@ -19,17 +20,17 @@ from orchestrator.core.numbers import MAX_ID
 
 Json = Mapping[str, Any]
 
-#: Longest message kept, in characters: a paragraph that a person reads in a list.
-MESSAGE_CHARACTERS = 2_000
-#: Longest error trace kept, in characters: some hundred lines; Databricks itself may send 5 MB.
-TRACE_CHARACTERS = 10_000
-#: The longest enum value known has 35 characters, the longest task key may have 100.
+#: A message is cut to this, in characters: a paragraph that a person can read in a list.
+_MESSAGE_CHARACTERS = 2_000
+#: An error trace is cut to this, in characters: about a hundred lines. Databricks may send 5 MB.
+_TRACE_CHARACTERS = 10_000
+#: Names are cut to this: the longest known enum value has 35 characters, a task key may have 100.
 NAME_CHARACTERS = 100
-#: A workspace URL with job and run id has about 120 characters.
-URL_CHARACTERS = 500
-#: Page tokens have some hundred characters; servers commonly take 8,000 in a URL.
-PAGE_TOKEN_CHARACTERS = 4_000
-#: Failed tasks that are asked for their error: one call each, and the first few tell the story.
+#: URLs are cut to this: one of a workspace with job and run id has about 120 characters.
+_URL_CHARACTERS = 500
+#: A longer page token is refused. They have some hundred characters; servers commonly accept 8,000 in a URL.
+_PAGE_TOKEN_CHARACTERS = 4_000
+#: Failed tasks whose error is fetched: each takes a request, and the first few show what went wrong.
 MAX_FAILED_TASKS = 10
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,7 +38,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: ``status.state`` → ``state.life_cycle_state`` where the two names differ.
 _LIFE_CYCLE_OF_STATUS = {"WAITING": "WAITING_FOR_RETRY"}
 
-#: Results (or termination codes) of a task that has no error of its own to tell.
+#: Results (or termination codes) of a task that has no error of its own.
 _WITHOUT_ERROR = frozenset(
     {
         "SUCCESS",
@@ -52,98 +53,120 @@ _WITHOUT_ERROR = frozenset(
     }
 )
 
-#: Colours and cursor movements: notebook tracebacks are full of them.
+#: Colours and cursor movements, of which notebook tracebacks are full.
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """One page of ``runs/list``."""
+class Response:
+    """A whole HTTP response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveRunsPage:
+    """One page of ``runs/list`` with ``active_only``."""
 
     run_ids: frozenset[int]
-    #: asks for the next page, None on the last
+    #: asks for the next page; None on the last
     next_page_token: str | None
 
 
-def parse_run(answer: Json) -> Run:
-    """Read ``runs/get``. :raises WorkspaceUnavailable: it tells no run id or no state."""
-    state, status = _object(answer, "state"), _object(answer, "status")
+def json_object(body: bytes) -> Json | None:
+    """Return the JSON object that a body holds, or None."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested thousands deep
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def parse_run(content: Json) -> Run:
+    """Read ``runs/get``. :raises WorkspaceUnavailable: it has no run id or no state."""
+    state, status = _object(content, "state"), _object(content, "status")
     details = _object(status, "termination_details")
     life_cycle_state = _life_cycle_state(state, status)
     if life_cycle_state is None:
-        raise WorkspaceUnavailable("Databricks sent a run without a state; it is looked at again later")
+        raise WorkspaceUnavailable("Databricks sent a run without a state; the next pass looks again")
     return Run(
-        run_id=parse_id(answer, "run_id"),
+        run_id=parse_id(content, "run_id"),
         life_cycle_state=life_cycle_state,
         result_state=_text(state.get("result_state"), NAME_CHARACTERS),
         termination_code=_text(details.get("code"), NAME_CHARACTERS),
-        message=_text(details.get("message"), MESSAGE_CHARACTERS)
-        or _text(state.get("state_message"), MESSAGE_CHARACTERS),
-        run_page_url=_text(answer.get("run_page_url"), URL_CHARACTERS),
-        started_at=_time(answer.get("start_time")),
-        finished_at=_time(answer.get("end_time")),
-        queue_seconds=_seconds(answer.get("queue_duration")),
-        setup_seconds=_seconds(answer.get("setup_duration")),
-        execution_seconds=_seconds(answer.get("execution_duration")),
-        tasks=_tasks(answer.get("tasks")),
+        message=_text(details.get("message"), _MESSAGE_CHARACTERS)
+        or _text(state.get("state_message"), _MESSAGE_CHARACTERS),
+        run_page_url=_text(content.get("run_page_url"), _URL_CHARACTERS),
+        started_at=_time(content.get("start_time")),
+        finished_at=_time(content.get("end_time")),
+        queue_seconds=_seconds(content.get("queue_duration")),
+        setup_seconds=_seconds(content.get("setup_duration")),
+        execution_seconds=_seconds(content.get("execution_duration")),
+        tasks=_tasks(content.get("tasks")),
     )
 
 
-def parse_page(answer: Json) -> Page:
-    """Read a page of ``runs/list``; the key ``runs`` is absent when there are none.
+def parse_active_runs(content: Json) -> ActiveRunsPage:
+    """Read a page of ``runs/list``. The key ``runs`` is absent when there are none.
 
-    :raises WorkspaceUnavailable: an entry has no id, or the rest of the list cannot be asked for: a run left
-        out would look ended, and its slot free.
+    :raises WorkspaceUnavailable: a run has no id, or the rest of the list cannot be fetched. A run that is
+        left out would seem to be over, and its slot free.
     """
-    runs = answer.get("runs", [])
+    runs = content.get("runs", [])
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
-        raise WorkspaceUnavailable("Databricks sent a list of runs that is not one; it is asked again later")
-    next_page_token = answer.get("next_page_token") or None
+        raise WorkspaceUnavailable(
+            "Databricks sent runs that are not a list of objects; the next pass asks again"
+        )
+    next_page_token = content.get("next_page_token") or None
     if next_page_token is not None and not _is_page_token(next_page_token):
         raise WorkspaceUnavailable("Databricks sent a list of runs with an unreadable page token")
-    if next_page_token is None and answer.get("has_more"):
-        raise WorkspaceUnavailable("Databricks sent a part of the active runs and no way to ask for the rest")
-    return Page(
+    if next_page_token is None and content.get("has_more"):
+        raise WorkspaceUnavailable(
+            "Databricks sent only a part of the active runs, and no page token for the rest"
+        )
+    return ActiveRunsPage(
         run_ids=frozenset(parse_id(run, "run_id") for run in runs),
         next_page_token=next_page_token,
     )
 
 
-def parse_job(answer: Json) -> Job:
-    """Read ``jobs/get``. :raises WorkspaceUnavailable: there are no settings in it."""
-    settings = answer.get("settings")
+def parse_job(content: Json) -> Job:
+    """Read ``jobs/get``. :raises WorkspaceUnavailable: it has no settings."""
+    settings = content.get("settings")
     if not isinstance(settings, dict):
         raise WorkspaceUnavailable("Databricks sent a job without settings")
     limit = settings.get("max_concurrent_runs")
     return Job(
-        job_id=parse_id(answer, "job_id"),
-        name=_text(settings.get("name"), URL_CHARACTERS) or "",
+        job_id=parse_id(content, "job_id"),
+        name=_text(settings.get("name"), _URL_CHARACTERS) or "",
         max_concurrent_runs=limit if _is_int(limit) else 1,  # 1 is Databricks' default
         queue_enabled=_object(settings, "queue").get("enabled") is True,
         settings=settings,
     )
 
 
-def parse_output(answer: Json) -> RunFailure:
-    """Read the error of a task run from ``runs/get-output``, uncut."""
+def parse_output(content: Json) -> RunFailure:
+    """Read the error of a task run from ``runs/get-output``. Its texts are not cut."""
     return RunFailure(
-        message=_text(answer.get("error"), None),
-        error_trace=_text(answer.get("error_trace"), None),
+        message=_text(content.get("error"), None),
+        error_trace=_text(content.get("error_trace"), None),
     )
 
 
-def parse_id(answer: Json, name: str) -> int:
+def parse_id(content: Json, name: str) -> int:
     """Return the id called ``name``. :raises WorkspaceUnavailable: it is not a positive 64-bit integer."""
-    value = answer.get(name)
+    value = content.get(name)
     if not _is_id(value):
-        raise WorkspaceUnavailable(f"Databricks sent an answer without a usable {name}")
+        raise WorkspaceUnavailable(f"Databricks sent a response without a usable {name}")
     return value
 
 
 def failed_tasks(run: Run) -> tuple[TaskRun, ...]:
-    """Return the last attempt of each task that failed by itself, at most :data:`MAX_FAILED_TASKS`.
+    """Return the last attempt of each task that failed by itself, at most :data:`MAX_FAILED_TASKS` of them.
 
-    A run that names no tasks stands for its only one.
+    A run without a list of tasks counts as its only task.
     """
     if not run.tasks:
         only = TaskRun(
@@ -161,17 +184,17 @@ def failed_tasks(run: Run) -> tuple[TaskRun, ...]:
 
 
 def combine(run: Run, outputs: Mapping[str, RunFailure]) -> RunFailure:
-    """Join the errors of a run's tasks, given by task key, into one; else the run's own message."""
+    """Join the errors of a run's tasks, by task key, into one. Without any, return the run's own message."""
     messages = [(key, output.message) for key, output in outputs.items() if output.message]
     traces = [(key, output.error_trace) for key, output in outputs.items() if output.error_trace]
     return RunFailure(
-        message=_join(messages, MESSAGE_CHARACTERS) or run.message,
-        error_trace=_join(traces, TRACE_CHARACTERS),
+        message=_join(messages, _MESSAGE_CHARACTERS) or run.message,
+        error_trace=_join(traces, _TRACE_CHARACTERS),
     )
 
 
 def cut(text: str, limit: int) -> str:
-    """Shorten a text to ``limit`` characters by its middle: the start says where, the end says what."""
+    """Cut the middle out of a text that is longer than ``limit``: its start says where, its end says what."""
     if len(text) <= limit:
         return text
     head = limit // 3
@@ -179,7 +202,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def clean(text: str) -> str:
-    """Drop what no database column and no log wants: terminal colours, NUL, half surrogate pairs."""
+    """Drop what no database column and no log can use: terminal colours, NUL, half surrogate pairs."""
     return _ANSI.sub("", text).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
@@ -197,17 +220,17 @@ def _failed(task: TaskRun) -> bool:
 
 
 def _tasks(value: object) -> tuple[TaskRun, ...]:
-    entries = value if isinstance(value, list) else []
-    return tuple(_task(entry) for entry in entries if isinstance(entry, dict) and _is_id(entry.get("run_id")))
+    tasks = value if isinstance(value, list) else []
+    return tuple(_task(task) for task in tasks if isinstance(task, dict) and _is_id(task.get("run_id")))
 
 
-def _task(entry: Json) -> TaskRun:
-    state, status = _object(entry, "state"), _object(entry, "status")
+def _task(task: Json) -> TaskRun:
+    state, status = _object(task, "state"), _object(task, "status")
     code = _object(status, "termination_details").get("code")
-    attempt = entry.get("attempt_number")
+    attempt = task.get("attempt_number")
     return TaskRun(
-        run_id=entry["run_id"],
-        task_key=_text(entry.get("task_key"), NAME_CHARACTERS) or "",
+        run_id=task["run_id"],
+        task_key=_text(task.get("task_key"), NAME_CHARACTERS) or "",
         attempt_number=attempt if _is_int(attempt) else 0,
         life_cycle_state=_life_cycle_state(state, status) or "UNKNOWN",
         result_state=_text(state.get("result_state"), NAME_CHARACTERS) or _text(code, NAME_CHARACTERS),
@@ -221,8 +244,8 @@ def _life_cycle_state(state: Json, status: Json) -> str | None:
     )
 
 
-def _object(answer: Json, name: str) -> Json:
-    value = answer.get(name)
+def _object(content: Json, name: str) -> Json:
+    value = content.get(name)
     return value if isinstance(value, dict) else {}
 
 
@@ -242,8 +265,8 @@ def _is_id(value: object) -> TypeGuard[int]:
 
 
 def _is_page_token(value: object) -> TypeGuard[str]:
-    """Whether it can be sent back in a URL: half a surrogate pair cannot."""
-    return isinstance(value, str) and len(value) <= PAGE_TOKEN_CHARACTERS and clean(value) == value
+    """Say whether it can be sent back in a URL: half a surrogate pair cannot."""
+    return isinstance(value, str) and len(value) <= _PAGE_TOKEN_CHARACTERS and clean(value) == value
 
 
 def _milliseconds(value: object) -> float | None:
@@ -256,13 +279,13 @@ def _milliseconds(value: object) -> float | None:
 
 
 def _seconds(value: object) -> float | None:
-    """A duration sent in ms, to the ms: SQL Server's ``float`` refuses Python's very smallest numbers."""
+    """Return a duration, sent in ms, in s. Rounded, as SQL Server's ``float`` refuses the tiniest numbers."""
     milliseconds = _milliseconds(value)
     return None if milliseconds is None else round(milliseconds / 1000, 3)
 
 
 def _time(value: object) -> datetime | None:
-    """A time in ms since 1970; Databricks sends 0 for "not yet"."""
+    """Return a time, sent in ms since 1970. Databricks sends 0 for "not yet"."""
     milliseconds = _milliseconds(value)
     if not milliseconds:
         return None

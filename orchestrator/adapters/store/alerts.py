@@ -1,123 +1,112 @@
-"""What people were told of: each event is claimed for one message, in one short transaction."""
+"""What people have been alerted to: each event is claimed for one message, in one short transaction."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from orchestrator.adapters.store.entries import LOCK_TIMEOUT_MS
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import read_time
-from orchestrator.adapters.store.session import Session, acquire_lock
+from orchestrator.adapters.store.session import Session
 from orchestrator.core.alerts import ERROR_LENGTH, DeadEntries, DeadEntry, Kind, PassEvent, shortened
-from orchestrator.core.errors import OrchestratorError, StoreInDoubt
+from orchestrator.core.errors import StoreInDoubt
+from orchestrator.usecases.tasks import BackgroundTasks
 
 _T = TypeVar("_T")
 
-logger = logging.getLogger(__name__)
-
-#: Behind it, two passes never both find that nobody was told of an event.
+#: Keeps two passes from both claiming the same event.
 ALERT_LOCK = "databricks-job-orchestrator/alert"
 
 
 class AlertLog:
-    """The claims of ``orchestrator_alert``.
+    """The claims in the table ``orchestrator_alert``.
 
-    A claim whose caller does not wait for its end, or does not learn what became of it, is given back: no
+    A claim is released if its caller is cancelled meanwhile, or does not learn whether it was committed: no
     message was sent for it. Every method may raise :class:`~orchestrator.core.errors.StoreError`.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._under_way: set[asyncio.Task[Any]] = set()  # the event loop itself keeps no task alive
+        self._background = BackgroundTasks("alerts: what was claimed and not sent could not be released")
 
     async def claim_dead(
         self, message: str, *, window_seconds: int, examined: int, shown: int
     ) -> DeadEntries | None:
-        """Claim the rows that went DEAD lately and that nobody was told of; None when there are none.
+        """Claim the entries that went DEAD lately and are in no alert yet; None when there are none.
 
-        :param window_seconds: rows that went DEAD longer ago are not looked at.
-        :param examined: at most so many rows are looked at, the newest first.
-        :param shown: so many of them are returned.
+        :param window_seconds: leave out entries that went DEAD longer ago.
+        :param examined: look at this many entries at most, the newest first.
+        :param shown: return this many of them at most.
         """
 
         def work(session: Session) -> DeadEntries | None:
-            acquire_lock(session, ALERT_LOCK, LOCK_TIMEOUT_MS)
+            session.acquire_lock(ALERT_LOCK)
             count = session.change("claim_dead", message, window_seconds, examined)
             rows = session.rows("dead_of_message", message, shown) if count else []
-            return DeadEntries(count=count, shown=[_dead_row(row) for row in rows]) if count else None
+            return DeadEntries(count=count, shown=[_dead_entry(row) for row in rows]) if count else None
 
         return await self._claim(message, work)
 
     async def claim_passes(self, message: str, kind: Kind, events: Sequence[PassEvent]) -> list[PassEvent]:
-        """Claim that timer functions are late or well again; return the events that no message had.
+        """Claim that timer functions are late or have recovered; return the events that are in no alert yet.
 
-        No function is called late after it was called well again.
+        A function whose recovery was reported is never reported late for the same pass again.
         """
 
         def work(session: Session) -> list[PassEvent]:
-            acquire_lock(session, ALERT_LOCK, LOCK_TIMEOUT_MS)
+            session.acquire_lock(ALERT_LOCK)
             return [
                 event
                 for event in events
-                if session.changed_one("claim_pass_event", message, kind, event.name, event.since)
+                if session.change("claim_pass_event", message, kind, event.name, event.since) == 1
             ]
 
         return await self._claim(message, work)
 
     async def late_passes(self) -> list[PassEvent]:
-        """Return the functions of which it is still owed that they are well again."""
+        """Return the functions that were late and still need their "recovered" alert."""
         rows = await self._pool.transact(lambda session: session.rows("late_passes"), writes=False)
         return [_pass_event(row) for row in rows]
 
     async def sent(self, message: str) -> None:
-        """Note that a message arrived."""
+        """Record that a message arrived."""
         await self._pool.transact(lambda session: session.change("alert_sent", message), writes=True)
 
     async def release(self, message: str) -> None:
         """Free the events of a message that surely did not arrive.
 
-        That a function is well again stays owed, whether or not people were told that it is late.
+        A function that was late still needs its "recovered" alert, whether or not people know it was late.
         """
-
-        def work(session: Session) -> None:
-            acquire_lock(session, ALERT_LOCK, LOCK_TIMEOUT_MS)
-            for step in ("dead_given_back", "late_given_back", "well_given_back", "well_owed"):
-                session.change(step, message)
-
-        await asyncio.shield(self._start(self._pool.transact(work, writes=True)))
+        await asyncio.shield(self._background.start(self._free(message)))
 
     async def forget(self, *, older_than_seconds: int, limit: int) -> None:
-        """Delete old claims of DEAD rows, oldest first."""
+        """Delete old claims of DEAD entries, oldest first."""
         await self._pool.transact(
             lambda session: session.change("forget_dead", older_than_seconds, limit), writes=True
         )
 
     async def _claim(self, message: str, work: Callable[[Session], _T]) -> _T:
-        claim = self._start(self._pool.transact(work, writes=True))
+        claim = asyncio.create_task(self._pool.transact(work, writes=True))
         try:
             return await asyncio.shield(claim)
         except (asyncio.CancelledError, StoreInDoubt):
-            # The caller goes now; the transaction's thread cannot be stopped, and commits when it likes.
-            self._start(self._undo(claim, message))
+            # The caller leaves now, but the transaction's thread cannot be stopped and commits when it likes.
+            self._background.start(self._undo(claim, message))
             raise
 
     async def _undo(self, claim: asyncio.Task[Any], message: str) -> None:
-        await asyncio.wait([claim])  # it ends in bounded time, as each of its statements does
-        try:
-            await self.release(message)
-        except (OrchestratorError, RuntimeError) as error:  # RuntimeError: the pool is closed
-            logger.warning("alerts: what was claimed and not sent could not be given back: %s", error)
+        await asyncio.wait([claim])  # ends in bounded time, as each of its statements does
+        await self._free(message)
 
-    def _start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Begin something that comes to its end whether or not somebody waits for it."""
-        task = asyncio.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return task
+    async def _free(self, message: str) -> None:
+        def work(session: Session) -> None:
+            session.acquire_lock(ALERT_LOCK)
+            for step in ("dead_given_back", "late_given_back", "well_given_back", "well_owed"):
+                session.change(step, message)
+
+        await self._pool.transact(work, writes=True)
 
 
-def _dead_row(row: dict[str, Any]) -> DeadEntry:
+def _dead_entry(row: dict[str, Any]) -> DeadEntry:
     return DeadEntry(
         id=int(row["id"]),
         table_name=row["table_name"],

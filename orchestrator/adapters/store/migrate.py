@@ -1,12 +1,13 @@
 """Numbered migrations: which there are, which a database has, and how it gets the rest."""
 
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.adapters.store.connector import Connection, Connector, store_error
 from orchestrator.adapters.store.queries import SQL_ROOT
-from orchestrator.adapters.store.session import Session, acquire_lock
+from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import SchemaError
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
@@ -17,8 +18,8 @@ CREATE_LEDGER = (
 )
 
 #: Only one process at a time changes the schema.
-SCHEMA_LOCK = "databricks-job-orchestrator/schema"
-SCHEMA_LOCK_TIMEOUT_MS = 30_000
+_SCHEMA_LOCK = "databricks-job-orchestrator/schema"
+_SCHEMA_LOCK_TIMEOUT_MS = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +53,10 @@ def apply(connector: Connector) -> list[Migration]:
     connection = connector.connect().connection
     try:
         connector.begin_write(connection)
-        acquire_lock(Session(connection, connector), SCHEMA_LOCK, SCHEMA_LOCK_TIMEOUT_MS)
-        version = ledger_version(connection, connector)
+        version = lock_schema(Session(connection, connector))
         if version is None:
             execute(connection, CREATE_LEDGER)
-        missing = _missing(connector, version or 0)
+        missing = _missing(connector.dialect, version or 0)
         for migration in missing:
             for statement in connector.split(migration.script):
                 execute(connection, statement)
@@ -103,28 +103,34 @@ _SCRIPT_FRAMES = {
 }
 
 
-def check(connector: Connector) -> int:
+def check(session: Session) -> int:
     """Return the database's schema version.
 
     :raises SchemaError: it is older or newer than this version of the app.
-    :raises StoreError: the database does not answer.
     """
-    connection = connector.connect().connection
-    try:
-        version = ledger_version(connection, connector) or 0
-    except connector.error as error:
-        raise store_error(connector, error) from None  # the driver's words may hold values
-    finally:
-        connection.close()
-    missing = _missing(connector, version)
-    if missing:
+    version = _ledger_version(session) or 0
+    if missing := _missing(session.dialect, version):
         names = ", ".join(f"{migration.version:04}_{migration.name}" for migration in missing)
         raise SchemaError(f"the database lacks {names}; run: python -m orchestrator init-db")
     return version
 
 
-def _missing(connector: Connector, version: int) -> list[Migration]:
-    migrations = available(connector.dialect)
+def missing_rights(session: Session) -> dict[str, list[str]]:
+    """Return, by table, the rights that the app needs and this login lacks. Changes nothing."""
+    missing: dict[str, list[str]] = {}
+    for row in session.rows("probe_rights"):
+        missing.setdefault(row["table_name"], []).append(row["permission"])
+    return missing
+
+
+def lock_schema(session: Session) -> int | None:
+    """Take the lock under which one process at a time changes the schema; see :func:`_ledger_version`."""
+    session.acquire_lock(_SCHEMA_LOCK, _SCHEMA_LOCK_TIMEOUT_MS)
+    return _ledger_version(session)
+
+
+def _missing(dialect: str, version: int) -> list[Migration]:
+    migrations = available(dialect)
     if version > len(migrations):
         raise SchemaError(
             f"the database has schema {version}, this version of the app knows {len(migrations)}: "
@@ -133,24 +139,23 @@ def _missing(connector: Connector, version: int) -> list[Migration]:
     return migrations[version:]
 
 
-def ledger_version(connection: Connection, connector: Connector) -> int | None:
+def _ledger_version(session: Session) -> int | None:
     """Return the newest migration applied, 0 for none, None when there is not even the ledger."""
-    if not execute(connection, _LEDGER_EXISTS[connector.dialect]):
+    if not session.select(_LEDGER_EXISTS[session.dialect]):
         return None
-    return int(execute(connection, "SELECT COALESCE(MAX(version), 0) FROM orchestrator_schema")[0][0])
+    [row] = session.select("SELECT COALESCE(MAX(version), 0) AS version FROM orchestrator_schema")
+    return int(row["version"])
 
 
 _LEDGER_EXISTS = {
-    "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'orchestrator_schema'",
-    "sqlserver": "SELECT 1 FROM sys.tables WHERE name = N'orchestrator_schema' AND schema_id = SCHEMA_ID()",
+    "sqlite": "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'orchestrator_schema'",
+    "sqlserver": (
+        "SELECT 1 AS found FROM sys.tables WHERE name = N'orchestrator_schema' AND schema_id = SCHEMA_ID()"
+    ),
 }
 
 
-def execute(connection: Connection, sql: str, *parameters: Any) -> list[Any]:
-    """Run one statement and return its rows, if it has any."""
-    cursor = connection.cursor()
-    try:
+def execute(connection: Connection, sql: str, *parameters: Any) -> None:
+    """Run one statement that returns no rows."""
+    with closing(connection.cursor()) as cursor:
         cursor.execute(sql, parameters)
-        return list(cursor.fetchall()) if cursor.description else []
-    finally:
-        cursor.close()

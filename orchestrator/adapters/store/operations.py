@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.adapters.store.entries import LOCK_TIMEOUT_MS, ask_to_cancel, insert_entries, run_again
 from orchestrator.adapters.store.pool import Pool
-from orchestrator.adapters.store.session import Session, acquire_lock
+from orchestrator.adapters.store.records import NO_LIMIT
+from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import StoreError, StoreInDoubt
 from orchestrator.core.models import ANYTHING, Expected, NewEntry
+from orchestrator.core.states import Status
 
 #: Rows changed in one transaction: it stays far below the 5,000 locks at which SQL Server locks the table.
 BATCH = 200
@@ -48,11 +49,11 @@ class Operations:
 
         Each as by itself. A row that is not as expected is left alone.
         """
-        return await self._each(entry_ids, run_again, expected)
+        return await self._each(entry_ids, _run_again, expected)
 
     async def cancel(self, entry_ids: Sequence[int], expected: Expected = ANYTHING) -> list[int]:
         """Ask for the cancellation of rows that are not over; return which. See :meth:`retry`."""
-        return await self._each(entry_ids, ask_to_cancel, expected)
+        return await self._each(entry_ids, _ask_to_cancel, expected)
 
     async def add(self, entries: Sequence[NewEntry], request: Request | None = None) -> list[int]:
         """Insert rows, all or none, and return their ids; of a repeated request those of the first.
@@ -62,13 +63,13 @@ class Operations:
 
         def work(session: Session) -> list[int]:
             if request is None:
-                return insert_entries(session, entries)
-            acquire_lock(session, REQUEST_LOCK, LOCK_TIMEOUT_MS)
+                return _insert(session, entries)
+            session.acquire_lock(REQUEST_LOCK)
             known = session.rows("answer_of_request", request.key, REMEMBERED_SECONDS)
             if known:
                 return _known(known[0]["body_hash"], known[0]["answer"], request)
             session.change("forget_requests", REMEMBERED_SECONDS)
-            ids = insert_entries(session, entries)
+            ids = _insert(session, entries)
             session.change("remember_request", request.key, request.body_hash, json.dumps(ids))
             return ids
 
@@ -98,3 +99,35 @@ def _known(body_hash: str, answer: str, request: Request) -> list[int]:
     if body_hash != request.body_hash:
         raise RequestConflict("this Idempotency-Key came with another body before: take a new key")
     return [int(each) for each in json.loads(answer)]
+
+
+def _insert(session: Session, entries: Sequence[NewEntry]) -> list[int]:
+    rows = [
+        session.rows(
+            "insert_entry",
+            new.table_name,
+            new.workspace,
+            new.job_id,
+            new.parameter_style,
+            new.parameters,
+            new.priority,
+            new.max_attempts,
+        )
+        for new in entries
+    ]
+    return [int(inserted["id"]) for [inserted] in rows]
+
+
+def _ask_to_cancel(session: Session, entry_id: int, expected: Expected) -> bool:
+    return session.change("request_cancel", entry_id, *as_seen(expected)) == 1
+
+
+def _run_again(session: Session, entry_id: int, expected: Expected) -> bool:
+    seen = as_seen(expected)
+    return any(session.change(name, entry_id, *seen) == 1 for name in ("retry", "retry_now"))
+
+
+def as_seen(expected: Expected) -> tuple[int | str, ...]:
+    """Return the parameters by which a statement names how an entry must be; '' is not a state."""
+    least, most = (0, NO_LIMIT) if expected.submission is None else (expected.submission,) * 2
+    return (least, most, *(state.value if state in expected.states else "" for state in Status))

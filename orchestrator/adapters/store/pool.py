@@ -1,12 +1,11 @@
-"""Transactions on a pool of threads with a connection each, repeated while the database asks to come back."""
+"""Transactions on a pool of threads with one connection each, repeated while the database is unavailable."""
 
 import asyncio
 import contextlib
-import functools
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,35 +16,37 @@ from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
 
 _T = TypeVar("_T")
 
-#: One connection each. Ten submissions run at once on an instance; more threads would only wait for locks.
+#: Threads, with one connection each. An instance runs ten submissions at once; more threads would only wait
+#: for locks.
 THREADS = 10
 
-#: How long a call is repeated while the database only asks to come back later. A paused serverless database
-#: takes about a minute to resume; the functions' time-out is 300 s.
+#: How long a transaction is repeated while the database is unavailable. A paused serverless database takes
+#: about a minute to resume; the functions' time-out is 300 s.
 PATIENCE_SECONDS = 120.0
 
-#: The waits between the tries: they end with the patience, or with this list.
+#: The pauses between the tries. The last try comes after the last pause, or when the patience is over.
 PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, *(10.0,) * 10)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Held:
-    """A thread's connection; the time is of the monotonic clock."""
+    """The connection of a thread."""
 
     connection: Connection
+    #: on the monotonic clock
     usable_until: float
 
 
 class Pool:
-    """Runs blocking work off the event loop.
+    """Runs transactions on threads of its own, off the event loop.
 
-    A transaction that fails before its commit, with an error that passes by itself, is done again within the
-    patience. After a commit without an answer nothing is repeated: the callers read the rows again.
+    A transaction that fails before its commit with a transient error is repeated within the patience. A
+    commit without an answer is never repeated: its caller reads the entries again.
 
-    :param threads: calls that run at once, each on a connection of its own.
-    :param patience: seconds from a call's first failure on; 0 = nothing is repeated, which suits a caller
-        that tries again by itself.
-    :param sleep: between two tries; what it raises ends them.
+    :param threads: transactions that run at once, each on its own connection.
+    :param patience: seconds, counted from a transaction's first failure. With 0, nothing is repeated; that
+        suits a caller that repeats by itself.
+    :param sleep: waits between two tries. An error that it raises ends them.
     """
 
     def __init__(
@@ -67,21 +68,15 @@ class Pool:
         self._connections: set[Connection] = set()
 
     async def transact(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
-        """Do work in one transaction.
+        """Run ``work`` in one transaction on a thread of the pool and return its result.
 
-        :param writes: it changes rows, so that it takes its locks before it reads.
-        :raises StoreInDoubt: whether it was committed is not known.
-        :raises StoreError: it was not done.
-        """
-        return await self.patiently(functools.partial(self.attempt, work, writes))
-
-    async def patiently(self, work: Callable[[], _T]) -> _T:
-        """Do blocking work on the database, again while it only asks to come back later.
-
-        :param work: must be safe to do again after :class:`~orchestrator.core.errors.StoreUnavailable`.
+        :param work: may run more than once; only the last run is committed.
+        :param writes: the transaction changes the database, so that it takes its locks before it reads.
+        :raises StoreInDoubt: it is not known whether the transaction was committed.
+        :raises StoreError: the transaction was not committed.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._repeat, work)
+        return await loop.run_in_executor(self._threads, self._repeat, work, writes)
 
     async def close(self) -> None:
         """End the threads, once their work is done, and close the connections."""
@@ -91,37 +86,38 @@ class Pool:
         for connection in connections:
             self._close(connection)
 
-    def _repeat(self, work: Callable[[], _T]) -> _T:
-        give_up_at = math.inf
-        for pause in PAUSES_SECONDS:
+    def _repeat(self, work: Callable[[Session], _T], writes: bool) -> _T:
+        """Run the transaction again while the database is unavailable and the patience lasts."""
+        pauses, give_up_at = iter(PAUSES_SECONDS), math.inf
+        while True:
             try:
-                return work()
+                with self._transaction(writes) as session:
+                    return work(session)
             except StoreUnavailable:
-                now = self._monotonic()
+                now, pause = self._monotonic(), next(pauses, math.inf)
                 give_up_at = min(give_up_at, now + self._patience)  # counts from the first failure
                 if now + pause > give_up_at:
                     raise
                 self._sleep(pause)
-        return work()
 
-    def attempt(self, work: Callable[[Session], _T], writes: bool) -> _T:
-        """Do work in one transaction, once, on this thread's connection."""
+    @contextlib.contextmanager
+    def _transaction(self, writes: bool) -> Iterator[Session]:
+        """Open one transaction on this thread's connection; commit it at the end, or roll it back."""
         connection = self._connection()
         committing = False
         try:
             if writes:
                 self._connector.begin_write(connection)
-            result = work(Session(connection, self._connector))
+            yield Session(connection, self._connector)
             committing = True
             connection.commit()
         except BaseException as error:
             # Closing rolls back. A connection that has failed once is not trusted again.
             self._discard(connection)
             if isinstance(error, self._connector.error):
-                # The driver's own words, which may hold a row's values, end here.
+                # The driver's own text may hold an entry's values: it goes no further.
                 raise self._store_error(error, in_doubt=committing and writes) from None
             raise
-        return result
 
     def _store_error(self, error: Exception, *, in_doubt: bool) -> StoreError:
         if in_doubt:
@@ -148,5 +144,5 @@ class Pool:
         self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        with contextlib.suppress(self._connector.error):  # a broken connection may say so once more
+        with contextlib.suppress(self._connector.error):  # closing a broken connection may fail, too
             connection.close()

@@ -1,4 +1,4 @@
-"""Rows of the database → the records that pass between the parts."""
+"""Between the database and the records of the core: what a result row means, what fits into a column."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,20 +6,29 @@ from typing import Any
 from orchestrator.adapters.store.connector import as_utc
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim, Entry, LogRow
+from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.states import Status
+
+#: ``attempt`` and ``submission`` are 32-bit columns; this stands for "no limit".
+NO_LIMIT = MAX_INT32
+
+#: Lengths of columns in UTF-16 units: ``last_error`` and ``message``; states and codes; the run page's URL.
+MAX_ERROR_LENGTH = 4000
+MAX_NAME_LENGTH = 64
+MAX_URL_LENGTH = 1000
 
 _TIMES = ("available_at", "created_at", "updated_at")
 _OPTIONAL_TIMES = ("lease_expires_at", "submitted_at", "finished_at")
 
-#: Stands for a time that cannot be read: an error would stop all rows that are read together with it.
+#: Stands for a time that cannot be read. An error would stop every entry that is read together with it.
 _UNREADABLE = datetime.min.replace(tzinfo=UTC)
 
 
 def read_time(value: object) -> datetime:
-    """Return a time that must be there. :raises StoreError: it is not."""
+    """Return a time that must be there. :raises StoreError: it is missing or cannot be read."""
     found = as_utc(value)
     if found is None:
-        raise StoreError("a time that must be there is NULL, or text that is no time")
+        raise StoreError("a time that must be there is NULL, or text that is not a time")
     return found
 
 
@@ -52,3 +61,15 @@ def read_log_row(row: dict[str, Any]) -> LogRow:
             "finished_at": as_utc(row["finished_at"]),
         }
     )
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a duration as the queries take it."""
+    return round(seconds * 1000)
+
+
+def cut(text: str | None, units: int = MAX_ERROR_LENGTH) -> str | None:
+    """Cut a text to at most ``units`` UTF-16 units, which is what ``nvarchar`` counts."""
+    if text is None or len(text.encode("utf-16-le", "replace")) <= 2 * units:
+        return text
+    return text.encode("utf-16-le", "replace")[: 2 * units].decode("utf-16-le", "ignore")

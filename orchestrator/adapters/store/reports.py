@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.adapters.store.connector import as_utc
-from orchestrator.adapters.store.entries import NO_LIMIT
 from orchestrator.adapters.store.pool import Pool
-from orchestrator.adapters.store.records import read_entry, read_log_row
+from orchestrator.adapters.store.records import NO_LIMIT, read_entry, read_log_row
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.models import Entry

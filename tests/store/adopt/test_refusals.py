@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store import adopt, migrate
+from orchestrator.adapters.store import adopt
 from orchestrator.adapters.store.adopt import Adoption
 from orchestrator.core.errors import SchemaError, StoreError
 from tests.store.adopt.legacy import LEGACY, TEAM, Legacy, contents, expected
 from tests.store.conftest import Database, SqliteDatabase
+from tests.store.helpers import schema_version
 
 
 def test_problems_are_listed_and_nothing_is_changed(legacy: Legacy) -> None:
@@ -46,7 +47,7 @@ def test_problems_are_listed_and_nothing_is_changed(legacy: Legacy) -> None:
     assert text.count("  - ") == 8
     assert contents(legacy) == before
     with pytest.raises(SchemaError, match="init-db"):
-        migrate.check(legacy.database.connector)
+        schema_version(legacy.database.connector)
 
 
 def test_failure_half_way_leaves_all_as_it_was(legacy: Legacy, monkeypatch: pytest.MonkeyPatch) -> None:

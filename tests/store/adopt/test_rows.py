@@ -5,18 +5,19 @@ from collections import Counter
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.adopt import Adoption
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.core.states import Status
 from tests.store.adopt.legacy import EXTRAS, WORDS, Legacy, expected
-from tests.store.helpers import begun, claim, entry_of, finish, status_of
+from tests.store.helpers import begun, claim, counts, entry_of, finish, retry, schema_version, status_of
 
 
 async def test_every_row_is_kept_and_mapped(legacy: Legacy) -> None:
     report = legacy.adopt()
     assert report.rows == expected()
     assert sum(report.rows.values()) == len(legacy.extras) == 3000
-    store = Store(legacy.database.connector)
-    assert await store.counts() == {"default": expected()}
-    await store.close()
+    store = Store(Pool(legacy.database.connector))
+    assert await counts(store) == {"default": expected()}
+    await store.pool.close()
     assert legacy.execute(f"SELECT {EXTRAS} FROM track_processing ORDER BY TRACK_ID") == legacy.extras
     assert legacy.execute(
         "SELECT COUNT(*) FROM track_processing WHERE id <> TRACK_ID OR table_name <> SOURCE_TABLE"
@@ -25,7 +26,7 @@ async def test_every_row_is_kept_and_mapped(legacy: Legacy) -> None:
     assert legacy.execute("SELECT COUNT(*) FROM track_processing WHERE runid IS NOT NULL") == [
         (sum(count for _, has_run, count, _ in WORDS if has_run),)
     ]
-    assert migrate.check(legacy.database.connector) == len(
+    assert schema_version(legacy.database.connector) == len(
         migrate.available(legacy.database.connector.dialect)
     )
 
@@ -35,7 +36,7 @@ async def test_team_s_own_insert_is_run_to_its_end(legacy: Legacy) -> None:
     legacy.execute(
         "INSERT INTO track_processing (SOURCE_TABLE, PAYLOAD) VALUES ('fresh_sales', '{\"a\": \"1\"}')"
     )
-    store = Store(legacy.database.connector)
+    store = Store(Pool(legacy.database.connector))
     [entry_id] = [
         row[0] for row in legacy.execute("SELECT id FROM track_processing WHERE table_name = 'fresh_sales'")
     ]
@@ -47,7 +48,7 @@ async def test_team_s_own_insert_is_run_to_its_end(legacy: Legacy) -> None:
     assert await finish(store, await entry_of(store, entry_id), Status.DONE)
     assert (await entry_of(store, entry_id)).status is Status.DONE
     assert len(await store.logs(entry_id)) == 1
-    await store.close()
+    await store.pool.close()
     assert legacy.execute("SELECT STATUS, RUNID FROM track_processing WHERE TRACK_ID = ?", entry_id) == [
         ("DONE", 77)
     ]
@@ -55,7 +56,7 @@ async def test_team_s_own_insert_is_run_to_its_end(legacy: Legacy) -> None:
 
 async def test_adopted_runs_are_followed_to_their_end(legacy: Legacy) -> None:
     legacy.adopt()
-    store = Store(legacy.database.connector)
+    store = Store(Pool(legacy.database.connector))
     running = await store.running("default")
     assert len(running) == expected()[Status.RUNNING]
     for entry in running:
@@ -66,19 +67,19 @@ async def test_adopted_runs_are_followed_to_their_end(legacy: Legacy) -> None:
     assert await finish(store, running[1], Status.DONE)
     again = [c for c in await claim(store, cap=1000) if c.entry_id == running[0].id]
     assert [c.submission for c in again] == [2]
-    await store.close()
+    await store.pool.close()
 
 
 async def test_old_failures_wait_for_an_operator(legacy: Legacy) -> None:
     legacy.adopt()
-    store = Store(legacy.database.connector)
+    store = Store(Pool(legacy.database.connector))
     [(entry_id,)] = legacy.execute("SELECT MIN(id) FROM track_processing WHERE status = 'DEAD'")
     entry = await entry_of(store, entry_id)
     assert (entry.last_error, entry.attempt) == ("FAILED when it was adopted", 0)
     assert entry.finished_at is not None
-    assert await store.retry(entry_id)
+    assert await retry(store, entry_id)
     assert entry_id in {c.entry_id for c in await claim(store, cap=1000)}
-    await store.close()
+    await store.pool.close()
 
 
 def test_status_map_says_what_words_mean(legacy: Legacy) -> None:

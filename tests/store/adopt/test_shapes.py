@@ -9,6 +9,7 @@ from orchestrator.adapters.store import adopt
 from orchestrator.adapters.store.adopt import Adoption
 from orchestrator.adapters.store.adopt.ddl import quoted
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
 from orchestrator.core.states import Status
 from tests.store.conftest import Database, SqliteDatabase
 from tests.store.helpers import begun, claim, entry_of, finish
@@ -29,9 +30,9 @@ async def test_evil_names(empty: Database) -> None:
     report = adopt.apply(empty.connector, Adoption(table_name_column=EVIL))
     assert report.rows == {Status.PENDING: 1}
     empty.execute(f"INSERT INTO track_processing ({name}) VALUES ('orders')")
-    store = Store(empty.connector)
+    store = Store(Pool(empty.connector))
     assert [(await begun(store, c)).table_name for c in await claim(store)] == ["sales", "orders"]
-    await store.close()
+    await store.pool.close()
 
 
 async def test_table_that_is_nearly_ours(empty: Database) -> None:
@@ -54,7 +55,7 @@ async def test_table_that_is_nearly_ours(empty: Database) -> None:
     report = adopt.apply(empty.connector, Adoption())
     assert report.rows == {Status.PENDING: 1, Status.RUNNING: 1}
     assert [name.lower() for name in report.untouched] == ["owner"]
-    store = Store(empty.connector)
+    store = Store(Pool(empty.connector))
     [claimed] = await claim(store)
     first = await begun(store, claimed)
     assert (first.table_name, first.priority, first.attempt) == ("of_ann", 7, 0)
@@ -62,7 +63,7 @@ async def test_table_that_is_nearly_ours(empty: Database) -> None:
     assert await store.record_run(claimed, 10**15)
     assert await finish(store, await entry_of(store, claimed.entry_id), Status.DONE)
     assert [(e.runid, e.priority) for e in await store.running("default")] == [(5, 0)]
-    await store.close()
+    await store.pool.close()
     empty.execute("INSERT INTO track_processing (Table_Name, owner) VALUES ('orders', 'cy')")
     assert empty.execute("SELECT Id, Priority, Status FROM track_processing WHERE owner = 'cy'") == [
         (3, 0, "PENDING")
@@ -81,9 +82,9 @@ async def test_table_without_a_number(empty: Database) -> None:
     empty.execute("INSERT INTO track_processing (table_name) VALUES ('d')")
     with pytest.raises(empty.connector.error):
         empty.execute("INSERT INTO track_processing (table_name) VALUES ('d')")
-    store = Store(empty.connector)
+    store = Store(Pool(empty.connector))
     assert len(await claim(store)) == 3
-    await store.close()
+    await store.pool.close()
 
 
 def test_strict_table_stays_strict_and_ids_are_not_given_twice(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.adopt import baseline, sqlite, sqlserver
 from orchestrator.adapters.store.adopt.work import Adoption, Report, Work
 from orchestrator.adapters.store.connector import Connection, Connector, store_error
-from orchestrator.adapters.store.session import Session, acquire_lock
+from orchestrator.adapters.store.session import Session
 
 __all__ = ["Adoption", "Report", "apply"]
 
@@ -39,8 +39,7 @@ def apply(connector: Connector, adoption: Adoption) -> Report:
     try:
         dialect.prepare(connection)
         connector.begin_write(connection)
-        acquire_lock(Session(connection, connector), migrate.SCHEMA_LOCK, migrate.SCHEMA_LOCK_TIMEOUT_MS)
-        version = migrate.ledger_version(connection, connector)
+        version = migrate.lock_schema(Session(connection, connector))
         if version:
             return Report()
         if version is None:

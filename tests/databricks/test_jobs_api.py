@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.adapters.databricks import jobs_api
-from orchestrator.adapters.databricks.errors import Answer
-from orchestrator.adapters.databricks.jobs_api import Call, Failure, Remedy, Success
+from orchestrator.adapters.databricks.jobs_api import Failure, Remedy, Request, Success
+from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
@@ -23,7 +23,7 @@ from orchestrator.core.models import RunRequest
 from tests.databricks.support import CANARY, REQUEST
 
 RUN_NOW = jobs_api.run_now(REQUEST)
-CALLS: dict[str, Call[Any]] = {
+CALLS: dict[str, Request[Any]] = {
     "run-now": RUN_NOW,
     "list": jobs_api.list_active_runs(None),
     "get": jobs_api.get_run(11),
@@ -38,12 +38,12 @@ def body(error_code: str, message: str = "") -> bytes:
     return json.dumps({"error_code": error_code, "message": message, "details": []}).encode()
 
 
-def read(call: Call[Any], status: int, content: bytes, **headers: str) -> Success[Any] | Failure:
+def read(call: Request[Any], status: int, content: bytes, **headers: str) -> Success[Any] | Failure:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return jobs_api.interpret(call, Answer(status=status, headers=names, body=content), token=CANARY)
+    return jobs_api.interpret(call, Response(status=status, headers=names, body=content), token=CANARY)
 
 
-def failure(call: Call[Any], status: int, content: bytes, **headers: str) -> Failure:
+def failure(call: Request[Any], status: int, content: bytes, **headers: str) -> Failure:
     outcome = read(call, status, content, **headers)
     assert isinstance(outcome, Failure)
     return outcome
@@ -61,7 +61,7 @@ def test_run_now_sends_one_parameter_style(style: str, parameters: Any) -> None:
     call = jobs_api.run_now(
         RunRequest(job_id=1, idempotency_token="g-1", parameter_style=style, parameters=parameters)
     )
-    assert call.request.json == {"job_id": 1, "idempotency_token": "g-1", style: parameters}
+    assert call.json == {"job_id": 1, "idempotency_token": "g-1", style: parameters}
     assert "sales" not in repr(call)
 
 
@@ -202,7 +202,7 @@ def test_a_value_is_hidden_in_its_json_form_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempt", "retry_after", "jitter", "seconds"),
+    ("tries", "retry_after", "jitter", "seconds"),
     [
         (1, None, 0.0, 0.25),
         (1, None, 1.0, 0.5),
@@ -213,9 +213,9 @@ def test_a_value_is_hidden_in_its_json_form_too() -> None:
         (2, 5.0, 0.5, 5.5),
     ],
 )
-def test_pauses(attempt: int, retry_after: float | None, jitter: float, seconds: float) -> None:
+def test_pauses(tries: int, retry_after: float | None, jitter: float, seconds: float) -> None:
     failed = Failure(error=WorkspaceUnavailable("x"), remedy=Remedy.WAIT, retry_after=retry_after)
-    assert jobs_api.pause(failed, attempt=attempt, jitter=jitter) == seconds
+    assert jobs_api.pause(failed, tries=tries, jitter=jitter) == seconds
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_pauses(attempt: int, retry_after: float | None, jitter: float, seconds:
     [("5", 5.0), (" 5 ", 5.0), ("99", 30.0), ("-1", None), ("1e9", None), ("٣", None)],
 )
 def test_retry_after_is_read_whatever_the_case_of_its_name(retry_after: str, seconds: float | None) -> None:
-    answer = Answer(status=503, headers={"rEtRy-AfTeR": retry_after}, body=b"")
+    answer = Response(status=503, headers={"rEtRy-AfTeR": retry_after}, body=b"")
     outcome = jobs_api.interpret(RUN_NOW, answer, token=CANARY)
     assert isinstance(outcome, Failure)
     assert outcome.retry_after == seconds

@@ -1,0 +1,58 @@
+"""The last pass of each timer function: the table ``orchestrator_tick``."""
+
+from datetime import datetime
+
+from orchestrator.adapters.store.connector import as_utc
+from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.records import cut, read_time
+from orchestrator.adapters.store.session import Session
+from orchestrator.core.models import LastPass
+
+#: Keeps two processes from both inserting the first pass of a timer function.
+PASSES_LOCK = "databricks-job-orchestrator/passes"
+
+
+class PassLog:
+    """Records the passes. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def pass_started(self, name: str) -> None:
+        """Record that a pass of a timer function begins."""
+
+        def work(session: Session) -> None:
+            session.acquire_lock(PASSES_LOCK)
+            if session.change("pass_started", name) == 0:
+                session.change("pass_first", name)
+
+        await self._pool.transact(work, writes=True)
+
+    async def pass_finished(self, name: str, outcome: str) -> None:
+        """Record how a pass of a timer function ended."""
+        await self._pool.transact(
+            lambda session: session.change("pass_finished", cut(outcome), name), writes=True
+        )
+
+    async def pass_failed(self, name: str, outcome: str) -> None:
+        """Record why a pass of a timer function did not come to its end."""
+        await self._pool.transact(
+            lambda session: session.change("pass_failed", cut(outcome), name), writes=True
+        )
+
+    async def passes(self) -> list[LastPass]:
+        """Return the last pass of each timer function."""
+        rows = await self._pool.transact(lambda session: session.rows("passes"), writes=False)
+        return [
+            LastPass(
+                name=row["name"],
+                started_at=read_time(row["started_at"]),
+                finished_at=as_utc(row["finished_at"]),
+                outcome=row["outcome"],
+            )
+            for row in rows
+        ]
+
+    async def now(self) -> datetime:
+        """Return the database's clock, by which the passes are timed."""
+        return await self._pool.transact(Session.now, writes=False)
