@@ -7,7 +7,7 @@
 PYTHON ?=
 export PYTHON
 PY := .venv/bin/python
-TSQL := $(wildcard orchestrator/adapters/store/sql/sqlserver)
+TSQL := .run/tsql
 
 help:
 	@echo "make run     start the local stack, run the demo's rows and stay up until Ctrl-C"
@@ -47,7 +47,9 @@ check: setup
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 	node_modules/.bin/eslint --max-warnings=0 orchestrator/web/dashboard
-	$(if $(TSQL),$(PY) -m sqlfluff lint $(TSQL))
+	@mkdir -p $(TSQL)
+	@$(PY) -m orchestrator init-db --print-queries > $(TSQL)/queries.sql
+	$(PY) -m sqlfluff lint $(TSQL) $(wildcard orchestrator/adapters/store/sql/sqlserver)
 	@scripts/audit.sh
 
 # libodbc is the system's: asked for at each test run, installed when it is missing and can be.

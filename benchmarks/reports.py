@@ -31,7 +31,8 @@ from orchestrator.bootstrap import Application
 from orchestrator.core.search import EntryFilter, Sort
 from orchestrator.core.states import Status
 from orchestrator.web.api import Api
-from orchestrator.web.routes import ROUTES, Door
+from orchestrator.web.http import from_azure
+from orchestrator.web.routes import ROUTES, Server
 
 ENTRIES = 1_000_000
 #: Of the entries, in the last seven days; four times as many as in another week.
@@ -241,7 +242,8 @@ async def report(title: str, asked: dict[str, Question]) -> None:
 
 def calls(app: Application) -> dict[str, Question]:
     """Return a call for each address, as the Functions host makes it."""
-    door, served = Door(), Api(app)
+    api = Api(lambda: app)
+    server = Server(lambda: api)
 
     def question(method: str, address: str, body: bytes = b"") -> Question:
         name, _, _ = address.partition("?")
@@ -257,7 +259,7 @@ def calls(app: Application) -> dict[str, Question]:
         )
 
         async def call() -> None:
-            answer = await door.answer(lambda given: route.work(lambda: served, given), request)
+            answer = await server.serve(route, from_azure(request))
             if answer.content_type != "application/json":
                 raise SystemExit(f"{address}: {answer.content}")
 

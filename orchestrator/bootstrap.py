@@ -13,7 +13,7 @@ from orchestrator.adapters import credentials, queue
 from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.http_session import Connections
 from orchestrator.adapters.safe_telemetry import SafeTelemetry
-from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store import migrate, queries
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connector
 from orchestrator.adapters.store.entries import Store
@@ -292,6 +292,11 @@ def connector(
         credential=functools.partial(credentials.blocking_credential, settings.client_id),
         statement_timeout_seconds=statement_timeout_seconds,
     )
+
+
+def print_queries() -> str:
+    """Return every statement that the app runs on SQL Server, each with its purpose, for a DBA to read."""
+    return queries.script("sqlserver")
 
 
 @functools.cache

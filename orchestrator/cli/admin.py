@@ -33,6 +33,7 @@ _LATEST = len(migrate.available("sqlserver"))
 @click.command("init-db")
 @click.option("--adopt", "adopts", is_flag=True, help="Take over a track_processing that is there already.")
 @click.option("--print", "prints", is_flag=True, help="Print the SQL instead, for a DBA to run.")
+@click.option("--print-queries", is_flag=True, help="Print the T-SQL that the app runs, for a DBA to read.")
 @click.option(
     "--from-version",
     type=Whole(0, _LATEST),
@@ -41,7 +42,7 @@ _LATEST = len(migrate.available("sqlserver"))
     help="With --print: what is there.",
 )
 @json_option
-def init_db(adopts: bool, prints: bool, from_version: int, as_json: bool) -> int:
+def init_db(adopts: bool, prints: bool, print_queries: bool, from_version: int, as_json: bool) -> int:
     """Create the tables, or bring them up to date.
 
     docs/adopt.md has what --adopt needs to know.
@@ -50,6 +51,9 @@ def init_db(adopts: bool, prints: bool, from_version: int, as_json: bool) -> int
         raise click.UsageError(
             "--print goes with neither --adopt nor --json: it prints SQL and looks at nothing"
         )
+    if print_queries:
+        click.echo(bootstrap.print_queries(), nl=False)
+        return OK
     # A new index of a large table takes its time.
     connector = bootstrap.connector(
         settings.load_store(context.environment()),

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from orchestrator.adapters.store.reports import Reports
-from orchestrator.cli import cells, context
+from orchestrator.cli import cells, context, documents
 from orchestrator.cli.codes import FAILED, NOTHING, OK
 from orchestrator.cli.options import (
     ID,
@@ -23,7 +23,6 @@ from orchestrator.cli.output import complain, console, print_fields, print_json,
 from orchestrator.core.models import Entry, LogRow
 from orchestrator.core.reports import Story
 from orchestrator.core.search import MAX_PAGE, EntryFilter, EntryPage, InvalidCursor, Sort
-from orchestrator.web import schemas
 
 #: Rows that one ``list`` prints; ``export`` prints them all.
 MAX_LISTED = 10_000
@@ -54,7 +53,7 @@ def list_(
     except InvalidCursor as error:
         raise click.BadParameter(str(error), param_hint="--after") from None
     if as_json:
-        entries = [schemas.entry(entry, parameters=with_parameters) for entry in page.entries]
+        entries = [documents.entry(entry, parameters=with_parameters) for entry in page.entries]
         print_json({"entries": entries, "next": page.next})
     elif page.entries:
         columns = (*_columns(), "parameters") if with_parameters else _columns()
@@ -129,7 +128,7 @@ async def _export(wanted: EntryFilter, with_parameters: bool) -> int:
     async with context.store() as store:
         async for page in _pages(Reports(store.pool), wanted, Sort.OLDEST, None, None):
             for entry in page.entries:
-                document = schemas.entry(entry, parameters=with_parameters)
+                document = documents.entry(entry, parameters=with_parameters)
                 writer.writerow({name: _csv(value) for name, value in document.items()})
                 code = OK
     if code == NOTHING:
@@ -155,7 +154,7 @@ def show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
         return FAILED
     page = context.run_pages().of(story.entry)
     if as_json:
-        print_json({**schemas.story(story, parameters=with_parameters), "run_page_url": page})
+        print_json({**documents.story(story, parameters=with_parameters), "run_page_url": page})
     else:
         _print_entry(story.entry, page, with_parameters=with_parameters)
         for log in story.logs:

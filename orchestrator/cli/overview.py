@@ -10,14 +10,13 @@ from orchestrator import bootstrap, settings
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.reports import Reports
-from orchestrator.cli import context
+from orchestrator.cli import context, documents
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.models import LastPass
 from orchestrator.core.reports import WorkspaceReport
 from orchestrator.usecases.timer_pass import TIMER_FUNCTIONS
-from orchestrator.web import health, schemas
-from orchestrator.web.activity import ActiveRuns
-from orchestrator.web.schemas import Active
+from orchestrator.web import health
+from orchestrator.web.activity import NO_SUCH_WORKSPACE, Active, ActiveRuns
 
 #: Why nothing but the store can be asked.
 INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
@@ -90,7 +89,7 @@ class Sources:
                 WorkspaceView(
                     report=reports.get(name, WorkspaceReport(name=name)),
                     cap=self._caps.get(name),
-                    active=active.get(name, schemas.NO_SUCH_WORKSPACE),
+                    active=active.get(name, NO_SUCH_WORKSPACE),
                 )
                 for name in names
             ],
@@ -131,10 +130,12 @@ async def sources(*, offline: bool, patience: float) -> AsyncIterator[Sources]:
 def document(overview: Overview) -> dict[str, Any]:
     """Return the overview as the HTTP API's ``/api/status`` gives it."""
     return {
-        "workspaces": [schemas.workspace(view.report, view.cap, view.active) for view in overview.workspaces],
+        "workspaces": [
+            documents.workspace(view.report, view.cap, view.active) for view in overview.workspaces
+        ],
         "passes": [
-            schemas.last_pass(name, last_pass, late=overview.is_late(name))
+            documents.last_pass(name, last_pass, late=overview.is_late(name))
             for name, last_pass in overview.passes.items()
         ],
-        "now": schemas.iso(overview.now),
+        "now": documents.iso(overview.now),
     }

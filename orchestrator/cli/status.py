@@ -12,12 +12,12 @@ from rich.text import Text
 
 from orchestrator.cli import context, overview
 from orchestrator.cli.codes import ILL, OK
+from orchestrator.cli.documents import ENDED, OPEN
 from orchestrator.cli.options import Whole, json_option
 from orchestrator.cli.output import cell, complain, console, drawn, print_json, visible
 from orchestrator.cli.overview import Overview, WorkspaceView
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.states import Status
-from orchestrator.web.schemas import ENDED, OPEN
 
 #: Between two looks of ``--watch``; Databricks is asked at each.
 WATCH_SECONDS = 5

@@ -25,7 +25,7 @@ COLUMNS = (
 )
 
 #: The text columns and their longest values in UTF-16 code units, which ``nvarchar`` counts.
-_TEXTS = {"table_name": 256, "workspace": 64, "parameter_style": 32}
+TEXTS = {"table_name": 256, "workspace": 64, "parameter_style": 32}
 
 #: The number columns with their lowest and highest values.
 NUMBERS = {
@@ -48,7 +48,7 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
     values = {name: value for name, value in given.items() if value is not None}
     if "table_name" not in values:
         raise InvalidEntry("must be given", column="table_name")
-    for name in filter(values.__contains__, _TEXTS):
+    for name in filter(values.__contains__, TEXTS):
         _check_text(name, values[name])
     for name in filter(values.__contains__, NUMBERS):
         values[name] = _number(name, values[name])
@@ -71,8 +71,8 @@ def _check_text(name: str, value: object) -> None:
         raise InvalidEntry("must not contain line breaks or other control characters", column=name)
     if name == "workspace" and value.endswith(" "):
         raise InvalidEntry("must not end with a space", column=name)
-    if len(value.encode("utf-16-le")) > 2 * _TEXTS[name]:
-        raise InvalidEntry(f"is longer than {_TEXTS[name]} characters", column=name)
+    if len(value.encode("utf-16-le")) > 2 * TEXTS[name]:
+        raise InvalidEntry(f"is longer than {TEXTS[name]} characters", column=name)
 
 
 def _number(name: str, value: object) -> int:

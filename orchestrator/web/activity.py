@@ -2,16 +2,28 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from orchestrator.core.errors import DatabricksError
 from orchestrator.ports import Clock, Runs
-from orchestrator.web.schemas import Active
 
 #: A page that waits longer for Databricks helps nobody; the rest is shown without it.
 ASK_SECONDS = 5.0
 
 #: A dashboard asks every few seconds; Databricks limits how often runs are listed.
 KEEP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Active:
+    """The active runs of a workspace, as Databricks tells them."""
+
+    run_ids: frozenset[int] = frozenset()
+    #: why they are not known, None when they are
+    error: str | None = None
+
+
+NO_SUCH_WORKSPACE = Active(error="the settings name no such workspace")
 
 
 class ActiveRuns:

@@ -1,60 +1,62 @@
-"""What each route of the API does. Nothing of HTTP but :class:`Call` and :class:`Answer`."""
+"""What each route of the API does: request → use case → response."""
 
 import asyncio
-import hashlib
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any
 
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import OrchestratorError, StoreError, StoreInDoubt
-from orchestrator.core.models import Entry, Expected
-from orchestrator.core.reports import MAX_DAYS, Reason, Waiting, WorkspaceReport
-from orchestrator.core.search import MAX_PAGE
+from orchestrator.core.models import Expected
+from orchestrator.core.reports import Reason, Waiting, WorkspaceReport
 from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
 from orchestrator.usecases.timer_pass import TIMER_FUNCTIONS
-from orchestrator.web import dashboard, health, query, schemas
-from orchestrator.web.activity import ActiveRuns
-from orchestrator.web.http import Answer, Call, answer
+from orchestrator.web import dashboard, health, openapi, query, schemas
+from orchestrator.web.activity import NO_SUCH_WORKSPACE, Active, ActiveRuns
+from orchestrator.web.http import Request, Response, conflict, json_response
 from orchestrator.web.links import RunPages
-from orchestrator.web.problems import conflict, not_found
+from orchestrator.web.validation import read_json, read_query
 
 logger = logging.getLogger(__name__)
 
 #: A pass takes a second or two; a caller of ``/trigger`` waits no longer than this, the pass goes on.
 PASS_SECONDS = 20.0
 
-_DEFAULT_PAGE = 50
-
-_ENTRIES_FIELDS = (
-    *("state", "table", "workspace", "run_id", "since", "until", "error"),
-    *("sort", "limit", "after", "parameters"),
-)
-
-_OPENAPI = Path(__file__).with_name("openapi.json")
-
-
-#: Changes rows that are as expected, and returns which.
+#: Changes entries that are as expected, and returns which.
 Change = Callable[[Sequence[int], Expected], Awaitable[list[int]]]
 
 
 class Api:
-    """The routes' work, over one application. Raises :class:`Problem` and what the application raises."""
+    """Handles the routes' requests. Raises :class:`Problem` and what the application raises.
 
-    def __init__(self, app: Application) -> None:
-        self._app = app
-        self._active = ActiveRuns(app.web_runs, app.clock)
-        self._caps = {workspace.name: workspace.cap for workspace in app.settings.workspaces}
-        self._pages = RunPages(app.settings.workspaces)
+    :param application: gives the application when a request first needs it.
+    """
+
+    def __init__(self, application: Callable[[], Application]) -> None:
+        self._application = application
         self._pass: asyncio.Task[list[str]] | None = None
 
-    async def status(self, call: Call) -> Answer:
-        """How the workspaces and the timer functions stand."""
-        query.only(call.query, ())
+    @cached_property
+    def _app(self) -> Application:
+        return self._application()
+
+    @cached_property
+    def _active(self) -> ActiveRuns:
+        return ActiveRuns(self._app.web_runs, self._app.clock)
+
+    @cached_property
+    def _caps(self) -> dict[str, int]:
+        return {workspace.name: workspace.cap for workspace in self._app.settings.workspaces}
+
+    @cached_property
+    def _pages(self) -> RunPages:
+        return RunPages(self._app.settings.workspaces)
+
+    async def status(self, request: Request) -> Response:
+        """Return the state of the workspaces and of the timer functions."""
+        read_query(request.query, schemas.NoQuery)
         reports = {report.name: report for report in await self._app.reports.status()}
         for name in self._caps:
             reports.setdefault(name, WorkspaceReport(name=name))
@@ -62,138 +64,131 @@ class Api:
         now = await self._app.web_store.now()
         last = {last_pass.name: last_pass for last_pass in await self._app.web_pass_log.passes()}
         limit = self._app.settings.pass_late_seconds
-        return answer(
-            {
-                "workspaces": [
-                    schemas.workspace(
-                        report, self._caps.get(name), active.get(name, schemas.NO_SUCH_WORKSPACE)
-                    )
+        return json_response(
+            schemas.StatusReport(
+                workspaces=[
+                    self._workspace(report, active.get(name, NO_SUCH_WORKSPACE))
                     for name, report in sorted(reports.items())
                 ],
-                "passes": [
+                passes=[
                     schemas.last_pass(name, last.get(name), late=health.is_late(last.get(name), now, limit))
                     for name in TIMER_FUNCTIONS
                 ],
-                "now": schemas.iso(now),
-            }
+                now=schemas.iso(now),
+            )
         )
 
-    async def health(self, call: Call) -> Answer:
-        """Whether all is well, and if not, why."""
-        query.only(call.query, ())
-        reasons = await health.reasons(self._app, self._active)
+    async def health(self, request: Request) -> Response:
+        """Return whether the app does its work, and if not, why."""
+        read_query(request.query, schemas.NoQuery)
+        try:
+            reasons = await health.reasons(self._app, self._active)
+        except OrchestratorError as error:
+            reasons = [str(error)]
         if reasons:
-            return ill(reasons)
-        return answer({"status": "ok"})
+            return json_response(
+                schemas.Unhealthy(status="unhealthy", reasons=reasons), HTTPStatus.SERVICE_UNAVAILABLE
+            )
+        return json_response(schemas.Healthy(status="ok"))
 
-    async def entries(self, call: Call) -> Answer:
-        """A page of rows."""
-        fields = call.query
-        query.only(fields, _ENTRIES_FIELDS)
-        wanted = query.filter_of_query(fields)
-        limit = query.one(fields, "limit")
-        shown = query.flag(query.one(fields, "parameters"), "parameters")
+    async def entries(self, request: Request) -> Response:
+        """Return a page of entries."""
+        asked = read_query(request.query, schemas.EntriesQuery)
         page = await self._app.reports.entries(
-            wanted,
-            sort=query.sort(query.one(fields, "sort")),
-            limit=query.number(limit, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE),
-            after=query.one(fields, "after"),
+            query.entry_filter(asked), sort=asked.sort, limit=asked.limit, after=asked.after or None
         )
-        found = [self._entry(row, parameters=shown) for row in page.entries]
-        return answer({"entries": found, "next": page.next})
+        found = [schemas.entry(row, self._pages.of(row), parameters=asked.parameters) for row in page.entries]
+        return json_response(schemas.EntryPage(entries=found, next=page.next))
 
-    async def entry(self, call: Call) -> Answer:
-        """One row with all its runs."""
-        query.only(call.query, ("parameters",))
-        shown = query.flag(query.one(call.query, "parameters"), "parameters")
-        story = await self._app.reports.story(_entry_id(call))
+    async def entry(self, request: Request) -> Response:
+        """Return one entry with all its runs."""
+        asked = read_query(request.query, schemas.EntryQuery)
+        story = await self._app.reports.story(query.entry_id(request))
         if story is None:
-            raise _no_entry(call)
-        return answer({**schemas.story(story, parameters=shown), **self._more(story.entry)})
+            raise query.no_entry(request)
+        page = self._pages.of(story.entry)
+        return json_response(schemas.entry_with_runs(story, page, parameters=asked.parameters))
 
-    async def add(self, call: Call) -> Answer:
-        """Insert rows, all or none."""
-        query.only(call.query, ())
+    async def add(self, request: Request) -> Response:
+        """Insert entries, all or none."""
+        read_query(request.query, schemas.NoQuery)
         refusal = self._app.settings.store.inserts_refused
         if refusal is not None:
             raise conflict(refusal)
-        new = query.new_entries(call.json(), self._caps)
-        request = query.request_key(call.headers, hashlib.sha256(call.body).hexdigest())
-        ids = await self._app.operations.add(new, request)
-        return answer({"ids": ids}, HTTPStatus.CREATED)
+        new = query.new_entries(request, self._caps)
+        ids = await self._app.operations.add(new, query.idempotency(request))
+        return json_response(schemas.Inserted(ids=ids), HTTPStatus.CREATED)
 
-    async def retry(self, call: Call) -> Answer:
-        """Run one row again."""
-        query.only(call.query, ())
-        return await self._change(call, self._app.operations.retry, "run again: it is waiting or in flight")
+    async def retry(self, request: Request) -> Response:
+        """Run one entry again."""
+        refusal = "run again: it is waiting or in flight"
+        return await self._change(request, self._app.operations.retry, refusal)
 
-    async def cancel(self, call: Call) -> Answer:
-        """Cancel one row."""
-        query.only(call.query, ())
-        return await self._change(call, self._app.operations.cancel, "cancelled: it is over")
+    async def cancel(self, request: Request) -> Response:
+        """Cancel one entry."""
+        return await self._change(request, self._app.operations.cancel, "cancelled: it is over")
 
-    async def retry_many(self, call: Call) -> Answer:
-        """Run the rows of a filter again."""
-        return await self._change_many(call, self._app.operations.retry, RETRIED_BY_DEFAULT, RETRYABLE)
+    async def retry_many(self, request: Request) -> Response:
+        """Run the entries of a filter again."""
+        return await self._change_many(request, self._app.operations.retry, RETRIED_BY_DEFAULT, RETRYABLE)
 
-    async def cancel_many(self, call: Call) -> Answer:
-        """Cancel the rows of a filter."""
-        return await self._change_many(call, self._app.operations.cancel, CANCELLABLE, CANCELLABLE)
+    async def cancel_many(self, request: Request) -> Response:
+        """Cancel the entries of a filter."""
+        return await self._change_many(request, self._app.operations.cancel, CANCELLABLE, CANCELLABLE)
 
-    async def trigger(self, call: Call) -> Answer:
+    async def trigger(self, request: Request) -> Response:
         """Start a pass now, one at a time on this instance."""
-        query.only(call.query, ())
+        read_query(request.query, schemas.NoQuery)
         if self._pass is not None and not self._pass.done():
             raise conflict("a pass is under way already")
         self._pass = asyncio.create_task(self._trigger())
         done, _ = await asyncio.wait({self._pass}, timeout=PASS_SECONDS)
         problems = self._pass.result() if done else [f"not done in {PASS_SECONDS:.0f} s; it goes on"]
-        return answer({"problems": problems}, HTTPStatus.ACCEPTED)
+        return json_response(schemas.PassStarted(problems=problems), HTTPStatus.ACCEPTED)
 
-    async def waiting(self, call: Call) -> Answer:
-        """What waits, and why."""
-        query.only(call.query, ("workspace", "limit"))
-        text = query.one(call.query, "limit")
-        limit = query.number(text, "limit", least=1, most=MAX_PAGE, default=_DEFAULT_PAGE)
-        wanted = query.text(call.query, "workspace")
+    async def waiting(self, request: Request) -> Response:
+        """Return what waits, and why."""
+        asked = read_query(request.query, schemas.WaitingQuery)
+        wanted = asked.workspace or None
         reports = [each for each in await self._app.reports.status() if wanted in {None, each.name}]
         active = await self._active.of(report.name for report in reports)
         found: list[Waiting] = []
-        share = max(1, limit // max(1, len(reports)))  # so that no workspace hides another
-        for report in reports[:limit]:
+        share = max(1, asked.limit // max(1, len(reports)))  # so that no workspace hides another
+        for report in reports[: asked.limit]:
             found += await self._waiting(report, share, active)
-        return answer({"waiting": [{**self._entry(row.entry), "reason": row.reason.value} for row in found]})
+        rows = [schemas.waiting_entry(row, self._pages.of(row.entry)) for row in found]
+        return json_response(schemas.Waiting(waiting=rows))
 
-    async def history(self, call: Call) -> Answer:
-        """What ended, by the hour or by the day."""
-        query.only(call.query, ("hours",))
-        text = query.one(call.query, "hours")
-        hours = query.number(text, "hours", least=1, most=MAX_DAYS * 24, default=24)
-        told = await self._app.reports.history(hours=hours)
-        return answer(
-            {"buckets": [schemas.bucket(each) for each in told.buckets], "since": schemas.iso(told.since)}
-        )
+    async def history(self, request: Request) -> Response:
+        """Return what ended, by the hour or by the day."""
+        asked = read_query(request.query, schemas.HistoryQuery)
+        return json_response(schemas.history(await self._app.reports.history(hours=asked.hours)))
 
-    async def tables(self, call: Call) -> Answer:
-        """How the runs of each table went."""
-        query.only(call.query, ("days", "limit"))
-        days = query.number(query.one(call.query, "days"), "days", least=1, most=MAX_DAYS, default=7)
-        text = query.one(call.query, "limit")
-        limit = query.number(text, "limit", least=1, most=MAX_PAGE, default=100)
-        told = await self._app.reports.tables(days=days, limit=limit)
-        return answer(
-            {"tables": [schemas.table(each) for each in told.tables], "since": schemas.iso(told.since)}
-        )
+    async def tables(self, request: Request) -> Response:
+        """Return how the runs of each table went."""
+        asked = read_query(request.query, schemas.TablesQuery)
+        found = await self._app.reports.tables(days=asked.days, limit=asked.limit)
+        return json_response(schemas.tables(found))
 
-    async def _change(self, call: Call, change: Change, refusal: str) -> Answer:
-        entry_id, expected = _entry_id(call), query.expected(call)
+    async def openapi(self, _request: Request) -> Response:
+        """Return the API's description. It needs no settings and no database."""
+        return json_response(openapi.document())
+
+    async def dashboard(self, _request: Request) -> Response:
+        """Return the page. It needs no settings and no database."""
+        page = dashboard.page()
+        return Response(content=page.html, content_type="text/html", headers=page.headers)
+
+    async def _change(self, request: Request, change: Change, refusal: str) -> Response:
+        read_query(request.query, schemas.NoQuery)
+        entry_id, expected = query.entry_id(request), query.expected(request)
         changed = await change([entry_id], expected)
         try:
             row = await self._app.web_store.get(entry_id)
         except StoreError as error:
-            raise StoreInDoubt(f"it may be done, but the row cannot be read: {error}") from error
+            raise StoreInDoubt(f"it may be done, but the entry cannot be read: {error}") from error
         if row is None:
-            raise _no_entry(call)
+            raise query.no_entry(request)
         if not changed and not expected.fits(row.status, row.submission):
             raise conflict(
                 f"entry {entry_id} has changed: it is {row.status}, submission {row.submission}; "
@@ -201,32 +196,27 @@ class Api:
             )
         if not changed:
             raise conflict(f"entry {entry_id} is {row.status} and cannot be {refusal}")
-        return answer(self._entry(row))
+        return json_response(schemas.entry(row, self._pages.of(row)))
 
     async def _change_many(
-        self, call: Call, change: Change, default: frozenset[Status], possible: frozenset[Status]
-    ) -> Answer:
-        query.only(call.query, ())
-        wanted, dry_run, limit = query.bulk(call.json())
+        self, request: Request, change: Change, default: frozenset[Status], possible: frozenset[Status]
+    ) -> Response:
+        read_query(request.query, schemas.NoQuery)
+        asked = read_json(request.json(), schemas.Bulk)
+        wanted = query.bulk_filter(asked)
         states = possible if wanted.states else default
-        found = await self._app.reports.matching(wanted, states=states, limit=limit)
-        ids = found.ids if dry_run else await change(found.ids, Expected(states=found.states))
-        return answer(
-            {
-                "ids": ids,
-                "count": len(ids),
-                "states": sorted(found.states),
-                "more": found.more,
-                "dry_run": dry_run,
-            }
+        found = await self._app.reports.matching(wanted, states=states, limit=asked.limit)
+        ids = found.ids if asked.dry_run else await change(found.ids, Expected(states=found.states))
+        return json_response(
+            schemas.BulkResult(
+                ids=ids, count=len(ids), states=sorted(found.states), more=found.more, dry_run=asked.dry_run
+            )
         )
 
-    def _entry(self, row: Entry, *, parameters: bool = False) -> dict[str, Any]:
-        return {**schemas.entry(row, parameters=parameters), **self._more(row)}
-
-    def _more(self, row: Entry) -> dict[str, Any]:
-        """Return what the settings and the rules add to a row."""
-        return {"run_page_url": self._pages.of(row), "actions": schemas.actions(row)}
+    def _workspace(self, report: WorkspaceReport, active: Active) -> schemas.Workspace:
+        return schemas.workspace(
+            report, cap=self._caps.get(report.name), run_ids=active.run_ids, error=active.error
+        )
 
     async def _trigger(self) -> list[str]:
         try:
@@ -235,14 +225,14 @@ class Api:
             logger.warning("a pass that was asked for failed: %s", error)
             return [str(error)]
 
-    def _free(self, report: WorkspaceReport, active: Mapping[str, schemas.Active]) -> int | None:
+    def _free(self, report: WorkspaceReport, active: Mapping[str, Active]) -> int | None:
         cap = self._caps.get(report.name)
         if cap is None:
             return None
         return max(0, cap - report.in_flight - report.foreign(active[report.name].run_ids))
 
     async def _waiting(
-        self, report: WorkspaceReport, limit: int, active: Mapping[str, schemas.Active]
+        self, report: WorkspaceReport, limit: int, active: Mapping[str, Active]
     ) -> list[Waiting]:
         rows = await self._app.reports.waiting(
             report.name,
@@ -255,31 +245,3 @@ class Api:
             return rows
         for_a_slot = {Reason.NEXT, Reason.CAP}
         return [replace(row, reason=Reason.UNREACHABLE) if row.reason in for_a_slot else row for row in rows]
-
-
-def ill(reasons: Sequence[str]) -> Answer:
-    """The answer of an app that does not do its work."""
-    return answer({"status": "ill", "reasons": list(reasons)}, HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def openapi() -> Answer:
-    """The API's description. It needs no settings and no database."""
-    document: dict[str, Any] = json.loads(_OPENAPI.read_text(encoding="utf-8"))
-    return answer(document)
-
-
-def dashboard_page() -> Answer:
-    """The page."""
-    page = dashboard.page()
-    return Answer(content=page.html, content_type="text/html", headers=page.headers)
-
-
-def _entry_id(call: Call) -> int:
-    entry_id = query.entry_id(call.route.get("id", ""))
-    if entry_id is None:
-        raise _no_entry(call)
-    return entry_id
-
-
-def _no_entry(call: Call) -> Exception:
-    return not_found(f"there is no entry {call.route.get('id', '')[:40]!r}")

@@ -8,43 +8,57 @@ import base64
 import binascii
 import functools
 import hmac
-import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import azure.functions as func
 
 from orchestrator import bootstrap
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.numbers import MAX_ID, whole
-from orchestrator.web import functions, problems
-from orchestrator.web.http import Answer, answer, told
-from orchestrator.web.limits import Rate, TokenBucket
-from orchestrator.web.problems import Problem
+from orchestrator.web.http import (
+    Problem,
+    Request,
+    Response,
+    from_azure,
+    json_object,
+    json_response,
+    not_found,
+    problem_of,
+    render_problem,
+    to_azure,
+    too_large,
+    unavailable,
+)
+from orchestrator.web.limits import Limiter, Rate
+from orchestrator.web.routes import Route
 
 logger = logging.getLogger(__name__)
 
-#: A notification has some 500 bytes, a job's and a workspace's names included.
+ROUTE = Route(name="databricks_events", method="POST", path="databricks-events", handler="__call__")
+
+#: A notification has some 500 bytes, including the names of a job and a workspace.
 MAX_BODY_BYTES = 16 * 1024
 
-#: Events that are looked at at once on an instance; the rest is told to come later, or left to the next pass.
+#: Events handled at once on an instance; the rest is refused and may come later, or is left to the next pass.
 MAX_AT_ONCE = 10
 
 #: Events with the password, on an instance. A workspace starts 10,000 runs an hour, three a second, and sends
 #: a notification of each; all runs of two workspaces (130 each by default) may end at once.
 EVENTS = Rate(per_second=10, burst=300)
 
+_EVENT = "events"
 
-class EventDesk:
-    """Takes events: so many at once, and so many in a time.
 
-    Wrong passwords are not counted: with a bound on them, a stranger who guesses would keep Databricks' own
+class NotificationHandler:
+    """Handles Databricks' notifications, within limits.
+
+    Wrong passwords are not counted: with a limit on them, a stranger who guesses would keep Databricks' own
     notifications out, and a random secret of the least length stands far longer than any guessing.
 
     :param secret: the password; None = events are not taken.
-    :param finish: looks at a run and says whether its row was finished.
+    :param finish: looks at a run and says whether its entry was finished.
     """
 
     def __init__(
@@ -57,48 +71,43 @@ class EventDesk:
     ) -> None:
         self._secret = secret
         self._finish = finish
-        self._events = TokenBucket(events, monotonic)
-        self._under_way = 0
+        self._limiter = Limiter(
+            _EVENT,
+            at_once=MAX_AT_ONCE,
+            retry_after_seconds=10,
+            rates={_EVENT: events},
+            monotonic=monotonic,
+        )
 
-    async def __call__(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Take one event.
+    async def __call__(self, request: Request) -> Response:
+        """Handle one notification."""
+        from orchestrator.web.schemas import NotificationResult
 
-        :param headers: by name in lower case.
-        """
         try:
-            self._admit(headers)
-            return answer({"finished": await self._bounded(_run_id(body))})
+            self._check_password(request)
+            run_id = _run_id(request.body)
+            with self._limiter.admit(_EVENT):
+                finished = await self._finish(run_id)
         except Problem as problem:
             logger.info("event: %s", problem.detail)
-            return told(problem)
+            return render_problem(problem)
         except (OrchestratorError, TimeoutError) as error:
-            return _unable(error)
+            return _render_failure(error)
+        return json_response(NotificationResult(finished=finished))
 
-    def _admit(self, headers: Mapping[str, str]) -> None:
-        """Check the password. :raises Problem: it is not the secret."""
+    def _check_password(self, request: Request) -> None:
+        """:raises Problem: the password is not the secret."""
         if self._secret is None:
-            raise problems.not_found("events are not taken: EVENTS_SECRET is not set")
-        if not _is_password(headers.get("authorization", ""), self._secret):
+            raise not_found("events are not taken: EVENTS_SECRET is not set")
+        if not _is_password(request.headers.get("authorization", ""), self._secret):
             challenge = {"WWW-Authenticate": 'Basic realm="databricks-events"'}
             raise Problem(HTTPStatus.UNAUTHORIZED, "the password is not EVENTS_SECRET", challenge)
 
-    async def _bounded(self, run_id: int) -> bool:
-        if self._under_way >= MAX_AT_ONCE:
-            raise problems.too_many("too many events at once", retry_after_seconds=10)
-        wait = self._events.take()
-        if wait:
-            raise problems.too_many("too many events", retry_after_seconds=wait)
-        self._under_way += 1
-        try:
-            return await self._finish(run_id)
-        finally:
-            self._under_way -= 1
 
-
-def _unable(error: OrchestratorError | TimeoutError) -> Answer:
-    problem = problems.of(error) or problems.unavailable("it could not be done now")
+def _render_failure(error: OrchestratorError | TimeoutError) -> Response:
+    problem = problem_of(error) or unavailable("it could not be done now")
     logger.warning("event: %s", problem.detail)
-    return told(problem)
+    return render_problem(problem)
 
 
 def _is_password(authorization: str, secret: str) -> bool:
@@ -116,40 +125,35 @@ def _is_password(authorization: str, secret: str) -> bool:
 
 def _run_id(body: bytes) -> int:
     """Return the run's id in ``{"run": {"run_id": …}}``. :raises Problem: it is too large, or has none."""
+    from orchestrator.web.schemas import Notification
+    from orchestrator.web.validation import read_json
+
     if len(body) > MAX_BODY_BYTES:
-        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {MAX_BODY_BYTES // 1024} KB")
-    try:
-        content = json.loads(body)
-        run_id = content["run"]["run_id"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise problems.bad_request("the body is no notification of a job: it has no run.run_id") from None
-    try:
-        return whole(run_id, least=1, most=MAX_ID)
-    except ValueError as error:
-        raise problems.bad_request(f"$.run.run_id {error}") from None
+        raise too_large(MAX_BODY_BYTES)
+    return read_json(json_object(body), Notification).run.run_id
 
 
-def make_blueprint(desk: Callable[[], EventDesk] | None = None) -> func.Blueprint:
+def make_blueprint(handler: Callable[[], NotificationHandler] | None = None) -> func.Blueprint:
     """Return the route as a function. Its own shared secret stands in place of a function key.
 
-    :param desk: gives what takes the events; the process's application does without it.
+    :param handler: gives what handles notifications; without it, that of the process's application.
     """
-    made: func.Blueprint = func.Blueprint()  # type: ignore[no-untyped-call] # Microsoft left it untyped
-    desk_of = desk or functools.cache(_desk)
+    blueprint: func.Blueprint = func.Blueprint()  # type: ignore[no-untyped-call] # Microsoft left it untyped
+    handler_of = handler or functools.cache(_handler)
 
     async def databricks_events(req: func.HttpRequest) -> func.HttpResponse:
-        """Finish a run's row at once."""
+        """Finish a run's entry at once."""
         try:
-            take = desk_of()
+            handle = handler_of()
         except OrchestratorError as error:
-            return functions.response(_unable(error))
-        return functions.response(await take(functions.headers_of(req), req.get_body()))
+            return to_azure(_render_failure(error))
+        return to_azure(await handle(from_azure(req)))
 
-    route = made.route(route="databricks-events", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-    made.function_name("databricks_events")(route(databricks_events))
-    return made
+    added = blueprint.route(route=ROUTE.path, methods=[ROUTE.method], auth_level=func.AuthLevel.ANONYMOUS)
+    blueprint.function_name(ROUTE.name)(added(databricks_events))
+    return blueprint
 
 
-def _desk() -> EventDesk:
+def _handler() -> NotificationHandler:
     app = bootstrap.application()
-    return EventDesk(secret=app.settings.events_secret, finish=app.run_ended)
+    return NotificationHandler(secret=app.settings.events_secret, finish=app.run_ended)

@@ -8,8 +8,7 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import LastPass
 from orchestrator.core.reports import WorkspaceReport
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
-from orchestrator.web.activity import ActiveRuns
-from orchestrator.web.schemas import Active
+from orchestrator.web.activity import Active, ActiveRuns
 
 #: A row that could be claimed and is not for so long while slots are free: something is wrong. Also never
 #: sooner than a timer function counts as late.

@@ -1,77 +1,180 @@
-"""A request and an answer as plain records, so that what the API does needs no Functions host. Pure."""
+"""HTTP as plain records: requests, responses and problems, from and to Azure Functions.
+
+No text of a problem holds a secret or an entry's parameters.
+"""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from orchestrator.core.numbers import refuse_constant
-from orchestrator.web.problems import Problem, bad_request
+import azure.functions as func
 
-#: A request's body; a thousand rows with small parameters fit.
+from orchestrator.core.errors import (
+    InvalidEntry,
+    OrchestratorError,
+    RequestConflict,
+    SettingsError,
+    StoreError,
+    StoreInDoubt,
+    WorkspaceUnavailable,
+)
+from orchestrator.core.numbers import refuse_constant
+from orchestrator.core.search import InvalidCursor
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+#: Largest body of a request; a thousand entries with small parameters fit.
 MAX_BODY_BYTES = 256 * 1024
 
-#: Fields of an address; nobody needs as many.
+#: Most fields in a query string; nobody needs as many.
 MAX_QUERY_FIELDS = 100
-
-#: Deeper JSON than this is refused: reading and checking it would cost more than it can mean.
-_TOO_DEEP = "the body is nested too deeply"
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
-#: Not for caches, and never taken for another type than it says.
+#: Responses are not for caches, and never taken for another type than they say.
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
+class Problem(Exception):
+    """A response that is an error: ``application/problem+json`` (RFC 9457).
+
+    :param detail: says what is wrong and what to do.
+    """
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def bad_request(detail: str) -> Problem:
+    """The request itself is wrong."""
+    return Problem(HTTPStatus.BAD_REQUEST, detail)
+
+
+def not_found(detail: str) -> Problem:
+    """The thing asked for does not exist."""
+    return Problem(HTTPStatus.NOT_FOUND, detail)
+
+
+def conflict(detail: str) -> Problem:
+    """The current state does not allow it."""
+    return Problem(HTTPStatus.CONFLICT, detail)
+
+
+def too_large(limit_bytes: int) -> Problem:
+    """The body is too large."""
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {limit_bytes // 1024} KB")
+
+
+def too_many(detail: str, *, retry_after_seconds: float) -> Problem:
+    """There were too many requests. The time is rounded up to whole seconds, as the header has it."""
+    seconds = max(1, math.ceil(retry_after_seconds))
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS, f"{detail}; retry in {seconds} s", {"Retry-After": str(seconds)}
+    )
+
+
+def unavailable(detail: str, *, retry_after_seconds: int = 10) -> Problem:
+    """The request cannot be served now."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(retry_after_seconds)})
+
+
+def problem_of(error: Exception, *, changes: bool = False) -> Problem | None:
+    """Return how an error is shown; None for an unforeseen one.
+
+    :param changes: the request changes something; when its time is over, the change may still be made.
+    """
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, TimeoutError) and changes:
+        return unavailable(
+            "no result in time, and the change may still be made: look at the entries before you retry; "
+            "with an Idempotency-Key simply retry"
+        )
+    if isinstance(error, TimeoutError):
+        return unavailable("no result in time: retry, and ask for less if you can")
+    if isinstance(error, (InvalidCursor, InvalidEntry)):
+        return bad_request(str(error))
+    if isinstance(error, RequestConflict):
+        return conflict(str(error))
+    return _of_ours(error) if isinstance(error, OrchestratorError) else None
+
+
+def _of_ours(error: OrchestratorError) -> Problem:
+    if isinstance(error, StoreInDoubt):
+        return unavailable(
+            f"{error}: look at the entries before you retry; with an Idempotency-Key simply retry"
+        )
+    if isinstance(error, (StoreError, SettingsError)):
+        return unavailable(str(error))
+    if isinstance(error, WorkspaceUnavailable):
+        return Problem(HTTPStatus.BAD_GATEWAY, str(error))
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+
+
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """One request."""
+class Request:
+    """One HTTP request."""
 
     method: str
-    #: what stands in the route's braces
+    url: str = ""
+    #: values of the placeholders in the route's path
     route: Mapping[str, str] = field(default_factory=dict)
-    #: the address's fields, each with all its values
-    query: Mapping[str, list[str]] = field(default_factory=dict)
     #: by name in lower case
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
+
+    @cached_property
+    def query(self) -> Mapping[str, list[str]]:
+        """The fields of the query string, each with all its values.
+
+        :raises Problem: there are too many, or they are not valid UTF-8.
+        """
+        try:
+            return parse_qs(
+                urlsplit(self.url).query,
+                keep_blank_values=True,
+                max_num_fields=MAX_QUERY_FIELDS,
+                errors="strict",
+            )
+        except ValueError:
+            raise bad_request("the query string cannot be read") from None
 
     def json(self) -> dict[str, Any]:
-        """Return the body's object. :raises Problem: it is none, or too large."""
+        """Return the JSON object in the body. :raises Problem: it is not one, or it is too large."""
         if len(self.body) > MAX_BODY_BYTES:
-            raise Problem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {MAX_BODY_BYTES // 1024} KB"
-            )
-        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != JSON:
+            raise too_large(MAX_BODY_BYTES)
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != JSON:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send the body as Content-Type: {JSON}")
-        try:
-            content = json.loads(self.body, parse_constant=refuse_constant)
-        except RecursionError:
-            raise bad_request(_TOO_DEEP) from None
-        except ValueError:  # not JSON, not UTF-8, or a number of thousands of digits
-            raise bad_request("the body is no JSON") from None
-        if not isinstance(content, dict):
-            raise bad_request("the body must be a JSON object")
-        return content
+        return json_object(self.body)
 
 
-def query_of(url: str) -> dict[str, list[str]]:
-    """Return the fields of an address. :raises Problem: there are too many, or they are no UTF-8."""
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a body. :raises Problem: it is not one."""
     try:
-        return parse_qs(
-            urlsplit(url).query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict"
-        )
-    except ValueError:
-        raise bad_request("the address's fields cannot be read") from None
+        content = json.loads(body, parse_constant=refuse_constant)
+    except RecursionError:
+        raise bad_request("the body is nested too deeply") from None
+    except ValueError:  # not JSON, not UTF-8, or a number of thousands of digits
+        raise bad_request("the body is not valid JSON") from None
+    if not isinstance(content, dict):
+        raise bad_request("the body is not a JSON object")
+    return content
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What is sent back."""
+class Response:
+    """One HTTP response."""
 
     status: HTTPStatus = HTTPStatus.OK
     content: str
@@ -79,22 +182,45 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def answer(content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Answer:
+def json_response(content: "Struct | Mapping[str, Any]", status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return an object as JSON."""
-    return Answer(status=status, content=json.dumps(content), headers=_HEADERS)
+    import msgspec
+
+    return Response(status=status, content=msgspec.json.encode(content).decode(), headers=_HEADERS)
 
 
-def told(problem: Problem) -> Answer:
-    """Return an error's answer."""
-    content = {
-        "type": "about:blank",
-        "title": problem.status.phrase,
-        "status": problem.status.value,
-        "detail": problem.detail,
-    }
-    return Answer(
-        status=problem.status,
-        content=json.dumps(content),
+def render_problem(problem: Problem) -> Response:
+    """Return the response that a problem is."""
+    from orchestrator.web.schemas import ProblemDetails
+
+    details = ProblemDetails(
+        type="about:blank", title=problem.status.phrase, status=problem.status.value, detail=problem.detail
+    )
+    plain = json_response(details, problem.status)
+    return Response(
+        status=plain.status,
+        content=plain.content,
         content_type=PROBLEM,
-        headers={**_HEADERS, **problem.headers},
+        headers={**plain.headers, **problem.headers},
+    )
+
+
+def from_azure(request: func.HttpRequest) -> Request:
+    """Return a request of the Functions host as a record."""
+    return Request(
+        method=request.method,
+        url=request.url,
+        route=request.route_params,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=request.get_body(),
+    )
+
+
+def to_azure(response: Response) -> func.HttpResponse:
+    """Return a response as the Functions host takes it."""
+    return func.HttpResponse(
+        response.content,
+        status_code=response.status.value,
+        mimetype=response.content_type,
+        headers=dict(response.headers),
     )

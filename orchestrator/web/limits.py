@@ -1,8 +1,11 @@
-"""How many calls in which time: a token bucket for each kind of call."""
+"""Limit how many requests run at once and how many begin per second, on this instance."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+
+from orchestrator.web.http import too_many
 
 #: Times are sums of floats: what is missing below this, in seconds, is their rounding.
 _ROUNDING_SECONDS = 1e-6
@@ -10,16 +13,16 @@ _ROUNDING_SECONDS = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """A bound of this process alone: each instance of the app has its own."""
+    """How many requests may begin; for this process alone: each instance of the app has its own."""
 
     #: in the long run
     per_second: float
-    #: calls at once after a rest
+    #: at once after a rest
     burst: int
 
 
 class TokenBucket:
-    """Holds a rate's burst of tokens and is filled at its pace. Each call takes one.
+    """Holds a rate's burst of tokens and is refilled at its pace. Each request takes one.
 
     It keeps the time at which it will be full again, which each token taken puts off (the generic cell rate
     algorithm of ITU-T I.371): nothing has to run meanwhile, and how long to wait needs no guess.
@@ -32,10 +35,49 @@ class TokenBucket:
         self._full_at = monotonic()
 
     def take(self) -> float:
-        """Take a token, or return how many seconds from now there will be one; 0 = it is taken."""
+        """Take a token, or return in how many seconds there will be one; 0 = it is taken."""
         now = self._monotonic()
         wait = self._full_at + self._seconds_each - self._seconds_all - now
         if wait > _ROUNDING_SECONDS:
             return wait
         self._full_at = max(self._full_at, now) + self._seconds_each
         return 0.0
+
+
+class Limiter:
+    """Refuses requests beyond its limits.
+
+    :param what: names the requests in a refusal, as in "too many calls at once".
+    :param at_once: how many may run at the same time, of all kinds together.
+    :param retry_after_seconds: after a refusal for that reason.
+    :param rates: how many of each kind may begin; the kind names them in a refusal.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        at_once: int,
+        retry_after_seconds: float,
+        rates: Mapping[str, Rate],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._what = what
+        self._at_once = at_once
+        self._retry_after_seconds = retry_after_seconds
+        self._buckets = {kind: TokenBucket(rate, monotonic) for kind, rate in rates.items()}
+        self._running = 0
+
+    @contextlib.contextmanager
+    def admit(self, kind: str) -> Iterator[None]:
+        """Let a request run within the block. :raises Problem: it is one too many."""
+        if self._running >= self._at_once:
+            raise too_many(f"too many {self._what} at once", retry_after_seconds=self._retry_after_seconds)
+        wait = self._buckets[kind].take()
+        if wait:
+            raise too_many(f"too many {kind}", retry_after_seconds=wait)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1

@@ -23,6 +23,15 @@ def test_init_db_again_changes_nothing(cli: CommandLine) -> None:
     assert cli("init-db").stdout == AT_LATEST
 
 
+def test_init_db_prints_the_statements_that_a_dba_reads(tmp_path: Path) -> None:
+    cli = CommandLine(folder=tmp_path, environment={})
+    printed = cli("init-db", "--print-queries")
+    assert printed.returncode == 0
+    assert "-- claim: Claim the waiting" in printed.stdout
+    assert "SYSUTCDATETIME()" in printed.stdout
+    assert "utc_now" not in printed.stdout
+
+
 def test_init_db_prints_what_a_dba_runs(tmp_path: Path) -> None:
     cli = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})
     printed = cli("init-db", "--print")

@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.core.errors import SettingsError, StoreUnavailable
 from orchestrator.web import databricks_events
-from orchestrator.web.databricks_events import EVENTS, MAX_AT_ONCE, MAX_BODY_BYTES, EventDesk
+from orchestrator.web.databricks_events import EVENTS, MAX_AT_ONCE, MAX_BODY_BYTES, NotificationHandler
+from orchestrator.web.http import Request
 from orchestrator.web.limits import Rate
 from tests.fakes import SetClock
 
@@ -23,6 +24,10 @@ BODY = json.dumps(
 
 def basic(password: str, user: str = "databricks") -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def event(headers: dict[str, str], body: bytes) -> Request:
+    return Request(method="POST", headers=headers, body=body)
 
 
 class Finisher:
@@ -50,12 +55,12 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-def desk(finish: Finisher, clock: SetClock) -> EventDesk:
-    return EventDesk(secret=SECRET, finish=finish, monotonic=clock)
+def handler(finish: Finisher, clock: SetClock) -> NotificationHandler:
+    return NotificationHandler(secret=SECRET, finish=finish, monotonic=clock)
 
 
-async def test_event_of_databricks(desk: EventDesk, finish: Finisher) -> None:
-    given = await desk(basic(SECRET), BODY)
+async def test_event_of_databricks(handler: NotificationHandler, finish: Finisher) -> None:
+    given = await handler(event(basic(SECRET), BODY))
     assert (given.status, json.loads(given.content)) == (200, {"finished": True})
     assert finish.seen == [77]
 
@@ -78,10 +83,10 @@ async def test_event_of_databricks(desk: EventDesk, finish: Finisher) -> None:
     ],
 )
 async def test_without_the_secret_nothing_is_looked_at(
-    desk: EventDesk, finish: Finisher, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+    handler: NotificationHandler, finish: Finisher, headers: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    given = await desk(headers, BODY)
+    given = await handler(event(headers, BODY))
     assert given.status == 401
     assert given.headers["WWW-Authenticate"].startswith("Basic")
     assert finish.seen == []
@@ -89,9 +94,9 @@ async def test_without_the_secret_nothing_is_looked_at(
 
 
 async def test_without_the_setting_there_is_no_such_thing(finish: Finisher) -> None:
-    desk = EventDesk(secret=None, finish=finish)
-    assert (await desk(basic(SECRET), BODY)).status == 404
-    assert (await desk(basic(""), BODY)).status == 404
+    handler = NotificationHandler(secret=None, finish=finish)
+    assert (await handler(event(basic(SECRET), BODY))).status == 404
+    assert (await handler(event(basic(""), BODY))).status == 404
     assert finish.seen == []
 
 
@@ -115,19 +120,23 @@ async def test_without_the_setting_there_is_no_such_thing(finish: Finisher) -> N
         (b'{"run": {"run_id": 77}}' + b" " * MAX_BODY_BYTES, 413),
     ],
 )
-async def test_what_is_no_event(desk: EventDesk, finish: Finisher, body: bytes, status: int) -> None:
-    given = await desk(basic(SECRET), body)
+async def test_what_is_no_event(
+    handler: NotificationHandler, finish: Finisher, body: bytes, status: int
+) -> None:
+    given = await handler(event(basic(SECRET), body))
     assert (given.status, json.loads(given.content)["status"]) == (status, status)
     assert given.content_type == "application/problem+json"
     assert finish.seen == []
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("the database is resumed"), TimeoutError()])
-async def test_what_cannot_be_done_now(desk: EventDesk, finish: Finisher, error: Exception) -> None:
+async def test_what_cannot_be_done_now(
+    handler: NotificationHandler, finish: Finisher, error: Exception
+) -> None:
     finish.error = error
-    assert (await desk(basic(SECRET), BODY)).status == 503
+    assert (await handler(event(basic(SECRET), BODY))).status == 503
     finish.error = None
-    assert (await desk(basic(SECRET), BODY)).status == 200
+    assert (await handler(event(basic(SECRET), BODY))).status == 200
 
 
 async def test_more_at_once_than_are_good_for_databricks() -> None:
@@ -137,38 +146,42 @@ async def test_more_at_once_than_are_good_for_databricks() -> None:
         await release.wait()
         return True
 
-    desk = EventDesk(secret=SECRET, finish=finish)
-    under_way = [asyncio.create_task(desk(basic(SECRET), BODY)) for _ in range(MAX_AT_ONCE)]
+    handler = NotificationHandler(secret=SECRET, finish=finish)
+    under_way = [asyncio.create_task(handler(event(basic(SECRET), BODY))) for _ in range(MAX_AT_ONCE)]
     await asyncio.sleep(0)  # each has begun
-    refused = await desk(basic(SECRET), BODY)
+    refused = await handler(event(basic(SECRET), BODY))
     assert (refused.status, refused.headers["Retry-After"]) == (429, "10")
     release.set()
     assert {(await task).status for task in under_way} == {200}
-    assert (await desk(basic(SECRET), BODY)).status == 200
+    assert (await handler(event(basic(SECRET), BODY))).status == 200
 
 
-async def test_more_than_workspaces_can_send(desk: EventDesk, finish: Finisher, clock: SetClock) -> None:
-    assert {(await desk(basic(SECRET), BODY)).status for _ in range(EVENTS.burst)} == {200}
-    refused = await desk(basic(SECRET), BODY)
+async def test_more_than_workspaces_can_send(
+    handler: NotificationHandler, finish: Finisher, clock: SetClock
+) -> None:
+    assert {(await handler(event(basic(SECRET), BODY))).status for _ in range(EVENTS.burst)} == {200}
+    refused = await handler(event(basic(SECRET), BODY))
     assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
     assert len(finish.seen) == EVENTS.burst
     clock.now += 1
-    assert [(await desk(basic(SECRET), BODY)).status for _ in range(11)] == [200] * 10 + [429]
+    assert [(await handler(event(basic(SECRET), BODY))).status for _ in range(11)] == [200] * 10 + [429]
 
 
 async def test_a_stranger_takes_nothing_from_the_events(finish: Finisher, clock: SetClock) -> None:
     """Neither wrong passwords nor bodies that make no sense count as events."""
-    desk = EventDesk(secret=SECRET, finish=finish, events=Rate(per_second=1, burst=1), monotonic=clock)
+    handler = NotificationHandler(
+        secret=SECRET, finish=finish, events=Rate(per_second=1, burst=1), monotonic=clock
+    )
     for _ in range(100):
-        assert (await desk(basic(SECRET), b"{}")).status == 400
-        assert (await desk(basic("wrong"), BODY)).status == 401
-    assert (await desk(basic(SECRET), BODY)).status == 200
+        assert (await handler(event(basic(SECRET), b"{}"))).status == 400
+        assert (await handler(event(basic("wrong"), BODY))).status == 401
+    assert (await handler(event(basic(SECRET), BODY))).status == 200
 
 
-async def call_route(desk: Callable[[], EventDesk]) -> func.HttpResponse:
+async def call_route(handler: Callable[[], NotificationHandler]) -> func.HttpResponse:
     """Call the route as Azure does."""
     app = func.FunctionApp()
-    app.register_functions(databricks_events.make_blueprint(desk))
+    app.register_functions(databricks_events.make_blueprint(handler))
     [function] = app.get_functions()
     request = func.HttpRequest(
         "POST",
@@ -180,15 +193,15 @@ async def call_route(desk: Callable[[], EventDesk]) -> func.HttpResponse:
     return answered
 
 
-async def test_route_of_azure(desk: EventDesk) -> None:
-    response = await call_route(lambda: desk)
+async def test_route_of_azure(handler: NotificationHandler) -> None:
+    response = await call_route(lambda: handler)
     assert (response.status_code, json.loads(response.get_body())) == (200, {"finished": True})
 
 
 async def test_settings_that_cannot_be_used() -> None:
-    def desk() -> EventDesk:
+    def handler() -> NotificationHandler:
         raise SettingsError(["DATABRICKS_HOST is missing"])
 
-    response = await call_route(desk)
+    response = await call_route(handler)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
     assert "DATABRICKS_HOST is missing" in json.loads(response.get_body())["detail"]

@@ -1,11 +1,10 @@
-"""Calls the API's functions as the host does, and keeps every answer."""
+"""Calls the API's functions as the host does, and keeps every response."""
 
 import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -15,8 +14,8 @@ import azure.functions as func
 from orchestrator.bootstrap import Application
 from orchestrator.core.models import NewEntry
 from orchestrator.web.api import Api
-from orchestrator.web.http import Answer
-from orchestrator.web.routes import ROUTES, Door, Route
+from orchestrator.web.http import Response, from_azure
+from orchestrator.web.routes import ROUTES, Route, Server
 from tests.fakes import FakeRuns
 
 
@@ -39,14 +38,17 @@ class Site:
     app: Application
     runs: FakeRuns
     database: Path
-    door: Door = field(default_factory=Door)
-    #: everything that was answered
-    answers: list[Answer] = field(default_factory=list)
+    server: Server = field(init=False)
+    #: every response
+    answers: list[Response] = field(default_factory=list)
 
-    @cached_property
-    def api(self) -> Api:
-        """The API, made at the first call as in production."""
-        return Api(self.app)
+    def __post_init__(self) -> None:
+        self.api = Api(lambda: self.app)
+        self.serve()
+
+    def serve(self, **limits: Any) -> None:
+        """Serve with these limits from now on."""
+        self.server = Server(lambda: self.api, **limits)
 
     async def call(
         self, method: str, address: str, body: object = None, headers: Mapping[str, str] | None = None
@@ -62,9 +64,9 @@ class Site:
             route_params=parts,
             body=raw,
         )
-        answer = await self.door.answer(lambda call: route.work(lambda: self.api, call), request)
-        self.answers.append(answer)
-        return answer.status.value, json.loads(answer.content)
+        response = await self.server.serve(route, from_azure(request))
+        self.answers.append(response)
+        return response.status.value, json.loads(response.content)
 
     def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run SQL as a third party does."""

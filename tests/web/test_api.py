@@ -9,7 +9,7 @@ from orchestrator import settings
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import Unauthorized, WorkspaceUnavailable
 from orchestrator.core.states import Status
-from orchestrator.web import activity, http, routes
+from orchestrator.web import activity, http
 from tests.fakes import FakeClock
 from tests.store.helpers import finish, running
 from tests.web.conftest import ENVIRONMENT
@@ -100,16 +100,21 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
 @pytest.mark.parametrize(
     ("method", "address", "body", "part"),
     [
-        ("GET", "entries?stat=DEAD", None, "there is no field 'stat'"),
+        ("GET", "entries?stat=DEAD", None, "there is no field 'stat'; the fields are table, "),
         ("GET", "entries?state=OPEN", None, "state must be"),
         ("GET", "entries?limit=0", None, "limit must be a whole number from 1 to 500"),
-        ("GET", "entries?limit=5&limit=6", None, "stands there 2 times"),
+        ("GET", "entries?limit=5&limit=6", None, "`limit` is given twice"),
         ("GET", "entries?limit=%C3%A9", None, "limit must"),
-        ("GET", "entries?table=", None, "table is empty"),
+        ("GET", "entries?table=", None, "`table` is empty"),
         ("GET", "entries?state=", None, "state must be"),
         ("GET", "waiting?workspace=" + "w" * 501, None, "workspace must be"),
         ("GET", "entries?run_id=x", None, "run_id must"),
-        ("GET", "entries?since=yesterday", None, "since must be a time like"),
+        (
+            "GET",
+            "entries?since=yesterday",
+            None,
+            "since: 'yesterday' is not a time; use 2026-01-31T04:00:00Z",
+        ),
         ("GET", "entries?sort=name", None, "sort must be one of"),
         ("GET", "entries?after=x", None, "not a cursor"),
         ("GET", "entries?parameters=yes", None, "true or false"),
@@ -118,31 +123,84 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
         ("GET", f"entries?{'a&' * 200}", None, "cannot be read"),
         ("GET", "history?hours=1441", None, "hours must"),
         ("GET", "tables?days=61", None, "days must"),
-        ("POST", "entries", b"{", "no JSON"),
-        ("POST", "entries", b"[]", "must be a JSON object"),
-        ("POST", "entries", b'{"entries": NaN}', "no JSON"),
+        ("POST", "entries", b"{", "the body is not valid JSON"),
+        ("POST", "entries", b"[]", "the body is not a JSON object"),
+        ("POST", "entries", b'{"entries": NaN}', "the body is not valid JSON"),
         ("POST", "entries", b"[" * 100_000, "nested too deeply"),
-        ("POST", "entries", {"entries": []}, "1 to 1000 entries"),
-        ("POST", "entries", {"entries": [{"table_name": "a"}, 5]}, "entries[1] is no object"),
-        ("POST", "entries", {"entries": [{"table_name": "a"}, {}]}, "entries[1]: table_name must be given"),
-        ("POST", "entries", {"entries": [{"table_name": "a", "workspace": "x"}]}, "workspace 'x' is not"),
-        ("POST", "entries", {"rows": []}, "the body must be"),
-        ("POST", "retry", {}, "filter must be an object"),
-        ("POST", "retry", {"filter": {}}, "filter must be an object"),
-        ("POST", "retry", {"filter": {"state": []}}, "state must be"),
-        ("POST", "retry", {"filter": {"state": "DEAD", "until": None}}, "until is null: give it a value"),
-        ("POST", "retry", {"filter": {"tabel": "a"}}, "no condition 'tabel'"),
-        ("POST", "retry", {"filter": {"table": 5}}, "table must be a text"),
-        ("POST", "retry", {"filter": {"ids": []}}, "ids must be 1 to 1000 ids"),
-        ("POST", "retry", {"filter": {"ids": [1, True]}}, "ids must be 1 to 1000 ids"),
-        ("POST", "retry", {"filter": {"ids": list(range(1, 1002))}}, "ids must be 1 to 1000 ids"),
-        ("POST", "entries/1/retry", {"state": "DEAD"}, "there is no 'state'; give status and submission"),
-        ("POST", "entries/1/retry", {"status": "DEATH"}, "state must be"),
-        ("POST", "entries/1/cancel", {"submission": True}, "submission must be a whole number"),
-        ("POST", "retry", {"filter": {"run_id": True}}, "run_id must"),
-        ("POST", "retry", {"filter": {"table": "a"}, "dry_run": "no"}, "dry_run must"),
-        ("POST", "cancel", {"filter": {"table": "a"}, "limit": 1001}, "limit must"),
-        ("POST", "cancel", {"filter": {"table": "a"}, "force": 1}, "there is no 'force'"),
+        ("POST", "entries", {"entries": []}, "$.entries must be a list of 1 to 1000 values"),
+        (
+            "POST",
+            "entries",
+            {"entries": [{"table_name": "a"}, 5]},
+            "$.entries[1] is not an object; nothing was inserted",
+        ),
+        ("POST", "entries", {"entries": [{"table_name": "a"}, {}]}, "$.entries[1].table_name must be given"),
+        (
+            *("POST", "entries", {"entries": [{"table_name": "a", "priority": 2**31}]}),
+            "$.entries[0].priority must be a whole number from -2147483648 to 2147483647; nothing",
+        ),
+        (
+            "POST",
+            "entries",
+            {"entries": [{"table_name": "a\n"}]},
+            "$.entries[0].table_name must not contain",
+        ),
+        (
+            "POST",
+            "entries",
+            {"entries": [{"table_name": "a", "parameters": 5}]},
+            "parameters must be an object",
+        ),
+        (
+            "POST",
+            "entries",
+            {"entries": [{"table_name": "a", "parameters": "{"}]},
+            "parameters is not valid JSON",
+        ),
+        ("POST", "entries", {"entries": [{"table_name": "a", "parameter_style": "x"}]}, "parameter_style is"),
+        (
+            "POST",
+            "entries",
+            {"entries": [{"table_name": "a", "workspace": "x"}]},
+            "$.entries[0].workspace 'x' is not",
+        ),
+        ("POST", "entries", {"rows": []}, "$ has no field 'rows'; the fields are entries"),
+        ("POST", "retry", {}, "$.filter must be given"),
+        ("POST", "retry", {"filter": {}}, "$.filter must have at least one of table, "),
+        ("POST", "retry", {"filter": {"state": []}}, "$.filter.state must be a list"),
+        ("POST", "retry", {"filter": {"state": "DEAD", "until": None}}, "$.filter.until must be a text"),
+        (
+            "POST",
+            "retry",
+            {"filter": {"tabel": "a"}},
+            "$.filter has no field 'tabel'; the fields are table, ",
+        ),
+        ("POST", "retry", {"filter": {"table": 5}}, "$.filter.table must be a text of 1 to 500 characters"),
+        ("POST", "retry", {"filter": {"ids": []}}, "$.filter.ids must be a list of 1 to 1000 values"),
+        ("POST", "retry", {"filter": {"ids": [1, True]}}, "$.filter.ids[1] must be a whole number from 1"),
+        ("POST", "retry", {"filter": {"ids": list(range(1, 1002))}}, "$.filter.ids must be a list of 1 to"),
+        (
+            "POST",
+            "entries/1/retry",
+            {"state": "DEAD"},
+            "$ has no field 'state'; the fields are status, submission",
+        ),
+        ("POST", "entries/1/retry", {"status": "DEATH"}, "$.status must be one of PENDING, "),
+        (
+            "POST",
+            "entries/1/cancel",
+            {"submission": True},
+            "$.submission must be a whole number from 0 to 2147483647",
+        ),
+        ("POST", "retry", {"filter": {"run_id": True}}, "$.filter.run_id must"),
+        ("POST", "retry", {"filter": {"table": "a"}, "dry_run": "no"}, "$.dry_run must be true or false"),
+        (
+            "POST",
+            "cancel",
+            {"filter": {"table": "a"}, "limit": 1001},
+            "$.limit must be a whole number from 1 to 1000",
+        ),
+        ("POST", "cancel", {"filter": {"table": "a"}, "force": 1}, "$ has no field 'force'"),
     ],
 )
 async def test_a_wrong_request_is_told_what_is_wrong(
@@ -244,13 +302,13 @@ async def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 async def test_so_many_calls_at_once_and_each_in_time(site: Site) -> None:
-    site.door = routes.Door(most=0)
+    site.serve(at_once=0)
     status, _ = await site.call("GET", "status")
     assert (status, site.answers[-1].headers["Retry-After"]) == (429, "1")
-    site.door = routes.Door(seconds=0)
+    site.serve(seconds=0)
     assert (await site.call("GET", "status"))[0] == 503
     status, problem = await site.call("POST", "entries", {"entries": [{"table_name": "a"}]})
-    assert (status, "may be done all the same" in problem["detail"]) == (503, True)
+    assert (status, "the change may still be made" in problem["detail"]) == (503, True)
 
 
 async def test_rows_that_wait_for_a_workspace_that_does_not_answer(site: Site) -> None:

@@ -97,7 +97,7 @@ async def test_a_change_whose_row_cannot_be_read_afterwards_may_be_done(
     status, problem = await site.call("POST", f"entries/{entry_id}/cancel")
     assert status == 503
     assert problem["detail"].startswith(
-        "it may be done, but the row cannot be read: the connection broke: look at"
+        "it may be done, but the entry cannot be read: the connection broke: look at"
     )
     assert site.execute("SELECT cancel_requested FROM track_processing") == [(1,)]
 

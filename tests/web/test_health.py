@@ -16,7 +16,7 @@ async def well(site: Site) -> None:
 async def test_health(site: Site) -> None:
     assert await site.call("GET", "health") == (
         503,
-        {"status": "ill", "reasons": ["trigger has never begun", "monitor has never begun"]},
+        {"status": "unhealthy", "reasons": ["trigger has never begun", "monitor has never begun"]},
     )
     await well(site)
     assert await site.call("GET", "health") == (200, {"status": "ok"})
@@ -32,7 +32,7 @@ async def test_passes_that_begin_and_never_end_are_no_health(site: Site) -> None
     assert await site.call("GET", "health") == (
         503,
         {
-            "status": "ill",
+            "status": "unhealthy",
             "reasons": [
                 "no pass of trigger has come to its end since 2026-01-01 00:00:00 UTC; "
                 "the last pass: failed: KeyError",

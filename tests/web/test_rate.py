@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.web.limits import Rate, TokenBucket
-from orchestrator.web.routes import CHANGES, READS, Door
+from orchestrator.web.routes import CHANGES, READS
 from tests.fakes import SetClock
 from tests.web.support import Site
 
@@ -62,7 +62,7 @@ def test_never_more_than_the_burst_and_the_pace(rate: Rate, gaps: list[float]) -
 async def test_api_says_when_to_come_again(site: Site, method: str, address: str, rate: Rate) -> None:
     clock = SetClock()
     slow = Rate(per_second=rate.per_second / 100, burst=3)
-    site.door = Door(**{"reads" if rate is READS else "changes": slow}, monotonic=clock)  # type: ignore[arg-type]
+    site.serve(**{"reads" if rate is READS else "changes": slow}, monotonic=clock)
     body = {"filter": {"state": "DEAD"}} if method == "POST" else None
     statuses = [(await site.call(method, address, body))[0] for _ in range(4)]
     assert statuses == [200, 200, 200, 429]
@@ -72,7 +72,7 @@ async def test_api_says_when_to_come_again(site: Site, method: str, address: str
         "application/problem+json",
         math.ceil(100 / rate.per_second),
     )
-    assert f"come again in {seconds} s" in json.loads(refused.content)["detail"]
+    assert f"retry in {seconds} s" in json.loads(refused.content)["detail"]
     clock.now += seconds - 1
     assert (await site.call(method, address, body))[0] == 429
     clock.now += 1
@@ -81,7 +81,7 @@ async def test_api_says_when_to_come_again(site: Site, method: str, address: str
 
 async def test_reads_and_changes_are_counted_apart(site: Site) -> None:
     once = Rate(per_second=0.01, burst=1)
-    site.door = Door(reads=once, changes=once, monotonic=SetClock())
+    site.serve(reads=once, changes=once, monotonic=SetClock())
     cancel = {"filter": {"state": "DEAD"}}
     assert (await site.call("GET", "history"))[0] == 200
     assert (await site.call("GET", "tables"))[0] == 429

@@ -40,6 +40,23 @@ def imported() -> dict[str, list[str]]:
     return report
 
 
+#: Packages of the HTTP functions and of the command line: the timer and queue functions never import them.
+NOT_OURS = (
+    "msgspec",
+    "click",
+    "rich",
+    "orchestrator.web.api",
+    "orchestrator.web.schemas",
+    "orchestrator.cli",
+)
+
+
+def test_importing_the_app_brings_in_nothing_of_http_or_of_the_command_line(
+    imported: dict[str, list[str]],
+) -> None:
+    assert [name for name in imported["modules"] if name.startswith(NOT_OURS)] == []
+
+
 def test_importing_the_app_connects_to_nothing(imported: dict[str, list[str]]) -> None:
     assert imported["connections"] == []
 

@@ -1,16 +1,23 @@
-"""Named SQL from files: ``-- name --``, a line of purpose, then the statement."""
+"""Named SQL from files: ``-- name --``, a line of purpose, then the statement, with macros where it differs.
+
+A statement that really differs is written once for each dialect, under ``-- name (sqlite) --`` and
+``-- name (sqlserver) --``. ``-- name (fragment) --`` is a condition that several statements share.
+"""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from orchestrator.adapters.store import dialects
+
 SQL_ROOT = Path(__file__).parent / "sql"
 
-#: Of a dialect: all that a :class:`~orchestrator.adapters.store.session.Session` runs by name.
-FILES = ("queries.sql", "reports.sql", "alerts.sql")
+#: All that a :class:`~orchestrator.adapters.store.session.Session` runs by name.
+_FILES = ("entries.sql", "reports.sql", "alerts.sql")
 
-_HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+_HEADER = re.compile(r"^-- (\w+)(?: \((\w+)\))? --$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,35 +27,66 @@ class Query:
     name: str
     purpose: str
     sql: str
+    #: the dialect that it is written for, ``fragment``, or empty: for both
+    kind: str = ""
 
 
-def parse(text: str) -> dict[str, Query]:
-    """Read a query file.
+def parse(text: str) -> list[Query]:
+    """Read a file of named SQL, as it is written.
 
-    :raises ValueError: a block has no purpose line, no statement, or a name that was used before.
+    :raises ValueError: a block has no purpose line or no statement, its kind is unknown, or it occurs twice.
     """
     pieces = _HEADER.split(text)
-    queries: dict[str, Query] = {}
-    for name, body in zip(pieces[1::2], pieces[2::2], strict=True):
+    queries: list[Query] = []
+    for name, kind, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
         purpose, _, sql = body.strip().partition("\n")
         if not purpose.startswith("-- ") or not sql.strip():
             raise ValueError(f"query {name} needs a purpose line and a statement")
-        if name in queries:
-            raise ValueError(f"query {name} stands twice")
-        queries[name] = Query(name=name, purpose=purpose.removeprefix("-- "), sql=sql.strip())
+        if kind not in {None, "fragment", *dialects.NAMES}:
+            raise ValueError(f"query {name}: {kind} is not a dialect")
+        query = Query(name=name, purpose=purpose.removeprefix("-- "), sql=sql.strip(), kind=kind or "")
+        queries.append(query)
     return queries
+
+
+def rendered(queries: Iterable[Query], dialect: str) -> dict[str, Query]:
+    """Return the statements of a dialect by name, rendered.
+
+    :raises ValueError: a macro is unknown, or a name occurs twice.
+    """
+    written = list(queries)
+    fragments = {query.name: query.sql for query in written if query.kind == "fragment"}
+    found: dict[str, Query] = {}
+    for query in written:
+        if query.kind not in {"", dialect}:
+            continue
+        if query.name in found:
+            raise ValueError(f"query {query.name} is there twice")
+        sql = dialects.render(query.sql, dialect, fragments)
+        found[query.name] = Query(name=query.name, purpose=query.purpose, sql=sql)
+    return found
 
 
 @cache
 def load(dialect: str) -> dict[str, Query]:
-    """Return the queries of a dialect (``sqlite`` or ``sqlserver``) by name.
+    """Return the statements that the app runs, by name, as a dialect says them.
 
-    :raises ValueError: a file is broken, or two have a name in common.
+    :raises ValueError: a file is broken.
     """
-    queries: dict[str, Query] = {}
-    for file in FILES:
-        found = parse((SQL_ROOT / dialect / file).read_text(encoding="utf-8"))
-        if twice := queries.keys() & found.keys():
-            raise ValueError(f"queries {sorted(twice)} stand in two files")
-        queries |= found
-    return queries
+    return rendered((query for file in _FILES for query in parse(_read(file))), dialect)
+
+
+@cache
+def load_adoption(dialect: str) -> dict[str, Query]:
+    """Return the statements that adopting a team's table needs. See :func:`load`."""
+    return rendered(parse(_read("adopt.sql")), dialect)
+
+
+def script(dialect: str) -> str:
+    """Return every statement of the app and of an adoption, each with its purpose, for a DBA to read."""
+    found = (*load(dialect).values(), *load_adoption(dialect).values())
+    return "\n".join(f"-- {query.name}: {query.purpose}\n{query.sql};\n" for query in found)
+
+
+def _read(name: str) -> str:
+    return (SQL_ROOT / name).read_text(encoding="utf-8")

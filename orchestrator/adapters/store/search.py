@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.adapters.store import queries
+from orchestrator.adapters.store import dialects, queries
 from orchestrator.core.numbers import MAX_ID
 from orchestrator.core.search import EntryFilter, Key, Sort
 
@@ -22,9 +22,6 @@ _ORDERS = {
     Sort.LAST_CHANGED: "ORDER BY reached.updated_at DESC, reached.id DESC",
     Sort.FIRST_CHANGED: "ORDER BY reached.updated_at ASC, reached.id ASC",
 }
-
-#: So many rows, behind so many that are left out. The dialects take the two in different orders.
-_LIMITS = {"sqlite": "LIMIT ? OFFSET ?", "sqlserver": "OFFSET ? ROWS FETCH NEXT ? ROWS ONLY"}
 
 #: Rows behind a place, for a window whose index does not keep the order.
 _BEHIND = {
@@ -85,13 +82,14 @@ class Search:
                     self._block("entries_of_window"),
                     *(sql for sql, _ in conditions),
                     _ORDERS[self.sort],
-                    _LIMITS[self.dialect],
+                    self._page(),
                 ]
             ),
             values=(
                 *reached.values,
                 *(value for _, values in conditions for value in values),
-                *self._limit(limit),
+                0,
+                limit,
             ),
         )
 
@@ -99,17 +97,15 @@ class Search:
         """Return the last of so many rows; nothing if there are fewer."""
         reached = self._reached(window)
         return Statement(
-            sql="\n".join(
-                [reached.sql, self._block("keys_of_window"), _ORDERS[self.sort], _LIMITS[self.dialect]]
-            ),
-            values=(*reached.values, *self._limit(1, offset=window - 1)),
+            sql="\n".join([reached.sql, self._block("keys_of_window"), _ORDERS[self.sort], self._page()]),
+            values=(*reached.values, window - 1, 1),
         )
+
+    def _page(self) -> str:
+        return dialects.render("{page}", self.dialect)
 
     def _block(self, name: str) -> str:
         return queries.load(self.dialect)[name].sql
-
-    def _limit(self, limit: int, offset: int = 0) -> tuple[int, int]:
-        return (limit, offset) if self.dialect == "sqlite" else (offset, limit)
 
     def _reached(self, window: int) -> Statement:
         """Return the window as the first part of a statement."""
@@ -129,10 +125,10 @@ class Search:
                 parts,
                 ") AS parts",
                 order,
-                _LIMITS[self.dialect],
+                self._page(),
             )
         )
-        values = (*(value for each in windows for value in each.values), *self._limit(window))
+        values = (*(value for each in windows for value in each.values), 0, window)
         return Statement(sql=f"WITH reached AS (\n{sql}\n)", values=values)
 
     def _indexes(self) -> list[tuple[str, tuple[Any, ...]]]:

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from orchestrator.adapters.store import migrate, queries
@@ -97,7 +96,7 @@ class Work:
 
     def query(self, name: str, *parameters: Any, column: str = "") -> list[dict[str, Any]]:
         """Run a statement of ``adopt.sql`` and return its rows by lower-case column name."""
-        sql = _load(self.dialect)[name].sql
+        sql = queries.load_adoption(self.dialect)[name].sql
         cursor = self.connection.cursor()
         try:
             cursor.execute(with_column(sql, column, self.dialect) if column else sql, parameters)
@@ -111,11 +110,6 @@ class Work:
     def execute(self, sql: str, *parameters: Any) -> None:
         """Run SQL that was put together."""
         migrate.execute(self.connection, sql, *parameters)
-
-
-@cache
-def _load(dialect: str) -> dict[str, queries.Query]:
-    return queries.parse((queries.SQL_ROOT / dialect / "adopt.sql").read_text(encoding="utf-8"))
 
 
 def refuse(problems: Iterable[str]) -> None:

@@ -1,54 +1,53 @@
--- SQL Server. The windows give the rows that a search may look at, in its order, by one index each and up to a
--- bound; entries_of_window goes behind them. The same names, purposes and order of parameters as in
--- ../sqlite/reports.sql; a test compares.
+-- What people ask of the entries. The windows give the rows that a search may look at, in its order, by one index each
+-- and up to a bound; entries_of_window goes behind them. Shared conditions stand in entries.sql.
 
 -- window_changed_desc --
 -- All rows, last changed first: least and most recent change, the place to go on behind, how many.
 SELECT id, updated_at
-FROM track_processing
+FROM track_processing {index ix_track_processing_updated}
 WHERE updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
 ORDER BY updated_at DESC, id DESC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- window_changed_asc --
 -- All rows, first changed first.
 SELECT id, updated_at
-FROM track_processing
+FROM track_processing {index ix_track_processing_updated}
 WHERE updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
 ORDER BY updated_at ASC, id ASC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- window_status_desc --
 -- The rows in one state, last changed first.
 SELECT id, updated_at
-FROM track_processing
-WHERE status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
+FROM track_processing {index ix_track_processing_status}
+WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
 ORDER BY updated_at DESC, id DESC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- window_status_asc --
 -- The rows in one state, first changed first.
 SELECT id, updated_at
-FROM track_processing
-WHERE status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
+FROM track_processing {index ix_track_processing_status}
+WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
 ORDER BY updated_at ASC, id ASC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- window_table_desc --
 -- The rows of one source table, last changed first.
 SELECT id, updated_at
-FROM track_processing
+FROM track_processing {index ix_track_processing_table}
 WHERE table_name = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
 ORDER BY updated_at DESC, id DESC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- window_table_asc --
 -- The rows of one source table, first changed first.
 SELECT id, updated_at
-FROM track_processing
+FROM track_processing {index ix_track_processing_table}
 WHERE table_name = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
 ORDER BY updated_at ASC, id ASC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- window_id_desc --
 -- All rows, newest first: the id to go on behind, how many.
@@ -56,7 +55,7 @@ SELECT id, updated_at
 FROM track_processing
 WHERE id < ?
 ORDER BY id DESC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- window_id_asc --
 -- All rows, oldest first.
@@ -64,7 +63,7 @@ SELECT id, updated_at
 FROM track_processing
 WHERE id > ?
 ORDER BY id ASC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- window_run --
 -- The rows that one run belongs to, now or earlier; other workspaces may have a run of the same number.
@@ -85,13 +84,9 @@ WHERE 1 = 1
 -- entries_of_window --
 -- The rows of a window; the caller puts the window before it and conditions, order and limit behind it.
 SELECT
-    entry.id, entry.entry_guid, entry.workspace, entry.table_name, entry.job_id, entry.parameter_style,
-    entry.parameters, entry.priority, entry.status, entry.runid, entry.submission, entry.attempt,
-    entry.max_attempts, entry.available_at, entry.lease_expires_at, entry.deliveries,
-    entry.cancel_requested, entry.last_error, entry.created_at, entry.updated_at, entry.submitted_at,
-    entry.finished_at
+    {entry_columns entry}
 FROM reached
-INNER JOIN track_processing AS entry ON entry.id = reached.id
+{join_in_order} track_processing AS entry ON entry.id = reached.id
 WHERE 1 = 1
 
 -- keys_of_window --
@@ -100,29 +95,29 @@ SELECT reached.id, reached.updated_at FROM reached
 
 -- open_states --
 -- How many rows of each workspace are in each state that is not over.
-SELECT workspace, status, COUNT_BIG(*) AS entries
-FROM track_processing
+SELECT workspace, status, {count} AS entries
+FROM track_processing {index ix_track_processing_open}
 WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 GROUP BY workspace, status
 
 -- oldest_waiting --
 -- Since when the row waits that may be claimed for the longest time by now, in each workspace.
 SELECT workspace, MIN(available_at) AS since
-FROM track_processing
+FROM track_processing {index ix_track_processing_open}
 WHERE status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
     AND available_at <= ?
 GROUP BY workspace
 
 -- flying_runs --
 -- The runs of the rows in flight.
-SELECT workspace, runid FROM track_processing WHERE status IN ('QUEUED', 'RUNNING')
+SELECT workspace, runid FROM track_processing {index ix_track_processing_in_flight} WHERE status IN ('QUEUED', 'RUNNING')
 
 -- ended --
 -- How many rows of each workspace ended in which state: since a late time, and since an earlier one.
 SELECT
-    workspace, status, COUNT_BIG(*) AS entries,
+    workspace, status, {count} AS entries,
     SUM(CASE WHEN finished_at >= ? THEN 1 ELSE 0 END) AS lately
-FROM track_processing
+FROM track_processing {index ix_track_processing_finished}
 WHERE finished_at IS NOT NULL AND finished_at >= ?
     AND status IN ('DONE', 'DEAD', 'CANCELED')
 GROUP BY workspace, status
@@ -130,46 +125,22 @@ GROUP BY workspace, status
 -- waiting --
 -- The rows of a workspace that wait, in the order of the claim, and whether their table has a row in flight.
 SELECT
-    entry.id, entry.entry_guid, entry.workspace, entry.table_name, entry.job_id, entry.parameter_style,
-    entry.parameters, entry.priority, entry.status, entry.runid, entry.submission, entry.attempt,
-    entry.max_attempts, entry.available_at, entry.lease_expires_at, entry.deliveries,
-    entry.cancel_requested, entry.last_error, entry.created_at, entry.updated_at, entry.submitted_at,
-    entry.finished_at,
-    CASE
-        WHEN EXISTS (
-            SELECT 1 FROM track_processing AS busy
-            WHERE busy.workspace = entry.workspace
-                AND busy.table_name = entry.table_name
-                AND busy.status IN ('QUEUED', 'RUNNING')
-        ) THEN 1
-        ELSE 0
-    END AS is_busy
+    {entry_columns entry},
+    CASE WHEN {table_is_busy entry} THEN 1 ELSE 0 END AS is_busy
 FROM track_processing AS entry
 WHERE entry.workspace = ? AND entry.status IN ('PENDING', 'FAILED')
 ORDER BY entry.priority DESC, entry.id ASC
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- overdue --
 -- A row of a workspace that could be claimed since before a time: attempts allowed, tables apart or not.
 SELECT entry.id
 FROM track_processing AS entry
 WHERE entry.workspace = ?
-    AND entry.status IN ('PENDING', 'FAILED')
     AND entry.available_at <= ?
-    AND entry.cancel_requested = 0
-    AND entry.submission < 2147483647
-    AND (entry.status = 'PENDING' OR entry.max_attempts = 0 OR entry.attempt < COALESCE(entry.max_attempts, ?))
-    AND (
-        ? = 0
-        OR NOT EXISTS (
-            SELECT 1 FROM track_processing AS busy
-            WHERE busy.workspace = entry.workspace
-                AND busy.table_name = entry.table_name
-                AND busy.status IN ('QUEUED', 'RUNNING')
-        )
-    )
+    AND {may_be_claimed entry}
 ORDER BY entry.priority DESC, entry.id ASC
-OFFSET 0 ROWS FETCH NEXT 1 ROWS ONLY
+{limit 1}
 
 -- settled_before --
 -- When a run was settled: the last one but so many since a time. Nothing: there are fewer.
@@ -177,33 +148,33 @@ SELECT created_at
 FROM process_log
 WHERE created_at >= ?
 ORDER BY created_at DESC
-OFFSET ? ROWS FETCH NEXT 1 ROWS ONLY
+{nth ?}
 
 -- history_by_hour --
 -- What was settled since a time, hour by hour.
 SELECT
-    DATEADD(HOUR, DATEDIFF(HOUR, '20000101', created_at), '20000101') AS start,
+    {hour created_at} AS start,
     SUM(CASE WHEN status = 'DONE' THEN 1 ELSE 0 END) AS done,
     SUM(CASE WHEN status IN ('FAILED', 'DEAD') THEN 1 ELSE 0 END) AS failed,
     AVG(queue_seconds) AS queue_seconds_mean,
     AVG(execution_seconds) AS execution_seconds_mean
 FROM process_log
 WHERE created_at >= ?
-GROUP BY DATEADD(HOUR, DATEDIFF(HOUR, '20000101', created_at), '20000101')
-ORDER BY DATEADD(HOUR, DATEDIFF(HOUR, '20000101', created_at), '20000101')
+GROUP BY {hour created_at}
+ORDER BY {hour created_at}
 
 -- history_by_day --
 -- What was settled since a time, day by day.
 SELECT
-    CAST(CAST(created_at AS date) AS datetime2(3)) AS start,
+    {day created_at} AS start,
     SUM(CASE WHEN status = 'DONE' THEN 1 ELSE 0 END) AS done,
     SUM(CASE WHEN status IN ('FAILED', 'DEAD') THEN 1 ELSE 0 END) AS failed,
     AVG(queue_seconds) AS queue_seconds_mean,
     AVG(execution_seconds) AS execution_seconds_mean
 FROM process_log
 WHERE created_at >= ?
-GROUP BY CAST(created_at AS date)
-ORDER BY CAST(created_at AS date)
+GROUP BY {day created_at}
+ORDER BY {day created_at}
 
 -- tables --
 -- How the runs of each source table went since a time, the one with most failures first.
@@ -220,11 +191,11 @@ FROM (
         MAX(settled.execution_seconds) AS max_seconds,
         MAX(settled.id) AS last_id
     FROM process_log AS settled
-    INNER JOIN track_processing AS entry ON entry.id = settled.entry_id
+    {join_in_order} track_processing AS entry ON entry.id = settled.entry_id
     WHERE settled.created_at >= ?
     GROUP BY entry.workspace, entry.table_name
     ORDER BY failed DESC, runs DESC, entry.table_name ASC, entry.workspace ASC
-    OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+    {limit ?}
 ) AS ranked
 INNER JOIN process_log AS last_run ON last_run.id = ranked.last_id
 ORDER BY ranked.failed DESC, ranked.runs DESC, ranked.table_name ASC, ranked.workspace ASC
@@ -233,12 +204,12 @@ ORDER BY ranked.failed DESC, ranked.runs DESC, ranked.table_name ASC, ranked.wor
 -- The first answer to an Idempotency-Key, unless it is older than so many seconds.
 SELECT body_hash, answer
 FROM orchestrator_request
-WHERE idempotency_key = ? AND created_at >= DATEADD(SECOND, -1 * ?, SYSUTCDATETIME())
+WHERE idempotency_key = ? AND created_at >= {seconds_ago ?}
 
 -- forget_requests --
 -- Delete answers that are older than so many seconds.
-DELETE FROM orchestrator_request WHERE created_at < DATEADD(SECOND, -1 * ?, SYSUTCDATETIME())
+DELETE FROM orchestrator_request WHERE created_at < {seconds_ago ?}
 
 -- remember_request --
 -- Keep an answer for those who ask again with the same Idempotency-Key.
-INSERT INTO orchestrator_request (idempotency_key, body_hash, answer, created_at) VALUES (?, ?, ?, SYSUTCDATETIME())
+INSERT INTO orchestrator_request (idempotency_key, body_hash, answer, created_at) VALUES (?, ?, ?, {now})

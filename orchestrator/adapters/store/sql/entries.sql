@@ -1,7 +1,32 @@
--- SQL Server. States are plain literals, so that an index on a team's own varchar column can be used too. The same
--- names and the same order of parameters as in ../sqlite/queries.sql; a test compares.
+-- Entries, their log, locks and passes. ../dialects.py says what the macros in braces are in each database. States are
+-- plain literals, so that an index on a team's own varchar column can be used, too.
 
--- acquire_lock --
+-- attempts_left (fragment) --
+-- An entry may begin another attempt; 0 is no limit, NULL the setting's (a parameter).
+{alias}.attempt < CASE {alias}.max_attempts WHEN 0 THEN 2147483647 ELSE COALESCE({alias}.max_attempts, ?) END
+
+-- table_is_busy (fragment) --
+-- Another entry of the same workspace and table is in flight.
+EXISTS (
+    SELECT 1 FROM track_processing AS busy
+    WHERE busy.workspace = {alias}.workspace
+        AND busy.table_name = {alias}.table_name
+        AND busy.status IN ('QUEUED', 'RUNNING')
+)
+
+-- may_be_claimed (fragment) --
+-- An entry may be claimed once it is available and a slot is free: MAX_ATTEMPTS, and whether tables are apart.
+{alias}.status IN ('PENDING', 'FAILED')
+AND {alias}.submission < 2147483647  -- there is no next one, which would stop the whole claim
+AND ({alias}.cancel_requested = 0 OR {alias}.deliveries > 0)
+AND ({alias}.status = 'PENDING' OR {attempts_left {alias}})
+AND (? = 0 OR NOT {table_is_busy {alias}})
+
+-- acquire_lock (sqlite) --
+-- Take a lock until the transaction ends; a negative result is a time-out.
+SELECT 0 AS result, ? AS waited_ms, ? AS lock  -- BEGIN IMMEDIATE is the lock: one writer at a time
+
+-- acquire_lock (sqlserver) --
 -- Take a lock until the transaction ends; a negative result is a time-out.
 SET NOCOUNT ON;
 DECLARE @result int;
@@ -32,8 +57,7 @@ SET status = 'QUEUED',
     END,
     -- A PENDING row whose attempts are spent was put there by an operator: it starts anew.
     attempt = CASE
-        WHEN status = 'PENDING' AND max_attempts <> 0 AND attempt >= max_attempts THEN 0
-        WHEN status = 'PENDING' AND max_attempts IS NULL AND attempt >= ? THEN 0
+        WHEN status = 'PENDING' AND NOT {attempts_left track_processing} THEN 0
         ELSE attempt
     END,
     -- Calls are counted anew at each claim, but not below 2, which says that an earlier one is in doubt.
@@ -41,11 +65,11 @@ SET status = 'QUEUED',
     runid = NULL,
     submitted_at = NULL,
     finished_at = NULL,
-    lease_expires_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
-    updated_at = SYSUTCDATETIME()
-OUTPUT inserted.id, inserted.submission, inserted.priority
+    lease_expires_at = {after_ms ?},
+    updated_at = {now}
+{returning id, submission, priority}
 WHERE status IN ('PENDING', 'FAILED')
-    AND available_at <= SYSUTCDATETIME()
+    AND available_at <= {now}
     AND (cancel_requested = 0 OR deliveries > 0)
     AND id IN (
         SELECT ranked.id
@@ -56,38 +80,19 @@ WHERE status IN ('PENDING', 'FAILED')
                 ROW_NUMBER() OVER (
                     PARTITION BY waiting.table_name ORDER BY waiting.priority DESC, waiting.id ASC
                 ) AS nth_of_table
-            FROM track_processing AS waiting WITH (ROWLOCK, READPAST, UPDLOCK)
+            FROM track_processing AS waiting {claimed}
             WHERE waiting.workspace = ?
-                AND waiting.status IN ('PENDING', 'FAILED')
-                AND waiting.available_at <= SYSUTCDATETIME()
-                AND waiting.submission < 2147483647  -- there is no next one, which would stop the whole claim
-                AND (waiting.cancel_requested = 0 OR waiting.deliveries > 0)
-                AND (
-                    waiting.status = 'PENDING'
-                    OR waiting.max_attempts = 0
-                    OR waiting.attempt < COALESCE(waiting.max_attempts, ?)
-                )
-                AND (
-                    ? = 0
-                    OR NOT EXISTS (
-                        SELECT 1 FROM track_processing AS busy
-                        WHERE busy.workspace = waiting.workspace
-                            AND busy.table_name = waiting.table_name
-                            AND busy.status IN ('QUEUED', 'RUNNING')
-                    )
-                )
+                AND waiting.available_at <= {now}
+                AND {may_be_claimed waiting}
         ) AS ranked
         WHERE ranked.nth_of_table = 1 OR ? = 0
         ORDER BY ranked.priority DESC, ranked.id ASC
-        OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+        {limit ?}
     )
 
 -- get_entry --
 -- One row by its id.
-SELECT
-    id, entry_guid, workspace, table_name, job_id, parameter_style, parameters, priority, status, runid,
-    submission, attempt, max_attempts, available_at, lease_expires_at, deliveries, cancel_requested,
-    last_error, created_at, updated_at, submitted_at, finished_at
+SELECT {entry_columns}
 FROM track_processing
 WHERE id = ?
 
@@ -95,15 +100,9 @@ WHERE id = ?
 -- Note that run-now is about to be called, and renew the lease, unless a cancellation came first.
 UPDATE track_processing
 SET deliveries = deliveries + 1,
-    lease_expires_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
-    updated_at = SYSUTCDATETIME()
-OUTPUT
-    inserted.id, inserted.entry_guid, inserted.workspace, inserted.table_name,
-    inserted.job_id, inserted.parameter_style, inserted.parameters, inserted.priority,
-    inserted.status, inserted.runid, inserted.submission, inserted.attempt,
-    inserted.max_attempts, inserted.available_at, inserted.lease_expires_at, inserted.deliveries,
-    inserted.cancel_requested, inserted.last_error, inserted.created_at, inserted.updated_at,
-    inserted.submitted_at, inserted.finished_at
+    lease_expires_at = {after_ms ?},
+    updated_at = {now}
+{returning {entry_columns}}
 WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 OR deliveries > 0)
 
 -- record_run --
@@ -114,101 +113,95 @@ SET status = 'RUNNING',
     attempt = attempt + 1,
     lease_expires_at = NULL,
     last_error = NULL,
-    submitted_at = SYSUTCDATETIME(),
-    updated_at = SYSUTCDATETIME()
+    submitted_at = {now},
+    updated_at = {now}
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
 -- release --
 -- QUEUED to PENDING: no capacity, no run was created, and nobody else has begun this submission since.
 UPDATE track_processing
 SET status = 'PENDING',
-    available_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
+    available_at = {after_ms ?},
     last_error = ?,
     deliveries = 0,
     lease_expires_at = NULL,
-    updated_at = SYSUTCDATETIME()
+    updated_at = {now}
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- refuse --
 -- QUEUED to FAILED or DEAD: refused for good, and nobody else has begun this submission since.
 UPDATE track_processing
 SET status = ?,
-    available_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
+    available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + 1,
     deliveries = 0,
     lease_expires_at = NULL,
-    updated_at = SYSUTCDATETIME(),
-    finished_at = SYSUTCDATETIME()
+    updated_at = {now},
+    finished_at = {now}
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- leave_open --
 -- QUEUED to FAILED or DEAD with the submission left open: a run may exist that only its token finds.
 UPDATE track_processing
 SET status = ?,
-    available_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
+    available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + 1,
     lease_expires_at = NULL,
-    updated_at = SYSUTCDATETIME(),
-    finished_at = SYSUTCDATETIME()
+    updated_at = {now},
+    finished_at = {now}
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- postpone --
 -- QUEUED stays QUEUED: let the lease end at another time, and take a call back that does not count.
 UPDATE track_processing
-SET lease_expires_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
+SET lease_expires_at = {after_ms ?},
     last_error = ?,
     deliveries = CASE WHEN deliveries > ? THEN deliveries - 1 ELSE deliveries END,
-    updated_at = SYSUTCDATETIME()
+    updated_at = {now}
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
 -- finish --
 -- RUNNING to its end: the run is over.
 UPDATE track_processing
 SET status = ?,
-    available_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
+    available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt - ?,
     deliveries = 0,
-    updated_at = SYSUTCDATETIME(),
-    finished_at = SYSUTCDATETIME()
+    updated_at = {now},
+    finished_at = {now}
 WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
 
 -- insert_log --
 -- The log row of a settled submission; in the transaction that changes the status.
-INSERT INTO process_log (
-    entry_id, submission, attempt, status, runid, life_cycle_state, result_state, termination_code, message,
-    error_trace, run_page_url, started_at, finished_at, queue_seconds, setup_seconds, execution_seconds
-)
+INSERT INTO process_log ({log_columns})
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- recover --
 -- QUEUED rows whose lease is over get a new one, for their message to be sent again.
 UPDATE track_processing
-SET lease_expires_at = DATEADD(MILLISECOND, ?, SYSUTCDATETIME()),
-    updated_at = SYSUTCDATETIME()
-OUTPUT inserted.id, inserted.submission
+SET lease_expires_at = {after_ms ?},
+    updated_at = {now}
+{returning id, submission}
 WHERE status = 'QUEUED'
-    AND (lease_expires_at IS NULL OR lease_expires_at <= SYSUTCDATETIME())
+    AND (lease_expires_at IS NULL OR lease_expires_at <= {now})
     AND id IN (
-        SELECT late.id FROM track_processing AS late WITH (ROWLOCK, READPAST, UPDLOCK)
+        SELECT late.id FROM track_processing AS late {claimed}
         WHERE late.status = 'QUEUED'
-            AND (late.lease_expires_at IS NULL OR late.lease_expires_at <= SYSUTCDATETIME())
+            AND (late.lease_expires_at IS NULL OR late.lease_expires_at <= {now})
         ORDER BY late.lease_expires_at, late.id
-        OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+        {limit ?}
     )
 
 -- unanswered --
 -- QUEUED rows whose lease is over and that had so many calls of run-now without a known outcome.
-SELECT
-    id, entry_guid, workspace, table_name, job_id, parameter_style, parameters, priority, status, runid,
-    submission, attempt, max_attempts, available_at, lease_expires_at, deliveries, cancel_requested,
-    last_error, created_at, updated_at, submitted_at, finished_at
+SELECT {entry_columns}
 FROM track_processing
-WHERE status = 'QUEUED' AND (lease_expires_at IS NULL OR lease_expires_at <= SYSUTCDATETIME()) AND deliveries >= ?
+WHERE status = 'QUEUED' AND (lease_expires_at IS NULL OR lease_expires_at <= {now}) AND deliveries >= ?
 ORDER BY lease_expires_at, id
-OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+{limit ?}
 
 -- calls_elsewhere --
 -- How run-now fares for the other rows of a workspace: accepted not long ago, or waiting for an answer too.
@@ -217,12 +210,12 @@ SELECT
         WHEN EXISTS (
             SELECT 1 FROM track_processing AS going
             WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
-                AND going.submitted_at > DATEADD(MILLISECOND, ?, SYSUTCDATETIME())
+                AND going.submitted_at > {after_ms ?}
         ) THEN 1
         WHEN EXISTS (
             SELECT 1 FROM track_processing AS gone
-            WHERE gone.finished_at IS NOT NULL AND gone.finished_at > DATEADD(MILLISECOND, ?, SYSUTCDATETIME())
-                AND gone.workspace = ? AND gone.submitted_at > DATEADD(MILLISECOND, ?, SYSUTCDATETIME())
+            WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {after_ms ?}
+                AND gone.workspace = ? AND gone.submitted_at > {after_ms ?}
         ) THEN 1
         ELSE 0
     END AS accepted,
@@ -240,8 +233,8 @@ SELECT
 UPDATE track_processing
 SET status = 'CANCELED',
     lease_expires_at = NULL,
-    updated_at = SYSUTCDATETIME(),
-    finished_at = SYSUTCDATETIME()
+    updated_at = {now},
+    finished_at = {now}
 WHERE cancel_requested = 1
     AND deliveries = 0
     AND status IN ('PENDING', 'FAILED', 'QUEUED')
@@ -251,25 +244,19 @@ WHERE cancel_requested = 1
             AND asked.deliveries = 0
             AND asked.status IN ('PENDING', 'FAILED', 'QUEUED')
         ORDER BY asked.id
-        OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+        {limit ?}
     )
 
 -- running --
 -- All rows of a workspace that have a run.
-SELECT
-    id, entry_guid, workspace, table_name, job_id, parameter_style, parameters, priority, status, runid,
-    submission, attempt, max_attempts, available_at, lease_expires_at, deliveries, cancel_requested,
-    last_error, created_at, updated_at, submitted_at, finished_at
+SELECT {entry_columns}
 FROM track_processing
 WHERE workspace = ? AND status = 'RUNNING'
 ORDER BY id
 
 -- running_run --
 -- The row that follows a run of a workspace, if one does.
-SELECT
-    id, entry_guid, workspace, table_name, job_id, parameter_style, parameters, priority, status, runid,
-    submission, attempt, max_attempts, available_at, lease_expires_at, deliveries, cancel_requested,
-    last_error, created_at, updated_at, submitted_at, finished_at
+SELECT {entry_columns}
 FROM track_processing
 WHERE workspace = ? AND runid = ? AND status = 'RUNNING'
 
@@ -285,7 +272,7 @@ SELECT DISTINCT workspace FROM track_processing WHERE status IN ('PENDING', 'FAI
 -- Note that a person wants the row cancelled, if it still is as the person saw it.
 UPDATE track_processing
 SET cancel_requested = 1,
-    updated_at = SYSUTCDATETIME()
+    updated_at = {now}
 WHERE id = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
     AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
@@ -295,8 +282,8 @@ UPDATE track_processing
 SET status = 'PENDING',
     attempt = 0,
     cancel_requested = 0,
-    available_at = SYSUTCDATETIME(),
-    updated_at = SYSUTCDATETIME()
+    available_at = {now},
+    updated_at = {now}
 WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
     AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
@@ -305,51 +292,49 @@ WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
 UPDATE track_processing
 SET attempt = 0,
     cancel_requested = 0,
-    available_at = SYSUTCDATETIME(),
-    updated_at = SYSUTCDATETIME()
+    available_at = {now},
+    updated_at = {now}
 WHERE id = ? AND status = 'FAILED'
     AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
 -- insert_entry --
 -- A new row; the table's defaults give the rest.
 INSERT INTO track_processing (table_name, workspace, job_id, parameter_style, parameters, priority, max_attempts)
-OUTPUT inserted.id
+{returning id}
 VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- logs_of_entry --
 -- Every settled submission of a row, first to last.
-SELECT
-    entry_id, submission, attempt, status, runid, life_cycle_state, result_state, termination_code, message,
-    error_trace, run_page_url, started_at, finished_at, queue_seconds, setup_seconds, execution_seconds
+SELECT {log_columns}
 FROM process_log
 WHERE entry_id = ?
 ORDER BY submission
 
 -- counts --
 -- How many rows each workspace has in each state.
-SELECT workspace, status, COUNT_BIG(*) AS entries
+SELECT workspace, status, {count} AS entries
 FROM track_processing
 GROUP BY workspace, status
 ORDER BY workspace, status
 
 -- now --
 -- The database's clock, which decides leases and back-offs.
-SELECT SYSUTCDATETIME() AS now
+SELECT {now} AS now
 
 -- pass_started --
 -- A pass of a timer function begins; changes no row when it is its first.
 UPDATE orchestrator_tick
-SET started_at = SYSUTCDATETIME()
+SET started_at = {now}
 WHERE name = ?
 
 -- pass_first --
 -- The first pass ever of a timer function.
-INSERT INTO orchestrator_tick (name, started_at) VALUES (?, SYSUTCDATETIME())
+INSERT INTO orchestrator_tick (name, started_at) VALUES (?, {now})
 
 -- pass_finished --
 -- A pass of a timer function has come to its end.
 UPDATE orchestrator_tick
-SET finished_at = SYSUTCDATETIME(), outcome = ?
+SET finished_at = {now}, outcome = ?
 WHERE name = ?
 
 -- pass_failed --
@@ -368,16 +353,20 @@ DELETE FROM track_processing
 WHERE status IN ('DONE', 'DEAD', 'CANCELED')
     AND deliveries = 0
     AND id IN (
-        SELECT old.id FROM track_processing AS old WITH (ROWLOCK, READPAST, UPDLOCK)
+        SELECT old.id FROM track_processing AS old {claimed}
         WHERE old.status IN ('DONE', 'DEAD', 'CANCELED')
             AND old.deliveries = 0
             AND old.finished_at IS NOT NULL  -- the index's condition, to the letter
-            AND old.finished_at <= DATEADD(SECOND, -1 * ?, SYSUTCDATETIME())
+            AND old.finished_at <= {seconds_ago ?}
         ORDER BY old.finished_at, old.id
-        OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+        {limit ?}
     )
 
--- probe_rights --
+-- probe_rights (sqlite) --
+-- The rights on the tables that the app needs and this login lacks.
+SELECT '' AS table_name, '' AS permission WHERE 1 = 0  -- whoever may write the file may do everything in it
+
+-- probe_rights (sqlserver) --
 -- The rights on the tables that the app needs and this login lacks.
 SELECT needed.table_name, needed.permission
 FROM (

@@ -1,7 +1,6 @@
--- What people are told of. The same names and the same order of
--- parameters as in ../sqlserver/alerts.sql; a test compares.
+-- What people were told of.
 
--- claim_dead --
+-- claim_dead (sqlite) --
 -- Claim for one message the rows that went DEAD lately and that no message tells of yet; behind the lock.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT
@@ -24,7 +23,31 @@ WHERE NOT EXISTS (
         AND told.occurred_at = latest.finished_at
 )
 
--- dead_of_message --
+-- claim_dead (sqlserver) --
+-- Claim for one message the rows that went DEAD lately and that no message tells of yet; behind the lock.
+INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
+SELECT
+    'dead' AS kind,
+    CAST(latest.id AS nvarchar(32)) AS subject,
+    CAST(latest.finished_at AS datetime2(3)) AS occurred_at,
+    CAST(? AS nvarchar(36)) AS message,
+    SYSUTCDATETIME() AS claimed_at
+FROM (
+    SELECT id, finished_at
+    FROM track_processing
+    WHERE status = 'DEAD' AND finished_at > DATEADD(SECOND, -1 * ?, SYSUTCDATETIME())
+    ORDER BY finished_at DESC, id DESC
+    OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+) AS latest
+WHERE NOT EXISTS (
+    SELECT 1 FROM orchestrator_alert AS told
+    WHERE told.kind = 'dead'
+        AND told.subject = CAST(latest.id AS nvarchar(32))
+        -- cast, so that a team's own column of another precision compares equal to what was stored of it
+        AND told.occurred_at = CAST(latest.finished_at AS datetime2(3))
+)
+
+-- dead_of_message (sqlite) --
 -- The first rows that a message tells of.
 SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
 FROM orchestrator_alert AS told
@@ -33,12 +56,38 @@ WHERE told.message = ? AND told.kind = 'dead'
 ORDER BY dead.id
 LIMIT ?
 
--- claim_pass_event --
+-- dead_of_message (sqlserver) --
+-- The first rows that a message tells of.
+SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
+FROM orchestrator_alert AS told
+INNER JOIN track_processing AS dead ON dead.id = TRY_CAST(told.subject AS bigint)
+WHERE told.message = ? AND told.kind = 'dead'
+ORDER BY dead.id
+OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
+
+-- claim_pass_event (sqlite) --
 -- Claim for one message that a timer function is late or well again; behind the lock.
 -- After 'well' there is no 'late' any more: a slow pass may come with it when the function is long back.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT event.kind, event.subject, event.occurred_at, ? AS message, utc_now() AS claimed_at
 FROM (SELECT ? AS kind, ? AS subject, ? AS occurred_at) AS event
+WHERE NOT EXISTS (
+    SELECT 1 FROM orchestrator_alert AS told
+    WHERE told.kind IN (event.kind, 'well')
+        AND told.subject = event.subject
+        AND told.occurred_at = event.occurred_at
+)
+
+-- claim_pass_event (sqlserver) --
+-- Claim for one message that a timer function is late or well again; behind the lock.
+-- After 'well' there is no 'late' any more: a slow pass may come with it when the function is long back.
+INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
+SELECT
+    event.kind, event.subject, event.occurred_at, CAST(? AS nvarchar(36)) AS message, SYSUTCDATETIME() AS claimed_at
+FROM (
+    SELECT
+        CAST(? AS nvarchar(16)) AS kind, CAST(? AS nvarchar(32)) AS subject, CAST(? AS datetime2(3)) AS occurred_at
+) AS event
 WHERE NOT EXISTS (
     SELECT 1 FROM orchestrator_alert AS told
     WHERE told.kind IN (event.kind, 'well')
@@ -58,7 +107,7 @@ ORDER BY late.occurred_at, late.subject
 
 -- alert_sent --
 -- A message has arrived.
-UPDATE orchestrator_alert SET sent_at = utc_now() WHERE message = ? AND sent_at IS NULL
+UPDATE orchestrator_alert SET sent_at = {now} WHERE message = ? AND sent_at IS NULL
 
 -- dead_given_back --
 -- A message surely did not arrive: its rows are free for the next one; behind the lock.
@@ -91,7 +140,7 @@ UPDATE orchestrator_alert SET kind = 'late' WHERE message = ? AND sent_at IS NUL
 DELETE FROM orchestrator_alert
 WHERE id IN (
     SELECT old.id FROM orchestrator_alert AS old
-    WHERE old.kind = 'dead' AND old.claimed_at <= utc_after(-1000 * ?)
+    WHERE old.kind = 'dead' AND old.claimed_at <= {seconds_ago ?}
     ORDER BY old.claimed_at, old.id
-    LIMIT ?
+    {limit ?}
 )

@@ -1,0 +1,111 @@
+"""How SQLite and SQL Server say what named statements leave open: the clock, a bound, a hint, a column list.
+
+A statement is written once. Where the two databases differ it has a macro in braces, ``{limit ?}``, which is
+rendered when the statements are loaded. An unknown macro is an error.
+"""
+
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import fields
+
+from orchestrator.core.models import Entry, LogRow
+
+NAMES = ("sqlite", "sqlserver")
+
+#: Macro → what it is in SQLite and in SQL Server; ``$`` stands for what the macro is given.
+_MACROS: dict[str, tuple[str, str]] = {
+    # The database's clock, a time so many milliseconds from now, a time so many seconds ago.
+    "now": ("utc_now()", "SYSUTCDATETIME()"),
+    "after_ms": ("utc_after($)", "DATEADD(MILLISECOND, $, SYSUTCDATETIME())"),
+    "seconds_ago": ("utc_after(-1000 * $)", "DATEADD(SECOND, -1 * $, SYSUTCDATETIME())"),
+    # The first rows; one row behind others; a page: how many rows are left out, how many are read.
+    "limit": ("LIMIT $", "OFFSET 0 ROWS FETCH NEXT $ ROWS ONLY"),
+    "nth": ("LIMIT 1 OFFSET $", "OFFSET $ ROWS FETCH NEXT 1 ROWS ONLY"),
+    "page": ("LIMIT ?, ?", "OFFSET ? ROWS FETCH NEXT ? ROWS ONLY"),
+    # 64 bits.
+    "count": ("COUNT(*)", "COUNT_BIG(*)"),
+    # Rows that are about to be changed: hold them, and pass by those that another transaction holds.
+    "claimed": ("", "WITH (ROWLOCK, READPAST, UPDLOCK)"),
+    # SQLite's planner is told which index; SQL Server's statistics know.
+    "index": ("INDEXED BY $", ""),
+    # The table before it is the outer loop; SQL Server's planner decides by itself.
+    "join_in_order": ("CROSS JOIN", "INNER JOIN"),
+    # The hour and the day of a time.
+    "hour": ("SUBSTR($, 1, 13) || ':00'", "DATEADD(HOUR, DATEDIFF(HOUR, '20000101', $), '20000101')"),
+    "day": ("SUBSTR($, 1, 10)", "CAST(CAST($ AS date) AS datetime2(3))"),
+    # A condition that only SQLite needs, for a partial index.
+    "sqlite": ("$", ""),
+}
+
+#: Macro → the columns that it lists: those of a record, in their order. Given an alias, each is qualified.
+_COLUMNS = {
+    "entry_columns": tuple(field.name for field in fields(Entry)),
+    "log_columns": tuple(field.name for field in fields(LogRow)),
+}
+
+_MACRO = re.compile(r"\{(\w+)(?: ([^{}]*))?\}")
+
+#: What an UPDATE, INSERT or DELETE returns: written where T-SQL has it, and moved to the end for SQLite.
+_RETURNING = re.compile(r"\{returning ([^{}]*)\}\s*")
+
+_LINE_LENGTH = 110
+
+
+def render(sql: str, dialect: str, fragments: Mapping[str, str] | None = None) -> str:
+    """Return a statement as one database says it.
+
+    :param fragments: shared conditions by name; ``{alias}`` in them stands for what the macro is given.
+    :raises ValueError: it has an unknown macro.
+    """
+    known = fragments or {}
+
+    def replace(match: re.Match[str]) -> str:
+        name, given = match[1], match[2] or ""
+        if name == "returning":
+            return match[0]
+        if name in known:
+            return known[name].replace("{alias}", given).replace("\n", "\n" + _indentation(match))
+        if name in _COLUMNS:
+            return _listed(_COLUMNS[name], given)
+        if name in _MACROS:
+            return _MACROS[name][NAMES.index(dialect)].replace("$", given)
+        raise ValueError(f"there is no macro {name!r} for named SQL")
+
+    while (rendered := _MACRO.sub(replace, sql)) != sql:
+        sql = rendered
+    return _tidy(_returning(sql, dialect))
+
+
+def _indentation(match: re.Match[str]) -> str:
+    """Return the blanks that the line of a match begins with."""
+    line = match.string[match.string.rfind("\n", 0, match.start()) + 1 :]
+    return line[: len(line) - len(line.lstrip(" "))]
+
+
+def _returning(sql: str, dialect: str) -> str:
+    match = _RETURNING.search(sql)
+    if match is None:
+        return sql
+    columns = re.split(r",\s+", match[1].strip())
+    without = _RETURNING.sub("", sql)
+    if dialect == "sqlite":
+        return f"{without.rstrip()}\nRETURNING{_wrapped(', '.join(columns))}"
+    output = f"OUTPUT{_wrapped(', '.join(f'inserted.{column}' for column in columns))}\n"
+    return f"{without[: match.start()]}{output}{without[match.start() :]}"
+
+
+def _listed(columns: tuple[str, ...], alias: str) -> str:
+    return ", ".join(f"{alias}.{column}" if alias else column for column in columns)
+
+
+def _wrapped(text: str) -> str:
+    if len(text) < _LINE_LENGTH:
+        return f" {text}"
+    return "\n" + textwrap.fill(text, _LINE_LENGTH, initial_indent="    ", subsequent_indent="    ")
+
+
+def _tidy(sql: str) -> str:
+    """Take away the blanks that an empty macro leaves."""
+    lines = (re.sub(r"(?<=\S) {2,}(?!-)", " ", line).rstrip() for line in sql.splitlines())
+    return "\n".join(lines).strip()
