@@ -1,4 +1,4 @@
-"""The composition root: what is wired, and what is looked at before anything is written."""
+"""The composition root: what is wired, and what is checked before anything is written."""
 
 import asyncio
 import json

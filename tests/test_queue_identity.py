@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from orchestrator.adapters.queue import decode
 from orchestrator.core.models import Claim
 from tests.conftest import ROOT
-from tests.test_queue_sender import TAKEN
+from tests.test_queue_sender import ACCEPTED
 
 TOKEN = "token-of-the-identity"
 
@@ -123,7 +123,7 @@ async def test_a_user_assigned_identity_sends_with_its_token(certificate: Path) 
     async def queue(request: web.Request) -> web.Response:
         text = (await request.text()).partition("<MessageText>")[2].partition("<")[0]
         sent.append((request.headers["Authorization"], decode(base64.b64decode(text))))
-        return web.Response(status=201, text=TAKEN, content_type="application/xml")
+        return web.Response(status=201, text=ACCEPTED, content_type="application/xml")
 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)

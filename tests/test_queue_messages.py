@@ -1,4 +1,4 @@
-"""The queue message: what is sent, and what is refused when it comes back."""
+"""The queue message: what is sent, and which received messages are refused."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_a_message_holds_ids_only() -> None:
     assert json.loads(encode(CLAIM)) == {"entry_id": 1, "submission": 2}
 
 
-def test_keys_of_a_newer_version_are_left_alone() -> None:
+def test_keys_of_a_newer_version_are_ignored() -> None:
     assert decode(b'{"entry_id": 1, "submission": 2, "trace": "00-ab"}') == CLAIM
 
 

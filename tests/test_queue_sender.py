@@ -26,7 +26,7 @@ WRONG_KEY = base64.b64encode(b"k" * 64).decode()
 
 #: The response to a message that the service accepted:
 #: https://learn.microsoft.com/rest/api/storageservices/put-message#response-body
-TAKEN = """<?xml version="1.0" encoding="utf-8"?><QueueMessagesList><QueueMessage>
+ACCEPTED = """<?xml version="1.0" encoding="utf-8"?><QueueMessagesList><QueueMessage>
 <MessageId>6d3a2b1c-0000-0000-0000-000000000001</MessageId><PopReceipt>AgAAAAMA</PopReceipt>
 <InsertionTime>Thu, 01 Jan 2026 00:00:00 GMT</InsertionTime>
 <ExpirationTime>Thu, 08 Jan 2026 00:00:00 GMT</ExpirationTime>
@@ -157,20 +157,20 @@ async def test_only_a_fault_of_the_service_is_tried_again(status: int, requests:
     assert seen == ["POST"] * requests
 
 
-async def test_one_bad_send_does_not_hold_back_the_others() -> None:
-    """The third message is refused for good; all others are taken."""
+async def test_one_bad_send_does_not_stop_the_others() -> None:
+    """The third message is refused for good; all others are accepted."""
 
     async def refuse_the_third(request: web.Request) -> web.StreamResponse:
         text = (await request.text()).partition("<MessageText>")[2].partition("<")[0]
         if decode(base64.b64decode(text)).entry_id == 3:
             return web.Response(status=400)
-        return web.Response(status=201, text=TAKEN, content_type="application/xml")
+        return web.Response(status=201, text=ACCEPTED, content_type="application/xml")
 
     async with service(refuse_the_third) as connection, sender(connection) as queue:
         assert await queue.send(claims(12)) == [Claim(entry_id=3, submission=1)]
 
 
-async def test_at_most_ten_are_under_way_at_once() -> None:
+async def test_at_most_ten_are_sent_concurrently() -> None:
     now = most = 0
     ten = asyncio.Event()
 
@@ -182,14 +182,14 @@ async def test_at_most_ten_are_under_way_at_once() -> None:
             ten.set()
         await ten.wait()
         now -= 1
-        return web.Response(status=201, text=TAKEN, content_type="application/xml")
+        return web.Response(status=201, text=ACCEPTED, content_type="application/xml")
 
     async with service(hold_until_ten) as connection, sender(connection) as queue:
         assert await queue.send(claims(25)) == []
     assert most == 10
 
 
-async def test_a_service_that_never_answers_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_service_that_never_responds_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     async def hang(_request: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError
@@ -199,10 +199,10 @@ async def test_a_service_that_never_answers_is_given_up(caplog: pytest.LogCaptur
         sender(connection, send_timeout=0.5, batch_timeout=0.8) as queue,
     ):
         assert await queue.send(claims(25)) == claims(25)
-        with pytest.raises(QueueError, match=r"no answer within 0\.5 seconds"):
+        with pytest.raises(QueueError, match=r"no response within 0\.5 seconds"):
             await queue.check()
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage() == (
         "25 of 25 messages may not be on the queue submit-jobs: "
-        "no answer within 0.5 seconds; not sent within 0.8 seconds"
+        "no response within 0.5 seconds; not sent within 0.8 seconds"
     )

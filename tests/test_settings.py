@@ -1,4 +1,4 @@
-"""A bad set of settings is one error that lists every problem and shows no secret."""
+"""Settings are read and checked; wrong ones are one error that lists every problem and shows no secret."""
 
 import json
 import re

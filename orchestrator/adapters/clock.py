@@ -1,4 +1,4 @@
-"""Real time and chance."""
+"""Real time and real randomness, which tests replace."""
 
 import asyncio
 import random
@@ -6,16 +6,16 @@ import time
 
 
 class SystemClock:
-    """The clock outside of tests."""
+    """The clock that the app uses (the port ``Clock``)."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return the seconds of a clock that never goes back."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for a number of seconds."""
         await asyncio.sleep(seconds)
 
     def jitter(self) -> float:
-        """A number from 0 up to, not including, 1."""
+        """Return a random number from 0 up to, but not including, 1."""
         return random.random()  # noqa: S311 - spreads retries, guards nothing

@@ -1,4 +1,4 @@
-"""HTTP connections, with a bound."""
+"""Share one HTTP session, with a limit of connections to each host."""
 
 from typing import TYPE_CHECKING
 
@@ -7,11 +7,11 @@ if TYPE_CHECKING:
 
 
 class Connections:
-    """One HTTP session for all who may share its connections, opened when it is needed first.
+    """One HTTP session for everybody who may share its connections. It is opened at its first use.
 
-    The bound is for each host, so that one that does not answer holds up no other.
+    The limit is for each host, so that a host that does not respond delays no other.
 
-    :param per_host: connections to one host at once; a call more waits for one of them.
+    :param per_host: concurrent connections to one host; further requests wait for one of them.
     """
 
     def __init__(self, *, per_host: int) -> None:
@@ -19,7 +19,7 @@ class Connections:
         self._session: aiohttp.ClientSession | None = None
 
     def session(self) -> "aiohttp.ClientSession":
-        """Return the session. Must be called inside the running event loop."""
+        """Return the session. Call this inside the running event loop."""
         import aiohttp
 
         if self._session is None:
@@ -30,6 +30,6 @@ class Connections:
         return self._session
 
     async def close(self) -> None:
-        """Give the connections up."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()

@@ -179,7 +179,7 @@ class StorageQueue:
                         await queue.create_queue()
                     await operation(queue)
         except TimeoutError:
-            raise QueueError(f"no answer within {self._send_timeout:g} seconds") from None
+            raise QueueError(f"no response within {self._send_timeout:g} seconds") from None
         except (AzureError, ValueError) as error:  # ValueError: a connection string that the SDK cannot read
             raise QueueError(_reason(error)) from None  # the SDK's errors hold requests and responses
 

@@ -1,4 +1,4 @@
-"""Alerts over HTTP. The address is a secret: no log line and no error here holds it."""
+"""Post alerts to a webhook. Its address is a secret: no log line and no error here holds it."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -12,18 +12,20 @@ from orchestrator.core.alerts import Alert, Delivery
 
 logger = logging.getLogger(__name__)
 
-#: For one message, from the look-up of the name to the answer's status.
+#: For one message, from the look-up of the host name to the response's status.
 TIMEOUT_SECONDS = 10.0
 
-#: The receiver is there and says that it did not take the message.
+#: The receiver responds that it did not accept the message.
 _TRY_LATER = 503
 
 
 class Webhook:
     """Posts alerts to an address.
 
-    :param body: makes the message that is sent as JSON.
-    :param session: shared; opened at first use.
+    :param url: used as it is; a signature in it does not survive another quoting.
+    :param body: makes the JSON object to send.
+    :param session: returns the shared session, made inside the running loop.
+    :param timeout_seconds: for one message.
     """
 
     def __init__(
@@ -34,13 +36,13 @@ class Webhook:
         session: Callable[[], aiohttp.ClientSession],
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._url = URL(url, encoded=True)  # as it is: a signature does not survive being quoted anew
+        self._url = URL(url, encoded=True)
         self._body = body
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
     async def deliver(self, alert: Alert, at: datetime) -> Delivery:
-        """Send a message and say what became of it; raises nothing."""
+        """Send a message and return whether it arrived. Raises nothing."""
         try:
             status = await self._post(self._body(alert, at))
         except (
@@ -50,21 +52,21 @@ class Webhook:
             ValueError,
         ) as error:
             # Nothing was sent: no address, no connection, or a certificate that is not trusted.
-            return _not_taken(f"no connection ({type(error).__name__})", Delivery.REFUSED)
+            return _undelivered(f"no connection ({type(error).__name__})", Delivery.REFUSED)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return _not_taken(f"no answer ({type(error).__name__})", Delivery.UNCERTAIN)
+            return _undelivered(f"no response ({type(error).__name__})", Delivery.UNCERTAIN)
         if 200 <= status < 300:
             return Delivery.SENT
-        # A gateway's 502 or 504 and a server's 500 leave open what had happened before.
+        # After a gateway's 502 or 504, or a server's 500, the message may have been accepted.
         is_definite = status < 500 or status == _TRY_LATER
-        return _not_taken(f"HTTP {status}", Delivery.REFUSED if is_definite else Delivery.UNCERTAIN)
+        return _undelivered(f"HTTP {status}", Delivery.REFUSED if is_definite else Delivery.UNCERTAIN)
 
     async def _post(self, content: Mapping[str, Any]) -> int:
         async with self._session().post(
             self._url,
             json=content,
-            # An idle connection may be closed by the other side just when it is used again: of such a message
-            # nobody knows whether it arrived.
+            # The other side may close an idle connection just when it is used again. Nobody would know
+            # whether that message arrived.
             headers={"Connection": "close"},
             allow_redirects=False,
             timeout=self._timeout,
@@ -72,6 +74,6 @@ class Webhook:
             return response.status
 
 
-def _not_taken(why: str, delivery: Delivery) -> Delivery:
+def _undelivered(why: str, delivery: Delivery) -> Delivery:
     logger.warning("alert webhook: %s", why)
     return delivery

@@ -36,6 +36,10 @@ class StoreInDoubt(StoreError):
     """The response to a commit was lost: read the entries again before acting on them."""
 
 
+class RequestConflict(StoreError):
+    """The Idempotency-Key was used with a different body before."""
+
+
 class SchemaError(StoreError):
     """The tables are missing, or older or newer than this version of the app."""
 

@@ -96,6 +96,16 @@ ANYTHING = Expected()
 
 
 @dataclass(frozen=True, kw_only=True)
+class IdempotencyKey:
+    """What distinguishes a repeated request from a new one."""
+
+    #: the header Idempotency-Key
+    key: str
+    #: SHA-256 of the request's body, in hexadecimal
+    body_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """One ``run-now`` request: https://docs.databricks.com/api/workspace/jobs/runnow"""
 

@@ -1,16 +1,16 @@
-"""Addresses."""
+"""Check addresses: split URLs safely, and recognize this machine's own. Pure."""
 
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-#: What a problem with an address says of its port.
+#: What a message about a wrong address says about its port.
 PORT_RULE = "a port is a number from 1 to 65535"
 
 _NO_URL = urlsplit("")
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host name or address is this machine's own, so that nothing sent there leaves it."""
+    """Say whether a host is this machine itself, so that nothing that is sent to it crosses a network."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -18,15 +18,15 @@ def is_loopback(host: str) -> bool:
 
 
 def split_url(url: str) -> SplitResult:
-    """Return the parts of a URL, all of them empty when nothing can be reached by it.
+    """Return the parts of a URL. All of them are empty when the URL cannot be used.
 
-    That is half an IPv6 address, say, a blank anywhere, or a port that is none.
+    Such a URL has half an IPv6 address, for example, a blank anywhere, or a port that is not one.
     """
     try:
         parts = urlsplit(url)
-        has_port = parts.port != 0  # raises for what is no number up to 65535
+        has_port = parts.port != 0  # raises when it is not a number up to 65535
     except ValueError:
         return _NO_URL
-    # urlsplit leaves out line breaks and tabs, which the address itself would still hold.
+    # urlsplit drops line breaks and tabs, which the URL itself would still hold.
     has_blanks = any(character.isspace() for character in url)
     return parts if has_port and not has_blanks else _NO_URL

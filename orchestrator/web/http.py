@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import azure.functions as func
 
-from orchestrator.adapters.store.operations import RequestConflict
 from orchestrator.core.errors import (
     InvalidEntry,
     OrchestratorError,
+    RequestConflict,
     SettingsError,
     StoreError,
     StoreInDoubt,

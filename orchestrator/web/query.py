@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 
 from msgspec import UNSET, UnsetType, structs
 
-from orchestrator.adapters.store import operations
 from orchestrator.core import new_entry
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import Expected, NewEntry
+from orchestrator.core.models import Expected, IdempotencyKey, NewEntry
 from orchestrator.core.numbers import MAX_ID, whole_of_text
 from orchestrator.core.search import EntryFilter
 from orchestrator.core.states import Status
@@ -93,14 +92,14 @@ def _new_entry(index: int, given: schemas.NewEntry, workspaces: Collection[str])
         raise bad_request(f"{path}.{error}" if error.column else f"{path}: {error}") from None
 
 
-def idempotency(request: Request) -> operations.Request | None:
+def idempotency(request: Request) -> IdempotencyKey | None:
     """Return what tells a repeat of a request; None without an Idempotency-Key."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     if not _KEY.fullmatch(key):
         raise bad_request("Idempotency-Key must be 1 to 200 printable ASCII characters without spaces")
-    return operations.Request(key=key, body_hash=hashlib.sha256(request.body).hexdigest())
+    return IdempotencyKey(key=key, body_hash=hashlib.sha256(request.body).hexdigest())
 
 
 def expected(request: Request) -> Expected:

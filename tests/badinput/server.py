@@ -1,4 +1,4 @@
-"""A server below HTTP: it sends the bytes that it is told to send, at the pace that it is told."""
+"""A server below HTTP: it sends the bytes that the test gives it, at the pace that the test sets."""
 
 import asyncio
 import contextlib
@@ -13,12 +13,12 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 @dataclass
 class RawServer:
-    """Answers each request with ``pieces``, and then closes the connection or leaves it hanging."""
+    """Responds to each request with ``pieces``, then closes the connection or leaves it hanging."""
 
     pieces: Iterable[bytes] = (b"",)
-    #: leave the connection open and say nothing more
+    #: whether to leave the connection open without sending more
     hangs: bool = False
-    #: between two pieces
+    #: seconds between two pieces
     pause_seconds: float = 0.0
     url: str = ""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -41,54 +41,54 @@ class RawServer:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # The client leaves in the middle of most of these answers.
+        # The client leaves in the middle of most of these responses.
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await self._answer(reader, writer)
+            await self._response(reader, writer)
         writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")  # what follows is of no interest
+    async def _response(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")  # the rest does not matter
         for piece in self.pieces:
             writer.write(piece)
             await writer.drain()
             if self.pause_seconds:
                 await asyncio.sleep(self.pause_seconds)
         if self.hangs:
-            await reader.read()  # to the client's end: it sends nothing more
+            await reader.read()  # until the client closes: it sends nothing more
 
 
 def with_length(body: bytes, *, claimed: int | None = None, encoding: str = "") -> bytes:
-    """A good answer's head and a body, whose length may be a lie."""
+    """A good response's head and a body, whose stated length may be wrong."""
     named = f"Content-Encoding: {encoding}\r\n".encode() if encoding else b""
     length = len(body) if claimed is None else claimed
     return _HEAD + named + f"Content-Length: {length}\r\n\r\n".encode() + body
 
 
 def endless_body() -> Iterator[bytes]:
-    """Blanks in a JSON text without end."""
+    """Endless blanks in a JSON text."""
     yield _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b'14\r\n{"run_id": 1, "x": "\r\n'
     yield from repeat(b"1000\r\n" + b" " * 4096 + b"\r\n")
 
 
 def endless_headers() -> Iterator[bytes]:
-    """Headers of a fair length without end."""
+    """Endless headers of ordinary length."""
     yield b"HTTP/1.1 200 OK\r\n"
     yield from repeat(b"X-More: " + b"x" * 1_000 + b"\r\n")
 
 
 def endless_early_hints() -> Iterator[bytes]:
-    """Answers that only say that the answer will come."""
+    """Endless interim responses, which announce the final one."""
     return repeat(b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
 
 def endless_line() -> Iterator[bytes]:
-    """A status line without end."""
+    """An endless status line."""
     yield b"HTTP/1.1 200 "
     yield from repeat(b"x" * 4096)
 
 
 def drip() -> Iterator[bytes]:
-    """A good answer, a byte at a time; it would take minutes."""
+    """A good response, a byte at a time. It would take minutes."""
     return (bytes([byte]) for byte in with_length(b'{"run_id": 1}' + b" " * 10_000))
 
 
@@ -98,6 +98,6 @@ def bomb(megabytes: int) -> Iterator[bytes]:
     start = packer.compress(b'{"run_id": 1, "x": "') + packer.flush(zlib.Z_FULL_FLUSH)
     block = packer.compress(b" " * 2**20) + packer.flush(
         zlib.Z_FULL_FLUSH
-    )  # stands alone: it can be repeated
+    )  # complete in itself, so that it can be repeated
     yield _HEAD + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + start
     yield from repeat(block, megabytes)

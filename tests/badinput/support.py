@@ -132,7 +132,7 @@ def deeply_nested(depth: int) -> bytes:
 
 
 def bodies(good: Any) -> st.SearchStrategy[bytes]:
-    """Bodies of an answer that should have been ``good``: nearly so, of another kind, cut off, or no JSON."""
+    """Bodies of a response that should be ``good``: nearly good, of another type, cut off, or not JSON."""
     whole = as_body(good)
     return st.one_of(
         twisted(good).map(as_body),

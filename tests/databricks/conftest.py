@@ -1,4 +1,4 @@
-"""A workspace to talk to, and the rule for every test beside this file."""
+"""A fake workspace, and a rule for every test in this folder: no token in any log line."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator

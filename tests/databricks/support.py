@@ -1,4 +1,4 @@
-"""A workspace that answers as it is told to, a clock that is set by hand, and a search for leaked tokens."""
+"""A workspace with scripted responses, a clock that the test sets, and a search for leaked tokens."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ REQUEST = RunRequest(
 
 
 class ManualClock:
-    """Time passes when somebody sleeps, or when the test says so."""
+    """A clock that moves when somebody sleeps, or when the test says so."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -135,12 +135,12 @@ async def connected(
 
 
 def ok(content: Any) -> Reply:
-    """A good answer."""
+    """A good response."""
     return error(200, content)
 
 
 def error(status: int, content: Any, **headers: str) -> Reply:
-    """An answer in JSON; underscores in the headers' names stand for hyphens."""
+    """A response in JSON; underscores in the headers' names stand for hyphens."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def reply(_: web.Request) -> web.StreamResponse:
@@ -150,7 +150,7 @@ def error(status: int, content: Any, **headers: str) -> Reply:
 
 
 def plain(status: int, text: str) -> Reply:
-    """An answer that is no JSON."""
+    """A response that is not JSON."""
 
     async def reply(_: web.Request) -> web.StreamResponse:
         return web.Response(status=status, text=text, content_type="text/html")
@@ -170,14 +170,14 @@ def echo(status: int, *, as_json: bool) -> Reply:
 
 
 async def drop(request: web.Request) -> web.StreamResponse:
-    """Close the connection without an answer."""
+    """Close the connection without a response."""
     assert request.transport is not None
     request.transport.close()
     return web.Response()
 
 
 async def break_off(request: web.Request) -> web.StreamResponse:
-    """Close the connection in the middle of a good answer."""
+    """Close the connection in the middle of a good response."""
     response = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
     await response.prepare(request)
     await response.write(b'{"run_id": 1')
@@ -185,13 +185,13 @@ async def break_off(request: web.Request) -> web.StreamResponse:
 
 
 async def hang(_: web.Request) -> web.StreamResponse:
-    """Never answer."""
+    """Never respond."""
     await asyncio.Event().wait()
     raise AssertionError("unreachable")
 
 
 async def endless(request: web.Request) -> web.StreamResponse:
-    """Send a good answer's start and then blanks without end."""
+    """Send the start of a good response and then endless blanks."""
     response = web.StreamResponse()
     await response.prepare(request)
     await response.write(b'{"run_id": 1, "x": "')
@@ -200,7 +200,7 @@ async def endless(request: web.Request) -> web.StreamResponse:
 
 
 def assert_no_leak(caplog: pytest.LogCaptureFixture, *errors: BaseException, of: str = CANARY) -> None:
-    """The token is in no message, representation, traceback or log line."""
+    """Check that the token is in no message, representation, traceback or log line."""
     texts = [
         text for error in errors for text in (str(error), repr(error), *traceback.format_exception(error))
     ]

@@ -66,7 +66,7 @@ def key_vault_token(vault: FakeKeyVault, credential: Any, clock: ManualClock) ->
     )
 
 
-async def test_the_secret_is_read_once_and_again_when_it_is_old(
+async def test_the_secret_is_read_once_until_it_is_old(
     vault: FakeKeyVault, tokens: KeyVaultToken, clock: ManualClock
 ) -> None:
     assert [await tokens.token() for _ in range(5)] == [CANARY] * 5
@@ -91,7 +91,7 @@ async def test_a_rotated_secret_is_read_once_for_all_who_were_refused(
     assert vault.reads == 2
 
 
-async def test_first_callers_cause_one_fetch(vault: FakeKeyVault, tokens: KeyVaultToken) -> None:
+async def test_concurrent_first_callers_cause_one_fetch(vault: FakeKeyVault, tokens: KeyVaultToken) -> None:
     assert await asyncio.gather(*(tokens.token() for _ in range(10))) == [CANARY] * 10
     assert vault.reads == 1
 
@@ -110,7 +110,7 @@ async def test_forced_fetches_are_apart(
 
 
 @pytest.mark.parametrize("status", [403, 500, 503])
-async def test_a_vault_that_fails_leaves_the_token_that_is_held(
+async def test_while_the_vault_fails_the_held_token_is_used(
     vault: FakeKeyVault, tokens: KeyVaultToken, clock: ManualClock, status: int
 ) -> None:
     stale = await tokens.token()
@@ -121,7 +121,7 @@ async def test_a_vault_that_fails_leaves_the_token_that_is_held(
     assert [await tokens.token(), await tokens.refresh(stale)] == [CANARY, CANARY]
     clock.now += auth.FORCED_PAUSE_SECONDS + 1
     assert await tokens.token() == CANARY
-    assert vault.reads == reads  # nobody waits for it again so soon
+    assert vault.reads == reads  # no caller waits for another fetch so soon
     vault.fault = None
     vault.set_secret(SECRET, "rotated")
     clock.now += auth.STALE_SECONDS + 1
@@ -155,7 +155,7 @@ async def test_a_vault_that_fails_from_the_start(
     assert_no_leak(caplog)
 
 
-async def test_a_secret_that_is_not_there(vault: FakeKeyVault, credential: Any, clock: ManualClock) -> None:
+async def test_a_missing_secret(vault: FakeKeyVault, credential: Any, clock: ManualClock) -> None:
     source = KeyVaultToken(
         vault.url,
         "other",
@@ -171,7 +171,7 @@ async def test_a_secret_that_is_not_there(vault: FakeKeyVault, credential: Any, 
     await source.close()
 
 
-async def test_a_vault_that_is_not_there(
+async def test_an_unreachable_vault(
     identity: FakeIdentity, credential: Any, clock: ManualClock, tmp_path: Path
 ) -> None:
     gone = FakeKeyVault(identity.accepts)
@@ -183,7 +183,7 @@ async def test_a_vault_that_is_not_there(
     await source.close()
 
 
-async def test_a_vault_with_a_certificate_that_nobody_signed(
+async def test_a_vault_with_an_untrusted_certificate(
     vault: FakeKeyVault, credential: Any, clock: ManualClock
 ) -> None:
     source = KeyVaultToken(
@@ -299,7 +299,7 @@ async def test_an_entra_token_is_renewed_ahead_and_never_used_past_its_end(
     clock.now += 3600 - auth.REFUSED_AHEAD_SECONDS - 5
     assert await source.token() == "entra-2"
     clock.now += 6
-    with pytest.raises(TokenUnavailable, match="TimeoutError: no answer"):
+    with pytest.raises(TokenUnavailable, match="TimeoutError: no response"):
         await source.token()
 
 

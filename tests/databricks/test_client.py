@@ -43,7 +43,7 @@ def test_it_is_the_port() -> None:
     client = DatabricksClient(
         host="adb-1.2.azuredatabricks.net",
         tokens=StaticToken("x"),
-        session=lambda: pytest.fail("a session before the first call"),
+        session=lambda: pytest.fail("a session before the first request"),
         clock=ManualClock(),
     )
     assert accepts(client) is client
@@ -86,7 +86,7 @@ async def test_each_operation_sends_what_the_api_wants(workspace: Workspace) -> 
 
 
 @pytest.mark.parametrize("fault", [drop, break_off, error(503, {}), error(500, "x"), plain(200, "<p>wait")])
-async def test_an_uncertain_answer_is_replayed_with_the_same_token(workspace: Workspace, fault: Any) -> None:
+async def test_after_an_uncertain_response_the_same_token_is_sent(workspace: Workspace, fault: Any) -> None:
     clock = ManualClock()
     workspace.replies = [fault, fault, ok({"run_id": 5})]
     async with connected(workspace, clock=clock) as client:
@@ -133,7 +133,7 @@ async def test_a_rate_limit_is_waited_out(
     assert clock.slept == [seconds]
 
 
-async def test_a_full_workspace_is_not_asked_again(workspace: Workspace) -> None:
+async def test_a_full_workspace_is_not_retried(workspace: Workspace) -> None:
     message = "There are already 1000 active runs (limit: 1000)."
     workspace.replies = [error(429, {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": message})]
     async with connected(workspace) as client:
@@ -149,16 +149,14 @@ async def test_a_full_workspace_is_not_asked_again(workspace: Workspace) -> None
         error(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "gone"}),
     ],
 )
-async def test_a_no_after_a_lost_answer_does_not_deny_that_a_run_may_exist(
-    workspace: Workspace, no: Any
-) -> None:
+async def test_a_refusal_after_a_lost_response_leaves_the_run_in_doubt(workspace: Workspace, no: Any) -> None:
     workspace.replies = [drop, no]
     async with connected(workspace) as client:
         with pytest.raises(WorkspaceUnavailable, match="an earlier try got no usable response"):
             await client.run_now(REQUEST)
 
 
-async def test_a_no_after_a_rate_limit_is_definite(workspace: Workspace) -> None:
+async def test_a_refusal_after_a_rate_limit_is_definite(workspace: Workspace) -> None:
     workspace.replies = [error(429, {}), error(400, {"error_code": "INVALID_PARAMETER_VALUE"})]
     async with connected(workspace) as client:
         with pytest.raises(RequestRefused) as refused:
@@ -166,7 +164,7 @@ async def test_a_no_after_a_rate_limit_is_definite(workspace: Workspace) -> None
     assert refused.value.permanent
 
 
-async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_closed_port(caplog: pytest.LogCaptureFixture) -> None:
     gone = Workspace()
     async with gone.serve():
         pass
@@ -201,7 +199,7 @@ async def test_a_hanging_token_source_ends() -> None:
             await client.run_now(REQUEST)
 
 
-async def test_an_endless_answer_is_cut_off(workspace: Workspace) -> None:
+async def test_an_endless_response_is_cut_off(workspace: Workspace) -> None:
     workspace.replies = [endless]
     async with connected(workspace, limits=Limits(response_bytes=100_000)) as client:
         with pytest.raises(WorkspaceUnavailable, match="more than 100000 bytes"):
@@ -209,7 +207,7 @@ async def test_an_endless_answer_is_cut_off(workspace: Workspace) -> None:
     assert len(workspace.seen) == 1
 
 
-async def test_an_answer_of_five_megabytes_is_read(workspace: Workspace) -> None:
+async def test_a_response_of_five_megabytes_is_read(workspace: Workspace) -> None:
     workspace.replies = [ok({"error": "boom", "error_trace": "x" * 5_000_000})]
     run = Run(run_id=1, life_cycle_state="TERMINATED", result_state="FAILED")
     async with connected(workspace) as client:
@@ -287,14 +285,14 @@ async def test_whether_a_run_may_have_been_started(
 
 
 class NoFurtherToken(Tokens):
-    """The first token is there; Key Vault is not, when a second one is asked for."""
+    """Has a first token; Key Vault is unreachable when a second one is needed."""
 
     async def refresh(self, stale: str) -> str:
-        raise TokenUnavailable("Key Vault does not answer")
+        raise TokenUnavailable("Key Vault does not response")
 
 
 @pytest.mark.parametrize(("replies", "in_doubt"), [([REFUSED_TOKEN], False), ([drop, REFUSED_TOKEN], True)])
-async def test_token_that_cannot_be_renewed_tells_whether_a_run_may_have_been_started(
+async def test_a_token_that_cannot_be_renewed_keeps_whether_a_run_is_in_doubt(
     workspace: Workspace, replies: list[Any], in_doubt: bool
 ) -> None:
     workspace.replies = replies

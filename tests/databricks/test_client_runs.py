@@ -1,4 +1,4 @@
-"""The client lists runs, finds them gone and tells why they failed."""
+"""The client lists active runs, notices missing ones and reads why a run failed."""
 
 from typing import Any
 
@@ -61,14 +61,14 @@ async def test_a_fault_in_the_middle_of_the_pages_loses_nothing(workspace: Works
         {"runs": None, "next_page_token": 5},
     ],
 )
-async def test_a_list_that_may_be_incomplete_is_none(workspace: Workspace, content: Any) -> None:
+async def test_a_list_that_may_be_incomplete_is_refused(workspace: Workspace, content: Any) -> None:
     workspace.replies = [ok(content)]
     async with connected(workspace) as client:
         with pytest.raises(WorkspaceUnavailable):
             await client.active_run_ids()
 
 
-async def test_a_page_token_that_comes_again_ends_the_listing(workspace: Workspace) -> None:
+async def test_a_repeated_page_token_ends_the_listing(workspace: Workspace) -> None:
     workspace.replies = [ok({"runs": [{"run_id": 1}], "has_more": True, "next_page_token": "a"})]
     async with connected(workspace) as client:
         with pytest.raises(WorkspaceUnavailable, match="the same page token came twice"):
@@ -125,7 +125,7 @@ async def outputs(request: web.Request) -> web.Response:
     return web.json_response({"error": f"error {run_id}", "error_trace": f"\x1b[0;31mtrace {run_id}\x1b[0m"})
 
 
-async def test_the_last_attempt_of_each_failed_task_tells_why(workspace: Workspace) -> None:
+async def test_the_last_attempt_of_each_failed_task_says_why(workspace: Workspace) -> None:
     run = failed_run(
         task(12, "a", attempt=1),
         task(11, "a", attempt=0),

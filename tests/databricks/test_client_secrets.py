@@ -1,4 +1,4 @@
-"""The client, its token and its parameters: what is renewed, and what nobody ever sees."""
+"""The client renews a refused token, and shows neither tokens nor parameter values anywhere."""
 
 import pytest
 
@@ -36,7 +36,7 @@ async def test_a_refused_token_is_renewed_once(workspace: Workspace, status: int
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_fresh_token_that_is_refused_too_ends_the_call(
+async def test_a_fresh_token_that_is_refused_too_ends_the_request(
     workspace: Workspace, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     workspace.replies = [echo(status, as_json=False)]
@@ -48,7 +48,7 @@ async def test_a_fresh_token_that_is_refused_too_ends_the_call(
     assert_no_leak(caplog, caught.value)
 
 
-async def test_one_call_renews_once_whatever_comes_between(workspace: Workspace) -> None:
+async def test_a_request_renews_its_token_once_whatever_happens_between(workspace: Workspace) -> None:
     class Changing(Tokens):
         async def refresh(self, stale: str) -> str:
             self.refreshed.append(stale)
@@ -71,7 +71,7 @@ async def test_the_same_token_is_not_sent_again(workspace: Workspace) -> None:
     assert len(workspace.seen) == 1
 
 
-async def test_a_token_that_cannot_be_had_is_an_unavailable_workspace(workspace: Workspace) -> None:
+async def test_without_a_token_the_workspace_is_unavailable(workspace: Workspace) -> None:
     class Broken(Tokens):
         async def refresh(self, stale: str) -> str:
             raise TokenUnavailable(
@@ -96,7 +96,7 @@ async def test_permission_is_denied_only_after_a_fresh_token(workspace: Workspac
             await client.active_run_ids()
 
 
-async def test_parameters_do_not_come_back_in_an_error(workspace: Workspace) -> None:
+async def test_parameters_are_not_in_an_error(workspace: Workspace) -> None:
     message = "Invalid value payroll-secret-table for table_name"
     workspace.replies = [error(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": message})]
     async with connected(workspace) as client:

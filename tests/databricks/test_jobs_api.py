@@ -1,4 +1,4 @@
-"""Requests that are built and answers that are read, without a network."""
+"""Requests are built and responses are interpreted, without a network."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ from orchestrator.core.models import RunRequest
 from tests.databricks.support import CANARY, REQUEST
 
 RUN_NOW = jobs_api.run_now(REQUEST)
-CALLS: dict[str, Request[Any]] = {
+REQUESTS: dict[str, Request[Any]] = {
     "run-now": RUN_NOW,
     "list": jobs_api.list_active_runs(None),
     "get": jobs_api.get_run(11),
@@ -38,15 +38,15 @@ def body(error_code: str, message: str = "") -> bytes:
     return json.dumps({"error_code": error_code, "message": message, "details": []}).encode()
 
 
-def read(call: Request[Any], status: int, content: bytes, **headers: str) -> Success[Any] | Failure:
+def read(request: Request[Any], status: int, content: bytes, **headers: str) -> Success[Any] | Failure:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return jobs_api.interpret(call, Response(status=status, headers=names, body=content), token=CANARY)
+    return jobs_api.interpret(request, Response(status=status, headers=names, body=content), token=CANARY)
 
 
-def failure(call: Request[Any], status: int, content: bytes, **headers: str) -> Failure:
-    outcome = read(call, status, content, **headers)
-    assert isinstance(outcome, Failure)
-    return outcome
+def failure(request: Request[Any], status: int, content: bytes, **headers: str) -> Failure:
+    result = read(request, status, content, **headers)
+    assert isinstance(result, Failure)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -58,15 +58,15 @@ def failure(call: Request[Any], status: int, content: bytes, **headers: str) -> 
     ],
 )
 def test_run_now_sends_one_parameter_style(style: str, parameters: Any) -> None:
-    call = jobs_api.run_now(
+    request = jobs_api.run_now(
         RunRequest(job_id=1, idempotency_token="g-1", parameter_style=style, parameters=parameters)
     )
-    assert call.json == {"job_id": 1, "idempotency_token": "g-1", style: parameters}
-    assert "sales" not in repr(call)
+    assert request.json == {"job_id": 1, "idempotency_token": "g-1", style: parameters}
+    assert "sales" not in repr(request)
 
 
 def test_only_create_may_not_be_replayed() -> None:
-    assert [name for name, call in CALLS.items() if not call.replayable] == ["create"]
+    assert [name for name, request in REQUESTS.items() if not request.replayable] == ["create"]
 
 
 ALREADY = "There are already 5 active runs (limit: 5)."
@@ -74,7 +74,7 @@ GONE = "Run 11 does not exist."
 GONE_TOO = "Run: 11 in job: 7 doesn't exist"
 EXPIRING = "Token is expiring within 30 seconds. (token expired)"
 
-#: call, status, body → error, its remedy
+#: request, status, body → error, its remedy
 ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     # capacity and rate
     ("run-now", 429, body("REQUEST_LIMIT_EXCEEDED", ALREADY), NoCapacity, Remedy.NOTHING),
@@ -109,7 +109,7 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     ("run-now", 400, b"Error 400 io.jsonwebtoken.IncorrectClaimException", Unauthorized, Remedy.RENEW),
     ("list", 403, body("PERMISSION_DENIED", "no"), Unauthorized, Remedy.RENEW),
     ("get", 403, b"", Unauthorized, Remedy.RENEW),
-    # the row's own
+    # the entry's own fault
     (
         "run-now",
         400,
@@ -123,7 +123,7 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     ("run-now", 418, body("SOMETHING_NEW"), RequestRefused, Remedy.NOTHING),
     ("run-now", 400, b"Bad Request", RequestRefused, Remedy.NOTHING),
     ("run-now", 413, b"", RequestRefused, Remedy.NOTHING),
-    # says nothing about the row
+    # says nothing about the entry
     ("run-now", 404, body("ENDPOINT_NOT_FOUND"), WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 404, b"<html>no such site", WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 405, b"", WorkspaceUnavailable, Remedy.NOTHING),
@@ -157,14 +157,14 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
 
 
 @pytest.mark.parametrize(("name", "status", "content", "kind", "remedy"), ANSWERS)
-def test_which_error_an_answer_is(
+def test_which_error_a_response_is(
     name: str, status: int, content: bytes, kind: type[DatabricksError], remedy: Remedy
 ) -> None:
-    outcome = failure(CALLS[name], status, content)
-    assert type(outcome.error) is kind
-    assert outcome.remedy is remedy
-    assert outcome.error.status == status
-    assert str(outcome.error).startswith(f"Databricks {CALLS[name].name}: ")
+    result = failure(REQUESTS[name], status, content)
+    assert type(result.error) is kind
+    assert result.remedy is remedy
+    assert result.error.status == status
+    assert str(result.error).startswith(f"Databricks {REQUESTS[name].name}: ")
 
 
 @pytest.mark.parametrize(
@@ -194,10 +194,10 @@ def test_a_message_is_one_short_line_without_what_was_sent() -> None:
 
 def test_a_value_is_hidden_in_its_json_form_too() -> None:
     parameters = {"query": 'say "hi"'}
-    call = jobs_api.run_now(
+    request = jobs_api.run_now(
         RunRequest(job_id=1, idempotency_token="g", parameter_style="job_parameters", parameters=parameters)
     )
-    error = failure(call, 400, body("MALFORMED_REQUEST", f"cannot use {json.dumps(parameters)}")).error
+    error = failure(request, 400, body("MALFORMED_REQUEST", f"cannot use {json.dumps(parameters)}")).error
     assert str(error).endswith('cannot use {"query": "[…]"}')
 
 
@@ -223,10 +223,10 @@ def test_pauses(tries: int, retry_after: float | None, jitter: float, seconds: f
     [("5", 5.0), (" 5 ", 5.0), ("99", 30.0), ("-1", None), ("1e9", None), ("٣", None)],
 )
 def test_retry_after_is_read_whatever_the_case_of_its_name(retry_after: str, seconds: float | None) -> None:
-    answer = Response(status=503, headers={"rEtRy-AfTeR": retry_after}, body=b"")
-    outcome = jobs_api.interpret(RUN_NOW, answer, token=CANARY)
-    assert isinstance(outcome, Failure)
-    assert outcome.retry_after == seconds
+    response = Response(status=503, headers={"rEtRy-AfTeR": retry_after}, body=b"")
+    result = jobs_api.interpret(RUN_NOW, response, token=CANARY)
+    assert isinstance(result, Failure)
+    assert result.retry_after == seconds
 
 
 @given(
@@ -239,15 +239,15 @@ def test_retry_after_is_read_whatever_the_case_of_its_name(retry_after: str, sec
             st.none() | st.integers() | st.text() | st.lists(st.integers()),
         ),
     ),
-    name=st.sampled_from(sorted(CALLS)),
+    name=st.sampled_from(sorted(REQUESTS)),
     retry_after=st.text(max_size=40),
     date=st.text(max_size=40),
 )
-def test_no_answer_crashes(status: int, content: bytes, name: str, retry_after: str, date: str) -> None:
-    outcome = read(CALLS[name], status, content, Retry_After=retry_after, Date=date)
-    if isinstance(outcome, Failure):
-        assert outcome.retry_after is None or 0 <= outcome.retry_after <= 30
-        assert str(outcome.error).encode()
+def test_no_response_crashes(status: int, content: bytes, name: str, retry_after: str, date: str) -> None:
+    result = read(REQUESTS[name], status, content, Retry_After=retry_after, Date=date)
+    if isinstance(result, Failure):
+        assert result.retry_after is None or 0 <= result.retry_after <= 30
+        assert str(result.error).encode()
     else:
         assert 200 <= status < 300
 
@@ -271,10 +271,10 @@ WORDS = [ALREADY, GONE, EXPIRING, "Boom"]
     start=st.integers(0, 20),
     length=st.integers(1, 30),
 )
-def test_what_an_answer_means_does_not_depend_on_the_parameters(
+def test_what_a_response_means_does_not_depend_on_the_parameters(
     code: str, words: str, status: int, start: int, length: int
 ) -> None:
-    """Parameters that stand in the answer are struck out of what is shown, and change nothing else."""
+    """Parameters in a response are struck out of what is shown, and change nothing else."""
     plain, quoted = (
         failure(jobs_api.run_now(replace(REQUEST, parameters={"p": value})), status, body(code, words))
         for value in ("", (code + words)[start : start + length])

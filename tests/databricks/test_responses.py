@@ -1,4 +1,4 @@
-"""What Databricks may send and what becomes of it, nonsense included."""
+"""The JSON of Databricks is read into records, and nonsense in it breaks nothing."""
 
 import json
 from datetime import UTC, datetime
@@ -99,12 +99,12 @@ def test_a_failed_run() -> None:
     ],
 )
 def test_the_life_cycle_state(state: Any, status: Any, expected: str) -> None:
-    answer = {"run_id": 1, "state": state, "status": status}
-    assert responses.parse_run(answer).life_cycle_state == expected
+    response = {"run_id": 1, "state": state, "status": status}
+    assert responses.parse_run(response).life_cycle_state == expected
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {},
         {"run_id": 1},
@@ -118,9 +118,9 @@ def test_the_life_cycle_state(state: Any, status: Any, expected: str) -> None:
         {"run_id": 2**63, "state": {"life_cycle_state": "RUNNING"}},
     ],
 )
-def test_a_run_that_tells_too_little(answer: Any) -> None:
+def test_a_run_without_what_must_be_there(response: Any) -> None:
     with pytest.raises(WorkspaceUnavailable, match="Databricks sent"):
-        responses.parse_run(answer)
+        responses.parse_run(response)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_cut_keeps_both_ends(length: int) -> None:
     assert (short[:30], short[-30:]) == (text[:30], text[-30:])
 
 
-def test_many_errors_share_the_room() -> None:
+def test_many_errors_share_the_space() -> None:
     run = Run(run_id=1, life_cycle_state="TERMINATED")
     outputs = {f"t{i}": RunFailure(message="m" * 5_000, error_trace="t" * 50_000) for i in range(10)}
     failure = responses.combine(run, outputs)
@@ -172,7 +172,7 @@ def test_many_errors_share_the_room() -> None:
     assert [line[:3] for line in failure.message.splitlines()] == [f"t{i}:" for i in range(10)]
 
 
-def test_a_run_without_tasks_is_asked_itself() -> None:
+def test_a_run_without_tasks_is_its_own_task() -> None:
     run = Run(run_id=5, life_cycle_state="INTERNAL_ERROR")
     assert [task.run_id for task in responses.failed_tasks(run)] == [5]
 
@@ -200,7 +200,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
-#: Objects with the right keys and any values, so that the wrong shapes are met deep inside.
+#: Objects with the right keys and any values, so that wrong types occur deep inside.
 RUN_LIKE = st.fixed_dictionaries(
     {"run_id": st.integers(1, 9) | JSON},
     optional={
@@ -223,9 +223,9 @@ RUN_LIKE = st.fixed_dictionaries(
 
 
 @given(RUN_LIKE)
-def test_no_run_crashes(answer: Any) -> None:
+def test_no_run_crashes(response: Any) -> None:
     try:
-        run = responses.parse_run(answer)
+        run = responses.parse_run(response)
     except WorkspaceUnavailable:
         return
     assert len(responses.failed_tasks(run)) <= responses.MAX_FAILED_TASKS
@@ -233,10 +233,10 @@ def test_no_run_crashes(answer: Any) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["runs", "has_more", "next_page_token", "settings", "error"]), JSON))
-def test_no_other_answer_crashes(answer: Any) -> None:
-    responses.parse_output(answer)
+def test_no_other_response_crashes(response: Any) -> None:
+    responses.parse_output(response)
     for parse in (responses.parse_active_runs, responses.parse_job):
         try:
-            parse(answer)
+            parse(response)
         except WorkspaceUnavailable:
             continue

@@ -47,7 +47,7 @@ async def identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeIdentit
 
 @asynccontextmanager
 async def every_path(reply: Reply, folder: Path | None = None) -> AsyncIterator[str]:
-    """Serve one answer to everything, with TLS if there is a folder for its certificate."""
+    """Serve one response to every request, with TLS if there is a folder for its certificate."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", reply)
     tls = certificate.server_context(certificate.create(folder)) if folder else None
@@ -110,8 +110,8 @@ async def test_key_vault_refuses_and_sends_the_access_token_back(
     assert identity.issued
 
 
-@pytest.mark.parametrize("reply", [drop, echo_page(200)], ids=["drops", "no JSON"])
-async def test_key_vault_answers_nothing_of_use(
+@pytest.mark.parametrize("reply", [drop, echo_page(200)], ids=["drops", "not JSON"])
+async def test_key_vault_sends_nothing_usable(
     tmp_path: Path, identity: FakeIdentity, evidence: Evidence, reply: Reply
 ) -> None:
     async with every_path(reply, tmp_path) as url, DefaultAzureCredential() as credential:
@@ -123,7 +123,7 @@ async def test_key_vault_answers_nothing_of_use(
 async def test_a_secret_that_is_not_a_token(
     tmp_path: Path, identity: FakeIdentity, evidence: Evidence
 ) -> None:
-    """Somebody put a sentence around the token."""
+    """The secret has words around the token."""
     async with (
         FakeKeyVault(identity.accepts).serve(tmp_path) as vault,
         DefaultAzureCredential() as credential,
@@ -153,7 +153,7 @@ async def test_the_identity_fails(tmp_path: Path, identity: FakeIdentity, eviden
 
 @pytest.fixture
 def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's own retries say nothing new and take seconds."""
+    """Turn off the SDK's own retries, which show nothing new and take seconds."""
     monkeypatch.setattr("orchestrator.adapters.queue.RETRY_OPTIONS", {"retry_total": 0})
 
 
@@ -175,7 +175,7 @@ async def test_a_storage_key_that_is_refused(azurite: Azurite, evidence: Evidenc
 @pytest.mark.parametrize("status", [400, 403])
 @pytest.mark.usefixtures("no_retries")
 async def test_storage_that_sends_the_request_back(evidence: Evidence, status: int) -> None:
-    """With a key only its signature is sent; a shared access signature stands in the address itself."""
+    """With a key only a signature is sent; a shared access signature is part of the address itself."""
     async with every_path(echo_page(status, "application/xml")) as url:
         await use_queue(emulator.connection_string(queue_url=f"{url}/acme"), evidence)
         await use_queue(

@@ -1,4 +1,4 @@
-"""A server whose certificate nobody vouches for is sent nothing: no token, no key, no password."""
+"""A server with an untrusted certificate is sent nothing: no token, no key, no password."""
 
 import asyncio
 import re
@@ -36,7 +36,7 @@ from tests.store import odbc
 
 @dataclass
 class Impostor:
-    """A server with a certificate of its own making that takes whatever it is sent."""
+    """A server with a self-made certificate that accepts whatever it is sent."""
 
     folder: Path
     url: str = ""
@@ -75,7 +75,7 @@ async def test_databricks(apps: Apps, impostor: Impostor) -> None:
 
 
 async def test_databricks_with_a_trusted_certificate(impostor: Impostor) -> None:
-    """The same server, vouched for, does get its request: so it was the certificate."""
+    """Once its certificate is trusted, the same server gets its request: so it was the certificate."""
     trust = ssl.create_default_context(cafile=str(impostor.certificate))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
         client = DatabricksClient(
@@ -86,7 +86,7 @@ async def test_databricks_with_a_trusted_certificate(impostor: Impostor) -> None
 
 
 class Misled(AbstractResolver):
-    """Somebody's answer to every question for a name: this machine."""
+    """A resolver that answers every look-up with this machine."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -103,7 +103,7 @@ class Misled(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 async def test_a_trusted_certificate_of_another_host(impostor: Impostor) -> None:
@@ -149,7 +149,7 @@ async def test_key_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_the_queue(
     impostor: Impostor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a trusted certificate the same way works: ``tests/test_queue_identity.py``."""
+    """``tests/test_queue_identity.py`` shows that a trusted certificate works the same way."""
     monkeypatch.setattr("orchestrator.adapters.queue.RETRY_OPTIONS", {"retry_total": 0})
     connection = emulator.connection_string(queue_url=f"{impostor.url}/acme")
     queue = StorageQueue("submit-jobs", connection_string=connection)
@@ -162,7 +162,7 @@ async def test_the_queue(
 
 @pytest.mark.parametrize(("extra", "logins"), [("", 0), (";TrustServerCertificate=yes", 1)])
 async def test_the_database(tmp_path: Path, extra: str, logins: int) -> None:
-    """Microsoft's driver gives the password away only where the connection string itself says so."""
+    """Microsoft's driver sends the password only if the connection string itself trusts the server."""
     text = f"DRIVER={odbc.driver()};SERVER=127.0.0.1,{{port}};UID=u;PWD={PASSWORD}{extra}"
     tls = certificate.server_context(certificate.create(tmp_path))
     async with SqlServer().serve(tls) as server:

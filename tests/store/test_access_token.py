@@ -47,14 +47,14 @@ async def test_token_is_for_azure_sql(identity: FakeIdentity) -> None:
     assert token.value not in repr(token)
 
 
-async def test_connection_is_given_up_before_its_token_ends(identity: FakeIdentity) -> None:
+async def test_connection_is_closed_before_its_token_expires(identity: FakeIdentity) -> None:
     identity.lifetime = 3600
     assert (await fetch()).seconds_left() == pytest.approx(3600 - RENEW_AHEAD_SECONDS, abs=30)
     identity.lifetime = int(RENEW_AHEAD_SECONDS) - 60
     assert (await fetch()).seconds_left() < 0
 
 
-def test_token_is_packed_as_the_driver_wants_it() -> None:
+def test_token_is_packed_as_the_driver_expects_it() -> None:
     packed = AccessToken(value="abc", expires_on=0).attribute()
     length = struct.unpack("<I", packed[:4])[0]
     assert (length, packed[4:]) == (6, b"a\0b\0c\0")
@@ -70,7 +70,7 @@ async def test_failing_identity_is_a_clear_error(
     for advice in ("managed identity", "az login", "SQL_CONNECTION_STRING"):
         assert advice in str(caught.value)
     shown = "".join(traceback.format_exception(caught.value))
-    assert "azure.core" not in shown  # the SDK's own words end here
+    assert "azure.core" not in shown  # the SDK's own words are not shown
     assert identity.header not in shown + caplog.text
 
 
@@ -96,7 +96,7 @@ async def test_silent_identity_is_given_up(identity: FakeIdentity, monkeypatch: 
 async def test_connection_string_without_credentials_signs_in_with_a_token(
     identity: FakeIdentity, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The real driver takes the token as part of a connection, and shows it nowhere."""
+    """The real driver accepts the token as part of a connection, and shows it nowhere."""
     with odbc.silent_port() as port, caplog.at_level(logging.DEBUG):
         connector = SqlServerConnector(
             odbc.without_credentials(port), credential=blocking_credential, login_timeout_seconds=1

@@ -12,12 +12,12 @@ import pytest
 from orchestrator.adapters.store import operations as store_operations
 from orchestrator.adapters.store import reports as store_reports
 from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.operations import Operations, Request, RequestConflict
+from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.adapters.store.search import Search
 from orchestrator.core import search
-from orchestrator.core.errors import StoreInDoubt, StoreUnavailable
-from orchestrator.core.models import Expected, NewEntry
+from orchestrator.core.errors import RequestConflict, StoreInDoubt, StoreUnavailable
+from orchestrator.core.models import Expected, IdempotencyKey, NewEntry
 from orchestrator.core.reports import Reason
 from orchestrator.core.search import EntryFilter, InvalidCursor, Sort
 from orchestrator.core.states import CLAIMABLE, Status
@@ -428,18 +428,18 @@ async def test_a_request_that_comes_twice_inserts_once(
     store: Store, other_store: Store, operations: Operations, database: Database
 ) -> None:
     new = [NewEntry(table_name="a"), NewEntry(table_name="b")]
-    request = Request(key="key-1", body_hash="0" * 64)
+    request = IdempotencyKey(key="key-1", body_hash="0" * 64)
     first = await operations.add(new, request)
     assert await Operations(other_store.pool).add(new, request) == first
     with pytest.raises(RequestConflict, match="take a new key"):
-        await operations.add(new, Request(key="key-1", body_hash="1" * 64))
-    assert await operations.add(new, Request(key="KEY-1", body_hash="1" * 64)) != first
+        await operations.add(new, IdempotencyKey(key="key-1", body_hash="1" * 64))
+    assert await operations.add(new, IdempotencyKey(key="KEY-1", body_hash="1" * 64)) != first
     assert await operations.add(new) != first
     assert len(database.execute("SELECT id FROM track_processing")) == 6
 
 
 async def test_a_key_is_forgotten_after_a_day(operations: Operations, database: Database) -> None:
-    request = Request(key="key-1", body_hash="0" * 64)
+    request = IdempotencyKey(key="key-1", body_hash="0" * 64)
     first = await operations.add([NewEntry(table_name="a")], request)
     old = database.connector.to_database(datetime.now(UTC) - timedelta(days=1, minutes=1))
     database.execute("UPDATE orchestrator_request SET created_at = ?", old)
@@ -449,7 +449,7 @@ async def test_a_key_is_forgotten_after_a_day(operations: Operations, database: 
 async def test_a_row_that_cannot_be_inserted_takes_all_and_the_key_with_it(
     operations: Operations, database: Database
 ) -> None:
-    request = Request(key="key-1", body_hash="0" * 64)
+    request = IdempotencyKey(key="key-1", body_hash="0" * 64)
     wrong = NewEntry(table_name="b", workspace="blank at the end ")
     with pytest.raises(Exception, match=r"CHECK|refused|constraint"):
         await operations.add([NewEntry(table_name="a"), wrong], request)

@@ -1,4 +1,4 @@
-"""The app as it is wired, with what it tells of its work in memory."""
+"""The app as it is wired, with its telemetry kept in memory."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.fakes import FakeQueue, FakeRuns
 
 
 class Memory:
-    """What was exported."""
+    """What the app exported."""
 
     def __init__(self) -> None:
         self._spans = InMemorySpanExporter()
@@ -31,7 +31,7 @@ class Memory:
         self.telemetry = OpenTelemetry(self._tracers.get_tracer("test"), self._meters.get_meter("test"))
 
     def metrics(self) -> dict[str, list[Any]]:
-        """The points of each metric, by its name."""
+        """Return the points of each metric by its name."""
         data = self._reader.get_metrics_data()
         return {
             metric.name: list(metric.data.data_points)
@@ -57,7 +57,7 @@ def memory() -> Iterator[Memory]:
 
 @pytest.fixture
 async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Application]:
-    """The app as it is wired, but for Databricks and the queue."""
+    """The app as it is wired, with fakes of Databricks and the queue."""
     path = tmp_path / "state.db"
     migrate.apply(SqliteConnector(path, create=True))
     environment = {
@@ -77,4 +77,4 @@ async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 class _FakeStorageQueue(FakeQueue):
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

@@ -1,4 +1,4 @@
-"""Where Azure Monitor's exporter sends things, on this machine."""
+"""A local stand-in of the service that Azure Monitor's exporter sends to."""
 
 import gzip
 import json
@@ -14,14 +14,14 @@ KEY = "11111111-2222-3333-4444-555555555555"
 
 @dataclass
 class Ingestion:
-    """Keeps every item that it was sent."""
+    """Keeps every item that it receives."""
 
     items: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
 
     @property
     def settings(self) -> dict[str, str]:
-        """What an app needs in order to send everything here."""
+        """Return the environment that makes an app send everything here."""
         return {
             "APPLICATIONINSIGHTS_CONNECTION_STRING": (
                 f"InstrumentationKey={KEY};IngestionEndpoint={self.url}/"
@@ -31,7 +31,7 @@ class Ingestion:
         }
 
     async def track(self, request: web.Request) -> web.Response:
-        """Take items, packed or not."""
+        """Accept items, compressed or not."""
         body = await request.read()
         is_packed = body[:2] == b"\x1f\x8b"
         self.items.extend(json.loads(gzip.decompress(body) if is_packed else body))

@@ -1,4 +1,4 @@
-"""Application Insights: what is sent, and that nothing of it is loaded without its setting."""
+"""What is sent to Application Insights, and that none of it is loaded without its setting."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ from tests.telemetry.ingestion import ingestion
 
 ROOT = Path(__file__).parents[2]
 
-#: An app's process: one line, one metric and one span of ours, and a line of somebody else.
+#: An app's process: one line, one metric and one span of ours, and a line of another library.
 WORK = """
 import logging, os
 from orchestrator import bootstrap
@@ -84,7 +84,7 @@ async def test_what_application_insights_gets() -> None:
     assert "orchestrator.submission.duration" in metrics
 
 
-def test_what_is_no_connection_string_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_connection_string_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert bootstrap._telemetry("not-a-secret-to-show") is NO_TELEMETRY
     assert "no telemetry" in caplog.text
     assert "not-a-secret" not in caplog.text

@@ -1,4 +1,4 @@
-"""What docs/telemetry.md tells of, and what its queries ask for, is what the app logs and measures."""
+"""docs/telemetry.md and its queries name exactly what the app logs and measures."""
 
 import logging
 import re
@@ -21,26 +21,26 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encod
 
 QUERIES = re.findall(r"```kusto\n(.*?)```", DOCUMENT, re.DOTALL)
 
-#: Of KQL, whose reference lists them: https://learn.microsoft.com/kusto/query/scalar-functions and
+#: Functions of KQL; its reference lists them: https://learn.microsoft.com/kusto/query/scalar-functions and
 #: https://learn.microsoft.com/kusto/query/aggregation-functions
 KQL_FUNCTIONS = {
     *("ago", "bin", "iff", "isnotnull", "round", "todouble", "toint", "tolong", "tostring"),
     *("count", "countif", "max", "percentile"),
 }
 
-#: What Python itself gives each record.
+#: The attributes that Python itself gives each record.
 _OF_PYTHON = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 
-#: They tell of a row that has no run.
+#: Events of an entry that has no run.
 WITHOUT_RUN = {"refused", "postponed"}
 
-#: Fields with values that are ours; others hold names and numbers of the team's.
+#: Fields whose values the app chooses; others hold the team's names and numbers.
 _CLOSED_FIELDS = {"event", "status", "function", "outcome"}
 
 
 @dataclass
 class Journal:
-    """What an app told of its work."""
+    """What an app logged and measured."""
 
     #: by the kind of event, its fields
     fields: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -58,7 +58,7 @@ class Journal:
 
 
 async def submit(app: Application, table: str, *errors: DatabricksError) -> int:
-    """Add a row, make a trigger's pass and deliver its message; Databricks answers with the errors first."""
+    """Add an entry, make a trigger pass and deliver its message. Databricks first sends the errors."""
     queue: Any = app.queue
     databricks: Any = app.runs["default"]
     [entry_id] = await app.operations.add([NewEntry(table_name=table)])
@@ -71,7 +71,7 @@ async def submit(app: Application, table: str, *errors: DatabricksError) -> int:
 
 
 def timed(databricks: FakeRuns) -> int:
-    """Let the newest run have its times, and return its id."""
+    """Give the newest run its times, and return its id."""
     run_id = max(databricks.runs)
     databricks.runs[run_id] = replace(
         databricks.runs[run_id], queue_seconds=0.5, setup_seconds=1.0, execution_seconds=2.0
@@ -80,7 +80,7 @@ def timed(databricks: FakeRuns) -> int:
 
 
 async def live(app: Application) -> None:
-    """Let everything happen to rows that is an event."""
+    """Make every event happen to an entry."""
     databricks: Any = app.runs["default"]
     for table, result in (("sales", "SUCCESS"), ("orders", "FAILED")):
         await submit(app, table)
@@ -103,22 +103,22 @@ async def live(app: Application) -> None:
 async def journal(app: Application, memory: Memory, caplog: pytest.LogCaptureFixture) -> Journal:
     caplog.set_level(logging.INFO, logger="orchestrator")
     await live(app)
-    told = Journal()
+    journal = Journal()
     for record in caplog.records:
-        told.add(record)
+        journal.add(record)
     for name, points in memory.metrics().items():
-        told.labels[name] |= {label for point in points for label in point.attributes}
-    return told
+        journal.labels[name] |= {label for point in points for label in point.attributes}
+    return journal
 
 
 def cells(name: str) -> list[list[str]]:
-    """The cells of the table whose first column is so called, row by row."""
+    """Return the cells, row by row, of the table whose first column has this name."""
     [table] = re.findall(rf"^\| `?{name}`? \|.*\n\|[-|]+\n((?:\|.*\n)+)", DOCUMENT, re.MULTILINE)
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
 
 
 def names(cell: str) -> set[str]:
-    """What is set as code in a cell, but for what stands in brackets."""
+    """Return what is set as code in a cell, apart from what is in brackets."""
     return set(re.findall(r"`([\w.]+)`", re.sub(r"\(.*?\)", "", cell)))
 
 
@@ -126,9 +126,9 @@ def test_table_of_events(journal: Journal) -> None:
     [head] = re.findall(r"^\| `event` \| when \| fields beside (.*) \|$", DOCUMENT, re.MULTILINE)
     documented: dict[str, set[str]] = {}
     of_line_before: set[str] = set()
-    for name, _, told in cells("event"):
-        of_line = names(told) | (of_line_before if told.startswith("the same") else set())
-        documented[name.strip("`")] = of_line | (set() if told.startswith("only") else names(head))
+    for name, _, listed in cells("event"):
+        of_line = names(listed) | (of_line_before if listed.startswith("the same") else set())
+        documented[name.strip("`")] = of_line | (set() if listed.startswith("only") else names(head))
         of_line_before = of_line
     assert documented.keys() == journal.fields.keys()
     for event, fields in documented.items():

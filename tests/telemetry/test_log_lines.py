@@ -1,4 +1,4 @@
-"""One line an event, readable as it is, with its facts as fields."""
+"""Each event is one readable log line, with its facts as fields."""
 
 import logging
 from typing import Any
@@ -21,7 +21,7 @@ def _every_line(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
-    """The fields of the lines of one kind of event, with the message."""
+    """Return the fields, and the message, of the lines of one kind of event."""
     return [
         {**vars(record), "text": record.getMessage()}
         for record in caplog.records
@@ -29,7 +29,7 @@ def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
     ]
 
 
-async def test_life_of_a_row(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_life_of_an_entry(world: World, caplog: pytest.LogCaptureFixture) -> None:
     entry = await world.running("sales")
     assert entry.runid is not None
     [claimed] = events(caplog, "claimed")

@@ -1,4 +1,4 @@
-"""Metrics and spans by the real SDK of OpenTelemetry, kept in memory."""
+"""Metrics and spans through the real OpenTelemetry SDK, kept in memory."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from orchestrator.core.telemetry import Metric
 from tests.telemetry.conftest import Memory
 
 
-async def test_way_of_a_row(app: Application, memory: Memory) -> None:
+async def test_path_of_an_entry(app: Application, memory: Memory) -> None:
     runs: Any = app.runs["default"]
     queue: Any = app.queue
     await app.operations.add([NewEntry(table_name="sales")])

@@ -1,4 +1,4 @@
-"""Telemetry that fails, fails nothing else."""
+"""Failing telemetry fails nothing else."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from orchestrator.core.telemetry import Metric
 
 
 class Broken:
-    """Raises wherever it can."""
+    """Telemetry whose every method raises."""
 
     def record(self, metric: Metric, value: float, **attributes: str) -> None:
         raise RuntimeError("out of order")
@@ -32,6 +32,6 @@ def test_work_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records] == ["telemetry fails: RuntimeError"]
 
 
-def test_error_of_the_work_goes_through() -> None:
+def test_an_error_of_the_work_is_raised() -> None:
     with pytest.raises(ValueError, match="of the work"), SafeTelemetry(Broken()).span("submit"):
         raise ValueError("of the work")

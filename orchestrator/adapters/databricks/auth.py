@@ -51,7 +51,7 @@ _ADVICE: dict[int | str, str] = {
     "ClientAuthenticationError": "sign-in failed; check that the app has a managed identity",
     "CredentialUnavailableError": "this machine has no identity; sign in, or give the app a managed identity",
     "ServiceRequestError": "it cannot be reached; check its address and the network",
-    "TimeoutError": f"no answer within {FETCH_SECONDS:.0f} s",
+    "TimeoutError": f"no response within {FETCH_SECONDS:.0f} s",
     "ValueError": "check the vault's address",
 }
 

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import NO_LIMIT
 from orchestrator.adapters.store.session import Session
-from orchestrator.core.errors import StoreError, StoreInDoubt
-from orchestrator.core.models import ANYTHING, Expected, NewEntry
+from orchestrator.core.errors import RequestConflict, StoreError, StoreInDoubt
+from orchestrator.core.models import ANYTHING, Expected, IdempotencyKey, NewEntry
 from orchestrator.core.states import Status
 
 #: Rows changed in one transaction: it stays far below the 5,000 locks at which SQL Server locks the table.
@@ -19,20 +18,6 @@ REMEMBERED_SECONDS = 86_400
 
 #: Requests with a key pass one at a time, so that two with the same key never both find that it is new.
 REQUEST_LOCK = "databricks-job-orchestrator/request"
-
-
-class RequestConflict(StoreError):
-    """The Idempotency-Key came with another body before."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What tells a repeated request from a new one."""
-
-    #: the Idempotency-Key
-    key: str
-    #: SHA-256 of the body, in hexadecimal
-    body_hash: str
 
 
 class Operations:
@@ -55,7 +40,7 @@ class Operations:
         """Ask for the cancellation of rows that are not over; return which. See :meth:`retry`."""
         return await self._each(entry_ids, _ask_to_cancel, expected)
 
-    async def add(self, entries: Sequence[NewEntry], request: Request | None = None) -> list[int]:
+    async def add(self, entries: Sequence[NewEntry], request: IdempotencyKey | None = None) -> list[int]:
         """Insert rows, all or none, and return their ids; of a repeated request those of the first.
 
         :raises RequestConflict: its key came with another body.
@@ -95,7 +80,7 @@ class Operations:
         return changed
 
 
-def _known(body_hash: str, answer: str, request: Request) -> list[int]:
+def _known(body_hash: str, answer: str, request: IdempotencyKey) -> list[int]:
     if body_hash != request.body_hash:
         raise RequestConflict("this Idempotency-Key came with another body before: take a new key")
     return [int(each) for each in json.loads(answer)]

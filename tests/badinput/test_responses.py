@@ -1,4 +1,4 @@
-"""What a workspace may send over the wire, read by the real client: broken HTTP, and answers without end."""
+"""Whatever a workspace sends over the wire, read by the real client: broken HTTP, endless responses."""
 
 import asyncio
 import gzip
@@ -27,10 +27,10 @@ from orchestrator.core.models import Run
 from tests.badinput import server
 from tests.badinput.server import RawServer, with_length
 from tests.badinput.support import as_body, bodies, tries
-from tests.badinput.test_answer_shapes import CHECKS, GOOD_RUN, check_id
+from tests.badinput.test_response_shapes import CHECKS, GOOD_RUN, check_id
 from tests.databricks.support import REQUEST, ManualClock, Tokens
 
-#: Small enough for a test to see each of them reached.
+#: Small enough for a test to reach each of them.
 LIMITS = Limits(request_seconds=0.1, operation_seconds=0.5, tries=2, response_bytes=20_000)
 
 #: What an operation may take beyond its limit on a machine that is busy with other tests.
@@ -57,14 +57,14 @@ every_operation = pytest.mark.parametrize("name", OPERATIONS)
 
 @dataclass
 class Line:
-    """A raw server, a client of it, and what the event loop complained of."""
+    """A raw server, a client of it, and the complaints of the event loop."""
 
     server: RawServer
     client: DatabricksClient
     complaints: list[str]
 
     async def outcome(self, name: str) -> Any:
-        """The result of an operation, or its documented error, in bounded time."""
+        """Return the result of an operation, or its documented error, in bounded time."""
         operation, errors = OPERATIONS[name]
         start = time.monotonic()
         try:
@@ -106,7 +106,7 @@ async def line(pieces: Iterable[bytes] = (), *, pause_seconds: float = 0.0) -> A
 
 @contextmanager
 def running_line() -> Iterator[tuple[asyncio.Runner, Line]]:
-    """The same for many examples of one property."""
+    """Run many examples of one property against one server."""
     with asyncio.Runner() as runner:
         opened = line()
         held = runner.run(opened.__aenter__())
@@ -116,7 +116,7 @@ def running_line() -> Iterator[tuple[asyncio.Runner, Line]]:
             runner.run(opened.__aexit__(None, None, None))
 
 
-# --- broken in its form ---
+# --- malformed ---
 
 status_lines = st.integers(100, 599).map(lambda status: f"HTTP/1.1 {status} OK") | st.sampled_from(
     [
@@ -184,8 +184,8 @@ any_bodies = good_bodies | good_bodies.map(gzip.compress) | good_bodies.map(zlib
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> bytes:
-    """An HTTP answer that is nearly one."""
+def raw_responses(draw: st.DrawFn) -> bytes:
+    """Draw something that is nearly an HTTP response."""
     start = draw(st.just("HTTP/1.1 200 OK") | status_lines)
     body = draw(any_bodies)
     length = [("Content-Length", str(len(body)))] if draw(st.booleans()) else []
@@ -201,7 +201,7 @@ def test_any_bytes_end_in_a_result_or_a_documented_error(name: str) -> None:
     with running_line() as (runner, held):
 
         @tries(60)
-        @given(answers() | st.binary(max_size=100))
+        @given(raw_responses() | st.binary(max_size=100))
         def attempt(raw: bytes) -> None:
             held.server.pieces = (raw,)
             runner.run(held.outcome(name))
@@ -232,18 +232,18 @@ async def test_a_body_that_cannot_be_unpacked(name: str, encoding: str) -> None:
         pytest.param(b"", id="nothing"),
     ],
 )
-async def test_an_answer_that_is_none_is_no_success(name: str, raw: bytes) -> None:
+async def test_a_broken_response_is_not_a_success(name: str, raw: bytes) -> None:
     for hangs in (False, True):
         async with line([raw]) as held:
             held.server.hangs = hangs
             outcome = await held.outcome(name)
-            if name != "failure_of":  # tells the run's own words where the tasks' cannot be had
+            if name != "failure_of":  # returns the run's own message when those of the tasks cannot be read
                 assert isinstance(outcome, WorkspaceUnavailable)
             if name == "run_now":
                 assert outcome.in_doubt
 
 
-# --- without an end ---
+# --- endless ---
 
 
 @every_operation
@@ -252,14 +252,14 @@ async def test_an_answer_that_is_none_is_no_success(name: str, raw: bytes) -> No
     [server.endless_body, server.endless_headers, server.endless_early_hints, server.endless_line],
     ids=lambda pieces: pieces.__name__,
 )
-async def test_an_endless_answer_is_given_up(name: str, pieces: Callable[[], Iterator[bytes]]) -> None:
+async def test_an_endless_response_is_given_up(name: str, pieces: Callable[[], Iterator[bytes]]) -> None:
     async with line(Repeatable(pieces)) as held:
         outcome = await held.outcome(name)
         assert name == "failure_of" or isinstance(outcome, WorkspaceUnavailable)
 
 
 @every_operation
-async def test_a_dripping_answer_is_given_up(name: str) -> None:
+async def test_a_dripping_response_is_given_up(name: str) -> None:
     async with line(Repeatable(server.drip), pause_seconds=0.01) as held:
         outcome = await held.outcome(name)
         assert name == "failure_of" or isinstance(outcome, WorkspaceUnavailable)
@@ -280,7 +280,7 @@ async def test_a_bomb_is_not_unpacked(name: str) -> None:
 
 @dataclass(frozen=True)
 class Repeatable:
-    """Pieces that begin anew with each request."""
+    """Pieces that start again with each request."""
 
     make: Callable[[], Iterator[bytes]]
 

@@ -1,4 +1,4 @@
-"""What a workspace may answer, read without a network: any status, any headers, any body."""
+"""Whatever a workspace responds, read without a network: any status, any headers, any body."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,9 +60,9 @@ PROBLEM = {"error_code": "INVALID_PARAMETER_VALUE", "message": "Job 7 does not e
 
 @dataclass(frozen=True)
 class Case:
-    """One endpoint: its call, a good answer, and the errors that it may end with."""
+    """One endpoint: its request, a good response, and the errors that it may end with."""
 
-    call: Request[Any]
+    request: Request[Any]
     good: Any
     errors: tuple[type[DatabricksError], ...]
 
@@ -80,7 +80,7 @@ CASES = [
         (RequestRefused,),
     ),
 ]
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.call.name)
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.request.name)
 
 
 def check_id(value: int) -> None:
@@ -89,14 +89,14 @@ def check_id(value: int) -> None:
 
 
 def check_text(text: str | None) -> None:
-    """Both databases take it: no NUL, and it can be written in UTF-8."""
+    """Check that both databases accept it: no NUL, and it can be written in UTF-8."""
     if text is not None:
         assert "\0" not in text
         text.encode()
 
 
 def check_time(time: datetime | None) -> None:
-    """Both databases take it: ``datetime2`` in UTC, and SQLite's text of a sane length."""
+    """Check that both databases accept it: ``datetime2`` in UTC, and SQLite's text of limited length."""
     if time is not None:
         assert datetime(1970, 1, 1, tzinfo=UTC) <= time
         assert len(SqliteConnector.to_database(None, time)) == 23  # type: ignore[arg-type]  # uses no state
@@ -159,38 +159,38 @@ CHECKS: dict[type, Callable[[Any], None]] = {
 }
 
 
-def check_answer(case: Case, answer: Response) -> None:
-    """The answer is a valid result or a documented error, and says nothing that it must not."""
-    outcome = jobs_api.interpret(case.call, answer, token=CANARY)
-    if isinstance(outcome, Success):
-        assert 200 <= answer.status < 300
-        CHECKS[type(outcome.value)](outcome.value)
+def check_response(case: Case, response: Response) -> None:
+    """Check that the response is a valid result or a documented error, and shows no secret."""
+    result = jobs_api.interpret(case.request, response, token=CANARY)
+    if isinstance(result, Success):
+        assert 200 <= response.status < 300
+        CHECKS[type(result.value)](result.value)
         return
     for in_doubt in (False, True):
-        check_error(case, jobs_api.final_error(case.call, outcome, in_doubt=in_doubt), in_doubt=in_doubt)
-    if 200 <= answer.status < 300:
-        check_doubt(case, outcome)
-    assert jobs_api.pause(outcome, tries=4, jitter=0.99) < 60
+        check_error(case, jobs_api.final_error(case.request, result, in_doubt=in_doubt), in_doubt=in_doubt)
+    if 200 <= response.status < 300:
+        check_doubt(case, result)
+    assert jobs_api.pause(result, tries=4, jitter=0.99) < 60
 
 
 def check_doubt(case: Case, failure: Failure) -> None:
-    """The workspace took the request: whatever it says, the effect may be there."""
-    error = jobs_api.final_error(case.call, failure, in_doubt=False)
+    """Check that what the workspace may have carried out is in doubt, whatever it says."""
+    error = jobs_api.final_error(case.request, failure, in_doubt=False)
     assert isinstance(error, WorkspaceUnavailable)
     assert error.in_doubt
 
 
 def check_error(case: Case, error: DatabricksError, *, in_doubt: bool) -> None:
     assert isinstance(error, (WorkspaceUnavailable, *case.errors))
-    if in_doubt and case.call.method == "POST":
+    if in_doubt and case.request.method == "POST":
         assert not isinstance(error, RequestRefused | NoCapacity)
     text = str(error)
-    assert text.startswith(f"Databricks {case.call.name}: ")
+    assert text.startswith(f"Databricks {case.request.name}: ")
     assert len(text) < 1_000
     assert text.isprintable()
     check_text(text)
     check_text(error.error_code)
-    for secret in (CANARY, *case.call.hidden[:1]):
+    for secret in (CANARY, *case.request.hidden[:1]):
         assert secret not in text + error.error_code
 
 
@@ -216,11 +216,11 @@ headers = st.dictionaries(
 @every_case
 @tries(300)
 @given(data=st.data())
-def test_any_answer_is_a_result_or_a_documented_error(case: Case, data: st.DataObject) -> None:
+def test_any_response_is_a_result_or_a_documented_error(case: Case, data: st.DataObject) -> None:
     status = data.draw(st.sampled_from([200, 201, 204, 299]) | st.integers(100, 999))
     good = case.good if 200 <= status < 300 else PROBLEM
-    answer = Response(status=status, headers=data.draw(headers), body=data.draw(bodies(good)))
-    check_answer(case, answer)
+    response = Response(status=status, headers=data.draw(headers), body=data.draw(bodies(good)))
+    check_response(case, response)
 
 
 @every_case
@@ -228,7 +228,7 @@ def test_each_field_replaced_by_each_odd_value(case: Case) -> None:
     for path in paths(case.good):
         for value in ODD_VALUES:
             body = as_body(replaced(case.good, path, value))
-            check_answer(case, Response(status=200, headers={}, body=body))
+            check_response(case, Response(status=200, headers={}, body=body))
 
 
 @every_case
@@ -237,26 +237,26 @@ def test_each_field_of_an_error_replaced_by_each_odd_value(case: Case) -> None:
         for path in paths(PROBLEM):
             for value in ODD_VALUES:
                 body = as_body(replaced(PROBLEM, path, value))
-                check_answer(case, Response(status=status, headers={}, body=body))
+                check_response(case, Response(status=status, headers={}, body=body))
 
 
 @every_case
 def test_each_status_with_each_kind_of_body(case: Case) -> None:
     for status in range(100, 600):
         for body in (b"", b"<html>", b"{}", b"[]", as_body(case.good), as_body(PROBLEM)):
-            check_answer(case, Response(status=status, headers={}, body=body))
+            check_response(case, Response(status=status, headers={}, body=body))
 
 
 @every_case
 @tries(30)
 @given(around=any_text, status=st.integers(400, 599))
-def test_what_was_sent_is_not_said_again(case: Case, around: str, status: int) -> None:
-    for secret in (CANARY, *case.call.hidden[:1]):
+def test_what_was_sent_is_not_repeated(case: Case, around: str, status: int) -> None:
+    for secret in (CANARY, *case.request.hidden[:1]):
         for content in (
             {"error_code": secret, "message": around + secret + around},
             {"error_code": "X", "message": (secret + around) * 300},
         ):
-            check_answer(case, Response(status=status, headers={}, body=as_body(content)))
+            check_response(case, Response(status=status, headers={}, body=as_body(content)))
 
 
 def test_missing_is_left_out() -> None:

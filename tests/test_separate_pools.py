@@ -1,4 +1,4 @@
-"""Submissions and those who call over HTTP: neither waits for the other's connections or threads."""
+"""Submissions and HTTP callers never wait for each other's connections or threads."""
 
 import asyncio
 import json
@@ -27,26 +27,26 @@ from orchestrator.web.http import Request
 from tests.databricks.support import Workspace
 from tests.store.helpers import entry_of, queued, running
 
-#: A run whose look-up has no answer for as long as the test wants.
+#: A run whose look-up gets no response for as long as the test wants.
 SLOW = 1
 
 #: A run that is over.
 OVER = 77
 
-#: Far more than a call takes, and less than anything in the app waits.
+#: Far longer than a request takes, and shorter than any wait in the app.
 SOON_SECONDS = 5.0
 
 
 @dataclass
 class Databricks:
-    """Answers at once, but for look-ups of one run."""
+    """Responds immediately, except to look-ups of one run."""
 
     held: int = 0
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def reply(self, request: web.Request) -> web.StreamResponse:
-        """Answer a call."""
+        """Respond to a request."""
         if request.path.endswith("runs/list"):
             return web.json_response({"has_more": False})
         if request.path.endswith("run-now"):
@@ -64,7 +64,7 @@ class Databricks:
 
     @asynccontextmanager
     async def busy(self, client: DatabricksClient, connections: int) -> AsyncIterator[None]:
-        """Hold all of a client's connections, with more calls waiting for them."""
+        """Occupy all of a client's connections, with more requests waiting for them."""
         calls = [asyncio.create_task(client.get_run(SLOW)) for _ in range(CONNECTIONS + WEB_CONNECTIONS)]
         async with asyncio.timeout(SOON_SECONDS), self.came:
             await self.came.wait_for(lambda: self.held >= connections)
@@ -78,7 +78,7 @@ class Databricks:
 
 @asynccontextmanager
 async def busy(store: Store) -> AsyncIterator[None]:
-    """Hold all of a store's threads."""
+    """Occupy all of a store's threads."""
     release = threading.Event()
     calls = [
         asyncio.create_task(store.pool.transact(lambda _: release.wait(), writes=False))
@@ -117,7 +117,7 @@ async def app(tmp_path: Path, databricks: Databricks) -> AsyncIterator[Applicati
         await made.close()
 
 
-async def test_those_who_call_hold_up_no_submission(app: Application, databricks: Databricks) -> None:
+async def test_http_callers_delay_no_submission(app: Application, databricks: Databricks) -> None:
     claim = await queued(app.store)
     async with databricks.busy(app.web_runs["default"], WEB_CONNECTIONS), busy(app.web_store):
         async with asyncio.timeout(SOON_SECONDS):
@@ -128,7 +128,7 @@ async def test_those_who_call_hold_up_no_submission(app: Application, databricks
 async def test_an_event_and_a_dashboard_wait_for_no_submission(
     app: Application, databricks: Databricks
 ) -> None:
-    """And so they take nothing from them either."""
+    """They use other connections and threads, so they take none from submissions either."""
     entry = await running(app.store, OVER)
     async with databricks.busy(app.runs["default"], CONNECTIONS), busy(app.store):
         async with asyncio.timeout(SOON_SECONDS):
@@ -138,7 +138,7 @@ async def test_an_event_and_a_dashboard_wait_for_no_submission(
             assert json.loads(answer.content)["workspaces"][0]["active"]["error"] is None
 
 
-async def test_a_host_that_does_not_answer_holds_up_no_other() -> None:
+async def test_a_host_that_does_not_respond_delays_no_other() -> None:
     slow, quick = Workspace(), Workspace()
     databricks = Databricks()
     slow.replies = quick.replies = [databricks.reply]
