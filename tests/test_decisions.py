@@ -1,4 +1,4 @@
-"""What a run's state means, whether and when to retry, and which rows cannot be submitted."""
+"""What a run's state means, whether and when to retry, and which entries cannot be submitted."""
 
 import json
 from dataclasses import replace
@@ -110,7 +110,7 @@ def test_verdict(state: Run, attempt: int, cancel: bool, to: Status, spent: bool
     assert (verdict.delay_seconds > 0) == (to in {Status.FAILED, Status.PENDING})
 
 
-def test_limit_of_zero_is_none() -> None:
+def test_limit_of_zero_means_no_limit() -> None:
     forever = make_policy(max_attempts=0)
     entry = replace(ENTRY, attempt=10_000)
     assert decisions.attempts_left(entry, 10_000, forever)
@@ -129,7 +129,7 @@ def test_back_off_is_bounded(attempt: int, base: float, jitter: float) -> None:
     assert 0 <= decisions.backoff_seconds(attempt, base, jitter) <= 3600
 
 
-def test_request_of_a_plain_row() -> None:
+def test_request_of_a_plain_entry() -> None:
     request = run_requests.run_request(ENTRY, 5)
     assert request.job_id == 5
     assert request.idempotency_token == f"{ENTRY.entry_guid}-1"
@@ -137,7 +137,7 @@ def test_request_of_a_plain_row() -> None:
     assert (request.parameter_style, request.parameters) == ("notebook_params", {"table_name": "sales"})
 
 
-def test_own_job_goes_before_the_workspace_s() -> None:
+def test_own_job_takes_precedence_over_the_default_job() -> None:
     assert run_requests.run_request(replace(ENTRY, job_id=9), 5).job_id == 9
 
 
@@ -161,17 +161,17 @@ def test_own_job_goes_before_the_workspace_s() -> None:
         ({"entry_guid": ""}, "entry_guid"),
     ],
 )
-def test_row_that_can_never_be_submitted(fields: dict[str, object], problem: str) -> None:
+def test_entry_that_can_never_be_submitted(fields: dict[str, object], problem: str) -> None:
     with pytest.raises(InvalidEntry, match=problem):
         run_requests.run_request(replace(ENTRY, **fields), 5)  # type: ignore[arg-type]  # any field
 
 
-def test_row_without_a_job() -> None:
+def test_entry_without_a_job() -> None:
     with pytest.raises(InvalidEntry, match="DATABRICKS_JOB_ID"):
         run_requests.run_request(ENTRY, None)
 
 
-def test_numbers_and_truth_become_text() -> None:
+def test_numbers_and_booleans_become_text() -> None:
     text = '{"month": 1, "full": true, "share": 0.5, "name": "x"}'
     parameters = run_requests.run_parameters("sales", "job_parameters", text)
     assert parameters == {"month": "1", "full": "true", "share": "0.5", "name": "x"}
@@ -179,7 +179,7 @@ def test_numbers_and_truth_become_text() -> None:
 
 
 @given(text=st.text(max_size=200), style=st.sampled_from([*run_requests.PARAMETER_STYLES, "other"]))
-def test_any_text_is_parameters_or_a_clear_error(text: str, style: str) -> None:
+def test_any_text_is_either_parameters_or_a_clear_error(text: str, style: str) -> None:
     try:
         parameters = run_requests.run_parameters("sales", style, text)
     except InvalidEntry:
@@ -187,14 +187,14 @@ def test_any_text_is_parameters_or_a_clear_error(text: str, style: str) -> None:
     assert isinstance(parameters, run_requests.PARAMETER_STYLES[style])
 
 
-def test_error_never_repeats_the_parameters() -> None:
+def test_error_never_quotes_the_parameters() -> None:
     for text in ('{"secret": "s3cr3t"', '{"secret": {"s3cr3t": 1}}', '["s3cr3t"]'):
         with pytest.raises(InvalidEntry) as caught:
             run_requests.run_parameters("sales", "notebook_params", text)
         assert "s3cr3t" not in str(caught.value)
 
 
-def test_description_prefers_the_task_s_own_error() -> None:
+def test_description_prefers_the_error_of_the_task() -> None:
     failed = replace(run("INTERNAL_ERROR", "FAILED", "RUN_EXECUTION_ERROR"), message="Workload failed")
     assert (
         decisions.describe(failed, RunFailure(message="no such table"))

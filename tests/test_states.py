@@ -1,4 +1,4 @@
-"""The state machine in the code is the one that is drawn."""
+"""The state machine in the code is the one drawn in docs/states.md."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A store, a receiver, and what sends the one's news to the other."""
+"""A store whose clock and commits the test controls, a real receiver, and alerting between them."""
 
 import sqlite3
 import threading
@@ -23,7 +23,7 @@ from orchestrator.core.models import LastPass
 from orchestrator.usecases.alerting import Alerting
 from tests.alerts.receiver import Receiver
 
-#: A timer function that has not begun for so long is late, in the tests.
+#: A timer function that has not started for this long is late, in seconds.
 LATE_SECONDS = 600.0
 
 #: A commit is never held longer than this, whatever the test does.
@@ -31,7 +31,7 @@ HOLD_SECONDS = 20.0
 
 
 class Hold:
-    """Stops the next change before its begin or its commit, or loses its answer."""
+    """Blocks the next transaction before its begin or its commit, or loses its response."""
 
     def __init__(self, place: str | None = None, *, loses_answer: bool = False) -> None:
         self._place = place
@@ -41,13 +41,13 @@ class Hold:
         self.committed = threading.Event()
 
     def stop(self, place: str) -> None:
-        """Wait, if this is the place; called by the transaction's thread."""
+        """Block if this is the chosen place; called by the transaction's thread."""
         if place == self._place:
             self.reached.set()
             assert self.go_on.wait(HOLD_SECONDS), f"held for {HOLD_SECONDS} s"
 
     def commit(self, real: Connection) -> None:
-        """Commit, by the same thread."""
+        """Commit in the same thread."""
         self.stop("commit")
         real.commit()
         self.committed.set()
@@ -56,7 +56,7 @@ class Hold:
 
 
 class HeldConnector(SqliteConnector):
-    """A SQLite file whose next change can be held."""
+    """A SQLite file whose next transaction can be blocked."""
 
     hold: Hold | None = None
 
@@ -87,7 +87,7 @@ class _HeldConnection:
 
 @dataclass
 class Pass:
-    """A pass of a timer function that has begun."""
+    """A pass of a timer function in progress."""
 
     name: str
     store: Store
@@ -95,11 +95,11 @@ class Pass:
     before: tuple[Sequence[LastPass], datetime]
 
     async def end(self) -> None:
-        """End it, and tell people what there is to tell."""
+        """End the pass and send its alerts."""
         await PassLog(self.store.pool).pass_finished(self.name, "ok")
-        await self.tell()
+        await self.send_alerts()
 
-    async def tell(self) -> None:
+    async def send_alerts(self) -> None:
         await self.alerting(self.name, *self.before)
 
 
@@ -114,7 +114,7 @@ class Desk:
     offset: timedelta = timedelta()
 
     def alerting(self, store: Store | None = None, *, timeout_seconds: float = 5.0) -> Alerting:
-        """What tells people, of one instance of the app."""
+        """Return the alerting of one instance of the app."""
         of_instance = store or self.store
         return Alerting(
             store=AlertLog(of_instance.pool),
@@ -133,7 +133,7 @@ class Desk:
         await (await self.begin(name)).end()
 
     async def begin(self, name: str, store: Store | None = None) -> "Pass":
-        """Begin a pass of a timer function, of one instance of the app."""
+        """Begin a pass of a timer function in one instance of the app."""
         of_instance = store or self.store
         alerting = self.alerting(of_instance)
         before = await alerting.snapshot()
@@ -152,7 +152,7 @@ class Desk:
         return rows
 
     def kill(self, count: int = 1, *, table: str = "sales", error: str = "it failed") -> None:
-        """Let rows go DEAD now."""
+        """Insert entries that went DEAD just now."""
         for _ in range(count):
             self.execute(
                 "INSERT INTO track_processing (table_name, status, last_error, parameters, finished_at)"

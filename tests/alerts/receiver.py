@@ -1,4 +1,4 @@
-"""A receiver of alerts that listens on this machine and answers as it is told to."""
+"""An alert receiver on this machine whose responses the test chooses."""
 
 import asyncio
 from collections import Counter
@@ -9,23 +9,23 @@ from typing import Any
 
 from aiohttp import web
 
-#: Part of the address: what keeps a webhook's address secret.
+#: The secret part of the webhook's address.
 SIGNATURE = "sig%2Fq8VhT2mWcX5eRz0uKpY7sDfJ4aGbLn1oQ"
 
 
 @dataclass
 class Receiver:
-    """Keeps the messages that it took.
+    """Keeps the alerts that it accepted.
 
     An answer is an HTTP status; ``"drop"``: the message is taken, and the answer lost; ``"hang"``: there is
     no answer until the caller gives up.
     """
 
-    #: the next answers, one each; then 200
+    #: the next responses in order; then always 200
     answers: list[int | str] = field(default_factory=list)
-    #: bodies that were answered with 2xx
+    #: bodies that got a 2xx response
     taken: list[dict[str, Any]] = field(default_factory=list)
-    #: bodies of which the sender cannot know whether they were taken
+    #: bodies whose sender cannot know whether they were accepted
     doubtful: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     calls: int = 0
@@ -47,12 +47,12 @@ class Receiver:
         finally:
             await runner.cleanup()
 
-    def told(self) -> Counter[int]:
-        """How often each row was shown."""
+    def reported(self) -> Counter[int]:
+        """Count how often each entry was reported."""
         return Counter(row["id"] for message in self.taken for row in message["entries"])
 
-    def told_of_passes(self, kind: str) -> Counter[tuple[str, str]]:
-        """How often a timer function was called late, or recovered, and since when; doubtful calls count."""
+    def reported_passes(self, kind: str) -> Counter[tuple[str, str]]:
+        """Count the reports of each late or recovered event, uncertain ones included."""
         return Counter(
             (last_pass["name"], last_pass["since"])
             for message in (*self.taken, *self.doubtful)

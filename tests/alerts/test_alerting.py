@@ -1,4 +1,4 @@
-"""One event, one message: over passes, instances, and receivers that fail."""
+"""One event, one alert: across passes, instances and failing receivers."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk
 
 
-async def test_failures_of_a_pass_are_one_message(desk: Desk) -> None:
+async def test_failures_of_a_pass_are_one_alert(desk: Desk) -> None:
     desk.kill(199)
     desk.kill(table="orders", error="no\nsuch file " + "x" * 300)
     await desk.make_pass("trigger")
@@ -26,7 +26,7 @@ async def test_failures_of_a_pass_are_one_message(desk: Desk) -> None:
     assert "secret-8462" not in str(desk.receiver.taken)
 
 
-async def test_row_that_dies_again_is_told_again(desk: Desk) -> None:
+async def test_entry_that_goes_dead_again_is_reported_again(desk: Desk) -> None:
     desk.kill()
     await desk.make_pass("trigger")
     assert await Operations(desk.store.pool).retry([1])
@@ -34,10 +34,10 @@ async def test_row_that_dies_again_is_told_again(desk: Desk) -> None:
     desk.execute("UPDATE track_processing SET status = 'DEAD', finished_at = utc_now() WHERE id = 1")
     await desk.make_pass("trigger")
     await desk.make_pass("trigger")
-    assert desk.receiver.told() == {1: 2}
+    assert desk.receiver.reported() == {1: 2}
 
 
-async def test_rows_that_die_in_the_same_moment(desk: Desk) -> None:
+async def test_entries_that_go_dead_at_the_same_moment(desk: Desk) -> None:
     desk.kill(2)
     desk.execute("UPDATE track_processing SET status = 'RUNNING', runid = 7, submission = 1 WHERE id = 2")
     await desk.make_pass("trigger")
@@ -46,18 +46,18 @@ async def test_rows_that_die_in_the_same_moment(desk: Desk) -> None:
         " finished_at = (SELECT finished_at FROM track_processing WHERE id = 1) WHERE id = 2"
     )
     await desk.make_pass("trigger")
-    assert desk.receiver.told() == {1: 1, 2: 1}
+    assert desk.receiver.reported() == {1: 1, 2: 1}
 
 
-async def test_distant_past_is_not_told(desk: Desk) -> None:
+async def test_distant_past_is_not_reported(desk: Desk) -> None:
     desk.kill(3)
     desk.pass_time(25 * 3600)
     desk.kill(1)
     await desk.make_pass("trigger")
-    assert desk.receiver.told() == {4: 1}
+    assert desk.receiver.reported() == {4: 1}
 
 
-async def test_message_that_was_refused_is_sent_by_the_next_pass(desk: Desk) -> None:
+async def test_refused_alert_is_sent_by_the_next_pass(desk: Desk) -> None:
     desk.kill(2)
     desk.receiver.answers = [429, 503]
     await desk.make_pass("trigger")
@@ -65,11 +65,11 @@ async def test_message_that_was_refused_is_sent_by_the_next_pass(desk: Desk) -> 
     await desk.make_pass("trigger")
     assert desk.receiver.taken == []
     await desk.make_pass("trigger")
-    assert desk.receiver.told() == {1: 1, 2: 1, 3: 1}
+    assert desk.receiver.reported() == {1: 1, 2: 1, 3: 1}
 
 
 @pytest.mark.parametrize("answer", [500, "drop"])
-async def test_message_that_may_have_arrived_is_not_sent_again(
+async def test_alert_that_may_have_arrived_is_not_sent_again(
     desk: Desk, answer: int | str, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.kill()
@@ -80,7 +80,7 @@ async def test_message_that_may_have_arrived_is_not_sent_again(
     assert "may be lost" in caplog.text
 
 
-async def test_two_instances_at_once_send_one(desk: Desk) -> None:
+async def test_two_concurrent_instances_send_one_alert(desk: Desk) -> None:
     other = Store(Pool(desk.connector))
     desk.kill(30)
     before, now = await PassLog(desk.store.pool).passes(), await desk.store.now()
@@ -95,7 +95,7 @@ async def test_two_instances_at_once_send_one(desk: Desk) -> None:
     assert message["count"] == 30
 
 
-async def test_store_that_fails_is_a_warning(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_store_error_is_only_a_warning(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.execute("DROP TABLE orchestrator_alert")
     await desk.make_pass("monitor")
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
@@ -113,14 +113,14 @@ async def test_receiver_that_hangs_ends_with_the_pass(
     assert "alert may be lost" in caplog.text
 
 
-async def test_old_claims_are_forgotten_and_their_rows_not_told_again(desk: Desk) -> None:
+async def test_old_claims_are_deleted_and_their_entries_not_reported_again(desk: Desk) -> None:
     desk.kill(3)
     await desk.make_pass("trigger")
     desk.pass_time(3 * 24 * 3600)
     await desk.make_pass("trigger")
     assert desk.execute("SELECT COUNT(*) FROM orchestrator_alert WHERE kind = 'dead'") == [(0,)]
     await desk.make_pass("trigger")
-    assert desk.receiver.told() == {1: 1, 2: 1, 3: 1}
+    assert desk.receiver.reported() == {1: 1, 2: 1, 3: 1}
 
 
 @settings(
@@ -133,10 +133,10 @@ async def test_old_claims_are_forgotten_and_their_rows_not_told_again(desk: Desk
         st.tuples(st.integers(0, 4), st.sampled_from([200, 202, 400, 429, 503, 500, "drop"])), max_size=5
     )
 )
-async def test_every_row_that_went_dead_is_in_exactly_one_message(
+async def test_every_dead_entry_is_in_exactly_one_alert(
     desk: Desk, passes: list[tuple[int, int | str]]
 ) -> None:
-    """Whatever the receiver does. What was sent without an answer may have arrived, and is not sent again."""
+    """Whatever the receiver does. An alert without a response may have arrived and is not sent again."""
     desk.execute("DELETE FROM orchestrator_alert")
     desk.execute("DELETE FROM track_processing")
     desk.receiver.taken, desk.receiver.doubtful = [], []
@@ -148,4 +148,4 @@ async def test_every_row_that_went_dead_is_in_exactly_one_message(
     await desk.make_pass("trigger")
     desk.receiver.taken += desk.receiver.doubtful
     ids = [row[0] for row in desk.execute("SELECT id FROM track_processing WHERE status = 'DEAD'")]
-    assert desk.receiver.told() == dict.fromkeys(ids, 1)
+    assert desk.receiver.reported() == dict.fromkeys(ids, 1)

@@ -1,4 +1,4 @@
-"""Claims whose end nobody waits for, or whose answer is lost: what they took is free for the next pass."""
+"""Claims that time out, are cancelled or lose their response: their events are released for the next pass."""
 
 import asyncio
 from dataclasses import replace
@@ -11,12 +11,12 @@ from orchestrator.core.alerts import DeadEntries
 from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk, Hold
 
-#: A claim that is held gives nothing back for so long, which is ample for one that would.
+#: How long a blocked claim must release nothing, in seconds; a wrong release would take far less.
 QUIET_SECONDS = 0.1
 
 
 async def go_on(hold: Hold, tasks: set[asyncio.Task[object]]) -> None:
-    """Let a claim go on, and wait until it is done and what follows it, too."""
+    """Unblock a claim and wait until it and what follows it are done."""
     if left := asyncio.all_tasks() - tasks:
         await asyncio.wait(left, timeout=QUIET_SECONDS)
     hold.go_on.set()
@@ -35,32 +35,32 @@ async def test_claim_that_takes_too_long(
     with monkeypatch.context() as patched:
         bound = asyncio.timeout(None)
         patched.setattr(alerting._Deadline, "claiming", lambda _: bound)
-        telling = asyncio.create_task(passing.tell())
+        sending = asyncio.create_task(passing.send_alerts())
         assert await asyncio.to_thread(hold.reached.wait, 10)
         bound.reschedule(asyncio.get_running_loop().time())
-        await telling
+        await sending
     assert "not done" in caplog.text
     assert desk.receiver.calls == 0
     await go_on(hold, tasks)
     await desk.make_pass("trigger")
-    assert desk.receiver.told() == {1: 1, 2: 1}
+    assert desk.receiver.reported() == {1: 1, 2: 1}
 
 
-async def test_pass_that_is_ended_in_its_claim(desk: Desk) -> None:
+async def test_pass_that_is_cancelled_during_its_claim(desk: Desk) -> None:
     desk.kill(2)
     passing, tasks = await desk.begin("trigger"), asyncio.all_tasks()
     desk.connector.hold = hold = Hold("commit")
-    telling = asyncio.create_task(passing.tell())
+    sending = asyncio.create_task(passing.send_alerts())
     assert await asyncio.to_thread(hold.reached.wait, 10)
-    telling.cancel()
-    await asyncio.wait([telling])
-    assert telling.cancelled()
+    sending.cancel()
+    await asyncio.wait([sending])
+    assert sending.cancelled()
     await go_on(hold, tasks)
     await desk.make_pass("trigger")
-    assert desk.receiver.told() == {1: 1, 2: 1}
+    assert desk.receiver.reported() == {1: 1, 2: 1}
 
 
-async def test_nothing_is_claimed_when_there_is_no_time_to_send_it(
+async def test_nothing_is_claimed_without_time_to_send_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Closed(AlertLog):
@@ -70,7 +70,7 @@ async def test_nothing_is_claimed_when_there_is_no_time_to_send_it(
     desk.kill(2)
     passing = await desk.begin("trigger")
     monkeypatch.setattr(alerting, "CLAIMING_SECONDS", 0.0)
-    await replace(passing, alerting=replace(passing.alerting, store=Closed(desk.store.pool))).tell()
+    await replace(passing, alerting=replace(passing.alerting, store=Closed(desk.store.pool))).send_alerts()
     assert "not done in time" in caplog.text
 
 
@@ -78,13 +78,13 @@ async def test_claim_whose_answer_is_lost(desk: Desk, caplog: pytest.LogCaptureF
     desk.kill(2)
     passing, tasks = await desk.begin("trigger"), asyncio.all_tasks()
     desk.connector.hold = hold = Hold(loses_answer=True)
-    await passing.tell()
+    await passing.send_alerts()
     assert "is not known" in caplog.text
     await go_on(hold, tasks)
     await desk.make_pass("trigger")
-    assert desk.receiver.told() == {1: 1, 2: 1}
+    assert desk.receiver.reported() == {1: 1, 2: 1}
 
 
-def test_message_that_is_claimed_last_has_its_time_to_be_sent() -> None:
+def test_last_claim_leaves_time_to_send_its_alert() -> None:
     note_seconds = 5
     assert alerting.CLAIMING_SECONDS + webhook.TIMEOUT_SECONDS + note_seconds <= alerting.ALERTING_SECONDS

@@ -1,4 +1,4 @@
-"""What docs/alerts.md says of the app's own names."""
+"""docs/alerts.md names what the app really uses and shows a real message."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from orchestrator.web.routes import ROUTES
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
 
 
-def test_key_of_the_probe_is_of_the_function_behind_health() -> None:
+def test_probe_uses_the_key_of_the_health_function() -> None:
     [health] = [route.name for route in ROUTES if route.path == "health"]
     assert set(re.findall(r"--function-name (\S+)", DOCUMENT)) == {health}
 

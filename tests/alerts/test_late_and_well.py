@@ -1,4 +1,4 @@
-"""Which timer function is called late and recovered: once, in whatever order the passes come and end."""
+"""Each late or recovered event is reported once, in whatever order passes begin and end."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ def titles(desk: Desk) -> list[str]:
     return [message["title"] for message in desk.receiver.taken]
 
 
-async def test_late_and_well_again(desk: Desk) -> None:
+async def test_late_and_recovered(desk: Desk) -> None:
     for name in ("trigger", "monitor"):
         await desk.make_pass(name)
     for _ in range(4):
@@ -36,7 +36,7 @@ async def test_late_and_well_again(desk: Desk) -> None:
     assert [message["title"] for message in desk.receiver.taken][2:] == ["trigger: late"]
 
 
-async def test_one_that_is_back_before_the_receiver_takes_that_it_is_late(desk: Desk) -> None:
+async def test_function_that_recovers_before_its_late_alert_is_delivered(desk: Desk) -> None:
     for name in ("monitor", "trigger"):
         await desk.make_pass(name)
     desk.pass_time(LATE_SECONDS / 2)
@@ -50,7 +50,7 @@ async def test_one_that_is_back_before_the_receiver_takes_that_it_is_late(desk: 
     assert titles(desk) == ["monitor: recovered"], "it says since when it had not begun"
 
 
-async def test_function_that_never_ran_was_never_expected(desk: Desk) -> None:
+async def test_function_that_never_ran_is_not_late(desk: Desk) -> None:
     await desk.make_pass("monitor")
     desk.pass_time(NIGHT_SECONDS)
     await desk.make_pass("trigger")
@@ -85,8 +85,8 @@ async def test_both_functions_come_back_at_once(desk: Desk, ends_first: int | No
         await passes[ends_first].end()
         await passes[1 - ends_first].end()
     await other.pool.close()
-    told = desk.receiver.told_of_passes("well")
-    assert sorted((name, count) for (name, _), count in told.items()) == [("monitor", 1), ("trigger", 1)]
+    reported = desk.receiver.reported_passes("well")
+    assert sorted((name, count) for (name, _), count in reported.items()) == [("monitor", 1), ("trigger", 1)]
     if ends_first == 0:
         assert titles(desk) == ["monitor and trigger: recovered"]
 
@@ -104,7 +104,7 @@ async def test_one_of_two_comes_back(desk: Desk) -> None:
     assert titles(desk)[2:] == ["trigger: recovered"]
 
 
-async def test_stop_after_one_was_called_late(desk: Desk) -> None:
+async def test_stop_after_one_function_was_reported_late(desk: Desk) -> None:
     await desk.make_pass("trigger")
     for _ in range(2):
         desk.pass_time(LATE_SECONDS / 2)
@@ -118,7 +118,7 @@ async def test_stop_after_one_was_called_late(desk: Desk) -> None:
     assert titles(desk)[1:] == ["trigger: recovered", "monitor: recovered"]
 
 
-async def test_stop_is_told_by_a_later_pass_when_the_receiver_did_not_take_it(desk: Desk) -> None:
+async def test_refused_alert_about_a_stop_is_sent_by_a_later_pass(desk: Desk) -> None:
     await desk.make_pass("monitor")
     desk.pass_time(NIGHT_SECONDS)
     desk.receiver.answers = [503, 404]
@@ -127,7 +127,7 @@ async def test_stop_is_told_by_a_later_pass_when_the_receiver_did_not_take_it(de
     assert titles(desk) == ["monitor: recovered"]
 
 
-async def test_nobody_is_called_late_who_came_back_during_a_slow_pass(desk: Desk) -> None:
+async def test_function_that_recovers_during_a_slow_pass_is_not_late(desk: Desk) -> None:
     for name in ("trigger", "monitor"):
         await desk.make_pass(name)
     desk.pass_time(LATE_SECONDS / 2)
@@ -141,15 +141,15 @@ async def test_nobody_is_called_late_who_came_back_during_a_slow_pass(desk: Desk
 
 @dataclass
 class App:
-    """Two timer functions whose passes go on step by step, in any order."""
+    """Two timer functions whose passes advance step by step, in any order."""
 
     desk: Desk
     passes: dict[str, Pass] = field(default_factory=dict)
-    #: each start that came too late, with the start before it
+    #: each late start, with the start before it
     gaps: set[tuple[str, str]] = field(default_factory=set)
 
     async def step(self, name: str) -> None:
-        """Begin a pass of a function, or end the one that is under way."""
+        """Begin a pass of a function, or end the one in progress."""
         under_way = self.passes.pop(name, None)
         if under_way is not None:
             await under_way.end()
@@ -162,8 +162,8 @@ class App:
             if last_pass.name == name and (now - last_pass.started_at).total_seconds() >= LATE_SECONDS
         }
 
-    async def come_to_rest(self) -> None:
-        """End what is under way, and make a pass of each."""
+    async def finish_passes(self) -> None:
+        """End the passes in progress and make one more pass of each function."""
         for name in list(self.passes):
             await self.step(name)
         for name in ("monitor", "trigger"):
@@ -186,8 +186,8 @@ STEPS = st.lists(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-async def test_every_gap_is_told_once(desk: Desk, steps: list[tuple[str, float, int | str]]) -> None:
-    """Whatever the order of the passes and the receiver's answers."""
+async def test_every_gap_is_reported_once(desk: Desk, steps: list[tuple[str, float, int | str]]) -> None:
+    """In any order of passes and for any responses of the receiver."""
     desk.execute("DELETE FROM orchestrator_alert")
     desk.execute("DELETE FROM orchestrator_tick")
     desk.receiver.taken, desk.receiver.doubtful = [], []
@@ -197,14 +197,14 @@ async def test_every_gap_is_told_once(desk: Desk, steps: list[tuple[str, float, 
         desk.receiver.answers = [answer, answer]
         await app.step(name)
     desk.receiver.answers = []
-    await app.come_to_rest()
-    late, well = desk.receiver.told_of_passes("late"), desk.receiver.told_of_passes("well")
+    await app.finish_passes()
+    late, well = desk.receiver.reported_passes("late"), desk.receiver.reported_passes("well")
     assert {*late.values(), *well.values()} <= {1}, "never twice"
     assert app.gaps | late.keys() <= well.keys(), "never not at all"
-    assert_late_goes_before_well(desk)
+    assert_late_comes_before_recovered(desk)
 
 
-def assert_late_goes_before_well(desk: Desk) -> None:
+def assert_late_comes_before_recovered(desk: Desk) -> None:
     called_well: set[tuple[str, str]] = set()
     for message in desk.receiver.taken:
         events = {(last_pass["name"], last_pass["since"]) for last_pass in message["passes"]}

@@ -1,4 +1,4 @@
-"""What a message says, and what it never says."""
+"""The content of an alert, and what it never contains."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from orchestrator.core.models import LastPass
 
 AT = datetime(2026, 1, 31, 4, 5, 6, tzinfo=UTC)
 
-#: Teams takes no more: https://learn.microsoft.com/microsoftteams/limits-specifications-teams
+#: Teams accepts at most this: https://learn.microsoft.com/microsoftteams/limits-specifications-teams
 TEAMS_BYTES = 28 * 1024
 
 
@@ -40,7 +40,7 @@ def test_two_hundred_failures_are_one_message() -> None:
     assert message["at"] == "2026-01-31T04:05:06Z"
 
 
-def test_one_row() -> None:
+def test_one_entry() -> None:
     message = as_json(dead(1), AT)
     assert message["text"] == "1 entry went DEAD\n1 sales (default): it failed"
     assert message["entries"] == [
@@ -48,11 +48,11 @@ def test_one_row() -> None:
     ]
 
 
-def test_late_and_well() -> None:
+def test_late_and_recovered() -> None:
     last_pass = PassEvent(name="trigger", since=AT)
-    told = as_json(Alert(kind=Kind.LATE, passes=[last_pass]), AT)
-    assert told["text"] == "trigger: late\ntrigger: has not started since 2026-01-31T04:05:06Z"
-    assert (told["count"], told["entries"]) == (1, [])
+    message = as_json(Alert(kind=Kind.LATE, passes=[last_pass]), AT)
+    assert message["text"] == "trigger: late\ntrigger: has not started since 2026-01-31T04:05:06Z"
+    assert (message["count"], message["entries"]) == (1, [])
     assert as_json(Alert(kind=Kind.RECOVERED, passes=[last_pass]), AT)["title"] == "trigger: recovered"
 
 
@@ -94,26 +94,26 @@ def passes(**ages: float) -> list[LastPass]:
         (passes(monitor=60, trigger=60), []),
         (passes(monitor=60, trigger=899), []),
         (passes(monitor=60, trigger=900), ["trigger"]),
-        (passes(monitor=900, trigger=5000), []),  # the whole app was stopped
+        (passes(monitor=900, trigger=5000), []),  # the whole app was down
         (passes(trigger=5000), []),  # the monitor's first pass ever
-        (passes(monitor=60), []),  # the trigger has never been
+        (passes(monitor=60), []),  # the trigger has never run
     ],
 )
-def test_who_is_late(before: list[LastPass], names: list[str]) -> None:
+def test_which_functions_are_late(before: list[LastPass], names: list[str]) -> None:
     missing = overdue(before, now=AT, limit_seconds=900)
     assert [event.name for event in late(missing, own="monitor", before=before, passes=before)] == names
 
 
-def test_who_has_begun_in_the_meantime_is_not_late() -> None:
+def test_function_that_has_started_in_the_meantime_is_not_late() -> None:
     before = passes(monitor=60, trigger=900)
     missing = overdue(before, now=AT, limit_seconds=900)
     assert late(missing, own="monitor", before=before, passes=passes(monitor=0, trigger=1)) == []
 
 
-def test_who_is_well_again() -> None:
-    told = [PassEvent(name="trigger", since=AT), PassEvent(name="gone", since=AT)]
-    assert recovered(told, passes(trigger=0)) == []
-    assert [event.name for event in recovered([*told, *told], passes(trigger=-1))] == ["trigger"]
+def test_which_functions_have_recovered() -> None:
+    events = [PassEvent(name="trigger", since=AT), PassEvent(name="gone", since=AT)]
+    assert recovered(events, passes(trigger=0)) == []
+    assert [event.name for event in recovered([*events, *events], passes(trigger=-1))] == ["trigger"]
 
 
 def test_function_that_was_late_twice_is_named_once() -> None:

@@ -1,4 +1,4 @@
-"""What became of a message, by what the receiver does."""
+"""How the receiver's behaviour decides whether an alert counts as delivered."""
 
 import logging
 import socket
@@ -37,7 +37,7 @@ async def deliver(url: str, timeout_seconds: float = 5.0) -> Delivery:
         ("hang", Delivery.UNCERTAIN),
     ],
 )
-async def test_what_an_answer_means(
+async def test_what_a_response_means(
     answer: int | str, delivery: Delivery, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -47,7 +47,7 @@ async def test_what_an_answer_means(
     assert SIGNATURE[5:] not in caplog.text
 
 
-async def test_nobody_there(caplog: pytest.LogCaptureFixture) -> None:
+async def test_receiver_that_does_not_listen(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as bound:  # it does not listen
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
@@ -56,5 +56,5 @@ async def test_nobody_there(caplog: pytest.LogCaptureFixture) -> None:
     assert SIGNATURE[5:] not in caplog.text
 
 
-async def test_name_that_is_not_there() -> None:
+async def test_unknown_host_name() -> None:
     assert await deliver("https://receiver.invalid/hook") is Delivery.REFUSED

@@ -1,4 +1,4 @@
-"""Alerts as the app is wired: a pass of a timer function, and the message that comes of it."""
+"""Alerts of the wired app: a pass of a timer function and the alert that it sends."""
 
 import asyncio
 import sqlite3
@@ -16,21 +16,21 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.models import LastPass, NewEntry
 from tests.alerts.receiver import Receiver
 
-#: A row that went DEAD just now, and one whose cancellation the pass has to carry out.
+#: An entry that went DEAD just now, and one that the pass has to cancel.
 ROWS = """
 INSERT INTO track_processing (table_name, status, submission, finished_at)
 VALUES ('sales', 'DEAD', 1, strftime('%Y-%m-%d %H:%M:%f'));
 INSERT INTO track_processing (table_name, cancel_requested) VALUES ('stock', 1);
 """
 
-#: Both functions had run, and then not for a night.
+#: Both functions last ran the evening before.
 NIGHT = """
 INSERT INTO orchestrator_tick (name, started_at, finished_at, outcome)
 VALUES ('monitor', '2026-01-31 20:00:00.000', '2026-01-31 20:00:01.000', 'ok'),
     ('trigger', '2026-01-31 20:00:30.000', '2026-01-31 20:00:31.000', 'ok');
 """
 
-#: What makes the pass fail.
+#: Makes the pass fail.
 STUCK = """
 CREATE TRIGGER stuck BEFORE UPDATE ON track_processing BEGIN SELECT RAISE(ABORT, 'no change today'); END;
 """
@@ -64,7 +64,7 @@ def run(folder: Path, script: str) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_pass_tells_what_went_dead_whether_it_succeeds_or_fails(
+async def test_pass_reports_dead_entries_whether_it_succeeds_or_fails(
     app: Application, receiver: Receiver, tmp_path: Path, *, fails: bool
 ) -> None:
     run(tmp_path, ROWS + (STUCK if fails else ""))
@@ -78,8 +78,8 @@ async def test_a_pass_tells_what_went_dead_whether_it_succeeds_or_fails(
     assert ("no change today" in (monitor.outcome or "")) is fails
 
 
-async def test_the_app_is_back_after_a_night(app: Application, receiver: Receiver, tmp_path: Path) -> None:
-    """Each pass looks at the clock before it begins: afterwards its own gap is gone."""
+async def test_app_recovers_after_a_night(app: Application, receiver: Receiver, tmp_path: Path) -> None:
+    """Each pass takes its snapshot before it starts: afterwards its own gap is gone."""
     run(tmp_path, NIGHT)
     for _ in range(2):
         await app.monitor()
@@ -89,7 +89,7 @@ async def test_the_app_is_back_after_a_night(app: Application, receiver: Receive
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-async def test_what_cannot_be_looked_up_for_alerts_keeps_no_pass_from_its_work(
+async def test_failed_snapshot_for_alerts_does_not_stop_the_pass(
     app: Application,
     receiver: Receiver,
     tmp_path: Path,

@@ -13,7 +13,7 @@ from tests.chaos.run import chaos
 
 
 def main() -> int:
-    """Print the figures as one line of JSON and a verdict; returns 1 when anything was violated."""
+    """Print the figures as one line of JSON and a verdict; return 1 if a rule was violated."""
     options = _options()
     seconds = options.minutes * 60 if options.seconds is None else options.seconds
     seed = secrets.randbits(32) if options.seed is None else options.seed

@@ -1,4 +1,4 @@
-"""The faults: parts that are killed, asked to end, frozen or doubled, in an order that a seed decides."""
+"""Inject faults: kill, terminate, freeze or duplicate parts in an order that a seed decides."""
 
 import asyncio
 import random
@@ -9,22 +9,22 @@ from datetime import UTC, datetime
 
 from tests.chaos.parts import LEASE_SECONDS, Parts
 
-#: Between two faults.
+#: Seconds between two faults.
 PAUSE_SECONDS = (0.5, 4.0)
 
-#: How long a part is away after a kill.
+#: How long a part stays down after a kill, in seconds.
 AWAY_SECONDS = (0.0, 3.0)
 
-#: A row must go DONE within this after a fault that no other follows at once: far above lease and pass, since
-#: the machine may be busy.
+#: An entry must go DONE within this many seconds after a fault that no other fault follows at once. It is far
+#: above lease and pass, since the machine may be busy.
 RECOVERY_SECONDS = 60.0
 
-#: How often the audit is looked at for it; the time itself is taken from the audit.
+#: How often the audit is polled for it, in seconds; the time itself comes from the audit.
 POLL_SECONDS = 0.1
 
 
 class Faults:
-    """Makes faults until a time.
+    """Injects faults until a given time.
 
     :param rng: decides which, when and how long.
     """
@@ -32,9 +32,9 @@ class Faults:
     def __init__(self, parts: Parts, rng: random.Random, seconds: float) -> None:
         self.kills: Counter[str] = Counter()
         self.others: Counter[str] = Counter()
-        #: seconds from the moment that a part was back to the next row that went DONE, with the fault's name
+        #: seconds from a part's return to the next entry that went DONE, with the name of the fault
         self.recoveries: list[tuple[float, str]] = []
-        #: when a part was back, went on, or was the only one again
+        #: when a part was back, continued, or was the only one again
         self.ends: list[datetime] = []
         self.violations: list[str] = []
         self._parts = parts
@@ -50,7 +50,7 @@ class Faults:
         }
 
     async def run(self) -> None:
-        """Make one fault after another; at the end every part runs, and one host."""
+        """Inject one fault after another; at the end every part and one host are running."""
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
             name = self._next()
@@ -61,7 +61,7 @@ class Faults:
             await asyncio.sleep(self._rng.uniform(*PAUSE_SECONDS))
 
     def _next(self) -> str:
-        """Draw from a bag that is filled again when it is empty, so that a short run has some of each."""
+        """Draw from a bag that is refilled when empty, so that even a short run has every fault."""
         if not self._bag:
             self._bag = ["kill", "kill", "kill", "kill", "kill two", "sigterm", "stale writer", "two hosts"]
             self._rng.shuffle(self._bag)
@@ -72,7 +72,7 @@ class Faults:
 
     async def _kill_two(self) -> None:
         one, two = self._rng.sample(["host", "azurite", "simulator"], 2)
-        # One after the other from one task: which is drawn next must not depend on the machine.
+        # One after another in one task: the order must not depend on the machine.
         away = [self._rng.uniform(*AWAY_SECONDS) for _ in range(2)]
         await asyncio.gather(self._kill_and_start(one, away[0]), self._kill_and_start(two, away[1]))
 
@@ -98,7 +98,7 @@ class Faults:
             self.violations.append(f"a host ended with exit code {code} after SIGTERM")
 
     async def _stale_writer(self) -> None:
-        """Freeze the host until its leases are over and another host has done its work, then let it go on."""
+        """Freeze the host until its leases expire and another host has done its work, then thaw it."""
         await asyncio.to_thread(self._parts.start, "second")
         self._parts.freeze("host")
         try:
@@ -127,9 +127,9 @@ class Faults:
             self._parts.second_becomes_host()
 
     async def _recover(self, fault: str, end: float) -> None:
-        """Wait for the next row that goes DONE, and note how long that took by the database's clock.
+        """Wait for the next entry that goes DONE and record how long that took by the database's clock.
 
-        :param end: of the load; then there may be no more rows.
+        :param end: of the load; then there may be no more entries.
         """
         back = datetime.now(UTC)
         text = back.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

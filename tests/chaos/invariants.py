@@ -1,4 +1,4 @@
-"""What must hold after a chaos run beyond the general rules: what was inserted, and how each kind ends."""
+"""The rules of a chaos run beyond the general ones: nothing is lost, and each kind ends as it must."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from tests.chaos.load import Kind, Row
 from tests.chaos.parts import MAX_ATTEMPTS
 from tests.invariants import Facts
 
-#: The statuses in which a row of a kind may end, and how many runs it has then.
+#: The final states that an entry of a kind may have, and its number of runs.
 ENDS: dict[Kind, tuple[frozenset[str], range]] = {
     Kind.PLAIN: (frozenset({"DONE"}), range(1, 2)),
     Kind.FLAKY: (frozenset({"DONE"}), range(2, 3)),
@@ -19,7 +19,7 @@ ENDS: dict[Kind, tuple[frozenset[str], range]] = {
 
 
 def violations(facts: Facts, inserted: Sequence[Row]) -> list[str]:
-    """Everything that is not as it must be, a line each."""
+    """Return every violation, one line each."""
     return [
         *invariants.violations(facts),
         *_conservation(facts, inserted),
@@ -29,7 +29,7 @@ def violations(facts: Facts, inserted: Sequence[Row]) -> list[str]:
 
 
 def _conservation(facts: Facts, inserted: Sequence[Row]) -> Iterator[str]:
-    """I1: every inserted row is there, and no other row."""
+    """I1: every inserted entry is there, and no other entry."""
     ids = {row.id for row in inserted}
     if missing := ids - facts.rows.keys():
         yield f"rows that are gone: {sorted(missing)}"
@@ -38,7 +38,7 @@ def _conservation(facts: Facts, inserted: Sequence[Row]) -> Iterator[str]:
 
 
 def _ends(facts: Facts, inserted: Sequence[Row]) -> Iterator[str]:
-    """Status and runs are what the row's kind asks for, no more and no fewer."""
+    """Status and number of runs are exactly what the entry's kind demands."""
     runs = Counter(facts.owner(run)[0] for run in facts.runs)
     for made in inserted:
         row = facts.rows.get(made.id)

@@ -1,4 +1,4 @@
-"""The load: a trickle of rows by plain SQL, now and then a burst, of kinds whose ends are known."""
+"""Generate load: a trickle of entries by SQL and occasional bursts, of kinds with known ends."""
 
 import asyncio
 import json
@@ -10,31 +10,31 @@ from typing import Any
 
 from tests.e2e.stack import Stack
 
-#: Well below what the stack manages in peace, so that it can catch up after a fault.
+#: Far below what the undisturbed stack manages, so that it can catch up after a fault.
 ROWS_PER_SECOND = 2.0
 
-#: In place of a row, now and then, more rows at once than the cap has room for.
+#: Occasionally, instead of one entry, more entries at once than the cap allows.
 BURST_ROWS = 40
 BURST_CHANCE = 0.02
 
-#: Few enough that rows of one table often wait for each other, enough that a burst fills the cap.
+#: Few enough that entries of one table often wait for each other, enough that a burst fills the cap.
 TABLES = 150
 
-#: A cancel request comes up to this many seconds after its row, so that it meets every status.
+#: A cancel request comes up to this many seconds after its entry, so that it meets every status.
 CANCEL_WITHIN_SECONDS = 4.0
 
 
 class Kind(StrEnum):
-    """What a row is made to be."""
+    """The kinds of entries."""
 
     PLAIN = "plain"  #: its run succeeds
     FLAKY = "flaky"  #: its first run fails, its second succeeds
     HOPELESS = "hopeless"  #: every run of it fails
-    CANCELED = "canceled"  #: somebody asks for its end, perhaps too late
+    CANCELED = "canceled"  #: an operator requests its cancellation, perhaps too late
     INVALID = "invalid"  #: it can never be submitted
 
 
-#: Of a hundred rows.
+#: Entries of each kind per hundred.
 SHARES = {Kind.PLAIN: 82, Kind.FLAKY: 5, Kind.HOPELESS: 3, Kind.CANCELED: 7, Kind.INVALID: 3}
 
 INSERT = """
@@ -42,7 +42,7 @@ INSERT INTO track_processing (table_name, priority, workspace, parameter_style, 
 VALUES (?, ?, ?, ?, ?) RETURNING id
 """
 
-#: Workspace, style and parameters of rows that can never be submitted.
+#: Workspace, style and parameters of entries that can never be submitted.
 NONSENSE = [
     ("default", "notebook_params", "{"),
     ("default", "no_such_style", None),
@@ -53,7 +53,7 @@ NONSENSE = [
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row that was inserted."""
+    """An inserted entry."""
 
     id: int
     kind: Kind
@@ -61,7 +61,7 @@ class Row:
 
 
 class Load:
-    """Inserts rows until a time.
+    """Inserts entries until a given time.
 
     :param seconds: how long it is going to insert.
     """
@@ -71,13 +71,13 @@ class Load:
         self._stack = stack
         self._rng = rng
         self._seconds = seconds
-        #: numbers for the rules by which a flaky row's first run fails; a rule counts its own runs
+        #: numbers for the rules by which a flaky entry's first run fails; a rule counts its own runs
         rows = seconds * ROWS_PER_SECOND * (1 + BURST_CHANCE * BURST_ROWS)
         self._flaky_left = list(range(round(rows * SHARES[Kind.FLAKY] / 100) + 10))
         self._cancels: list[tuple[float, int]] = []
 
     async def prepare(self) -> None:
-        """Tell the simulator how the runs of flaky and hopeless rows go."""
+        """Configure how the simulator ends the runs of flaky and hopeless entries."""
         rules = [(f"flaky-{number}", ["FAILED", "SUCCESS"]) for number in self._flaky_left]
         for fate, results in [("hopeless", ["FAILED"]), *rules]:
             await self._stack.simulator(
@@ -85,11 +85,11 @@ class Load:
             )
 
     async def run(self) -> None:
-        """Insert rows and ask for the end of some."""
+        """Insert entries and request the cancellation of some."""
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
             await asyncio.sleep(self._rng.uniform(0, 2 / ROWS_PER_SECOND))
-            # Beside the loop: a host that stands still in a transaction makes every writer wait.
+            # In a thread: a host that is frozen in a transaction blocks every writer.
             rows = BURST_ROWS if self._rng.random() < BURST_CHANCE else 1
             await asyncio.to_thread(self._insert, rows)
             await asyncio.to_thread(self._cancel, time.monotonic())
@@ -112,7 +112,7 @@ class Load:
             self._cancels.append((due, row_id))
 
     def _columns(self, kind: Kind, table: str) -> tuple[Any, ...]:
-        """Workspace, parameter style and parameters."""
+        """Return workspace, parameter style and parameters."""
         if kind is Kind.INVALID:
             return self._rng.choice(NONSENSE)
         fates = {Kind.HOPELESS: "hopeless"}

@@ -1,4 +1,4 @@
-"""The stack of a chaos run: parts that can be ended at any moment and started again where they were."""
+"""The stack of a chaos run: parts that can be ended at any moment and restarted with their data."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.e2e.stack import Stack
 CAP = 30
 MAX_ATTEMPTS = 3
 
-#: Short, so that a run of minutes sees many of them end.
+#: Short, so that many of them expire in a run of minutes.
 LEASE_SECONDS = 4
 PASS_SECONDS = 1
 
@@ -41,35 +41,35 @@ class Parts:
         self._storage_ports = _ports(blob=0, queue=0, table=0)
 
     def begin(self) -> None:
-        """Make the database, and start the emulator and the simulator."""
+        """Create the database and start the emulator and the simulator."""
         self.stack.prepare()
         (self.stack.folder / "azurite").mkdir()
         self.start("azurite")
         self.start("simulator")
 
     def start(self, name: str) -> None:
-        """Start a part, with the address and the data that it had."""
+        """Start a part with its previous address and data."""
         starts = {"azurite": self._start_azurite, "simulator": self._start_simulator}
         self._running[name] = starts.get(name, self._start_host)()
 
     def kill(self, name: str) -> None:
-        """End a part by SIGKILL."""
+        """Kill a part with SIGKILL."""
         self.stack.kill(self._running.pop(name))
 
     def terminate(self, name: str) -> int:
-        """End a part by SIGTERM and return its exit code."""
+        """End a part with SIGTERM and return its exit code."""
         return self.stack.terminate(self._running.pop(name))
 
     def freeze(self, name: str) -> None:
-        """Let a part stand still, with all that it holds."""
+        """Stop a part with SIGSTOP; it keeps everything that it holds."""
         os.kill(self._running[name].pid, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
-        """Let a part go on, as if no time had passed for it."""
+        """Continue a stopped part, as if no time had passed for it."""
         os.kill(self._running[name].pid, signal.SIGCONT)
 
     def second_becomes_host(self) -> None:
-        """Call the second host the host; the one that was is gone."""
+        """Make the second host the host; the previous one is gone."""
         self._running["host"] = self._running.pop("second")
 
     def _start_host(self) -> Process:

@@ -1,4 +1,4 @@
-"""One chaos run: load and faults together, then peace, then the check of everything."""
+"""One chaos run: load and faults together, then quiet, then a check of all rules."""
 
 import asyncio
 import random
@@ -16,8 +16,8 @@ from tests.chaos.load import Load
 from tests.chaos.parts import CAP, LEASE_SECONDS, MAX_ATTEMPTS, PASS_SECONDS, Parts
 from tests.invariants import Facts
 
-#: After the last fault every row must be final within this: a lease, a pass and a run take some ten seconds,
-#: rows of one table go one after the other, and the machine may be busy.
+#: After the last fault every entry must be final within this many seconds. A lease, a pass and a run take
+#: about ten; entries of one table run one after another, and the machine may be busy.
 DRAIN_SECONDS = 60.0
 
 #: Runs of other users that take slots for the first half.
@@ -35,35 +35,35 @@ class Report:
     statuses: dict[str, int]
     #: SIGKILLs by part
     kills: dict[str, int]
-    #: how often each fault was made
+    #: how often each fault was injected
     faults: dict[str, int]
-    #: runs at once, other users' included
+    #: most concurrent runs, foreign runs included
     max_active: int
     cap: int
-    #: from the moment that a part was back to the next row that went DONE
+    #: from a part's return to the next entry that went DONE
     recovery_worst: float | None
     recovery_worst_after: str
     recovery_median: float | None
     recoveries: int
-    #: the longest time between a claim and its run, or its return; faults that follow at once add up in it
+    #: the longest time from a claim to its run or release; consecutive faults add up
     queued_worst: float
-    #: the same, but from the end of the last fault in between; what a fault costs is a lease and a pass
+    #: the same, counted from the end of the last fault in between; a fault costs a lease and a pass
     queued_worst_after_fault: float
     lease: float
     pass_seconds: float
-    #: from the last fault and the last insert to the end of the last row
+    #: from the last fault and the last insert to the end of the last entry
     drain: float
     violations: list[str] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
-        """Everything but the violations, which may be many."""
+        """Return everything but the violations, which may be many."""
         return {name: value for name, value in asdict(self).items() if name != "violations"}
 
 
 async def chaos(folder: Path, *, seconds: float, seed: int) -> Report:
     """Run for some seconds in an empty folder, then check.
 
-    :param seed: decides the rows and the faults; when each happens also depends on the machine.
+    :param seed: decides the entries and the faults; when each happens also depends on the machine.
     """
     parts = Parts(folder)
     load = Load(parts.stack, _rng("load", seed), seconds)
@@ -89,7 +89,7 @@ async def chaos(folder: Path, *, seconds: float, seed: int) -> Report:
 
 
 def _rng(purpose: str, seed: int) -> random.Random:
-    """Numbers of its own for each purpose, so that the time that one takes does not change the other's."""
+    """Return a separate generator per purpose, so that the timing of one does not change another."""
     return random.Random(f"{purpose} {seed}")  # noqa: S311  nothing secret
 
 
@@ -132,7 +132,7 @@ def _report(
 
 
 def _queued(facts: Facts) -> Iterator[tuple[datetime, datetime]]:
-    """From when to when rows were QUEUED."""
+    """Return the intervals in which entries were QUEUED."""
     since: dict[int, datetime] = {}
     for step in facts.audit:
         at = datetime.fromisoformat(step["at"]).replace(tzinfo=UTC)
@@ -143,6 +143,6 @@ def _queued(facts: Facts) -> Iterator[tuple[datetime, datetime]]:
 
 
 def _since_fault(start: datetime, end: datetime, faults: Sequence[datetime]) -> float:
-    """Seconds to the end of a time from its start, or from the last end of a fault in it."""
+    """Return the seconds from an interval's start, or the last end of a fault in it, to its end."""
     last = max((fault for fault in faults if start < fault < end), default=start)
     return (end - last).total_seconds()

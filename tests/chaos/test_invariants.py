@@ -1,4 +1,4 @@
-"""The check itself: it is content with what is right and names each thing that is wrong."""
+"""The check itself: it accepts correct facts and names each violation."""
 
 import copy
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def log(entry_id: int, submission: int, run_id: int | None) -> dict[str, Any]:
 
 
 def good() -> Facts:
-    """A plain row, a flaky one, one that was cancelled before its run, one that was refused."""
+    """Return correct facts: a plain, a flaky, an early canceled and a refused entry."""
     return Facts(
         rows={
             1: row(1, "DONE", 1, 1),
@@ -82,19 +82,19 @@ def good() -> Facts:
     )
 
 
-def test_what_is_right_is_no_violation() -> None:
+def test_correct_facts_have_no_violation() -> None:
     assert violations(good(), INSERTED) == []
 
 
-def lose_a_row(facts: Facts) -> None:
+def lose_an_entry(facts: Facts) -> None:
     del facts.rows[3]
 
 
-def add_a_row(facts: Facts) -> None:
+def add_an_entry(facts: Facts) -> None:
     facts.rows[9] = row(9, "DONE", 0, 0)
 
 
-def leave_a_row_queued(facts: Facts) -> None:
+def leave_an_entry_queued(facts: Facts) -> None:
     facts.rows[1]["status"] = "QUEUED"
 
 
@@ -169,9 +169,9 @@ def log_anothers_run(facts: Facts) -> None:
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
-        (lose_a_row, "rows that are gone: [3]"),
-        (add_a_row, "rows that nobody inserted: [9]"),
-        (leave_a_row_queued, "row 1 is QUEUED, not final"),
+        (lose_an_entry, "rows that are gone: [3]"),
+        (add_an_entry, "rows that nobody inserted: [9]"),
+        (leave_an_entry_queued, "row 1 is QUEUED, not final"),
         (take_no_edge, "row 1: FAILED (1) → DONE (1) is no edge"),
         (leave_a_final_status, "row 1: DONE (1) → PENDING (1) is no edge"),
         (change_without_the_audit, "does not follow ('QUEUED', 1)"),
@@ -191,7 +191,7 @@ def log_anothers_run(facts: Facts) -> None:
         (log_anothers_run, "names another's run: guid-2-1"),
     ],
 )
-def test_what_is_wrong_is_named(break_it: Callable[[Facts], None], words: str) -> None:
+def test_each_error_is_named(break_it: Callable[[Facts], None], words: str) -> None:
     facts = copy.deepcopy(good())
     break_it(facts)
     found = violations(facts, INSERTED)

@@ -1,4 +1,4 @@
-"""A run that is said to be over: its row is finished now, its slot filled, and a lie changes nothing."""
+"""A run is reported as over: its entry is finished, its slot is filled, and a false event changes nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ class CountingRuns(FakeRuns):
     """Counts the calls that an event costs."""
 
     calls: list[str] = field(default_factory=list)
-    #: the listing waits for it
+    #: blocks the list of active runs until set
     may_list: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def get_run(self, run_id: int) -> Run:
@@ -43,7 +43,7 @@ class CountingRuns(FakeRuns):
 
 @dataclass(kw_only=True)
 class Desk(DeliveredUseCases):
-    """The app's use cases around two workspaces, and what takes the events."""
+    """The app's use cases with two workspaces, and the use case that handles events."""
 
     runs: dict[str, CountingRuns]
     ended: RunEnded
@@ -77,7 +77,7 @@ class Desk(DeliveredUseCases):
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    """As many rows run as may, and as many wait for their slots."""
+    """All slots of both workspaces are taken, and as many entries wait."""
     connector = SqliteConnector(tmp_path / "state.db", create=True)
     migrate.apply(connector)
     made = Desk.make(Store(Pool(connector)))
@@ -91,7 +91,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     await made.store.pool.close()
 
 
-async def test_row_is_finished_and_its_slot_filled_at_once(desk: Desk) -> None:
+async def test_entry_is_finished_and_its_slot_filled_at_once(desk: Desk) -> None:
     run_id = await desk.run_of(1)
     desk.runs["default"].end(run_id, "SUCCESS")
     assert await desk.ended(run_id)
@@ -118,7 +118,7 @@ async def test_unknown_run_costs_no_call(desk: Desk) -> None:
     assert [runs.calls for runs in desk.runs.values()] == [[], []]
 
 
-async def test_event_that_lies_changes_nothing(desk: Desk) -> None:
+async def test_false_event_changes_nothing(desk: Desk) -> None:
     run_id = await desk.run_of(1)
     before = await desk.entry(1)
     assert not await desk.ended(run_id)
@@ -127,7 +127,7 @@ async def test_event_that_lies_changes_nothing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("problem", [WorkspaceUnavailable("no answer"), DatabricksError("odd answer")])
-async def test_workspace_that_does_not_answer_leaves_it_to_the_next_pass(
+async def test_unavailable_workspace_leaves_the_run_to_the_next_pass(
     desk: Desk, problem: DatabricksError
 ) -> None:
     run_id = await desk.run_of(1)
@@ -151,7 +151,7 @@ async def test_same_run_id_in_another_workspace(desk: Desk) -> None:
     assert (await desk.entry(1)).status is Status.RUNNING
 
 
-async def test_repeated_events_at_once_finish_a_row_once(desk: Desk) -> None:
+async def test_repeated_events_at_once_finish_an_entry_once(desk: Desk) -> None:
     ids = [await desk.run_of(entry_id) for entry_id in (1, 2)]
     for run_id in ids:
         desk.runs["default"].end(run_id, "SUCCESS")
@@ -161,7 +161,7 @@ async def test_repeated_events_at_once_finish_a_row_once(desk: Desk) -> None:
 
 
 async def test_many_events_at_once_share_their_claims(desk: Desk) -> None:
-    """While one claim is under way, one more waits for it and sees all slots that come free meanwhile."""
+    """While one claim is in progress, one more waits and sees all slots that are freed meanwhile."""
     runs = desk.runs["default"]
     ids = [await desk.run_of(entry_id) for entry_id in range(1, CAP + 1)]
     for run_id in ids:

@@ -1,4 +1,4 @@
-"""A Databricks workspace that keeps its promises about tokens and none about answers."""
+"""A simulated workspace that always honours tokens but may lose, delay or falsify its answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.models import Job, Run, RunFailure, RunRequest
 from tests.simulation.scheduler import Scheduler
 
-#: What can happen to a call.
+#: Faults of a call.
 FAULTS = (
     "lost before",
     "lost after",
@@ -38,7 +38,7 @@ ENDS = {
 
 @dataclass
 class SimulatedRuns:
-    """The runs of one workspace; the test decides what comes in between."""
+    """The runs of one workspace; the test decides what happens between two calls."""
 
     scheduler: Scheduler
     faults: list[str] = field(default_factory=list)
@@ -46,31 +46,31 @@ class SimulatedRuns:
     by_token: dict[str, int] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
     foreign: set[int] = field(default_factory=set)
-    #: called before a run is cancelled; raises when nobody has asked for it
+    #: called before a run is cancelled; raises if nobody asked for the cancellation
     check_cancel: Callable[[int], None] = lambda _: None
 
     def live(self) -> list[int]:
-        """Our runs that are not over."""
+        """Return the runs of our entries that are not over."""
         return [run_id for run_id, run in self.runs.items() if run.life_cycle_state == "RUNNING"]
 
     def end(self, run_id: int, how: str) -> None:
-        """Let a run be over."""
+        """End a run."""
         life_cycle, result, code = ENDS[how]
         self.runs[run_id] = Run(
             run_id=run_id, life_cycle_state=life_cycle, result_state=result, termination_code=code
         )
 
     def forget(self, run_id: int) -> None:
-        """Know nothing of a run that is over: its 60 days have passed, or somebody deleted it."""
+        """Forget a run that is over: its 60 days have passed, or somebody deleted it."""
         if run_id not in self.live():
             self.forgotten.add(run_id)
 
     async def run_now(self, request: RunRequest) -> int:
-        """Start a run, or find the token's."""
+        """Start a run, or find the run of the same token."""
         fault = await self._before()
         if fault == "no capacity":
             raise NoCapacity("already full", status=429)
-        if fault in {"refused", "denied"}:  # also for a known token: nothing documents which comes first
+        if fault in {"refused", "denied"}:  # also for a known token: the order of the checks is undocumented
             raise RequestRefused("no", status=400, error_code="X", permanent=fault == "refused")
         run_id = self.by_token.setdefault(request.idempotency_token, 1 + len(self.by_token))
         self.runs.setdefault(run_id, Run(run_id=run_id, life_cycle_state="RUNNING"))
@@ -78,7 +78,7 @@ class SimulatedRuns:
         return run_id
 
     async def active_run_ids(self) -> frozenset[int]:
-        """List what is active; the listing may lag behind what was just started."""
+        """List the active runs; a run that was just started may be missing."""
         fault = await self._before()
         active = self.live()[: -1 if fault == "lagging" else None]
         foreign = frozenset(self.foreign)
@@ -86,7 +86,7 @@ class SimulatedRuns:
         return frozenset(active) | foreign
 
     async def get_run(self, run_id: int) -> Run:
-        """Look a run up."""
+        """Return a run."""
         fault = await self._before()
         run = None if run_id in self.forgotten else self.runs.get(run_id)
         await self._after(fault)
@@ -95,11 +95,11 @@ class SimulatedRuns:
         return run
 
     async def failure_of(self, run: Run) -> RunFailure:
-        """Nothing is told."""
+        """Return no error."""
         return RunFailure(message=f"{run.result_state}")
 
     async def cancel(self, run_id: int) -> None:
-        """End a run, at once or some time later."""
+        """End a run, at once or later."""
         fault = await self._before()
         self.check_cancel(run_id)
         if self.runs[run_id].life_cycle_state == "RUNNING" and fault != "slow cancel":
@@ -107,12 +107,12 @@ class SimulatedRuns:
         await self._after(fault)
 
     async def get_job(self, job_id: int) -> Job:
-        """Show that the workspace answers."""
+        """Return a job, which shows that the workspace answers."""
         await self._after(await self._before())
         return Job(job_id=job_id, name="job", max_concurrent_runs=1000, queue_enabled=False)
 
     async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
-        """No use case asks."""
+        """No use case calls this."""
         raise NotImplementedError
 
     async def _before(self) -> str:

@@ -1,4 +1,4 @@
-"""What may happen next: many triggers, submits and monitors at once, through every fault.
+"""The steps that may happen next: concurrent triggers, submits and monitors, and every fault.
 
 Hypothesis chooses the order and, when a rule is broken, prints the program that breaks it.
 """
@@ -18,9 +18,9 @@ ENTRY = st.integers(1, 8)
 
 
 class Simulation(RuleBasedStateMachine):
-    """One schedule: a world, and what happened in it."""
+    """One schedule: a world and the steps taken in it."""
 
-    #: worlds that came to their end, and what happened in them, since the process began
+    #: finished worlds, and the steps taken in them, since the process began
     schedules = 0
     steps = 0
 
@@ -30,7 +30,7 @@ class Simulation(RuleBasedStateMachine):
         self.world = Schedule(Path(self._folder.name))
 
     @initialize()
-    def some_rows(self) -> None:
+    def some_entries(self) -> None:
         for table in "abcda":
             self.world.insert(table)
 
@@ -64,7 +64,7 @@ class Simulation(RuleBasedStateMachine):
 
     @rule()
     def quiet_pass(self) -> None:
-        """A whole pass and its messages, with nothing between."""
+        """Make a whole pass and deliver its messages without interruption."""
         self.world.scheduler.finish()
         self.world.start_trigger()
         self.world.scheduler.finish()
@@ -85,7 +85,7 @@ class Simulation(RuleBasedStateMachine):
     @precondition(lambda self: self.world.queue.messages)
     @rule(which=NUMBER)
     def poison(self, which: int) -> None:
-        """A message fails five times and is put aside."""
+        """A message fails five times and moves to the poison queue."""
         del self.world.queue.messages[which % len(self.world.queue.messages)]
 
     @rule(fault=st.sampled_from(FAULTS))
@@ -121,7 +121,7 @@ class Simulation(RuleBasedStateMachine):
 
     @rule(which=ENTRY)
     def retry(self, which: int) -> None:
-        """An operator by SQL, as docs/sql.md has it."""
+        """Retry as an operator by SQL, as in docs/sql.md."""
         self.world.run_again("id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')", which)
 
     @rule(count=st.integers(0, 3))

@@ -1,4 +1,4 @@
-"""The real use cases and the real SQLite store; Databricks, queue and clock are in the test's hand."""
+"""The real use cases and SQLite store; the test controls Databricks, the queue and the clock."""
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence
@@ -34,25 +34,25 @@ POLICY = policy(
     run_timeout_seconds=3000,
 )
 
-#: What can happen to a transaction: it is not done, or it is done and nobody is told.
+#: Faults of a transaction: it fails, or it succeeds and its response is lost.
 STORE_FAULTS = ("not done", "answer lost")
 
-#: After the faults so many passes bring every row to its end.
+#: After the faults, this many passes bring every entry to a final state.
 PASSES = 40
 
 
-#: In the task of a claim: what it goes by.
+#: In the task of a claim: the list of active runs that it uses.
 _listing: ContextVar[Collection[int] | None] = ContextVar("listing", default=None)
 
 
 class SimulatedPool(Pool):
-    """The real pool without its threads: each transaction is one effect between two boundaries."""
+    """The real pool without threads: each transaction is one effect between two boundaries."""
 
     def __init__(self, connector: SqliteConnector, scheduler: Scheduler) -> None:
         super().__init__(connector)
         self._scheduler = scheduler
         self.faults: list[str] = []
-        #: called after each claim, before anybody else does anything, with the listing that it went by
+        #: called right after each claim with the list of active runs that it used
         self.claimed: Callable[[Collection[int]], None] = lambda _: None
 
     async def transact(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
@@ -76,10 +76,10 @@ class SimulatedPool(Pool):
 
 
 class SimulatedStore(Store):
-    """The real store; its pool knows the listing that each claim goes by."""
+    """The real store; its pool knows the list of active runs that each claim uses."""
 
     async def claim(self, workspace: str, **options: Any) -> list[Claim]:
-        """Claim, and let the test look at once."""
+        """Claim, then let the test check at once."""
         _listing.set(options["active_run_ids"])
         try:
             return await super().claim(workspace, **options)
@@ -89,14 +89,14 @@ class SimulatedStore(Store):
 
 @dataclass
 class SimulatedQueue:
-    """Delivers at least once, in any order, and sometimes takes nothing or does not say that it has."""
+    """Delivers at least once, in any order; sometimes accepts nothing, or accepts without confirming."""
 
     scheduler: Scheduler
     messages: list[Claim] = field(default_factory=list)
     fault: str = ""
 
     async def send(self, claims: Sequence[Claim]) -> Sequence[Claim]:
-        """Put messages on the queue."""
+        """Send messages to the queue."""
         await self.scheduler.boundary()
         if self.fault != "full":
             self.messages += claims
@@ -105,7 +105,7 @@ class SimulatedQueue:
 
 
 class Schedule:
-    """One workspace, one store; every step of every function is the test's to order."""
+    """One workspace and one store; the test orders every step of every function."""
 
     def __init__(self, folder: Path) -> None:
         self.scheduler = Scheduler()
@@ -133,12 +133,12 @@ class Schedule:
         )
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Read or change rows from the outside, at once."""
+        """Read or change entries from outside, at once."""
         rows: list[tuple[Any, ...]] = self._outside.cursor().execute(statement, parameters).fetchall()
         return rows
 
     def insert(self, table: str, *, parameters: str | None = None, priority: int = 0) -> None:
-        """Insert a row as a third party does."""
+        """Insert an entry as a third party does."""
         self.inserted += 1
         self.sql(
             "INSERT INTO track_processing (table_name, parameters, priority, available_at)"
@@ -149,7 +149,7 @@ class Schedule:
         )
 
     def run_again(self, which: str, *parameters: Any) -> None:
-        """Be an operator who runs final rows again by plain SQL."""
+        """Retry final entries as an operator does in SQL."""
         [(before,)] = self.sql("SELECT COUNT(*) FROM audit")
         self.sql(
             f"UPDATE track_processing SET status = 'PENDING', cancel_requested = 0 WHERE {which}",
@@ -159,22 +159,22 @@ class Schedule:
         self._by_operator.update(range(before + 1, after + 1))
 
     def ask_to_cancel(self, entry_id: int) -> None:
-        """Be an operator who wants a row's end by plain SQL."""
+        """Request a cancellation as an operator does in SQL."""
         self._to_cancel.add(entry_id)
         self.sql("UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", entry_id)
 
-    # -- what may begin
+    # -- steps that may begin
 
     def start_trigger(self) -> None:
-        """Begin a trigger's pass, beside whatever goes on."""
+        """Begin a trigger pass, concurrently with everything else."""
         self.scheduler.start(_pass(self._usecases.trigger))
 
     def start_monitor(self) -> None:
-        """Begin a monitor's pass, beside whatever goes on."""
+        """Begin a monitor pass, concurrently with everything else."""
         self.scheduler.start(_pass(self._usecases.monitor))
 
     def deliver(self, which: int, *, keep: bool) -> None:
-        """Begin to handle a message; ``keep``: it is delivered once more, beside or after this."""
+        """Begin to handle a message; with ``keep`` it is delivered again, concurrently or later."""
         if self.queue.messages:
             index = which % len(self.queue.messages)
             claim = self.queue.messages[index]
@@ -185,21 +185,21 @@ class Schedule:
     async def _handle(self, claim: Claim) -> None:
         try:
             await self._usecases.submit(claim)
-        except BaseException as error:  # also when the process is ended: the message becomes visible again
+        except BaseException as error:  # also when the process is killed: the message becomes visible again
             self.queue.messages.append(claim)
             if not isinstance(error, StoreError):
                 raise
 
     def close(self) -> None:
-        """Give everything up."""
+        """Release all resources."""
         self.scheduler.close()
         self._outside.close()
         self.pool.disconnect()
 
-    # -- what must be true at any moment
+    # -- rules that always hold
 
     def check(self) -> None:
-        """Check the rules that hold at any moment."""
+        """Check the rules that always hold."""
         self._check_rows()
         self._check_runs()
         self._check_logs()
@@ -216,7 +216,7 @@ class Schedule:
         assert not over, "attempts over the limit"
 
     def _check_cap(self, listing: Collection[int]) -> None:
-        """After a claim: rows in flight and the foreign runs that it knew of fit into the cap."""
+        """After a claim, the entries in flight and the known foreign runs fit into the cap."""
         claimed = self.sql(
             "SELECT 1 FROM audit WHERE rowid > ? AND old IN ('PENDING', 'FAILED') AND new = 'QUEUED'",
             self._audited,
@@ -230,7 +230,7 @@ class Schedule:
             assert in_flight + len(foreign) <= CAP, "over the cap"
 
     def _check_runs(self) -> None:
-        """A row has one live run at most, and each is recorded or can be found again by its token."""
+        """An entry has at most one live run, and each run is recorded or can be found by its token."""
         live = set(self.databricks.live())
         owners = [
             token.rpartition("-") for token, run_id in self.databricks.by_token.items() if run_id in live
@@ -242,7 +242,7 @@ class Schedule:
                 assert self._is_followed(guid, int(submission), run_id), f"nobody follows run {run_id}"
 
     def _check_cancel(self, run_id: int) -> None:
-        """A run is cancelled when somebody asked for it, when it is overdue, or when its row went on."""
+        """A run is cancelled only on request, when it is overdue, or when its entry has moved on."""
         [token] = [token for token, known in self.databricks.by_token.items() if known == run_id]
         guid, _, submission = token.rpartition("-")
         rows = self.sql(
@@ -278,7 +278,7 @@ class Schedule:
     # -- after the faults
 
     def drain(self) -> None:
-        """Let the faults end: some passes leave only rows with live runs unfinished, then none."""
+        """End the faults: after some passes only entries with live runs are unfinished, then none."""
         self.databricks.faults.clear()
         self.databricks.foreign.clear()
         self.pool.faults.clear()
@@ -308,7 +308,7 @@ class Schedule:
         raise AssertionError(f"{PASSES} passes did not do: {rows}")
 
     def _only_live_runs_are_unfinished(self) -> bool:
-        """Rows that wait for a slot or for their table are behind a live run, too."""
+        """Entries that wait for a slot or for their table are also behind a live run."""
         rows = self.sql("SELECT table_name, status, runid FROM track_processing")
         live = set(self.databricks.live())
         in_flight = {table for table, status, runid in rows if status == Status.RUNNING and runid in live}
@@ -320,12 +320,12 @@ class Schedule:
         return not stuck or len(live) >= CAP or all(table in in_flight for table in stuck)
 
     def _all_ended(self) -> bool:
-        """All are final; one that was given up with its submission open is run again, to find its run."""
+        """All entries are final; one with an open submission is retried, to find its run."""
         self.run_again("status IN ('DEAD', 'CANCELED') AND deliveries > 0")
         return all(status in FINAL for (status,) in self.sql("SELECT status FROM track_processing"))
 
 
 async def _pass(work: Callable[[], Any]) -> None:
-    """A timer's pass: what the store does not do is logged by the host, and the next pass goes on."""
+    """Make a timer's pass: the host logs an error of the store, and the next pass continues."""
     with contextlib.suppress(StoreError):
         await work()

@@ -1,4 +1,4 @@
-"""Tries schedules for so long: ``python -m tests.simulation.soak --minutes 30``.
+"""Try random schedules for some minutes: ``python -m tests.simulation.soak --minutes 30``.
 
 Each batch has a seed of its own. When a rule is broken, Hypothesis looks for the shortest schedule that
 breaks it and prints it as a program; the seed repeats the search: ``--seed N``.
@@ -19,16 +19,16 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.simulation.machine import Simulation
 
-#: Schedules of one seed: some seconds.
+#: Schedules per seed: a few seconds.
 BATCH = 100
 
 
 def try_batch(number: int, schedules: int = BATCH) -> tuple[int, int]:
-    """Try the schedules of one seed and return how many schedules and steps those were.
+    """Try the schedules of one seed and return the numbers of schedules and steps.
 
     :raises BaseException: a rule was broken; the error's notes hold the program.
     """
-    logging.disable(logging.CRITICAL)  # the app warns of every fault
+    logging.disable(logging.CRITICAL)  # the app logs a warning for every fault
     before = Simulation.schedules, Simulation.steps
     run_state_machine_as_test(
         seed(number)(Simulation),
@@ -45,7 +45,7 @@ def try_batch(number: int, schedules: int = BATCH) -> tuple[int, int]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Try until the time is over or a rule is broken."""
+    """Try schedules until the time is over or a rule is broken."""
     options = _arguments(argv)
     if options.seed is not None:
         try_batch(options.seed)

@@ -1,4 +1,4 @@
-"""A bounded number of schedules, the same ones each time; ``make soak`` tries others, and more."""
+"""A fixed set of schedules, the same each time; ``make soak`` tries others, and more."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def test_rules_hold_in_every_schedule(record_property: Callable[[str, object], N
             stateful_step_count=60,
             deadline=None,
             derandomize=True,
-            phases=[Phase.generate],  # a failure is made smaller by the soak, which has the time
+            phases=[Phase.generate],  # the soak, which has the time, shrinks failures
             print_blob=True,
             suppress_health_check=list(HealthCheck),
         ),

@@ -1,4 +1,4 @@
-"""Finds every place where a process touches the outside, and breaks one of them.
+"""Find every boundary between a process and the outside, and break one of them.
 
 A boundary is a commit that may change something or an HTTP request: to Databricks, to the Storage queue, to
 whatever the app will call one day. None is listed here: each is met by running.
@@ -20,12 +20,12 @@ import aiohttp
 from orchestrator.adapters.store.connector import Opened
 from orchestrator.adapters.store.sqlite import SqliteConnector
 
-#: As often as any client of the app makes a call before it gives up.
+#: The most times that any client of the app repeats a call.
 REPEATS = 4
 
 
 class Damage(StrEnum):
-    """What happens at the chosen boundary."""
+    """The damage done at the chosen boundary."""
 
     KILL_BEFORE = "killed before"
     KILL_AFTER = "killed after"
@@ -34,7 +34,7 @@ class Damage(StrEnum):
 
 
 class Boundaries:
-    """Counts the boundaries of this process by kind and breaks one.
+    """Counts this process's boundaries by kind and breaks one.
 
     :param target: the boundary to break, as :attr:`seen` names it; None breaks none.
     :param report: takes the name of each boundary as it is met.
@@ -49,7 +49,7 @@ class Boundaries:
         self._lock = threading.Lock()  # commits come from the store's threads
 
     def install(self) -> None:
-        """Watch every SQLite connection of the app and every HTTP session of this process."""
+        """Intercept every SQLite connection of the app and every HTTP session of this process."""
         connect = SqliteConnector.connect
         request = aiohttp.ClientSession._request
 
@@ -68,7 +68,7 @@ class Boundaries:
         patch.object(aiohttp.ClientSession, "_request", watched_request).start()
 
     def meet(self, kind: str) -> str:
-        """Come to a boundary: the effect is about to happen. Returns its name."""
+        """Reach a boundary before its effect and return its name."""
         with self._lock:
             self._counts[kind] += 1
             name = f"{kind} #{self._counts[kind]}"
@@ -78,7 +78,7 @@ class Boundaries:
         return name
 
     def done(self, name: str) -> bool:
-        """The effect has happened; True: its answer gets lost."""
+        """Pass a boundary after its effect; return True if the response is lost."""
         if name == self._target and self._damage is Damage.KILL_AFTER:
             _die()
         if name == self._target and self._damage is Damage.LOSE_ANSWERS:
@@ -102,7 +102,7 @@ class _Watched:
         return getattr(self._connection, name)
 
     def commit(self) -> None:
-        if not self._connection.in_transaction:  # it has only read
+        if not self._connection.in_transaction:  # read-only
             self._connection.commit()
             return
         name = self._boundaries.meet(f"commit of {self._last_change}")
@@ -124,7 +124,7 @@ def _without_comments(statement: str) -> str:
 
 
 def _request_kind(method: str, url: str) -> str:
-    """The request without what differs from run to run: host, ids, query."""
+    """Return the request without the parts that differ between trials: host, ids, query."""
     path = re.sub(r"https?://[^/]+|\?.*", "", url)
     path = re.sub(r"/test-[0-9a-f]{32}", "/QUEUE", path)
     path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", path)

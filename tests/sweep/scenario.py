@@ -1,4 +1,4 @@
-"""The standard scenario, as one process: the real app, the real queue, until every row is at its end.
+"""The standard scenario as one process: the real app and the real queue, until every entry is final.
 
 Everything is decided by the state store, the queue and Databricks, so that the same function goes on after a
 crash of its process where the one before was ended.
@@ -29,21 +29,21 @@ from tests.sweep.boundaries import Boundaries, Damage
 CAP = 5
 MAX_ATTEMPTS = 2
 
-#: More than any damage takes.
+#: More passes than any damage needs.
 PASSES = 30
 
-#: How long a received message stays invisible, the least that Storage knows; the host's is 10 minutes.
+#: How long a received message stays invisible: the minimum of Storage; the host uses 10 minutes.
 INVISIBLE = timedelta(seconds=1)
 MAX_DEQUEUE_COUNT = 5
 
-#: The setting by which the trial names the file with the seconds that have passed at Databricks.
+#: The setting that names the file with the seconds that have passed at Databricks.
 CLOCK = "SCENARIO_CLOCK"
 
-#: How long simulated runs take, and how much time passes between two passes.
+#: Duration of a simulated run, and the time between two passes.
 RUN_SECONDS = 30.0
 PASS_SECONDS = 60.0
 
-#: Each row by its table: how it ends, and after how many attempts.
+#: Each entry by its table: its final state and number of attempts.
 EXPECTED = {
     "unwanted": ("CANCELED", 1),
     "flaky": ("DONE", 2),
@@ -55,7 +55,7 @@ EXPECTED = {
     "never wanted": ("CANCELED", 0),
 }
 
-#: Outcomes that the simulator is asked for.
+#: The outcomes that the simulator is asked for.
 OUTCOMES: list[dict[str, Any]] = [
     {"match": {"table_name": "flaky"}, "results": ["FAILED", "SUCCESS"]},
     {"match": {"table_name": "hopeless"}, "results": ["FAILED"]},
@@ -64,7 +64,7 @@ OUTCOMES: list[dict[str, Any]] = [
 
 
 def prepare(database: Path) -> None:
-    """Make the state store with the scenario's rows, and let it write down every change of status."""
+    """Create the database with the scenario's entries and an audit of every change of status."""
     migrate.apply(SqliteConnector(database, create=True))
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript(AUDIT)
@@ -80,7 +80,7 @@ def prepare(database: Path) -> None:
 
 
 def main(environment: Mapping[str, str], record: str, target: str | None, damage: Damage) -> None:
-    """Run the scenario to its end in this process, or to the boundary where it is ended.
+    """Run the scenario in this process to its end, or to the boundary where it is killed.
 
     :param record: file that takes the names of the boundaries, a line each.
     """
@@ -89,7 +89,7 @@ def main(environment: Mapping[str, str], record: str, target: str | None, damage
         Boundaries(target, damage, lambda name: print(name, file=names)).install()
         asyncio.run(_run(environment))
         names.flush()
-        os._exit(0)  # a process that was forked has nothing to clean up
+        os._exit(0)  # a forked process has nothing to clean up
 
 
 async def _run(environment: Mapping[str, str]) -> None:
@@ -126,7 +126,7 @@ async def _receive(queue: MessageQueue) -> list[QueueMessage]:
 
 
 async def _attempt(work: Awaitable[object]) -> bool:
-    """What fails is logged by the host and comes again."""
+    """Ignore an error, as the host does: it logs the error and calls the function again."""
     try:
         await work
     except (OrchestratorError, AzureError):
@@ -141,7 +141,7 @@ def _all_ended(database: Path) -> bool:
 
 
 def _let_time_pass(database: Path, clock: Path) -> None:
-    """Runs, leases and back-offs are over; and a person changes their mind about a run."""
+    """Let runs, leases and back-offs end, and let an operator cancel a run."""
     clock.write_text(str(float(clock.read_text()) + PASS_SECONDS))
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         connection.execute(

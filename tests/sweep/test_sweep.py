@@ -1,4 +1,4 @@
-"""Ends the process, or loses the answer, at every boundary of the standard scenario, one at a time.
+"""Kill the process, or lose the response, at every boundary of the standard scenario, one at a time.
 
 What is left is taken up by a new process; then everything is counted in Databricks and in the database.
 """
@@ -32,19 +32,19 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 JOB_ID = 5
 
-#: Trials at once: the processes wait for each other's input and output more than for the processor.
+#: Concurrent trials: the processes wait for I/O more than for the processor.
 CONCURRENCY = 3
 
-#: Of one process; it takes less than a second.
+#: Time limit of one process, in seconds; it takes less than one.
 PROCESS_SECONDS = 60
 
-#: What makes the forked processes start at once.
+#: Modules that the fork server imports, so that forked processes start at once.
 PRELOAD = ["aiohttp", "azure.storage.queue.aio", "devstack.host.storage", "tests.sweep.scenario"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Everything that the trials share."""
+    """The resources that all trials share."""
 
     folder: Path
     template: Path
@@ -52,7 +52,7 @@ class Sweep:
     processes: ForkServerContext
 
     async def boundaries(self) -> list[str]:
-        """Run the scenario undisturbed and return the boundaries that it came to, in their order."""
+        """Run the scenario undisturbed and return its boundaries in order."""
         trial = Trial(sweep=self, name="undisturbed")
         await trial.run(None, Damage.KILL_BEFORE)
         return trial.record.read_text().splitlines()
@@ -60,7 +60,7 @@ class Sweep:
     async def try_all(self, damage: Damage) -> int:
         """Break each boundary in a trial of its own; return how many there are."""
         names = await self.boundaries()
-        if damage is Damage.LOSE_ANSWERS:  # of what changes something; the clients wait before they repeat
+        if damage is Damage.LOSE_ANSWERS:  # only calls that change something: clients wait before they repeat
             names = [name for name in names if name.startswith("POST ")]
         slots = asyncio.Semaphore(CONCURRENCY)
 
@@ -76,24 +76,24 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One run of the scenario with a Databricks, a queue and a state store of its own."""
+    """One run of the scenario with its own Databricks, queue and database."""
 
     sweep: Sweep
     name: str
 
     @property
     def record(self) -> Path:
-        """The boundaries that its processes came to."""
+        """The file with the boundaries that its processes reached."""
         return self.sweep.folder / f"{self.name}.txt"
 
     @property
     def database(self) -> Path:
-        """The state store."""
+        """The database file."""
         return self.sweep.folder / f"{self.name}.db"
 
     @property
     def clock(self) -> Path:
-        """How many seconds have passed at Databricks."""
+        """The file with the seconds that have passed at Databricks."""
         return self.sweep.folder / f"{self.name}.clock"
 
     def _simulator(self) -> Simulator:
@@ -107,7 +107,7 @@ class Trial:
         return simulator
 
     async def run(self, target: str | None, damage: Damage) -> None:
-        """Run it, break it at the target, go on with a new process, and check what came of it."""
+        """Run the scenario, break it at the target, continue with a new process, and check the result."""
         shutil.copy(self.sweep.template, self.database)
         self.clock.write_text("0")
         async with serving(make_app(self._simulator())) as url:
@@ -171,7 +171,7 @@ async def _get(url: str) -> Any:
 
 @pytest.fixture
 def sweep(tmp_path: Path, azurite: Azurite) -> Sweep:
-    """A folder with the scenario's state store, and processes at the ready."""
+    """Prepare a folder with the scenario's database and a fork server."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(PRELOAD)
     scenario.prepare(tmp_path / "template.db")

@@ -1,4 +1,4 @@
-"""One world a test."""
+"""A fresh world for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

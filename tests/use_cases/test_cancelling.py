@@ -1,4 +1,4 @@
-"""A run that nobody wants any longer, or that takes too long, is cancelled in Databricks first."""
+"""Cancel a run in Databricks first: after a cancel request, or when it takes too long."""
 
 import pytest
 
@@ -8,12 +8,12 @@ from tests.fakes import UNAVAILABLE
 from tests.world import World, policy
 
 
-async def test_cancelling_a_running_row_cancels_its_run_first(world: World) -> None:
+async def test_cancelling_a_running_entry_cancels_its_run_first(world: World) -> None:
     entry = await world.running()
     await world.cancel(entry.id)
     await world.monitor()
     assert world.databricks.cancelled == [1000]
-    assert (await world.entry(entry.id)).status is Status.RUNNING  # until the run is seen to be over
+    assert (await world.entry(entry.id)).status is Status.RUNNING  # until a pass sees that the run is over
     await world.monitor()
     cancelled = await world.entry(entry.id)
     assert cancelled.status is Status.CANCELED
@@ -21,7 +21,7 @@ async def test_cancelling_a_running_row_cancels_its_run_first(world: World) -> N
     assert (log.status, log.result_state) == (Status.CANCELED, "CANCELED")
 
 
-async def test_cancelling_a_row_whose_answer_was_lost_finds_and_cancels_the_run(world: World) -> None:
+async def test_cancelling_an_entry_after_a_lost_answer_finds_and_cancels_its_run(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
     world.databricks.lost_answer = UNAVAILABLE
@@ -46,7 +46,7 @@ async def test_cancellation_reaches_runs_that_are_not_listed_as_active(world: Wo
     assert world.databricks.cancelled == [1000]
 
 
-async def test_run_over_its_time_is_cancelled_and_fails(world: World) -> None:
+async def test_run_over_its_time_limit_is_cancelled_and_fails(world: World) -> None:
     world.policy = policy(run_timeout_seconds=100)
     entry = await world.running()
     world.database.pass_time(99)

@@ -1,4 +1,4 @@
-"""A row whose calls never have an answer ends DEAD, but never by an outage of its workspace."""
+"""Give up an entry whose calls are never answered, but never because of an outage of its workspace."""
 
 import pytest
 
@@ -13,7 +13,7 @@ LIMIT = policy().max_deliveries
 
 
 def lose_answers(databricks: FakeRuns, monkeypatch: pytest.MonkeyPatch, *, effect: bool = False) -> None:
-    """Let each ``run-now`` end without an answer, as a request that Databricks cannot digest would."""
+    """Lose the answer of each ``run-now``, as for a request that Databricks cannot process."""
     run_now = databricks.run_now
 
     async def lost(request: RunRequest) -> int:
@@ -35,7 +35,7 @@ async def deliver_until_given_up(world: World, entry_id: int) -> None:
     raise AssertionError("never given up")
 
 
-async def test_row_that_never_has_an_answer_ends_dead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_entry_without_any_answer_ends_dead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     [entry_id] = await world.add("sales")
     lose_answers(world.databricks, monkeypatch)
     await deliver_until_given_up(world, entry_id)
@@ -49,7 +49,7 @@ async def test_row_that_never_has_an_answer_ends_dead(world: World, monkeypatch:
     assert await world.store.logs(entry_id) == [], "the submission is not settled"
 
 
-async def test_retry_of_a_row_that_was_given_up_finds_its_run(
+async def test_retry_of_an_entry_that_was_given_up_finds_its_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [entry_id] = await world.add("sales")
@@ -64,7 +64,7 @@ async def test_retry_of_a_row_that_was_given_up_finds_its_run(
     assert list(world.databricks.runs) == [1000]
 
 
-async def test_row_that_is_run_again_has_its_deliveries_again(
+async def test_retried_entry_starts_with_fresh_deliveries(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [entry_id] = await world.add("sales")
@@ -77,7 +77,7 @@ async def test_row_that_is_run_again_has_its_deliveries_again(
     assert (await world.entry(entry_id)).submission == 1
 
 
-async def test_outage_gives_no_row_up(world: World) -> None:
+async def test_outage_never_ends_an_entry(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
     world.databricks.down = UNAVAILABLE
@@ -98,7 +98,7 @@ async def test_outage_gives_no_row_up(world: World) -> None:
         pytest.param(NoCapacity("full", status=429), id="no capacity"),
     ],
 )
-async def test_calls_that_surely_had_no_effect_do_not_count(world: World, error: DatabricksError) -> None:
+async def test_calls_that_certainly_had_no_effect_do_not_count(world: World, error: DatabricksError) -> None:
     [entry_id] = await world.add("sales")
     if isinstance(error, WorkspaceUnavailable):
         error.in_doubt = False
@@ -133,7 +133,7 @@ async def test_calls_that_end_the_process_count(world: World, monkeypatch: pytes
     assert "its process ended" in (entry.last_error or "")
 
 
-async def test_outage_of_run_now_alone_gives_no_row_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_outage_of_run_now_alone_ends_no_entry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = await world.add("a", "b")
     with monkeypatch.context() as patch:
         lose_answers(world.databricks, patch)
@@ -147,7 +147,7 @@ async def test_outage_of_run_now_alone_gives_no_row_up(world: World, monkeypatch
     assert [(await world.entry(entry_id)).status for entry_id in ids] == [Status.RUNNING] * 2
 
 
-async def test_row_is_given_up_where_others_are_accepted(
+async def test_entry_is_given_up_while_others_are_accepted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, worse = await world.add("bad", "worse")
@@ -158,7 +158,7 @@ async def test_row_is_given_up_where_others_are_accepted(
             await world.deliver()
             world.database.pass_time(policy().submit_lease_seconds)
     [good] = await world.add("good")
-    await world.trigger()  # no verdict: nothing shows that the workspace takes submissions
+    await world.trigger()  # no verdict: nothing shows that the workspace accepts submissions
     world.queue.sent = [claim for claim in world.queue.sent if claim.entry_id == good]
     await world.deliver()
     await world.store.postpone(Claim(entry_id=bad, submission=1), seconds=0, reason="HTTP 500")
@@ -167,7 +167,7 @@ async def test_row_is_given_up_where_others_are_accepted(
     assert statuses == [Status.DEAD, Status.QUEUED, Status.RUNNING]
 
 
-async def test_nothing_is_given_up_while_a_call_is_under_way(
+async def test_nothing_is_given_up_while_a_call_is_in_progress(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [entry_id] = await world.add("sales")
@@ -183,7 +183,7 @@ async def test_nothing_is_given_up_while_a_call_is_under_way(
     async def slow(request: RunRequest) -> int:
         if answers:
             answers.pop()
-            await world.submit(claim)  # the same message once more, and a pass, while this call goes on
+            await world.submit(claim)  # the same message again, and a pass, during this call
             await world.monitor()
         return await run_now(request)
 
@@ -193,7 +193,7 @@ async def test_nothing_is_given_up_while_a_call_is_under_way(
     assert (entry.status, entry.runid, world.databricks.cancelled) == (Status.RUNNING, 1000, [])
 
 
-async def test_late_run_of_a_row_that_was_given_up_is_left_to_its_token(
+async def test_late_run_of_an_entry_that_was_given_up_is_left_to_its_token(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [entry_id] = await world.add("sales")
@@ -215,7 +215,7 @@ async def test_late_run_of_a_row_that_was_given_up_is_left_to_its_token(
     assert (await world.entry(entry_id)).runid == 1000
 
 
-async def test_row_that_is_to_be_cancelled_is_given_up_as_canceled(
+async def test_entry_with_a_cancel_request_is_given_up_as_canceled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [entry_id] = await world.add("sales")
@@ -229,7 +229,7 @@ async def test_row_that_is_to_be_cancelled_is_given_up_as_canceled(
     assert entry.deliveries > 0, "purge leaves it, since there may be a run"
 
 
-def test_message_is_sent_again_later_each_time_but_within_the_lease() -> None:
+def test_each_resend_waits_longer_but_stays_within_the_lease() -> None:
     waits = [decisions.postponement_seconds(deliveries, policy()) for deliveries in (0, 1, 2, 3, 4, 5, 1000)]
     assert waits == [30, 30, 60, 120, 240, 300, 300]
     assert decisions.postponement_seconds(9, policy(submit_lease_seconds=5)) == 5

@@ -1,4 +1,4 @@
-"""A call whose answer is lost or comes late: the same token finds the same run again."""
+"""A lost or late answer to ``run-now``: the same token finds the same run again."""
 
 import pytest
 
@@ -61,7 +61,7 @@ async def test_no_capacity_after_a_lost_answer_keeps_the_submission(world: World
     assert (await world.entry(entry_id)).runid == 1000
 
 
-async def test_row_made_invalid_after_an_uncertain_call_keeps_its_token(world: World) -> None:
+async def test_entry_made_invalid_after_an_uncertain_call_keeps_its_token(world: World) -> None:
     [entry_id] = await world.add("sales", parameters="{}")
     await world.trigger()
     world.databricks.lost_answer = UNAVAILABLE
@@ -80,25 +80,25 @@ async def test_row_made_invalid_after_an_uncertain_call_keeps_its_token(world: W
 
 
 class SlowStore(Store):
-    """Lets something happen between Databricks' answer and its being stored."""
+    """Runs a hook after Databricks has answered and before the answer is stored."""
 
     async def record_run(self, claim: Claim, run_id: int) -> bool:
         await self.meanwhile()
         return await super().record_run(claim, run_id)
 
     async def meanwhile(self) -> None:
-        """What the rest of the world does."""
+        """The hook."""
 
 
-async def test_run_that_the_row_went_on_without_is_cancelled(world: World) -> None:
+async def test_run_of_an_entry_that_has_moved_on_is_cancelled(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
     slow = SlowStore(Pool(SqliteConnector(world.database.path)))
 
-    async def give_up_the_row() -> None:
+    async def move_on() -> None:
         world.database.execute("UPDATE track_processing SET status = 'CANCELED' WHERE id = ?", entry_id)
 
-    slow.meanwhile = give_up_the_row  # type: ignore[method-assign]  # the point of the class
+    slow.meanwhile = move_on  # type: ignore[method-assign]  # the point of the class
     fast, world.store = world.store, slow
     await world.deliver()
     world.store = fast

@@ -1,4 +1,4 @@
-"""How a monitor pass brings runs to their end, and which calls it spends on it."""
+"""How a monitor pass settles runs, and how many calls that takes."""
 
 import asyncio
 
@@ -21,14 +21,14 @@ async def test_run_that_is_gone_fails_with_a_log_row(world: World) -> None:
     assert log.life_cycle_state == "NOT_FOUND"
 
 
-async def test_run_in_a_state_not_known_today_stays_running(world: World) -> None:
+async def test_run_in_an_unknown_state_stays_running(world: World) -> None:
     entry = await world.running()
     world.databricks.end(1000, "WHO_KNOWS", "A_STATE_OF_TOMORROW")
     assert await world.monitor() == []
     assert (await world.entry(entry.id)).status is Status.RUNNING
 
 
-async def test_one_run_that_cannot_be_read_hinders_no_other(world: World) -> None:
+async def test_unreadable_run_does_not_block_others(world: World) -> None:
     ids = await world.add(*(f"t{n}" for n in range(10)))
     await world.trigger()
     await world.deliver()
@@ -41,16 +41,16 @@ async def test_one_run_that_cannot_be_read_hinders_no_other(world: World) -> Non
     assert states.count(Status.DONE) == 9
 
 
-async def test_monitoring_asks_once_for_all_active_runs(world: World) -> None:
+async def test_monitor_lists_the_active_runs_once(world: World) -> None:
     await world.add(*(f"t{n}" for n in range(10)))
     await world.trigger()
     await world.deliver()
-    world.databricks.unreadable = set(world.databricks.runs)  # any runs/get would be a problem
+    world.databricks.unreadable = set(world.databricks.runs)  # any runs/get would fail
     assert await world.monitor() == []
 
 
 async def test_runs_that_can_never_be_read_do_not_block_the_others(world: World) -> None:
-    """Ten of them come first by id; the eleventh has ended and is settled all the same."""
+    """Ten of them have the lowest ids; the eleventh has ended and is settled nevertheless."""
     ids = await world.add(*(f"t{n:02}" for n in range(10)))
     world.databricks.foreign = set()
     await world.trigger()
@@ -66,7 +66,7 @@ async def test_runs_that_can_never_be_read_do_not_block_the_others(world: World)
     assert (await world.entry(last)).status is Status.DONE
 
 
-async def test_dead_workspace_is_not_pressed(world: World) -> None:
+async def test_unavailable_workspace_gets_few_calls(world: World) -> None:
     world.databricks.foreign = set()
     entries = [await world.running(f"t{n}") for n in range(10)]
     calls = 0
@@ -78,7 +78,7 @@ async def test_dead_workspace_is_not_pressed(world: World) -> None:
 
     for entry in entries:
         world.databricks.end(entry.runid or 0, "SUCCESS")
-    world.databricks.get_run = fail  # type: ignore[method-assign]  # the look-ups alone fail
+    world.databricks.get_run = fail  # type: ignore[method-assign]  # only runs/get fails
     monkeyed = [*await world.store.running("default")] * 4
     world.store.running = lambda workspace: _return(monkeyed if workspace == "default" else [])  # type: ignore[method-assign]
     await world.monitor()
@@ -89,7 +89,7 @@ async def _return(entries: list[Entry]) -> list[Entry]:
     return entries
 
 
-async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: World) -> None:
+async def test_running_entries_of_a_removed_workspace_are_reported(world: World) -> None:
     entry = await world.running("sales")
     world.database.execute("UPDATE track_processing SET workspace = 'removed'")
     [problem] = await world.monitor()
@@ -97,8 +97,8 @@ async def test_rows_with_runs_in_a_workspace_that_was_removed_are_named(world: W
     assert (await world.entry(entry.id)).status is Status.RUNNING
 
 
-async def test_nothing_goes_on_after_a_pass_has_failed() -> None:
-    """A command line closes the store right after a pass, whatever became of it."""
+async def test_nothing_still_runs_after_a_failed_pass() -> None:
+    """The command line closes the store right after a pass, even a failed one."""
     ended: list[str] = []
 
     async def fails() -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a row whose message arrives: once, twice, late, or with Databricks in the way."""
+"""Submit an entry when its message arrives once, twice or late, or when Databricks refuses or is down."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.world import World
 
 
 @pytest.mark.parametrize("error", [UNAVAILABLE, Unauthorized("no"), WorkspaceUnavailable("429", status=429)])
-async def test_failing_workspace_never_fails_a_row(world: World, error: WorkspaceUnavailable) -> None:
+async def test_unavailable_workspace_never_fails_an_entry(world: World, error: WorkspaceUnavailable) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
     world.databricks.errors = [error]
@@ -27,7 +27,7 @@ async def test_failing_workspace_never_fails_a_row(world: World, error: Workspac
     assert (await world.entry(entry_id)).status is Status.RUNNING
 
 
-async def test_call_that_was_turned_away_leaves_no_doubt(world: World) -> None:
+async def test_rejected_call_leaves_no_doubt(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
     turned_away = Unauthorized("token not accepted", status=401)
@@ -55,7 +55,7 @@ async def test_no_capacity_spends_no_attempt(world: World) -> None:
 @pytest.mark.parametrize(
     ("permanent", "status"), [(True, Status.DEAD), (False, Status.FAILED)], ids=["for good", "for now"]
 )
-async def test_refused_row(world: World, permanent: bool, status: Status) -> None:
+async def test_refused_entry(world: World, permanent: bool, status: Status) -> None:
     bad, good = await world.add("bad", "good")
     await world.trigger()
     world.databricks.errors = [
@@ -76,7 +76,7 @@ async def test_refused_row(world: World, permanent: bool, status: Status) -> Non
         ({"workspace": "nowhere"}, "workspace is unknown; the settings have default, eu"),
     ],
 )
-async def test_invalid_row_ends_dead_and_stops_no_other(
+async def test_invalid_entry_ends_dead_and_does_not_block_others(
     world: World, fields: dict[str, str], text: str
 ) -> None:
     [bad] = await world.add("bad", **fields)
@@ -91,7 +91,7 @@ async def test_invalid_row_ends_dead_and_stops_no_other(
     assert (await world.entry(good)).status is Status.RUNNING
 
 
-async def test_refused_row_whose_cancellation_is_asked_for_is_canceled(world: World) -> None:
+async def test_refused_entry_with_a_cancel_request_is_canceled(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
     begin = world.store.begin_submission
@@ -101,7 +101,7 @@ async def test_refused_row_whose_cancellation_is_asked_for_is_canceled(world: Wo
         await world.cancel(claim.entry_id)
         return replace(entry, cancel_requested=True) if entry else None
 
-    world.store.begin_submission = cancelled_just_after  # type: ignore[method-assign]  # a moment to meet
+    world.store.begin_submission = cancelled_just_after  # type: ignore[method-assign]  # hits the exact moment
     world.databricks.errors = [RequestRefused("no", status=404, error_code="", permanent=True)]
     await world.deliver()
     assert (await world.entry(entry_id)).status is Status.CANCELED
@@ -117,7 +117,7 @@ async def test_message_delivered_twice_makes_one_run(world: World) -> None:
     assert len(world.databricks.requests) == 1
 
 
-async def test_message_of_a_row_that_is_gone(world: World) -> None:
+async def test_message_of_a_deleted_entry(world: World) -> None:
     await world.submit(Claim(entry_id=10**12, submission=1))
     assert world.databricks.requests == []
 

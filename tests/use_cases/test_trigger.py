@@ -1,4 +1,4 @@
-"""Which rows a trigger pass claims, and what hinders it."""
+"""Which entries a trigger pass claims, and what prevents it."""
 
 import pytest
 
@@ -15,7 +15,7 @@ async def test_nothing_is_claimed_when_the_active_runs_cannot_be_listed(world: W
     [problem] = await world.trigger()
     assert "workspace default: nothing claimed" in problem
     assert (await world.entry(entry_id)).status is Status.PENDING
-    assert (await world.entry(in_eu)).status is Status.QUEUED  # the other workspace is not hindered
+    assert (await world.entry(in_eu)).status is Status.QUEUED  # the other workspace is not affected
 
 
 async def test_caps_are_per_workspace(world: World) -> None:
@@ -27,7 +27,7 @@ async def test_caps_are_per_workspace(world: World) -> None:
     assert [reports[name].waiting[Status.QUEUED] for name in ("default", "eu")] == [10, 1]
 
 
-async def test_queue_that_takes_nothing_loses_nothing(world: World) -> None:
+async def test_queue_that_accepts_nothing_loses_nothing(world: World) -> None:
     [entry_id] = await world.add("sales")
     world.queue.full = True
     [problem] = await world.trigger()
@@ -48,7 +48,7 @@ async def test_name_of_a_workspace_cannot_forge_a_log_line(
     assert not [line for line in caplog.text.splitlines() if line.startswith("ERROR")]
 
 
-async def test_store_that_refuses_one_row_hinders_no_other(world: World) -> None:
+async def test_store_error_for_one_entry_does_not_block_others(world: World) -> None:
     bad, good = await world.running("bad"), await world.running("good")
     world.database.execute(
         "CREATE TRIGGER refuse BEFORE INSERT ON process_log WHEN NEW.entry_id = 1"

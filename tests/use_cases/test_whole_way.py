@@ -1,11 +1,11 @@
-"""Trigger, submit and monitor together: a row from its insert to its end."""
+"""Trigger, submit and monitor together: an entry from its insert to its final state."""
 
 from orchestrator.core.models import Claim
 from orchestrator.core.states import Status
 from tests.world import World
 
 
-async def test_a_row_from_insert_to_done(world: World) -> None:
+async def test_an_entry_from_insert_to_done(world: World) -> None:
     [entry_id] = await world.add("sales")
     assert await world.trigger() == []
     assert world.queue.sent == [Claim(entry_id=entry_id, submission=1)]

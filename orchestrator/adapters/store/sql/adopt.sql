@@ -1,11 +1,11 @@
 -- What adopting a team's table needs. "the_column" and [the_column] stand for a column of the team's.
 
 -- objects (sqlite) --
--- The tables and views that are there.
+-- The tables and views that exist.
 SELECT lower(name) AS name, type AS kind FROM sqlite_master WHERE type IN ('table', 'view')
 
 -- objects (sqlserver) --
--- The tables and views that are there.
+-- The tables and views that exist.
 SELECT LOWER(name) AS name, CASE RTRIM(type) WHEN 'U' THEN 'table' ELSE 'view' END AS kind
 FROM sys.objects
 WHERE schema_id = SCHEMA_ID() AND type IN ('U', 'V')
@@ -39,33 +39,33 @@ ORDER BY c.column_id
 SELECT lower(name) AS name, dflt_value, "notnull" AS required FROM pragma_table_xinfo('track_processing_adopted')
 
 -- owned (sqlite) --
--- The team's own indexes and triggers, which end with the old table and are made again.
+-- The team's own indexes and triggers, which are dropped with the old table and made again.
 SELECT name, sql FROM sqlite_master
 WHERE type IN ('index', 'trigger') AND lower(tbl_name) = 'track_processing' AND sql IS NOT NULL
 ORDER BY type, rowid
 
 -- count_rows (sqlite) --
--- How many rows there are.
+-- How many entries there are.
 SELECT COUNT(*) AS entries FROM track_processing
 
 -- count_rows (sqlserver) --
--- How many rows there are; nobody else reads or writes the table until the end of the transaction.
+-- How many entries there are; nobody else reads or writes the table until the end of the transaction.
 SELECT COUNT(*) AS entries FROM track_processing WITH (TABLOCKX, HOLDLOCK)
 
 -- count_without_name (sqlite) --
--- Rows that name no source table.
+-- Entries without a source table.
 SELECT COUNT(*) AS entries FROM track_processing WHERE "the_column" IS NULL OR trim("the_column") = ''
 
 -- count_without_name (sqlserver) --
--- Rows that name no source table.
+-- Entries without a source table.
 SELECT COUNT(*) AS entries FROM track_processing WHERE [the_column] IS NULL OR LTRIM(RTRIM([the_column])) = N''
 
 -- bad_ids (sqlite) --
--- Ids that are no whole numbers, are missing, or are there twice.
+-- How many ids are not whole numbers, are missing, or occur twice.
 SELECT COUNT(*) - COUNT(DISTINCT CASE WHEN typeof(id) = 'integer' THEN id END) AS entries FROM track_processing
 
 -- statuses (sqlite) --
--- The words for a row's state, and whether the rows have a run.
+-- The team's words for a status, and whether the entries have a run.
 SELECT
     COALESCE(status, '') AS word,
     COALESCE(trim(CAST(runid AS TEXT)), '') <> '' AS has_run,
@@ -75,7 +75,7 @@ GROUP BY COALESCE(status, ''), COALESCE(trim(CAST(runid AS TEXT)), '') <> ''
 ORDER BY 1, 2
 
 -- statuses (sqlserver) --
--- The words for a row's state, and whether the rows have a run.
+-- The team's words for a status, and whether the entries have a run.
 SELECT told.word, told.has_run, COUNT(*) AS entries
 FROM (
     SELECT
@@ -87,14 +87,14 @@ GROUP BY told.word, told.has_run
 ORDER BY told.word, told.has_run
 
 -- statuses_without_runs (sqlite) --
--- The words for a row's state in a table that keeps no run ids.
+-- The team's words for a status in a table that keeps no run ids.
 SELECT COALESCE(status, '') AS word, 0 AS has_run, COUNT(*) AS entries
 FROM track_processing
 GROUP BY COALESCE(status, '')
 ORDER BY 1
 
 -- statuses_without_runs (sqlserver) --
--- The words for a row's state in a table that keeps no run ids.
+-- The team's words for a status in a table that keeps no run ids.
 SELECT told.word, 0 AS has_run, COUNT(*) AS entries
 FROM (
     SELECT COALESCE(CAST(status AS nvarchar(400)), N'') COLLATE Latin1_General_100_BIN2 AS word
@@ -104,7 +104,7 @@ GROUP BY told.word
 ORDER BY told.word
 
 -- bad_run_ids (sqlite) --
--- Run ids that are no positive whole numbers, the first few of them.
+-- The first few run ids that are not positive whole numbers.
 SELECT trim(CAST(runid AS TEXT)) AS runid, COUNT(*) AS entries
 FROM track_processing
 WHERE COALESCE(trim(CAST(runid AS TEXT)), '') <> ''
@@ -118,7 +118,7 @@ ORDER BY 1
 LIMIT 5
 
 -- bad_run_ids (sqlserver) --
--- Run ids that are no positive whole numbers, the first few of them.
+-- The first few run ids that are not positive whole numbers.
 SELECT TOP (5) told.runid, COUNT(*) AS entries
 FROM (SELECT LTRIM(RTRIM(CAST(runid AS nvarchar(100)))) AS runid FROM track_processing) AS told
 WHERE told.runid <> N''
@@ -127,14 +127,14 @@ GROUP BY told.runid
 ORDER BY told.runid
 
 -- runs_of_status (sqlite) --
--- The run ids of the rows with one word.
+-- The run ids of the entries with one status word.
 SELECT trim(CAST(runid AS TEXT)) AS runid, COUNT(*) AS entries
 FROM track_processing
 WHERE COALESCE(status, '') = ? AND COALESCE(trim(CAST(runid AS TEXT)), '') <> ''
 GROUP BY trim(CAST(runid AS TEXT))
 
 -- runs_of_status (sqlserver) --
--- The run ids of the rows with one word.
+-- The run ids of the entries with one status word.
 SELECT told.runid, COUNT(*) AS entries
 FROM (
     SELECT
@@ -146,7 +146,7 @@ WHERE told.word = ? AND told.runid <> N''
 GROUP BY told.runid
 
 -- foreign_key_violations (sqlite) --
--- References to rows that are not there, in the whole file; they were not checked while the table was made anew.
+-- References to missing rows in the whole file; they were not checked while the table was rebuilt.
 SELECT COUNT(*) AS entries FROM pragma_foreign_key_check
 
 -- last_id (sqlite) --
@@ -154,7 +154,7 @@ SELECT COUNT(*) AS entries FROM pragma_foreign_key_check
 SELECT seq FROM sqlite_sequence WHERE lower(name) = 'track_processing'
 
 -- remember_last_id (sqlite) --
--- An id that was given once is not given again, although its row is gone.
+-- An id is never used twice, even if its entry is gone.
 UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'track_processing'
 
 -- record_version --
@@ -203,28 +203,28 @@ UPDATE track_processing SET runid = NULL WHERE LTRIM(RTRIM(runid)) = N''
 ALTER TABLE track_processing ALTER COLUMN runid bigint
 
 -- show_table_name (sqlserver) --
--- The team's column goes on holding the source table's name.
+-- The team's column keeps the source table's name.
 ALTER TABLE track_processing ADD table_name AS [the_column]
 
 -- require_table_name (sqlserver) --
--- A row without a source table cannot be run.
+-- An entry without a source table cannot be run.
 ALTER TABLE track_processing ADD CONSTRAINT ck_track_processing_table_name CHECK ([the_column] IS NOT NULL)
 
 -- show_parameters (sqlserver) --
--- The team's column goes on holding the parameters.
+-- The team's column keeps the parameters.
 ALTER TABLE track_processing ADD parameters AS [the_column]
 
 -- show_id (sqlserver) --
--- The team's identity goes on numbering the rows; a table has only one.
+-- The team's identity keeps numbering the entries; a table has only one identity.
 ALTER TABLE track_processing ADD id AS CAST([the_column] AS bigint) PERSISTED NOT NULL
     CONSTRAINT ux_track_processing_id UNIQUE
 
 -- add_id (sqlserver) --
--- Rows without a number get one.
+-- Number entries that have no id.
 ALTER TABLE track_processing ADD id bigint IDENTITY(1, 1) NOT NULL CONSTRAINT ux_track_processing_id UNIQUE
 
 -- map_status (sqlserver) --
--- Every row goes to its state, in one statement, so that none is mapped twice; JSON tells which word is which.
+-- Map every entry's status in one statement, so that none is mapped twice; the JSON says which word is which.
 UPDATE entry
 SET status = mapped.target,
     finished_at = CASE
@@ -242,7 +242,7 @@ INNER JOIN OPENJSON(?) WITH (word nvarchar(400), has_run int, target nvarchar(16
         AND mapped.has_run = CASE WHEN entry.runid IS NULL THEN 0 ELSE 1 END
 
 -- follow_runs (sqlserver) --
--- A run that was started before is the row's first submission.
+-- A run that was started before is the entry's first submission.
 UPDATE track_processing
 SET submission = 1, attempt = 1, submitted_at = SYSUTCDATETIME()
 WHERE status = N'RUNNING'

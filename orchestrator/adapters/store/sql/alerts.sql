@@ -1,7 +1,7 @@
--- What people were told of.
+-- The events that alerts were sent for.
 
 -- claim_dead (sqlite) --
--- Claim for one message the rows that went DEAD lately and that no message tells of yet; behind the lock.
+-- Claim for one message the entries that went DEAD lately and that no message reports yet; inside the lock.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT
     'dead' AS kind,
@@ -24,7 +24,7 @@ WHERE NOT EXISTS (
 )
 
 -- claim_dead (sqlserver) --
--- Claim for one message the rows that went DEAD lately and that no message tells of yet; behind the lock.
+-- Claim for one message the entries that went DEAD lately and that no message reports yet; inside the lock.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT
     'dead' AS kind,
@@ -48,7 +48,7 @@ WHERE NOT EXISTS (
 )
 
 -- dead_of_message (sqlite) --
--- The first rows that a message tells of.
+-- The first entries that a message reports.
 SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
 FROM orchestrator_alert AS told
 INNER JOIN track_processing AS dead ON dead.id = CAST(told.subject AS INTEGER)
@@ -57,7 +57,7 @@ ORDER BY dead.id
 LIMIT ?
 
 -- dead_of_message (sqlserver) --
--- The first rows that a message tells of.
+-- The first entries that a message reports.
 SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
 FROM orchestrator_alert AS told
 INNER JOIN track_processing AS dead ON dead.id = TRY_CAST(told.subject AS bigint)
@@ -66,8 +66,8 @@ ORDER BY dead.id
 OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
 
 -- claim_pass_event (sqlite) --
--- Claim for one message that a timer function is late or well again; behind the lock.
--- After 'well' there is no 'late' any more: a slow pass may come with it when the function is long back.
+-- Claim for one message that a timer function is late or has recovered; inside the lock.
+-- Nothing is 'late' after it was 'well': a slow pass may report it long after the function has recovered.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT event.kind, event.subject, event.occurred_at, ? AS message, utc_now() AS claimed_at
 FROM (SELECT ? AS kind, ? AS subject, ? AS occurred_at) AS event
@@ -79,8 +79,8 @@ WHERE NOT EXISTS (
 )
 
 -- claim_pass_event (sqlserver) --
--- Claim for one message that a timer function is late or well again; behind the lock.
--- After 'well' there is no 'late' any more: a slow pass may come with it when the function is long back.
+-- Claim for one message that a timer function is late or has recovered; inside the lock.
+-- Nothing is 'late' after it was 'well': a slow pass may report it long after the function has recovered.
 INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT
     event.kind, event.subject, event.occurred_at, CAST(? AS nvarchar(36)) AS message, SYSUTCDATETIME() AS claimed_at
@@ -96,7 +96,7 @@ WHERE NOT EXISTS (
 )
 
 -- late_passes --
--- The timer functions that were late, and of which nobody was told yet that they are well again.
+-- The timer functions that were reported late and still need their "recovered" alert.
 SELECT late.subject, late.occurred_at
 FROM orchestrator_alert AS late
 WHERE late.kind = 'late' AND NOT EXISTS (
@@ -110,11 +110,11 @@ ORDER BY late.occurred_at, late.subject
 UPDATE orchestrator_alert SET sent_at = {now} WHERE message = ? AND sent_at IS NULL
 
 -- dead_given_back --
--- A message surely did not arrive: its rows are free for the next one; behind the lock.
+-- A message certainly did not arrive: release its entries for the next one; inside the lock.
 DELETE FROM orchestrator_alert WHERE message = ? AND sent_at IS NULL AND kind NOT IN ('late', 'well')
 
 -- late_given_back --
--- The same for functions that have still not begun; of one that has, it is owed that it is well again.
+-- The same for functions that have still not begun; one that has begun still needs its "recovered" alert.
 DELETE FROM orchestrator_alert
 WHERE message = ? AND sent_at IS NULL AND kind = 'late' AND NOT EXISTS (
     SELECT 1 FROM orchestrator_tick AS pass
@@ -122,7 +122,7 @@ WHERE message = ? AND sent_at IS NULL AND kind = 'late' AND NOT EXISTS (
 )
 
 -- well_given_back --
--- The same for functions that were called late, or were to be: the next pass finds that again.
+-- The same for functions that were, or were to be, reported late: the next pass finds them again.
 DELETE FROM orchestrator_alert
 WHERE message = ? AND sent_at IS NULL AND kind = 'well' AND EXISTS (
     SELECT 1 FROM orchestrator_alert AS late
@@ -132,11 +132,11 @@ WHERE message = ? AND sent_at IS NULL AND kind = 'well' AND EXISTS (
 )
 
 -- well_owed --
--- What is left of it: functions are well again that nobody called late. The next pass finds them as late.
+-- What is left: functions that have recovered and were never reported late. The next pass finds them as late.
 UPDATE orchestrator_alert SET kind = 'late' WHERE message = ? AND sent_at IS NULL AND kind = 'well'
 
 -- forget_dead --
--- Delete claims that are older than any row that is still looked at.
+-- Delete claims that are older than any entry that alerts still examine.
 DELETE FROM orchestrator_alert
 WHERE id IN (
     SELECT old.id FROM orchestrator_alert AS old

@@ -1,8 +1,8 @@
--- Entries, their log, locks and passes. ../dialects.py says what the macros in braces are in each database. States are
--- plain literals, so that an index on a team's own varchar column can be used, too.
+-- Entries, their log, locks and passes. ../dialects.py says what each macro in braces is in each database. States are
+-- plain literals, so that SQL Server can use an index on a team's own varchar column, too.
 
 -- attempts_left (fragment) --
--- An entry may begin another attempt; 0 is no limit, NULL the setting's (a parameter).
+-- The entry may begin another attempt. A limit of 0 is none; NULL stands for the setting, a parameter.
 {alias}.attempt < CASE {alias}.max_attempts WHEN 0 THEN 2147483647 ELSE COALESCE({alias}.max_attempts, ?) END
 
 -- table_is_busy (fragment) --
@@ -15,7 +15,7 @@ EXISTS (
 )
 
 -- may_be_claimed (fragment) --
--- An entry may be claimed once it is available and a slot is free: MAX_ATTEMPTS, and whether tables are apart.
+-- What else a claim asks of an available entry. Parameters: MAX_ATTEMPTS, SERIALIZE_TABLES (0 or 1).
 {alias}.status IN ('PENDING', 'FAILED')
 AND {alias}.submission < 2147483647  -- there is no next one, which would stop the whole claim
 AND ({alias}.cancel_requested = 0 OR {alias}.deliveries > 0)
@@ -38,11 +38,11 @@ SELECT @result AS result;
 SET NOCOUNT OFF
 
 -- in_flight --
--- Rows of a workspace that hold a slot, with their runs; read inside the claim's lock.
+-- The entries of a workspace that hold a slot, with their runs; read inside the claim's lock.
 SELECT id, runid FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
 
 -- claim --
--- Claim the waiting rows that may be submitted now; runs inside the lock, after the count.
+-- Claim the waiting entries that may be submitted now; runs inside the lock, after the count.
 UPDATE track_processing
 SET status = 'QUEUED',
     -- A submission number is used again only when its outcome is unknown: it has begun, has no run here and
@@ -55,7 +55,7 @@ SET status = 'QUEUED',
         ) THEN 1
         ELSE 0
     END,
-    -- A PENDING row whose attempts are spent was put there by an operator: it starts anew.
+    -- An operator made a PENDING entry whose attempts are spent PENDING again: it starts anew.
     attempt = CASE
         WHEN status = 'PENDING' AND NOT {attempts_left track_processing} THEN 0
         ELSE attempt
@@ -91,7 +91,7 @@ WHERE status IN ('PENDING', 'FAILED')
     )
 
 -- get_entry --
--- One row by its id.
+-- One entry by its id.
 SELECT {entry_columns}
 FROM track_processing
 WHERE id = ?
@@ -154,7 +154,7 @@ SET status = ?,
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- postpone --
--- QUEUED stays QUEUED: let the lease end at another time, and take a call back that does not count.
+-- QUEUED stays QUEUED: end the lease at another time, and do not count a call that started no run.
 UPDATE track_processing
 SET lease_expires_at = {after_ms ?},
     last_error = ?,
@@ -180,7 +180,7 @@ INSERT INTO process_log ({log_columns})
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- recover --
--- QUEUED rows whose lease is over get a new one, for their message to be sent again.
+-- Renew the lease of QUEUED entries whose lease is over, so that their message can be sent again.
 UPDATE track_processing
 SET lease_expires_at = {after_ms ?},
     updated_at = {now}
@@ -196,7 +196,7 @@ WHERE status = 'QUEUED'
     )
 
 -- unanswered --
--- QUEUED rows whose lease is over and that had so many calls of run-now without a known outcome.
+-- QUEUED entries whose lease is over, with at least this many calls of run-now without a known outcome.
 SELECT {entry_columns}
 FROM track_processing
 WHERE status = 'QUEUED' AND (lease_expires_at IS NULL OR lease_expires_at <= {now}) AND deliveries >= ?
@@ -204,7 +204,7 @@ ORDER BY lease_expires_at, id
 {limit ?}
 
 -- calls_elsewhere --
--- How run-now fares for the other rows of a workspace: accepted not long ago, or waiting for an answer too.
+-- How run-now fares for the other entries of a workspace: accepted not long ago, or waiting for an answer too.
 SELECT
     CASE
         WHEN EXISTS (
@@ -229,7 +229,7 @@ SELECT
     END AS unanswered
 
 -- cancel_waiting --
--- Cancel rows that surely have no run: their submission was never begun, or is settled.
+-- Cancel entries that certainly have no run: their submission was never begun, or is settled.
 UPDATE track_processing
 SET status = 'CANCELED',
     lease_expires_at = NULL,
@@ -248,28 +248,28 @@ WHERE cancel_requested = 1
     )
 
 -- running --
--- All rows of a workspace that have a run.
+-- All entries of a workspace that have a run.
 SELECT {entry_columns}
 FROM track_processing
 WHERE workspace = ? AND status = 'RUNNING'
 ORDER BY id
 
 -- running_run --
--- The row that follows a run of a workspace, if one does.
+-- The RUNNING entry that a run of a workspace belongs to, if there is one.
 SELECT {entry_columns}
 FROM track_processing
 WHERE workspace = ? AND runid = ? AND status = 'RUNNING'
 
 -- running_workspaces --
--- The workspaces that rows with a run name, configured or not.
+-- The workspaces that entries with a run name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'
 
 -- waiting_workspaces --
--- The workspaces that waiting rows name, configured or not.
+-- The workspaces that waiting entries name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status IN ('PENDING', 'FAILED')
 
 -- request_cancel --
--- Note that a person wants the row cancelled, if it still is as the person saw it.
+-- Note that a person wants the entry cancelled, if it is still as the person saw it.
 UPDATE track_processing
 SET cancel_requested = 1,
     updated_at = {now}
@@ -277,7 +277,7 @@ WHERE id = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
     AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
 -- retry --
--- An operator runs a finished row again, with all its attempts, if it still is as the operator saw it.
+-- An operator runs a final entry again, with all its attempts, if it is still as the operator saw it.
 UPDATE track_processing
 SET status = 'PENDING',
     attempt = 0,
@@ -288,7 +288,7 @@ WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
     AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
 -- retry_now --
--- The same for a failed row: the operator does not want to wait for its back-off.
+-- The same for a FAILED entry, without waiting for its back-off.
 UPDATE track_processing
 SET attempt = 0,
     cancel_requested = 0,
@@ -298,20 +298,20 @@ WHERE id = ? AND status = 'FAILED'
     AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
 -- insert_entry --
--- A new row; the table's defaults give the rest.
+-- A new entry; the table's defaults fill the rest.
 INSERT INTO track_processing (table_name, workspace, job_id, parameter_style, parameters, priority, max_attempts)
 {returning id}
 VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- logs_of_entry --
--- Every settled submission of a row, first to last.
+-- Every settled submission of an entry, first to last.
 SELECT {log_columns}
 FROM process_log
 WHERE entry_id = ?
 ORDER BY submission
 
 -- counts --
--- How many rows each workspace has in each state.
+-- How many entries each workspace has in each state.
 SELECT workspace, status, {count} AS entries
 FROM track_processing
 GROUP BY workspace, status
@@ -322,7 +322,7 @@ ORDER BY workspace, status
 SELECT {now} AS now
 
 -- pass_started --
--- A pass of a timer function begins; changes no row when it is its first.
+-- A pass of a timer function begins; no row is changed at its first.
 UPDATE orchestrator_tick
 SET started_at = {now}
 WHERE name = ?
@@ -338,7 +338,7 @@ SET finished_at = {now}, outcome = ?
 WHERE name = ?
 
 -- pass_failed --
--- A pass of a timer function has failed: when the last one came to its end stays.
+-- A pass of a timer function has failed; the time at which one last came to its end stays.
 UPDATE orchestrator_tick
 SET outcome = ?
 WHERE name = ?
@@ -348,7 +348,7 @@ WHERE name = ?
 SELECT name, started_at, finished_at, outcome FROM orchestrator_tick ORDER BY name
 
 -- purge --
--- Delete final rows that ended so many seconds ago, oldest first, but for those whose submission is open.
+-- Delete entries that have been final for this many seconds, oldest first, except those with an open submission.
 DELETE FROM track_processing
 WHERE status IN ('DONE', 'DEAD', 'CANCELED')
     AND deliveries = 0

@@ -1,8 +1,8 @@
 -- What people ask of the entries. The windows give the rows that a search may look at, in its order, by one index each
--- and up to a bound; entries_of_window goes behind them. Shared conditions stand in entries.sql.
+-- and up to a bound; entries_of_window follows them. The shared conditions are in entries.sql.
 
 -- window_changed_desc --
--- All rows, last changed first: least and most recent change, the place to go on behind, how many.
+-- All entries, last changed first: least and most recent change, the place to continue after, the limit.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_updated}
 WHERE updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
@@ -10,7 +10,7 @@ ORDER BY updated_at DESC, id DESC
 {limit ?}
 
 -- window_changed_asc --
--- All rows, first changed first.
+-- All entries, first changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_updated}
 WHERE updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
@@ -18,7 +18,7 @@ ORDER BY updated_at ASC, id ASC
 {limit ?}
 
 -- window_status_desc --
--- The rows in one state, last changed first.
+-- The entries in one state, last changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_status}
 WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
@@ -26,7 +26,7 @@ ORDER BY updated_at DESC, id DESC
 {limit ?}
 
 -- window_status_asc --
--- The rows in one state, first changed first.
+-- The entries in one state, first changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_status}
 WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
@@ -34,7 +34,7 @@ ORDER BY updated_at ASC, id ASC
 {limit ?}
 
 -- window_table_desc --
--- The rows of one source table, last changed first.
+-- The entries of one source table, last changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_table}
 WHERE table_name = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
@@ -42,7 +42,7 @@ ORDER BY updated_at DESC, id DESC
 {limit ?}
 
 -- window_table_asc --
--- The rows of one source table, first changed first.
+-- The entries of one source table, first changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_table}
 WHERE table_name = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
@@ -50,7 +50,7 @@ ORDER BY updated_at ASC, id ASC
 {limit ?}
 
 -- window_id_desc --
--- All rows, newest first: the id to go on behind, how many.
+-- All entries, newest first: the id to continue after, the limit.
 SELECT id, updated_at
 FROM track_processing
 WHERE id < ?
@@ -58,7 +58,7 @@ ORDER BY id DESC
 {limit ?}
 
 -- window_id_asc --
--- All rows, oldest first.
+-- All entries, oldest first.
 SELECT id, updated_at
 FROM track_processing
 WHERE id > ?
@@ -66,7 +66,7 @@ ORDER BY id ASC
 {limit ?}
 
 -- window_run --
--- The rows that one run belongs to, now or earlier; other workspaces may have a run of the same number.
+-- The entries that one run belongs to, now or earlier; other workspaces may have a run of the same number.
 SELECT id, updated_at
 FROM track_processing
 WHERE id IN (
@@ -76,13 +76,13 @@ WHERE id IN (
 )
 
 -- window_ids --
--- The rows that are named; the caller says behind it which.
+-- The entries that are named; the caller adds the condition that names them.
 SELECT id, updated_at
 FROM track_processing
 WHERE 1 = 1
 
 -- entries_of_window --
--- The rows of a window; the caller puts the window before it and conditions, order and limit behind it.
+-- The entries of a window; the caller puts the window before it and conditions, order and limit after it.
 SELECT
     {entry_columns entry}
 FROM reached
@@ -90,18 +90,18 @@ FROM reached
 WHERE 1 = 1
 
 -- keys_of_window --
--- The rows of a window by their key alone; the caller puts the window before it, order and limit behind it.
+-- The keys of a window; the caller puts the window before it, order and limit after it.
 SELECT reached.id, reached.updated_at FROM reached
 
 -- open_states --
--- How many rows of each workspace are in each state that is not over.
+-- How many entries of each workspace are in each state that is not final.
 SELECT workspace, status, {count} AS entries
 FROM track_processing {index ix_track_processing_open}
 WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 GROUP BY workspace, status
 
 -- oldest_waiting --
--- Since when the row waits that may be claimed for the longest time by now, in each workspace.
+-- In each workspace, since when the entry waits that has been available for the longest time.
 SELECT workspace, MIN(available_at) AS since
 FROM track_processing {index ix_track_processing_open}
 WHERE status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
@@ -109,11 +109,11 @@ WHERE status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNI
 GROUP BY workspace
 
 -- flying_runs --
--- The runs of the rows in flight.
+-- The runs of the entries in flight.
 SELECT workspace, runid FROM track_processing {index ix_track_processing_in_flight} WHERE status IN ('QUEUED', 'RUNNING')
 
 -- ended --
--- How many rows of each workspace ended in which state: since a late time, and since an earlier one.
+-- How many entries of each workspace ended in which state: since a recent time, and since an earlier one.
 SELECT
     workspace, status, {count} AS entries,
     SUM(CASE WHEN finished_at >= ? THEN 1 ELSE 0 END) AS lately
@@ -123,7 +123,7 @@ WHERE finished_at IS NOT NULL AND finished_at >= ?
 GROUP BY workspace, status
 
 -- waiting --
--- The rows of a workspace that wait, in the order of the claim, and whether their table has a row in flight.
+-- The waiting entries of a workspace, in the order of the claim, and whether their table is busy.
 SELECT
     {entry_columns entry},
     CASE WHEN {table_is_busy entry} THEN 1 ELSE 0 END AS is_busy
@@ -133,7 +133,7 @@ ORDER BY entry.priority DESC, entry.id ASC
 {limit ?}
 
 -- overdue --
--- A row of a workspace that could be claimed since before a time: attempts allowed, tables apart or not.
+-- An entry of a workspace that could have been claimed before a time.
 SELECT entry.id
 FROM track_processing AS entry
 WHERE entry.workspace = ?
@@ -143,7 +143,7 @@ ORDER BY entry.priority DESC, entry.id ASC
 {limit 1}
 
 -- settled_before --
--- When a run was settled: the last one but so many since a time. Nothing: there are fewer.
+-- When the run was settled that has a given number of newer ones since a time; nothing if there are fewer.
 SELECT created_at
 FROM process_log
 WHERE created_at >= ?
@@ -201,15 +201,15 @@ INNER JOIN process_log AS last_run ON last_run.id = ranked.last_id
 ORDER BY ranked.failed DESC, ranked.runs DESC, ranked.table_name ASC, ranked.workspace ASC
 
 -- answer_of_request --
--- The first answer to an Idempotency-Key, unless it is older than so many seconds.
+-- The first answer to an Idempotency-Key, unless it is older than a number of seconds.
 SELECT body_hash, answer
 FROM orchestrator_request
 WHERE idempotency_key = ? AND created_at >= {seconds_ago ?}
 
 -- forget_requests --
--- Delete answers that are older than so many seconds.
+-- Delete answers that are older than a number of seconds.
 DELETE FROM orchestrator_request WHERE created_at < {seconds_ago ?}
 
 -- remember_request --
--- Keep an answer for those who ask again with the same Idempotency-Key.
+-- Keep the answer for a repeat of the request with the same Idempotency-Key.
 INSERT INTO orchestrator_request (idempotency_key, body_hash, answer, created_at) VALUES (?, ?, ?, {now})
