@@ -7,9 +7,8 @@ from typing import IO
 import click
 
 from orchestrator import settings
-from orchestrator.adapters.store.operations import Operations
 from orchestrator.cli import context, rowfiles
-from orchestrator.cli.codes import FAILED, OK
+from orchestrator.cli.codes import OK
 from orchestrator.cli.options import ID, INT32, Whole, json_option
 from orchestrator.cli.output import complain, print_json
 from orchestrator.core import new_entry
@@ -74,12 +73,8 @@ def _warn_of(workspaces: set[str]) -> None:
 
 
 async def _insert(entries: Sequence[NewEntry], *, as_json: bool) -> int:
-    refusal = settings.load_store(context.environment()).inserts_refused
-    if refusal is not None:
-        complain(refusal)
-        return FAILED
-    async with context.store() as store:
-        ids = await Operations(store.pool).add(entries)
+    async with context.tools() as tools:
+        ids = await tools.operator.add(entries)
     if as_json:
         print_json({"ids": ids})
     else:

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from orchestrator.core import models, new_entry, reports
+from orchestrator.core import models, new_entry, reports, waiting
 from orchestrator.core.numbers import MAX_ID, MAX_INT32
-from orchestrator.core.reports import MAX_DAYS, Reason
+from orchestrator.core.reports import MAX_DAYS
 from orchestrator.core.run_requests import MAX_PARAMETERS_BYTES, PARAMETER_STYLES
 from orchestrator.core.search import MAX_MATCHING, MAX_PAGE, MAX_TEXT, Sort
 from orchestrator.core.states import CANCELLABLE, RETRYABLE, Status
 from orchestrator.core.times import iso_utc
+from orchestrator.core.waiting import Reason
 
 #: Entries that one request inserts.
 MAX_NEW_ENTRIES = 1000
@@ -495,7 +496,7 @@ def entry_with_runs(
     )
 
 
-def waiting_entry(row: reports.Waiting, run_page_url: str | None) -> WaitingEntry:
+def waiting_entry(row: waiting.Waiting, run_page_url: str | None) -> WaitingEntry:
     """Return an entry that waits."""
     return WaitingEntry(**_fields(row.entry, run_page_url), reason=row.reason)
 
@@ -552,19 +553,21 @@ def _run(log: models.LogRow) -> Run:
     )
 
 
-def workspace(
-    report: reports.WorkspaceReport, *, cap: int | None, run_ids: frozenset[int], error: str | None
-) -> Workspace:
-    """Return the state of a workspace.
+def status_report(found: reports.StatusReport) -> StatusReport:
+    """Return the state of the workspaces and of the timer functions."""
+    return StatusReport(
+        workspaces=[_workspace(status) for status in found.workspaces],
+        passes=[_pass(status) for status in found.passes],
+        now=iso(found.now),
+    )
 
-    :param cap: None = the settings do not know it.
-    :param run_ids: its active runs, as far as they are known.
-    :param error: why they are not known.
-    """
+
+def _workspace(status: reports.WorkspaceStatus) -> Workspace:
+    report = status.report
     return Workspace(
         name=report.name,
-        cap=cap,
-        active=Active(ours=report.in_flight, foreign=report.foreign(run_ids), error=error),
+        cap=status.cap,
+        active=Active(ours=report.in_flight, foreign=status.foreign, error=status.active.error),
         states=_open_counts(report.waiting),
         finished_last_hour=_final_counts(report.finished_hour),
         finished_last_day=_final_counts(report.finished_day),
@@ -589,14 +592,14 @@ def _final_counts(counts: Mapping[Status, int]) -> FinalCounts:
     )
 
 
-def last_pass(name: str, last: models.LastPass | None, *, late: bool) -> Pass:
-    """Return the last pass of a timer function; None = it never began one."""
+def _pass(status: reports.PassStatus) -> Pass:
+    last = status.last
     return Pass(
-        name=name,
+        name=status.name,
         started_at=iso(last.started_at) if last else None,
         finished_at=_iso_or_none(last.finished_at) if last else None,
         outcome=last.outcome if last else None,
-        late=late,
+        late=status.late,
     )
 
 
