@@ -13,7 +13,7 @@ from orchestrator.core.models import Expected
 from orchestrator.core.reports import Reason, Waiting, WorkspaceReport
 from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
 from orchestrator.usecases.timer_pass import TIMER_FUNCTIONS
-from orchestrator.web import dashboard, health, openapi, query, schemas
+from orchestrator.web import dashboard, health, openapi, query, rendering, schemas
 from orchestrator.web.activity import NO_SUCH_WORKSPACE, Active, ActiveRuns
 from orchestrator.web.http import Request, Response, conflict, json_response
 from orchestrator.web.links import RunPages
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 PASS_SECONDS = 20.0
 
 #: Changes entries that are as expected, and returns which.
-Change = Callable[[Sequence[int], Expected], Awaitable[list[int]]]
+_Change = Callable[[Sequence[int], Expected], Awaitable[list[int]]]
 
 
 class Api:
@@ -71,10 +71,10 @@ class Api:
                     for name, report in sorted(reports.items())
                 ],
                 passes=[
-                    schemas.last_pass(name, last.get(name), late=health.is_late(last.get(name), now, limit))
+                    rendering.last_pass(name, last.get(name), late=health.is_late(last.get(name), now, limit))
                     for name in TIMER_FUNCTIONS
                 ],
-                now=schemas.iso(now),
+                now=rendering.iso(now),
             )
         )
 
@@ -97,7 +97,9 @@ class Api:
         page = await self._app.reports.entries(
             query.entry_filter(asked), sort=asked.sort, limit=asked.limit, after=asked.after or None
         )
-        found = [schemas.entry(row, self._pages.of(row), parameters=asked.parameters) for row in page.entries]
+        found = [
+            rendering.entry(row, self._pages.of(row), parameters=asked.parameters) for row in page.entries
+        ]
         return json_response(schemas.EntryPage(entries=found, next=page.next))
 
     async def entry(self, request: Request) -> Response:
@@ -107,7 +109,7 @@ class Api:
         if story is None:
             raise query.no_entry(request)
         page = self._pages.of(story.entry)
-        return json_response(schemas.entry_with_runs(story, page, parameters=asked.parameters))
+        return json_response(rendering.entry_with_runs(story, page, parameters=asked.parameters))
 
     async def add(self, request: Request) -> Response:
         """Insert entries, all or none."""
@@ -156,19 +158,19 @@ class Api:
         share = max(1, asked.limit // max(1, len(reports)))  # so that no workspace hides another
         for report in reports[: asked.limit]:
             found += await self._waiting(report, share, active)
-        rows = [schemas.waiting_entry(row, self._pages.of(row.entry)) for row in found]
+        rows = [rendering.waiting_entry(row, self._pages.of(row.entry)) for row in found]
         return json_response(schemas.Waiting(waiting=rows))
 
     async def history(self, request: Request) -> Response:
         """Return what ended, by the hour or by the day."""
         asked = read_query(request.query, schemas.HistoryQuery)
-        return json_response(schemas.history(await self._app.reports.history(hours=asked.hours)))
+        return json_response(rendering.history(await self._app.reports.history(hours=asked.hours)))
 
     async def tables(self, request: Request) -> Response:
         """Return how the runs of each table went."""
         asked = read_query(request.query, schemas.TablesQuery)
         found = await self._app.reports.tables(days=asked.days, limit=asked.limit)
-        return json_response(schemas.tables(found))
+        return json_response(rendering.tables(found))
 
     async def openapi(self, _request: Request) -> Response:
         """Return the API's description. It needs no settings and no database."""
@@ -179,7 +181,7 @@ class Api:
         page = dashboard.page()
         return Response(content=page.html, content_type="text/html", headers=page.headers)
 
-    async def _change(self, request: Request, change: Change, refusal: str) -> Response:
+    async def _change(self, request: Request, change: _Change, refusal: str) -> Response:
         read_query(request.query, schemas.NoQuery)
         entry_id, expected = query.entry_id(request), query.expected(request)
         changed = await change([entry_id], expected)
@@ -196,10 +198,10 @@ class Api:
             )
         if not changed:
             raise conflict(f"entry {entry_id} is {row.status} and cannot be {refusal}")
-        return json_response(schemas.entry(row, self._pages.of(row)))
+        return json_response(rendering.entry(row, self._pages.of(row)))
 
     async def _change_many(
-        self, request: Request, change: Change, default: frozenset[Status], possible: frozenset[Status]
+        self, request: Request, change: _Change, default: frozenset[Status], possible: frozenset[Status]
     ) -> Response:
         read_query(request.query, schemas.NoQuery)
         asked = read_json(request.json(), schemas.Bulk)
@@ -214,7 +216,7 @@ class Api:
         )
 
     def _workspace(self, report: WorkspaceReport, active: Active) -> schemas.Workspace:
-        return schemas.workspace(
+        return rendering.workspace(
             report, cap=self._caps.get(report.name), run_ids=active.run_ids, error=active.error
         )
 
