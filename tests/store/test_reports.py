@@ -365,7 +365,7 @@ async def test_many_rows_of_which_only_some_could_be_changed(
 
     monkeypatch.setattr(store.pool, "transact", breaking)
     with pytest.raises(
-        StoreInDoubt, match="1 of 2 rows were changed, then it broke off: the connection broke"
+        StoreInDoubt, match="1 of 2 entries were changed, then it failed: the connection broke"
     ):
         await operations.cancel([first, second])
     monkeypatch.undo()
@@ -431,7 +431,7 @@ async def test_a_request_that_comes_twice_inserts_once(
     request = IdempotencyKey(key="key-1", body_hash="0" * 64)
     first = await operations.add(new, request)
     assert await Operations(other_store.pool).add(new, request) == first
-    with pytest.raises(RequestConflict, match="take a new key"):
+    with pytest.raises(RequestConflict, match="use a new key"):
         await operations.add(new, IdempotencyKey(key="key-1", body_hash="1" * 64))
     assert await operations.add(new, IdempotencyKey(key="KEY-1", body_hash="1" * 64)) != first
     assert await operations.add(new) != first

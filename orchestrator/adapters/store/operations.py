@@ -1,4 +1,4 @@
-"""What operators do to many rows at once, and inserts that may come twice, by named SQL."""
+"""Changes that operators make: retry or cancel many entries, add entries once per request."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,40 +10,37 @@ from orchestrator.core.errors import RequestConflict, StoreError, StoreInDoubt
 from orchestrator.core.models import ANYTHING, Expected, IdempotencyKey, NewEntry
 from orchestrator.core.states import Status
 
-#: Rows changed in one transaction: it stays far below the 5,000 locks at which SQL Server locks the table.
+#: Entries changed in one transaction, far below the 5,000 locks at which SQL Server locks the whole table.
 BATCH = 200
 
-#: A repeat of a request later than this is a new request.
+#: A request that is repeated after this time is a new one.
 REMEMBERED_SECONDS = 86_400
 
-#: Requests with a key pass one at a time, so that two with the same key never both find that it is new.
+#: Lets one request with a key run at a time, so that two with the same key never both find it new.
 REQUEST_LOCK = "databricks-job-orchestrator/request"
 
 
 class Operations:
-    """Changes that people ask for. Every method may raise :class:`~orchestrator.core.errors.StoreError`.
-
-    :param pool: a store's, or one of its own.
-    """
+    """Makes the changes. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def retry(self, entry_ids: Sequence[int], expected: Expected = ANYTHING) -> list[int]:
-        """Run rows again that are over, or FAILED ones without waiting; return which.
+        """Run final entries again, and FAILED ones without their back-off; return the ids of those changed.
 
-        Each as by itself. A row that is not as expected is left alone.
+        An entry that is not as expected is left alone.
         """
         return await self._each(entry_ids, _run_again, expected)
 
     async def cancel(self, entry_ids: Sequence[int], expected: Expected = ANYTHING) -> list[int]:
-        """Ask for the cancellation of rows that are not over; return which. See :meth:`retry`."""
+        """Request the cancellation of entries that are not final; return which. See :meth:`retry`."""
         return await self._each(entry_ids, _ask_to_cancel, expected)
 
     async def add(self, entries: Sequence[NewEntry], request: IdempotencyKey | None = None) -> list[int]:
-        """Insert rows, all or none, and return their ids; of a repeated request those of the first.
+        """Insert entries, all or none, and return their ids; for a repeated request, the ids of the first.
 
-        :raises RequestConflict: its key came with another body.
+        :raises RequestConflict: the key was used with a different body.
         """
 
         def work(session: Session) -> list[int]:
@@ -75,14 +72,14 @@ class Operations:
             except StoreError as error:
                 if not changed:
                     raise
-                done = f"{len(changed)} of {len(entry_ids)} rows were changed"
-                raise StoreInDoubt(f"{done}, then it broke off: {error}") from error
+                done = f"{len(changed)} of {len(entry_ids)} entries were changed"
+                raise StoreInDoubt(f"{done}, then it failed: {error}") from error
         return changed
 
 
 def _known(body_hash: str, answer: str, request: IdempotencyKey) -> list[int]:
     if body_hash != request.body_hash:
-        raise RequestConflict("this Idempotency-Key came with another body before: take a new key")
+        raise RequestConflict("this Idempotency-Key was used with a different body before: use a new key")
     return [int(each) for each in json.loads(answer)]
 
 

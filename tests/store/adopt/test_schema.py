@@ -96,7 +96,7 @@ def test_twice_is_once(legacy: Legacy) -> None:
     assert legacy.adopt() == Report()
     assert legacy.adopt(Adoption()) == Report(), "whatever the settings say by then"
     assert contents(legacy) == before
-    assert Report().lines() == ["the table is adopted already; nothing was changed"]
+    assert Report().lines() == ["the table has been adopted already; nothing was changed"]
     assert migrate.apply(legacy.database.connector) == []
 
 
@@ -106,7 +106,7 @@ def test_report_says_what_was_done(legacy: Legacy) -> None:
     assert "status" not in added
     assert rows == "rows: 50 CANCELED, 250 DEAD, 2250 DONE, 405 PENDING, 45 RUNNING"
     assert "ux_track_processing_id, ix_track_processing_waiting" in indexes
-    assert untouched.lower() == "left as they were: track_id, source_table, load_date, payload, odd, (name)"
+    assert untouched.lower() == "left unchanged: track_id, source_table, load_date, payload, odd, (name)"
 
 
 def test_table_of_ours_is_left_alone(database: Database) -> None:

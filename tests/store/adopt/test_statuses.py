@@ -51,7 +51,7 @@ def test_map_may_end_what_runs() -> None:
 
 def test_unknown_words_and_states_are_problems() -> None:
     assert planned("ODD", has_run=False) == (
-        '3 rows have the status \'ODD\': say what it is: STATUS_MAP={"ODD": "…"}'
+        '3 rows have the status \'ODD\': map the word: STATUS_MAP={"ODD": "…"}'
     )
     assert "is not one of PENDING, RUNNING, DONE" in str(
         planned("ODD", has_run=False, status_map={"odd": "QUEUED"})
