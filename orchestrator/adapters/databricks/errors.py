@@ -62,7 +62,7 @@ _CREDENTIALS = re.compile(
 )
 _TAGS = re.compile(r"<[^<>]*>")
 
-E = TypeVar("E", bound=DatabricksError)
+_E = TypeVar("_E", bound=DatabricksError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class ErrorResponse:
         gone = self.permanent and bool(_GONE.search(self.message))
         return gone or self.code == "RESOURCE_DOES_NOT_EXIST"
 
-    def as_error(self, kind: type[E]) -> E:
+    def as_error(self, kind: type[_E]) -> _E:
         """Return this response as an error of a kind."""
         return kind(self.text, status=self.status, error_code=self.label)
 
