@@ -1,4 +1,4 @@
-"""What people ask of the rows, by named SQL: each question looks at a bounded number of rows by an index."""
+"""Searches and reports over the entries; each reads a bounded number of rows by an index."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -35,18 +35,15 @@ from orchestrator.core.search import (
 )
 from orchestrator.core.states import Status
 
-#: A search looks at so many rows first, and only then at more: most are full by the first.
+#: Entries that a search examines per step. Most searches fill their page in the first step.
 _WINDOWS = (500, 4_500, MAX_EXAMINED - 5_000)
 
-#: A search for rows to change goes on for so many calls' worth of rows.
+#: Pages that a search for entries to change reads at most.
 _MATCHING_ROUNDS = 10
 
 
 class Reports:
-    """Reads of the rows and their log. Every method may raise :class:`~orchestrator.core.errors.StoreError`.
-
-    :param pool: a store's, or one of its own.
-    """
+    """Reads entries and their logs. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -59,10 +56,10 @@ class Reports:
         limit: int = 50,
         after: str | None = None,
     ) -> EntryPage:
-        """Return a page of rows.
+        """Return a page of entries.
 
         :param after: ``next`` of the page before.
-        :raises InvalidCursor: it is none.
+        :raises InvalidCursor: ``after`` is not a cursor of this order.
         """
         start = read_cursor(after, sort) if after is not None else None
 
@@ -73,7 +70,7 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def story(self, entry_id: int) -> Story | None:
-        """Return a row with every settled submission of it, or None."""
+        """Return an entry with its settled submissions, or None."""
 
         def work(session: Session) -> Story | None:
             rows = session.rows("get_entry", entry_id)
@@ -85,7 +82,7 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def status(self) -> list[WorkspaceReport]:
-        """Return how the rows of each workspace stand that has any which are not over or ended today."""
+        """Return the state of each workspace with entries that are not final, or ended in the last day."""
         return await self._pool.transact(_status, writes=False)
 
     async def waiting(
@@ -97,11 +94,11 @@ class Reports:
         max_attempts: int = 0,
         serialize_tables: bool = True,
     ) -> list[Waiting]:
-        """Return rows that wait, in the order of the claim, and why each does.
+        """Return waiting entries in the order of the claim, each with the reason why it waits.
 
-        :param free: slots that are free in the workspace; None = not known, taken for enough.
+        :param free: free slots of the workspace; None = not known, assumed to be enough.
         :param max_attempts: as in :class:`~orchestrator.core.policy.Policy`.
-        :param serialize_tables: the same.
+        :param serialize_tables: as in :class:`~orchestrator.core.policy.Policy`.
         """
 
         def work(session: Session) -> list[Waiting]:
@@ -117,7 +114,7 @@ class Reports:
     async def is_overdue(
         self, workspace: str, *, seconds: float, max_attempts: int, serialize_tables: bool
     ) -> bool:
-        """Say whether a row waits that could have been claimed for so many seconds, had there been a slot."""
+        """Say whether an entry has waited for a free slot alone for ``seconds``."""
 
         def work(session: Session) -> bool:
             since = _now(session) - timedelta(seconds=seconds)
@@ -127,7 +124,7 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def history(self, *, hours: int) -> History:
-        """Return what was settled in the last so many hours: by the hour for two days, by the day above."""
+        """Return what was settled in the last ``hours``: by the hour up to two days, else by the day."""
 
         def work(session: Session) -> History:
             now = _now(session)
@@ -143,7 +140,7 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def tables(self, *, days: int, limit: int) -> Tables:
-        """Return how the runs of each source table went in the last so many days."""
+        """Return how the runs of each source table went in the last ``days``."""
 
         def work(session: Session) -> Tables:
             since = _counted_since(session, _now(session) - timedelta(days=days))
@@ -152,9 +149,9 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def matching(self, wanted: EntryFilter, *, states: Collection[Status], limit: int) -> Matching:
-        """Return the rows that are wanted and in one of these states, last changed first.
+        """Return the matching entries that are in one of these states, last changed first.
 
-        Looks at 200,000 rows at most.
+        Examines at most 200,000 entries.
         """
         allowed = frozenset(states) & wanted.states if wanted.states else frozenset(states)
         found: list[int] = []
@@ -199,7 +196,7 @@ def _now(session: Session) -> datetime:
 
 
 def _counted_since(session: Session, start: datetime) -> datetime:
-    """Return the time from which on there are not too many runs to count."""
+    """Return the start of the period, later than ``start`` if there are too many runs to count."""
     rows = session.rows("settled_before", start, MAX_COUNTED)
     cut = as_utc(rows[0]["created_at"]) if rows else None
     return cut or start

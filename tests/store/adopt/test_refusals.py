@@ -1,4 +1,4 @@
-"""A table that cannot be adopted is left as it was, and the text says everything that is wrong."""
+"""A table that cannot be adopted is left unchanged, and the error lists every problem."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a team's words mean."""
+"""The mapping of a team's words to states."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from orchestrator.core.states import Status
 
 
 def planned(word: str, *, has_run: bool, status_map: dict[str, str] | None = None) -> Status | str:
-    """Where rows with a word go, or the only problem with them."""
+    """Return the state that rows with a word get, or the only problem."""
     made = plan([Group(word=word, has_run=has_run, rows=3)], status_map or {})
     if made.problems:
         [problem] = made.problems
