@@ -1,7 +1,7 @@
-"""What alerts cost a pass: claims of rows that went DEAD, when all are new, none is, and there are none.
+"""What alerts cost a pass: claims of entries that went DEAD, when all are new, none is, and there are none.
 
-``python -m benchmarks.alerts``: makes a SQLite file of rows that ended within a day, prints the time of each
-claim, and compares it with the insertion of as many rows in the same run.
+``python -m benchmarks.alerts``: fills a SQLite file with entries that ended within a day, prints the time of
+each claim, and compares it with inserting as many entries in the same run.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Question = Callable[[], Awaitable[object]]
 
 
 def fill(path: Path, status: str, count: int) -> None:
-    """Let rows come to their end, spread over 23 hours."""
+    """Let entries come to their end, spread over 23 hours."""
     now = datetime.now(UTC)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(
@@ -77,20 +77,20 @@ async def ask(path: Path, dead: int) -> dict[str, list[float]]:
     log = AlertLog(store.pool)
 
     async def claim() -> int:
-        rows = await log.claim_dead(
+        entries = await log.claim_dead(
             "message", window_seconds=WINDOW_SECONDS, examined=EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
         )
-        return 0 if rows is None else rows.count
+        return 0 if entries is None else entries.count
 
     async def expect(count: int) -> None:
         if await claim() != count:
-            raise SystemExit(f"{count} rows should have been claimed")
+            raise SystemExit(f"{count} entries should have been claimed")
 
     try:
         added = [NewEntry(table_name=f"table_{number % 400}") for number in range(dead)]
         times = {
-            f"insert {dead:,} rows": await measure(lambda: Operations(store.pool).add(added)),
-            "claim, no row went DEAD": await measure(lambda: expect(0)),
+            f"insert {dead:,} entries": await measure(lambda: Operations(store.pool).add(added)),
+            "claim, no entry went DEAD": await measure(lambda: expect(0)),
         }
         fill(path, "DEAD", dead)
         times[f"claim, all of {dead:,} are new"] = await measure(

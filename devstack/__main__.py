@@ -10,7 +10,7 @@ PARTS = {
     "databricks": ("devstack.databricks.server", "the Databricks simulator"),
     "host": ("devstack.host.main", "the Functions host, for the app in a folder"),
     "fakes": ("devstack.fakes.main", "fakes of Key Vault and managed identity"),
-    "run": ("devstack.demo.run", "everything, with the demo's rows and live progress"),
+    "run": ("devstack.demo.run", "everything, with the demo's entries and live progress"),
 }
 
 

@@ -1,1 +1,1 @@
-"""Real input for the local stack: notebook-like files, the rows that run them and the data they read."""
+"""Real input for the local stack: notebook-like files, the entries that run them and the data they read."""

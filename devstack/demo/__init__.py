@@ -1,1 +1,1 @@
-"""The demo: the example's rows through the whole local stack, with live progress and a checked outcome."""
+"""The demo: the example's entries through the whole local stack, with live progress and a checked outcome."""

@@ -1,4 +1,4 @@
-"""The rows' way to their end, watched and, where the demo asks for it, acted upon from outside."""
+"""The entries' way to their end, watched and, where the demo asks for it, acted upon from outside."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from devstack.demo.interruption import Interruption
 from devstack.demo.stack import Stack
 from devstack.demo.state import FINAL, Entry, StateStore, counts, finished
 from examples import landing
-from examples.rows import AWAITED, LATE_TABLE
+from examples.entries import AWAITED, LATE_TABLE
 
-#: A look at the state is one read of some fifty rows. The late delivery must come well before the retry.
+#: A look at the state is one read of some fifty entries. The late delivery must come well before the retry.
 POLL_SECONDS = 0.2
 
 
 class NotFinished(Exception):
-    """The rows are not at their end in time; the message holds the ends of the logs."""
+    """The entries are not at their end in time; the message holds the ends of the logs."""
 
 
 class Outside:
-    """What others do while the rows run: a sender delivers late, an operator cancels."""
+    """What others do while the entries run: a sender delivers late, an operator cancels."""
 
     def __init__(self, folder: Path, state: StateStore) -> None:
         #: the landing folder
@@ -41,7 +41,7 @@ class Outside:
     def act(self, entries: Sequence[Entry], failed: set[int]) -> list[str]:
         """Do what is due now and return what was done, in words.
 
-        :param failed: ids of the rows with a failed attempt
+        :param failed: ids of the entries with a failed attempt
         """
         done = []
         by_name = {entry.table_name: entry for entry in entries}
@@ -65,7 +65,7 @@ def follow(
     deadline: float,
     asked: Interruption,
 ) -> None:
-    """Show the rows' progress until all are at their end.
+    """Show the entries' progress until all are at their end.
 
     :param deadline: on ``time.monotonic``
     :raises NotFinished: they are not at their end by then.
@@ -78,7 +78,7 @@ def follow(
                 return
             stack.check()
             if time.monotonic() > deadline:
-                raise NotFinished(f"the rows are not at their end after the time limit\n{stack.tails()}")
+                raise NotFinished(f"the entries are not at their end after the time limit\n{stack.tails()}")
             failed = {ended.entry_id for ended in state.ended() if ended.status == "FAILED"}
             for words in outside.act(entries, failed):
                 console.print(f"    {words}", highlight=False, soft_wrap=True)
@@ -86,10 +86,10 @@ def follow(
 
 
 class Show(Protocol):
-    """Shows how far the rows are."""
+    """Shows how far the entries are."""
 
     def __call__(self, entries: Sequence[Entry]) -> None:
-        """Show these rows."""
+        """Show these entries."""
         ...
 
 
@@ -111,7 +111,7 @@ def progress(console: Console) -> Iterator[Show]:
         TimeElapsedColumn(),
         console=console,
     ) as bar:
-        task = bar.add_task("rows", total=None, states="")
+        task = bar.add_task("entries", total=None, states="")
 
         def show(entries: Sequence[Entry]) -> None:
             bar.update(task, total=len(entries), completed=finished(entries), states=states_line(entries))

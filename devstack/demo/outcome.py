@@ -16,7 +16,7 @@ from rich.table import Table
 
 from devstack.demo.state import Ended, Entry, counts
 from examples import landing
-from examples.rows import Row
+from examples.entries import ExampleEntry
 
 #: The most that every published reading of ``runs/list`` allows.
 RUNS_PAGE = 24
@@ -40,7 +40,7 @@ class Count:
 class Outcome:
     """All that was seen at the end."""
 
-    rows: Sequence[Row]
+    expected: Sequence[ExampleEntry]
     entries: Sequence[Entry]
     log: Sequence[Ended]
     #: every run that Databricks knows
@@ -111,23 +111,24 @@ def differences(outcome: Outcome) -> list[str]:
 
 def _wrong_states(outcome: Outcome) -> Iterator[str]:
     status = {entry.table_name: entry.status for entry in outcome.entries}
-    for row in outcome.rows:
-        found = status.pop(row.table_name, "not in the table")
-        if found != row.ends:
-            yield f"{row.table_name}: {found}, expected {row.ends}"
-    yield from (f"{name}: not one of the demo's rows" for name in status)
+    for entry in outcome.expected:
+        found = status.pop(entry.table_name, "not in the table")
+        if found != entry.ends:
+            yield f"{entry.table_name}: {found}, expected {entry.ends}"
+    yield from (f"{name}: not one of the demo's entries" for name in status)
 
 
 def _wrong_attempts(outcome: Outcome) -> Iterator[str]:
-    for row in outcome.rows:
-        log = outcome.log_of(row.table_name)
+    for entry in outcome.expected:
+        log = outcome.log_of(entry.table_name)
         found = [(ended.attempt, ended.status) for ended in log]
-        if found != list(enumerate(row.attempts, start=1)):
-            told = ", ".join(f"{number} {status}" for number, status in found) or "none"
-            yield f"{row.table_name}: attempts {told}; expected in this order: {', '.join(row.attempts)}"
+        if found != list(enumerate(entry.attempts, start=1)):
+            ends = ", ".join(f"{number} {status}" for number, status in found) or "none"
+            yield f"{entry.table_name}: attempts {ends}; expected in this order: {', '.join(entry.attempts)}"
         for ended in log:
-            if ended.status in {"FAILED", "DEAD"} and row.error not in (ended.error_trace or ""):
-                yield f"{row.table_name}: process_log lacks the error of attempt {ended.attempt}: {row.error}"
+            if ended.status in {"FAILED", "DEAD"} and entry.error not in (ended.error_trace or ""):
+                problem = f"process_log lacks the error of attempt {ended.attempt}: {entry.error}"
+                yield f"{entry.table_name}: {problem}"
 
 
 def _wrong_log(outcome: Outcome) -> Iterator[str]:
@@ -141,13 +142,13 @@ def _wrong_log(outcome: Outcome) -> Iterator[str]:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the outcome."""
-    states = Table("state", "rows", title="Rows by state", title_justify="left")
+    states = Table("state", "entries", title="Entries by state", title_justify="left")
     for state, count in counts(outcome.entries).items():
         states.add_row(state, str(count))
     console.print(states)
-    for row in outcome.rows:
-        if row.attempts != ("DONE",):
-            _show_attempts(row.table_name, outcome.log_of(row.table_name), console)
+    for entry in outcome.expected:
+        if entry.attempts != ("DONE",):
+            _show_attempts(entry.table_name, outcome.log_of(entry.table_name), console)
     console.print("Rows in the lake, counted in its files, of those in the source:", highlight=False)
     for counted in outcome.counted:
         console.print(f"  {counted.table:10}{counted.lake:>8,} of {counted.source:>8,} rows", highlight=False)

@@ -1,4 +1,4 @@
-"""The whole local stack: starts every part, inserts the example's rows and follows them to their end."""
+"""The whole local stack: starts every part, inserts the example's entries and follows them to their end."""
 
 import argparse
 import os
@@ -20,12 +20,12 @@ from devstack.demo.stack import Stack
 from devstack.demo.start import HostMissing, Ports, Started, choose_host, start
 from devstack.demo.state import StateStore
 from devstack.processes import ProcessFailed
-from examples.rows import ROWS
+from examples.entries import ENTRIES
 
 #: The checkout: the parts are modules and the app is a folder in it.
 ROOT = Path(__file__).parents[2]
 
-#: The demo's rows end in well under a minute on two cores; after this something is wrong.
+#: The demo's entries end in well under a minute on two cores; after this something is wrong.
 DEADLINE_SECONDS = 120.0
 
 #: A folder of one run: sorted by name is sorted by time.
@@ -55,7 +55,9 @@ class Options:
 def parse(argv: Sequence[str]) -> Options:
     """Read the command line, and ``HOST`` from the environment."""
     parser = argparse.ArgumentParser(prog="python -m devstack run", description=__doc__)
-    parser.add_argument("--demo", action="store_true", help="exit at the rows' end: 0 as expected, 1 if not")
+    parser.add_argument(
+        "--demo", action="store_true", help="exit once all entries are final: 0 as expected, 1 if not"
+    )
     parser.add_argument(
         "--host",
         choices=("local", "func"),
@@ -111,15 +113,15 @@ def _is_running(pid: int) -> bool:
 def run_rows(
     stack: Stack, started: Started, console: Console, deadline: float, asked: Interruption
 ) -> Outcome:
-    """Insert the example's rows, follow them to their end and count what came of them."""
+    """Insert the example's entries, follow them to their end and count what came of them."""
     with StateStore(stack.state_db) as state:
         outside = Outside(stack.landing, state)
         outside.deliver()
         asked.check()
-        state.insert(ROWS, started.jobs)
+        state.insert(ENTRIES, started.jobs)
         follow(stack, state, outside, console=console, deadline=deadline, asked=asked)
         return Outcome(
-            rows=ROWS,
+            expected=ENTRIES,
             entries=state.entries(),
             log=state.ended(),
             run_ids=run_ids(started.databricks_url, started.token),
@@ -159,7 +161,7 @@ def stay_up(stack: Stack, asked: Interruption) -> None:
 
 
 def run(options: Options, console: Console, asked: Interruption) -> int:
-    """Start everything, run the rows and return the exit code."""
+    """Start everything, run the entries and return the exit code."""
     begun = time.monotonic()
     deadline = begun + DEADLINE_SECONDS if options.demo else float("inf")
     host = choose_host(options.host, shutil.which("func"))
@@ -171,7 +173,7 @@ def run(options: Options, console: Console, asked: Interruption) -> int:
         console.print(f"Started in {ready:.1f} s: {', '.join(stack.pids)}.", highlight=False)
         if not options.demo:
             console.print(
-                f"Watch the rows: {started.host_url}/api/dashboard", highlight=False, soft_wrap=True
+                f"Watch the entries: {started.host_url}/api/dashboard", highlight=False, soft_wrap=True
             )
         outcome = run_rows(stack, started, console, deadline, asked)
         show(outcome, console)

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from examples.rows import Row
+from examples.entries import ExampleEntry
 
-#: The app does nothing more with rows in these states.
+#: The app does nothing more with entries in these states.
 FINAL = frozenset({"DONE", "DEAD", "CANCELED"})
 
-#: The order in which counts are shown: the way of a row.
+#: The order in which counts are shown: the way of an entry.
 STATES = ("PENDING", "QUEUED", "RUNNING", "FAILED", "DONE", "DEAD", "CANCELED")
 
 #: How long a writer may hold SQLite's lock before a look at the state fails.
@@ -23,7 +23,7 @@ BUSY_TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What the demo looks at of a row of ``track_processing``."""
+    """What the demo looks at of an entry."""
 
     id: int
     table_name: str
@@ -57,23 +57,26 @@ class StateStore:
     ) -> None:
         self._connection.close()
 
-    def insert(self, rows: Iterable[Row], jobs: Mapping[str, int]) -> None:
-        """Insert rows in one transaction. :param jobs: job ids by the notebook's name."""
+    def insert(self, entries: Iterable[ExampleEntry], jobs: Mapping[str, int]) -> None:
+        """Insert entries in one transaction. :param jobs: job ids by the notebook's name."""
         with self._connection:
             self._connection.executemany(
                 "INSERT INTO track_processing (table_name, parameters, priority, job_id) VALUES (?, ?, ?, ?)",
-                [(row.table_name, _json(row.parameters), row.priority, jobs[row.notebook]) for row in rows],
+                [
+                    (entry.table_name, _json(entry.parameters), entry.priority, jobs[entry.notebook])
+                    for entry in entries
+                ],
             )
 
     def cancel(self, entry_id: int) -> None:
-        """Ask for the end of a row, whatever state it is in."""
+        """Ask for the end of an entry, whatever state it is in."""
         with self._connection:
             self._connection.execute(
                 "UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", (entry_id,)
             )
 
     def entries(self) -> list[Entry]:
-        """All rows, oldest first."""
+        """All entries, oldest first."""
         found = self._connection.execute(
             "SELECT id, table_name, status, last_error FROM track_processing ORDER BY id"
         )
@@ -83,7 +86,7 @@ class StateStore:
         ]
 
     def ended(self) -> list[Ended]:
-        """All log rows, by row and attempt."""
+        """All log rows, by entry and attempt."""
         found = self._connection.execute(
             "SELECT entry_id, attempt, runid, status, message, error_trace FROM process_log"
             " ORDER BY entry_id, submission"
@@ -99,12 +102,12 @@ def _json(parameters: Mapping[str, str] | None) -> str | None:
 
 
 def counts(entries: Iterable[Entry]) -> dict[str, int]:
-    """The number of rows in each state that has any, in the order of a row's way."""
+    """The number of entries in each state that has any, in the order of an entry's way."""
     found = Counter(entry.status for entry in entries)
     known = {state: found.pop(state) for state in STATES if state in found}
     return {**known, **found}
 
 
 def finished(entries: Iterable[Entry]) -> int:
-    """The number of rows that the app does nothing more with."""
+    """The number of entries that the app does nothing more with."""
     return sum(entry.status in FINAL for entry in entries)

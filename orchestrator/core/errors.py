@@ -1,4 +1,22 @@
-"""Every error that the app raises on purpose. No message contains a secret or an entry's parameters."""
+"""Every error that the app raises on purpose. No message contains a secret or an entry's parameters.
+
+OrchestratorError
+  SettingsError
+  InvalidEntry
+  StoreError
+    StoreUnavailable
+    StoreInDoubt
+    RequestConflict
+    SchemaError
+  QueueError
+  DatabricksError
+    RequestRefused
+    RunNotFound
+    NoCapacity
+    WorkspaceUnavailable
+      Unauthorized
+      TokenUnavailable
+"""
 
 
 class OrchestratorError(Exception):

@@ -20,7 +20,7 @@ from orchestrator.settings.workspaces import (
     read_workspaces,
 )
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 #: The secret fields of an ODBC or a Storage connection string. ODBC puts braces around unusual values.
 _SECRET_FIELD = re.compile(
@@ -116,7 +116,7 @@ def load_workspace_names(environ: Mapping[str, str] | None = None) -> frozenset[
     return _checked(read_names, environ)
 
 
-def _checked(read: Callable[[Reader], T], environ: Mapping[str, str] | None) -> T:
+def _checked(read: Callable[[Reader], _T], environ: Mapping[str, str] | None) -> _T:
     """Return what was read, by default from the process's environment, if no problem was found."""
     reader = Reader(os.environ if environ is None else environ)
     found = read(reader)

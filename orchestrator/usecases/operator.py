@@ -121,7 +121,7 @@ class Operator:
                 if not changed:
                     raise
                 done = f"{len(changed)} of {len(ids)} entries were changed"
-                raise StoreInDoubt(f"{done}, then it broke off: {error}") from error
+                raise StoreInDoubt(f"{done}, then it failed: {error}") from error
             progress(len(batch))
         return changed
 

@@ -162,8 +162,7 @@ class Submit:
         if now is not None and _is_followed(now, logs, claim, run_id):
             logger.info("entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id)
             return
-        # The entry moved on without this run while the response was on its way. Nobody would ever check the
-        # run.
+        # The entry moved on while the response was on its way. Nobody would ever check this run.
         logger.warning("entry %s: run %s came too late and is being cancelled", claim.entry_id, run_id)
         try:
             await self.runs[entry.workspace].cancel(run_id)

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from orchestrator.bootstrap import Application
 from orchestrator.core.actions import CANCEL, RETRY, Action
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.web import dashboard, openapi, query, schemas
+from orchestrator.web import dashboard, openapi, query, rendering, schemas
 from orchestrator.web.http import Request, Response, conflict, json_response
 from orchestrator.web.validation import read_json, read_query
 
@@ -36,7 +36,7 @@ class Api:
     async def status(self, request: Request) -> Response:
         """Return the state of the workspaces and of the timer functions."""
         read_query(request.query, schemas.NoQuery)
-        return json_response(schemas.status_report(await self._app.overview.status()))
+        return json_response(rendering.status_report(await self._app.overview.status()))
 
     async def health(self, request: Request) -> Response:
         """Return whether the app does its work, and if not, why."""
@@ -55,7 +55,7 @@ class Api:
             query.entry_filter(asked), sort=asked.sort, limit=asked.limit, after=asked.after or None
         )
         found = [
-            schemas.entry(row, self._app.overview.run_page(row), parameters=asked.parameters)
+            rendering.entry(row, self._app.overview.run_page(row), parameters=asked.parameters)
             for row in page.entries
         ]
         return json_response(schemas.EntryPage(entries=found, next=page.next))
@@ -67,7 +67,7 @@ class Api:
         if story is None:
             raise query.no_entry(request)
         page = self._app.overview.run_page(story.entry)
-        return json_response(schemas.entry_with_runs(story, page, parameters=asked.parameters))
+        return json_response(rendering.entry_with_runs(story, page, parameters=asked.parameters))
 
     async def add(self, request: Request) -> Response:
         """Insert entries, all or none."""
@@ -107,19 +107,19 @@ class Api:
         """Return what waits, and why."""
         asked = read_query(request.query, schemas.WaitingQuery)
         found = await self._app.overview.waiting(asked.workspace or None, asked.limit)
-        rows = [schemas.waiting_entry(row, self._app.overview.run_page(row.entry)) for row in found]
+        rows = [rendering.waiting_entry(row, self._app.overview.run_page(row.entry)) for row in found]
         return json_response(schemas.Waiting(waiting=rows))
 
     async def history(self, request: Request) -> Response:
         """Return what ended, by the hour or by the day."""
         asked = read_query(request.query, schemas.HistoryQuery)
-        return json_response(schemas.history(await self._app.reports.history(hours=asked.hours)))
+        return json_response(rendering.history(await self._app.reports.history(hours=asked.hours)))
 
     async def tables(self, request: Request) -> Response:
         """Return how the runs of each table went."""
         asked = read_query(request.query, schemas.TablesQuery)
         found = await self._app.reports.tables(days=asked.days, limit=asked.limit)
-        return json_response(schemas.tables(found))
+        return json_response(rendering.tables(found))
 
     async def openapi(self, _request: Request) -> Response:
         """Return the API's description. It needs no settings and no database."""
@@ -133,7 +133,7 @@ class Api:
     async def _change(self, request: Request, action: Action) -> Response:
         read_query(request.query, schemas.NoQuery)
         entry = await self._app.operator.change_one(action, query.entry_id(request), query.expected(request))
-        return json_response(schemas.entry(entry, self._app.overview.run_page(entry)))
+        return json_response(rendering.entry(entry, self._app.overview.run_page(entry)))
 
     async def _change_many(self, request: Request, action: Action) -> Response:
         read_query(request.query, schemas.NoQuery)

@@ -17,7 +17,7 @@ _REF = "#/components/schemas/{name}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operation:
+class _Operation:
     """What the document says about a route beyond its method and path."""
 
     id: str
@@ -53,28 +53,28 @@ _NOT_ALLOWED = {409: "The current state does not allow it."}
 _NOT_AS_EXPECTED = {409: "The entry's state does not allow it, or is not as expected."}
 
 #: By the name of the route.
-OPERATIONS: Mapping[str, Operation] = {
-    "api_status": Operation(
+OPERATIONS: Mapping[str, _Operation] = {
+    "api_status": _Operation(
         id="status",
         summary="The state of the workspaces and of the timer functions",
         returns=schemas.StatusReport,
         problems=_NOT_NOW,
     ),
-    "api_health": Operation(
+    "api_health": _Operation(
         id="health",
         summary="Whether the app does its work",
         returns=schemas.Healthy,
         also={503: schemas.Unhealthy},
         problems={503: "It does not; here is why. Also when too much is asked at once."},
     ),
-    "api_entries": Operation(
+    "api_entries": _Operation(
         id="list_entries",
         summary="Find entries",
         query=schemas.EntriesQuery,
         returns=schemas.EntryPage,
         problems=_NOT_NOW,
     ),
-    "api_entry": Operation(
+    "api_entry": _Operation(
         id="get_entry",
         summary="One entry with all its runs",
         path=schemas.EntryPath,
@@ -82,7 +82,7 @@ OPERATIONS: Mapping[str, Operation] = {
         returns=schemas.EntryWithRuns,
         problems=_NO_ENTRY | _NOT_NOW,
     ),
-    "api_add": Operation(
+    "api_add": _Operation(
         id="add_entries",
         summary="Insert entries, all or none",
         headers=schemas.InsertHeaders,
@@ -91,7 +91,7 @@ OPERATIONS: Mapping[str, Operation] = {
         returns=schemas.Inserted,
         problems=_NOT_ALLOWED | _NOT_NOW,
     ),
-    "api_retry": Operation(
+    "api_retry": _Operation(
         id="retry_entry",
         summary="Run a final entry again, or a FAILED one without waiting",
         path=schemas.EntryPath,
@@ -100,7 +100,7 @@ OPERATIONS: Mapping[str, Operation] = {
         returns=schemas.Entry,
         problems=_NO_ENTRY | _NOT_AS_EXPECTED | _NOT_NOW,
     ),
-    "api_cancel": Operation(
+    "api_cancel": _Operation(
         id="cancel_entry",
         summary="Cancel an entry, and its run if it has one, at the next pass",
         path=schemas.EntryPath,
@@ -109,7 +109,7 @@ OPERATIONS: Mapping[str, Operation] = {
         returns=schemas.Entry,
         problems=_NO_ENTRY | _NOT_AS_EXPECTED | _NOT_NOW,
     ),
-    "api_retry_many": Operation(
+    "api_retry_many": _Operation(
         id="retry_entries",
         summary="Run the entries of a filter again",
         description="Without a state in the filter: those that are DEAD or FAILED. Changes nothing unless "
@@ -118,7 +118,7 @@ OPERATIONS: Mapping[str, Operation] = {
         returns=schemas.BulkResult,
         problems=_NOT_NOW,
     ),
-    "api_cancel_many": Operation(
+    "api_cancel_many": _Operation(
         id="cancel_entries",
         summary="Cancel the entries of a filter",
         description="Those that are not final. Changes nothing unless dry_run is false.",
@@ -126,7 +126,7 @@ OPERATIONS: Mapping[str, Operation] = {
         returns=schemas.BulkResult,
         problems=_NOT_NOW,
     ),
-    "api_trigger": Operation(
+    "api_trigger": _Operation(
         id="trigger",
         summary="Start a pass now",
         description="Waits for it up to 20 seconds.",
@@ -134,36 +134,36 @@ OPERATIONS: Mapping[str, Operation] = {
         returns=schemas.PassStarted,
         problems=_NOT_ALLOWED | _NOT_NOW,
     ),
-    "api_waiting": Operation(
+    "api_waiting": _Operation(
         id="waiting",
         summary="What waits, in the order of the claim, and why",
         query=schemas.WaitingQuery,
         returns=schemas.Waiting,
         problems=_NOT_NOW,
     ),
-    "api_history": Operation(
+    "api_history": _Operation(
         id="history",
         summary="What ended, by the hour up to 48 hours, by the day above",
         query=schemas.HistoryQuery,
         returns=schemas.History,
         problems=_NOT_NOW,
     ),
-    "api_tables": Operation(
+    "api_tables": _Operation(
         id="tables",
         summary="How the runs of each table went, most failures first",
         query=schemas.TablesQuery,
         returns=schemas.Tables,
         problems=_NOT_NOW,
     ),
-    "api_openapi": Operation(id="openapi", summary="This document", returns=dict[str, Any]),
-    "dashboard": Operation(
+    "api_openapi": _Operation(id="openapi", summary="This document", returns=dict[str, Any]),
+    "dashboard": _Operation(
         id="dashboard",
         summary="The dashboard page",
         says="The page; it takes the function key from its own address.",
         returns=str,
         media_type="text/html",
     ),
-    "databricks_events": Operation(
+    "databricks_events": _Operation(
         id="databricks_events",
         summary="Databricks says that a run is over",
         description="The body of a job's notification; only the run's id is read. The app looks the run up "
@@ -261,7 +261,7 @@ def _schema(type_: Any) -> _Json:
     return found
 
 
-def _operation(method: str, operation: Operation) -> _Json:
+def _operation(method: str, operation: _Operation) -> _Json:
     described: _Json = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -297,7 +297,7 @@ def _parameters(struct: type[Struct] | None, place: str) -> list[_Json]:
     ]
 
 
-def _responses(method: str, operation: Operation) -> _Json:
+def _responses(method: str, operation: _Operation) -> _Json:
     problems = {**_common_problems(method, operation), **operation.problems}
     responses: dict[int, _Json] = {
         operation.status: {
@@ -316,7 +316,7 @@ def _responses(method: str, operation: Operation) -> _Json:
     return {str(status): responses[status] for status in sorted(responses)}
 
 
-def _common_problems(method: str, operation: Operation) -> dict[int, str]:
+def _common_problems(method: str, operation: _Operation) -> dict[int, str]:
     """Return when every route with a function key refuses a request."""
     if operation.security is not None:
         return {}

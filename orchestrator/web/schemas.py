@@ -4,54 +4,51 @@ The types check nothing by themselves: ``validation.py`` reads requests by them.
 is ``UNSET`` then.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from orchestrator.core import models, new_entry, reports, waiting
+from orchestrator.core import new_entry
 from orchestrator.core.numbers import MAX_ID, MAX_INT32
 from orchestrator.core.reports import MAX_DAYS
 from orchestrator.core.run_requests import MAX_PARAMETERS_BYTES, PARAMETER_STYLES
 from orchestrator.core.search import MAX_MATCHING, MAX_PAGE, MAX_TEXT, Sort
-from orchestrator.core.states import CANCELLABLE, RETRYABLE, Status
-from orchestrator.core.times import iso_utc
+from orchestrator.core.states import Status
 from orchestrator.core.waiting import Reason
 
 #: Entries that one request inserts.
-MAX_NEW_ENTRIES = 1000
+_MAX_NEW_ENTRIES = 1000
 
 #: Printable ASCII without spaces, as header fields have it.
 IDEMPOTENCY_KEY_PATTERN = "^[!-~]{1,200}$"
 
-Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+_Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
-Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
+_Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
 
-Count = Annotated[int, Meta(ge=0)]
+_Count = Annotated[int, Meta(ge=0)]
 
 #: A text to look for.
-Words = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, extra_json_schema={"format": "printable"})]
+_Words = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, extra_json_schema={"format": "printable"})]
 
 Action = Literal["retry", "cancel"]
 
 
-class Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every object: it has the fields that stand here, and no others."""
 
 
 # Query strings, paths and headers
 
 
-class NoQuery(Schema, frozen=True, kw_only=True):
+class NoQuery(_Schema, frozen=True, kw_only=True):
     """A query string without fields."""
 
 
-class _Conditions(Schema, frozen=True, kw_only=True):
+class _Conditions(_Schema, frozen=True, kw_only=True):
     table: (
         Annotated[
-            Words,
+            _Words,
             Meta(
                 description="`sales` is exactly this table, `sales*` every table that begins so; "
                 "`*` stands for any text anywhere."
@@ -59,19 +56,19 @@ class _Conditions(Schema, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    workspace: Annotated[Words, Meta(description="Name of the workspace.")] | UnsetType = UNSET
+    workspace: Annotated[_Words, Meta(description="Name of the workspace.")] | UnsetType = UNSET
     run_id: (
-        Annotated[Id, Meta(description="A run of Databricks: the entry's current one or an earlier one.")]
+        Annotated[_Id, Meta(description="A run of Databricks: the entry's current one or an earlier one.")]
         | UnsetType
     ) = UNSET
-    since: Annotated[Time, Meta(description="Last changed at or after this time.")] | UnsetType = UNSET
-    until: Annotated[Time, Meta(description="Last changed at or before this time.")] | UnsetType = UNSET
-    error: Annotated[Words, Meta(description="Text in last_error, in any case.")] | UnsetType = UNSET
+    since: Annotated[_Time, Meta(description="Last changed at or after this time.")] | UnsetType = UNSET
+    until: Annotated[_Time, Meta(description="Last changed at or before this time.")] | UnsetType = UNSET
+    error: Annotated[_Words, Meta(description="Text in last_error, in any case.")] | UnsetType = UNSET
 
 
-Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="At most this many.")]
+_Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="At most this many.")]
 
-ShowParameters = Annotated[bool, Meta(description="Show the entries' parameters too.")]
+_ShowParameters = Annotated[bool, Meta(description="Show the entries' parameters too.")]
 
 
 class EntriesQuery(_Conditions, frozen=True, kw_only=True):
@@ -83,7 +80,7 @@ class EntriesQuery(_Conditions, frozen=True, kw_only=True):
     sort: Annotated[Sort, Meta(description="By the last change or by id; - is latest or highest first.")] = (
         Sort.LAST_CHANGED
     )
-    limit: Limit = 50
+    limit: _Limit = 50
     after: (
         Annotated[
             str,
@@ -91,42 +88,42 @@ class EntriesQuery(_Conditions, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    parameters: ShowParameters = False
+    parameters: _ShowParameters = False
 
 
-class EntryQuery(Schema, frozen=True, kw_only=True):
+class EntryQuery(_Schema, frozen=True, kw_only=True):
     """Fields of ``GET /entries/{id}``."""
 
-    parameters: ShowParameters = False
+    parameters: _ShowParameters = False
 
 
-class WaitingQuery(Schema, frozen=True, kw_only=True):
+class WaitingQuery(_Schema, frozen=True, kw_only=True):
     """Fields of ``GET /waiting``."""
 
-    workspace: Annotated[Words, Meta(description="Only this one.")] | UnsetType = UNSET
-    limit: Limit = 50
+    workspace: Annotated[_Words, Meta(description="Only this one.")] | UnsetType = UNSET
+    limit: _Limit = 50
 
 
-class HistoryQuery(Schema, frozen=True, kw_only=True):
+class HistoryQuery(_Schema, frozen=True, kw_only=True):
     """Fields of ``GET /history``."""
 
     hours: Annotated[int, Meta(ge=1, le=MAX_DAYS * 24, description="How far back.")] = 24
 
 
-class TablesQuery(Schema, frozen=True, kw_only=True):
+class TablesQuery(_Schema, frozen=True, kw_only=True):
     """Fields of ``GET /tables``."""
 
     days: Annotated[int, Meta(ge=1, le=MAX_DAYS, description="How far back.")] = 7
-    limit: Limit = 100
+    limit: _Limit = 100
 
 
-class EntryPath(Schema, frozen=True, kw_only=True):
+class EntryPath(_Schema, frozen=True, kw_only=True):
     """What stands in the path of one entry."""
 
-    id: Annotated[Id, Meta(description="Id of the entry.")]
+    id: Annotated[_Id, Meta(description="Id of the entry.")]
 
 
-class InsertHeaders(Schema, frozen=True, kw_only=True):
+class InsertHeaders(_Schema, frozen=True, kw_only=True):
     """Headers of ``POST /entries``."""
 
     idempotency_key: (
@@ -150,7 +147,7 @@ def _column(name: str) -> Meta:
     return Meta(ge=least, le=most)
 
 
-class NewEntry(Schema, frozen=True, kw_only=True):
+class NewEntry(_Schema, frozen=True, kw_only=True):
     """A new row of track_processing; what is left out or null is the default."""
 
     table_name: Annotated[str, Meta(min_length=1, max_length=new_entry.TEXTS["table_name"])]
@@ -181,10 +178,10 @@ class NewEntry(Schema, frozen=True, kw_only=True):
     ] = None
 
 
-class NewEntries(Schema, frozen=True, kw_only=True):
+class NewEntries(_Schema, frozen=True, kw_only=True):
     """Entries to insert, all or none."""
 
-    entries: Annotated[list[NewEntry], Meta(min_length=1, max_length=MAX_NEW_ENTRIES)]
+    entries: Annotated[list[NewEntry], Meta(min_length=1, max_length=_MAX_NEW_ENTRIES)]
 
 
 class Filter(_Conditions, frozen=True, kw_only=True):
@@ -193,14 +190,14 @@ class Filter(_Conditions, frozen=True, kw_only=True):
     state: Status | Annotated[list[Status], Meta(min_length=1)] | UnsetType = UNSET
     ids: (
         Annotated[
-            list[Id],
+            list[_Id],
             Meta(min_length=1, max_length=MAX_MATCHING, description="Only these; as a dry run listed them."),
         ]
         | UnsetType
     ) = UNSET
 
 
-class Bulk(Schema, frozen=True, kw_only=True):
+class Bulk(_Schema, frozen=True, kw_only=True):
     """Which entries to change."""
 
     filter: Annotated[Filter, Meta(extra_json_schema={"minProperties": 1})]
@@ -208,7 +205,7 @@ class Bulk(Schema, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=MAX_MATCHING)] = MAX_MATCHING
 
 
-class Expected(Schema, frozen=True, kw_only=True):
+class Expected(_Schema, frozen=True, kw_only=True):
     """How the entry must still be; otherwise nothing is done and the response is 409. What is left out may be
     anything.
     """
@@ -220,7 +217,7 @@ class Expected(Schema, frozen=True, kw_only=True):
 class NotificationRun(Struct, frozen=True, kw_only=True):
     """The run that a notification is about."""
 
-    run_id: Id
+    run_id: _Id
 
 
 class Notification(Struct, frozen=True, kw_only=True):
@@ -232,7 +229,7 @@ class Notification(Struct, frozen=True, kw_only=True):
 # Responses
 
 
-class ProblemDetails(Schema, frozen=True, kw_only=True):
+class ProblemDetails(_Schema, frozen=True, kw_only=True):
     """RFC 9457."""
 
     type: str
@@ -241,7 +238,7 @@ class ProblemDetails(Schema, frozen=True, kw_only=True):
     detail: Annotated[str, Meta(description="What is wrong and what to do.")]
 
 
-class _EntryFields(Schema, frozen=True, kw_only=True):
+class _EntryFields(_Schema, frozen=True, kw_only=True):
     id: int
     workspace: str
     table_name: str
@@ -256,14 +253,14 @@ class _EntryFields(Schema, frozen=True, kw_only=True):
     submission: int
     attempt: int
     max_attempts: int | None
-    available_at: Time
+    available_at: _Time
     cancel_requested: bool
     actions: Annotated[list[Action], Meta(description="What may be done to the entry now.")]
     last_error: str | None
-    created_at: Time
-    updated_at: Time
-    submitted_at: Time | None
-    finished_at: Time | None
+    created_at: _Time
+    updated_at: _Time
+    submitted_at: _Time | None
+    finished_at: _Time | None
 
 
 class Entry(_EntryFields, frozen=True, kw_only=True):
@@ -274,7 +271,7 @@ class Entry(_EntryFields, frozen=True, kw_only=True):
     ) = UNSET
 
 
-class Run(Schema, frozen=True, kw_only=True):
+class Run(_Schema, frozen=True, kw_only=True):
     """One settled submission: a run that is over, or a refusal."""
 
     submission: int
@@ -286,8 +283,8 @@ class Run(Schema, frozen=True, kw_only=True):
     message: str | None
     error_trace: str | None
     run_page_url: str | None
-    started_at: Time | None
-    finished_at: Time | None
+    started_at: _Time | None
+    finished_at: _Time | None
     queue_seconds: float | None
     setup_seconds: float | None
     execution_seconds: float | None
@@ -299,7 +296,7 @@ class EntryWithRuns(Entry, frozen=True, kw_only=True):
     runs: list[Run]
 
 
-class EntryPage(Schema, frozen=True, kw_only=True):
+class EntryPage(_Schema, frozen=True, kw_only=True):
     """Entries in the order asked for."""
 
     entries: list[Entry]
@@ -312,13 +309,13 @@ class EntryPage(Schema, frozen=True, kw_only=True):
     ]
 
 
-class Inserted(Schema, frozen=True, kw_only=True):
+class Inserted(_Schema, frozen=True, kw_only=True):
     """The new entries, in the order of the request."""
 
     ids: Annotated[list[int], Meta(min_length=1)]
 
 
-class BulkResult(Schema, frozen=True, kw_only=True):
+class BulkResult(_Schema, frozen=True, kw_only=True):
     """The entries that were changed, or would be."""
 
     ids: list[int]
@@ -334,7 +331,7 @@ class BulkResult(Schema, frozen=True, kw_only=True):
     dry_run: bool
 
 
-class Active(Schema, frozen=True, kw_only=True):
+class Active(_Schema, frozen=True, kw_only=True):
     """The active runs of a workspace."""
 
     ours: Annotated[int, Meta(description="Entries QUEUED and RUNNING.")]
@@ -342,24 +339,24 @@ class Active(Schema, frozen=True, kw_only=True):
     error: Annotated[str | None, Meta(description="Why foreign runs are not known.")]
 
 
-class OpenCounts(Schema, frozen=True, kw_only=True, rename="upper"):
+class OpenCounts(_Schema, frozen=True, kw_only=True, rename="upper"):
     """Entries that are not final, by state."""
 
-    pending: Count
-    queued: Count
-    running: Count
-    failed: Count
+    pending: _Count
+    queued: _Count
+    running: _Count
+    failed: _Count
 
 
-class FinalCounts(Schema, frozen=True, kw_only=True, rename="upper"):
+class FinalCounts(_Schema, frozen=True, kw_only=True, rename="upper"):
     """Entries that are final, by state."""
 
-    done: Count
-    dead: Count
-    canceled: Count
+    done: _Count
+    dead: _Count
+    canceled: _Count
 
 
-class Workspace(Schema, frozen=True, kw_only=True):
+class Workspace(_Schema, frozen=True, kw_only=True):
     """The state of a workspace."""
 
     name: str
@@ -373,38 +370,38 @@ class Workspace(Schema, frozen=True, kw_only=True):
     ]
 
 
-class Pass(Schema, frozen=True, kw_only=True):
+class Pass(_Schema, frozen=True, kw_only=True):
     """The last pass of a timer function; without one all its times are null."""
 
     name: str
-    started_at: Time | None
-    finished_at: Time | None
+    started_at: _Time | None
+    finished_at: _Time | None
     outcome: str | None
     late: bool
 
 
-class StatusReport(Schema, frozen=True, kw_only=True):
+class StatusReport(_Schema, frozen=True, kw_only=True):
     """The state of the workspaces and of the timer functions."""
 
     workspaces: list[Workspace]
     passes: list[Pass]
-    now: Time
+    now: _Time
 
 
-class Healthy(Schema, frozen=True, kw_only=True):
+class Healthy(_Schema, frozen=True, kw_only=True):
     """The app does its work."""
 
     status: Literal["ok"]
 
 
-class Unhealthy(Schema, frozen=True, kw_only=True):
+class Unhealthy(_Schema, frozen=True, kw_only=True):
     """The app does not do its work."""
 
     status: Literal["unhealthy"]
     reasons: Annotated[list[str], Meta(min_length=1)]
 
 
-class PassStarted(Schema, frozen=True, kw_only=True):
+class PassStarted(_Schema, frozen=True, kw_only=True):
     """A pass that was asked for."""
 
     problems: list[str]
@@ -416,32 +413,32 @@ class WaitingEntry(_EntryFields, frozen=True, kw_only=True):
     reason: Reason
 
 
-class Waiting(Schema, frozen=True, kw_only=True):
+class Waiting(_Schema, frozen=True, kw_only=True):
     """Entries that wait, in the order of the claim."""
 
     waiting: list[WaitingEntry]
 
 
-class Bucket(Schema, frozen=True, kw_only=True):
+class Bucket(_Schema, frozen=True, kw_only=True):
     """An hour or a day."""
 
-    start: Time
+    start: _Time
     done: int
     failed: int
     queue_seconds: float | None
     execution_seconds: float | None
 
 
-class History(Schema, frozen=True, kw_only=True):
+class History(_Schema, frozen=True, kw_only=True):
     """What ended."""
 
     buckets: list[Bucket]
     since: Annotated[
-        Time, Meta(description="What ended earlier is not counted: only the 75,000 newest runs are.")
+        _Time, Meta(description="What ended earlier is not counted: only the 75,000 newest runs are.")
     ]
 
 
-class Table(Schema, frozen=True, kw_only=True):
+class Table(_Schema, frozen=True, kw_only=True):
     """How the runs of a source table went."""
 
     table_name: str
@@ -452,190 +449,17 @@ class Table(Schema, frozen=True, kw_only=True):
     mean_seconds: float | None
     max_seconds: float | None
     last_status: Status
-    last_finished_at: Time | None
+    last_finished_at: _Time | None
 
 
-class Tables(Schema, frozen=True, kw_only=True):
+class Tables(_Schema, frozen=True, kw_only=True):
     """Source tables, most failures first."""
 
     tables: list[Table]
-    since: Annotated[Time, Meta(description="As in /history.")]
+    since: Annotated[_Time, Meta(description="As in /history.")]
 
 
-class NotificationResult(Schema, frozen=True, kw_only=True):
+class NotificationResult(_Schema, frozen=True, kw_only=True):
     """What became of a notification."""
 
     finished: Annotated[bool, Meta(description="Whether this call finished an entry.")]
-
-
-# Records → responses
-
-
-def iso(time: datetime) -> str:
-    """Write a time in UTC."""
-    return iso_utc(time, "milliseconds")
-
-
-def _iso_or_none(time: datetime | None) -> str | None:
-    return None if time is None else iso(time)
-
-
-def entry(row: models.Entry, run_page_url: str | None, *, parameters: bool = False) -> Entry:
-    """Return an entry. Parameters are left out unless they were asked for."""
-    return Entry(**_fields(row, run_page_url), parameters=row.parameters if parameters else UNSET)
-
-
-def entry_with_runs(
-    story: reports.Story, run_page_url: str | None, *, parameters: bool = False
-) -> EntryWithRuns:
-    """Return an entry with its runs."""
-    return EntryWithRuns(
-        **_fields(story.entry, run_page_url),
-        parameters=story.entry.parameters if parameters else UNSET,
-        runs=[_run(log) for log in story.logs],
-    )
-
-
-def waiting_entry(row: waiting.Waiting, run_page_url: str | None) -> WaitingEntry:
-    """Return an entry that waits."""
-    return WaitingEntry(**_fields(row.entry, run_page_url), reason=row.reason)
-
-
-def _fields(row: models.Entry, run_page_url: str | None) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "workspace": row.workspace,
-        "table_name": row.table_name,
-        "job_id": row.job_id,
-        "priority": row.priority,
-        "status": row.status,
-        "run_id": row.runid,
-        "run_page_url": run_page_url,
-        "submission": row.submission,
-        "attempt": row.attempt,
-        "max_attempts": row.max_attempts,
-        "available_at": iso(row.available_at),
-        "cancel_requested": row.cancel_requested,
-        "actions": _actions(row),
-        "last_error": row.last_error,
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
-        "submitted_at": _iso_or_none(row.submitted_at),
-        "finished_at": _iso_or_none(row.finished_at),
-    }
-
-
-def _actions(row: models.Entry) -> list[Action]:
-    actions: list[Action] = []
-    if row.status in RETRYABLE:
-        actions.append("retry")
-    if row.status in CANCELLABLE and not row.cancel_requested:
-        actions.append("cancel")
-    return actions
-
-
-def _run(log: models.LogRow) -> Run:
-    return Run(
-        submission=log.submission,
-        attempt=log.attempt,
-        status=log.status,
-        run_id=log.runid,
-        result_state=log.result_state,
-        termination_code=log.termination_code,
-        message=log.message,
-        error_trace=log.error_trace,
-        run_page_url=log.run_page_url,
-        started_at=_iso_or_none(log.started_at),
-        finished_at=_iso_or_none(log.finished_at),
-        queue_seconds=log.queue_seconds,
-        setup_seconds=log.setup_seconds,
-        execution_seconds=log.execution_seconds,
-    )
-
-
-def status_report(found: reports.StatusReport) -> StatusReport:
-    """Return the state of the workspaces and of the timer functions."""
-    return StatusReport(
-        workspaces=[_workspace(status) for status in found.workspaces],
-        passes=[_pass(status) for status in found.passes],
-        now=iso(found.now),
-    )
-
-
-def _workspace(status: reports.WorkspaceStatus) -> Workspace:
-    report = status.report
-    return Workspace(
-        name=report.name,
-        cap=status.cap,
-        active=Active(ours=report.in_flight, foreign=status.foreign, error=status.active.error),
-        states=_open_counts(report.waiting),
-        finished_last_hour=_final_counts(report.finished_hour),
-        finished_last_day=_final_counts(report.finished_day),
-        oldest_waiting_seconds=report.oldest_waiting_seconds,
-    )
-
-
-def _open_counts(counts: Mapping[Status, int]) -> OpenCounts:
-    return OpenCounts(
-        pending=counts.get(Status.PENDING, 0),
-        queued=counts.get(Status.QUEUED, 0),
-        running=counts.get(Status.RUNNING, 0),
-        failed=counts.get(Status.FAILED, 0),
-    )
-
-
-def _final_counts(counts: Mapping[Status, int]) -> FinalCounts:
-    return FinalCounts(
-        done=counts.get(Status.DONE, 0),
-        dead=counts.get(Status.DEAD, 0),
-        canceled=counts.get(Status.CANCELED, 0),
-    )
-
-
-def _pass(status: reports.PassStatus) -> Pass:
-    last = status.last
-    return Pass(
-        name=status.name,
-        started_at=iso(last.started_at) if last else None,
-        finished_at=_iso_or_none(last.finished_at) if last else None,
-        outcome=last.outcome if last else None,
-        late=status.late,
-    )
-
-
-def history(found: reports.History) -> History:
-    """Return what ended, by the hour or by the day."""
-    return History(
-        buckets=[
-            Bucket(
-                start=iso(each.start),
-                done=each.done,
-                failed=each.failed,
-                queue_seconds=each.queue_seconds_mean,
-                execution_seconds=each.execution_seconds_mean,
-            )
-            for each in found.buckets
-        ],
-        since=iso(found.since),
-    )
-
-
-def tables(found: reports.Tables) -> Tables:
-    """Return how the runs of the source tables went."""
-    return Tables(
-        tables=[
-            Table(
-                table_name=each.table,
-                workspace=each.workspace,
-                runs=each.runs,
-                failed=each.failed,
-                success_rate=each.success_rate,
-                mean_seconds=each.mean_seconds,
-                max_seconds=each.max_seconds,
-                last_status=each.last_status,
-                last_finished_at=_iso_or_none(each.last_finished_at),
-            )
-            for each in found.tables
-        ],
-        since=iso(found.since),
-    )

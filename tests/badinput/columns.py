@@ -1,4 +1,4 @@
-"""Every kind of nonsense for each column of ``track_processing``."""
+"""Invalid values of every kind for each column of ``track_processing``."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from orchestrator.core import run_requests
 from tests.badinput.support import any_json, deeply_nested
 
-#: Somewhere in most rows' parameters; nowhere else.
+#: Part of most entries' parameters; it must appear nowhere else.
 CANARY = "s3cr3t-c4n4ry"
 
 names = st.sampled_from(
@@ -155,7 +155,7 @@ guids = st.sampled_from(
     ]
 ) | st.text(st.characters(exclude_categories=["Cs"]), max_size=70)
 
-#: What a row may be given by hand.
+#: The columns that an insert may set.
 GIVEN: dict[str, st.SearchStrategy[Any]] = {
     "table_name": names,
     "workspace": workspaces,
@@ -169,7 +169,7 @@ GIVEN: dict[str, st.SearchStrategy[Any]] = {
     "entry_guid": guids,
 }
 
-#: What the app writes; somebody may do it all the same.
+#: The columns that the app writes; a third party may set them nevertheless.
 OWN: dict[str, st.SearchStrategy[Any]] = {
     "status": st.sampled_from(["PENDING", "pending", "PENDING ", "NOPE", "", "DONE", "DEAD"]),
     "lease_expires_at": times,
@@ -180,7 +180,7 @@ OWN: dict[str, st.SearchStrategy[Any]] = {
     "finished_at": times,
 }
 
-#: What can be spoilt while a run goes on, and the run's end still be found.
+#: The columns that may become invalid during a run without hiding the run's end.
 SPOILT = {
     name: column
     for name, column in (GIVEN | OWN).items()

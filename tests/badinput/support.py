@@ -1,4 +1,4 @@
-"""How many inputs are tried, and JSON of every kind."""
+"""The number of examples to try, and strategies for JSON of every kind."""
 
 import json
 import os
@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-#: Inputs for each property. With it they are drawn anew at each run; without it they are few and the same.
+#: Examples per property. If set, they are new in each run; otherwise they are few and always the same.
 EXAMPLES = int(os.environ.get("BADINPUT_EXAMPLES", "0"))
 
-#: Stands for a field that is left out.
+#: Marks a field that is left out.
 MISSING = object()
 
 Path = tuple[str | int, ...]
@@ -55,7 +55,7 @@ ODD_VALUES: tuple[Any, ...] = (
 
 
 def tries(bounded: int) -> settings:
-    """How one property is tried.
+    """Return the settings for one property.
 
     :param bounded: inputs when ``BADINPUT_EXAMPLES`` does not say otherwise.
     """
@@ -68,7 +68,7 @@ def tries(bounded: int) -> settings:
     )
 
 
-#: Text with everything in it, half surrogate pairs included.
+#: Text with any characters, lone surrogates included.
 any_text = st.text(st.characters(), max_size=40)
 
 json_leaves = (
@@ -89,7 +89,7 @@ any_json = st.recursive(
 
 
 def paths(content: Any) -> Iterator[Path]:
-    """Every place in a JSON value, the whole first."""
+    """Return every position in a JSON value, the whole value first."""
     yield ()
     if isinstance(content, dict):
         inner: Any = content.items()
@@ -100,7 +100,7 @@ def paths(content: Any) -> Iterator[Path]:
 
 
 def replaced(content: Any, path: Path, value: Any) -> Any:
-    """A copy of a JSON value with another value at one place; :data:`MISSING` leaves the place out."""
+    """Return a copy of a JSON value with one position replaced; :data:`MISSING` removes it."""
     if not path:
         return {} if value is MISSING else value
     copy = dict(content) if isinstance(content, dict) else list(content)
@@ -114,7 +114,7 @@ def replaced(content: Any, path: Path, value: Any) -> Any:
 
 @st.composite
 def twisted(draw: st.DrawFn, content: Any) -> Any:
-    """A JSON value that is wrong at one to three places."""
+    """Draw a JSON value that is wrong at one to three positions."""
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(list(paths(content))))
         content = replaced(content, path, draw(st.just(MISSING) | any_json))
@@ -122,17 +122,17 @@ def twisted(draw: st.DrawFn, content: Any) -> Any:
 
 
 def as_body(content: Any) -> bytes:
-    """JSON as bytes; NaN and infinities go out as Python writes them, half surrogate pairs as escapes."""
+    """Encode JSON; NaN and infinities as Python writes them, lone surrogates as escapes."""
     return json.dumps(content).encode()
 
 
 def deeply_nested(depth: int) -> bytes:
-    """JSON that a recursive reader does not survive."""
+    """Return JSON nested too deeply for a recursive reader."""
     return b'{"run_id":' * depth + b"1" + b"}" * depth
 
 
 def bodies(good: Any) -> st.SearchStrategy[bytes]:
-    """Bodies of a response that should be ``good``: nearly good, of another type, cut off, or not JSON."""
+    """Draw a body instead of ``good``: nearly good, of another type, cut off, or not JSON."""
     whole = as_body(good)
     return st.one_of(
         twisted(good).map(as_body),

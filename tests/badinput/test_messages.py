@@ -27,12 +27,12 @@ from tests.e2e.stack import POLL_SECONDS, Stack
 
 OURS = {"entry_id": 1, "submission": 2}
 
-#: Somewhere in a message that is refused; nowhere in what is said about it.
+#: Part of each refused message; it must not appear in what is logged about it.
 CANARY = "s3cr3t-c4n4ry"
 
 
 def check(body: bytes) -> None:
-    """The message is a claim that the store can be asked about, or is refused without being repeated."""
+    """Check that a message is a valid claim, or is refused without being quoted."""
     try:
         claim = decode(body)
     except QueueError as error:
@@ -72,13 +72,13 @@ def test_other_encodings_are_refused_or_the_same(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("body", [deeply_nested(20_000), b"[" * 49_152, b"9" * 49_152, b"\x00" * 49_152])
-def test_the_longest_messages_are_refused(body: bytes) -> None:
+def test_too_long_messages_are_refused(body: bytes) -> None:
     with pytest.raises(QueueError):
         decode(body)
 
 
 def _foreign_messages(other_entry_id: int) -> tuple[list[str], list[str]]:
-    """Messages as they lie on the queue: those that nobody can read, and those of rows that do not wait."""
+    """Raw queue messages: unreadable ones, and those of entries that are not QUEUED."""
     encode = TextBase64EncodePolicy().encode
     unreadable: list[Any] = [[1, 2], 7, None, {"entry_id": 10**40, "submission": 1}, {"entry_id": "1"}]
     stale = [
@@ -94,7 +94,7 @@ def _foreign_messages(other_entry_id: int) -> tuple[list[str], list[str]]:
 
 
 def _retry_at_once(stack: Stack) -> None:
-    """The app's own ``host.json`` waits half a minute before it tries a message again."""
+    """Change ``host.json``: the app's own waits half a minute before it retries a message."""
     path = stack.folder / "host.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content["extensions"]["queues"] |= {"visibilityTimeout": "00:00:00", "maxPollingInterval": "00:00:00.2"}
@@ -103,7 +103,7 @@ def _retry_at_once(stack: Stack) -> None:
 
 
 async def _receive(queue: QueueClient, count: int) -> set[str]:
-    """Wait for so many messages, at most 20 s."""
+    """Wait at most 20 s for this number of messages."""
     found: set[str] = set()
     async with asyncio.timeout(20):
         while len(found) < count:
@@ -114,7 +114,7 @@ async def _receive(queue: QueueClient, count: int) -> set[str]:
 
 
 @pytest.mark.e2e
-async def test_foreign_messages_end_on_the_poison_queue_and_stop_no_row(stack: Stack) -> None:
+async def test_foreign_messages_end_on_the_poison_queue_and_block_no_entry(stack: Stack) -> None:
     _retry_at_once(stack)
     stack.start_simulator("--token", "t")
     stack.execute("INSERT INTO track_processing (id, table_name) VALUES (41, 'sales')")

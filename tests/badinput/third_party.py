@@ -1,4 +1,4 @@
-"""The real use cases and the real SQLite store around rows that somebody else wrote."""
+"""The real use cases and SQLite store with entries written by third parties."""
 
 import asyncio
 import contextlib
@@ -21,27 +21,27 @@ from orchestrator.core.states import FINAL
 from tests.fakes import FakeQueue, FakeRuns
 from tests.world import UseCases, policy, workspace
 
-#: One submission for each row of a table at a time; the examples have no more rows than this.
+#: Passes that suffice: entries of one table run one at a time, and no example has more entries than this.
 PASSES = 8
 
-#: Longer than a lease, a back-off and the wait for capacity.
+#: Longer than a lease, a back-off and the wait for capacity, in seconds.
 PASS_SECONDS = 4_000.0
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
-#: How SQLite and its driver refuse a value: a constraint, a number past 64 bits, half a surrogate pair.
+#: How SQLite and its driver refuse a value: a constraint, a number over 64 bits, a lone surrogate.
 REFUSALS = (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError)
 
 
 @dataclass(frozen=True)
 class RawText:
-    """Bytes that are stored as text although they are no UTF-8."""
+    """Bytes that are stored as text although they are not UTF-8."""
 
     content: bytes
 
 
 class StrictRuns(FakeRuns):
-    """A workspace that takes what Databricks documents and nothing else."""
+    """A workspace that accepts only what Databricks documents."""
 
     async def run_now(self, request: RunRequest) -> int:
         body = jobs_api.run_now(request).json
@@ -58,7 +58,7 @@ class StrictRuns(FakeRuns):
 
 
 class ThirdParty:
-    """One database, one known workspace, and a clock that is set by hand."""
+    """One database, one known workspace, and a clock that the test sets."""
 
     def __init__(self, folder: Path) -> None:
         self._offset = timedelta()
@@ -71,7 +71,7 @@ class ThirdParty:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all rows, runs and messages."""
+        """Delete all entries, runs and messages."""
         self._offset = timedelta()
         self._outside.execute("DELETE FROM track_processing")
         self._outside.execute("DELETE FROM sqlite_sequence")
@@ -92,7 +92,7 @@ class ThirdParty:
         self._outside.close()
 
     def insert(self, row: Mapping[str, Any]) -> int | None:
-        """Insert a row with plain SQL and return its id; None when the database refuses it.
+        """Insert an entry by SQL and return its id, or None if the database refuses it.
 
         A refusal is an ordinary one, of the value or of a constraint, and leaves nothing behind.
         """
@@ -108,20 +108,20 @@ class ThirdParty:
         return int(entry_id)
 
     def update(self, table: str, column: str, value: Any) -> None:
-        """Change a row as a third party does, unless the database refuses it."""
+        """Change an entry as a third party does, unless the database refuses the change."""
         with contextlib.suppress(*REFUSALS):
             self.sql(f"UPDATE track_processing SET {column} = ? WHERE table_name = ?", value, table)
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Read or change rows from the outside."""
+        """Read or change entries from outside."""
         return self._outside.execute(statement, parameters).fetchall()
 
     def start(self) -> None:
-        """Make a pass: what can be claimed is submitted."""
+        """Make a pass and submit every claimed entry."""
         self._runner.run(self._pass())
 
     def run(self) -> None:
-        """End all runs and make passes until no row can go on."""
+        """End all runs and make passes until no entry changes any more."""
         for _ in range(PASSES):
             for run_id in self.runs.runs:
                 self.runs.end(run_id, "SUCCESS")
@@ -134,7 +134,7 @@ class ThirdParty:
             await self._usecases.submit(decode(encode(self.queue.sent.pop()).encode()))
 
     def unfinished(self) -> list[tuple[Any, ...]]:
-        """Rows that are neither at their end nor held back to a time to come."""
+        """Return the entries that are neither final nor waiting for a later time."""
         marks = ", ".join("?" for _ in FINAL)
         return self.sql(
             "SELECT id, status, workspace, available_at, last_error FROM track_processing"

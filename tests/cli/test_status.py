@@ -100,7 +100,7 @@ def test_rows_that_wait_for_no_reason_are_an_exit_code(full_cli: CommandLine) ->
     offline = full_cli("status", "--offline")
     assert (offline.returncode, offline.stderr) == (
         0,
-        "whether rows wait for no reason is not known: --offline\n",
+        "whether entries wait for no reason is not known: --offline\n",
     )
 
 

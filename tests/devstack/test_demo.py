@@ -21,7 +21,7 @@ from devstack.demo.outcome import Count, Outcome, count_tables, differences, sho
 from devstack.demo.stack import Stack
 from devstack.demo.state import Ended, Entry, StateStore, counts, finished
 from devstack.processes import ProcessFailed
-from examples.rows import LATE_TABLE, ROWS, UNKNOWN_TABLE, Row
+from examples.entries import ENTRIES, LATE_TABLE, UNKNOWN_TABLE, ExampleEntry
 
 #: A part that is ready at once, and then ends by itself or by a signal.
 PART = """
@@ -40,13 +40,13 @@ if sys.argv[1:] != ["dies"]:
 def outcome() -> Outcome:
     """An outcome that is as expected."""
     entries = [
-        Entry(id=number, table_name=row.table_name, status=row.ends, last_error=None)
-        for number, row in enumerate(ROWS, start=1)
+        Entry(id=number, table_name=entry.table_name, status=entry.ends, last_error=None)
+        for number, entry in enumerate(ENTRIES, start=1)
     ]
     log: list[Ended] = []
-    for entry, row in zip(entries, ROWS, strict=True):
-        for attempt, status in enumerate(row.attempts, start=1):
-            error = f"{row.error}, for a reason" if status in {"FAILED", "DEAD"} else None
+    for entry, example in zip(entries, ENTRIES, strict=True):
+        for attempt, status in enumerate(example.attempts, start=1):
+            error = f"{example.error}, for a reason" if status in {"FAILED", "DEAD"} else None
             log.append(
                 Ended(
                     entry_id=entry.id,
@@ -58,7 +58,7 @@ def outcome() -> Outcome:
                 )
             )
     return Outcome(
-        rows=ROWS,
+        expected=ENTRIES,
         entries=entries,
         log=log,
         run_ids={ended.runid for ended in log if ended.runid is not None},
@@ -86,7 +86,7 @@ def test_a_row_that_ended_otherwise_is_told(outcome: Outcome) -> None:
 
 def test_a_row_that_nobody_put_in_is_told(outcome: Outcome) -> None:
     entries = [*outcome.entries, replace(outcome.entries[-1], id=99, table_name="stray")]
-    assert differences(replace(outcome, entries=entries)) == ["stray: not one of the demo's rows"]
+    assert differences(replace(outcome, entries=entries)) == ["stray: not one of the demo's entries"]
 
 
 def test_an_attempt_that_ended_otherwise_is_told(outcome: Outcome) -> None:
@@ -179,7 +179,10 @@ def state(tmp_path: Path) -> Iterator[StateStore]:
 
 def test_rows_are_inserted_and_read_back(state: StateStore) -> None:
     state.insert(
-        [Row(table_name="a", parameters={"table": "a"}), Row(table_name="b", parameters={}, notebook="wait")],
+        [
+            ExampleEntry(table_name="a", parameters={"table": "a"}),
+            ExampleEntry(table_name="b", parameters={}, notebook="wait"),
+        ],
         {"ingest": 1, "wait": 2},
     )
     entries = state.entries()
@@ -273,7 +276,7 @@ def test_staying_up_ends_with_a_part_that_died_and_tells_its_log(stack: Stack) -
 
 def test_rows_that_do_not_end_in_time_end_the_demo_with_the_logs(stack: Stack, state: StateStore) -> None:
     stack.start("part", "part")
-    state.insert(ROWS, {"ingest": 1, "wait_for_file": 2})
+    state.insert(ENTRIES, {"ingest": 1, "wait_for_file": 2})
     with pytest.raises(NotFinished, match="the disk is full"):
         follow(
             stack,

@@ -1,4 +1,4 @@
-"""The app wired as in production, with one row whose parameters are secret."""
+"""The app wired as in production, with one entry whose parameters are secret."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable
@@ -17,13 +17,13 @@ from tests.security.canary import PARAMETERS, TOKEN, Evidence
 
 JOB_ID = "7"
 
-#: The row that the tests insert.
+#: The entry that the tests insert.
 ROW = NewEntry(table_name="sales", parameters=json.dumps(PARAMETERS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """An app, and where its texts end up."""
+    """An app, and the evidence that collects its texts."""
 
     app: Application
     database: Path
@@ -32,10 +32,10 @@ class Running:
     evidence: Evidence
 
     async def attempt(self, work: Awaitable[object]) -> BaseException | None:
-        """Do something that may fail, and keep what its error tells."""
+        """Do something that may fail, and keep the texts of its error."""
         try:
             result = await work
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not tell a secret
+        except Exception as error:  # noqa: BLE001 - whatever the error, it must not show a secret
             self.evidence.error(error)
             return error
         self.evidence.add("result", result)
@@ -47,7 +47,7 @@ class Running:
         return [await self.attempt(self.app.submit(message.encode())) for message in messages]
 
     def look_everywhere(self) -> None:
-        """Keep what stands in the database and on the queue."""
+        """Keep what is in the database and on the queue."""
         self.evidence.database(self.database)
         self.evidence.queue(self.azurite.connection_string, self.queue_name)
 
@@ -63,7 +63,7 @@ class Apps:
 
     @asynccontextmanager
     async def app(self, workspace: Workspace, **changes: str) -> AsyncIterator[Running]:
-        """Run an app that talks to a workspace, with a static token if nothing else is said."""
+        """Run an app that calls a workspace, by default with a static token."""
         database = self._folder / "state.db"
         migrate.apply(SqliteConnector(database, create=True))
         environment = {

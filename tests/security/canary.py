@@ -1,4 +1,4 @@
-"""Secrets that can be recognised wherever they come up, and the search for them."""
+"""Secrets that can be recognized wherever they appear, and the search for them."""
 
 import base64
 import functools
@@ -15,13 +15,13 @@ from azure.storage.queue import QueueClient
 
 from devstack import azurite
 
-#: A personal access token, as Databricks makes them.
+#: A personal access token in the form that Databricks gives them.
 TOKEN = "dapi5f0c93ab27de4816fa1be20c7d94c3a8"
-#: The same, once it was rotated.
+#: The token after its rotation.
 ROTATED_TOKEN = "dapi88d1e6c4073b49f2a5e9b06d1f2c7e31"
-#: Every token of devstack's identity begins so.
+#: How every token of devstack's identity begins.
 ACCESS_TOKEN = "fake-identity-token-"
-#: The key that every Storage emulator has: the real Azurite takes it, so the app can work with it.
+#: The key of every Storage emulator: the real Azurite accepts it, so the app can work with it.
 STORAGE_KEY = azurite.ACCOUNT_KEY
 #: A well-formed key that no account has.
 WRONG_STORAGE_KEY = base64.b64encode(
@@ -33,7 +33,7 @@ SIGNATURE = "q8VhT2mWcX5eRz0uKpY7sDfJ4aGbLn1oQiE9tHvBxM0"
 PASSWORD = "xT7qLw2vRk9mZp4sHd"
 #: The password of Databricks' notifications.
 EVENTS_SECRET = "v9Qm2xLr7TzKc4WnEb6H"
-#: The values of a row's parameters.
+#: The values of an entry's parameters.
 PARAMETERS = {
     "customer": "Wilhelmine Zuckerbrot-7741",
     "note": 'quotes " and \\ and é: Kontonummer-90210-55',
@@ -52,15 +52,15 @@ SECRETS = {
     **{f"parameter {name}": value for name, value in PARAMETERS.items()},
 }
 
-#: So many characters of a secret that follow one another are a leak; fewer tell next to nothing.
+#: This many successive characters of a secret are a leak; fewer reveal next to nothing.
 FRAGMENT = 12
 
-#: Loggers that the app or the host makes quieter than the root.
+#: Loggers that the app or the host sets to a higher level than the root.
 LOGGERS = ("azure", "azure.core", "azure.identity", "azure.keyvault", "azure.storage", "msal", "urllib3")
 
 
 def leaks(text: str) -> list[str]:
-    """Return the names of the secrets of which a piece is in a text."""
+    """Return the names of the secrets of which a text holds a piece."""
     return [name for name, secret in SECRETS.items() if any(piece in text for piece in _pieces(secret))]
 
 
@@ -75,7 +75,7 @@ def _pieces(secret: str) -> frozenset[str]:
 
 @dataclass
 class Evidence:
-    """Every text that came out of the app, with a word on where from."""
+    """Every text that came out of the app, with its origin."""
 
     texts: list[tuple[str, str]] = field(default_factory=list)
 
@@ -84,7 +84,7 @@ class Evidence:
         self.texts.append((where, str(text)))
 
     def error(self, error: BaseException) -> None:
-        """Keep all that an error tells: its text, those of its chain and the traceback."""
+        """Keep all that an error shows: its text, those of its chain and the traceback."""
         self.add("traceback", "".join(traceback.format_exception(error)))
         seen: set[int] = set()
         following: list[BaseException | None] = [error]
@@ -106,7 +106,7 @@ class Evidence:
             self.add(f"fields of {record.name}", vars(record))
 
     def database(self, path: Path) -> None:
-        """Keep every column of every table but the rows' own parameters."""
+        """Keep every column of every table but the entries' own parameters."""
         connection = sqlite3.connect(path)
         connection.row_factory = sqlite3.Row
         try:
@@ -118,7 +118,7 @@ class Evidence:
             connection.close()
 
     def queue(self, connection_string: str, name: str) -> list[str]:
-        """Keep every message that is on a queue, as it is and decoded; return them decoded."""
+        """Keep every message of a queue, encoded and decoded. Return them decoded."""
         try:
             with QueueClient.from_connection_string(connection_string, name) as queue:
                 messages = [str(message.content) for message in queue.peek_messages(max_messages=32)]

@@ -1,4 +1,4 @@
-"""The rule for every test beside this file: no secret comes out, however things go wrong."""
+"""A rule for every test in this folder: no secret comes out, however things go wrong."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +15,7 @@ from tests.security.canary import LOGGERS, Evidence
 
 @pytest.fixture(autouse=True)
 def evidence(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[Evidence]:
-    """What came out; searched at the test's end, with all that was logged and printed."""
+    """The texts that came out. They are searched at the test's end, with all that was logged and printed."""
     for name in (None, *LOGGERS):
         caplog.set_level(logging.DEBUG, logger=name)
     collected = Evidence()
@@ -29,7 +29,7 @@ def evidence(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 
 @pytest.fixture
 async def workspace() -> AsyncIterator[Workspace]:
-    """A Databricks workspace that answers as it is told to."""
+    """A Databricks workspace with scripted responses."""
     async with Workspace().serve() as serving:
         yield serving
 
@@ -38,6 +38,6 @@ async def workspace() -> AsyncIterator[Workspace]:
 def apps(
     tmp_path: Path, azurite: Azurite, queue_name: str, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> Apps:
-    """Makes apps; nothing that they wait for takes time."""
+    """Makes apps whose waits take no time."""
     monkeypatch.setattr(bootstrap, "SystemClock", ManualClock)
     return Apps(tmp_path, azurite, queue_name, evidence)

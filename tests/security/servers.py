@@ -1,4 +1,4 @@
-"""Servers that send back what they were sent, in every way that the app has to live with."""
+"""Servers that send back what they were sent, in every way that may happen to the app."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from tests.databricks.support import Reply, break_off, drop, endless, ok, plain
 
 
 async def sent(request: web.Request) -> str:
-    """All that a request held."""
+    """Return all that a request held."""
     lines = [f"{request.method} {request.path_qs}", *(f"{k}: {v}" for k, v in request.headers.items())]
     return "\n".join([*lines, await request.text()])
 
@@ -49,7 +49,7 @@ def echo_page(status: int, content_type: str = "text/html") -> Reply:
 
 
 def echo_wrong_shape(key: str) -> Reply:
-    """A good answer whose every field is what was sent."""
+    """A good response whose every field is what was sent."""
 
     async def reply(request: web.Request) -> web.Response:
         text = await sent(request)
@@ -61,13 +61,13 @@ def echo_wrong_shape(key: str) -> Reply:
 
 
 async def _values(request: web.Request) -> str:
-    """The parameters that were sent, one by one and as they are."""
+    """Return the parameters that were sent, one by one and unchanged."""
     body = json.loads(await request.text() or "{}")
     values = body.get("notebook_params", {})
     return " ".join(values.values())
 
 
-#: What a workspace may answer instead of a result, by name.
+#: What a workspace may send instead of a result, by name.
 FAULTS: dict[str, Reply] = {
     **{f"json {status}": echo_json(status) for status in (302, 400, 401, 403, 404, 409, 413, 429, 500, 503)},
     **{f"page {status}": echo_page(status) for status in (302, 400, 401, 403, 404, 418, 429, 500, 503)},
@@ -85,7 +85,7 @@ FAULTS: dict[str, Reply] = {
     "endless": endless,
 }
 
-#: Answers that are no HTTP, each with a place for what was sent; aiohttp quotes such bytes in its errors.
+#: Responses that are not HTTP, each with a place for what was sent. aiohttp quotes such bytes in its errors.
 NO_HTTP = {
     "status line": b"HTTP/1.1 %s\r\n\r\n",
     "header": b"HTTP/1.1 200 OK\r\n%s\r\n\r\n",
@@ -98,13 +98,13 @@ NO_HTTP = {
 
 
 @asynccontextmanager
-async def no_http(answer: bytes) -> AsyncIterator[str]:
-    """Serve answers that are no HTTP and yield the address."""
+async def no_http(response: bytes) -> AsyncIterator[str]:
+    """Serve responses that are not HTTP and yield the address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         line = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"authorization:"))
-        writer.write(answer % line)
+        writer.write(response % line)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

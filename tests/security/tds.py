@@ -1,4 +1,4 @@
-"""The beginning of a SQL Server: it agrees on TLS, shows its certificate and waits for the login.
+"""The start of a SQL Server: it agrees on TLS, presents its certificate and waits for the login.
 
 Microsoft's driver carries the TLS handshake in packets of the database's own protocol. The formats are those
 of https://learn.microsoft.com/openspecs/windows_protocols/ms-tds/60f56408-0188-4cd5-8b90-25c6f2423868
@@ -26,7 +26,7 @@ _PRELOGIN_ANSWER = struct.pack(">BHHBHHB", 0, 11, 6, 1, 17, 1, 0xFF) + bytes([16
 
 @dataclass
 class SqlServer:
-    """What came in. A login means that the driver took the certificate and sent the password."""
+    """Counts what came in. A login means that the driver accepted the certificate and sent the password."""
 
     port: int = 0
     connections: int = 0
@@ -35,7 +35,7 @@ class SqlServer:
 
     @asynccontextmanager
     async def serve(self, tls: ssl.SSLContext) -> AsyncIterator["SqlServer"]:
-        """Listen on a free port for the time of the block."""
+        """Listen on a free port during the block."""
         self._tls = tls
         # TLS 1.3 sends tickets after the handshake, for which this protocol has no place before version 8.
         tls.maximum_version = ssl.TLSVersion.TLSv1_2

@@ -1,4 +1,4 @@
-"""Canaries in a row's parameters and in the receiver's address, through everything that a receiver can do."""
+"""Canaries in an entry's parameters and in the receiver's address, whatever the receiver does."""
 
 import json
 
@@ -11,17 +11,17 @@ from tests.security.app import ROW, Apps
 from tests.security.canary import SIGNATURE, Evidence
 from tests.security.servers import FAULTS
 
-#: A webhook's own secrets stand in its path or in its query.
+#: A webhook's own secrets are in its path or in its query.
 ADDRESSES = ("/hooks/a?sig={}", "/workflows/{}/run")
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("shape", ["json", "teams"])
 @pytest.mark.parametrize("answer", [200, 302, 403, 500, "drop"])
-async def test_message_about_a_row_that_went_dead(
+async def test_message_about_an_entry_that_became_dead(
     apps: Apps, workspace: Workspace, evidence: Evidence, *, address: str, shape: str, answer: int | str
 ) -> None:
-    """Databricks refuses the row and repeats its parameters; the row ends DEAD, and people are told."""
+    """Databricks refuses the entry and repeats its parameters; the entry ends DEAD, and an alert is sent."""
     workspace.replies = [ok({})]
     async with Receiver(answers=[answer]).serve() as receiver:
         url = receiver.url.partition("/hooks")[0] + address.format(SIGNATURE)
@@ -42,7 +42,7 @@ async def test_message_about_a_row_that_went_dead(
         evidence.add("alert", json.dumps([*receiver.taken, *receiver.doubtful]))
 
 
-async def test_receiver_that_is_not_there(apps: Apps, workspace: Workspace) -> None:
+async def test_unreachable_receiver(apps: Apps, workspace: Workspace) -> None:
     workspace.replies = [ok({})]
     async with Receiver().serve() as receiver:
         url = receiver.url.partition("/hooks")[0] + ADDRESSES[0].format(SIGNATURE)

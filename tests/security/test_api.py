@@ -1,4 +1,4 @@
-"""Canaries through the HTTP API: no call and no failure of one brings a secret or a parameter out."""
+"""Canaries through the HTTP API: no request, failed or not, brings a secret or a parameter out."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.security.canary import PARAMETERS, TOKEN, Evidence
 from tests.security.servers import FAULTS
 from tests.web.support import Site
 
-#: Every route, with an entry that is there.
+#: Every route, with an entry that exists.
 CALLS = (
     ("GET", "status", None),
     ("GET", "health", None),

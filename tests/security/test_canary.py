@@ -33,7 +33,7 @@ def canary_tokens() -> Tokens:
 
 
 async def call_everything(client: DatabricksClient, evidence: Evidence) -> int:
-    """Make every call and return how many failed."""
+    """Send every request and return how many failed."""
     calls = (
         client.run_now(REQUEST),
         client.active_run_ids(),
@@ -53,7 +53,7 @@ async def call_everything(client: DatabricksClient, evidence: Evidence) -> int:
 
 
 def test_the_search_finds_what_is_planted() -> None:
-    """Whole, quoted, encoded or a part only: else nothing here would prove anything."""
+    """Whole, quoted, encoded or in part: otherwise nothing here would prove anything."""
     note = PARAMETERS["note"]
     for text in (f"x{TOKEN}x", TOKEN[5:17], json.dumps({"note": note}), repr([note]), note[-12:]):
         assert leaks(text)
@@ -61,18 +61,18 @@ def test_the_search_finds_what_is_planted() -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_answer_brings_a_secret_out(workspace: Workspace, evidence: Evidence, fault: str) -> None:
+async def test_no_response_brings_a_secret_out(workspace: Workspace, evidence: Evidence, fault: str) -> None:
     workspace.replies = [FAULTS[fault]]
     async with connected(workspace, tokens=canary_tokens(), limits=LIMITS) as client:
-        # A cancellation takes any answer for an answer; a run that is not there needs none.
+        # A cancellation accepts any body, and a run that does not exist needs none.
         assert await call_everything(client, evidence) >= 4
     assert any(TOKEN in seen.authorization for seen in workspace.seen)
     assert any(seen.json and seen.json.get("notebook_params") == PARAMETERS for seen in workspace.seen)
 
 
-@pytest.mark.parametrize("answer", NO_HTTP)
-async def test_no_broken_http_brings_a_secret_out(evidence: Evidence, answer: str) -> None:
-    async with no_http(NO_HTTP[answer]) as url:
+@pytest.mark.parametrize("response", NO_HTTP)
+async def test_no_broken_http_brings_a_secret_out(evidence: Evidence, response: str) -> None:
+    async with no_http(NO_HTTP[response]) as url:
         workspace = Workspace()
         workspace.url = url
         async with connected(workspace, tokens=canary_tokens(), limits=LIMITS) as client:
@@ -87,8 +87,8 @@ async def test_no_time_out_brings_a_secret_out(workspace: Workspace, evidence: E
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_row_whose_submission_fails(apps: Apps, workspace: Workspace, fault: str) -> None:
-    """The whole way: insert, claim, message, run-now, monitor; then the same with nothing that works."""
+async def test_an_entry_whose_submission_fails(apps: Apps, workspace: Workspace, fault: str) -> None:
+    """The whole path: insert, claim, message, run-now, monitor; then the same with everything failing."""
 
     async def only_run_now_fails(request: web.Request) -> web.StreamResponse:
         return await (FAULTS[fault] if request.path.endswith("run-now") else ok({}))(request)
@@ -121,10 +121,10 @@ async def test_an_access_token_of_entra_id(
         assert any(ACCESS_TOKEN in seen.authorization for seen in workspace.seen)
 
 
-async def test_a_crash_in_the_middle_of_a_call(
+async def test_a_crash_in_the_middle_of_a_request(
     apps: Apps, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever breaks unforeseen, its traceback shows no local variable."""
+    """The traceback of an unforeseen error shows no local variable."""
 
     def crash(*_: object, **__: object) -> None:
         raise RuntimeError("unforeseen")
@@ -133,7 +133,7 @@ async def test_a_crash_in_the_middle_of_a_call(
     async with apps.app(workspace) as running:
         await running.app.operator.add([ROW])
         await running.app.trigger()
-        monkeypatch.setattr("orchestrator.adapters.databricks.responses.json_object", crash)
+        monkeypatch.setattr("orchestrator.adapters.databricks.errors.json_object", crash)
         [error] = await running.submit_all()
         running.look_everywhere()
     assert isinstance(error, RuntimeError)

@@ -1,4 +1,4 @@
-"""Canaries in what people and other systems give to the app: settings, rows, queue messages."""
+"""Canaries in what people and other systems give to the app: settings, entries, queue messages."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from tests.security.canary import (
 SQL = f"SERVER=db.example;DATABASE=d;UID=u;PWD={PASSWORD}"
 STORAGE = f"AccountName=acme;AccountKey={WRONG_STORAGE_KEY}"
 
-#: Settings that hold secrets, and something is wrong with each.
+#: Settings that hold secrets, each with something wrong.
 ALL_WRONG = {
     "DATABRICKS_HOST": f"https://token:{TOKEN}@adb-1.azuredatabricks.net/path?token={TOKEN}",
     "DATABRICKS_TOKEN": TOKEN,
@@ -50,7 +50,7 @@ ALL_WRONG = {
     ),
 }
 
-#: Settings of which one holds the value that belongs into another.
+#: Settings where one holds the value that belongs in another.
 GOOD = {
     "DATABRICKS_HOST": "adb-1.azuredatabricks.net",
     "DATABRICKS_TOKEN": TOKEN,
@@ -85,7 +85,7 @@ MIXED_UP = {
 
 
 def refused(environment: dict[str, str], evidence: Evidence) -> list[str]:
-    """Return the problems of settings that must not be taken, and keep what the error tells."""
+    """Return the problems of settings that must be refused, and keep the texts of the error."""
     with pytest.raises(SettingsError) as caught:
         settings.load(environment)
     evidence.error(caught.value)
@@ -100,12 +100,12 @@ def test_every_setting_wrong_at_once(evidence: Evidence) -> None:
 
 @pytest.mark.parametrize("mix_up", MIXED_UP)
 def test_a_secret_in_the_wrong_setting(mix_up: str, evidence: Evidence) -> None:
-    """It is refused, because from where it stands it would be shown."""
+    """It is refused, because the value of this setting is shown."""
     settings.load(GOOD)
     assert refused({**GOOD, **MIXED_UP[mix_up]}, evidence)
 
 
-def test_a_settings_file_that_is_no_json(tmp_path: Path, evidence: Evidence) -> None:
+def test_a_settings_file_that_is_not_json(tmp_path: Path, evidence: Evidence) -> None:
     (tmp_path / "local.settings.json").write_text(f'{{"Values": {{"DATABRICKS_TOKEN": "{TOKEN}", }}}}')
     with pytest.raises(SettingsError) as caught:
         environment(tmp_path)
@@ -119,7 +119,7 @@ def test_settings_never_show_themselves(evidence: Evidence) -> None:
 
 CONTENT = json.dumps(PARAMETERS)
 
-#: Rows that can never be submitted.
+#: Entries that can never be submitted.
 ROWS = {
     "not JSON": {"parameters": CONTENT[:-1]},
     "not an object": {"parameters": f"[{CONTENT}]"},
@@ -128,13 +128,13 @@ ROWS = {
     "not a number": {"parameters": f'{{"x": {CONTENT}, "y": NaN}}'},
     "lone surrogate": {"parameters": CONTENT[:-1] + ', "x": "\\ud800"}'},
     "an object for a list": {"parameters": CONTENT, "parameter_style": "python_params"},
-    "a style that is none": {"parameters": CONTENT, "parameter_style": "nothing"},
+    "an unknown style": {"parameters": CONTENT, "parameter_style": "nothing"},
     "parameters as workspace": {"parameters": CONTENT, "workspace": "nowhere"},
 }
 
 
 @pytest.mark.parametrize("row", ROWS)
-async def test_a_row_that_can_never_be_submitted(apps: Apps, workspace: Workspace, row: str) -> None:
+async def test_an_entry_that_can_never_be_submitted(apps: Apps, workspace: Workspace, row: str) -> None:
     workspace.replies = [ok({})]
     async with apps.app(workspace) as running:
         values = {"parameter_style": "notebook_params", **ROWS[row]}
@@ -169,7 +169,7 @@ async def test_a_queue_message_of_somebody_else(apps: Apps, workspace: Workspace
             assert isinstance(error, QueueError)
 
 
-async def test_a_store_that_breaks_over_a_row(apps: Apps, workspace: Workspace) -> None:
+async def test_a_store_that_fails_on_an_entry(apps: Apps, workspace: Workspace) -> None:
     """A value that the database refuses is not quoted."""
     workspace.replies = [ok({})]
     async with apps.app(workspace) as running:

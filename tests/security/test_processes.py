@@ -1,4 +1,4 @@
-"""The app as the host runs it and as a person runs it: everything that the processes print and store."""
+"""Canaries in the app as the host and as a person runs it: nothing that it prints or stores shows one."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ from tests.telemetry.ingestion import ingestion
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-#: The app as it is, with every logger as talkative as it can be.
+#: The app, with every logger at its most verbose.
 TALKATIVE = f"""
 import logging
 logging.getLogger().setLevel(logging.DEBUG)
@@ -37,7 +37,7 @@ INSERT = "INSERT INTO track_processing (table_name, parameters, max_attempts) VA
 
 ROWS = 12
 
-#: Faults after which the client waits for seconds before it tries again, in a process with a real clock.
+#: Faults after which the client waits for seconds before its next try, in a process with a real clock.
 SLOW = {"dropped", "broken off", "lock", "not JSON", "empty", "null"} | {
     f"{kind} {status}" for kind in ("json", "page", "code") for status in (409, 429, 500, 503)
 }
@@ -45,7 +45,7 @@ SLOW = {"dropped", "broken off", "lock", "not JSON", "empty", "null"} | {
 
 @pytest.fixture
 def stack(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[Stack]:
-    """The app's folder with the talkative app, whose failed messages come back at once."""
+    """The app's folder with the verbose app, whose failed messages are delivered again immediately."""
     made = Stack(folder=tmp_path, azurite=azurite.connection_string, queue_name=queue_name)
     made.prepare()
     function_app, host = tmp_path / "function_app.py", tmp_path / "host.json"
@@ -62,7 +62,7 @@ def stack(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[Stack]:
 
 
 def every_fault(workspace: Workspace) -> None:
-    """Let run-now fail in one way after the other, and the listing now and then."""
+    """Make run-now fail in one way after the other, and the listing sometimes."""
     faults = itertools.cycle(reply for name, reply in FAULTS.items() if name not in SLOW)
     listings = itertools.cycle([ok({}), ok({}), ok({}), FAULTS["json 403"]])
 
@@ -73,7 +73,7 @@ def every_fault(workspace: Workspace) -> None:
 
 
 def on_queue(stack: Stack, name: str) -> int:
-    """How many messages a queue holds, hidden ones included."""
+    """Return how many messages a queue holds, hidden ones included."""
     try:
         with QueueClient.from_connection_string(stack.azurite, name) as queue:
             return int(queue.get_queue_properties().approximate_message_count or 0)
@@ -82,7 +82,7 @@ def on_queue(stack: Stack, name: str) -> int:
 
 
 def late(stack: Stack) -> list[tuple[str, int]]:
-    """The state of the row whose message was poison, and how many log rows it has."""
+    """Return the state of the entry whose message was poison, and how many log rows it has."""
     return stack.query(
         "SELECT status, (SELECT COUNT(*) FROM process_log WHERE entry_id = t.id)"
         " FROM track_processing AS t WHERE table_name = 'late'"
@@ -90,7 +90,7 @@ def late(stack: Stack) -> list[tuple[str, int]]:
 
 
 def send_foreign_messages(stack: Stack) -> None:
-    """Put messages of somebody else on the queue, one of them in no encoding."""
+    """Put messages of another system on the queue, one of them without an encoding."""
     encoded = QueueClient.from_connection_string(
         stack.azurite, stack.queue_name, message_encode_policy=TextBase64EncodePolicy()
     )
@@ -102,7 +102,7 @@ def send_foreign_messages(stack: Stack) -> None:
 
 @asynccontextmanager
 async def listeners(evidence: Evidence) -> AsyncIterator[dict[str, str]]:
-    """Those whom the app tells by itself, and the settings that name them; what they heard is kept."""
+    """Run the receivers of alerts and telemetry, keep what they get and yield the settings that name them."""
     async with ingestion() as azure, Receiver().serve() as receiver:
         yield {
             **azure.settings,
@@ -120,7 +120,7 @@ async def listeners(evidence: Evidence) -> AsyncIterator[dict[str, str]]:
 
 
 async def ask_over_http(url: str, evidence: Evidence) -> None:
-    """Keep what everybody is answered who may call."""
+    """Keep the responses that every caller can get."""
     addresses = [route.path.replace("{id}", "1") for route in ROUTES if route.method == "GET"]
     async with aiohttp.ClientSession(base_url=f"{url}/api/") as session:
         for address in addresses:
@@ -134,15 +134,15 @@ async def ask_over_http(url: str, evidence: Evidence) -> None:
                 evidence.add("event", f"{response.headers} {await response.text()}")
 
 
-async def test_no_process_tells_a_secret(stack: Stack, workspace: Workspace, evidence: Evidence) -> None:
-    async with listeners(evidence) as told:
-        await everything_goes_wrong(stack, workspace, evidence, told)
+async def test_no_process_shows_a_secret(stack: Stack, workspace: Workspace, evidence: Evidence) -> None:
+    async with listeners(evidence) as receivers:
+        await everything_goes_wrong(stack, workspace, evidence, receivers)
 
 
 async def everything_goes_wrong(
-    stack: Stack, workspace: Workspace, evidence: Evidence, told: dict[str, str]
+    stack: Stack, workspace: Workspace, evidence: Evidence, receivers: dict[str, str]
 ) -> None:
-    """Run the app through all faults, and a person's commands after it."""
+    """Run the app through all faults, and then a person's commands."""
     every_fault(workspace)
     fakes = stack.start("fakes", "--secret", f"databricks-token={TOKEN}")
     async with aiohttp.ClientSession() as session, session.get(f"{fakes.url}/environment") as response:
@@ -155,11 +155,11 @@ async def everything_goes_wrong(
         "DATABRICKS_TOKEN_SECRET": "databricks-token",
         "SUBMIT_LEASE_SECONDS": "1",
         "MAX_ACTIVE_RUNS": "50",
-        **told,
+        **receivers,
     }
     host = await asyncio.to_thread(stack.start_host, **environment)
-    await stack.until(lambda: stack.count("DEAD") >= 4, 40, "rows refused in several ways")
-    # The log takes nothing: the store fails, and after five deliveries the message is on the poison queue.
+    await stack.until(lambda: stack.count("DEAD") >= 4, 40, "entries refused in several ways")
+    # The log refuses every row: the store fails, and after five deliveries the message is poison.
     poison = f"{stack.queue_name}-poison"
     stack.execute(
         "CREATE TRIGGER no_log BEFORE INSERT ON process_log BEGIN SELECT RAISE(ABORT, 'no log today'); END"
@@ -167,9 +167,9 @@ async def everything_goes_wrong(
     stack.execute("INSERT INTO track_processing (table_name, parameters) VALUES (?, ?)", [("late", "{")])
     await stack.until(lambda: on_queue(stack, poison) > 0, 40, "a message on the poison queue")
     stack.execute("DROP TRIGGER no_log")
-    # Nobody sends the poison message again: the row comes forward by its lease.
-    await stack.until(lambda: late(stack) == [("DEAD", 1)], 40, "the poison message's row at its end")
-    for name in (poison, stack.queue_name):  # before the foreign messages, which may hold what they like
+    # Nobody sends the poison message again: the entry goes on when its lease is over.
+    await stack.until(lambda: late(stack) == [("DEAD", 1)], 40, "the end of the poison message's entry")
+    for name in (poison, stack.queue_name):  # before the foreign messages, which may hold anything
         evidence.queue(stack.azurite, name)
     await asyncio.to_thread(send_foreign_messages, stack)
     await stack.until(lambda: "is not base64" in host.log.read_text(), 20, "the foreign messages are met")

@@ -1,4 +1,4 @@
-"""A run's own error text: it is stored, because the log is there for it, but without what is secret."""
+"""A run's own error text is stored, because the log is for that, but without secrets."""
 
 import json
 from dataclasses import replace
@@ -19,34 +19,34 @@ from tests.security.canary import PARAMETERS, PASSWORD, SIGNATURE, STORAGE_KEY, 
 
 
 def failed_run(run_id: int, token: str, *, also: str = "") -> Reply:
-    """A workspace with one run, which has failed and tells all that it knows."""
-    told = (
+    """A workspace with one run, whose error text holds all that it knows."""
+    words = (
         f"token {token}, AccountKey={STORAGE_KEY}; "
         + "; ".join(f"{k} is {v}" for k, v in PARAMETERS.items())
         + also
     )
-    details = {"code": "RUN_EXECUTION_ERROR", "type": "CLIENT_ERROR", "message": f"ended: {told}"}
-    trace = f"Traceback:\n  {json.dumps(PARAMETERS)}\n" + "  a frame\n" * 2_000 + f"ValueError: {told}"
-    answers = {
+    details = {"code": "RUN_EXECUTION_ERROR", "type": "CLIENT_ERROR", "message": f"ended: {words}"}
+    trace = f"Traceback:\n  {json.dumps(PARAMETERS)}\n" + "  a frame\n" * 2_000 + f"ValueError: {words}"
+    contents = {
         "run-now": {"run_id": run_id},
         "list": {},
         "get": {
             "run_id": run_id,
-            "state": {"life_cycle_state": "TERMINATED", "result_state": "FAILED", "state_message": told},
+            "state": {"life_cycle_state": "TERMINATED", "result_state": "FAILED", "state_message": words},
             "status": {"state": "TERMINATED", "termination_details": details},
             "run_page_url": f"https://workspace/?o=1&token={token}",
         },
-        "get-output": {"error": f"ValueError: {told}", "error_trace": trace},
+        "get-output": {"error": f"ValueError: {words}", "error_trace": trace},
     }
 
     async def reply(request: web.Request) -> web.Response:
-        return web.json_response(answers[request.path.rpartition("/")[2]])
+        return web.json_response(contents[request.path.rpartition("/")[2]])
 
     return reply
 
 
-async def test_a_run_that_fails_and_tells_everything(apps: Apps, workspace: Workspace) -> None:
-    """A notebook's own words go into the log row; what the app itself knows as secret is struck out."""
+async def test_a_run_whose_error_holds_everything(apps: Apps, workspace: Workspace) -> None:
+    """A notebook's own words go into the log row. What the app knows to be secret is struck out."""
     workspace.replies = [failed_run(4711, TOKEN)]
     async with apps.app(workspace) as running:
         await running.app.operator.add([ROW])
@@ -64,7 +64,7 @@ async def test_a_run_that_fails_and_tells_everything(apps: Apps, workspace: Work
 
 
 async def test_the_table_s_name_is_kept(apps: Apps, workspace: Workspace) -> None:
-    """It stands in a column of its own, and an error that does not name the table is of little use."""
+    """The table has a column of its own, and an error that does not name it is of little use."""
     workspace.replies = [failed_run(4711, TOKEN, also="there is no table sales_2031")]
     async with apps.app(workspace) as running:
         parameters = json.dumps({**PARAMETERS, "table_name": "sales_2031"})
@@ -76,16 +76,16 @@ async def test_the_table_s_name_is_kept(apps: Apps, workspace: Workspace) -> Non
     assert "there is no table sales_2031" in (log.message or "")
 
 
-def test_the_token_is_struck_out_of_a_good_answer() -> None:
-    answer = Response(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
-    outcome = jobs_api.interpret(jobs_api.get_output(1), answer, token=TOKEN)
-    assert isinstance(outcome, Success)
-    assert outcome.value.message == "leaked […]!"
+def test_the_token_is_struck_out_of_a_good_response() -> None:
+    response = Response(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
+    result = jobs_api.interpret(jobs_api.get_output(1), response, token=TOKEN)
+    assert isinstance(result, Success)
+    assert result.value.message == "leaked […]!"
 
 
-def test_a_short_token_for_local_work_harms_no_answer() -> None:
-    answer = Response(status=200, headers={}, body=b'{"run_id": 5}')
-    assert jobs_api.interpret(jobs_api.run_now(REQUEST), answer, token="run_id") == Success(value=5)
+def test_a_short_token_for_local_work_changes_no_response() -> None:
+    response = Response(status=200, headers={}, body=b'{"run_id": 5}')
+    assert jobs_api.interpret(jobs_api.run_now(REQUEST), response, token="run_id") == Success(value=5)
 
 
 SECRETS = [

@@ -30,7 +30,7 @@ TABLES = (
 
 
 class Database(Protocol):
-    """The state store as the outside sees it: plain SQL on a connection of its own."""
+    """The state store as others see it: plain SQL on a connection of its own."""
 
     connector: Connector
 
@@ -39,7 +39,7 @@ class Database(Protocol):
         ...
 
     def pass_time(self, seconds: float) -> None:
-        """Let leases and back-offs that end within so many seconds end now."""
+        """Let leases and back-offs that end within ``seconds`` end now."""
         ...
 
 
@@ -72,7 +72,7 @@ class SqliteDatabase(_Database):
 
 
 class SqlServerDatabase(_Database):
-    """A real server; its clock cannot be moved, so the rows' times are."""
+    """A real server. Its clock cannot be moved, so the times in the entries are."""
 
     def __init__(self, connection_string: str) -> None:
         from orchestrator.adapters.store.sqlserver import SqlServerConnector
@@ -92,7 +92,7 @@ class SqlServerDatabase(_Database):
 
 @contextmanager
 def open_database(dialect: str, folder: Path) -> Iterator[Database]:
-    """Open a database with the schema and no rows."""
+    """Open a database that has the schema and no entries."""
     made = SqlServerDatabase(SQLSERVER) if dialect == "sqlserver" and SQLSERVER else None
     opened = made or SqliteDatabase(folder / "state.db")
     migrate.apply(opened.connector)
@@ -102,7 +102,7 @@ def open_database(dialect: str, folder: Path) -> Iterator[Database]:
 
 @pytest.fixture(params=["sqlite", "sqlserver"] if SQLSERVER else ["sqlite"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database with the schema and no rows."""
+    """A database with the schema and no entries."""
     with open_database(request.param, tmp_path) as opened:
         yield opened
 
@@ -125,10 +125,10 @@ async def other_store(database: Database) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def rivals(database: Database) -> AsyncIterator[tuple[Rival, Rival]]:
-    """Two processes whose transactions can be stopped; at the end, only edges that are drawn were taken.
+    """Two processes whose transactions can be stopped. At the end, check that only drawn edges were taken.
 
-    SQLite itself writes the edges down. SQL Server lets no trigger beside a statement that returns the rows
-    that it changed (error 334): there the states at the end must do.
+    A trigger in SQLite records the edges. SQL Server allows no trigger together with a statement that returns
+    the rows that it changed (error 334); there, the final states must do.
     """
     audited = database.connector.dialect == "sqlite"
     if audited:

@@ -1,4 +1,4 @@
-"""Short ways to bring a row into a state, over the store's own methods."""
+"""Bring entries into a state by the methods of the product."""
 
 from collections.abc import Collection
 from typing import Any
@@ -18,7 +18,7 @@ LEASE_SECONDS = 900.0
 
 
 async def add(store: Store, *tables: str, **fields: Any) -> list[int]:
-    """Insert a row a table name."""
+    """Insert one entry for each table name."""
     return await Operations(store.pool).add([NewEntry(table_name=table, **fields) for table in tables])
 
 
@@ -31,7 +31,7 @@ async def claim(
     max_attempts: int = 3,
     serialize: bool = True,
 ) -> list[Claim]:
-    """Claim with the settings' defaults."""
+    """Claim with the default settings."""
     return await store.claim(
         workspace,
         cap=cap,
@@ -71,28 +71,28 @@ def schema_version(connector: Connector) -> int:
 
 
 async def entry_of(store: Store, entry_id: int) -> Entry:
-    """Return a row that must be there."""
+    """Return an entry that must be there."""
     entry = await store.get(entry_id)
     assert entry is not None
     return entry
 
 
 async def queued(store: Store, table: str = "sales", **fields: Any) -> Claim:
-    """Insert a row and claim it."""
+    """Insert an entry and claim it."""
     [entry_id] = await add(store, table, **fields)
     [claimed] = [c for c in await claim(store) if c.entry_id == entry_id]
     return claimed
 
 
 async def begun(store: Store, claimed: Claim) -> Entry:
-    """Begin a claim's submission."""
+    """Begin the submission of a claim."""
     entry = await store.begin_submission(claimed, LEASE_SECONDS)
     assert entry is not None
     return entry
 
 
 async def running(store: Store, run_id: int, table: str = "sales", **fields: Any) -> Entry:
-    """Insert a row and bring it to RUNNING."""
+    """Insert an entry and bring it to RUNNING."""
     claimed = await queued(store, table, **fields)
     await begun(store, claimed)
     assert await store.record_run(claimed, run_id)
@@ -100,12 +100,12 @@ async def running(store: Store, run_id: int, table: str = "sales", **fields: Any
 
 
 def verdict(to: Status, delay_seconds: float = 0, **fields: Any) -> Verdict:
-    """A verdict whose error is there unless the row is DONE."""
+    """A verdict, with an error unless the entry is DONE."""
     return Verdict(to=to, error=None if to is Status.DONE else "why", delay_seconds=delay_seconds, **fields)
 
 
 def run_log(entry: Entry, to: Status) -> LogRow:
-    """The log row of an entry's run."""
+    """Return the log row of an entry's run."""
     assert entry.runid is not None
     return log_of_run(
         entry, Run(run_id=entry.runid, life_cycle_state="TERMINATED"), RunFailure(), verdict(to)
@@ -113,21 +113,21 @@ def run_log(entry: Entry, to: Status) -> LogRow:
 
 
 async def finish(store: Store, entry: Entry, to: Status, delay_seconds: float = 0, **fields: Any) -> bool:
-    """Finish a RUNNING row."""
+    """Finish a RUNNING entry."""
     return await store.finish(entry, verdict(to, delay_seconds, **fields), run_log(entry, to))
 
 
 async def refuse(store: Store, entry: Entry, to: Status, delay_seconds: float = 0) -> bool:
-    """Refuse a begun row."""
+    """Refuse an entry whose submission has begun."""
     refused = verdict(to, delay_seconds)
     return await store.refuse(entry, refused, log_of_refusal(entry, refused))
 
 
-def turn(entry: Entry, submission: int = 1) -> Claim:
-    """The turn of one of a row's submissions."""
+def claim_of(entry: Entry, submission: int = 1) -> Claim:
+    """Return the claim of one of an entry's submissions."""
     return Claim(entry_id=entry.id, submission=submission)
 
 
 def status_of(database: Database, entry_id: int) -> str:
-    """A row's status, by plain SQL."""
+    """Return an entry's status, by plain SQL."""
     return str(database.execute("SELECT status FROM track_processing WHERE id = ?", entry_id)[0][0])

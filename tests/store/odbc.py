@@ -1,4 +1,4 @@
-"""Microsoft's ODBC driver, loaded by its path, and local servers that do not do what they should."""
+"""Microsoft's ODBC driver, loaded by its path, and local servers that misbehave."""
 
 import asyncio
 import importlib.util
@@ -13,7 +13,7 @@ from orchestrator.adapters.store.sqlserver import address
 
 HOST = "127.0.0.1"
 
-#: In every connection string of the tests that signs in; it must not be seen anywhere.
+#: In every connection string that signs in with a password; it must not appear anywhere.
 PASSWORD = "password-canary"
 
 #: How long a connection to a silent server takes; the driver takes whole seconds.
@@ -23,7 +23,7 @@ _BUFFER_BYTES = 65536
 
 
 def driver() -> Path:
-    """The driver of PyPI's mssql-python-odbc for this machine."""
+    """Return the path of this machine's driver in PyPI's mssql-python-odbc."""
     spec = importlib.util.find_spec("mssql_python_odbc")
     assert spec is not None, "install requirements-dev.txt"
     assert spec.submodule_search_locations is not None
@@ -34,17 +34,17 @@ def driver() -> Path:
 
 
 def without_credentials(port: int) -> str:
-    """A connection string for a port of this machine that leaves signing in to an access token."""
+    """Return a connection string without credentials for a port of this machine: it needs an access token."""
     return f"DRIVER={driver()};SERVER={HOST},{port};DATABASE=d;Encrypt=yes"
 
 
 def with_password(port: int) -> str:
-    """A connection string for a port of this machine with user and password."""
+    """Return a connection string for a port of this machine, with user and password."""
     return f"{without_credentials(port)};UID=u;PWD={PASSWORD}"
 
 
 def changed(connection_string: str, **values: str) -> str:
-    """A connection string with other values of what it has."""
+    """Replace values in a connection string."""
     for name, value in values.items():
         connection_string, count = re.subn(
             rf"(?i)(^|;){name}=[^;]*", rf"\g<1>{name}={value}", connection_string
@@ -55,14 +55,14 @@ def changed(connection_string: str, **values: str) -> str:
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """A port that takes connections and never answers."""
+    """Open a port that accepts connections and never answers."""
     with socket.create_server((HOST, 0), backlog=128) as listener:
         yield listener.getsockname()[1]
 
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """A port that takes no connection, and that nobody else takes meanwhile."""
+    """Reserve a port that refuses connections."""
     with socket.socket() as bound:
         bound.bind((HOST, 0))
         yield bound.getsockname()[1]
@@ -70,7 +70,7 @@ def closed_port() -> Iterator[int]:
 
 @asynccontextmanager
 async def hanging_up_port() -> AsyncIterator[int]:
-    """A port that ends each connection at its first words."""
+    """Open a port that closes each connection after the first bytes."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -82,19 +82,19 @@ async def hanging_up_port() -> AsyncIterator[int]:
 
 
 class Line:
-    """A way to a server on which an answer can get lost."""
+    """A connection to a server on which an answer can get lost."""
 
     def __init__(self, connection_string: str) -> None:
         self._direct = connection_string
         #: the server's next answer gets lost, and the connection with it
         self.lose_next_answer = False
-        #: the same database by way of this line, once it is open
+        #: the same database, reached through this line; set once it is open
         self.connection_string = ""
         self._carried: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Line"]:
-        """Carry connections for the time of the block."""
+        """Forward connections while the block runs."""
         server = await asyncio.start_server(self._take, HOST, 0)
         port = server.sockets[0].getsockname()[1]
         self.connection_string = changed(self._direct, SERVER=f"{HOST},{port}")

@@ -1,4 +1,4 @@
-"""Two processes on one database: one stops inside its transaction while the other goes on."""
+"""Two processes on one database: one stops inside its transaction while the other continues."""
 
 import asyncio
 import threading
@@ -14,11 +14,11 @@ _T = TypeVar("_T")
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 
-#: The place after a transaction's last statement; every other place bears the name of the query before it.
+#: The place after a transaction's last statement; every other place has the name of the query before it.
 COMMIT = "commit"
 
-#: How long the one behind may take to be done or to meet a lock, by dialect. Not every engine tells who waits
-#: for whom, so this is a time. A machine too slow for it makes a race tamer, never a test fail.
+#: How long the follower may take to finish or to reach a lock, by dialect. Not every engine says who waits
+#: for whom, so this is a time. On a machine that is too slow, a race proves less, but no test fails.
 MEETING_SECONDS = {"sqlite": 0.04, "sqlserver": 1.0}
 
 #: A transaction is never held longer than this, whatever the test does.
@@ -26,29 +26,29 @@ HOLD_SECONDS = 20.0
 
 
 class Stop:
-    """Where a transaction waits until it is let go."""
+    """A place where a transaction waits until it is released."""
 
     def __init__(self, place: str) -> None:
         self._place = place
         self._loop = asyncio.get_running_loop()
         self._go_on = threading.Event()
-        #: the transaction is there
+        #: set once the transaction has reached the place
         self.reached = asyncio.Event()
 
     def pass_by(self, place: str) -> None:
-        """Wait, if this is the place; called by the transaction's thread."""
+        """Wait if this is the place; called by the transaction's thread."""
         if place != self._place or self._go_on.is_set():
             return
         self._loop.call_soon_threadsafe(self.reached.set)
         assert self._go_on.wait(HOLD_SECONDS), f"held for {HOLD_SECONDS} s after {place}"
 
     def let_go(self) -> None:
-        """Let the transaction go on; should it be done again, it does not stop any more."""
+        """Let the transaction continue. If it is repeated, it does not stop again."""
         self._go_on.set()
 
 
 class _StoppingSession(Session):
-    """A transaction that passes by a stop after every query."""
+    """A transaction that passes a stop after every query."""
 
     def __init__(self, real: Session, stop: Stop) -> None:
         self._real = real
@@ -66,7 +66,7 @@ class _StoppingSession(Session):
 
 
 class _StoppingPool(Pool):
-    """One connection, whose next transaction that writes can be made to stop."""
+    """A pool with one connection, whose next writing transaction can be made to stop."""
 
     def __init__(self, connector: Connector) -> None:
         super().__init__(connector, threads=1)
@@ -90,7 +90,7 @@ class _StoppingPool(Pool):
 
 
 class Rival(Store):
-    """The store of a process of its own, on one connection, with the store's own patience."""
+    """The store of a separate process, on one connection, with the default patience."""
 
     def __init__(self, connector: Connector) -> None:
         self._stopping = _StoppingPool(connector)
@@ -99,12 +99,12 @@ class Rival(Store):
         self.dialect = connector.dialect
 
     def stop_next(self, place: str) -> Stop:
-        """Let the next transaction that writes stop at a place."""
+        """Make the next writing transaction stop at a place."""
         self._stopping.stop = stop = Stop(place)
         return stop
 
     async def warm_up(self) -> None:
-        """Connect and let a server plan the longest statement, which takes longer than a race."""
+        """Connect, and let a server plan the longest statement, which takes longer than a race."""
         await self.claim(
             "nobody's", cap=1, active_run_ids=[], lease_seconds=1, max_attempts=1, serialize_tables=True
         )
@@ -132,10 +132,10 @@ async def race(
     *,
     place: str = COMMIT,
 ) -> tuple[_A, _B]:
-    """Let two rivals' changes meet and return both results.
+    """Let the changes of two rivals meet and return both results.
 
-    The one ahead stops at a place of its first transaction, its locks in its hands. The one behind runs until
-    it is done or waits for them. Then the one ahead goes on.
+    The leader stops at a place in its first transaction and holds its locks. The follower runs until it is
+    done or waits for them. Then the leader continues.
     """
     leader, lead = ahead
     follower, follow = behind
@@ -146,7 +146,7 @@ async def race(
     try:
         async with asyncio.timeout(HOLD_SECONDS):
             await stop.reached.wait()
-        assert not leading.done(), f"ended before it came to {place}: {leading}"
+        assert not leading.done(), f"ended before it reached {place}: {leading}"
         following = asyncio.create_task(follow(follower))
         await asyncio.wait({following}, timeout=MEETING_SECONDS[follower.dialect])
     finally:

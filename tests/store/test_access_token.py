@@ -20,13 +20,13 @@ from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import StoreError, StoreUnavailable
 from tests.store import odbc
 
-#: What azure-identity reads besides the endpoint. The values of this machine must not play a part.
+#: Other variables that azure-identity reads. Their values on this machine must not count.
 _OTHERS = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_TOKEN_CREDENTIALS")
 
 
 @pytest.fixture
 async def identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeIdentity]:
-    """A managed identity that this process has."""
+    """Give this process a managed identity."""
     for name in _OTHERS:
         monkeypatch.delenv(name, raising=False)
     fake = FakeIdentity()
@@ -83,13 +83,13 @@ async def test_no_secret_in_the_log_of_a_success(
     assert identity.header not in caplog.text
 
 
-async def test_silent_identity_is_given_up(identity: FakeIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_identity_is_abandoned(identity: FakeIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
     with odbc.silent_port() as port:
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://{odbc.HOST}:{port}{PATH}")
         began = time.monotonic()
         with pytest.raises(StoreError, match="no access token"):
             await fetch(timeout_seconds=0.2)
-    # three tries of 0.2 s and pauses that azure-identity doubles from 0.8 s
+    # three tries of 0.2 s, and pauses that azure-identity doubles from 0.8 s
     assert time.monotonic() - began < 10
 
 

@@ -1,4 +1,4 @@
-"""Claims of what people are told, on every database: one event, one message."""
+"""Claims of alerts, on every database: one event goes into one message."""
 
 import asyncio
 from datetime import timedelta
@@ -19,7 +19,7 @@ DAY = 86_400
 
 
 async def kill(store: Store, *tables: str) -> list[int]:
-    """Let new rows go DEAD now."""
+    """Let new entries go DEAD now."""
     ids = await Operations(store.pool).add([NewEntry(table_name=table) for table in tables])
     claims = await store.claim(
         "default",
@@ -42,7 +42,7 @@ async def claimed(log: AlertLog, message: str) -> list[int]:
     return [] if rows is None else [row.id for row in rows.shown]
 
 
-async def test_each_row_is_claimed_for_one_message(store: Store) -> None:
+async def test_each_entry_is_claimed_for_one_message(store: Store) -> None:
     log = AlertLog(store.pool)
     first = await kill(store, "sales", "orders")
     assert await claimed(log, "m1") == first
@@ -65,7 +65,7 @@ async def test_what_a_message_shows(store: Store) -> None:
     assert (first.table_name, first.workspace, first.error) == ("table_0", "default", "no such job")
 
 
-async def test_no_more_is_looked_at_than_is_asked_for(store: Store) -> None:
+async def test_no_more_entries_are_examined_than_asked_for(store: Store) -> None:
     log = AlertLog(store.pool)
     ids = await kill(store, "a", "b", "c")
     rows = await log.claim_dead("m1", window_seconds=DAY, examined=2, shown=20)
@@ -73,7 +73,7 @@ async def test_no_more_is_looked_at_than_is_asked_for(store: Store) -> None:
     assert (rows.count, {row.id for row in rows.shown} < set(ids)) == (2, True)
 
 
-def test_rows_that_are_not_dead_are_not_read(database: Database) -> None:
+def test_entries_that_are_not_dead_are_not_read(database: Database) -> None:
     if database.connector.dialect != "sqlite":
         pytest.skip("SQL Server chooses by statistics, which a new table has not got")
     sql = queries.load("sqlite")["claim_dead"].sql
@@ -106,7 +106,7 @@ async def test_passes(store: Store) -> None:
     assert await log.late_passes() == [late, later]
 
 
-async def test_who_is_well_again_is_not_called_late_any_more(store: Store) -> None:
+async def test_recovered_function_is_not_reported_late_again(store: Store) -> None:
     log = AlertLog(store.pool)
     event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
     assert await log.claim_passes("m1", Kind.RECOVERED, [event]) == [event]
@@ -114,7 +114,7 @@ async def test_who_is_well_again_is_not_called_late_any_more(store: Store) -> No
     assert await log.late_passes() == []
 
 
-async def test_well_again_stays_owed_when_neither_message_arrived(store: Store) -> None:
+async def test_recovered_alert_stays_due_when_neither_message_arrived(store: Store) -> None:
     log = AlertLog(store.pool)
     event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0))
     assert await log.claim_passes("late", Kind.LATE, [event])
@@ -127,7 +127,9 @@ async def test_well_again_stays_owed_when_neither_message_arrived(store: Store) 
 
 
 @pytest.mark.parametrize("first", ["late", "well"])
-async def test_well_again_stays_owed_in_whatever_order_both_are_given_back(store: Store, first: str) -> None:
+async def test_recovered_alert_stays_due_in_whatever_order_both_are_released(
+    store: Store, first: str
+) -> None:
     log = AlertLog(store.pool)
     event = PassEvent(name="trigger", since=(await store.now()).replace(microsecond=0) - timedelta(seconds=1))
     assert await log.claim_passes("late", Kind.LATE, [event])

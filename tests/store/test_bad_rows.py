@@ -1,4 +1,4 @@
-"""Rows that make no sense, inserted with plain SQL between two good ones, on every store."""
+"""Invalid entries, inserted with plain SQL between two valid ones, on every store."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from tests.world import UseCases, policy, workspace
 
 CANARY = "s3cr3t-c4n4ry"
 
-#: Rows that every store takes and the app refuses: what is wrong with them → what is said about it.
+#: Entries that every store takes and the app refuses: what is wrong with them → the error.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "blank name": ({"table_name": " \t"}, "table_name is empty"),
     "unknown workspace": ({"workspace": "'; DROP TABLE process_log; --"}, "workspace is unknown"),
@@ -33,7 +33,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "megabytes": ({"parameters": " " * 3_000_000}, "parameters is 3,000,000 characters long"),
 }
 
-#: Rows that every store takes and that are odd, but right.
+#: Entries that every store takes and that are odd, but valid.
 TAKEN: dict[str, dict[str, Any]] = {
     "quotes": {"table_name": "o'clock\"; SELECT 1 --"},
     "emoji": {"table_name": "😀" * 100},
@@ -47,7 +47,7 @@ TAKEN: dict[str, dict[str, Any]] = {
     "escapes": {"parameters": '{"a": "\\u0000\\u2028", "b": 1e999}'},
 }
 
-#: Rows that every store refuses.
+#: Entries that every store refuses.
 IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "no name": {"table_name": None},
     "no workspace": {"workspace": None},
@@ -63,7 +63,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
 
 
 class App:
-    """The use cases on a store, one known workspace, and a connection of somebody else."""
+    """The use cases on a store with one known workspace, and a third party's connection."""
 
     def __init__(self, store: Store, connection: Connection) -> None:
         self._connection = connection
@@ -77,7 +77,7 @@ class App:
         )
 
     def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run a statement and commit; nothing stays of one that fails."""
+        """Run a statement and commit it, or roll it back if it fails."""
         cursor = self._connection.cursor()
         try:
             cursor.execute(sql, parameters)
@@ -91,13 +91,13 @@ class App:
         return rows
 
     def insert(self, table: str, row: Mapping[str, Any]) -> None:
-        """Insert a row as a third party does."""
+        """Insert an entry as a third party does."""
         full = {"table_name": table, **row}
         marks = ", ".join("?" for _ in full)
         self.execute(f"INSERT INTO track_processing ({', '.join(full)}) VALUES ({marks})", *full.values())
 
     def ends(self) -> list[tuple[Any, ...]]:
-        """Status, error, and number of log rows of each row, in the order of their insert."""
+        """Return status, error and number of log rows of each entry, in the order of insertion."""
         return self.execute(
             "SELECT status, last_error,"
             " (SELECT COUNT(*) FROM process_log AS log WHERE log.entry_id = track_processing.id)"
@@ -105,7 +105,7 @@ class App:
         )
 
     async def run(self) -> None:
-        """Two passes bring every row to its end."""
+        """Bring every entry to its end, which takes two passes."""
         for _ in range(2):
             assert await self.usecases.trigger() == []
             while self.queue.sent:
@@ -121,7 +121,7 @@ def app(store: Store, database: Database) -> Iterator[App]:
     connection.close()
 
 
-async def test_a_bad_row_says_why_and_stops_no_other(app: App) -> None:
+async def test_a_bad_entry_says_why_and_stops_no_other(app: App) -> None:
     app.insert("first", {})
     for number, (row, _) in enumerate(REFUSED.values()):
         app.insert(f"bad_{number}", row)
@@ -135,7 +135,7 @@ async def test_a_bad_row_says_why_and_stops_no_other(app: App) -> None:
         assert CANARY not in error
 
 
-async def test_an_odd_row_is_done(app: App) -> None:
+async def test_an_odd_entry_is_done(app: App) -> None:
     for number, row in enumerate(TAKEN.values()):
         app.insert(f"odd_{number}", row)
     await app.run()
@@ -143,7 +143,9 @@ async def test_an_odd_row_is_done(app: App) -> None:
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)
-async def test_an_impossible_row_is_refused_by_the_database(app: App, database: Database, name: str) -> None:
+async def test_an_impossible_entry_is_refused_by_the_database(
+    app: App, database: Database, name: str
+) -> None:
     with pytest.raises((database.connector.error, OverflowError)):
         app.insert("bad", IMPOSSIBLE[name])
     app.insert("good", {})
@@ -151,7 +153,7 @@ async def test_an_impossible_row_is_refused_by_the_database(app: App, database: 
     assert app.ends() == [("DONE", None, 1)]
 
 
-async def test_a_row_held_back_for_ever_waits(app: App) -> None:
+async def test_an_entry_held_back_for_ever_waits(app: App) -> None:
     app.insert("later", {"available_at": "9999-12-31 23:59:59"})
     app.insert("good", {})
     await app.run()
@@ -165,7 +167,7 @@ async def test_a_submission_number_without_a_next_one_stops_no_other(app: App) -
     assert app.ends() == [("PENDING", None, 0), ("DONE", None, 1)]
 
 
-async def test_rows_that_are_spoilt_while_they_run_end_like_the_others(app: App) -> None:
+async def test_entries_that_are_spoilt_while_they_run_end_like_the_others(app: App) -> None:
     for table in ("a", "b", "c"):
         app.insert(table, {})
     await app.usecases.trigger()

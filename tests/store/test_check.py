@@ -1,4 +1,4 @@
-"""What ``check`` says of the store, and that its advice helps."""
+"""What ``check`` says about the store, and that its advice helps."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ from tests.store.odbc import PASSWORD, changed
 
 only_sqlserver = pytest.mark.skipif(not SQLSERVER, reason="TEST_SQLSERVER is not set")
 
-#: Nothing of it is reached before the store has been looked at.
+#: Nothing of this is reached before the store has been checked.
 ELSEWHERE = {
     "DATABRICKS_HOST": "http://127.0.0.1:1",
     "DATABRICKS_TOKEN": "t",
@@ -38,7 +38,7 @@ ELSEWHERE = {
 
 
 async def check(**store: str) -> Finding:
-    """Run the check up to what it finds of the store."""
+    """Run the check up to its finding about the store."""
     app = Application(settings.load({**ELSEWHERE, **store}))
     try:
         async with aclosing(checks.run(app)) as findings:
@@ -48,7 +48,7 @@ async def check(**store: str) -> Finding:
 
 
 def place(database: Database, folder: Path) -> dict[str, str]:
-    """The settings that lead to a test's database."""
+    """Return the settings that name a test's database."""
     if isinstance(database, SqlServerDatabase):
         return {"SQL_CONNECTION_STRING": SQLSERVER or ""}
     return {"STATE_DB": str(folder / "state.db")}
@@ -61,7 +61,7 @@ async def test_all_is_well(database: Database, tmp_path: Path) -> None:
 
 
 def test_no_driver(tmp_path: Path) -> None:
-    """The whole command, as the ODBC driver manager reads its settings only once in a process."""
+    """Run the whole command: the ODBC driver manager reads its settings only once per process."""
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
@@ -82,7 +82,7 @@ def test_no_driver(tmp_path: Path) -> None:
         with process:
             assert process.stdout is not None
             line = next(line for line in process.stdout if "store: " in line)
-            process.kill()  # what it finds of the rest is not asked here
+            process.kill()  # the other findings do not matter here
     assert line.startswith("FAIL  store: no ODBC driver for SQL Server is installed: install Microsoft's")
 
 
@@ -162,7 +162,7 @@ class User:
 
 @pytest.fixture
 def user() -> Iterator[User]:
-    """A user without any right on the tables, which are there."""
+    """Create a user without any right on the tables, which exist."""
     direct = SQLSERVER or ""
     made = SqlServerDatabase(direct)
     migrate.apply(made.connector)
@@ -173,7 +173,7 @@ def user() -> Iterator[User]:
     cursor.execute(f"CREATE LOGIN {name} WITH PASSWORD = '{password}'")
     cursor.execute(f"CREATE USER {name} FOR LOGIN {name}")
     yield User(name=name, connection_string=changed(direct, UID=name, PWD=password), owner=owner)
-    for table in TABLES:  # and the rights on them
+    for table in TABLES:  # and with them the rights on them
         cursor.execute(f"DROP TABLE {table}")
     cursor.execute(f"DROP USER {name}")
     cursor.execute(f"DROP LOGIN {name}")

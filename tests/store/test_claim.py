@@ -1,4 +1,4 @@
-"""Which rows a claim takes, and how many."""
+"""Which entries a claim takes, and how many."""
 
 import asyncio
 from typing import Any
@@ -40,7 +40,7 @@ async def test_plain_insert_is_enough(store: Store, database: Database) -> None:
     assert 899 < (entry.lease_expires_at - await store.now()).total_seconds() <= 900
 
 
-async def test_every_row_has_its_own_guid(store: Store) -> None:
+async def test_every_entry_has_its_own_guid(store: Store) -> None:
     ids = await add(store, *(f"t{n}" for n in range(50)))
     assert len({(await entry_of(store, entry_id)).entry_guid for entry_id in ids}) == 50
 
@@ -53,7 +53,7 @@ async def test_higher_priority_first_then_older(store: Store) -> None:
     assert [c.entry_id for c in await claim(store, 4)] == [low]
 
 
-async def test_rows_in_flight_and_foreign_runs_take_slots(store: Store) -> None:
+async def test_entries_in_flight_and_foreign_runs_take_slots(store: Store) -> None:
     entry = await running(store, 11, "running")
     await queued(store, "queued")
     await add(store, "a", "b", "c")
@@ -62,7 +62,7 @@ async def test_rows_in_flight_and_foreign_runs_take_slots(store: Store) -> None:
     assert entry.runid == 11
 
 
-async def test_run_of_a_row_that_just_ended_counts_as_foreign_until_the_next_listing(store: Store) -> None:
+async def test_run_of_an_entry_that_just_ended_counts_as_foreign_until_the_next_listing(store: Store) -> None:
     entry = await running(store, 11)
     await finish(store, entry, Status.DONE)
     await add(store, "next")
@@ -70,7 +70,7 @@ async def test_run_of_a_row_that_just_ended_counts_as_foreign_until_the_next_lis
     assert len(await claim(store, 1, active=[])) == 1
 
 
-async def test_one_row_of_a_table_in_flight(store: Store) -> None:
+async def test_one_entry_of_a_table_in_flight(store: Store) -> None:
     first, _second, other = await add(store, "sales", "sales", "orders")
     assert [c.entry_id for c in await claim(store)] == [first, other]
     assert await claim(store) == []
@@ -88,7 +88,7 @@ async def test_serialisation_can_be_switched_off(store: Store) -> None:
     assert len(await claim(store, serialize=False)) == 3
 
 
-async def test_row_held_back_is_claimed_when_its_time_comes(store: Store, database: Database) -> None:
+async def test_entry_held_back_is_claimed_when_its_time_comes(store: Store, database: Database) -> None:
     entry = await running(store, 11)
     await finish(store, entry, Status.FAILED, delay_seconds=60)
     database.pass_time(59)
@@ -122,13 +122,13 @@ async def test_submission_rises_after_a_run_and_after_a_refusal(store: Store) ->
 async def test_submission_stays_while_its_outcome_is_unknown(store: Store, database: Database) -> None:
     claimed = await queued(store)
     await begun(store, claimed)
-    # An operator puts the row back by SQL although run-now may have been accepted.
+    # An operator puts the entry back by SQL although run-now may have been accepted.
     database.execute("UPDATE track_processing SET status = 'PENDING' WHERE id = ?", claimed.entry_id)
     [again] = await claim(store)
     assert again == claimed
 
 
-async def test_released_row_waits_without_spending_an_attempt(store: Store, database: Database) -> None:
+async def test_released_entry_waits_without_spending_an_attempt(store: Store, database: Database) -> None:
     entry = await begun(store, await queued(store))
     assert await store.release(entry, verdict(Status.PENDING, 60))
     waiting = await entry_of(store, entry.id)
@@ -152,14 +152,14 @@ async def test_waiting_workspaces(store: Store) -> None:
     assert await store.waiting_workspaces() == {"nowhere"}
 
 
-async def test_table_whose_row_is_running_is_busy(store: Store) -> None:
+async def test_table_whose_entry_is_running_is_busy(store: Store) -> None:
     await running(store, 11, "sales")
     await add(store, "sales", "orders")
     assert len(await claim(store)) == 1
     assert (await counts(store))["default"][Status.PENDING] == 1
 
 
-async def test_row_put_back_by_sql_starts_anew(store: Store, database: Database) -> None:
+async def test_entry_put_back_by_sql_starts_anew(store: Store, database: Database) -> None:
     entry = await running(store, 11)
     await finish(store, entry, Status.DEAD)
     database.execute("UPDATE track_processing SET status = 'PENDING' WHERE id = ?", entry.id)
@@ -167,7 +167,7 @@ async def test_row_put_back_by_sql_starts_anew(store: Store, database: Database)
     assert (await entry_of(store, entry.id)).attempt == 0
 
 
-async def test_failed_row_at_a_lowered_limit_waits_for_an_operator(store: Store) -> None:
+async def test_failed_entry_at_a_lowered_limit_waits_for_an_operator(store: Store) -> None:
     entry = await running(store, 11)
     await finish(store, entry, Status.FAILED)
     assert await claim(store, max_attempts=1) == []
@@ -183,7 +183,7 @@ async def test_workspaces_differ_by_case(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("result", "problem"), [(-1, "held by another process"), (-999, "returned -999")])
-async def test_gate_that_is_not_free_claims_nothing(
+async def test_lock_that_is_not_free_claims_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch, result: int, problem: str
 ) -> None:
     await add(store, "a")

@@ -1,4 +1,4 @@
-"""Claims and first passes that meet: never over the cap, never two rows of a table, never an error."""
+"""Concurrent claims and first passes: never over the cap, never two entries of a table, never an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -26,17 +26,17 @@ from tests.store.helpers import (
 from tests.store.rivals import COMMIT, Rival, race
 from tests.store.test_sql_page import BLOCKS
 
-#: What a reader meets on a row that another transaction has changed: its lock (SQL Server's default), or the
-#: row as it was before (READ_COMMITTED_SNAPSHOT, which Azure SQL has on). SQLite lets one transaction write.
+#: What a reader finds where another transaction has changed an entry: its lock (SQL Server's default), or the
+#: entry as it was before (READ_COMMITTED_SNAPSHOT, on in Azure SQL). SQLite lets one transaction write.
 LOCKS, VERSIONS = "sqlserver-locks", "sqlserver-versions"
 
-#: Where the claim that is ahead stops: in the lock, after it has counted, and after it has claimed.
+#: Where the leading claim stops: behind the lock, after it has counted, and after it has claimed.
 PLACES = ["acquire_lock", "in_flight", COMMIT]
 
 
 @contextmanager
 def read_committed_snapshot(*, on: bool) -> Iterator[None]:
-    """Set the option of the database for a test, which is skipped where the server refuses to change it."""
+    """Set the database's option for a test; skip the test if the server refuses to change it."""
     from orchestrator.adapters.store.sqlserver import SqlServerConnector
 
     connector = SqlServerConnector(SQLSERVER or "")
@@ -59,7 +59,7 @@ def read_committed_snapshot(*, on: bool) -> Iterator[None]:
 
 @pytest.fixture(params=["sqlite", LOCKS, VERSIONS] if SQLSERVER else ["sqlite"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database with the schema and no rows."""
+    """A database that has the schema and no entries."""
     dialect = request.param.partition("-")[0]
     isolated = nullcontext() if dialect == "sqlite" else read_committed_snapshot(on=request.param == VERSIONS)
     with isolated, open_database(dialect, tmp_path) as opened:
@@ -67,7 +67,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 async def in_flight(store: Rival) -> int:
-    """How many rows hold a slot."""
+    """Return how many entries hold a slot."""
     found = (await counts(store))["default"]
     return found.get(Status.QUEUED, 0) + found.get(Status.RUNNING, 0)
 
@@ -91,7 +91,7 @@ async def test_two_claims_share_one_cap(
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("serialize", "expected"), [(True, [2]), (False, [1, 2])])
-async def test_two_claims_never_take_two_rows_of_a_table(
+async def test_two_claims_never_take_two_entries_of_a_table(
     rivals: tuple[Rival, Rival], serialize: bool, expected: list[int], place: str
 ) -> None:
     one, other = rivals
@@ -106,7 +106,7 @@ async def test_two_claims_never_take_two_rows_of_a_table(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_two_workspaces_share_the_gate_and_nothing_else(
+async def test_two_workspaces_share_the_lock_and_nothing_else(
     rivals: tuple[Rival, Rival], place: str
 ) -> None:
     one, other = rivals
@@ -121,7 +121,7 @@ async def test_two_workspaces_share_the_gate_and_nothing_else(
 
 
 async def test_slot_of_a_run_that_is_just_finished(rivals: tuple[Rival, Rival]) -> None:
-    """A claim that does not see the end yet leaves the slot to the next one."""
+    """A claim that does not see the end yet leaves the slot to the next claim."""
     one, other = rivals
     entry = await running(one, 11, "sales")
     await add(one, "sales")
@@ -146,13 +146,14 @@ async def test_finish_of_a_run_that_a_claim_has_counted(rivals: tuple[Rival, Riv
 async def test_run_that_is_just_recorded_takes_one_slot_or_for_a_moment_two(
     rivals: tuple[Rival, Rival],
 ) -> None:
-    """The run is in the listing already; a claim that does not see its row's change takes it for foreign."""
+    """The run is listed already; a claim that does not see its entry's change takes it for a foreign run."""
     one, other = rivals
-    turn = await queued(one, "sales")
-    await begun(one, turn)
+    claimed = await queued(one, "sales")
+    await begun(one, claimed)
     await add(one, "orders")
     recorded, claims = await race(
-        (one, lambda store: store.record_run(turn, 11)), (other, lambda store: claim(store, 2, active=[11]))
+        (one, lambda store: store.record_run(claimed, 11)),
+        (other, lambda store: claim(store, 2, active=[11])),
     )
     assert recorded
     assert len(claims) <= 1
@@ -161,7 +162,7 @@ async def test_run_that_is_just_recorded_takes_one_slot_or_for_a_moment_two(
 
 
 @pytest.mark.parametrize("name", ["hold-back-one", "cancel-one"])
-async def test_row_that_an_operator_holds_hinders_no_other(rivals: tuple[Rival, Rival], name: str) -> None:
+async def test_entry_that_an_operator_holds_hinders_no_other(rivals: tuple[Rival, Rival], name: str) -> None:
     one, other = rivals
     held, free = await add(one, "a", "b")
     sql = BLOCKS[name, one.dialect].replace("id = 17", f"id = {held}")
@@ -169,13 +170,13 @@ async def test_row_that_an_operator_holds_hinders_no_other(rivals: tuple[Rival, 
         (one, lambda store: store.by_hand(sql)), (other, lambda store: claim(store, 1))
     )
     assert changed == 1
-    # Where the claim waited for the operator instead of passing by, its slot was the held row's.
+    # Where the claim waited for the operator instead of skipping the entry, the entry took the slot.
     claims += await claim(other, 1)
     assert [c.entry_id for c in claims] == [free]
 
 
 async def test_priority_that_is_just_raised(rivals: tuple[Rival, Rival], database: Database) -> None:
-    """One row is claimed; only SQLite's claim surely goes by the new order, others perhaps by the old one."""
+    """One entry is claimed. Only SQLite's claim surely uses the new order; others may use the old one."""
     one, other = rivals
     first, second = await add(one, "a", "b")
     sql = BLOCKS["priority", one.dialect].replace("id = 17", f"id = {second}")
@@ -198,10 +199,10 @@ async def test_priority_comes_after_the_claim(rivals: tuple[Rival, Rival], datab
     assert status_of(database, second) == "PENDING"
 
 
-async def test_released_row_is_cancelled_at_the_next_pass_at_the_latest(
+async def test_released_entry_is_cancelled_at_the_next_pass_at_the_latest(
     rivals: tuple[Rival, Rival], database: Database
 ) -> None:
-    """A cancellation that sees the row as it was before the release leaves it to the next one."""
+    """A cancellation that sees the entry as it was before the release leaves it to the next pass."""
     one, other = rivals
     entry = await begun(one, await queued(one))
     await request_cancel(one, entry.id)

@@ -1,4 +1,4 @@
-"""What each change writes into its row: these columns and no other, in this row and no other."""
+"""What each change writes into its entry: these columns and no other, in this entry and no other."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
@@ -17,6 +17,7 @@ from tests.store.helpers import (
     add,
     begun,
     claim,
+    claim_of,
     entry_of,
     finish,
     queued,
@@ -24,7 +25,6 @@ from tests.store.helpers import (
     request_cancel,
     retry,
     running,
-    turn,
     verdict,
 )
 
@@ -68,13 +68,13 @@ EFFECTS = [
     Effect(
         "begin",
         QUEUED,
-        lambda store, e: store.begin_submission(turn(e), LEASE_SECONDS),
+        lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS),
         {"deliveries": 2, "lease_expires_at": LEASE_SECONDS},
     ),
     Effect(
         "record",
         QUEUED,
-        lambda store, e: store.record_run(turn(e), 11),
+        lambda store, e: store.record_run(claim_of(e), 11),
         {
             "status": RUNNING,
             "runid": 11,
@@ -105,13 +105,15 @@ EFFECTS = [
     Effect(
         "postpone",
         QUEUED,
-        lambda store, e: store.postpone(turn(e), seconds=30, reason="why"),
+        lambda store, e: store.postpone(claim_of(e), seconds=30, reason="why"),
         {"lease_expires_at": 30.0, "last_error": "why"},
     ),
     Effect(
         "take back",
         QUEUED,
-        lambda store, e: store.postpone(turn(e), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT),
+        lambda store, e: store.postpone(
+            claim_of(e), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT
+        ),
         {"lease_expires_at": 30.0, "last_error": "why", "deliveries": 0},
     ),
     Effect(
@@ -168,7 +170,7 @@ EFFECTS = [
 
 
 async def insert(store: Store, database: Database, effect: Effect, run_id: int) -> Entry:
-    """Insert a row whose every column has a value."""
+    """Insert an entry whose every column has a value."""
     times = ", ".join([f"'{LONG_AGO}'"] * 6)
     database.execute(
         "INSERT INTO track_processing (table_name, status, submission, attempt, deliveries, runid,"
@@ -184,7 +186,7 @@ async def insert(store: Store, database: Database, effect: Effect, run_id: int) 
 
 
 async def queued_in(store: Store, workspace: str) -> Claim:
-    """Insert a row of a workspace and claim it."""
+    """Insert an entry of a workspace and claim it."""
     await add(store, "sales", workspace=workspace)
     [claimed] = await claim(store, workspace=workspace)
     return claimed
@@ -211,19 +213,19 @@ async def test_columns_that_a_change_writes(store: Store, database: Database, ef
 
 
 async def test_open_submission_keeps_its_number_whatever_else_is_settled(store: Store) -> None:
-    """Neither another row's log nor that of an earlier submission settles it."""
+    """Neither another entry's log nor that of an earlier submission settles it."""
     left_open = await begun(store, await queued(store, "a"))
     refused = await begun(store, await queued(store, "b"))
     assert await store.leave_open(left_open, verdict(FAILED))
     assert await refuse(store, refused, FAILED)
     claims = {c.entry_id: c for c in await claim(store)}
-    assert claims == {left_open.id: turn(left_open, 1), refused.id: turn(refused, 2)}
-    assert await store.leave_open(await begun(store, turn(refused, 2)), verdict(FAILED))
-    assert await claim(store) == [turn(refused, 2)]
+    assert claims == {left_open.id: claim_of(left_open, 1), refused.id: claim_of(refused, 2)}
+    assert await store.leave_open(await begun(store, claim_of(refused, 2)), verdict(FAILED))
+    assert await claim(store) == [claim_of(refused, 2)]
 
 
 async def test_times_of_one_timer_function(store: Store, database: Database) -> None:
-    """Its pass leaves the other function's row alone."""
+    """The pass of one function leaves the record of the other alone."""
     for name in ("monitor", "trigger"):
         await PassLog(store.pool).pass_started(name)
         await PassLog(store.pool).pass_finished(name, f"outcome of {name}")
@@ -242,18 +244,18 @@ async def test_times_of_one_timer_function(store: Store, database: Database) -> 
     assert (failed, other) == (replace(ended, outcome="it broke"), before[1])
 
 
-async def test_finish_is_about_one_row_one_submission_and_one_run(store: Store) -> None:
-    """Each workspace numbers its runs by itself, so two rows may have runs of one number."""
+async def test_finish_is_about_one_entry_one_submission_and_one_run(store: Store) -> None:
+    """Each workspace numbers its own runs, so two entries may have runs with the same number."""
     entry = await running(store, 5)
-    turn_of_other = await queued_in(store, "eu")
-    await begun(store, turn_of_other)
-    assert await store.record_run(turn_of_other, 5)
+    claim_of_other = await queued_in(store, "eu")
+    await begun(store, claim_of_other)
+    assert await store.record_run(claim_of_other, 5)
     assert not await finish(store, replace(entry, submission=2), DONE)
     assert await finish(store, entry, DONE)
-    assert (await entry_of(store, turn_of_other.entry_id)).status is RUNNING
+    assert (await entry_of(store, claim_of_other.entry_id)).status is RUNNING
 
 
-async def test_running_rows_of_a_workspace(store: Store) -> None:
+async def test_running_entries_of_a_workspace(store: Store) -> None:
     entry = await running(store, 5, "a")
     await finish(store, await running(store, 6, "b"), DONE)
     await queued(store, "c")
@@ -264,14 +266,14 @@ async def test_running_rows_of_a_workspace(store: Store) -> None:
     assert await store.running_workspaces() == {"default", "eu"}
 
 
-async def test_row_without_a_lease_is_recovered(store: Store, database: Database) -> None:
+async def test_entry_without_a_lease_is_recovered(store: Store, database: Database) -> None:
     """No change of the app leaves it so; a person or another system may."""
     claimed = await queued(store)
     database.execute("UPDATE track_processing SET lease_expires_at = NULL")
     assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == [claimed]
 
 
-async def test_recovery_is_not_used_up_by_rows_that_need_none(store: Store, database: Database) -> None:
+async def test_recovery_is_not_used_up_by_entries_that_need_none(store: Store, database: Database) -> None:
     await finish(store, await running(store, 5, "over"), DONE)
     await queued(store, "in time")
     late = await queued(store, "late")
@@ -281,7 +283,7 @@ async def test_recovery_is_not_used_up_by_rows_that_need_none(store: Store, data
     assert await store.recover(lease_seconds=LEASE_SECONDS, limit=1) == [late]
 
 
-async def test_cancelling_is_not_used_up_by_rows_that_have_to_wait(store: Store) -> None:
+async def test_cancelling_is_not_used_up_by_entries_that_have_to_wait(store: Store) -> None:
     [unasked] = await add(store, "unasked")
     over = await running(store, 4, "over")
     assert await request_cancel(store, over.id)
@@ -296,7 +298,7 @@ async def test_cancelling_is_not_used_up_by_rows_that_have_to_wait(store: Store)
     assert (await entry_of(store, unasked)).status is not CANCELED
 
 
-async def test_purge_is_not_used_up_by_rows_that_stay(store: Store, database: Database) -> None:
+async def test_purge_is_not_used_up_by_entries_that_stay(store: Store, database: Database) -> None:
     retried = await running(store, 5, "retried")
     await finish(store, retried, DONE)
     assert await retry(store, retried.id)

@@ -1,4 +1,4 @@
-"""What an error of SQL Server means. The texts are as pyodbc gives them, from the driver and from servers."""
+"""What an error of SQL Server means. The texts are pyodbc's, from the driver and from servers."""
 
 import pytest
 
@@ -8,7 +8,7 @@ _DRIVER = "[Microsoft][ODBC Driver 18 for SQL Server]"
 
 
 def error(state: str, *records: str, function: str = "SQLExecDirectW") -> Exception:
-    """An error as pyodbc raises it: SQLSTATE, then every record of the driver in one text."""
+    """Make an error as pyodbc raises it: SQLSTATE, then all records of the driver in one text."""
     first, *others = (f"[{state}] {_DRIVER}{record}" for record in records)
     return Exception(state, "; ".join([f"{first} ({function})", *others]))
 
@@ -48,7 +48,7 @@ NO_DRIVER = Exception(
     ],
     ids=lambda found: f"{sqlserver_errors.sqlstate(found)}-{sorted(sqlserver_errors.native_numbers(found))}",
 )
-def test_errors_that_pass_by_themselves(transient: Exception) -> None:
+def test_transient_errors(transient: Exception) -> None:
     assert sqlserver_errors.is_transient(transient)
 
 
@@ -70,7 +70,7 @@ def test_errors_that_pass_by_themselves(transient: Exception) -> None:
         f"{sqlserver_errors.sqlstate(found)[:5]}-{sorted(sqlserver_errors.native_numbers(found))}"
     ),
 )
-def test_errors_that_stay(final: Exception) -> None:
+def test_permanent_errors(final: Exception) -> None:
     assert not sqlserver_errors.is_transient(final)
 
 

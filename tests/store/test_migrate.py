@@ -1,4 +1,4 @@
-"""The schema comes in numbered steps, and the app knows which it needs."""
+"""The schema is made of numbered migrations, and the app knows which ones it needs."""
 
 import re
 import sqlite3
@@ -22,7 +22,7 @@ def test_applying_twice_changes_nothing(database: Database) -> None:
 
 
 def test_printed_script_makes_the_same_schema(tmp_path: Path) -> None:
-    """For SQLite as its shell would run it; for SQL Server see the next test."""
+    """For SQLite, as its shell runs the script; for SQL Server see the next test."""
     applied = SqliteConnector(tmp_path / "applied.db", create=True)
     migrate.apply(applied)
     printed = sqlite3.connect(tmp_path / "printed.db")
@@ -51,7 +51,7 @@ def test_printed_script_runs_piece_by_piece(database: Database) -> None:
 
 
 def test_script_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
-    """As ``sqlite3 -bail`` runs it: it stops at the first error, and what was begun is rolled back."""
+    """As ``sqlite3 -bail`` runs it: it stops at the first error and rolls back."""
     connection = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     connection.execute("CREATE TABLE track_processing (theirs)")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
@@ -72,7 +72,7 @@ def test_every_piece_of_the_tsql_script_stops_after_an_error() -> None:
 
 
 def test_forward_from_an_older_schema(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release to come: one more migration, applied to a database with rows, and printed for a DBA."""
+    """A future release: one more migration, applied to a database with entries and printed for a DBA."""
     database.execute("INSERT INTO track_processing (table_name) VALUES ('sales')")
     dialect = database.connector.dialect
     today = migrate.available(dialect)

@@ -1,4 +1,4 @@
-"""What the purge deletes, what it must leave, and how it goes on."""
+"""What the purge deletes, what it must keep, and how it continues."""
 
 import asyncio
 from datetime import timedelta
@@ -30,30 +30,30 @@ DAY = 86_400.0
 
 
 async def ended(store: Store, run_id: int, to: Status = Status.DONE) -> int:
-    """Insert a row and bring it to an end with a log row."""
+    """Insert an entry and bring it to an end with a log row."""
     entry = await running(store, run_id, f"table {run_id}")
     assert await finish(store, entry, to)
     return entry.id
 
 
 async def age(store: Store, database: Database, entry_id: int, days: float) -> None:
-    """Let a row have ended so many days ago."""
+    """Change an entry as if it had ended ``days`` ago."""
     ended_at = database.connector.to_database(await store.now() - timedelta(days=days))
     database.execute("UPDATE track_processing SET finished_at = ? WHERE id = ?", ended_at, entry_id)
 
 
 def ids(database: Database) -> list[int]:
-    """The rows that are there."""
+    """Return the ids of all entries."""
     return [row[0] for row in database.execute("SELECT id FROM track_processing ORDER BY id")]
 
 
 def logged(database: Database) -> list[int]:
-    """The rows that have a log, once a log row."""
+    """Return the entry ids of all log rows."""
     return [row[0] for row in database.execute("SELECT entry_id FROM process_log ORDER BY entry_id")]
 
 
 @pytest.mark.parametrize("status", sorted(FINAL))
-async def test_old_final_row_goes_with_its_log(store: Store, database: Database, status: Status) -> None:
+async def test_old_final_entry_goes_with_its_log(store: Store, database: Database, status: Status) -> None:
     old, young = await ended(store, 1, status), await ended(store, 2, status)
     await age(store, database, old, 91)
     await age(store, database, young, 89)
@@ -62,7 +62,7 @@ async def test_old_final_row_goes_with_its_log(store: Store, database: Database,
     assert await store.purge(older_than_seconds=90 * DAY, limit=10) == 0
 
 
-async def test_row_that_was_cancelled_before_any_run_goes_too(store: Store, database: Database) -> None:
+async def test_entry_that_was_cancelled_before_any_run_goes_too(store: Store, database: Database) -> None:
     [entry_id] = await add(store, "sales")
     await request_cancel(store, entry_id)
     await store.cancel_waiting(10)
@@ -71,7 +71,7 @@ async def test_row_that_was_cancelled_before_any_run_goes_too(store: Store, data
     assert ids(database) == []
 
 
-async def test_row_that_is_not_final_stays_however_old(store: Store, database: Database) -> None:
+async def test_entry_that_is_not_final_stays_however_old(store: Store, database: Database) -> None:
     failed = await ended(store, 1, Status.FAILED)
     again = await ended(store, 2, Status.DEAD)
     assert await retry(store, again)
@@ -90,7 +90,7 @@ async def test_row_that_is_not_final_stays_however_old(store: Store, database: D
     assert len(logged(database)) >= 2
 
 
-async def test_dead_row_with_an_open_submission_stays(store: Store, database: Database) -> None:
+async def test_dead_entry_with_an_open_submission_stays(store: Store, database: Database) -> None:
     left_open = await begun(store, await queued(store, "open"))
     assert await store.leave_open(left_open, verdict(Status.DEAD))
     settled = await begun(store, await queued(store, "settled"))
@@ -110,7 +110,7 @@ async def test_oldest_first_and_no_more_than_the_limit(store: Store, database: D
     assert ids(database) == logged(database) == [entries[0]]
 
 
-async def test_every_log_row_of_a_row_goes(store: Store, database: Database) -> None:
+async def test_every_log_row_of_an_entry_goes(store: Store, database: Database) -> None:
     entry = await running(store, 1)
     await finish(store, entry, Status.FAILED)
     [again] = await claim(store)
@@ -123,7 +123,7 @@ async def test_every_log_row_of_a_row_goes(store: Store, database: Database) -> 
     assert logged(database) == []
 
 
-async def test_row_that_is_run_again_at_the_same_time_is_purged_or_run_but_never_half(
+async def test_entry_that_is_run_again_at_the_same_time_is_purged_or_run_but_never_half(
     store: Store, other_store: Store, database: Database
 ) -> None:
     entries = [await ended(store, run_id) for run_id in range(1, 9)]
@@ -138,7 +138,7 @@ async def test_row_that_is_run_again_at_the_same_time_is_purged_or_run_but_never
 
 
 class Scripted:
-    """A store whose batches are given."""
+    """A store whose batches have given sizes."""
 
     def __init__(self, *batches: int | Exception) -> None:
         self._batches = list(batches)
@@ -153,7 +153,7 @@ class Scripted:
 
 
 async def totals(store: Purgeable, pauses: list[float]) -> list[int]:
-    """Run a purge of what is older than a day."""
+    """Purge what is older than a day."""
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
@@ -172,7 +172,7 @@ async def test_nothing_to_purge() -> None:
     assert await totals(Scripted(0), []) == [0]
 
 
-async def test_purge_ends_even_if_rows_keep_growing_old(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_purge_ends_even_if_entries_keep_growing_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purge, "MAX_BATCHES", 3)
     assert await totals(Scripted(500, 500, 500, 500), []) == [500, 1000, 1500]
 
@@ -214,6 +214,6 @@ def test_age(text: str, seconds: float) -> None:
         ("9126d", "too long: give 9125d or less"),
     ],
 )
-def test_what_is_no_age(text: str, problem: str) -> None:
+def test_what_is_not_an_age(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         times.age_seconds(text)

@@ -105,6 +105,6 @@ def test_broken_query_file_is_refused(text: str, problem: str) -> None:
     ],
 )
 def test_conditions_stand_outside_the_subquery_too(name: str, condition: str) -> None:
-    """An engine that does not hold the rows of the subquery checks them again when it writes."""
+    """An engine that does not lock the rows of the subquery checks them again when it writes."""
     outer = SQLSERVER[name].sql.partition("AND id IN (")[0].partition("\nWHERE ")[2]
     assert condition in " ".join(outer.split())

@@ -1,7 +1,7 @@
-"""Two changes meet on one row, in either order: what each may do, and what is left.
+"""Two changes meet on one entry, in either order: what each may do, and what remains.
 
-The one ahead holds its transaction open, after its statements and before its commit, while the one behind
-resumes with what it knew before.
+The leader keeps its transaction open, after its statements and before its commit, while the follower resumes
+with what it knew before.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,6 +17,7 @@ from tests.store.helpers import (
     add,
     begun,
     claim,
+    claim_of,
     entry_of,
     finish,
     queued,
@@ -24,7 +25,6 @@ from tests.store.helpers import (
     request_cancel,
     retry,
     running,
-    turn,
     verdict,
 )
 from tests.store.rivals import Rival, race
@@ -36,7 +36,7 @@ RUN, OTHER_RUN = 11, 12
 
 
 class State(NamedTuple):
-    """A row and its log, but for the times."""
+    """An entry and its log, without the times."""
 
     status: str
     submission: int = 1
@@ -49,7 +49,7 @@ class State(NamedTuple):
 
 
 def state(database: Database, entry_id: int) -> State | None:
-    """Return a row as it is now, None when it is gone; a lease is there while it is QUEUED and only then."""
+    """Return an entry as it is now, or None. Check that it has a lease while it is QUEUED and only then."""
     rows = database.execute(
         "SELECT status, submission, attempt, deliveries, runid, cancel_requested, lease_expires_at"
         " FROM track_processing WHERE id = ?",
@@ -66,7 +66,7 @@ def state(database: Database, entry_id: int) -> State | None:
     return State(*columns)._replace(logs=tuple(logs))
 
 
-# Where a race begins. The entry is what a stale process knows: a row's state may have moved on since.
+# Where a race begins. Each returns the entry as a stale process knows it; its state may have changed since.
 
 
 async def waiting(store: Rival, database: Database) -> Entry:
@@ -101,9 +101,9 @@ async def called_to_be_cancelled(store: Rival, database: Database) -> Entry:
 
 
 async def taken_back_to_be_cancelled(store: Rival, database: Database) -> Entry:
-    """The one call that is counted is taken back."""
+    """Begin a submission, and then no longer count its only call."""
     entry = await called_to_be_cancelled(store, database)
-    assert await store.postpone(turn(entry), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT)
+    assert await store.postpone(claim_of(entry), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT)
     return entry
 
 
@@ -133,46 +133,46 @@ async def done_and_run_again(store: Rival, database: Database) -> Entry:
 
 async def claimed_again(store: Rival, database: Database) -> Entry:
     entry = await done_and_run_again(store, database)
-    assert await claim(store) == [turn(entry, 2)]
+    assert await claim(store) == [claim_of(entry, 2)]
     return entry
 
 
 async def called_again(store: Rival, database: Database) -> Entry:
     entry = await claimed_again(store, database)
-    await begun(store, turn(entry, 2))
+    await begun(store, claim_of(entry, 2))
     return entry
 
 
 async def has_another_run(store: Rival, database: Database) -> Entry:
     entry = await called_again(store, database)
-    assert await store.record_run(turn(entry, 2), OTHER_RUN)
+    assert await store.record_run(claim_of(entry, 2), OTHER_RUN)
     return entry
 
 
 async def finish_second(store: Rival, entry: Entry) -> bool:
-    """Finish the row as it is now, not as the stale process knows it."""
+    """Finish an entry as it is now, not as the stale process knows it."""
     return await finish(store, await entry_of(store, entry.id), Status.DONE)
 
 
 def by_hand(store: Rival, entry: Entry, name: str) -> Coroutine[Any, Any, int]:
-    """Run a statement of docs/sql.md on the row."""
+    """Run a statement of docs/sql.md on an entry."""
     return store.by_hand(BLOCKS[name, store.dialect].replace("id = 17", f"id = {entry.id}"))
 
 
-#: What a process does, with what it knows of the row. A result is true if any row was changed.
+#: What a process does with the entry as it knows it. A result is true if any entry was changed.
 CHANGES: dict[str, Callable[[Rival, Entry], Coroutine[Any, Any, object]]] = {
     "claim": lambda store, _: claim(store),
-    "begin": lambda store, e: store.begin_submission(turn(e), LEASE_SECONDS),
-    "begin second": lambda store, e: store.begin_submission(turn(e, 2), LEASE_SECONDS),
-    "record": lambda store, e: store.record_run(turn(e), RUN),
-    "record other run": lambda store, e: store.record_run(turn(e), OTHER_RUN),
-    "record second": lambda store, e: store.record_run(turn(e, 2), OTHER_RUN),
+    "begin": lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS),
+    "begin second": lambda store, e: store.begin_submission(claim_of(e, 2), LEASE_SECONDS),
+    "record": lambda store, e: store.record_run(claim_of(e), RUN),
+    "record other run": lambda store, e: store.record_run(claim_of(e), OTHER_RUN),
+    "record second": lambda store, e: store.record_run(claim_of(e, 2), OTHER_RUN),
     "release": lambda store, e: store.release(e, verdict(Status.PENDING)),
     "refuse": lambda store, e: refuse(store, e, Status.DEAD),
     "leave open": lambda store, e: store.leave_open(e, verdict(Status.FAILED)),
-    "postpone": lambda store, e: store.postpone(turn(e), seconds=30, reason="why"),
+    "postpone": lambda store, e: store.postpone(claim_of(e), seconds=30, reason="why"),
     "take back": lambda store, e: store.postpone(
-        turn(e), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT
+        claim_of(e), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT
     ),
     "finish": lambda store, e: finish(store, e, Status.DONE),
     "finish failed": lambda store, e: finish(store, e, Status.FAILED),
@@ -190,7 +190,7 @@ CHANGES: dict[str, Callable[[Rival, Entry], Coroutine[Any, Any, object]]] = {
 
 
 class Race(NamedTuple):
-    """Who meets whom in which state, whether each changes anything, and how the row ends."""
+    """Which changes meet in which state, whether each changes anything, and how the entry ends."""
 
     start: Callable[[Rival, Database], Awaitable[Entry]]
     ahead: str
@@ -217,7 +217,8 @@ IS_RUNNING_AGAIN = State(RUNNING, 2, attempt=1, deliveries=1, runid=OTHER_RUN, l
 IS_DONE_AGAIN = State(DONE, 2, attempt=1, runid=OTHER_RUN, logs=(*IS_DONE.logs, (2, "DONE", OTHER_RUN)))
 
 RACES = [
-    # A claim and whoever does not want the row run, or not yet. A claim may pass over a row that is locked.
+    # A claim, and a change that keeps the entry from running, for now or for good. A claim may skip a locked
+    # entry.
     Race(waiting, "claim", "request cancel", BOTH, State(QUEUED, cancel=1)),
     Race(waiting, "request cancel", "claim", FIRST, IS_HELD_BACK._replace(cancel=1)),
     Race(waiting, "claim", "cancel by hand", BOTH, State(QUEUED, cancel=1)),
@@ -226,7 +227,7 @@ RACES = [
     Race(waiting, "hold back by hand", "claim", FIRST, IS_HELD_BACK),
     Race(waiting_to_be_cancelled, "claim", "cancel", SECOND, State(CANCELED, 0, cancel=1)),
     Race(waiting_to_be_cancelled, "cancel", "claim", FIRST, State(CANCELED, 0, cancel=1)),
-    # A call and a cancellation: once the call has begun, its answer is waited for.
+    # A call and a cancellation: once the call has begun, the cancellation waits for its answer.
     Race(claimed, "begin", "request cancel", BOTH, State(QUEUED, deliveries=1, cancel=1)),
     Race(claimed, "request cancel", "begin", FIRST, State(QUEUED, cancel=1)),
     Race(claimed_to_be_cancelled, "begin", "cancel", SECOND, State(CANCELED, cancel=1)),
@@ -236,7 +237,7 @@ RACES = [
     Race(taken_back_to_be_cancelled, "record", "cancel", FIRST, State(RUNNING, 1, 1, 0, RUN, cancel=1)),
     Race(taken_back_to_be_cancelled, "cancel", "record", FIRST, State(CANCELED, cancel=1)),
     Race(claimed_to_be_cancelled, "cancel", "cancel", FIRST, State(CANCELED, cancel=1)),
-    # Two deliveries of one message: the call that ended first does not settle what the other has begun.
+    # Two deliveries of one message: the call that ends first does not settle what the other one has begun.
     Race(called, "begin", "release", FIRST, State(QUEUED, deliveries=2)),
     Race(called, "release", "begin", FIRST, State(PENDING)),
     Race(called, "begin", "refuse", FIRST, State(QUEUED, deliveries=2)),
@@ -260,7 +261,7 @@ RACES = [
     Race(called, "postpone", "record", BOTH, IS_RUNNING),
     Race(called, "record", "take back", FIRST, IS_RUNNING),
     Race(called, "take back", "record", BOTH, IS_RUNNING._replace(deliveries=0)),
-    # The lease is over, and the one who had it is not gone.
+    # The lease is over, but its holder is still there.
     Race(called_long_ago, "recover", "recover", FIRST, State(QUEUED, deliveries=1)),
     Race(called_long_ago, "recover", "record", BOTH, IS_RUNNING),
     Race(called_long_ago, "record", "recover", FIRST, IS_RUNNING),
@@ -282,7 +283,7 @@ RACES = [
     Race(done_long_ago, "finish", "retry", SECOND, RUNS_AGAIN),
     Race(done_long_ago, "retry", "finish", FIRST, RUNS_AGAIN),
     Race(done_long_ago, "retry", "retry", FIRST, RUNS_AGAIN),
-    # A monitor, or a message, that was away while the row was run again.
+    # A monitor or a message that paused while the entry was run again.
     Race(done_and_run_again, "finish", "claim", SECOND, IS_QUEUED_AGAIN),
     Race(done_and_run_again, "claim", "finish", FIRST, IS_QUEUED_AGAIN),
     Race(claimed_again, "finish", "begin second", SECOND, IS_QUEUED_AGAIN._replace(deliveries=1)),
@@ -301,7 +302,7 @@ RACES = [
     Race(called_again, "record second", "refuse", FIRST, IS_RUNNING_AGAIN),
     Race(called_again, "leave open", "record second", SECOND, IS_RUNNING_AGAIN),
     Race(called_again, "record second", "leave open", FIRST, IS_RUNNING_AGAIN),
-    # A purge deletes a row with its log, or leaves both.
+    # A purge deletes an entry with its log, or keeps both.
     Race(done_long_ago, "purge", "retry", FIRST, None),
     Race(done_long_ago, "retry", "purge", FIRST, RUNS_AGAIN),
     Race(done_long_ago, "purge", "retry by hand", FIRST, None),
@@ -314,12 +315,12 @@ RACES = [
 
 
 def name_of(value: Race) -> str:
-    """What pytest shows."""
+    """Return the name that pytest shows."""
     return f"{value.start.__name__}: {value.ahead}, {value.behind}"
 
 
 @pytest.mark.parametrize("case", RACES, ids=name_of)
-async def test_one_stops_before_its_commit(
+async def test_leader_stops_before_its_commit(
     rivals: tuple[Rival, Rival], database: Database, case: Race
 ) -> None:
     one, other = rivals

@@ -1,4 +1,4 @@
-"""What people ask of the rows, on every store."""
+"""The reports and searches, on every store."""
 
 import base64
 import itertools
@@ -51,7 +51,7 @@ def operations(store: Store) -> Operations:
 
 
 async def ids(reports: Reports, sort: Sort = Sort.OLDEST, **fields: Any) -> list[int]:
-    """Every row that is wanted, over all pages."""
+    """Return the ids of all matching entries, over all pages."""
     found: list[int] = []
     after: str | None = None
     for _ in range(100):
@@ -64,14 +64,14 @@ async def ids(reports: Reports, sort: Sort = Sort.OLDEST, **fields: Any) -> list
 
 
 def changed_at(database: Database, entry_id: int, minute: int) -> datetime:
-    """Give a row a time of its last change."""
+    """Set the time of an entry's last change."""
     time = datetime(2026, 3, 1, 12, minute, tzinfo=UTC)
     value = database.connector.to_database(time)
     database.execute("UPDATE track_processing SET updated_at = ? WHERE id = ?", value, entry_id)
     return time
 
 
-async def test_pages_in_every_order_hold_each_row_once(
+async def test_pages_in_every_order_hold_each_entry_once(
     store: Store, reports: Reports, database: Database
 ) -> None:
     rows = await add(store, *"abcdefg")
@@ -121,7 +121,7 @@ async def test_a_time_range_counts_its_ends(store: Store, reports: Reports, data
         assert await ids(reports, sort, since=last, until=first) == []
 
 
-async def test_text_of_a_filter_is_taken_to_the_letter(
+async def test_text_of_a_filter_is_taken_literally(
     store: Store, reports: Reports, database: Database
 ) -> None:
     odd, even = await add(store, "100%_a\\", "100 percent a")
@@ -133,15 +133,15 @@ async def test_text_of_a_filter_is_taken_to_the_letter(
     assert await ids(reports, error="100") == [odd, even]
 
 
-def test_a_bracket_is_a_letter_for_like() -> None:
-    """T-SQL has sets of letters in brackets; SQLite does not, and takes what is escaped to the letter."""
+def test_a_bracket_is_literal_for_like() -> None:
+    """T-SQL has sets of characters in brackets. SQLite does not, and takes an escaped bracket literally."""
     wanted = EntryFilter(table="*[a]*")
     for dialect in ("sqlite", "sqlserver"):
         search = Search(dialect=dialect, wanted=wanted, sort=Sort.NEWEST)
         assert "%\\[a]%" in search.entries(window=1, limit=1).values
 
 
-async def test_an_earlier_run_finds_its_row(store: Store, reports: Reports) -> None:
+async def test_an_earlier_run_finds_its_entry(store: Store, reports: Reports) -> None:
     entry = await running(store, 501)
     assert await finish(store, entry, Status.FAILED)
     [again] = await claim(store)
@@ -150,7 +150,7 @@ async def test_an_earlier_run_finds_its_row(store: Store, reports: Reports) -> N
     assert await ids(reports, run_id=501) == await ids(reports, run_id=502) == [entry.id]
 
 
-async def test_a_search_that_stops_at_its_bound_can_go_on(
+async def test_a_search_that_stops_at_its_bound_can_be_continued(
     store: Store, reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_reports, "_WINDOWS", (2, 3))
@@ -179,12 +179,12 @@ async def test_a_search_that_stops_at_its_bound_can_go_on(
     ],
     ids=range(9),
 )
-async def test_what_is_no_cursor_of_this_order_is_refused(reports: Reports, text: str) -> None:
+async def test_what_is_not_a_cursor_of_this_order_is_refused(reports: Reports, text: str) -> None:
     with pytest.raises(InvalidCursor, match="cursor"):
         await reports.entries(EntryFilter(), after=text)
 
 
-async def test_the_story_of_a_row(store: Store, reports: Reports) -> None:
+async def test_the_story_of_an_entry(store: Store, reports: Reports) -> None:
     entry = await running(store, 601)
     await finish(store, entry, Status.FAILED)
     told = await reports.story(entry.id)
@@ -226,7 +226,7 @@ async def waiting(
     return explain(candidates, Slots(free=free), policy(**changes))
 
 
-async def test_why_a_row_waits(store: Store, reports: Reports, database: Database) -> None:
+async def test_why_an_entry_waits(store: Store, reports: Reports, database: Database) -> None:
     await running(store, 801, "busy")
     backed_off = await running(store, 802, "backed off")
     await finish(store, backed_off, Status.FAILED, delay_seconds=600)
@@ -244,11 +244,13 @@ async def test_why_a_row_waits(store: Store, reports: Reports, database: Databas
     apart = await waiting(reports, serialize_tables=False)
     assert [row.reason for row in apart if row.entry.id in {same, second, third}] == [Reason.NEXT] * 3
     assert [row.entry.id for row in await waiting(reports, limit=2)] == [backed_off.id, same]
-    # What is told is what the trigger does.
+    # The reported reasons are what the trigger does.
     assert [claimed.entry_id for claimed in await claim(store, 2)] == [first]
 
 
-async def test_a_row_that_could_have_been_claimed(store: Store, reports: Reports, database: Database) -> None:
+async def test_an_entry_that_could_have_been_claimed(
+    store: Store, reports: Reports, database: Database
+) -> None:
     async def is_overdue(seconds: float = 300) -> bool:
         return await reports.is_overdue("default", seconds=seconds, max_attempts=3, serialize_tables=True)
 
@@ -267,7 +269,7 @@ async def test_a_row_that_could_have_been_claimed(store: Store, reports: Reports
     assert not await is_overdue()
 
 
-async def test_history_and_tables_tell_how_runs_went(
+async def test_history_and_tables_report_how_runs_went(
     store: Store, reports: Reports, database: Database
 ) -> None:
     good = await running(store, 901, "good")
@@ -319,7 +321,7 @@ async def test_only_the_newest_runs_are_counted(
     assert (await reports.tables(days=7, limit=10)).since == told.since
 
 
-async def test_rows_to_change(store: Store, reports: Reports) -> None:
+async def test_entries_to_change(store: Store, reports: Reports) -> None:
     rows = [await running(store, 960 + number, f"t{number}") for number in range(5)]
     for row in rows[:4]:
         await finish(store, row, Status.DEAD)
@@ -333,7 +335,7 @@ async def test_rows_to_change(store: Store, reports: Reports) -> None:
     assert (await reports.matching(done, states={Status.DEAD}, limit=9)).ids == []
 
 
-async def test_rows_that_are_named(store: Store, reports: Reports) -> None:
+async def test_entries_that_are_named(store: Store, reports: Reports) -> None:
     rows = [await running(store, 965 + number, f"n{number}") for number in range(4)]
     await finish(store, rows[0], Status.DEAD)
     named = EntryFilter(ids=frozenset({rows[0].id, rows[1].id, rows[3].id, 2**62}))
@@ -351,7 +353,7 @@ async def test_rows_that_are_named(store: Store, reports: Reports) -> None:
         assert [entry.id for entry in (await reports.entries(wanted)).entries] == [rows[3].id]
 
 
-async def test_many_rows_are_run_again_or_cancelled(store: Store, operations: Operations) -> None:
+async def test_many_entries_are_run_again_or_cancelled(store: Store, operations: Operations) -> None:
     dead, waiting = await running(store, 971, "a"), (await add(store, "b"))[0]
     await finish(store, dead, Status.DEAD)
     assert await operations.change(RETRY, [dead.id, waiting, 999]) == [dead.id]
@@ -361,10 +363,10 @@ async def test_many_rows_are_run_again_or_cancelled(store: Store, operations: Op
     assert await operations.change(CANCEL, [dead.id]) == []
 
 
-async def test_many_rows_of_which_only_some_could_be_changed(
+async def test_many_entries_of_which_only_some_could_be_changed(
     store: Store, reports: Reports, operations: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each batch is a transaction of its own: what was changed stays so, and the error says how much."""
+    """Each batch is a transaction of its own: earlier changes stay, and the error counts them."""
     operator = Operator(operations=operations, entries=store, reports=reports, inserts_refused=None)
     first, second = await add(store, "a", "b")
     monkeypatch.setattr(operator_module, "BATCH", 1)
@@ -377,7 +379,7 @@ async def test_many_rows_of_which_only_some_could_be_changed(
 
     monkeypatch.setattr(store.pool, "transact", breaking)
     with pytest.raises(
-        StoreInDoubt, match="1 of 2 entries were changed, then it broke off: the connection broke"
+        StoreInDoubt, match="1 of 2 entries were changed, then it failed: the connection broke"
     ):
         await operator.change_each(CANCEL, [first, second], dry_run=False)
     monkeypatch.undo()
@@ -385,10 +387,10 @@ async def test_many_rows_of_which_only_some_could_be_changed(
     assert not (await entry_of(store, second)).cancel_requested
 
 
-async def test_a_failed_row_that_is_run_again_is_no_longer_to_be_cancelled(
+async def test_a_failed_entry_that_is_run_again_is_no_longer_to_be_cancelled(
     store: Store, operations: Operations
 ) -> None:
-    """The last word of a person wins."""
+    """The last request of a person wins."""
     row = await running(store, 974, "a")
     await finish(store, row, Status.FAILED)
     assert await operations.change(CANCEL, [row.id]) == [row.id]
@@ -396,8 +398,10 @@ async def test_a_failed_row_that_is_run_again_is_no_longer_to_be_cancelled(
     assert await store.cancel_waiting(10) == 0
 
 
-async def test_a_row_whose_attempts_are_spent_is_not_said_to_be_next(store: Store, reports: Reports) -> None:
-    """The limit was lowered while it waited: it is not claimed, and takes no slot from the row behind it."""
+async def test_an_entry_whose_attempts_are_spent_is_not_reported_as_next(
+    store: Store, reports: Reports
+) -> None:
+    """The limit was lowered while it waited: it is not claimed and takes no slot from the next entry."""
     spent = await running(store, 975, "spent")
     await finish(store, spent, Status.FAILED)
     [behind] = await add(store, "behind")
@@ -408,7 +412,9 @@ async def test_a_row_whose_attempts_are_spent_is_not_said_to_be_next(store: Stor
     assert [(row.entry.id, row.reason) for row in unlimited] == [(spent.id, Reason.NEXT)]
 
 
-async def test_a_row_that_is_not_as_it_was_seen_is_left_alone(store: Store, operations: Operations) -> None:
+async def test_an_entry_that_is_not_as_it_was_seen_is_left_alone(
+    store: Store, operations: Operations
+) -> None:
     row = await running(store, 972, "a")
     await finish(store, row, Status.DEAD)
     seen = Expected(states=frozenset({Status.DEAD}), submission=row.submission)
@@ -424,8 +430,10 @@ async def test_a_row_that_is_not_as_it_was_seen_is_left_alone(store: Store, oper
     assert await operations.change(CANCEL, [row.id], Expected(submission=row.submission)) == [row.id]
 
 
-async def test_a_row_is_looked_at_and_changed_in_one_go(store: Store, rivals: tuple[Rival, Rival]) -> None:
-    """The claim has the row and goes first; then the row does not wait any more, as the person saw it do."""
+async def test_an_entry_is_checked_and_changed_in_one_transaction(
+    store: Store, rivals: tuple[Rival, Rival]
+) -> None:
+    """The claim goes first; then the entry no longer waits, as it did when the person saw it."""
     [waiting] = await add(store, "a")
     one, other = rivals
     claims, cancelled = await race(
@@ -443,7 +451,7 @@ async def test_a_request_that_comes_twice_inserts_once(
     request = IdempotencyKey(key="key-1", body_hash="0" * 64)
     first = await operations.add(new, request)
     assert await Operations(other_store.pool).add(new, request) == first
-    with pytest.raises(RequestConflict, match="take a new key"):
+    with pytest.raises(RequestConflict, match="use a new key"):
         await operations.add(new, IdempotencyKey(key="key-1", body_hash="1" * 64))
     assert await operations.add(new, IdempotencyKey(key="KEY-1", body_hash="1" * 64)) != first
     assert await operations.add(new) != first
@@ -458,7 +466,7 @@ async def test_a_key_is_forgotten_after_a_day(operations: Operations, database: 
     assert await operations.add([NewEntry(table_name="a")], request) != first
 
 
-async def test_a_row_that_cannot_be_inserted_takes_all_and_the_key_with_it(
+async def test_an_entry_that_cannot_be_inserted_takes_all_and_the_key_with_it(
     operations: Operations, database: Database
 ) -> None:
     request = IdempotencyKey(key="key-1", body_hash="0" * 64)

@@ -1,4 +1,4 @@
-"""What the store does when its database fails: SQLite underneath, with a server's errors on top."""
+"""What the store does when its database fails: SQLite, with the errors of a server."""
 
 import asyncio
 import math
@@ -21,7 +21,7 @@ from tests.store.helpers import counts
 
 
 class ServerError(Exception):
-    """An error of the server; it says itself whether it passes."""
+    """An error of the server that says whether it is transient."""
 
     def __init__(self, text: str, *, transient: bool) -> None:
         super().__init__(text)
@@ -33,18 +33,18 @@ RESUMING = ServerError("the database is not currently available (40613)", transi
 REFUSED = ServerError("permission denied (229)", transient=False)
 CONNECTION_LOST = ServerError("link failure (10054)", transient=True)
 
-#: What happens at the next uses of one place; None = it works. Past the end it works, too.
+#: What happens at the next uses of one place: an error, or None = it works. After the last one, all work.
 Plan = list[ServerError | None]
 
 
 def follow(plan: Plan) -> None:
-    """Do what is due."""
+    """Raise the next error of a plan, if there is one."""
     if plan and (error := plan.pop(0)):
         raise error
 
 
 class Timer:
-    """A clock that moves only when somebody sleeps or takes time."""
+    """A clock that moves only when somebody sleeps or takes time to connect."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -59,7 +59,7 @@ class Timer:
 
 
 class FailingConnector(SqliteConnector):
-    """A database whose connections fail by plan."""
+    """A database whose connections fail as planned."""
 
     error: type[Exception] = ServerError
 
@@ -71,7 +71,7 @@ class FailingConnector(SqliteConnector):
         self.before_commit: Plan = []
         self.after_commit: Plan = []
         self.at_close: Plan = []
-        #: how long it takes to connect, or to fail to
+        #: how long it takes to connect, or to fail to connect
         self.connect_seconds = 0.0
         #: how long the connections made from now on may be used
         self.usable_seconds = math.inf
@@ -181,7 +181,7 @@ async def test_repeating_ends_with_the_patience(
     assert connector.tries == len(timer.pauses) + 1
 
 
-async def test_database_that_resumes_within_the_patience_is_no_fault(
+async def test_database_that_resumes_within_the_patience_is_not_an_error(
     store: Store, connector: FailingConnector, timer: Timer
 ) -> None:
     connector.at_connect = [RESUMING] * 10
@@ -208,9 +208,7 @@ async def test_no_patience_is_one_try(connector: FailingConnector, timer: Timer)
     assert (connector.tries, timer.pauses) == (1, [])
 
 
-async def test_other_blocking_work_waits_for_the_database_too(
-    store: Store, connector: FailingConnector
-) -> None:
+async def test_schema_check_waits_for_the_database_too(store: Store, connector: FailingConnector) -> None:
     connector.at_connect = [RESUMING, RESUMING]
     assert await store.pool.transact(migrate.check, writes=False) > 0
 
@@ -259,14 +257,14 @@ async def test_connection_is_replaced_before_its_token_ends(
     assert (first.closed, second.closed) == (True, False)
 
 
-async def test_driver_s_own_words_end_in_the_store(store: Store, connector: FailingConnector) -> None:
+async def test_text_of_the_driver_goes_no_further(store: Store, connector: FailingConnector) -> None:
     connector.at_statement = [None, REFUSED]
     with pytest.raises(StoreError) as caught:
         await add(store, "a")
     assert "ServerError" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_many_calls_share_a_connection_a_thread(connector: FailingConnector) -> None:
+async def test_many_calls_share_one_connection_per_thread(connector: FailingConnector) -> None:
     store = Store(Pool(connector))
     await asyncio.gather(*(add(store, f"t{number}") for number in range(50)))
     assert await count(store) == 50

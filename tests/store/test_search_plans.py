@@ -1,4 +1,4 @@
-"""Every search that can be put together looks at the rows of its windows and at no others."""
+"""Every search that can be built examines the entries of its windows and no others."""
 
 import itertools
 import re
@@ -26,7 +26,7 @@ FILTERS = [
     EntryFilter(ids=frozenset({3, 4}), run_id=77, since=NOON),
 ]
 
-#: SQLite's names for what a statement puts together on its way.
+#: SQLite's names for intermediate results of a statement.
 _SUBQUERY = re.compile(r"^\(subquery-\d+\)$|^part\d+$")
 
 
@@ -45,7 +45,7 @@ def test_no_search_reads_a_whole_table(database: Database) -> None:
             assert {name for name in read if not _SUBQUERY.match(name)} == set(), statement.sql
 
 
-def test_a_value_is_never_a_part_of_the_statement() -> None:
+def test_a_value_is_never_part_of_the_statement() -> None:
     wanted = EntryFilter(
         table="ta'ble*",
         workspace="wo'rk",

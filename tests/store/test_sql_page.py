@@ -29,37 +29,37 @@ PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8
 #: A name, the dialect (none: both) and the statement.
 BLOCK = re.compile(r"^<!-- ([a-z-]+) -->\n```sql ?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-#: By name and dialect.
+#: The statements by name and dialect.
 BLOCKS = {
     (name, dialect): sql
     for name, only, sql in BLOCK.findall(PAGE)
     for dialect in ([only] if only else ["sqlite", "sqlserver"])
 }
 
-#: The row that the page speaks of.
+#: The id of the entry in the page's examples.
 ROW = 17
 
 
 def run(database: Database, name: str) -> list[tuple[object, ...]]:
-    """Run the page's statement as it stands there."""
+    """Run a statement of the page unchanged."""
     return database.execute(BLOCKS[name, database.connector.dialect])
 
 
 @pytest.fixture
 def row_17(database: Database) -> None:
-    """Let the next row be number 17."""
+    """Make the next entry number 17."""
     for _ in range(ROW - 1):
         database.execute("INSERT INTO track_processing (table_name) VALUES ('filler')")
     database.execute("DELETE FROM track_processing")
 
 
 async def claimed(store: Store) -> list[int]:
-    """The rows that a trigger takes now, in their order."""
+    """Return the entries that a trigger claims now, in order."""
     return [c.entry_id for c in await claim(store)]
 
 
 async def ended(store: Store, database: Database, run_id: int, to: Status, *, ended_at: str) -> int:
-    """Insert a row and bring it to its end at a time."""
+    """Insert an entry and bring it to its end at a time."""
     entry = await running(store, run_id, f"table {run_id}")
     assert await finish(store, entry, to)
     database.execute("UPDATE track_processing SET finished_at = ? WHERE id = ?", ended_at, entry.id)
@@ -91,7 +91,7 @@ async def test_insert_from_select(store: Store, database: Database) -> None:
     assert (await entry_of(store, first)).parameters is None
     entry = await entry_of(store, second)
     assert json.loads(entry.parameters or "") == {"table_name": 'a "b"', "load_day": "2026-02-01"}
-    run(database, "insert-from-select")  # nothing waits any more, so both come again
+    run(database, "insert-from-select")  # nothing waits any longer, so both are inserted again
     assert (await counts(store))["default"] == {Status.QUEUED: 2, Status.PENDING: 2}
     database.execute("DROP TABLE loads")
 
@@ -201,7 +201,7 @@ async def test_retry_one(store: Store, database: Database, end: Status) -> None:
 
 
 @pytest.mark.usefixtures("row_17")
-async def test_retry_one_leaves_a_row_in_flight_alone(store: Store, database: Database) -> None:
+async def test_retry_one_leaves_an_entry_in_flight_alone(store: Store, database: Database) -> None:
     await running(store, 77)
     run(database, "retry-one")
     assert status_of(database, ROW) == "RUNNING"

@@ -1,4 +1,4 @@
-"""Faults of a real server: only when TEST_SQLSERVER is its ODBC connection string."""
+"""Faults of a real server; needs its ODBC connection string in TEST_SQLSERVER."""
 
 import asyncio
 import threading
@@ -32,10 +32,10 @@ CANCEL_SECONDS = 6
 
 
 class EventfulStore(Store):
-    """Transactions in which something happens between the statements."""
+    """A store with transactions in which something happens between the statements."""
 
     async def cancel_both(self, first: int, second: int, both_hold_one: threading.Barrier) -> None:
-        """Change two rows; at first the second one only after the other party has changed it."""
+        """Change two entries. The first time, change the second one only after the other party has."""
         tries = 0
 
         def work(session: Session) -> None:
@@ -49,7 +49,7 @@ class EventfulStore(Store):
         await self.pool.transact(work, writes=True)
 
     async def add_with_lost_answer(self, line: Line, *, of_commit: bool) -> None:
-        """Insert a row; the first time, the answer to the next statement or to the commit gets lost."""
+        """Insert an entry. The first time, lose the answer to the next statement or to the commit."""
         tries = 0
 
         def work(session: Session) -> None:
@@ -63,7 +63,7 @@ class EventfulStore(Store):
         await self.pool.transact(work, writes=True)
 
     async def begin_twice(self, name: str) -> None:
-        """Insert a key that is there already."""
+        """Insert a key that exists already."""
 
         def work(session: Session) -> None:
             session.change("pass_first", name)
@@ -74,7 +74,7 @@ class EventfulStore(Store):
 
 @pytest.fixture
 def database() -> Iterator[SqlServerDatabase]:
-    """The server's database with the schema and no rows."""
+    """The server's database with the schema and no entries."""
     made = SqlServerDatabase(DIRECT)
     migrate.apply(made.connector)
     yield made

@@ -1,4 +1,4 @@
-"""Every change of state names the state it comes from; a stale writer changes nothing."""
+"""Every change of state names the state that it starts from; a stale writer changes nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -103,7 +103,7 @@ async def test_stale_submission_changes_nothing(store: Store) -> None:
     assert (await entry_of(store, entry.id)).status is Status.QUEUED
 
 
-async def test_two_rows_never_follow_one_run(store: Store) -> None:
+async def test_two_entries_never_follow_one_run(store: Store) -> None:
     await running(store, 77, "sales")
     claimed = await queued(store, "orders")
     await begun(store, claimed)
@@ -156,7 +156,11 @@ async def test_postponed_message_is_sent_again_earlier(store: Store, database: D
         (Unanswered.NO_EFFECT, 1, 0),
         (Unanswered.NO_EFFECT, 2, 1),
         (Unanswered.OUTAGE, 1, 1),
-        (Unanswered.OUTAGE, 2, 2),  # not 1: a late answer to the first call must not pass for the only one
+        (
+            Unanswered.OUTAGE,
+            2,
+            2,
+        ),  # not 1: a late answer to the first call must not count as that of the only one
         (Unanswered.OUTAGE, 3, 2),
         (Unanswered.ENTRY, 3, 3),
     ],
@@ -180,7 +184,7 @@ async def test_calls_are_counted_anew_at_a_claim_but_the_doubt_stays(store: Stor
     assert (await entry_of(store, entry.id)).deliveries == 2
 
 
-async def test_cancelling_rows_that_surely_have_no_run(store: Store) -> None:
+async def test_cancelling_entries_that_surely_have_no_run(store: Store) -> None:
     [waiting] = await add(store, "waiting")
     assert await request_cancel(store, waiting)
     untouched = await queued(store, "untouched")
@@ -194,7 +198,7 @@ async def test_cancelling_rows_that_surely_have_no_run(store: Store) -> None:
     assert await store.begin_submission(untouched, LEASE_SECONDS) is None
 
 
-async def test_cancelling_a_row_that_may_have_a_run_waits_for_its_answer(store: Store) -> None:
+async def test_cancelling_an_entry_that_may_have_a_run_waits_for_its_answer(store: Store) -> None:
     claimed = await queued(store)
     await begun(store, claimed)
     assert await request_cancel(store, claimed.entry_id)
@@ -209,7 +213,7 @@ async def test_cancellation_before_the_first_call_stops_the_call(store: Store) -
     assert await store.begin_submission(claimed, LEASE_SECONDS) is None
 
 
-async def test_final_rows_are_not_cancelled(store: Store) -> None:
+async def test_final_entries_are_not_cancelled(store: Store) -> None:
     entry = await running(store, 77)
     await finish(store, entry, Status.DONE)
     assert not await request_cancel(store, entry.id)
@@ -217,7 +221,7 @@ async def test_final_rows_are_not_cancelled(store: Store) -> None:
 
 
 @pytest.mark.parametrize("final", [Status.DONE, Status.DEAD, Status.CANCELED])
-async def test_operator_runs_a_final_row_again(store: Store, final: Status) -> None:
+async def test_operator_runs_a_final_entry_again(store: Store, final: Status) -> None:
     entry = await running(store, 77)
     await request_cancel(store, entry.id)
     await finish(store, entry, final)
@@ -291,7 +295,7 @@ async def test_no_change_takes_an_edge_that_is_not_drawn(
 
 
 async def test_changes_do_take_the_edges_that_are_drawn(store: Store, database: Database) -> None:
-    """The counterpart of the test above, which a store that never changes anything would pass."""
+    """The counterpart of the test above, which a store that changes nothing would pass."""
     taken: set[tuple[Status, Status]] = set()
     for number, (name, change) in enumerate(CHANGES.items()):
         for status in Status:
@@ -330,14 +334,14 @@ async def test_begin_renews_the_lease(store: Store, database: Database) -> None:
     assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == []
 
 
-async def test_refused_row_can_be_cancelled_while_it_waits(store: Store) -> None:
+async def test_refused_entry_can_be_cancelled_while_it_waits(store: Store) -> None:
     entry = await begun(store, await queued(store))
     await refuse(store, entry, Status.FAILED)
     await request_cancel(store, entry.id)
     assert await store.cancel_waiting(10) == 1
 
 
-async def test_finish_needs_the_run_that_it_is_about(store: Store) -> None:
+async def test_finish_names_its_run(store: Store) -> None:
     entry = await running(store, 77)
     assert not await finish(store, replace(entry, runid=78), Status.DONE)
     assert await store.logs(entry.id) == []
@@ -354,7 +358,7 @@ async def test_submission_left_open_keeps_its_number(store: Store, database: Dat
     assert (await entry_of(store, entry.id)).deliveries == 2
 
 
-async def test_long_words_of_databricks_fit_their_columns(store: Store) -> None:
+async def test_long_texts_of_databricks_fit_their_columns(store: Store) -> None:
     entry = await running(store, 77)
     wide = "\U0001f600" * 5000
     log = replace(

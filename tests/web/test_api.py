@@ -9,6 +9,7 @@ from orchestrator import settings
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import Unauthorized, WorkspaceUnavailable
 from orchestrator.core.states import Status
+from orchestrator.usecases import overview
 from orchestrator.web import http
 from tests.fakes import FakeClock
 from tests.store.helpers import finish, running

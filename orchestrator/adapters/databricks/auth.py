@@ -41,7 +41,7 @@ RENEW_AHEAD_SECONDS = 300.0
 REFUSED_AHEAD_SECONDS = 30.0
 
 #: The resource id of Azure Databricks, the same in every tenant.
-DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
+_DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
 
 #: What to do, by HTTP status or by the class of the error.
 _ADVICE: dict[int | str, str] = {
@@ -55,7 +55,7 @@ _ADVICE: dict[int | str, str] = {
     "ValueError": "check the vault's address",
 }
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class TokenSource(Protocol):
@@ -237,7 +237,7 @@ class EntraToken(_CachedToken):
 
     async def _fetch(self) -> _Fetched:
         name = "Microsoft Entra ID, token for Azure Databricks"
-        access = await _from_azure(lambda: self._credential().get_token(DATABRICKS_SCOPE), name)
+        access = await _from_azure(lambda: self._credential().get_token(_DATABRICKS_SCOPE), name)
         expires = self._clock.monotonic() + access.expires_on - time.time()
         return _Fetched(
             value=_usable(access.token, name),
@@ -246,7 +246,7 @@ class EntraToken(_CachedToken):
         )
 
 
-async def _from_azure(fetch: Callable[[], Awaitable[T]], name: str) -> T:
+async def _from_azure(fetch: Callable[[], Awaitable[_T]], name: str) -> _T:
     """Await an Azure call for at most :data:`FETCH_SECONDS`. Its errors become :class:`TokenUnavailable`."""
     from azure.core.exceptions import AzureError
 

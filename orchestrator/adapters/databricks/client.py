@@ -27,7 +27,7 @@ from orchestrator.ports import Clock
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 #: A workspace runs 2,000 tasks at once (84 pages) and accepts 10,000 runs an hour, which it may queue: 12,000
 #: runs in pages of 24. With more than that nothing is claimed, because the slots would be counted wrongly.
@@ -155,7 +155,7 @@ class DatabricksClient:
             logger.info("the error of task run %d could not be read: %s", task_run_id, error)
             return RunFailure()
 
-    async def _operation(self, request: Request[T]) -> T:
+    async def _operation(self, request: Request[_T]) -> _T:
         async with self._bounded(request.name):
             return await self._send(request)
 
@@ -169,7 +169,7 @@ class DatabricksClient:
             text = f"Databricks {name}: not done within {seconds:g} s, with all tries and waits"
             raise WorkspaceUnavailable(text) from None
 
-    async def _send(self, request: Request[T]) -> T:
+    async def _send(self, request: Request[_T]) -> _T:
         """Send a request, repeat it where that may help, and return its result."""
         access = _Access(await self._tokens.token())
         in_doubt = False
@@ -190,7 +190,7 @@ class DatabricksClient:
             await self._clock.sleep(seconds)
         raise jobs_api.final_error(request, failure, in_doubt=in_doubt)
 
-    async def _try(self, request: Request[T], access: _Access) -> Success[T] | Failure:
+    async def _try(self, request: Request[_T], access: _Access) -> Success[_T] | Failure:
         """Send a request, and once more immediately when a fresh token may help."""
         result = await self._exchange(request, access.token)
         if isinstance(result, Success) or result.remedy is not Remedy.RENEW or access.renewed:
@@ -202,7 +202,7 @@ class DatabricksClient:
         access.token = fresh
         return await self._exchange(request, access.token)
 
-    async def _exchange(self, request: Request[T], token: str) -> Success[T] | Failure:
+    async def _exchange(self, request: Request[_T], token: str) -> Success[_T] | Failure:
         """Send a request once and interpret its response."""
         try:
             async with self._session().request(

@@ -62,7 +62,7 @@ _CREDENTIALS = re.compile(
 )
 _TAGS = re.compile(r"<[^<>]*>")
 
-E = TypeVar("E", bound=DatabricksError)
+_E = TypeVar("_E", bound=DatabricksError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class ErrorResponse:
         gone = self.permanent and bool(_GONE.search(self.message))
         return gone or self.code == "RESOURCE_DOES_NOT_EXIST"
 
-    def as_error(self, kind: type[E]) -> E:
+    def as_error(self, kind: type[_E]) -> _E:
         """Return this response as an error of a kind."""
         return kind(self.text, status=self.status, error_code=self.label)
 
@@ -139,7 +139,7 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
     label = shown(code, hidden)[:NAME_CHARACTERS]
     words = shown(message, hidden)
     if 300 <= response.status < 400:
-        words = "the host redirects; check that DATABRICKS_HOST is the address of the workspace"
+        words = "the host redirects; check that it is the address of the workspace"
     start = (
         f"Databricks {name}: HTTP {response.status} {'' if label == str(response.status) else label}".rstrip()
     )

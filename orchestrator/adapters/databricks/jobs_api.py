@@ -23,7 +23,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.models import Job, Run, RunFailure, RunRequest
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _JOBS = "/api/2.2/jobs"
 
@@ -37,7 +37,7 @@ _LONGEST_BACKOFF_SECONDS = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Generic[T]):
+class Request(Generic[_T]):
     """What to send, apart from the host and the token, and how to read the response."""
 
     #: of the endpoint, for messages
@@ -47,7 +47,7 @@ class Request(Generic[T]):
     query: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     #: reads the JSON of a 2xx response; raises WorkspaceUnavailable when it lacks what it must have
-    read: Callable[[responses.Json], T]
+    read: Callable[[responses.Json], _T]
     #: returns the error if an error response is a definite refusal of this one request, else None
     refusal: Callable[[ErrorResponse], DatabricksError | None] = errors.never_refused
     #: texts that must not appear in a message
@@ -79,10 +79,10 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Success(Generic[T]):
+class Success(Generic[_T]):
     """The result of a request."""
 
-    value: T
+    value: _T
 
 
 def run_now(run: RunRequest) -> Request[int]:
@@ -185,7 +185,7 @@ def create_job(*, name: str, notebook_path: str, max_concurrent_runs: int) -> Re
     )
 
 
-def interpret(request: Request[T], response: Response, *, token: str) -> Success[T] | Failure:
+def interpret(request: Request[_T], response: Response, *, token: str) -> Success[_T] | Failure:
     """Read a response. Never raises, whatever the body holds.
 
     :param token: the access token that was sent, so that no text shows it.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
 
 #: Azure SQL's resource, the same in every tenant.
-SCOPE = "https://database.windows.net/.default"
+_SCOPE = "https://database.windows.net/.default"
 
 #: The connection attribute through which Microsoft's ODBC driver takes a token.
 #: https://learn.microsoft.com/sql/connect/odbc/using-azure-active-directory#authenticating-with-an-access-token
@@ -50,7 +50,7 @@ def fetch(make_credential: "Callable[[], DefaultAzureCredential]") -> AccessToke
 
     credential = make_credential()
     try:
-        token = credential.get_token(SCOPE)
+        token = credential.get_token(_SCOPE)
     except AzureError as error:
         raise StoreError(
             f"no access token for Azure SQL ({type(error).__name__}): give the app a managed identity, "

@@ -1,4 +1,4 @@
-"""What the store needs of a database driver, beyond DB-API 2.0."""
+"""Ports to the database drivers: what the store needs of one beyond DB-API 2.0, and the times it returns."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from orchestrator.core.errors import StoreError, StoreUnavailable
 
-#: A statement or a lock that takes longer is given up; far below the functions' time-out.
+#: Time limit of a statement, including its wait for locks; far below the functions' time-out.
 STATEMENT_TIMEOUT_SECONDS = 30
 
 
@@ -17,7 +17,7 @@ class Cursor(Protocol):
 
     @property
     def description(self) -> Any:
-        """Names of the columns, None when the statement returns no rows."""
+        """The columns, each with its name first; None when the statement returns no rows."""
         ...
 
     @property
@@ -33,12 +33,8 @@ class Cursor(Protocol):
         """Return all rows."""
         ...
 
-    def nextset(self) -> bool | None:
-        """Go on to the next result of a batch."""
-        ...
-
     def close(self) -> None:
-        """Give up the cursor."""
+        """Release the cursor."""
         ...
 
 
@@ -50,15 +46,15 @@ class Connection(Protocol):
         ...
 
     def commit(self) -> None:
-        """End the transaction; its effect stays."""
+        """End the transaction and keep its effect."""
         ...
 
     def rollback(self) -> None:
-        """End the transaction; its effect is undone."""
+        """End the transaction and undo its effect."""
         ...
 
     def close(self) -> None:
-        """Give up the connection."""
+        """End the connection."""
         ...
 
 
@@ -67,7 +63,7 @@ class Opened:
     """A new connection."""
 
     connection: Connection
-    #: how long it may be used; an access token is fixed for the life of its connection
+    #: how long it may be used; a connection keeps its access token for its whole life
     seconds: float = math.inf
 
 
@@ -80,10 +76,10 @@ class Connector(Protocol):
     error: type[Exception]
 
     def connect(self) -> Opened:
-        """Open a connection. Blocks, in bounded time.
+        """Open a connection. Blocks, for a bounded time.
 
         :raises StoreUnavailable: it may work later.
-        :raises StoreError: it will not, with what to do about it.
+        :raises StoreError: it will not; the text says what to do about it.
         """
         ...
 
@@ -92,41 +88,41 @@ class Connector(Protocol):
         ...
 
     def begin_write(self, connection: Connection) -> None:
-        """Begin a transaction that is going to write."""
+        """Begin a transaction that will change the database."""
         ...
 
     def split(self, script: str) -> list[str]:
-        """Cut a migration into the pieces that the driver takes one at a time."""
+        """Split a migration into the pieces that the driver runs one at a time."""
         ...
 
     def to_database(self, value: datetime) -> Any:
-        """Turn an aware time into what the driver takes."""
+        """Convert an aware time to what the driver takes."""
         ...
 
     def explain(self, error: Exception) -> str:
-        """Say what is wrong and what to do, without the values of the statement."""
+        """Say what is wrong and what to do about it, without the values of the statement."""
         ...
 
 
 def store_error(connector: Connector, error: Exception) -> StoreError:
-    """Turn a driver's error into one of ours.
+    """Convert a driver's error to one of ours.
 
-    Raise it ``from None``: the driver's own words may hold a row's values.
+    Raise it ``from None``: the driver's own text may hold an entry's values.
     """
     kind = StoreUnavailable if connector.is_transient(error) else StoreError
     return kind(connector.explain(error))
 
 
 def as_utc(value: object) -> datetime | None:
-    """Return a time of the database, naive UTC or text, as an aware datetime in UTC.
+    """Return a time of the database (naive UTC, or text) as an aware datetime in UTC.
 
-    None: it is NULL, or text that is no time here. Third parties write text into SQLite, and it takes some
-    that Python does not: year 0, hour 24, blanks at the end.
+    None: it is NULL, or text that Python cannot read as a time. Third parties write text into SQLite, which
+    accepts some that Python does not: year 0, hour 24, blanks at the end.
     """
     if value is None:
         return None
     try:
         time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):  # OverflowError: in UTC it lies outside of the years 1 to 9999
+    except (ValueError, OverflowError):  # OverflowError: in UTC it is outside the years 1 to 9999
         return None

@@ -1,4 +1,4 @@
-"""Numbered migrations: which there are, which a database has, and how it gets the rest."""
+"""The schema: its numbered migrations, the version that a database has, and the rights that the app needs."""
 
 import re
 from contextlib import closing
@@ -12,12 +12,12 @@ from orchestrator.core.errors import SchemaError
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
-#: Remembers which migrations a database has. The same in both dialects.
+#: Records which migrations a database has. The same in both dialects.
 CREATE_LEDGER = (
     "CREATE TABLE orchestrator_schema (version int NOT NULL PRIMARY KEY, name nvarchar(200) NOT NULL)"
 )
 
-#: Only one process at a time changes the schema.
+#: Lets one process at a time change the schema.
 _SCHEMA_LOCK = "databricks-job-orchestrator/schema"
 _SCHEMA_LOCK_TIMEOUT_MS = 30_000
 
@@ -32,7 +32,7 @@ class Migration:
 
 
 def available(dialect: str) -> list[Migration]:
-    """Return the migrations of a dialect in their order, numbered 1, 2, 3 … without a gap."""
+    """Return the migrations of a dialect in order, numbered 1, 2, 3 … without a gap."""
     found = []
     for path in sorted((SQL_ROOT / dialect / "migrations").glob("*.sql")):
         match = _FILE.match(path.name)
@@ -45,10 +45,10 @@ def available(dialect: str) -> list[Migration]:
 
 
 def apply(connector: Connector) -> list[Migration]:
-    """Bring a database forward and return the migrations that it got: all of them, or none.
+    """Apply the migrations that a database lacks, all or none, and return them.
 
     :raises SchemaError: the database is newer than this version of the app.
-    :raises StoreError: the database does not do it.
+    :raises StoreError: the database refused, or cannot be reached.
     """
     connection = connector.connect().connection
     try:
@@ -63,7 +63,7 @@ def apply(connector: Connector) -> list[Migration]:
             execute(connection, _RECORD, migration.version, migration.name)
         connection.commit()
     except connector.error as error:
-        raise store_error(connector, error) from None  # the driver's words may hold values
+        raise store_error(connector, error) from None  # the driver's text may hold values
     else:
         return missing
     finally:
@@ -71,9 +71,9 @@ def apply(connector: Connector) -> list[Migration]:
 
 
 def script(dialect: str, from_version: int = 0) -> str:
-    """Return the SQL that brings a database from a version to this one, for a DBA to run.
+    """Return the SQL that a DBA runs to bring a database to this version.
 
-    :param from_version: what the database has, 0 for none.
+    :param from_version: the version that the database has; 0 = an empty one.
     """
     opening, between, closing = _SCRIPT_FRAMES[dialect]
     pieces = [] if from_version else [CREATE_LEDGER]
@@ -86,14 +86,14 @@ def script(dialect: str, from_version: int = 0) -> str:
 
 _RECORD = "INSERT INTO orchestrator_schema (version, name) VALUES (?, ?)"
 
-#: How a script begins, what stands between two of its pieces, and how it ends: all of it, or nothing.
+#: How a script begins, what separates its pieces, and how it ends: it is applied as a whole or not at all.
 _SCRIPT_FRAMES = {
     "sqlite": (
         "-- Stop at the first error: sqlite3 -bail FILE < this script\nBEGIN IMMEDIATE;\n\n",
         ";\n\n",
         ";\n\nCOMMIT;\n",
     ),
-    # An error ends the transaction (XACT_ABORT); what follows it is then read, but not done (NOEXEC).
+    # An error ends the transaction (XACT_ABORT); the rest is then parsed, but not executed (NOEXEC).
     "sqlserver": (
         "-- Stop at the first error: sqlcmd -b -I -i this script\n"
         "SET XACT_ABORT ON;\nSET QUOTED_IDENTIFIER ON;\nBEGIN TRANSACTION;\nGO\n\n",
@@ -124,7 +124,7 @@ def missing_rights(session: Session) -> dict[str, list[str]]:
 
 
 def lock_schema(session: Session) -> int | None:
-    """Take the lock under which one process at a time changes the schema; see :func:`_ledger_version`."""
+    """Take the lock that a change of the schema needs and return the version, None without a ledger."""
     session.acquire_lock(_SCHEMA_LOCK, _SCHEMA_LOCK_TIMEOUT_MS)
     return _ledger_version(session)
 
@@ -140,7 +140,7 @@ def _missing(dialect: str, version: int) -> list[Migration]:
 
 
 def _ledger_version(session: Session) -> int | None:
-    """Return the newest migration applied, 0 for none, None when there is not even the ledger."""
+    """Return the newest migration applied: 0 = none, None = the ledger does not exist."""
     if not session.select(_LEDGER_EXISTS[session.dialect]):
         return None
     [row] = session.select("SELECT COALESCE(MAX(version), 0) AS version FROM orchestrator_schema")

@@ -12,10 +12,10 @@ from orchestrator.core.models import ANYTHING, Expected, IdempotencyKey, NewEntr
 from orchestrator.core.states import Status
 
 #: A request that is repeated later than this counts as a new one.
-REMEMBERED_SECONDS = 86_400
+_REMEMBERED_SECONDS = 86_400
 
 #: Requests with a key take this lock, so that two with the same key never both find it new.
-REQUEST_LOCK = "databricks-job-orchestrator/request"
+_REQUEST_LOCK = "databricks-job-orchestrator/request"
 
 
 #: The statements that carry out an action; the first that changes the entry is the last.
@@ -50,11 +50,11 @@ class Operations:
         def work(session: Session) -> list[int]:
             if key is None:
                 return _insert(session, entries)
-            session.acquire_lock(REQUEST_LOCK)
-            known = session.rows("answer_of_request", key.key, REMEMBERED_SECONDS)
+            session.acquire_lock(_REQUEST_LOCK)
+            known = session.rows("answer_of_request", key.key, _REMEMBERED_SECONDS)
             if known:
                 return _known(known[0]["body_hash"], known[0]["answer"], key)
-            session.change("forget_requests", REMEMBERED_SECONDS)
+            session.change("forget_requests", _REMEMBERED_SECONDS)
             ids = _insert(session, entries)
             session.change("remember_request", key.key, key.body_hash, json.dumps(ids))
             return ids
@@ -64,7 +64,7 @@ class Operations:
 
 def _known(body_hash: str, answer: str, key: IdempotencyKey) -> list[int]:
     if body_hash != key.body_hash:
-        raise RequestConflict("this Idempotency-Key came with another body before: take a new key")
+        raise RequestConflict("this Idempotency-Key was used with a different body before: use a new key")
     return [int(each) for each in json.loads(answer)]
 
 

@@ -1,4 +1,4 @@
-"""SQLite: the embedded state store for one machine."""
+"""Connections to SQLite: the embedded store, for one machine."""
 
 import sqlite3
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened
 from orchestrator.core.errors import StoreError
 
-#: The waits between the tries to switch a new file to a write-ahead log.
+#: The pauses between the tries to switch a new file to a write-ahead log.
 _PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -22,9 +22,9 @@ def _text(time: datetime) -> str:
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Let readers and a writer work side by side; the file remembers it.
+    """Let readers and one writer work at the same time; the file keeps this setting.
 
-    SQLite does not wait for another connection that makes the same switch of a new file: it refuses at once.
+    SQLite does not wait for another connection that switches the same new file: it refuses at once.
     """
     for pause in _PAUSES_SECONDS:
         try:
@@ -41,7 +41,8 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 class SqliteConnector:
     """Connections to one SQLite file.
 
-    :param create: make the file when it is not there; else a mistyped name would become an empty database.
+    :param create: create the file if it does not exist. By default a mistyped name is an error, not a new
+        database.
     :param now: the database's clock, behind ``utc_now()`` and ``utc_after(milliseconds)`` in the queries.
     """
 
@@ -62,13 +63,13 @@ class SqliteConnector:
                 f"{self._path.absolute().as_uri()}?mode={self._mode}",
                 uri=True,
                 timeout=STATEMENT_TIMEOUT_SECONDS,
-                isolation_level=None,  # transactions are begun where they are meant, never by the driver
-                check_same_thread=False,  # one thread uses it; closing may come from another
+                isolation_level=None,  # the app begins its transactions; the driver never does
+                check_same_thread=False,  # one thread uses it; another one may close it
             )
         except sqlite3.Error as error:
             raise StoreError(self.explain(error)) from error
-        # Other programs may write what is no UTF-8. The driver's error would stop all rows read with it, and
-        # repeat it.
+        # Other programs may write text that is not UTF-8. The driver would raise an error that quotes it and
+        # stops every entry that is read together with it.
         connection.text_factory = lambda text: text.decode("utf-8", "replace")
         try:
             connection.create_function("utc_now", 0, lambda: _text(self._now()))
@@ -76,7 +77,7 @@ class SqliteConnector:
                 "utc_after", 1, lambda ms: _text(self._now() + timedelta(milliseconds=ms))
             )
             _use_write_ahead_log(connection)
-            connection.execute("PRAGMA synchronous = FULL")  # a commit survives the machine's loss of power
+            connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power failure
             connection.execute("PRAGMA foreign_keys = ON")
         except sqlite3.Error as error:
             connection.close()
@@ -84,15 +85,15 @@ class SqliteConnector:
         return Opened(connection=connection)
 
     def is_transient(self, error: Exception) -> bool:  # noqa: ARG002 - the same for every error
-        """Say no: the driver itself has waited for locks, and nothing else of a file passes by itself."""
+        """Say no: the driver has waited for locks itself, and no other error of a file is transient."""
         return False
 
     def begin_write(self, connection: Connection) -> None:
-        """Take the write lock at once, so that what is read in the transaction stays true until its end."""
+        """Take the write lock at once, so that what the transaction reads stays true until its end."""
         connection.cursor().execute("BEGIN IMMEDIATE")
 
     def split(self, script: str) -> list[str]:
-        """Cut a script at the semicolons that end a statement."""
+        """Split a script at the semicolons that end a statement."""
         statements: list[str] = []
         pending = ""
         for line in script.splitlines(keepends=True):
@@ -107,7 +108,7 @@ class SqliteConnector:
         return _text(value)
 
     def explain(self, error: Exception) -> str:
-        """Return the driver's words with the file's name and, where it is known, what to do."""
+        """Return the driver's text with the file's name and, where it is known, what to do."""
         text = str(error)
         advice = ""
         if "no such table" in text or "no such column" in text:

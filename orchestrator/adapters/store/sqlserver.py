@@ -1,4 +1,4 @@
-"""SQL Server and Azure SQL through pyodbc: the store for production."""
+"""Connections to SQL Server and Azure SQL through pyodbc: the store for production."""
 
 import importlib
 import re
@@ -14,25 +14,25 @@ from orchestrator.core.errors import StoreError
 if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
 
-#: A closed port never fails fast: the driver waits the whole login time-out (HYT00 after it).
+#: A closed port does not fail fast: the driver waits for the whole login time-out (HYT00 after it).
 LOGIN_TIMEOUT_SECONDS = 15
 
-#: The driver's words are cut to this; they may name several errors, the first of which matters.
-MAX_TEXT_LENGTH = 500
+#: Length to which the driver's text is cut. It may name several errors, of which the first one matters.
+_MAX_TEXT_LENGTH = 500
 
-#: Newest first; Azure's images carry 18, older ones 17.
+#: Azure's images contain version 18, older ones 17.
 _DRIVER = re.compile(r"^ODBC Driver (\d+) for SQL Server$")
 
-#: A connection string that has one of these says itself how to sign in.
+#: A connection string with one of these keys says how to sign in.
 _SIGNS_IN = re.compile(
     r"(^|;)\s*(uid|user id|pwd|password|authentication|trusted_connection)\s*=", re.IGNORECASE
 )
 
-#: A data source of odbc.ini names its driver itself.
+#: A data source in odbc.ini names its own driver.
 _HAS_DRIVER = re.compile(r"(^|;)\s*(driver|dsn|filedsn)\s*=", re.IGNORECASE)
 _HAS_ENCRYPT = re.compile(r"(^|;)\s*encrypt\s*=", re.IGNORECASE)
 
-#: A server by name and port; a named instance (``HOST\\NAME``) has a port that only the server knows.
+#: A server by name and port. The port of a named instance (``HOST\\NAME``) is known to the server only.
 _SERVER = re.compile(
     r"(?:^|;)\s*(?:server|addr|address)\s*=\s*(?:tcp:)?([^,;\\]+?)\s*(?:,\s*(\d+)\s*)?(?:;|$)", re.IGNORECASE
 )
@@ -40,10 +40,10 @@ _DEFAULT_PORT = 1433
 
 
 def complete(connection_string: str, drivers: list[str]) -> str:
-    """Return a connection string with what it leaves open: driver and encryption.
+    """Return a connection string with the driver and the encryption that it leaves open.
 
-    :param drivers: what ``pyodbc.drivers()`` says is installed.
-    :raises StoreError: it names no driver and none for SQL Server is installed.
+    :param drivers: the installed ones, from ``pyodbc.drivers()``.
+    :raises StoreError: it names no driver, and none for SQL Server is installed.
     """
     parts = [connection_string.strip().rstrip(";")]
     if not _HAS_DRIVER.search(connection_string):
@@ -59,7 +59,7 @@ def signs_in(connection_string: str) -> bool:
 
 
 def address(connection_string: str) -> tuple[str, int] | None:
-    """Return the server's name and port, None where a connection string does not tell them."""
+    """Return the server's name and port, or None if the connection string does not say."""
     match = _SERVER.search(connection_string)
     return (match[1], int(match[2] or _DEFAULT_PORT)) if match else None
 
@@ -78,8 +78,8 @@ class SqlServerConnector:
 
     :param credential: makes the credential that fetches the token; needed only for such a string.
     :param login_timeout_seconds: whole seconds; the driver takes no fractions.
-    :param statement_timeout_seconds: the same. Where the server does not answer at all, the driver gives up
-        some four seconds later.
+    :param statement_timeout_seconds: whole seconds. If the server does not answer at all, the driver gives
+        up about four seconds later.
     :raises StoreError: pyodbc cannot be loaded, because the system lacks the ODBC driver manager.
     """
 
@@ -103,8 +103,8 @@ class SqlServerConnector:
     def connect(self) -> Opened:
         """Open a connection.
 
-        :raises StoreUnavailable: the server does not answer, or asks to come back later.
-        :raises StoreError: no driver, or no permission.
+        :raises StoreUnavailable: the server does not answer, or is not available now.
+        :raises StoreError: there is no driver or no permission.
         """
         text = complete(self._connection_string, self._pyodbc.drivers())
         if self._credential is None or signs_in(text):
@@ -114,7 +114,7 @@ class SqlServerConnector:
         return Opened(connection=self._prepared(connection), seconds=token.seconds_left())
 
     def _prepared(self, connection: Connection) -> Connection:
-        """Let any error undo the whole transaction, not the statement alone."""
+        """Make every error roll back the whole transaction, not only its statement."""
         try:
             connection.cursor().execute("SET XACT_ABORT ON").close()
         except self._pyodbc.Error as error:
@@ -123,7 +123,7 @@ class SqlServerConnector:
         return connection
 
     def open(self, connection_string: str, **options: object) -> Connection:
-        """Open a connection by a complete string, with bounded time-outs."""
+        """Open a connection with a complete string and bounded time-outs."""
         try:
             connection = self._pyodbc.connect(
                 connection_string, timeout=self._login_timeout_seconds, autocommit=False, **options
@@ -137,14 +137,14 @@ class SqlServerConnector:
         return opened
 
     def is_transient(self, error: Exception) -> bool:
-        """Say whether a statement may succeed later."""
+        """Say whether a statement that failed may succeed later."""
         return sqlserver_errors.is_transient(error)
 
     def begin_write(self, connection: Connection) -> None:
-        """Do nothing: without autocommit the driver begins a transaction with the first statement."""
+        """Do nothing: without autocommit, the driver begins a transaction with the first statement."""
 
     def split(self, script: str) -> list[str]:
-        """Cut a script at lines that say GO, as Microsoft's own tools do."""
+        """Split a script at lines that say GO, as Microsoft's own tools do."""
         pieces = re.split(r"^\s*GO\s*$", script, flags=re.MULTILINE | re.IGNORECASE)
         return [piece.strip() for piece in pieces if piece.strip()]
 
@@ -154,18 +154,18 @@ class SqlServerConnector:
         return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
     def explain(self, error: Exception) -> str:
-        """Return SQLSTATE and the driver's words, but for the errors in which the server quotes a value."""
+        """Return the SQLSTATE and the driver's text, or error numbers if the server quotes a value."""
         state = sqlserver_errors.sqlstate(error)
         quoting = sqlserver_errors.native_numbers(error) & sqlserver_errors.QUOTING_NUMBERS
         if quoting:
             return f"SQL Server [{state}]: a value was refused (error {', '.join(map(str, sorted(quoting)))})"
         what_to_do = sqlserver_errors.advice(error)
-        text = sqlserver_errors.text(error)[:MAX_TEXT_LENGTH]
+        text = sqlserver_errors.text(error)[:_MAX_TEXT_LENGTH]
         return f"SQL Server [{state}]: {text}" + (f"; {what_to_do}" if what_to_do else "")
 
 
 def _text(utf16: bytes | None) -> str | None:
-    """Read ``nvarchar``: it may hold half a surrogate pair, at which pyodbc's own reading raises."""
+    """Read ``nvarchar``. It may hold half a surrogate pair, for which pyodbc's own converter raises."""
     return None if utf16 is None else utf16.decode("utf-16-le", "replace")
 
 
@@ -177,6 +177,6 @@ def _import_pyodbc() -> Any:
             f"pyodbc cannot be loaded ({error}): install the ODBC driver manager "
             "(Debian and Ubuntu: apt-get install libodbc2; macOS: brew install unixodbc)"
         ) from error
-    # The driver manager's own pool could hand a broken connection back, or one whose token has ended.
+    # The driver manager's own pool could return a connection that is broken or whose token has expired.
     pyodbc.pooling = False
     return pyodbc

@@ -1,10 +1,10 @@
-"""What an error of SQL Server means: whether it passes by itself, and what to do about it. Pure."""
+"""What an error of SQL Server means: whether it is transient, and what to do about it. Pure."""
 
 import re
 
-#: Native error numbers of SQL Server and Azure SQL that a later try may not meet again.
+#: Native error numbers of SQL Server and Azure SQL that a later try may not hit again.
 #: https://learn.microsoft.com/azure/azure-sql/database/troubleshoot-common-errors-issues
-TRANSIENT_NUMBERS = frozenset(
+_TRANSIENT_NUMBERS = frozenset(
     {
         20,  # the instance does not support encryption (sent while it starts)
         64,  # connection dropped during login
@@ -32,17 +32,17 @@ TRANSIENT_NUMBERS = frozenset(
     }
 )
 
-#: The server repeats the offending value in these: overflow, conversion, duplicate key, truncation.
+#: Errors in which the server quotes the offending value: overflow, conversion, duplicate key, truncation.
 QUOTING_NUMBERS = frozenset({220, 232, 244, 245, 248, 2601, 2627, 2628, 8114})
 
 #: SQLSTATEs of the ODBC driver that mean the same.
-TRANSIENT_STATES = frozenset({"08001", "08S01", "08007", "HYT00", "HYT01", "40001"})
+_TRANSIENT_STATES = frozenset({"08001", "08S01", "08007", "HYT00", "HYT01", "40001"})
 
-#: A login that was refused may come with a transient SQLSTATE; these numbers say that a person has to act.
+#: A refused login may have a transient SQLSTATE; these numbers say that a person has to act.
 _FINAL_NUMBERS = frozenset({18456, 18452, 18470, 18487, 18488, 916})
 
-#: pyodbc writes ``[state] text (number) (SQLExecDirectW); [state] text (number)``. Only a number at such a
-#: place is the server's: a text may hold others in brackets.
+#: pyodbc writes ``[state] text (number) (SQLExecDirectW); [state] text (number)``. Only a number in such a
+#: place is the server's: the text may hold others in parentheses.
 _NUMBER = re.compile(r"\((-?\d+)\)(?= \(SQL\w+\)|; \[|$)")
 
 INSTALL_ADVICE = (
@@ -69,7 +69,7 @@ _LOGIN_ADVICE = (
     "identity has a user in the database (CREATE USER [NAME] FROM EXTERNAL PROVIDER)"
 )
 
-#: A number says more than a SQLSTATE; where an error has several, the first of these counts.
+#: A number says more than a SQLSTATE. If an error has several numbers, the first one in this list counts.
 _ADVICE_BY_NUMBER = {
     40613: "the database is paused and resumes, or moves to another machine: try again in a minute",
     40615: "the server's firewall keeps this address out: add a firewall rule or a private endpoint",
@@ -99,30 +99,30 @@ _ADVICE_ON_STATEMENT = {
 
 
 def sqlstate(error: Exception) -> str:
-    """Return the SQLSTATE of a pyodbc error, empty when it has none."""
+    """Return the SQLSTATE of a pyodbc error, or an empty text."""
     return str(error.args[0]) if error.args else ""
 
 
 def text(error: Exception) -> str:
-    """Return the driver's words."""
+    """Return the driver's text."""
     return str(error.args[1]) if len(error.args) > 1 else str(error)
 
 
 def native_numbers(error: Exception) -> set[int]:
-    """Return the server's error numbers in the driver's words."""
+    """Return the server's error numbers in the driver's text."""
     return {int(number) for number in _NUMBER.findall(text(error))}
 
 
 def is_transient(error: Exception) -> bool:
-    """Say whether a pyodbc error may be gone at the next try."""
+    """Say whether the next try may succeed after a pyodbc error."""
     numbers = native_numbers(error)
-    if numbers & TRANSIENT_NUMBERS:  # looked at first: a 4060 always has an 18456 behind it
+    if numbers & _TRANSIENT_NUMBERS:  # checked first: an 18456 always follows a 4060
         return True
-    return sqlstate(error) in TRANSIENT_STATES and not numbers & _FINAL_NUMBERS
+    return sqlstate(error) in _TRANSIENT_STATES and not numbers & _FINAL_NUMBERS
 
 
 def advice(error: Exception) -> str | None:
-    """Say what to do about a pyodbc error, where that is known."""
+    """Say what to do about a pyodbc error, if it is known."""
     numbers = native_numbers(error)
     for number, what_to_do in _ADVICE_BY_NUMBER.items():
         if number in numbers:

@@ -1,4 +1,4 @@
-"""Databases that hold a team's table, or none."""
+"""Databases with a team's table, or without any table."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -9,7 +9,7 @@ from orchestrator.adapters.store.adopt import Adoption, Report
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
 
-#: word, has a run, how many, what becomes of it
+#: word, whether there is a run, number of rows, state after the adoption
 WORDS: tuple[tuple[str | None, bool, int, Status], ...] = (
     (None, False, 20, Status.PENDING),
     ("", False, 10, Status.PENDING),
@@ -31,7 +31,7 @@ WORDS: tuple[tuple[str | None, bool, int, Status], ...] = (
 
 LEGACY = {
     "sqlite": (
-        # A view, a trigger and a table that refers to it stand around it.
+        # With a view, a trigger and a table that refers to it.
         "CREATE TABLE TRACK_PROCESSING ("
         " TRACK_ID INTEGER PRIMARY KEY AUTOINCREMENT, -- the team's key, and a comment with a (\n"
         " SOURCE_TABLE nvarchar(128) NOT NULL COLLATE NOCASE,"
@@ -65,13 +65,13 @@ EXTRAS = "TRACK_ID, SOURCE_TABLE, LOAD_DATE, PAYLOAD"
 
 @dataclass(frozen=True, kw_only=True)
 class Legacy:
-    """A database with a team's table, and what it held before."""
+    """A database with a team's table, and the table's contents before the adoption."""
 
     database: Database
     extras: list[tuple[Any, ...]]
 
     def adopt(self, adoption: Adoption = TEAM) -> Report:
-        """Adopt the table and bring it forward, as ``init-db --adopt`` does."""
+        """Adopt the table and apply the later migrations, as ``init-db --adopt`` does."""
         report = adopt.apply(self.database.connector, adoption)
         migrate.apply(self.database.connector)
         return report
@@ -81,7 +81,7 @@ class Legacy:
 
 
 def fill(database: Database) -> None:
-    """Insert the team's rows, as literals: a driver takes long to describe thousands of parameters."""
+    """Insert the team's rows as literals: a driver is slow to describe thousands of parameters."""
     rows: list[str] = []
     for word, has_run, count, _ in WORDS:
         status = "NULL" if word is None else f"'{word}'"
@@ -103,7 +103,7 @@ def expected() -> dict[Status, int]:
 
 
 def shape(database: Database) -> dict[str, tuple[Any, ...]]:
-    """Type, default and whether NULL is allowed, by column, as the catalogue tells them."""
+    """Return type, default and nullability of each column, from the catalogue."""
     if database.connector.dialect == "sqlite":
         rows = database.execute(
             "SELECT name, type, \"notnull\", dflt_value FROM pragma_table_xinfo('track_processing')"
@@ -117,5 +117,5 @@ def shape(database: Database) -> dict[str, tuple[Any, ...]]:
 
 
 def contents(legacy: Legacy) -> tuple[Any, ...]:
-    """The table's columns and rows."""
+    """Return the table's columns and rows."""
     return shape(legacy.database), legacy.execute("SELECT * FROM track_processing ORDER BY TRACK_ID")

@@ -1,9 +1,9 @@
-"""Names cannot be broken out of, and a CREATE TABLE is read as SQLite reads it."""
+"""A quoted name is always one identifier, and a CREATE TABLE is read as SQLite reads it."""
 
 from orchestrator.adapters.store.adopt.ddl import definitions, quoted, with_column, without_primary_key
 
 
-def test_identifiers_cannot_be_broken_out_of() -> None:
+def test_quoted_name_is_one_identifier() -> None:
     assert quoted("a]b[", "sqlserver") == "[a]]b[]"
     assert quoted('a"b', "sqlite") == '"a""b"'
     assert (

@@ -1,4 +1,4 @@
-"""A table that cannot be adopted is left as it was, and the text says everything that is wrong."""
+"""A table that cannot be adopted is left unchanged, and the error lists every problem."""
 
 from pathlib import Path
 
@@ -92,10 +92,10 @@ def test_unfit_table(empty: Database, columns: str, problem: str) -> None:
     [
         (
             "(id INTEGER, n INTEGER PRIMARY KEY, table_name, status)",
-            "its key is n, and it has a column id besides",
+            "its key is n, and it also has a column id",
         ),
         ("(table_name TEXT PRIMARY KEY, status) WITHOUT ROWID", "neither a column id nor rowids"),
-        ("(table_name, status, CHECK (status IN ('NEW')))", "CHECK .* speaks of STATUS"),
+        ("(table_name, status, CHECK (status IN ('NEW')))", "CHECK .* refers to STATUS"),
     ],
 )
 def test_unfit_table_of_sqlite(tmp_path: Path, definition: str, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""Every row of a team's table is kept, means what it meant, and goes on living."""
+"""Every row of a team's table is kept, keeps its meaning, and is worked on."""
 
 from collections import Counter
 

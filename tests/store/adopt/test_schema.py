@@ -1,4 +1,4 @@
-"""The adopted table is the schema's, and still the team's."""
+"""The adopted table has the app's schema and still everything of the team's."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +9,7 @@ from orchestrator.adapters.store.adopt import Adoption, Report
 from tests.store.adopt.legacy import LEGACY, TEAM, Legacy, contents, shape
 from tests.store.conftest import TABLES, Database
 
-#: Ours, but for those that show a column of the team's and those that the team had.
+#: Our columns, except those that mirror a column of the team's and those that the team had.
 COMPARED = (
     "entry_guid", "workspace", "job_id", "parameter_style", "priority", "submission", "attempt",
     "max_attempts", "available_at", "lease_expires_at", "deliveries", "cancel_requested", "last_error",
@@ -55,7 +55,7 @@ def test_what_the_team_made_is_still_there(legacy: Legacy) -> None:
     legacy.adopt()
     with pytest.raises(legacy.database.connector.error):
         legacy.execute("INSERT INTO track_processing (SOURCE_TABLE) VALUES (NULL)")
-    # The rest is what only SQLite's way, a new table under the old name, could lose.
+    # The rest could get lost only on SQLite, which builds a new table under the old name.
     if legacy.database.connector.dialect == "sqlserver":
         return
     [(number,)] = legacy.execute(
@@ -79,7 +79,7 @@ def test_what_the_team_made_is_still_there(legacy: Legacy) -> None:
 
 
 def test_team_s_index_stays_sqlserver(legacy: Legacy) -> None:
-    """Babelfish changes an index's name in sys.indexes: the index is told by its columns."""
+    """Babelfish changes the name of an index in sys.indexes, so its columns identify it."""
     if legacy.database.connector.dialect == "sqlite":
         return
     legacy.adopt()
@@ -90,13 +90,13 @@ def test_team_s_index_stays_sqlserver(legacy: Legacy) -> None:
     ) == [(1,)]
 
 
-def test_twice_is_once(legacy: Legacy) -> None:
+def test_second_adoption_changes_nothing(legacy: Legacy) -> None:
     legacy.adopt()
     before = contents(legacy)
     assert legacy.adopt() == Report()
     assert legacy.adopt(Adoption()) == Report(), "whatever the settings say by then"
     assert contents(legacy) == before
-    assert Report().lines() == ["the table is adopted already; nothing was changed"]
+    assert Report().lines() == ["the table has been adopted already; nothing was changed"]
     assert migrate.apply(legacy.database.connector) == []
 
 
@@ -106,7 +106,7 @@ def test_report_says_what_was_done(legacy: Legacy) -> None:
     assert "status" not in added
     assert rows == "rows: 50 CANCELED, 250 DEAD, 2250 DONE, 405 PENDING, 45 RUNNING"
     assert "ux_track_processing_id, ix_track_processing_waiting" in indexes
-    assert untouched.lower() == "left as they were: track_id, source_table, load_date, payload, odd, (name)"
+    assert untouched.lower() == "left unchanged: track_id, source_table, load_date, payload, odd, (name)"
 
 
 def test_table_of_ours_is_left_alone(database: Database) -> None:

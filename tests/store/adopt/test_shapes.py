@@ -1,4 +1,4 @@
-"""Tables of other shapes: odd names, own keys, narrow columns."""
+"""Tables of other shapes: odd names, keys of their own, narrow columns."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ async def test_evil_names(empty: Database) -> None:
 
 
 async def test_table_that_is_nearly_ours(empty: Database) -> None:
-    """Its own id and table_name, numbers for run ids, and columns that bear our names."""
+    """It has an id and a table_name, numbers as run ids, and columns with our names."""
     sqlite = empty.connector.dialect == "sqlite"
     identity = "INTEGER PRIMARY KEY" if sqlite else "int IDENTITY(1, 1) PRIMARY KEY"
     now = "CURRENT_TIMESTAMP" if sqlite else "GETDATE()"

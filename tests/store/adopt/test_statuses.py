@@ -1,4 +1,4 @@
-"""What a team's words mean."""
+"""The mapping of a team's words to states."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from orchestrator.core.states import Status
 
 
 def planned(word: str, *, has_run: bool, status_map: dict[str, str] | None = None) -> Status | str:
-    """Where rows with a word go, or the only problem with them."""
+    """Return the state that rows with a word get, or the only problem."""
     made = plan([Group(word=word, has_run=has_run, rows=3)], status_map or {})
     if made.problems:
         [problem] = made.problems
@@ -51,7 +51,7 @@ def test_map_may_end_what_runs() -> None:
 
 def test_unknown_words_and_states_are_problems() -> None:
     assert planned("ODD", has_run=False) == (
-        '3 rows have the status \'ODD\': say what it is: STATUS_MAP={"ODD": "…"}'
+        '3 rows have the status \'ODD\': map the word: STATUS_MAP={"ODD": "…"}'
     )
     assert "is not one of PENDING, RUNNING, DONE" in str(
         planned("ODD", has_run=False, status_map={"odd": "QUEUED"})

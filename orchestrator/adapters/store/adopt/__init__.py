@@ -1,4 +1,4 @@
-"""Adopting a ``track_processing`` that a team has already: its rows, columns, indexes and triggers stay."""
+"""Adopt the ``track_processing`` table that a team already has: its rows become entries, the rest stays."""
 
 from typing import Protocol
 
@@ -12,14 +12,14 @@ __all__ = ["Adoption", "Report", "apply"]
 
 
 class _Dialect(Protocol):
-    """How one dialect does it."""
+    """How one dialect adopts a table."""
 
     def prepare(self, connection: Connection) -> None:
         """Do what must come before the transaction."""
         ...
 
     def adopt(self, work: Work) -> Report:
-        """Inspect the table, and change it unless there are problems."""
+        """Inspect the table and, unless there are problems, change it."""
         ...
 
 
@@ -27,12 +27,12 @@ _DIALECTS: dict[str, _Dialect] = {"sqlite": sqlite, "sqlserver": sqlserver}
 
 
 def apply(connector: Connector, adoption: Adoption) -> Report:
-    """Bring a team's table to version 1 of the schema: all of it, or nothing. Later versions are migrations.
+    """Bring a team's table to version 1 of the schema, completely or not at all.
 
-    Does nothing to a table that is ours already.
+    Later versions are migrations. A table that has been adopted already is left alone.
 
     :raises SchemaError: the table cannot be adopted as it is; the text lists every problem.
-    :raises StoreError: the database does not do it.
+    :raises StoreError: the database refused, or cannot be reached.
     """
     dialect = _DIALECTS[connector.dialect]
     connection = connector.connect().connection
@@ -50,7 +50,7 @@ def apply(connector: Connector, adoption: Adoption) -> Report:
         adopting.query("record_version", wanted.migration.version, wanted.migration.name)
         connection.commit()
     except connector.error as error:
-        raise store_error(connector, error) from None  # the driver's own words may hold values
+        raise store_error(connector, error) from None  # the driver's text may hold values
     else:
         return report
     finally:

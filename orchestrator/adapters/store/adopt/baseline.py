@@ -1,4 +1,4 @@
-"""The schema that an adopted table is brought to: the first migration, read piece by piece."""
+"""The schema that an adopted table gets: the first migration, parsed into columns, indexes and tables."""
 
 import re
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ class Baseline:
     """Version 1 of the schema."""
 
     migration: migrate.Migration
-    #: of ``track_processing`` by name, in their order
+    #: columns of ``track_processing`` by name, in order
     columns: dict[str, Definition]
-    #: constraints of ``track_processing`` as a whole
+    #: table constraints of ``track_processing``
     constraints: tuple[str, ...]
-    #: statements that make the indexes of ``track_processing``, by the index's name
+    #: statements that create the indexes of ``track_processing``, by the index's name
     indexes: dict[str, str]
-    #: statements that make the other tables, by the table's name
+    #: statements that create the other tables, by the table's name
     tables: dict[str, str]
 
 

@@ -1,8 +1,8 @@
-"""Names and definitions in DDL. The only place of the product where SQL is put together from a team's names.
+"""Names and definitions in DDL: the only place in the product that builds SQL from a team's names.
 
-A statement of ``adopt.sql`` writes ``the_column``, quoted, where a team's column goes; :func:`with_column`
-puts the name in. Everything else that is put together is text of our own migrations, or what SQLite itself
-keeps of the team's ``CREATE TABLE``.
+A statement of ``adopt.sql`` writes ``the_column``, quoted, in place of a team's column; :func:`with_column`
+inserts the name. All other SQL that is built consists of text from our own migrations, and of the team's
+``CREATE TABLE`` as SQLite stores it.
 """
 
 import re
@@ -16,41 +16,41 @@ _PIECE = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 
-#: A definition that begins with one of these, unquoted, is a constraint of the table and no column.
+#: A definition that begins with one of these, unquoted, is a table constraint, not a column.
 _TABLE_CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
 
-#: What may follow PRIMARY KEY and has no meaning behind UNIQUE.
+#: What may follow PRIMARY KEY, but not UNIQUE.
 _PRIMARY_KEY_OPTIONS = frozenset({"ASC", "DESC", "AUTOINCREMENT"})
 
 _CLOSING_QUOTES = {'"': '"', "[": "]", "`": "`", "'": "'"}
 
 
 def quoted(name: str, dialect: str) -> str:
-    """Return a name as an identifier that nothing in it can break out of."""
+    """Quote a name as an identifier, safely whatever characters it holds."""
     if dialect == "sqlserver":
         return "[" + name.replace("]", "]]") + "]"
     return '"' + name.replace('"', '""') + '"'
 
 
 def with_column(sql: str, name: str, dialect: str) -> str:
-    """Return a statement with a column's name where it writes ``the_column``."""
+    """Put a column's name into a statement in place of ``the_column``."""
     return sql.replace(quoted("the_column", dialect), quoted(name, dialect))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """One entry of a ``CREATE TABLE``: a column, or a constraint of the table."""
+    """One item of a ``CREATE TABLE``: a column, or a table constraint."""
 
-    #: of the column; None for a constraint
+    #: the name of a column; None for a constraint
     name: str | None
-    #: as it was written, without comments
+    #: the definition as written, without comments
     text: str
-    #: what follows the first word, for a column its name
+    #: the text after the first word, which for a column is its name
     rest: str
 
 
 def definitions(create_table: str) -> list[Definition]:
-    """Return what stands between the parentheses of a ``CREATE TABLE``."""
+    """Return the items between the parentheses of a ``CREATE TABLE``."""
     found: list[Definition] = []
     current: list[str] = []
     depth = 0
@@ -84,7 +84,7 @@ def without_primary_key(definition: str) -> str:
 
 
 def mentions(text: str, column: str) -> bool:
-    """Say whether a constraint may speak of a column. A word in a literal counts too."""
+    """Say whether a constraint may refer to a column. A word in a literal counts, too."""
     return re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) is not None
 
 

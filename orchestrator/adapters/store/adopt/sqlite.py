@@ -1,4 +1,4 @@
-"""Adopting on SQLite: ALTER TABLE cannot add what is needed, so the table is made anew around its rows."""
+"""Adopt a table on SQLite: rebuild it with its rows, since ALTER TABLE cannot add what is needed."""
 
 from dataclasses import dataclass
 
@@ -17,19 +17,19 @@ from orchestrator.core.errors import SchemaError
 
 _NEW = "track_processing_adopted"
 
-#: A team's text for a time is brought to the one form that the schema allows.
+#: The team's times are converted to the only format that the schema allows.
 _TIMES = frozenset({"available_at", "created_at", "updated_at"})
 
-#: Columns of ours that the team may have defined as it likes, unique for example.
+#: Columns of ours that keep the team's definition, for example UNIQUE.
 _TEXTS = frozenset({"table_name", "parameters"})
 
-#: Which state each word goes to, from JSON.
+#: The state that each word maps to, from JSON.
 _MAPPING = (
     "SELECT json_extract(value, '$.word') AS word, json_extract(value, '$.has_run') AS has_run,"
     " json_extract(value, '$.target') AS target FROM json_each(?)"
 )
 
-#: Our renamed columns that must not be empty.
+#: Constraints of our columns that have another name in the team's table.
 _REQUIRED = {"table_name": " NOT NULL"}
 
 #: A unique key over an ``id`` that is computed from the team's own key.
@@ -41,14 +41,14 @@ class _Found:
     """The team's table."""
 
     columns: Columns
-    #: columns of its primary key
+    #: the columns of its primary key
     key: tuple[str, ...]
     definitions: tuple[Definition, ...]
     strict: bool
     without_rowid: bool
 
     def rowid_alias(self) -> str | None:
-        """Return the column that is another name for the rowid."""
+        """Return the column that is an alias of the rowid."""
         if self.without_rowid or len(self.key) != 1:
             return None
         column = self.columns[self.key[0].lower()]
@@ -56,13 +56,13 @@ class _Found:
 
 
 def prepare(connection: Connection) -> None:
-    """Let the table be made anew under its own name: references to it stay as they are meanwhile."""
+    """Keep references to the table unchanged while it is rebuilt under its own name."""
     migrate.execute(connection, "PRAGMA foreign_keys = OFF")  # has no effect inside a transaction
-    migrate.execute(connection, "PRAGMA legacy_alter_table = ON")  # renaming does not look at views
+    migrate.execute(connection, "PRAGMA legacy_alter_table = ON")  # renaming ignores views
 
 
 def adopt(work: Work) -> Report:
-    """Make the table anew with its rows. :raises SchemaError: it cannot be."""
+    """Rebuild the table with its rows. :raises SchemaError: it cannot be adopted."""
     kinds = {row["name"]: row["kind"] for row in work.query("objects")}
     shared.refuse(shared.objects_in_the_way(kinds))
     found = _inspect(work)
@@ -93,7 +93,7 @@ def _inspect(work: Work) -> _Found:
     parsed = definitions(work.query("create_statement")[0]["sql"])
     if [piece.name for piece in parsed if piece.name is not None] != [row["name"] for row in rows]:
         raise SchemaError(
-            f"the CREATE TABLE of {TABLE} cannot be read; make it again without quoting oddities"
+            f"the CREATE TABLE of {TABLE} cannot be read; create the table again with plainly quoted names"
         )
     features = work.query("features")[0]
     return _Found(
@@ -110,10 +110,12 @@ def _problems(work: Work, found: _Found) -> list[str]:
     if work.adoption.table_name_column.lower() in found.columns:
         rows = work.query("count_without_name", column=work.adoption.table_name_column)[0]["entries"]
         if rows:
-            problems.append(f"{rows} rows have no {work.adoption.table_name_column}: fill it, or delete them")
+            problems.append(
+                f"{rows} rows have no {work.adoption.table_name_column}: fill it in, or delete them"
+            )
     problems += _id_problems(work, found)
     problems += [
-        f"the table's constraint {piece.text} speaks of STATUS, whose words change: make the table without it"
+        f"the constraint {piece.text} refers to STATUS, whose values change: create the table without it"
         for piece in found.definitions
         if piece.name is None and mentions(piece.text, "status")
     ]
@@ -122,14 +124,14 @@ def _problems(work: Work, found: _Found) -> list[str]:
 
 def _id_problems(work: Work, found: _Found) -> list[str]:
     if "id" not in found.columns:
-        return ["it has neither a column id nor rowids: add an id"] if found.without_rowid else []
+        return ["it has neither a column id nor rowids: add a column id"] if found.without_rowid else []
     alias = found.rowid_alias()
     if alias and alias.lower() != "id":
         return [
-            f"its key is {alias}, and it has a column id besides: rename that, the app's id follows {alias}"
+            f"its key is {alias}, and it also has a column id: rename id, since the app's id follows {alias}"
         ]
     rows = work.query("bad_ids")[0]["entries"]
-    return [f"{rows} rows have an id that is no whole number, is missing, or is there twice"] if rows else []
+    return [f"{rows} rows have an id that is missing, not a whole number, or not unique"] if rows else []
 
 
 def _rebuild(work: Work, found: _Found, mapping: str) -> tuple[str, ...]:
@@ -146,7 +148,7 @@ def _rebuild(work: Work, found: _Found, mapping: str) -> tuple[str, ...]:
     for statement in (*work.baseline.tables.values(), *(row["sql"] for row in owned)):
         work.execute(statement)
     if work.query("foreign_key_violations")[0]["entries"] > violations:
-        raise SchemaError(f"other tables refer to {TABLE} by a key that it would no longer have")
+        raise SchemaError(f"other tables refer to {TABLE} by a key that it would lose")
     return made
 
 
@@ -164,12 +166,12 @@ def _create_indexes(work: Work, found: _Found) -> tuple[str, ...]:
 
 
 def _follows_key(found: _Found) -> bool:
-    """Say whether ``id`` is computed from the team's own integer key, which goes on numbering the rows."""
+    """Say whether ``id`` is computed from the team's own integer key, which still numbers the rows."""
     return "id" not in found.columns and found.rowid_alias() is not None
 
 
 def _generated(work: Work, found: _Found) -> dict[str, str]:
-    """Return the definitions of our columns that show one of the team's."""
+    """Return the definitions of our columns that mirror one of the team's."""
     generated = {
         ours: f"{ours} TEXT{_REQUIRED.get(ours, '')} GENERATED ALWAYS AS ({_quoted(theirs)})"
         for ours, theirs in work.adoption.renamed().items()
@@ -181,18 +183,18 @@ def _generated(work: Work, found: _Found) -> dict[str, str]:
 
 
 def _create_table(work: Work, found: _Found) -> str:
-    """Return the new table: the team's columns in their order, then ours, then all constraints."""
+    """Return the new CREATE TABLE: the team's columns in order, then ours, then all constraints."""
     ours = {name: piece.text for name, piece in work.baseline.columns.items()} | _generated(work, found)
     pieces = [_column(piece, found, ours) for piece in found.definitions if piece.name is not None]
     pieces += [text for name, text in ours.items() if name not in found.columns]
     pieces += [_beside_our_key(piece.text, found) for piece in found.definitions if piece.name is None]
     pieces += [*work.baseline.constraints, "CHECK (table_name IS NOT NULL)"]
-    # A team's table that took any value goes on taking them: STRICT only where it was so.
+    # STRICT only if the team's table was: otherwise it must still take any value.
     return f"CREATE TABLE {_NEW} ({', '.join(pieces)}){' STRICT' if found.strict else ''}"
 
 
 def _column(piece: Definition, found: _Found, ours: dict[str, str]) -> str:
-    """Return the definition of a column that the team has: theirs, or ours if it is one of ours."""
+    """Return the definition of one of the team's columns: theirs, or ours if the column is one of ours."""
     key = (piece.name or "").lower()
     if key in _TEXTS:
         return f"{key} {_beside_our_key(piece.rest, found)}"
@@ -200,7 +202,7 @@ def _column(piece: Definition, found: _Found, ours: dict[str, str]) -> str:
 
 
 def _beside_our_key(definition: str, found: _Found) -> str:
-    """Return a team's definition for a table whose key is ``id``, unless that follows the team's key."""
+    """Return a team's definition without its primary key, unless ``id`` follows that key."""
     return definition if _follows_key(found) else without_primary_key(definition)
 
 
@@ -209,7 +211,7 @@ def _copy(work: Work, found: _Found, mapping: str) -> None:
     columns = ", ".join(_quoted(name) for name in values)
     has_run = "COALESCE(trim(CAST(o.runid AS TEXT)), '') <> ''" if "runid" in found.columns else "0"
     word = "CAST(COALESCE(o.status, '') AS TEXT)" if "status" in found.columns else "''"
-    # Names are quoted, the rest is written here. A row without a state is refused (NOT NULL), never lost.
+    # Names are quoted, the rest is our own text. A row without a state is refused (NOT NULL), never lost.
     sql = (
         f"INSERT INTO {_NEW} ({columns}) SELECT {', '.join(values.values())} FROM {TABLE} AS o"  # noqa: S608
         f" LEFT JOIN ({_MAPPING}) AS m ON m.word = {word} AND m.has_run = ({has_run})"
@@ -218,7 +220,7 @@ def _copy(work: Work, found: _Found, mapping: str) -> None:
 
 
 def _values(work: Work, found: _Found) -> dict[str, str]:
-    """Return what each column of the new table is filled with; those that are left out get their defaults."""
+    """Return the value of each column of the new table; a column that is left out gets its default."""
     generated = _generated(work, found)
     defaults = {row["name"]: row for row in work.query("defaults")}
     values = {}
@@ -237,7 +239,7 @@ def _values(work: Work, found: _Found) -> dict[str, str]:
 
 
 def _values_of_state(values: dict[str, str]) -> dict[str, str]:
-    """Return the columns that follow from the state a row goes to."""
+    """Return the values that depend on the state a row goes to."""
     old = {name.lower(): value for name, value in values.items()}
     names = {name.lower(): name for name in values}
     running = "CASE m.target WHEN 'RUNNING' THEN {} ELSE {} END"
@@ -257,11 +259,11 @@ def _values_of_state(values: dict[str, str]) -> dict[str, str]:
 
 
 def _rowid_name(found: _Found) -> str:
-    """Return a name of the rowid that no column of the team's bears."""
+    """Return a name of the rowid that no column of the team has."""
     for name in ("rowid", "_rowid_", "oid"):
         if name not in found.columns:
             return name
-    raise SchemaError("its columns take all three names of SQLite's rowid: add an id")
+    raise SchemaError("its columns use all three names of SQLite's rowid: add a column id")
 
 
 def _quoted(name: str) -> str:

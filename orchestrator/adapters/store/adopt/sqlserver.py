@@ -1,4 +1,4 @@
-"""Adopting on SQL Server: what is missing is added to the table as it stands."""
+"""Adopt a table on SQL Server: add what is missing to the table in place."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from orchestrator.adapters.store.adopt.ddl import mentions
 from orchestrator.adapters.store.adopt.work import TABLE, Column, Columns, Report, Work
 from orchestrator.adapters.store.connector import Connection
 
-#: Types that serve where the schema has another one.
+#: Types that are accepted in place of each of the schema's.
 _FITTING = {
     "bigint": {"bigint"},
     "int": {"int", "bigint"},
@@ -24,16 +24,16 @@ _INTEGERS = frozenset({"int", "bigint"})
 _TEXTS = frozenset({"varchar", "nvarchar"})
 _FIXED_TEXTS = frozenset({"char", "nchar"})
 
-#: Types whose values become 64-bit numbers by ALTER COLUMN.
+#: Types whose values ALTER COLUMN converts to 64-bit numbers.
 _RUN_ID_TYPES = _INTEGERS | _TEXTS | _FIXED_TEXTS | {"smallint", "numeric", "decimal"}
 
 #: The longest state is CANCELED.
 _LEAST_STATUS_LENGTH = 8
 
-#: The name is the key of an index, with workspace; SQL Server allows 1,700 bytes in all.
+#: The name is in an index key, together with workspace; SQL Server allows 1,700 bytes in all.
 _MOST_NAME_LENGTH = 700
 
-#: Columns with rules of their own below.
+#: Columns that have their own rules below.
 _SPECIAL = frozenset({"id", "status", "runid"})
 
 
@@ -42,7 +42,7 @@ class _Found:
     """The team's table."""
 
     columns: Columns
-    #: as ``adopt.sql``'s ``indexed``, ``checks`` and ``triggers`` tell them
+    #: rows of the queries ``indexed``, ``checks`` and ``triggers`` of ``adopt.sql``
     indexed: tuple[dict[str, Any], ...]
     checks: tuple[dict[str, Any], ...]
     triggers: tuple[dict[str, Any], ...]
@@ -53,11 +53,11 @@ class _Found:
         return next((column for column in self.columns.values() if column.identity), None)
 
     def indexes_with(self, key: str) -> list[str]:
-        """Return the indexes that hold a column."""
+        """Return the indexes that contain a column."""
         return [row["index_name"] for row in self.indexed if row["column_name"] == key]
 
     def is_unique(self, key: str) -> bool:
-        """Say whether an index alone keeps a column unique."""
+        """Say whether a column is unique by an index on it alone."""
         return any(
             row["is_unique"] and not row["has_filter"] and row["key_columns"] == 1 and row["key_ordinal"] == 1
             for row in self.indexed
@@ -66,14 +66,14 @@ class _Found:
 
 
 def prepare(connection: Connection) -> None:
-    """Do nothing: SQL Server's DDL needs nothing before its transaction."""
+    """Do nothing: SQL Server's DDL needs no preparation."""
 
 
 def adopt(work: Work) -> Report:
     """Add what is missing. :raises SchemaError: the table cannot be adopted."""
     kinds = {row["name"]: row["kind"] for row in work.query("objects")}
     shared.refuse(shared.objects_in_the_way(kinds))
-    work.query("count_rows")  # for its lock
+    work.query("count_rows")  # takes the lock on the table
     found = _inspect(work)
     problems = _problems(work, found)
     plan = statuses.Plan(mapped=(), problems=())
@@ -135,16 +135,16 @@ def _problems(work: Work, found: _Found) -> list[str]:
 
 
 def _name_problems(work: Work, found: _Found) -> list[str]:
-    """Look at the columns of the settings."""
+    """Check the columns that the settings name."""
     problems = []
     name = found.columns.get(work.adoption.table_name_column.lower())
     parameters = found.columns.get(work.adoption.parameters_column.lower())
     if name and (name.type not in _TEXTS or not 0 < name.length <= _MOST_NAME_LENGTH):
-        problems.append(f"{name.name} is no varchar or nvarchar of at most {_MOST_NAME_LENGTH} characters")
+        problems.append(f"{name.name} is not a varchar or nvarchar of at most {_MOST_NAME_LENGTH} characters")
     elif name:
         rows = work.query("count_without_name", column=name.name)[0]["entries"]
         if rows:
-            problems.append(f"{rows} rows have no {name.name}: fill it, or delete them")
+            problems.append(f"{rows} rows have no {name.name}: fill it in, or delete them")
     if parameters and parameters.type not in _TEXTS:
         problems.append(f"{parameters.name} is {parameters.type}: the app needs varchar or nvarchar")
     return problems
@@ -154,7 +154,7 @@ def _id_problems(found: _Found) -> list[str]:
     column, identity = found.columns.get("id"), found.identity()
     if column is None:
         unfit = identity is not None and identity.type not in _INTEGERS
-        return [f"{identity.name} is no int or bigint, and numbers the rows"] if identity and unfit else []
+        return [f"{identity.name} numbers the rows and is not an int or bigint"] if identity and unfit else []
     if column.type not in _INTEGERS or column.nullable:
         return [f"{column.name} is {column.type}: the app needs int or bigint NOT NULL; rename it"]
     if not found.is_unique("id"):
@@ -163,7 +163,7 @@ def _id_problems(found: _Found) -> list[str]:
 
 
 def _state_problems(found: _Found) -> list[str]:
-    """Look at STATUS and RUNID, and at what would stop them from being changed."""
+    """Check STATUS and RUNID, and what would prevent a change of their types."""
     problems = []
     status, run = found.columns.get("status"), found.columns.get("runid")
     if status and (not _is_text(status) or status.length < 1):
@@ -174,8 +174,8 @@ def _state_problems(found: _Found) -> list[str]:
         problems.append(f"{run.name} is {run.type}: the app needs bigint")
     unfit = (("status", _status_type(status)), ("runid", _run_type(run)))
     return problems + [
-        f"{found.columns[key].name} has to become {wanted}, and the index {index} holds it: "
-        "drop the index before and make it again after"
+        f"{found.columns[key].name} has to become {wanted}, and the index {index} contains it: "
+        "drop the index first and create it again afterwards"
         for key, wanted in unfit
         if wanted
         for index in found.indexes_with(key)
@@ -183,19 +183,19 @@ def _state_problems(found: _Found) -> list[str]:
 
 
 def _status_type(column: Column | None) -> str | None:
-    """Return the type that the status has to get, None when it can stay."""
+    """Return the type that the status has to get, None if it can stay."""
     if column is None or (column.type in _TEXTS and column.length >= _LEAST_STATUS_LENGTH):
         return None
     return f"nvarchar({max(column.length, 16)})"
 
 
 def _run_type(column: Column | None) -> str | None:
-    """Return the type that the run id has to get, None when it can stay; a waiting row has NULL."""
+    """Return the type that the run id has to get, None if it can stay. A waiting entry needs NULL."""
     return None if column is None or (column.type == "bigint" and column.nullable) else "bigint NULL"
 
 
 def _type_problems(work: Work, found: _Found) -> list[str]:
-    """Look at columns that bear a name of ours by chance or for the same purpose."""
+    """Check the columns that have the name of one of ours, by chance or for the same purpose."""
     problems = []
     for key, piece in work.baseline.columns.items():
         column = found.columns.get(key)
@@ -206,20 +206,22 @@ def _type_problems(work: Work, found: _Found) -> list[str]:
         if key not in _SPECIAL and (column.type not in _FITTING[wanted] or short or column.computed):
             problems.append(f"{column.name} is {column.type}: the app needs {wanted}; rename or change yours")
         if found.case_matters and column.name != key:
-            problems.append(f"the database tells {column.name} from {key}: rename it")
+            problems.append(
+                f"the database distinguishes {column.name} from {key}: rename the column to {key}"
+            )
     return problems
 
 
 def _guard_problems(found: _Found) -> list[str]:
-    """Look at what would refuse or hinder the app's changes."""
+    """Check what would refuse or prevent the app's changes."""
     problems = [
-        f"the constraint {row['name']} speaks of STATUS, whose words change: drop it"
+        f"the constraint {row['name']} refers to STATUS, whose values change: drop it"
         for row in found.checks
         if mentions(row["definition"], "status")
     ]
     return problems + [
-        f"the trigger {row['name']} runs on {row['event']}: drop it, SQL Server does not allow it beside the "
-        "app's statements, which tell what they changed (OUTPUT)"
+        f"the trigger {row['name']} runs on {row['event']}: drop it; SQL Server does not allow it together "
+        "with the app's statements, which return the rows that they changed (OUTPUT)"
         for row in found.triggers
         if row["event"] == "UPDATE" or (row["is_instead_of_trigger"] and row["event"] == "INSERT")
     ]
@@ -227,20 +229,20 @@ def _guard_problems(found: _Found) -> list[str]:
 
 def _notes(found: _Found) -> tuple[str, ...]:
     return tuple(
-        f"the trigger {row['name']} runs on INSERT: insert rows by SQL, the command add cannot"
+        f"the trigger {row['name']} runs on INSERT: insert rows with SQL; the command add cannot"
         for row in found.triggers
         if row["event"] == "INSERT"
     )
 
 
 def _prepare_state(work: Work, found: _Found) -> None:
-    """Make STATUS and RUNID ready for our values."""
+    """Prepare STATUS and RUNID for our values."""
     status, run = found.columns.get("status"), found.columns.get("runid")
     for column in (status, run):
         if column and column.default:
             work.query("drop_default", column=column.default)
     if run and run.type in _TEXTS | _FIXED_TEXTS:
-        if not run.nullable:  # a column that says nothing of NULL allows it
+        if not run.nullable:  # without NOT NULL, the column allows NULL
             work.execute(f"ALTER TABLE {TABLE} ALTER COLUMN runid {run.type}({run.length})")
         work.query("empty_blank_runs")
     if _run_type(run):
@@ -291,7 +293,7 @@ def _constrain_column(work: Work, name: str, column: Column, definition: str) ->
 
 
 def _fill(work: Work, name: str, column: Column, constraint: str, rule: str) -> None:
-    """Give a column our default, unless the team has its own that may stay, and its empty rows a value."""
+    """Give a column our default, unless the team's may stay, and replace its NULLs by our default."""
     value = rule.removeprefix("DEFAULT ")
     if column.nullable:
         work.execute(f"UPDATE {TABLE} SET {name} = {value} WHERE {name} IS NULL")  # noqa: S608 - our own text
@@ -300,7 +302,7 @@ def _fill(work: Work, name: str, column: Column, constraint: str, rule: str) -> 
 
 
 def _to_the_letter(rule: str) -> str:
-    """Compare states to the letter also where the team's column would not: ``pending`` is no state."""
+    """Compare states case-sensitively even if the team's column does not: ``pending`` is not a state."""
     return rule.replace("status IN (", "status COLLATE Latin1_General_100_BIN2 IN (")
 
 
@@ -308,7 +310,7 @@ def _create_indexes(work: Work, found: _Found) -> tuple[str, ...]:
     status = found.columns.get("status")
     narrow = status is not None and status.type == "varchar" and _status_type(status) is None
     for statement in work.baseline.indexes.values():
-        # A filtered index takes no nvarchar literal for a varchar column (error 10620).
+        # A filtered index does not take an nvarchar literal for a varchar column (error 10620).
         work.execute(statement.replace("N'", "'") if narrow else statement)
     for statement in work.baseline.tables.values():
         work.execute(_referring(statement, found.columns.get("id")))
@@ -317,10 +319,10 @@ def _create_indexes(work: Work, found: _Found) -> tuple[str, ...]:
 
 
 def _referring(statement: str, column: Column | None) -> str:
-    """Return a table's statement with a foreign key of the same type as the team's id, as SQL Server asks."""
+    """Give a table's foreign key the type of the team's id, as SQL Server requires."""
     return statement if column is None else statement.replace("entry_id bigint", f"entry_id {column.type}")
 
 
 def _type_of(definition: str) -> str:
-    """Return the type of a column's definition, without its length."""
+    """Return the type in a column's definition, without its length."""
     return re.split(r"[\s(]+", definition)[1].lower()

@@ -1,11 +1,11 @@
-"""What a team's words for a row's state mean here. Pure."""
+"""Map a team's words for the state of a row to our states. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.states import CLAIMABLE, IN_FLIGHT, Status
 
-#: Words that are understood without a map; compared without case and blanks around them.
+#: Words that need no map. Case and surrounding blanks do not matter.
 WORDS: dict[str, Status] = {
     **dict.fromkeys(("", "NEW", "WAITING", "READY", "PENDING"), Status.PENDING),
     **dict.fromkeys(("QUEUED", "SUBMITTED"), Status.QUEUED),
@@ -16,15 +16,15 @@ WORDS: dict[str, Status] = {
     **dict.fromkeys(("CANCELLED", "CANCELED", "ABORTED"), Status.CANCELED),
 }
 
-#: What a map may say. QUEUED is not among them: nothing of ours is on the queue for an old row.
-TARGETS = tuple(status for status in Status if status is not Status.QUEUED)
+#: The states that a map may name. QUEUED is not one of them: no message for an old row is on the queue.
+_TARGETS = tuple(status for status in Status if status is not Status.QUEUED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Rows of a team's table that say the same."""
+    """Rows of a team's table with the same word, all with a run or all without."""
 
-    #: as it stands in the column; NULL is the empty word
+    #: as in the column; empty for NULL
     word: str
     has_run: bool
     rows: int
@@ -32,7 +32,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Mapped:
-    """A group and the state that it goes to."""
+    """A group and the state that it maps to."""
 
     group: Group
     to: Status
@@ -40,7 +40,7 @@ class Mapped:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Where every row goes; nothing may be done while there are problems."""
+    """The state that every row gets. While there are problems, nothing may be changed."""
 
     mapped: tuple[Mapped, ...]
     problems: tuple[str, ...]
@@ -49,15 +49,15 @@ class Plan:
 def plan(groups: Sequence[Group], status_map: Mapping[str, str]) -> Plan:
     """Find the state of each group.
 
-    :param status_map: the team's words → states, before and beside :data:`WORDS`.
+    :param status_map: the team's words → states, in addition to :data:`WORDS` and before them.
     """
     words = {_key(word): state.strip().upper() for word, state in status_map.items()}
     problems = [
-        f"STATUS_MAP: {state!r}, for {word!r}, is not one of {', '.join(TARGETS)}"
+        f"STATUS_MAP: {state!r}, for {word!r}, is not one of {', '.join(_TARGETS)}"
         for word, state in words.items()
-        if state not in TARGETS
+        if state not in _TARGETS
     ]
-    asked = {word: Status(state) for word, state in words.items() if state in TARGETS}
+    asked = {word: Status(state) for word, state in words.items() if state in _TARGETS}
     mapped = []
     for group in groups:
         to = _target(group, asked)
@@ -66,8 +66,9 @@ def plan(groups: Sequence[Group], status_map: Mapping[str, str]) -> Plan:
         elif _key(group.word) not in words:
             problems.append(to)
     problems += [
-        f"{m.group.rows} rows are {m.group.word!r} without a run id, so nobody can follow them: fill RUNID, "
-        f'or say what they are: STATUS_MAP={{"{_key(m.group.word)}": "PENDING"}} runs them, "DEAD" does not'
+        f"{m.group.rows} rows are {m.group.word!r} without a run id, so they cannot be followed: "
+        "fill in RUNID, or map the word: "
+        f'STATUS_MAP={{"{_key(m.group.word)}": "PENDING"}} runs them, "DEAD" does not'
         for m in mapped
         if m.to is Status.RUNNING and not m.group.has_run
     ]
@@ -79,17 +80,15 @@ def _key(word: str) -> str:
 
 
 def _target(group: Group, asked: Mapping[str, Status]) -> Status | str:
-    """Return the state, or what is wrong."""
+    """Return the state, or the problem."""
     key = _key(group.word)
     usual = WORDS.get(key)
     to = asked.get(key, usual)
     if to is None:
-        return (
-            f'{group.rows} rows have the status {group.word!r}: say what it is: STATUS_MAP={{"{key}": "…"}}'
-        )
+        return f'{group.rows} rows have the status {group.word!r}: map the word: STATUS_MAP={{"{key}": "…"}}'
     if to is Status.QUEUED:
         return Status.RUNNING if group.has_run else Status.PENDING
-    # A run that may be live is followed to its end, whatever the map says: a second one must not start.
+    # A run that may be live is followed to its end, whatever the map says: a second run must not start.
     if usual in IN_FLIGHT and group.has_run and to in CLAIMABLE:
         return Status.RUNNING
     return to

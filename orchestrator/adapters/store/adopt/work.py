@@ -1,4 +1,4 @@
-"""What adopting needs in both dialects: the order, the inspection and its report."""
+"""What both dialects need to adopt a table: settings, inspection, problems and report."""
 
 import json
 from collections import Counter
@@ -19,46 +19,46 @@ TABLE = "track_processing"
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
-    """What the settings say of a team's table."""
+    """What the settings say about a team's table."""
 
-    #: the column that holds the source table's name
+    #: the column with the source table's name
     table_name_column: str = "table_name"
-    #: the column that holds the run's parameters as JSON
+    #: the column with the run's parameters as JSON
     parameters_column: str = "parameters"
     #: the team's words → states
     status_map: Mapping[str, str] = field(default_factory=dict)
 
     def renamed(self) -> dict[str, str]:
-        """Return our columns that stand under another name: ours → the team's."""
+        """Return our columns that have another name in the table: ours → the team's."""
         names = {"table_name": self.table_name_column, "parameters": self.parameters_column}
         return {ours: theirs for ours, theirs in names.items() if theirs.lower() != ours}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What adopting did. All empty: the table was ours already, and nothing was done."""
+    """What adopting did. All empty: the table had been adopted already, and nothing was changed."""
 
-    #: columns that the table has got
+    #: columns that were added
     columns: tuple[str, ...] = ()
-    #: rows by the state that they have now
+    #: number of rows by their new state
     rows: Mapping[Status, int] = field(default_factory=dict)
-    #: indexes of ``track_processing`` that were made
+    #: indexes of ``track_processing`` that were created
     indexes: tuple[str, ...] = ()
-    #: the team's own columns, left as they were
+    #: the team's own columns, which were left unchanged
     untouched: tuple[str, ...] = ()
     #: what the team should know
     notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return it as text for a person."""
+        """Return the report as lines of text for a person."""
         if not self.columns and not self.indexes:
-            return ["the table is adopted already; nothing was changed"]
+            return ["the table has been adopted already; nothing was changed"]
         counts = ", ".join(f"{count} {state}" for state, count in sorted(self.rows.items()))
         return [
             f"columns added: {', '.join(self.columns) or 'none'}",
             f"rows: {counts or 'none'}",
-            f"indexes made: {', '.join(self.indexes)}",
-            f"left as they were: {', '.join(self.untouched) or 'none'}",
+            f"indexes created: {', '.join(self.indexes)}",
+            f"left unchanged: {', '.join(self.untouched) or 'none'}",
             *self.notes,
         ]
 
@@ -74,10 +74,10 @@ class Column:
     #: in characters, -1 for ``max``
     length: int
     nullable: bool
-    #: fills itself: an identity, SQLite's rowid
+    #: numbers the rows: an identity, SQLite's rowid
     identity: bool = False
     computed: bool = False
-    #: name (SQL Server) or text (SQLite) of its default
+    #: name (SQL Server) or text (SQLite) of the default
     default: str | None = None
 
 
@@ -87,7 +87,7 @@ Columns = dict[str, Column]
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One adoption: its transaction and what is to be done."""
+    """One adoption: its transaction, its settings and the schema to reach."""
 
     connection: Connection
     dialect: str
@@ -108,12 +108,12 @@ class Work:
             cursor.close()
 
     def execute(self, sql: str, *parameters: Any) -> None:
-        """Run SQL that was put together."""
+        """Run SQL that was built."""
         migrate.execute(self.connection, sql, *parameters)
 
 
 def refuse(problems: Iterable[str]) -> None:
-    """Do nothing when there are none. :raises SchemaError: there are; it lists them all."""
+    """Do nothing if there are no problems. :raises SchemaError: there are; the text lists them all."""
     listed = list(problems)
     if listed:
         raise SchemaError(
@@ -122,9 +122,9 @@ def refuse(problems: Iterable[str]) -> None:
 
 
 def objects_in_the_way(kinds: Mapping[str, str]) -> list[str]:
-    """Say what is wrong with the tables that are there.
+    """Return the problems with the tables and views that exist.
 
-    :param kinds: names of tables and views in lower case → ``table`` or ``view``.
+    :param kinds: names in lower case → ``table`` or ``view``.
     """
     problems = []
     if TABLE not in kinds:
@@ -132,7 +132,7 @@ def objects_in_the_way(kinds: Mapping[str, str]) -> list[str]:
     elif kinds[TABLE] != "table":
         problems.append(f"{TABLE} is a {kinds[TABLE]}: the app needs the table itself under this name")
     problems += [
-        f"there is a {kinds[name]} {name} already: rename it, the app makes its own"
+        f"there already is a {kinds[name]} {name}: rename it, the app creates its own"
         for name in ("process_log", "orchestrator_tick", "orchestrator_request", "orchestrator_alert")
         if name in kinds
     ]
@@ -140,7 +140,7 @@ def objects_in_the_way(kinds: Mapping[str, str]) -> list[str]:
 
 
 def column_problems(work: Work, columns: Columns) -> list[str]:
-    """Say which columns of the settings are not there or are there twice."""
+    """Return the problems with columns that the settings name: missing, or ambiguous."""
     problems = []
     names = ", ".join(column.name for column in columns.values())
     adoption = work.adoption
@@ -153,10 +153,10 @@ def column_problems(work: Work, columns: Columns) -> list[str]:
     if "parameters" in renamed and adoption.parameters_column.lower() not in columns:
         problems.append(
             f"there is no column {adoption.parameters_column} with the parameters: "
-            f"set PARAMETERS_COLUMN to one of {names}, or leave it out"
+            f"set PARAMETERS_COLUMN to one of {names}, or do not set it"
         )
     problems += [
-        f"there are both {ours} and {theirs}: rename {ours}, or leave {ours.upper()}_COLUMN out"
+        f"there are both {ours} and {theirs}: rename {ours}, or do not set {ours.upper()}_COLUMN"
         for ours, theirs in renamed.items()
         if ours in columns
     ]
@@ -164,27 +164,26 @@ def column_problems(work: Work, columns: Columns) -> list[str]:
 
 
 def status_plan(work: Work, columns: Columns) -> statuses.Plan:
-    """Find out where every row goes."""
+    """Find the state that every row gets."""
     if "status" not in columns:
         rows = work.query("count_rows")[0]["entries"]
-        problem = (
-            f"it has {rows} rows and no column STATUS to say which of them are done: add one and fill it"
-        )
+        problem = f"it has {rows} rows and no column STATUS that says which are done: add one and fill it in"
         return statuses.Plan(mapped=(), problems=(problem,) if rows else ())
-    told = work.query("statuses" if "runid" in columns else "statuses_without_runs")
+    found = work.query("statuses" if "runid" in columns else "statuses_without_runs")
     groups = [
         statuses.Group(word=str(row["word"]), has_run=bool(row["has_run"]), rows=int(row["entries"]))
-        for row in told
+        for row in found
     ]
     return statuses.plan(groups, work.adoption.status_map)
 
 
 def run_problems(work: Work, columns: Columns, plan: statuses.Plan) -> list[str]:
-    """Say which run ids are none, and which rows would follow the same run."""
+    """Return the problems with run ids: not a positive number, or two rows that would follow one run."""
     if "runid" not in columns:
         return []
     problems = [
-        f"{row['entries']} rows have the run id {row['runid']!r}, no positive number: correct or empty it"
+        f"{row['entries']} rows have the run id {row['runid']!r}, which is not a positive number: "
+        "correct it or set it to NULL"
         for row in work.query("bad_run_ids")
     ]
     runs: Counter[str] = Counter()
@@ -193,7 +192,7 @@ def run_problems(work: Work, columns: Columns, plan: statuses.Plan) -> list[str]
             for row in work.query("runs_of_status", mapped.group.word):
                 runs[str(row["runid"])] += int(row["entries"])
     problems += [
-        f"{count} rows are RUNNING with the run id {run}: one row follows a run, end the others"
+        f"{count} rows are RUNNING with the run id {run}: only one row may follow a run, so end the others"
         for run, count in sorted(runs.items())
         if count > 1
     ]
@@ -201,7 +200,7 @@ def run_problems(work: Work, columns: Columns, plan: statuses.Plan) -> list[str]
 
 
 def mapping(plan: statuses.Plan) -> str:
-    """Return the plan as JSON for the one statement that uses it: mapping in steps could map a row twice."""
+    """Return the plan as JSON for a single statement, since several statements could map a row twice."""
     return json.dumps(
         [
             {"word": mapped.group.word, "has_run": int(mapped.group.has_run), "target": mapped.to.value}
@@ -211,7 +210,7 @@ def mapping(plan: statuses.Plan) -> str:
 
 
 def rows_by_state(plan: statuses.Plan) -> dict[Status, int]:
-    """Count the rows by the state that they go to."""
+    """Count the rows by their new state."""
     counts: Counter[Status] = Counter()
     for mapped in plan.mapped:
         counts[mapped.to] += mapped.group.rows
@@ -224,5 +223,5 @@ def untouched(work: Work, columns: Columns) -> tuple[str, ...]:
 
 
 def added(work: Work, columns: Columns) -> tuple[str, ...]:
-    """Return our columns that the table has not got yet."""
+    """Return our columns that the table does not have yet."""
     return tuple(name for name in work.baseline.columns if name not in columns)

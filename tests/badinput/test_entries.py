@@ -1,4 +1,4 @@
-"""Rows as third parties insert them: every column with every kind of nonsense, beside rows that are good."""
+"""Invalid entries inserted by third parties never block valid ones and always say what is wrong."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThirdParty]:
 
 @st.composite
 def rows(draw: st.DrawFn) -> dict[str, Any]:
-    """A row with nonsense in some columns, and sometimes without the one that it must have."""
+    """Draw an entry with invalid columns, sometimes without the one that it must have."""
     columns = {**GIVEN, **OWN}
     chosen = draw(st.lists(st.sampled_from(list(columns)), unique=True, max_size=4))
     row = {name: draw(columns[name] | wrong_types) for name in chosen}
@@ -35,7 +35,7 @@ def rows(draw: st.DrawFn) -> dict[str, Any]:
 
 @tries(120)
 @given(st.lists(rows(), min_size=1, max_size=4))
-def test_no_row_stops_another(world: ThirdParty, bad: list[dict[str, Any]]) -> None:
+def test_invalid_entry_does_not_block_others(world: ThirdParty, bad: list[dict[str, Any]]) -> None:
     world.reset()
     good = [world.insert({"table_name": "good_1"})]
     for row in bad:
@@ -50,7 +50,7 @@ def test_no_row_stops_another(world: ThirdParty, bad: list[dict[str, Any]]) -> N
 
 @tries(40)
 @given(st.fixed_dictionaries({}, optional={name: column | wrong_types for name, column in SPOILT.items()}))
-def test_a_row_that_is_spoilt_while_it_runs_stops_no_other(
+def test_entry_that_becomes_invalid_during_its_run_does_not_block_others(
     world: ThirdParty, changes: dict[str, Any]
 ) -> None:
     world.reset()
@@ -66,7 +66,7 @@ def test_a_row_that_is_spoilt_while_it_runs_stops_no_other(
 @pytest.mark.parametrize(
     "column", ["table_name", "parameter_style", "parameters", "entry_guid", "last_error"]
 )
-def test_text_that_is_no_utf_8_stops_no_other_row(world: ThirdParty, column: str) -> None:
+def test_text_that_is_not_utf_8_does_not_block_others(world: ThirdParty, column: str) -> None:
     world.reset()
     world.insert({"table_name": "bad", column: RawText(b"\xff\xed\xa0\x80")})
     world.insert({"table_name": "good"})
@@ -75,7 +75,7 @@ def test_text_that_is_no_utf_8_stops_no_other_row(world: ThirdParty, column: str
     check_ends(world)
 
 
-def test_a_workspace_that_is_no_utf_8_stops_no_other_row(world: ThirdParty) -> None:
+def test_workspace_that_is_not_utf_8_does_not_block_others(world: ThirdParty) -> None:
     world.reset()
     world.insert({"table_name": "bad", "workspace": RawText(b"\xff")})
     world.insert({"table_name": "good"})
@@ -84,7 +84,7 @@ def test_a_workspace_that_is_no_utf_8_stops_no_other_row(world: ThirdParty) -> N
 
 
 @pytest.mark.parametrize("entry_id", [-(2**63), -1, 0, 2**53 + 1])
-def test_a_row_may_have_any_id(world: ThirdParty, entry_id: int) -> None:
+def test_an_entry_may_have_any_id(world: ThirdParty, entry_id: int) -> None:
     world.reset()
     world.insert({"table_name": "odd", "id": entry_id})
     world.insert({"table_name": "good"})
@@ -93,7 +93,7 @@ def test_a_row_may_have_any_id(world: ThirdParty, entry_id: int) -> None:
 
 
 def check_ends(world: ThirdParty) -> None:
-    """Every row that the app refused says why, once, and without its parameters."""
+    """Check that every refused entry says why, once, without its parameters."""
     ends = world.sql(
         "SELECT t.status, t.last_error, COUNT(l.id), MAX(l.message), t.submission FROM track_processing AS t"
         " LEFT JOIN process_log AS l ON l.entry_id = t.id GROUP BY t.id"
@@ -116,7 +116,7 @@ def check_ends(world: ThirdParty) -> None:
     style=styles,
     text=st.none() | json_texts,
 )
-def test_any_parameters_are_taken_or_refused(table_name: str, style: str, text: str | None) -> None:
+def test_any_parameters_are_accepted_or_refused(table_name: str, style: str, text: str | None) -> None:
     found: dict[str, str] | list[str] = []
     refusal = ""
     try:
