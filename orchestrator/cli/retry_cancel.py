@@ -13,9 +13,8 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import BATCH, Operations
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.cli import context
-from orchestrator.cli.codes import FAILED, NOTHING, OK
 from orchestrator.cli.options import ID, Whole, filter_options, json_option
-from orchestrator.cli.output import complain, console, print_json
+from orchestrator.cli.output import FAILED, NOTHING, OK, complain, console, print_json
 from orchestrator.core.models import ANYTHING, Expected
 from orchestrator.core.search import MAX_MATCHING, EntryFilter
 from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status

@@ -11,10 +11,9 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli import context, overview
-from orchestrator.cli.codes import ILL, OK
 from orchestrator.cli.documents import ENDED, OPEN
 from orchestrator.cli.options import Whole, json_option
-from orchestrator.cli.output import cell, complain, console, drawn, print_json, visible
+from orchestrator.cli.output import ILL, OK, cell, complain, console, drawn, print_json, visible
 from orchestrator.cli.overview import Overview, WorkspaceView
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.states import Status
