@@ -1,6 +1,6 @@
-"""The rules that always hold, counted in Databricks and in the database, never in the app's own words.
+"""Check the rules that always hold by what Databricks and the database recorded, not by the app's own words.
 
-For the end of a trial, when every row should be at its end and no operator has run one again.
+For the end of a trial, when every entry should be final and no operator has retried one.
 """
 
 import sqlite3
@@ -17,7 +17,7 @@ from orchestrator.core.states import EDGES, FINAL, Status
 
 Record = dict[str, Any]
 
-#: Lets the database itself write down every change of status, with its time, whoever makes it.
+#: Makes the database itself record every change of status and its time, whoever makes it.
 AUDIT = """
 CREATE TABLE audit (
     at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
@@ -33,27 +33,27 @@ END;
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the database holds and what the simulator saw."""
+    """The content of the database and the runs that the simulator saw."""
 
-    #: row id → its columns
-    rows: dict[int, Record]
+    #: entry id → its columns
+    entries: dict[int, Record]
     #: of ``process_log``, as columns
     logs: list[Record]
-    #: row id, status and submission before and after, in the order of the changes
+    #: entry id, status and submission before and after, in the order of the changes
     audit: list[Record]
-    #: our runs, as the simulator tells them
+    #: our runs, as reported by the simulator
     runs: list[Record]
-    #: the most runs that were ever active at once, other users' included
+    #: most runs that were ever active at once, foreign runs included
     max_active: int
     cap: int
     max_attempts: int
 
     @cached_property
     def _owners(self) -> dict[str, int]:
-        return {row["entry_guid"]: row_id for row_id, row in self.rows.items()}
+        return {entry["entry_guid"]: entry_id for entry_id, entry in self.entries.items()}
 
     def owner(self, run: Record) -> tuple[int | None, int]:
-        """The row and the submission that a run's token names; None and 0 when it names none."""
+        """Return the entry and submission that a run's token names, or None and 0."""
         guid, _, submission = str(run["idempotency_token"]).rpartition("-")
         return self._owners.get(guid), int(submission) if submission.isdecimal() else 0
 
@@ -73,7 +73,7 @@ def gather(
             return [dict(row) for row in connection.execute(sql)]
 
         return Facts(
-            rows={row["id"]: row for row in records("SELECT * FROM track_processing")},
+            entries={row["id"]: row for row in records("SELECT * FROM track_processing")},
             logs=records("SELECT * FROM process_log ORDER BY id"),
             audit=records("SELECT * FROM audit ORDER BY rowid"),
             runs=[run for run in runs if not run["foreign"]],
@@ -84,54 +84,54 @@ def gather(
 
 
 def violations(facts: Facts) -> list[str]:
-    """Everything that is not as it must be, a line each."""
-    checks = (_rows, _edges, _single_runs, _logs)
+    """Return every violation, one line each."""
+    checks = (_entries, _edges, _single_runs, _logs)
     return [violation for check in checks for violation in check(facts)]
 
 
-def _rows(facts: Facts) -> Iterator[str]:
-    """I1: every row is final. I3: the cap was kept. I6: attempts within their limit."""
-    for row_id, row in facts.rows.items():
-        if row["status"] not in FINAL:
-            yield f"row {row_id} is {row['status']}, not final: {row['last_error']}"
-        if row["attempt"] > facts.max_attempts:
-            yield f"row {row_id} has begun {row['attempt']} attempts"
+def _entries(facts: Facts) -> Iterator[str]:
+    """I1: every entry is final. I3: the cap was kept. I6: attempts stay within their limit."""
+    for entry_id, entry in facts.entries.items():
+        if entry["status"] not in FINAL:
+            yield f"entry {entry_id} is {entry['status']}, not final: {entry['last_error']}"
+        if entry["attempt"] > facts.max_attempts:
+            yield f"entry {entry_id} began {entry['attempt']} attempts"
     if facts.max_active > facts.cap:
-        yield f"{facts.max_active} runs at once, over the cap of {facts.cap}"
+        yield f"{facts.max_active} runs at once, above the cap of {facts.cap}"
 
 
 def _edges(facts: Facts) -> Iterator[str]:
     """I1, I5, I6: every change of status is an edge, final stays final, a submission begins at a claim."""
     latest: dict[int, tuple[str, int]] = {}
     for step in facts.audit:
-        row_id, old, new = step["entry_id"], step["old"], step["new"]
-        where = f"row {row_id}: {old} ({step['old_submission']}) → {new} ({step['new_submission']})"
-        if latest.get(row_id, ("PENDING", 0)) != (old, step["old_submission"]):
-            yield f"{where} does not follow {latest.get(row_id)}"
+        entry_id, old, new = step["entry_id"], step["old"], step["new"]
+        where = f"entry {entry_id}: {old} ({step['old_submission']}) → {new} ({step['new_submission']})"
+        if latest.get(entry_id, ("PENDING", 0)) != (old, step["old_submission"]):
+            yield f"{where} does not follow {latest.get(entry_id)}"
         if old in FINAL or Status(new) not in EDGES[Status(old)]:
-            yield f"{where} is no edge"
+            yield f"{where} is not an edge"
         begun = step["new_submission"] - step["old_submission"]
         if begun not in {0, 1} or (begun and (new != "QUEUED" or old == "QUEUED")):
-            yield f"{where}: a submission that begins elsewhere than at a claim"
-        latest[row_id] = (new, step["new_submission"])
-    for row_id, row in facts.rows.items():
-        if latest.get(row_id, ("PENDING", 0)) != (row["status"], row["submission"]):
-            yield f"row {row_id} is {row['status']}, but its last change was {latest.get(row_id)}"
+            yield f"{where}: the submission begins without a claim"
+        latest[entry_id] = (new, step["new_submission"])
+    for entry_id, entry in facts.entries.items():
+        if latest.get(entry_id, ("PENDING", 0)) != (entry["status"], entry["submission"]):
+            yield f"entry {entry_id} is {entry['status']}, but its last change was {latest.get(entry_id)}"
 
 
 def _single_runs(facts: Facts) -> Iterator[str]:
-    """I2: one live run a row, one a table; I8: no run is ours and unknown, or still goes on."""
-    by_row: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    """I2: at most one live run per entry and per table. I8: none of our runs is unknown or still active."""
+    by_owner: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in facts.runs:
         owner, submission = facts.owner(run)
-        if owner is None or not 1 <= submission <= facts.rows[owner]["submission"]:
-            yield f"run {run['run_id']} has a token that no row has given: {run['idempotency_token']}"
+        if owner is None or not 1 <= submission <= facts.entries[owner]["submission"]:
+            yield f"run {run['run_id']} has a token that no entry gave: {run['idempotency_token']}"
             continue
         if run["end_time"] is None:
-            yield f"run {run['run_id']} of row {owner} still goes on, and its row is final"
-        by_row[f"row {owner}"].append(run)
-        by_row[f"table {facts.rows[owner]['table_name']}"].append(run)
-    for name, runs in by_row.items():
+            yield f"run {run['run_id']} of entry {owner} is still active, but its entry is final"
+        by_owner[f"entry {owner}"].append(run)
+        by_owner[f"table {facts.entries[owner]['table_name']}"].append(run)
+    for name, runs in by_owner.items():
         yield from _overlaps(name, runs)
 
 
@@ -143,7 +143,7 @@ def _overlaps(name: str, runs: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _logs(facts: Facts) -> Iterator[str]:
-    """I4: one log row for each run that ended, on its row and submission."""
+    """I4: one log row for each run that ended, with its entry and submission."""
     runs = {run["run_id"]: run for run in facts.runs}
     logged = Counter(log["runid"] for log in facts.logs if log["runid"] is not None)
     for run_id, run in runs.items():
@@ -152,9 +152,9 @@ def _logs(facts: Facts) -> Iterator[str]:
     for log in facts.logs:
         where = f"the log row of entry {log['entry_id']}, submission {log['submission']}"
         if log["runid"] is not None and log["runid"] not in runs:
-            yield f"{where} names the run {log['runid']}, which there never was"
+            yield f"{where} names the run {log['runid']}, which does not exist"
         elif log["runid"] is not None and facts.owner(runs[log["runid"]]) != (
             log["entry_id"],
             log["submission"],
         ):
-            yield f"{where} names another's run: {runs[log['runid']]['idempotency_token']}"
+            yield f"{where} names the run of another submission: {runs[log['runid']]['idempotency_token']}"

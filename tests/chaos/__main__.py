@@ -38,7 +38,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="of load and faults; default %(default)s")
     parser.add_argument("--seconds", type=float, help="in place of minutes")
-    parser.add_argument("--seed", type=int, help="of the rows and the faults; default: another at every run")
+    parser.add_argument(
+        "--seed", type=int, help="of the entries and the faults; default: a new one for each run"
+    )
     return parser.parse_args()
 
 

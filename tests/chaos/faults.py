@@ -144,4 +144,6 @@ class Faults:
             if time.monotonic() > end:
                 return
             await asyncio.sleep(POLL_SECONDS)
-        self.violations.append(f"no row went DONE within {RECOVERY_SECONDS:.0f} s after the fault {fault!r}")
+        self.violations.append(
+            f"no entry went DONE within {RECOVERY_SECONDS:.0f} s after the fault {fault!r}"
+        )

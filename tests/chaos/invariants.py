@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tests import invariants
-from tests.chaos.load import Kind, Row
+from tests.chaos.load import InsertedEntry, Kind
 from tests.chaos.parts import MAX_ATTEMPTS
 from tests.invariants import Facts
 
@@ -18,7 +18,7 @@ ENDS: dict[Kind, tuple[frozenset[str], range]] = {
 }
 
 
-def violations(facts: Facts, inserted: Sequence[Row]) -> list[str]:
+def violations(facts: Facts, inserted: Sequence[InsertedEntry]) -> list[str]:
     """Return every violation, one line each."""
     return [
         *invariants.violations(facts),
@@ -28,33 +28,33 @@ def violations(facts: Facts, inserted: Sequence[Row]) -> list[str]:
     ]
 
 
-def _conservation(facts: Facts, inserted: Sequence[Row]) -> Iterator[str]:
+def _conservation(facts: Facts, inserted: Sequence[InsertedEntry]) -> Iterator[str]:
     """I1: every inserted entry is there, and no other entry."""
-    ids = {row.id for row in inserted}
-    if missing := ids - facts.rows.keys():
-        yield f"rows that are gone: {sorted(missing)}"
-    if strange := facts.rows.keys() - ids:
-        yield f"rows that nobody inserted: {sorted(strange)}"
+    ids = {entry.id for entry in inserted}
+    if missing := ids - facts.entries.keys():
+        yield f"entries that are missing: {sorted(missing)}"
+    if strange := facts.entries.keys() - ids:
+        yield f"entries that nobody inserted: {sorted(strange)}"
 
 
-def _ends(facts: Facts, inserted: Sequence[Row]) -> Iterator[str]:
+def _ends(facts: Facts, inserted: Sequence[InsertedEntry]) -> Iterator[str]:
     """Status and number of runs are exactly what the entry's kind demands."""
     runs = Counter(facts.owner(run)[0] for run in facts.runs)
     for made in inserted:
-        row = facts.rows.get(made.id)
-        if row is None:
+        entry = facts.entries.get(made.id)
+        if entry is None:
             continue
         statuses, counts = ENDS[made.kind]
-        if row["status"] not in statuses or runs[made.id] not in counts:
+        if entry["status"] not in statuses or runs[made.id] not in counts:
             yield (
-                f"{made.kind} row {made.id} is {row['status']} with {runs[made.id]} runs "
-                f"(attempt {row['attempt']}, submission {row['submission']}): {row['last_error']}"
+                f"{made.kind} entry {made.id} is {entry['status']} with {runs[made.id]} runs "
+                f"(attempt {entry['attempt']}, submission {entry['submission']}): {entry['last_error']}"
             )
 
 
-def _refusals(facts: Facts, inserted: Sequence[Row]) -> Iterator[str]:
+def _refusals(facts: Facts, inserted: Sequence[InsertedEntry]) -> Iterator[str]:
     """I4: a log row without a run is a refusal."""
-    invalid = {row.id for row in inserted if row.kind is Kind.INVALID}
+    invalid = {entry.id for entry in inserted if entry.kind is Kind.INVALID}
     for log in facts.logs:
         if log["runid"] is None and log["entry_id"] not in invalid:
             where = f"the log row of entry {log['entry_id']}, submission {log['submission']}"

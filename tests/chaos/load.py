@@ -11,10 +11,10 @@ from typing import Any
 from tests.e2e.stack import Stack
 
 #: Far below what the undisturbed stack manages, so that it can catch up after a fault.
-ROWS_PER_SECOND = 2.0
+ENTRIES_PER_SECOND = 2.0
 
 #: Occasionally, instead of one entry, more entries at once than the cap allows.
-BURST_ROWS = 40
+BURST_ENTRIES = 40
 BURST_CHANCE = 0.02
 
 #: Few enough that entries of one table often wait for each other, enough that a burst fills the cap.
@@ -52,7 +52,7 @@ NONSENSE = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class InsertedEntry:
     """An inserted entry."""
 
     id: int
@@ -67,13 +67,13 @@ class Load:
     """
 
     def __init__(self, stack: Stack, rng: random.Random, seconds: float) -> None:
-        self.rows: list[Row] = []
+        self.entries: list[InsertedEntry] = []
         self._stack = stack
         self._rng = rng
         self._seconds = seconds
         #: numbers for the rules by which a flaky entry's first run fails; a rule counts its own runs
-        rows = seconds * ROWS_PER_SECOND * (1 + BURST_CHANCE * BURST_ROWS)
-        self._flaky_left = list(range(round(rows * SHARES[Kind.FLAKY] / 100) + 10))
+        expected = seconds * ENTRIES_PER_SECOND * (1 + BURST_CHANCE * BURST_ENTRIES)
+        self._flaky_left = list(range(round(expected * SHARES[Kind.FLAKY] / 100) + 10))
         self._cancels: list[tuple[float, int]] = []
 
     async def prepare(self) -> None:
@@ -88,15 +88,15 @@ class Load:
         """Insert entries and request the cancellation of some."""
         end = time.monotonic() + self._seconds
         while time.monotonic() < end:
-            await asyncio.sleep(self._rng.uniform(0, 2 / ROWS_PER_SECOND))
+            await asyncio.sleep(self._rng.uniform(0, 2 / ENTRIES_PER_SECOND))
             # In a thread: a host that is frozen in a transaction blocks every writer.
-            rows = BURST_ROWS if self._rng.random() < BURST_CHANCE else 1
-            await asyncio.to_thread(self._insert, rows)
+            count = BURST_ENTRIES if self._rng.random() < BURST_CHANCE else 1
+            await asyncio.to_thread(self._insert, count)
             await asyncio.to_thread(self._cancel, time.monotonic())
         await asyncio.to_thread(self._cancel, end + CANCEL_WITHIN_SECONDS)
 
-    def _insert(self, rows: int) -> None:
-        for _ in range(rows):
+    def _insert(self, count: int) -> None:
+        for _ in range(count):
             self._insert_one()
 
     def _insert_one(self) -> None:
@@ -105,11 +105,11 @@ class Load:
             kind = Kind.PLAIN
         table = f"table_{self._rng.randrange(TABLES):02}"
         priority = self._rng.choice([0, 0, 0, 1, 9])
-        [(row_id,)] = self._stack.write(INSERT, table, priority, *self._columns(kind, table))
-        self.rows.append(Row(id=row_id, kind=kind, table=table))
+        [(entry_id,)] = self._stack.write(INSERT, table, priority, *self._columns(kind, table))
+        self.entries.append(InsertedEntry(id=entry_id, kind=kind, table=table))
         if kind is Kind.CANCELED:
             due = time.monotonic() + self._rng.uniform(0, CANCEL_WITHIN_SECONDS)
-            self._cancels.append((due, row_id))
+            self._cancels.append((due, entry_id))
 
     def _columns(self, kind: Kind, table: str) -> tuple[Any, ...]:
         """Return workspace, parameter style and parameters."""
@@ -125,5 +125,6 @@ class Load:
         due = [cancel for cancel in self._cancels if cancel[0] <= now]
         self._cancels = [cancel for cancel in self._cancels if cancel[0] > now]
         self._stack.execute(
-            "UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", [(row_id,) for _, row_id in due]
+            "UPDATE track_processing SET cancel_requested = 1 WHERE id = ?",
+            [(entry_id,) for _, entry_id in due],
         )

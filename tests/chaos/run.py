@@ -30,7 +30,7 @@ class Report:
 
     seconds: float
     seed: int
-    rows: int
+    entries: int
     runs: int
     statuses: dict[str, int]
     #: SIGKILLs by part
@@ -84,7 +84,7 @@ async def chaos(folder: Path, *, seconds: float, seed: int) -> Report:
         facts = await parts.stack.facts(CAP, MAX_ATTEMPTS)
     finally:
         await asyncio.to_thread(parts.stack.stop)
-    found = [*unfinished, *faults.violations, *violations(facts, load.rows)]
+    found = [*unfinished, *faults.violations, *violations(facts, load.entries)]
     return _report(facts, faults, seconds=seconds, seed=seed, drain=drain, found=found)
 
 
@@ -107,11 +107,11 @@ def _report(
     worst, after = max(faults.recoveries, default=(None, ""))
     times = [recovery for recovery, _ in faults.recoveries]
     queued = list(_queued(facts))
-    statuses = sorted(row["status"] for row in facts.rows.values())
+    statuses = sorted(row["status"] for row in facts.entries.values())
     return Report(
         seconds=seconds,
         seed=seed,
-        rows=len(facts.rows),
+        entries=len(facts.entries),
         runs=len(facts.runs),
         statuses={status: statuses.count(status) for status in dict.fromkeys(statuses)},
         kills=dict(faults.kills),

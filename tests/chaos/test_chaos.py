@@ -12,5 +12,5 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 async def test_nothing_is_lost_over_kills(tmp_path: Path) -> None:
     report = await chaos(tmp_path, seconds=20, seed=4)
     assert report.violations == [], report.figures()
-    assert report.rows > 20
+    assert report.entries > 20
     assert sum(report.kills.values()) > 0

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from tests.chaos.invariants import violations
-from tests.chaos.load import Kind, Row
+from tests.chaos.load import InsertedEntry, Kind
 from tests.chaos.parts import CAP, MAX_ATTEMPTS
 from tests.invariants import Facts
 
 INSERTED = [
-    Row(id=1, kind=Kind.PLAIN, table="a"),
-    Row(id=2, kind=Kind.FLAKY, table="b"),
-    Row(id=3, kind=Kind.CANCELED, table="c"),
-    Row(id=4, kind=Kind.INVALID, table="c"),
+    InsertedEntry(id=1, kind=Kind.PLAIN, table="a"),
+    InsertedEntry(id=2, kind=Kind.FLAKY, table="b"),
+    InsertedEntry(id=3, kind=Kind.CANCELED, table="c"),
+    InsertedEntry(id=4, kind=Kind.INVALID, table="c"),
 ]
 
 
@@ -35,7 +35,7 @@ def run(run_id: int, token: str | None, start: int, end: int | None) -> dict[str
     return {"run_id": run_id, "idempotency_token": token, "start_time": start, "end_time": end}
 
 
-def row(entry_id: int, status: str, submission: int, attempt: int) -> dict[str, Any]:
+def entry(entry_id: int, status: str, submission: int, attempt: int) -> dict[str, Any]:
     return {
         "id": entry_id,
         "entry_guid": f"guid-{entry_id}",
@@ -54,11 +54,11 @@ def log(entry_id: int, submission: int, run_id: int | None) -> dict[str, Any]:
 def good() -> Facts:
     """Return correct facts: a plain, a flaky, an early canceled and a refused entry."""
     return Facts(
-        rows={
-            1: row(1, "DONE", 1, 1),
-            2: row(2, "DONE", 2, 2),
-            3: row(3, "CANCELED", 0, 0),
-            4: row(4, "DEAD", 1, 1),
+        entries={
+            1: entry(1, "DONE", 1, 1),
+            2: entry(2, "DONE", 2, 2),
+            3: entry(3, "CANCELED", 0, 0),
+            4: entry(4, "DEAD", 1, 1),
         },
         logs=[log(1, 1, 11), log(2, 1, 21), log(2, 2, 22), log(4, 1, None)],
         audit=[
@@ -87,15 +87,15 @@ def test_correct_facts_have_no_violation() -> None:
 
 
 def lose_an_entry(facts: Facts) -> None:
-    del facts.rows[3]
+    del facts.entries[3]
 
 
 def add_an_entry(facts: Facts) -> None:
-    facts.rows[9] = row(9, "DONE", 0, 0)
+    facts.entries[9] = entry(9, "DONE", 0, 0)
 
 
 def leave_an_entry_queued(facts: Facts) -> None:
-    facts.rows[1]["status"] = "QUEUED"
+    facts.entries[1]["status"] = "QUEUED"
 
 
 def take_no_edge(facts: Facts) -> None:
@@ -115,7 +115,7 @@ def begin_a_submission_while_queued(facts: Facts) -> None:
 
 
 def spend_an_attempt_too_many(facts: Facts) -> None:
-    facts.rows[2]["attempt"] = 4
+    facts.entries[2]["attempt"] = 4
 
 
 def run_twice(facts: Facts) -> None:
@@ -127,7 +127,7 @@ def run_at_the_same_time(facts: Facts) -> None:
 
 
 def run_a_table_twice_at_a_time(facts: Facts) -> None:
-    facts.rows[2]["table_name"] = "a"
+    facts.entries[2]["table_name"] = "a"
 
 
 def run_unknown_to_all(facts: Facts) -> None:
@@ -169,26 +169,26 @@ def log_anothers_run(facts: Facts) -> None:
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
-        (lose_an_entry, "rows that are gone: [3]"),
-        (add_an_entry, "rows that nobody inserted: [9]"),
-        (leave_an_entry_queued, "row 1 is QUEUED, not final"),
-        (take_no_edge, "row 1: FAILED (1) → DONE (1) is no edge"),
-        (leave_a_final_status, "row 1: DONE (1) → PENDING (1) is no edge"),
+        (lose_an_entry, "entries that are missing: [3]"),
+        (add_an_entry, "entries that nobody inserted: [9]"),
+        (leave_an_entry_queued, "entry 1 is QUEUED, not final"),
+        (take_no_edge, "entry 1: FAILED (1) → DONE (1) is not an edge"),
+        (leave_a_final_status, "entry 1: DONE (1) → PENDING (1) is not an edge"),
         (change_without_the_audit, "does not follow ('QUEUED', 1)"),
-        (begin_a_submission_while_queued, "begins elsewhere than at a claim"),
-        (spend_an_attempt_too_many, "row 2 has begun 4 attempts"),
-        (run_twice, "plain row 1 is DONE with 2 runs"),
-        (run_at_the_same_time, "row 2 had the runs 21 and 22 at the same time"),
+        (begin_a_submission_while_queued, "begins without a claim"),
+        (spend_an_attempt_too_many, "entry 2 began 4 attempts"),
+        (run_twice, "plain entry 1 is DONE with 2 runs"),
+        (run_at_the_same_time, "entry 2 had the runs 21 and 22 at the same time"),
         (run_a_table_twice_at_a_time, "table a had the runs 11 and 21 at the same time"),
-        (run_unknown_to_all, "a token that no row has given: guid-9-1"),
-        (run_without_a_token, "a token that no row has given: None"),
-        (run_of_no_submission, "a token that no row has given: guid-3-1"),
-        (go_on, "run 11 of row 1 still goes on"),
+        (run_unknown_to_all, "a token that no entry gave: guid-9-1"),
+        (run_without_a_token, "a token that no entry gave: None"),
+        (run_of_no_submission, "a token that no entry gave: guid-3-1"),
+        (go_on, "run 11 of entry 1 is still active"),
         (log_nothing, "run 11 (guid-1-1) has 0 log rows"),
         (log_twice, "run 11 (guid-1-1) has 2 log rows"),
         (log_no_run, "entry 1, submission 2 has no run"),
-        (log_a_run_that_never_was, "names the run 77, which there never was"),
-        (log_anothers_run, "names another's run: guid-2-1"),
+        (log_a_run_that_never_was, "names the run 77, which does not exist"),
+        (log_anothers_run, "names the run of another submission: guid-2-1"),
     ],
 )
 def test_each_error_is_named(break_it: Callable[[Facts], None], words: str) -> None:
@@ -200,4 +200,4 @@ def test_each_error_is_named(break_it: Callable[[Facts], None], words: str) -> N
 
 def test_the_cap_is_checked() -> None:
     over = replace(good(), max_active=CAP + 1)
-    assert violations(over, INSERTED) == [f"{CAP + 1} runs at once, over the cap of {CAP}"]
+    assert violations(over, INSERTED) == [f"{CAP + 1} runs at once, above the cap of {CAP}"]

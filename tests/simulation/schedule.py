@@ -211,8 +211,8 @@ class Schedule:
             assert old not in FINAL or step in self._by_operator, (entry_id, old, new, "final stays final")
             assert after in {before, before + 1}, (entry_id, before, after)
             assert after == before or new == Status.QUEUED, "a submission number rises at a claim"
-        [(rows, over)] = self.sql("SELECT COUNT(*), SUM(attempt > ?) FROM track_processing", MAX_ATTEMPTS)
-        assert rows == self.inserted, "a row was lost"
+        [(count, over)] = self.sql("SELECT COUNT(*), SUM(attempt > ?) FROM track_processing", MAX_ATTEMPTS)
+        assert count == self.inserted, "an entry was lost"
         assert not over, "attempts over the limit"
 
     def _check_cap(self, listing: Collection[int]) -> None:
@@ -235,7 +235,7 @@ class Schedule:
         owners = [
             token.rpartition("-") for token, run_id in self.databricks.by_token.items() if run_id in live
         ]
-        assert len(owners) == len({guid for guid, _, _ in owners}), "a row has two live runs"
+        assert len(owners) == len({guid for guid, _, _ in owners}), "an entry has two live runs"
         for token, run_id in self.databricks.by_token.items():
             guid, _, submission = token.rpartition("-")
             if run_id in live:

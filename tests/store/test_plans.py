@@ -85,7 +85,6 @@ RANGES = {
 
 #: These read everything, for people, or they read no table that grows.
 OTHERS = {
-    "counts",
     "acquire_lock",
     "now",
     "probe_rights",
@@ -236,7 +235,8 @@ def test_no_hot_query_reads_a_whole_table(database: Database) -> None:
     reads = {name: whole_reads(database, name, HOT[name]) for name in looked_at}
     assert {name: read - SMALL_INDEXES for name, read in reads.items() if read - SMALL_INDEXES} == {}
     # The check does find a scan where there is one.
-    assert "track_processing" in {read.replace("pk_", "") for read in whole_reads(database, "counts", ())}
+    counts = "SELECT workspace, status, COUNT(*) FROM track_processing GROUP BY workspace, status"
+    assert "track_processing" in {read.replace("pk_", "") for read in whole_reads_of(database, counts, ())}
 
 
 def test_every_query_is_checked() -> None:

@@ -160,7 +160,7 @@ class Trial:
             self.database, runs=runs, stats=stats, cap=scenario.CAP, max_attempts=scenario.MAX_ATTEMPTS
         )
         assert invariants.violations(facts) == []
-        rows = {row["table_name"]: (row["status"], row["attempt"]) for row in facts.rows.values()}
+        rows = {row["table_name"]: (row["status"], row["attempt"]) for row in facts.entries.values()}
         assert rows == scenario.EXPECTED
 
 

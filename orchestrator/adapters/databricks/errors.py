@@ -139,7 +139,7 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
     label = shown(code, hidden)[:NAME_CHARACTERS]
     words = shown(message, hidden)
     if 300 <= response.status < 400:
-        words = "the host redirects; check that DATABRICKS_HOST is the address of the workspace"
+        words = "the host redirects; check that it is the address of the workspace"
     start = (
         f"Databricks {name}: HTTP {response.status} {'' if label == str(response.status) else label}".rstrip()
     )

@@ -14,7 +14,7 @@ from orchestrator.usecases.tasks import BackgroundTasks
 _T = TypeVar("_T")
 
 #: Keeps two passes from both claiming the same event.
-ALERT_LOCK = "databricks-job-orchestrator/alert"
+_ALERT_LOCK = "databricks-job-orchestrator/alert"
 
 
 class AlertLog:
@@ -39,7 +39,7 @@ class AlertLog:
         """
 
         def work(session: Session) -> DeadEntries | None:
-            session.acquire_lock(ALERT_LOCK)
+            session.acquire_lock(_ALERT_LOCK)
             count = session.change("claim_dead", message, window_seconds, examined)
             rows = session.rows("dead_of_message", message, shown) if count else []
             return DeadEntries(count=count, shown=[_dead_entry(row) for row in rows]) if count else None
@@ -53,7 +53,7 @@ class AlertLog:
         """
 
         def work(session: Session) -> list[PassEvent]:
-            session.acquire_lock(ALERT_LOCK)
+            session.acquire_lock(_ALERT_LOCK)
             return [
                 event
                 for event in events
@@ -99,7 +99,7 @@ class AlertLog:
 
     async def _free(self, message: str) -> None:
         def work(session: Session) -> None:
-            session.acquire_lock(ALERT_LOCK)
+            session.acquire_lock(_ALERT_LOCK)
             for step in ("dead_given_back", "late_given_back", "well_given_back", "well_owed"):
                 session.change(step, message)
 

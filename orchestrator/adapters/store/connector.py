@@ -33,10 +33,6 @@ class Cursor(Protocol):
         """Return all rows."""
         ...
 
-    def nextset(self) -> bool | None:
-        """Move on to the next result of a batch."""
-        ...
-
     def close(self) -> None:
         """Release the cursor."""
         ...

@@ -6,10 +6,9 @@ from datetime import datetime
 
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
-    MAX_NAME_LENGTH,
-    MAX_URL_LENGTH,
     NO_LIMIT,
     cut,
+    log_values,
     milliseconds,
     read_claim,
     read_entry,
@@ -27,7 +26,7 @@ from orchestrator.core.models import (
 )
 
 #: All claims in a database take this one lock, whatever the workspace: a claim takes milliseconds.
-CLAIM_LOCK = "databricks-job-orchestrator/claim"
+_CLAIM_LOCK = "databricks-job-orchestrator/claim"
 
 #: A call without an answer is subtracted from ``deliveries`` again where there are more of them than this.
 _SUBTRACTED_ABOVE = {Unanswered.NO_EFFECT: 0, Unanswered.OUTAGE: IN_DOUBT, Unanswered.ENTRY: NO_LIMIT}
@@ -61,7 +60,7 @@ class Store:
         """
 
         def work(session: Session) -> list[Claim]:
-            session.acquire_lock(CLAIM_LOCK)
+            session.acquire_lock(_CLAIM_LOCK)
             in_flight = session.rows("in_flight", workspace)
             foreign = set(active_run_ids) - {row["runid"] for row in in_flight}
             free = cap - len(in_flight) - len(foreign)
@@ -138,7 +137,7 @@ class Store:
                 entry.deliveries,
             )
             if changed == 1:
-                _insert_log(session, log)
+                session.change("insert_log", *log_values(log))
             return changed == 1
 
         return await self.pool.transact(work, writes=True)
@@ -202,7 +201,7 @@ class Store:
                 entry.runid,
             )
             if changed == 1:
-                _insert_log(session, log)
+                session.change("insert_log", *log_values(log))
             return changed == 1
 
         return await self.pool.transact(work, writes=True)
@@ -277,25 +276,3 @@ class Store:
     async def now(self) -> datetime:
         """Return the database's clock."""
         return await self.pool.transact(Session.now, writes=False)
-
-
-def _insert_log(session: Session, log: LogRow) -> None:
-    session.change(
-        "insert_log",
-        log.entry_id,
-        log.submission,
-        log.attempt,
-        log.status,
-        log.runid,
-        cut(log.life_cycle_state, MAX_NAME_LENGTH),
-        cut(log.result_state, MAX_NAME_LENGTH),
-        cut(log.termination_code, MAX_NAME_LENGTH),
-        cut(log.message),
-        log.error_trace,
-        cut(log.run_page_url, MAX_URL_LENGTH),
-        log.started_at,
-        log.finished_at,
-        log.queue_seconds,
-        log.setup_seconds,
-        log.execution_seconds,
-    )

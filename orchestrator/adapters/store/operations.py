@@ -14,10 +14,10 @@ from orchestrator.core.states import Status
 BATCH = 200
 
 #: A request that is repeated after this time is a new one.
-REMEMBERED_SECONDS = 86_400
+_REMEMBERED_SECONDS = 86_400
 
 #: Lets one request with a key run at a time, so that two with the same key never both find it new.
-REQUEST_LOCK = "databricks-job-orchestrator/request"
+_REQUEST_LOCK = "databricks-job-orchestrator/request"
 
 
 class Operations:
@@ -46,11 +46,11 @@ class Operations:
         def work(session: Session) -> list[int]:
             if request is None:
                 return _insert(session, entries)
-            session.acquire_lock(REQUEST_LOCK)
-            known = session.rows("answer_of_request", request.key, REMEMBERED_SECONDS)
+            session.acquire_lock(_REQUEST_LOCK)
+            known = session.rows("answer_of_request", request.key, _REMEMBERED_SECONDS)
             if known:
                 return _known(known[0]["body_hash"], known[0]["answer"], request)
-            session.change("forget_requests", REMEMBERED_SECONDS)
+            session.change("forget_requests", _REMEMBERED_SECONDS)
             ids = _insert(session, entries)
             session.change("remember_request", request.key, request.body_hash, json.dumps(ids))
             return ids

@@ -9,7 +9,7 @@ from orchestrator.adapters.store.session import Session
 from orchestrator.core.models import LastPass
 
 #: Keeps two processes from both inserting the first pass of a timer function.
-PASSES_LOCK = "databricks-job-orchestrator/passes"
+_PASSES_LOCK = "databricks-job-orchestrator/passes"
 
 
 class PassLog:
@@ -22,7 +22,7 @@ class PassLog:
         """Record that a pass of a timer function begins."""
 
         def work(session: Session) -> None:
-            session.acquire_lock(PASSES_LOCK)
+            session.acquire_lock(_PASSES_LOCK)
             if session.change("pass_started", name) == 0:
                 session.change("pass_first", name)
 

@@ -25,7 +25,7 @@ THREADS = 10
 PATIENCE_SECONDS = 120.0
 
 #: The pauses between the tries. The last try comes after the last pause, or when the patience is over.
-PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, *(10.0,) * 10)
+_PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, *(10.0,) * 10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Pool:
 
     def _repeat(self, work: Callable[[Session], _T], writes: bool) -> _T:
         """Run the transaction again while the database is unavailable and the patience lasts."""
-        pauses, give_up_at = iter(PAUSES_SECONDS), math.inf
+        pauses, give_up_at = iter(_PAUSES_SECONDS), math.inf
         while True:
             try:
                 with self._transaction(writes) as session:

@@ -13,9 +13,9 @@ from orchestrator.core.states import Status
 NO_LIMIT = MAX_INT32
 
 #: Lengths of columns in UTF-16 units: ``last_error`` and ``message``; states and codes; the run page's URL.
-MAX_ERROR_LENGTH = 4000
-MAX_NAME_LENGTH = 64
-MAX_URL_LENGTH = 1000
+_MAX_ERROR_LENGTH = 4000
+_MAX_NAME_LENGTH = 64
+_MAX_URL_LENGTH = 1000
 
 _TIMES = ("available_at", "created_at", "updated_at")
 _OPTIONAL_TIMES = ("lease_expires_at", "submitted_at", "finished_at")
@@ -63,12 +63,34 @@ def read_log_row(row: dict[str, Any]) -> LogRow:
     )
 
 
+def log_values(log: LogRow) -> tuple[Any, ...]:
+    """Return the values of a row of ``process_log``, its texts cut to the lengths of their columns."""
+    return (
+        log.entry_id,
+        log.submission,
+        log.attempt,
+        log.status,
+        log.runid,
+        cut(log.life_cycle_state, _MAX_NAME_LENGTH),
+        cut(log.result_state, _MAX_NAME_LENGTH),
+        cut(log.termination_code, _MAX_NAME_LENGTH),
+        cut(log.message),
+        log.error_trace,
+        cut(log.run_page_url, _MAX_URL_LENGTH),
+        log.started_at,
+        log.finished_at,
+        log.queue_seconds,
+        log.setup_seconds,
+        log.execution_seconds,
+    )
+
+
 def milliseconds(seconds: float) -> int:
     """Return a duration as the queries take it."""
     return round(seconds * 1000)
 
 
-def cut(text: str | None, units: int = MAX_ERROR_LENGTH) -> str | None:
+def cut(text: str | None, units: int = _MAX_ERROR_LENGTH) -> str | None:
     """Cut a text to at most ``units`` UTF-16 units, which is what ``nvarchar`` counts."""
     if text is None or len(text.encode("utf-16-le", "replace")) <= 2 * units:
         return text

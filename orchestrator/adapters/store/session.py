@@ -11,7 +11,7 @@ from orchestrator.adapters.store.records import read_time
 from orchestrator.core.errors import StoreError, StoreUnavailable
 
 #: How long a transaction waits for a lock that another one holds.
-LOCK_TIMEOUT_MS = 10_000
+_LOCK_TIMEOUT_MS = 10_000
 
 # What sp_getapplock returns:
 # https://learn.microsoft.com/sql/relational-databases/system-stored-procedures/sp-getapplock-transact-sql
@@ -60,7 +60,7 @@ class Session:
         """Return the database's clock."""
         return read_time(self.rows("now")[0]["now"])
 
-    def acquire_lock(self, lock: str, timeout_ms: int = LOCK_TIMEOUT_MS) -> None:
+    def acquire_lock(self, lock: str, timeout_ms: int = _LOCK_TIMEOUT_MS) -> None:
         """Wait for a lock and hold it until the transaction ends.
 
         :raises StoreUnavailable: the database chose this transaction as the victim of a deadlock.

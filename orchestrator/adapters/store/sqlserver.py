@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOGIN_TIMEOUT_SECONDS = 15
 
 #: Length to which the driver's text is cut. It may name several errors, of which the first one matters.
-MAX_TEXT_LENGTH = 500
+_MAX_TEXT_LENGTH = 500
 
 #: Azure's images contain version 18, older ones 17.
 _DRIVER = re.compile(r"^ODBC Driver (\d+) for SQL Server$")
@@ -160,7 +160,7 @@ class SqlServerConnector:
         if quoting:
             return f"SQL Server [{state}]: a value was refused (error {', '.join(map(str, sorted(quoting)))})"
         what_to_do = sqlserver_errors.advice(error)
-        text = sqlserver_errors.text(error)[:MAX_TEXT_LENGTH]
+        text = sqlserver_errors.text(error)[:_MAX_TEXT_LENGTH]
         return f"SQL Server [{state}]: {text}" + (f"; {what_to_do}" if what_to_do else "")
 
 

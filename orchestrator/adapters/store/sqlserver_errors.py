@@ -4,7 +4,7 @@ import re
 
 #: Native error numbers of SQL Server and Azure SQL that a later try may not hit again.
 #: https://learn.microsoft.com/azure/azure-sql/database/troubleshoot-common-errors-issues
-TRANSIENT_NUMBERS = frozenset(
+_TRANSIENT_NUMBERS = frozenset(
     {
         20,  # the instance does not support encryption (sent while it starts)
         64,  # connection dropped during login
@@ -36,7 +36,7 @@ TRANSIENT_NUMBERS = frozenset(
 QUOTING_NUMBERS = frozenset({220, 232, 244, 245, 248, 2601, 2627, 2628, 8114})
 
 #: SQLSTATEs of the ODBC driver that mean the same.
-TRANSIENT_STATES = frozenset({"08001", "08S01", "08007", "HYT00", "HYT01", "40001"})
+_TRANSIENT_STATES = frozenset({"08001", "08S01", "08007", "HYT00", "HYT01", "40001"})
 
 #: A refused login may have a transient SQLSTATE; these numbers say that a person has to act.
 _FINAL_NUMBERS = frozenset({18456, 18452, 18470, 18487, 18488, 916})
@@ -116,9 +116,9 @@ def native_numbers(error: Exception) -> set[int]:
 def is_transient(error: Exception) -> bool:
     """Say whether the next try may succeed after a pyodbc error."""
     numbers = native_numbers(error)
-    if numbers & TRANSIENT_NUMBERS:  # checked first: an 18456 always follows a 4060
+    if numbers & _TRANSIENT_NUMBERS:  # checked first: an 18456 always follows a 4060
         return True
-    return sqlstate(error) in TRANSIENT_STATES and not numbers & _FINAL_NUMBERS
+    return sqlstate(error) in _TRANSIENT_STATES and not numbers & _FINAL_NUMBERS
 
 
 def advice(error: Exception) -> str | None:

@@ -17,7 +17,7 @@ WORDS: dict[str, Status] = {
 }
 
 #: The states that a map may name. QUEUED is not one of them: no message for an old row is on the queue.
-TARGETS = tuple(status for status in Status if status is not Status.QUEUED)
+_TARGETS = tuple(status for status in Status if status is not Status.QUEUED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +53,11 @@ def plan(groups: Sequence[Group], status_map: Mapping[str, str]) -> Plan:
     """
     words = {_key(word): state.strip().upper() for word, state in status_map.items()}
     problems = [
-        f"STATUS_MAP: {state!r}, for {word!r}, is not one of {', '.join(TARGETS)}"
+        f"STATUS_MAP: {state!r}, for {word!r}, is not one of {', '.join(_TARGETS)}"
         for word, state in words.items()
-        if state not in TARGETS
+        if state not in _TARGETS
     ]
-    asked = {word: Status(state) for word, state in words.items() if state in TARGETS}
+    asked = {word: Status(state) for word, state in words.items() if state in _TARGETS}
     mapped = []
     for group in groups:
         to = _target(group, asked)

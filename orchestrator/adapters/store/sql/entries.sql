@@ -310,13 +310,6 @@ FROM process_log
 WHERE entry_id = ?
 ORDER BY submission
 
--- counts --
--- How many entries each workspace has in each state.
-SELECT workspace, status, {count} AS entries
-FROM track_processing
-GROUP BY workspace, status
-ORDER BY workspace, status
-
 -- now --
 -- The database's clock, which decides leases and back-offs.
 SELECT {now} AS now
