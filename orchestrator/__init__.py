@@ -1,1 +1,1 @@
-"""Turns rows of ``track_processing`` into runs of Databricks jobs and brings each to its end."""
+"""Turn each entry of ``track_processing`` into a run of a Databricks job and bring it to its end."""

@@ -13,10 +13,11 @@ from tests.world import policy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ENTRY = Entry(
-    id=1, entry_guid="g", workspace="default", table_name="sales", job_id=None, parameter_style="notebook_params",
-    parameters=None, priority=0, status=Status.PENDING, runid=None, submission=0, attempt=0, max_attempts=None,
-    available_at=NOW, lease_expires_at=None, deliveries=0, cancel_requested=False, last_error=None,
-    created_at=NOW, updated_at=NOW, submitted_at=None, finished_at=None,
+    id=1, entry_guid="g", workspace="default", table_name="sales", job_id=None,
+    parameter_style="notebook_params", parameters=None, priority=0, status=Status.PENDING, runid=None,
+    submission=0, attempt=0, max_attempts=None, available_at=NOW, lease_expires_at=None, deliveries=0,
+    cancel_requested=False, last_error=None, created_at=NOW, updated_at=NOW, submitted_at=None,
+    finished_at=None,
 )  # fmt: skip
 LATER = NOW + timedelta(seconds=1)
 

@@ -1,22 +1,16 @@
 """What is done to the installation: its tables, its job, a pass by hand, the purge, the check."""
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncGenerator
-from dataclasses import asdict
 
 import click
 
 from orchestrator import bootstrap, settings
 from orchestrator.adapters.store import adopt, migrate
 from orchestrator.adapters.store.connector import Connector
-from orchestrator.cli import check as checks
 from orchestrator.cli import context
-from orchestrator.cli.codes import FAILED, OK
 from orchestrator.cli.options import Age, Whole, json_option
-from orchestrator.cli.output import complain, print_json
-from orchestrator.core.errors import SettingsError, StoreError
+from orchestrator.cli.output import FAILED, OK, complain, print_json
+from orchestrator.core.errors import StoreError
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
 from orchestrator.usecases import timer_pass
 
@@ -173,43 +167,7 @@ async def _purge(older_than: float) -> int:
     return total
 
 
-@click.command("check")
-@json_option
-def check(as_json: bool) -> int:
-    """Check that everything is there.
+#: The command's older name.
+_tick = click.Command("tick", callback=pass_.callback, params=pass_.params, hidden=True)
 
-    Settings, store, queue, token, Databricks and job; each line says what to do about what is wrong.
-    """
-    logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # what is wrong is told in its line
-    findings = asyncio.run(_check(as_json=as_json))
-    well = all(finding.ok for finding in findings)
-    if as_json:
-        print_json({"ok": well, "findings": [asdict(finding) for finding in findings]})
-    return OK if well else FAILED
-
-
-async def _check(*, as_json: bool) -> list[checks.Finding]:
-    """Return the findings; print each as it comes, since one may take its time."""
-    findings: list[checks.Finding] = []
-    async with contextlib.aclosing(_findings()) as stream:
-        async for finding in stream:
-            findings.append(finding)
-            if not as_json:
-                click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject}: {finding.text}")
-    return findings
-
-
-async def _findings() -> AsyncGenerator[checks.Finding, None]:
-    """Look at everything; settings and a store that cannot be used at all are findings too."""
-    try:
-        async with context.application() as app, contextlib.aclosing(checks.run(app)) as stream:
-            async for finding in stream:
-                yield finding
-    except SettingsError as error:
-        for problem in error.problems:
-            yield checks.Finding(subject="settings", ok=False, text=problem)
-    except StoreError as error:
-        yield checks.Finding(subject="store", ok=False, text=str(error))
-
-
-COMMANDS = (init_db, create_job, pass_, purge_, check)
+COMMANDS = (init_db, create_job, pass_, _tick, purge_)

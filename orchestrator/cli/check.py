@@ -1,16 +1,25 @@
 """``python -m orchestrator check``: is everything there that the app needs, and what to do if not."""
 
 import asyncio
+import contextlib
+import logging
 import socket
 from collections.abc import AsyncGenerator, Awaitable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+import click
 
 from orchestrator.adapters.store import sqlserver
 from orchestrator.bootstrap import Application
+from orchestrator.cli import context
+from orchestrator.cli.options import json_option
+from orchestrator.cli.output import FAILED, OK, print_json
 from orchestrator.core.errors import (
     OrchestratorError,
     RequestRefused,
     SchemaError,
+    SettingsError,
+    StoreError,
     Unauthorized,
     WorkspaceUnavailable,
 )
@@ -165,3 +174,45 @@ def _too_few_runs(job: Job, cap: int) -> str:
     if job.queue_enabled:
         return f"{text}: what is over it waits in the job's own queue"
     raise _NotGood(f"{text}: runs over it are skipped; raise the job's max_concurrent_runs or lower the cap")
+
+
+@click.command("check")
+@json_option
+def check(as_json: bool) -> int:
+    """Check that everything is there.
+
+    Settings, store, queue, token, Databricks and job; each line says what to do about what is wrong.
+    """
+    logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # what is wrong is told in its line
+    findings = asyncio.run(_check(as_json=as_json))
+    well = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"ok": well, "findings": [asdict(finding) for finding in findings]})
+    return OK if well else FAILED
+
+
+async def _check(*, as_json: bool) -> list[Finding]:
+    """Return the findings; print each as it comes, since one may take its time."""
+    findings: list[Finding] = []
+    async with contextlib.aclosing(_findings()) as stream:
+        async for finding in stream:
+            findings.append(finding)
+            if not as_json:
+                click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject}: {finding.text}")
+    return findings
+
+
+async def _findings() -> AsyncGenerator[Finding, None]:
+    """Look at everything; settings and a store that cannot be used at all are findings too."""
+    try:
+        async with context.application() as app, contextlib.aclosing(run(app)) as stream:
+            async for finding in stream:
+                yield finding
+    except SettingsError as error:
+        for problem in error.problems:
+            yield Finding(subject="settings", ok=False, text=problem)
+    except StoreError as error:
+        yield Finding(subject="store", ok=False, text=str(error))
+
+
+COMMANDS = (check,)

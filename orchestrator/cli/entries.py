@@ -8,8 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from orchestrator.cli import cells, context, documents
-from orchestrator.cli.codes import FAILED, NOTHING, OK
+from orchestrator.cli import context, documents
 from orchestrator.cli.options import (
     ID,
     Whole,
@@ -18,7 +17,17 @@ from orchestrator.cli.options import (
     parameters_option,
     sort_option,
 )
-from orchestrator.cli.output import complain, console, print_fields, print_json, print_table
+from orchestrator.cli.output import (
+    FAILED,
+    NOTHING,
+    OK,
+    complain,
+    console,
+    guarded,
+    print_fields,
+    print_json,
+    print_table,
+)
 from orchestrator.core.models import Entry, LogRow
 from orchestrator.core.reports import Story
 from orchestrator.core.search import MAX_PAGE, EntryFilter, EntryPage, InvalidCursor, Sort
@@ -139,7 +148,7 @@ async def _export(wanted: EntryFilter, with_parameters: bool) -> int:
 def _csv(value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()
-    return cells.guarded(value) if isinstance(value, str) else value
+    return guarded(value) if isinstance(value, str) else value
 
 
 @click.command("show")

@@ -6,10 +6,10 @@ from io import TextIOWrapper
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
-from orchestrator.cli import add, admin, completion, entries, retry_cancel, status
-from orchestrator.cli.codes import FAILED, INTERRUPTED
-from orchestrator.cli.output import complain
+from orchestrator.cli import add, admin, check, entries, retry_cancel, status
+from orchestrator.cli.output import FAILED, INTERRUPTED, complain
 from orchestrator.core.errors import OrchestratorError
 
 PROGRAM = "python -m orchestrator"
@@ -26,9 +26,31 @@ def commands() -> None:
     """
 
 
-for _module in (status, entries, retry_cancel, add, admin, completion):
+#: The command's name when it is on the PATH (``scripts/orchestrator``): shells complete by a name.
+_NAME = "orchestrator"
+
+#: The shell's function sets it when it asks for completions.
+_COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of a shell.
+
+    With scripts/ on the PATH: eval "$(orchestrator completion bash)"
+    """
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.ClickException(f"there is no completion for {shell}")
+    click.echo(found(context.find_root().command, {}, _NAME, _COMPLETE_VARIABLE).source())
+
+
+for _module in (status, entries, retry_cancel, add, admin, check):
     for _command in _module.COMMANDS:
         commands.add_command(_command)
+commands.add_command(completion)
 
 
 def main(argv: list[str]) -> int:
@@ -39,7 +61,7 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")  # problems are printed
     try:
         code: Any = commands.main(
-            argv, prog_name=PROGRAM, complete_var=completion.VARIABLE, standalone_mode=False
+            argv, prog_name=PROGRAM, complete_var=_COMPLETE_VARIABLE, standalone_mode=False
         )
     except click.ClickException as error:
         error.show()

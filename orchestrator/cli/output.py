@@ -1,9 +1,12 @@
 """What people and scripts see: tables on a terminal, tab-separated lines elsewhere, or one JSON document.
 
-Names and errors come from outside: what would move a terminal's cursor is shown as an escape.
+Names and errors come from outside: what would move a terminal's cursor is shown as an escape, and what a
+spreadsheet would run as a formula gets an apostrophe in a CSV file (CWE-1236,
+https://owasp.org/www-community/attacks/CSV_Injection).
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +18,19 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.core.states import Status
+
+# The exit codes, which scripts rely on; documented in docs/cli.md. Wrong use is 2, click's own.
+
+#: done
+OK = 0
+#: something failed, or was refused
+FAILED = 1
+#: the filter matched no row
+NOTHING = 3
+#: ``status``: the app does not do its work
+ILL = 4
+#: Ctrl-C, or no answer to a question: 128 + SIGINT, as shells have it
+INTERRUPTED = 130
 
 #: Colours only help the eye: the words say the same. ``NO_COLOR`` turns them off.
 _STYLES = {
@@ -106,3 +122,23 @@ def visible(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+#: What a formula begins with, its full-width forms too, behind any number of apostrophes: a text that has
+#: one already gets one more, so that exactly one can be taken away again.
+_FORMULA = re.compile("'*[=+\\-@\t\n\uff1d\uff0b\uff0d\uff20]")
+
+
+def guarded(text: str) -> str:
+    """Return a text for a cell, with an apostrophe before what could be a formula.
+
+    Line ends become plain line feeds: Python before 3.13 leaves a carriage return outside of quotes, where it
+    begins a new row.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{lines}" if _FORMULA.match(lines) else lines
+
+
+def unguarded(text: str) -> str:
+    """Return the text of a cell that :func:`guarded` may have made."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

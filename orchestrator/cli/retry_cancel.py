@@ -10,9 +10,8 @@ import click
 from rich.progress import Progress
 
 from orchestrator.cli import context
-from orchestrator.cli.codes import FAILED, NOTHING, OK
 from orchestrator.cli.options import ID, Whole, filter_options, json_option
-from orchestrator.cli.output import complain, console, print_json
+from orchestrator.cli.output import FAILED, NOTHING, OK, complain, console, print_json
 from orchestrator.core.actions import CANCEL, RETRY, Action, Changes
 from orchestrator.core.search import MAX_MATCHING, EntryFilter
 

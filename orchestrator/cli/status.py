@@ -12,10 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli import context, documents
-from orchestrator.cli.codes import ILL, OK
 from orchestrator.cli.documents import ENDED, OPEN
 from orchestrator.cli.options import Whole, json_option
-from orchestrator.cli.output import cell, complain, console, drawn, print_json, visible
+from orchestrator.cli.output import ILL, OK, cell, complain, console, drawn, print_json, visible
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import LastPass
 from orchestrator.core.reports import PassStatus, StatusReport, WorkspaceStatus

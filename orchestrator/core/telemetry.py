@@ -55,12 +55,12 @@ class Metric(Enum):
         description="Active runs of a workspace, foreign runs included",
     )
     CLAIMED = Instrument(
-        name="orchestrator.rows.claimed", kind="counter", unit="{row}", description="Entries claimed"
+        name="orchestrator.entries.claimed", kind="counter", unit="{entry}", description="Entries claimed"
     )
     FINISHED = Instrument(
-        name="orchestrator.rows.finished",
+        name="orchestrator.entries.finished",
         kind="counter",
-        unit="{row}",
+        unit="{entry}",
         description="Entries whose run is over, by their new state",
     )
     PASS = Instrument(

@@ -61,7 +61,7 @@ class Monitor:
         """
         canceled = await self.store.cancel_waiting(BATCH)
         if canceled:
-            logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", rows=canceled))
+            logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", entries=canceled))
         problems = await gather_all(self._check_workspace(name) for name in self.workspaces)
         problems.append(await self._report_unknown_workspaces())
         problems.append(await self._resend_lost_messages())

@@ -41,7 +41,10 @@ class Api:
     async def health(self, request: Request) -> Response:
         """Return whether the app does its work, and if not, why."""
         read_query(request.query, schemas.NoQuery)
-        reasons = (await self._app.overview.health()).reasons
+        try:
+            reasons = (await self._app.overview.health()).reasons
+        except OrchestratorError as error:  # the settings cannot be used
+            reasons = [str(error)]
         if reasons:
             return json_response(
                 schemas.Unhealthy(status="unhealthy", reasons=reasons), HTTPStatus.SERVICE_UNAVAILABLE

@@ -188,3 +188,10 @@ def test_check_compares_the_job_with_the_cap(full_cli: CommandLine, simulator: s
     job_id = full_cli("create-job", "--notebook", "/Jobs/ingest", MAX_ACTIVE_RUNS="2").stdout.strip()
     result = full_cli("check", DATABRICKS_JOB_ID=job_id, MAX_ACTIVE_RUNS="40")
     assert f"{job_id} allows 2 runs at once and the cap is 40" in result.stdout
+
+
+def test_the_older_name_of_pass_still_works_and_is_not_shown(full_cli: CommandLine) -> None:
+    assert full_cli.json("tick", "monitor") == {"function": "monitor", "problems": []}
+    shown = full_cli("--help").stdout
+    assert "  pass" in shown
+    assert "  tick" not in shown

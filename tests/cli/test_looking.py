@@ -72,7 +72,7 @@ def test_a_list_goes_on_where_it_ended(history: CommandLine) -> None:
     ("arguments", "advice"),
     [
         (("list", "--since", "soon"), "an age like 12h"),
-        (("list", "--after", "nonsense"), "exactly what `next` said"),
+        (("list", "--after", "nonsense"), "the exact value of `next`"),
         (("list", "--state", "LOST"), "'dead'"),
         (("list", "--run-id", "0"), "is not from 1"),
         (("list", "--table", "\udcff"), "printable characters"),

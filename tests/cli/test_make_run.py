@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.codes import OK
+from orchestrator.cli.output import OK
 from tests.cli.support import CommandLine
 from tests.devstack.proctable import LINUX_ONLY
 from tests.devstack.running import MadeRun

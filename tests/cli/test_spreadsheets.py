@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from orchestrator.cli import cells, rowfiles
+from orchestrator.cli import add, output
 from tests.cli.support import CommandLine
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "'=1", "''=1")
@@ -15,14 +15,14 @@ HARMLESS = ("sales", "a=b", "'quoted'", "'", '{"a": "=1"}', "", " =1")
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_what_begins_like_a_formula_gets_one_apostrophe(text: str) -> None:
-    cell = cells.guarded(text)
+    cell = output.guarded(text)
     assert cell == "'" + text.replace("\r", "\n")
-    assert cells.unguarded(cell) == text.replace("\r", "\n")
+    assert output.unguarded(cell) == text.replace("\r", "\n")
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_other_texts_stay_as_they_are(text: str) -> None:
-    assert cells.guarded(text) == cells.unguarded(text) == text
+    assert output.guarded(text) == output.unguarded(text) == text
 
 
 def test_an_export_has_no_formula_and_a_row_for_each_entry(cli: CommandLine) -> None:
@@ -53,7 +53,7 @@ def test_what_was_exported_can_be_added_again(cli: CommandLine) -> None:
     writer.writeheader()
     writer.writerows(rows)
     file.seek(0)
-    added = rowfiles.read_csv(file, {"default"})
+    added = add.read_csv(file, {"default"})
     assert [(entry.table_name, entry.priority, entry.parameters) for entry in added] == [
         (name, -5, None) for name in names
     ]

@@ -49,10 +49,10 @@ HOT: dict[str, tuple[object, ...]] = {
     "claim_pass_event": ("message", "late", "trigger", "2026-01-01 00:00:00.000"),
     "late_passes": (),
     "alert_sent": ("message",),
-    "dead_given_back": ("message",),
-    "late_given_back": ("message",),
-    "well_given_back": ("message",),
-    "well_owed": ("message",),
+    "release_dead": ("message",),
+    "release_late": ("message",),
+    "release_recovered": ("message",),
+    "keep_recovered_as_late": ("message",),
     "forget_dead": (172_800, 10_000),
     **{
         f"window_{index}_{order}": (*first, *_CHANGES, 20_000)

@@ -77,7 +77,7 @@ async def test_cancellation(world: World, caplog: pytest.LogCaptureFixture) -> N
     await world.monitor()
     await world.monitor()
     assert [event.get("entry_id") for event in events(caplog, "canceled")] == [None, entry.id]
-    assert events(caplog, "canceled")[0]["rows"] == 1
+    assert events(caplog, "canceled")[0]["entries"] == 1
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -29,7 +29,7 @@ async def test_path_of_an_entry(app: Application, memory: Memory) -> None:
     metrics = memory.metrics()
     [active] = metrics["orchestrator.runs.active"]
     assert (active.value, dict(active.attributes)) == (2, {"workspace": "default"})
-    [claimed] = metrics["orchestrator.rows.claimed"]
+    [claimed] = metrics["orchestrator.entries.claimed"]
     assert claimed.value == 1
     [submission] = metrics["orchestrator.submission.duration"]
     [queued] = metrics["orchestrator.queue.duration"]

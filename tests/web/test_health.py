@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from orchestrator.core.errors import WorkspaceUnavailable
+from orchestrator.bootstrap import Application
+from orchestrator.core.errors import SettingsError, WorkspaceUnavailable
+from orchestrator.web.api import Api
 from tests.web.support import Site, add
 
 
@@ -90,3 +92,18 @@ async def test_health_tells_a_schema_that_is_behind_and_a_database_that_is_away(
     assert "the database lacks 0002_reports" in told["reasons"][0]
     site.execute("DROP TABLE orchestrator_schema")
     assert (await site.call("GET", "health"))[0] == 503
+
+
+async def test_settings_that_cannot_be_used_are_told_by_health_and_by_every_route_that_needs_them(
+    site: Site,
+) -> None:
+    def refuse() -> Application:
+        raise SettingsError(["DATABRICKS_HOST must be set"])
+
+    site.api = Api(refuse)
+    status, told = await site.call("GET", "health")
+    assert (status, told["status"]) == (503, "unhealthy")
+    assert "DATABRICKS_HOST must be set" in told["reasons"][0]
+    status, problem = await site.call("GET", "status")
+    assert (status, "DATABRICKS_HOST must be set" in problem["detail"]) == (503, True)
+    assert (await site.call("GET", "openapi.json"))[0] == 200

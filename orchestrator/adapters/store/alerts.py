@@ -100,7 +100,7 @@ class AlertLog:
     async def _free(self, message: str) -> None:
         def work(session: Session) -> None:
             session.acquire_lock(_ALERT_LOCK)
-            for step in ("dead_given_back", "late_given_back", "well_given_back", "well_owed"):
+            for step in ("release_dead", "release_late", "release_recovered", "keep_recovered_as_late"):
                 session.change(step, message)
 
         await self._pool.transact(work, writes=True)

@@ -15,7 +15,7 @@ NAMES = ("sqlite", "sqlserver")
 
 #: Macro → what it is in SQLite and in SQL Server; ``$`` stands for what the macro is given.
 _MACROS: dict[str, tuple[str, str]] = {
-    # The database's clock, a time so many milliseconds from now, a time so many seconds ago.
+    # The database's clock; a time in milliseconds from now; a time in seconds ago.
     "now": ("utc_now()", "SYSUTCDATETIME()"),
     "after_ms": ("utc_after($)", "DATEADD(MILLISECOND, $, SYSUTCDATETIME())"),
     "seconds_ago": ("utc_after(-1000 * $)", "DATEADD(SECOND, -1 * $, SYSUTCDATETIME())"),
@@ -27,7 +27,7 @@ _MACROS: dict[str, tuple[str, str]] = {
     "count": ("COUNT(*)", "COUNT_BIG(*)"),
     # Rows that are about to be changed: hold them, and pass by those that another transaction holds.
     "claimed": ("", "WITH (ROWLOCK, READPAST, UPDLOCK)"),
-    # SQLite's planner is told which index; SQL Server's statistics know.
+    # SQLite needs to be given the index; SQL Server chooses by its statistics.
     "index": ("INDEXED BY $", ""),
     # The table before it is the outer loop; SQL Server's planner decides by itself.
     "join_in_order": ("CROSS JOIN", "INNER JOIN"),

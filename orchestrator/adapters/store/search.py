@@ -64,15 +64,15 @@ class Search:
     after: Key | None = None
 
     def behind(self, after: Key) -> "Search":
-        """Return the same search from another place on."""
+        """Return the same search, continued after another place."""
         return replace(self, after=after)
 
     def is_plain(self) -> bool:
-        """Say whether every row of a window is wanted."""
+        """Say whether every entry of a window is wanted."""
         return not self._conditions()
 
     def entries(self, *, window: int, limit: int) -> Statement:
-        """Return the rows that are wanted among so many, at most so many of them."""
+        """Select at most `limit` wanted entries among the first `window` entries."""
         conditions = self._conditions()
         reached = self._reached(window)
         return Statement(
@@ -94,7 +94,7 @@ class Search:
         )
 
     def end(self, *, window: int) -> Statement:
-        """Return the last of so many rows; nothing if there are fewer."""
+        """Select the key of entry number `window`; nothing if there are fewer."""
         reached = self._reached(window)
         return Statement(
             sql="\n".join([reached.sql, self._block("keys_of_window"), _ORDERS[self.sort], self._page()]),
@@ -108,7 +108,7 @@ class Search:
         return queries.load(self.dialect)[name].sql
 
     def _reached(self, window: int) -> Statement:
-        """Return the window as the first part of a statement."""
+        """Return the window as a common table expression, the first part of a statement."""
         windows = [self._window(by, window) for by in self._indexes()]
         if len(windows) == 1:
             return Statement(sql=f"WITH reached AS (\n{windows[0].sql}\n)", values=windows[0].values)
@@ -117,7 +117,7 @@ class Search:
             f" FROM (\n{each.sql}\n) AS part{number}"
             for number, each in enumerate(windows)
         )
-        # The first so many of each make the first so many of all.
+        # The first `window` of each contain the first `window` of all.
         order = _ORDERS[self.sort].replace("reached.", "parts.")
         sql = "\n".join(
             (
@@ -132,7 +132,7 @@ class Search:
         return Statement(sql=f"WITH reached AS (\n{sql}\n)", values=values)
 
     def _indexes(self) -> list[tuple[str, tuple[Any, ...]]]:
-        """Return the narrowest windows that there are, each with the values that it begins with."""
+        """Return the narrowest windows that fit, each with its first values."""
         wanted = self.wanted
         if wanted.ids:
             return [("ids", tuple(sorted(wanted.ids)))]

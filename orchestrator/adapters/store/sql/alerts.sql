@@ -109,11 +109,11 @@ ORDER BY late.occurred_at, late.subject
 -- A message has arrived.
 UPDATE orchestrator_alert SET sent_at = {now} WHERE message = ? AND sent_at IS NULL
 
--- dead_given_back --
+-- release_dead --
 -- A message certainly did not arrive: release its entries for the next one; inside the lock.
 DELETE FROM orchestrator_alert WHERE message = ? AND sent_at IS NULL AND kind NOT IN ('late', 'well')
 
--- late_given_back --
+-- release_late --
 -- The same for functions that have still not begun; one that has begun still needs its "recovered" alert.
 DELETE FROM orchestrator_alert
 WHERE message = ? AND sent_at IS NULL AND kind = 'late' AND NOT EXISTS (
@@ -121,7 +121,7 @@ WHERE message = ? AND sent_at IS NULL AND kind = 'late' AND NOT EXISTS (
     WHERE pass.name = orchestrator_alert.subject AND pass.started_at > orchestrator_alert.occurred_at
 )
 
--- well_given_back --
+-- release_recovered --
 -- The same for functions that were, or were to be, reported late: the next pass finds them again.
 DELETE FROM orchestrator_alert
 WHERE message = ? AND sent_at IS NULL AND kind = 'well' AND EXISTS (
@@ -131,7 +131,7 @@ WHERE message = ? AND sent_at IS NULL AND kind = 'well' AND EXISTS (
         AND late.occurred_at = orchestrator_alert.occurred_at
 )
 
--- well_owed --
+-- keep_recovered_as_late --
 -- What is left: functions that have recovered and were never reported late. The next pass finds them as late.
 UPDATE orchestrator_alert SET kind = 'late' WHERE message = ? AND sent_at IS NULL AND kind = 'well'
 
