@@ -57,6 +57,10 @@ WEB_CONNECTIONS = 12
 #: Connections to the database for HTTP requests.
 WEB_THREADS = 4
 
+#: Time limit of a statement of a migration or an adoption. Adopting changes a whole table in few statements,
+#: and the usual 30 seconds would not suffice for more than some million rows.
+MIGRATION_STATEMENT_SECONDS = 600
+
 #: HTTP requests soon say that the database is away, in seconds.
 WEB_PATIENCE_SECONDS = 3.0
 
@@ -176,6 +180,13 @@ class Application:
     async def missing_rights(self) -> dict[str, list[str]]:
         """Return, by table, the rights that the app needs and its login lacks."""
         return await self._pool.transact(migrate.missing_rights, writes=True)
+
+    def server_address(self) -> tuple[str, int] | None:
+        """Return the database server's host and port; None for SQLite, or if the settings name neither."""
+        from orchestrator.adapters.store import sqlserver
+
+        connection_string = self.settings.store.sql_connection_string
+        return None if connection_string is None else sqlserver.address(connection_string)
 
     async def close(self) -> None:
         """Close every connection, even if one of them cannot be closed."""
@@ -388,6 +399,57 @@ def connector(
         credential=functools.partial(credentials.blocking_credential, settings.client_id),
         statement_timeout_seconds=statement_timeout_seconds,
     )
+
+
+class Setup:
+    """Creates, upgrades or adopts the tables. All methods but :meth:`wake` and :meth:`close` block.
+
+    :param create: create the SQLite file if it does not exist.
+    :param patience: how long :meth:`wake` waits for the database, in seconds.
+    :param sleep: waits between its tries.
+    """
+
+    def __init__(
+        self, settings: StoreSettings, *, create: bool, patience: float, sleep: Callable[[float], None]
+    ) -> None:
+        self._settings = settings
+        self._connector = connector(
+            settings, create=create, statement_timeout_seconds=MIGRATION_STATEMENT_SECONDS
+        )
+        self._pool = Pool(self._connector, threads=1, patience=patience, sleep=sleep)
+
+    async def wake(self) -> None:
+        """Wait until the database accepts connections. :raises StoreError: it does not."""
+        await Store(self._pool).now()
+
+    def migrate(self) -> list[str]:
+        """Bring the tables up to date and return the names of the migrations applied."""
+        return [f"{each.version:04}_{each.name}" for each in migrate.apply(self._connector)]
+
+    def adopt(self) -> list[str]:
+        """Adopt the existing table and return what was done, one line each."""
+        from orchestrator.adapters.store import adopt
+
+        wanted = adopt.Adoption(
+            table_name_column=self._settings.table_name_column,
+            parameters_column=self._settings.parameters_column,
+            status_map=self._settings.status_map,
+        )
+        return list(adopt.apply(self._connector, wanted).lines())
+
+    async def close(self) -> None:
+        """Close the connections of :meth:`wake`."""
+        await self._pool.close()
+
+
+def latest_schema() -> int:
+    """Return the version of the schema that this app needs, the same for both databases."""
+    return migrate.available("sqlserver")[-1].version
+
+
+def print_migrations(settings: StoreSettings, from_version: int) -> str:
+    """Return the migrations after a version as one script, for a DBA to run."""
+    return migrate.script(connector(settings).dialect, from_version)
 
 
 def print_queries() -> str:

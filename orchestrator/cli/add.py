@@ -1,4 +1,4 @@
-"""``add``: rows from options, a CSV file or JSON lines; all of them or none."""
+"""``add``: insert entries from options, a CSV file or JSON lines; all or none."""
 
 import asyncio
 import csv
@@ -18,11 +18,11 @@ from orchestrator.core.models import NewEntry
 from orchestrator.core.numbers import MAX_INT32
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
 
-#: ``-`` is standard input. Excel begins a UTF-8 file with a mark, which ``utf-8-sig`` drops.
+#: ``-`` is standard input. Excel begins a UTF-8 file with a byte order mark, which ``utf-8-sig`` drops.
 _FILE = click.File("r", encoding="utf-8-sig")
 
-#: Workspaces that a warning names; a file with its columns mixed up has one a line.
-MAX_NAMED = 5
+#: Most workspaces that a warning names; a file with mixed-up columns has one per line.
+_MAX_NAMED = 5
 
 
 @click.command("add")
@@ -33,23 +33,27 @@ MAX_NAMED = 5
 @click.option("--parameters", metavar="JSON", help='Default: {"table_name": …}.')
 @click.option("--priority", type=INT32, help="Higher is claimed first; default: 0.")
 @click.option("--max-attempts", type=Whole(0, MAX_INT32), help="0 = no limit; default: MAX_ATTEMPTS.")
-@click.option("--csv", "csv_file", type=_FILE, metavar="FILE", help="Rows under a line of column names.")
-@click.option("--jsonl", "jsonl_file", type=_FILE, metavar="FILE", help="Rows as JSON, an object a line.")
+@click.option(
+    "--csv", "csv_file", type=_FILE, metavar="FILE", help="A CSV file with column names in its first line."
+)
+@click.option(
+    "--jsonl", "jsonl_file", type=_FILE, metavar="FILE", help="A file with one JSON object per line."
+)
 @json_option
 def add(
     csv_file: IO[str] | None, jsonl_file: IO[str] | None, as_json: bool, **columns: str | int | None
 ) -> int:
-    """Add rows and print their ids.
+    """Add entries and print their ids.
 
-    One row by its table, as an INSERT into track_processing does, or many from a file (- is standard input):
-    all of them or, when one is wrong, none.
+    One entry by its table, as an INSERT into track_processing does, or many from a file (- is standard
+    input): all of them, or none if one is wrong.
     """
     given = {name: value for name, value in columns.items() if value is not None}
     files = [file for file in (csv_file, jsonl_file) if file is not None]
     if ("table_name" in given) + len(files) != 1:
         raise click.UsageError("give one of TABLE_NAME, --csv and --jsonl")
     if files and given:
-        raise click.UsageError("a row's options do not go with a file: its columns say the same")
+        raise click.UsageError("an entry's options cannot be combined with a file, which has them as columns")
     workspaces = settings.load_workspace_names(context.environment())
     if csv_file is not None:
         entries = read_csv(csv_file, workspaces)
@@ -63,14 +67,14 @@ def add(
 
 
 def _warn_of(workspaces: set[str]) -> None:
-    """Say which workspaces nobody has checked; the app's settings always have the default one."""
+    """Name the workspaces that cannot be checked here; the default one always exists."""
     named = sorted(workspaces - {DEFAULT_WORKSPACE})
     if not named:
         return
-    more = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+    more = f" and {len(named) - _MAX_NAMED} more" if len(named) > _MAX_NAMED else ""
     complain(
-        f"not checked: workspace {', '.join(named[:MAX_NAMED])}{more}, since neither DATABRICKS_HOST nor "
-        "DATABRICKS_WORKSPACES is set here; a row of a workspace that the app does not know ends DEAD"
+        f"not checked: workspace {', '.join(named[:_MAX_NAMED])}{more}, since neither DATABRICKS_HOST nor "
+        "DATABRICKS_WORKSPACES is set here; an entry of a workspace that the app does not know ends DEAD"
     )
 
 
@@ -86,25 +90,25 @@ async def _insert(entries: Sequence[NewEntry], *, as_json: bool) -> int:
 
 _Raw = TypeVar("_Raw")
 
-#: Rows of one file. They are one transaction, and others wait for its locks.
-MAX_ROWS = 10_000
+#: Most entries of one file. They are one transaction, and others wait for its locks.
+MAX_ENTRIES = 10_000
 
-#: Problems that are listed; a file in a wrong format has one a line.
+#: Most problems that are listed; a file in a wrong format has one per line.
 MAX_PROBLEMS = 20
 
 
 class BadFile(OrchestratorError):
-    """A file of rows that cannot be added as it stands. Lists the problems, a line each."""
+    """The file cannot be added as it stands; the message lists the problems, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
         shown = problems[:MAX_PROBLEMS]
         if len(problems) > MAX_PROBLEMS:
-            shown.append(f"and {len(problems) - MAX_PROBLEMS} problems more")
-        super().__init__("\n".join([*shown, "no row was added"]))
+            shown.append(f"and {len(problems) - MAX_PROBLEMS} more problems")
+        super().__init__("\n".join([*shown, "no entry was added"]))
 
 
 def read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
-    """Read rows under a line of column names, as ``export`` writes them; an empty cell is the default.
+    """Read CSV with column names in the first line, as ``export`` writes it; an empty cell is the default.
 
     :param workspaces: see :func:`orchestrator.core.new_entry.new_entry`.
     :raises BadFile: names each line that is wrong.
@@ -113,7 +117,7 @@ def read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry
 
 
 def read_json_lines(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
-    """Read an object a line; ``parameters`` may be the object itself or its JSON text.
+    """Read one JSON object per line; ``parameters`` may be an object or its JSON text.
 
     :param workspaces: see :func:`orchestrator.core.new_entry.new_entry`.
     :raises BadFile: names each line that is wrong.
@@ -131,8 +135,8 @@ def _collect(
     problems: list[str] = []
     try:
         for count, (number, raw) in enumerate(lines):
-            if count == MAX_ROWS:
-                problems.append(f"line {number}: more than {MAX_ROWS:,} rows; split the file")
+            if count == MAX_ENTRIES:
+                problems.append(f"line {number}: more than {MAX_ENTRIES:,} entries; split the file")
                 break
             try:
                 entries.append(new_entry.new_entry(read(raw), workspaces))
@@ -143,7 +147,7 @@ def _collect(
     except UnicodeDecodeError:
         problems.append("the file is not text in UTF-8")
     if not entries and not problems:
-        problems.append("the file has no rows")
+        problems.append("the file has no entries")
     if problems:
         raise BadFile(problems)
     return entries
@@ -177,7 +181,7 @@ def _from_json(line: str) -> dict[str, Any]:
     try:
         given = json.loads(line)
     except (ValueError, RecursionError):
-        raise InvalidEntry("not JSON; give one object a line") from None
+        raise InvalidEntry("not JSON; write one object per line") from None
     if not isinstance(given, dict):
         raise InvalidEntry("not an object")
     return given

@@ -1,65 +1,51 @@
-"""What is done to the installation: its tables, its job, a pass by hand, the purge, the check."""
+"""Administration: ``init-db``, ``create-job``, ``pass`` and ``purge``."""
 
 import asyncio
 
 import click
 
 from orchestrator import bootstrap, settings
-from orchestrator.adapters.store import adopt, migrate
-from orchestrator.adapters.store.connector import Connector
 from orchestrator.cli import context
 from orchestrator.cli.options import Age, Whole, json_option
 from orchestrator.cli.output import FAILED, OK, complain, print_json
 from orchestrator.core.errors import StoreError
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
-from orchestrator.usecases import timer_pass
+from orchestrator.usecases.timer_pass import OK as PASS_OK
+from orchestrator.usecases.timer_pass import TIMER_FUNCTIONS
 
-#: Adopting changes a whole table in a few statements; the usual 30 seconds would stop at some million rows.
-MIGRATION_STATEMENT_SECONDS = 600
-
-#: Databricks allows no more (``max_concurrent_runs`` of a job).
-MAX_CONCURRENT_RUNS = 1000
-
-#: As many as SQLite has; a test compares.
-_LATEST = len(migrate.available("sqlserver"))
+#: Databricks' maximum of a job's ``max_concurrent_runs``.
+_MAX_CONCURRENT_RUNS = 1000
 
 
 @click.command("init-db")
-@click.option("--adopt", "adopts", is_flag=True, help="Take over a track_processing that is there already.")
-@click.option("--print", "prints", is_flag=True, help="Print the SQL instead, for a DBA to run.")
+@click.option("--adopt", "adopts", is_flag=True, help="Adopt an existing table track_processing.")
+@click.option("--print", "prints", is_flag=True, help="Only print the SQL, for a DBA to run.")
 @click.option("--print-queries", is_flag=True, help="Print the T-SQL that the app runs, for a DBA to read.")
 @click.option(
     "--from-version",
-    type=Whole(0, _LATEST),
+    type=Whole(0, bootstrap.latest_schema()),
     default=0,
     show_default=True,
-    help="With --print: what is there.",
+    help="With --print: the schema that the database has.",
 )
 @json_option
 def init_db(adopts: bool, prints: bool, print_queries: bool, from_version: int, as_json: bool) -> int:
     """Create the tables, or bring them up to date.
 
-    docs/adopt.md has what --adopt needs to know.
+    See docs/adopt.md before you use --adopt.
     """
     if prints and (adopts or as_json):
-        raise click.UsageError(
-            "--print goes with neither --adopt nor --json: it prints SQL and looks at nothing"
-        )
+        raise click.UsageError("--print cannot be combined with --adopt or --json: it only prints SQL")
     if print_queries:
         click.echo(bootstrap.print_queries(), nl=False)
         return OK
-    # A new index of a large table takes its time.
-    connector = bootstrap.connector(
-        settings.load_store(context.environment()),
-        create=not prints,
-        statement_timeout_seconds=MIGRATION_STATEMENT_SECONDS,
-    )
     if prints:
-        click.echo(migrate.script(connector.dialect, from_version), nl=False)
+        store = settings.load_store(context.environment())
+        click.echo(bootstrap.print_migrations(store, from_version), nl=False)
         return OK
     adopted = _adopt(quiet=as_json) if adopts else []
-    applied = _migrate(connector)
-    version = migrate.available(connector.dialect)[-1].version
+    applied = _migrate()
+    version = bootstrap.latest_schema()
     if as_json:
         print_json({"adopted": adopted, "applied": applied, "version": version})
     else:
@@ -69,28 +55,19 @@ def init_db(adopts: bool, prints: bool, print_queries: bool, from_version: int, 
     return OK
 
 
-def _migrate(connector: Connector) -> list[str]:
+def _migrate() -> list[str]:
     """Bring the tables up to date and return the migrations applied."""
-    asyncio.run(context.wake(connector))
     try:
-        return [f"{migration.version:04}_{migration.name}" for migration in migrate.apply(connector)]
+        return context.setup(create=True).migrate()
     except StoreError as error:
         if "already" in str(error):  # "already exists", "There is already an object named …"
-            raise StoreError(f"{error}; to take over a table that is there: init-db --adopt") from error
+            raise StoreError(f"{error}; to adopt an existing table: init-db --adopt") from error
         raise
 
 
 def _adopt(*, quiet: bool) -> list[str]:
-    """Take the table over and return what was done, a line each; print it before anything else can fail."""
-    store = settings.load_store(context.environment())
-    wanted = adopt.Adoption(
-        table_name_column=store.table_name_column,
-        parameters_column=store.parameters_column,
-        status_map=store.status_map,
-    )
-    connector = bootstrap.connector(store, statement_timeout_seconds=MIGRATION_STATEMENT_SECONDS)
-    asyncio.run(context.wake(connector))
-    lines = list(adopt.apply(connector, wanted).lines())
+    """Adopt the table and return what was done, one line each; print it before anything else can fail."""
+    lines = context.setup(create=False).adopt()
     if not quiet:
         click.echo("".join(f"{line}\n" for line in lines), nl=False)
     return lines
@@ -122,12 +99,12 @@ async def _create_job(notebook: str, name: str, workspace: str) -> int | None:
         return await app.runs[workspace].create_job(
             name=name,
             notebook_path=notebook,
-            max_concurrent_runs=min(found.cap, MAX_CONCURRENT_RUNS),
+            max_concurrent_runs=min(found.cap, _MAX_CONCURRENT_RUNS),
         )
 
 
 @click.command("pass")
-@click.argument("function", type=click.Choice(["trigger", "monitor"]))
+@click.argument("function", type=click.Choice(TIMER_FUNCTIONS))
 @json_option
 def pass_(function: str, as_json: bool) -> int:
     """Make one pass of a timer function by hand."""
@@ -137,7 +114,7 @@ def pass_(function: str, as_json: bool) -> int:
     for problem in problems:
         complain(problem)
     if not problems and not as_json:
-        click.echo(f"{function}: {timer_pass.OK}")
+        click.echo(f"{function}: {PASS_OK}")
     return FAILED if problems else OK
 
 
@@ -147,10 +124,12 @@ async def _pass(function: str) -> list[str]:
 
 
 @click.command("purge")
-@click.option("--older-than", type=Age(), required=True, help="Ended longer ago than 90d, 12h or 30m.")
+@click.option(
+    "--older-than", type=Age(), required=True, help="Delete what ended longer ago, e.g. 90d, 12h or 30m."
+)
 @json_option
 def purge_(older_than: float, as_json: bool) -> int:
-    """Delete final rows and their log rows, in small batches."""
+    """Delete old final entries and their log rows, in small batches."""
     deleted = asyncio.run(_purge(older_than))
     if as_json:
         print_json({"deleted": deleted})
@@ -163,11 +142,11 @@ async def _purge(older_than: float) -> int:
     total = 0
     async with context.tools() as tools:
         async for total in tools.purge(older_than_seconds=older_than):
-            complain(f"{total} rows deleted")
+            complain(f"{total} entries deleted")
     return total
 
 
-#: The command's older name.
+#: The former name of ``pass``; scripts may still use it.
 _tick = click.Command("tick", callback=pass_.callback, params=pass_.params, hidden=True)
 
 COMMANDS = (init_db, create_job, pass_, _tick, purge_)

@@ -1,4 +1,4 @@
-"""``python -m orchestrator check``: is everything there that the app needs, and what to do if not."""
+"""``check``: test everything that the app needs, and say what to do about each problem."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from orchestrator.adapters.store import sqlserver
 from orchestrator.bootstrap import Application
 from orchestrator.cli import context
 from orchestrator.cli.options import json_option
@@ -27,17 +26,17 @@ from orchestrator.core.models import Job
 from orchestrator.settings import Settings
 from orchestrator.settings.workspaces import WorkspaceSettings
 
-#: For a connection to the database server's port; one round trip.
-REACH_SECONDS = 5.0
+#: Time limit of a connection to the database server's port, which takes one round trip.
+_REACH_SECONDS = 5.0
 
 _SETTING = "SQL_CONNECTION_STRING"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of the check's answer."""
+    """One line of the result."""
 
-    #: what was looked at
+    #: what was tested
     subject: str
     ok: bool
     #: what was found, or what is wrong and what to do
@@ -45,7 +44,7 @@ class Finding:
 
 
 async def run(app: Application) -> AsyncGenerator[Finding, None]:
-    """Look at one thing after the other; each is tried even when an earlier one failed."""
+    """Test one thing after another, each even if an earlier one failed."""
     yield _schedules(app.settings)
     yield await _finding("store", _store(app))
     yield await _finding("queue", _queue(app))
@@ -61,8 +60,8 @@ async def run(app: Application) -> AsyncGenerator[Finding, None]:
             yield await _finding(f"{name}, job", _job(app, workspace))
 
 
-class _NotGood(OrchestratorError):
-    """Something answers, but not as it should."""
+class _Problem(OrchestratorError):
+    """Something responds, but not as it should."""
 
 
 async def _finding(subject: str, look: Awaitable[str]) -> Finding:
@@ -89,43 +88,39 @@ def _schedules(settings: Settings) -> Finding:
 
 
 async def _store(app: Application) -> str:
-    if app.settings.store.sql_connection_string is not None:
-        await _reach(app.settings.store.sql_connection_string)
+    if (server := app.server_address()) is not None:
+        await _reach(*server)
     try:
         version = await app.schema_version()
     except SchemaError as error:
         raise await _schema_problem(app, error) from error
     if missing := await app.missing_rights():
-        raise _NotGood(f"this login lacks rights; let an administrator run: {_grants(missing)}")
+        raise _Problem(f"this login lacks rights; let an administrator run: {_grants(missing)}")
     clock = await app.store.now()
     return f"answers, schema {version}, its clock says {clock:%Y-%m-%d %H:%M:%S} UTC"
 
 
-async def _reach(connection_string: str) -> None:
-    """Connect to the server's port: the driver itself only says, after its login time-out, that it waited."""
-    server = sqlserver.address(connection_string)
-    if server is None:
-        return
-    host, port = server
+async def _reach(host: str, port: int) -> None:
+    """Connect to the server's port: the driver itself only reports a time-out of the login."""
     try:
-        async with asyncio.timeout(REACH_SECONDS):
+        async with asyncio.timeout(_REACH_SECONDS):
             _, writer = await asyncio.open_connection(host, port)
     except socket.gaierror as error:
-        raise _NotGood(f"the name {host} does not resolve: correct SERVER in {_SETTING}") from error
+        raise _Problem(f"the name {host} does not resolve: correct SERVER in {_SETTING}") from error
     except OSError as error:  # TimeoutError is one
-        raise _NotGood(
-            f"nothing takes a connection on port {port} of {host}: check SERVER in {_SETTING}, "
+        raise _Problem(
+            f"nothing accepts a connection on port {port} of {host}: check SERVER in {_SETTING}, "
             "the server's firewall and that it runs"
         ) from error
     writer.close()
 
 
 async def _schema_problem(app: Application, error: SchemaError) -> OrchestratorError:
-    """A login without rights does not see that the tables are there."""
+    """Return what to do: tables may be missing, or be invisible to a login without rights."""
     missing = await app.missing_rights()
     if "SELECT" not in missing.get("orchestrator_schema", []):
         return error
-    return _NotGood(
+    return _Problem(
         f"{error}; or, if that has been done, this login may not see the tables: let an administrator run: "
         f"{_grants(missing)}"
     )
@@ -151,19 +146,19 @@ async def _databricks(app: Application, workspace: WorkspaceSettings) -> str:
     try:
         active = await app.runs[workspace.name].active_run_ids()
     except Unauthorized as error:
-        raise _NotGood(f"{error}; check that the token is valid and of this workspace") from error
+        raise _Problem(f"{error}; check that the token is valid and of this workspace") from error
     except WorkspaceUnavailable as error:
-        raise _NotGood(f"{error}; check that {workspace.host} is a workspace and can be reached") from error
+        raise _Problem(f"{error}; check that {workspace.host} is a workspace and can be reached") from error
     return f"{workspace.host} answers, {len(active)} active runs, cap {workspace.cap}"
 
 
 async def _job(app: Application, workspace: WorkspaceSettings) -> str:
     if workspace.job_id is None:
-        return "no default job: every row must name its job_id"
+        return "no default job: every entry must name its job_id"
     try:
         job = await app.runs[workspace.name].get_job(workspace.job_id)
     except RequestRefused as error:
-        raise _NotGood(f"{error}; correct the job id, or: python -m orchestrator create-job") from error
+        raise _Problem(f"{error}; correct the job id, or: python -m orchestrator create-job") from error
     if job.max_concurrent_runs >= workspace.cap:
         return f"{job.job_id} allows {job.max_concurrent_runs} runs at once, cap {workspace.cap}"
     return _too_few_runs(job, workspace.cap)
@@ -172,27 +167,27 @@ async def _job(app: Application, workspace: WorkspaceSettings) -> str:
 def _too_few_runs(job: Job, cap: int) -> str:
     text = f"{job.job_id} allows {job.max_concurrent_runs} runs at once and the cap is {cap}"
     if job.queue_enabled:
-        return f"{text}: what is over it waits in the job's own queue"
-    raise _NotGood(f"{text}: runs over it are skipped; raise the job's max_concurrent_runs or lower the cap")
+        return f"{text}: further runs wait in the job's own queue"
+    raise _Problem(f"{text}: further runs are skipped; raise the job's max_concurrent_runs or lower the cap")
 
 
 @click.command("check")
 @json_option
 def check(as_json: bool) -> int:
-    """Check that everything is there.
+    """Check that everything works that the app needs.
 
-    Settings, store, queue, token, Databricks and job; each line says what to do about what is wrong.
+    Settings, store, queue, token, Databricks and job; each problem comes with what to do about it.
     """
-    logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # what is wrong is told in its line
+    logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # each problem has its line
     findings = asyncio.run(_check(as_json=as_json))
-    well = all(finding.ok for finding in findings)
+    ok = all(finding.ok for finding in findings)
     if as_json:
-        print_json({"ok": well, "findings": [asdict(finding) for finding in findings]})
-    return OK if well else FAILED
+        print_json({"ok": ok, "findings": [asdict(finding) for finding in findings]})
+    return OK if ok else FAILED
 
 
 async def _check(*, as_json: bool) -> list[Finding]:
-    """Return the findings; print each as it comes, since one may take its time."""
+    """Return the findings; print each at once, since the next may take long."""
     findings: list[Finding] = []
     async with contextlib.aclosing(_findings()) as stream:
         async for finding in stream:
@@ -203,7 +198,7 @@ async def _check(*, as_json: bool) -> list[Finding]:
 
 
 async def _findings() -> AsyncGenerator[Finding, None]:
-    """Look at everything; settings and a store that cannot be used at all are findings too."""
+    """Test everything; settings or a store that cannot be used at all are findings, too."""
     try:
         async with context.application() as app, contextlib.aclosing(run(app)) as stream:
             async for finding in stream:

@@ -1,56 +1,57 @@
-"""What the commands reach: the store alone, or the whole application, closed whatever happens."""
+"""What commands work with: the store, the whole application, or the database's setup; closed at the end."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from orchestrator import bootstrap, settings
-from orchestrator.adapters.store.connector import Connector
-from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.pool import Pool
 from orchestrator.cli.output import complain
 from orchestrator.core.errors import SettingsError, StoreUnavailable
 from orchestrator.settings import local_file
 
-#: How long a command waits for a database that only asks to come back later. A paused serverless database
+#: How long a command waits for a database that asks to retry later, in seconds. A paused serverless database
 #: takes about a minute to resume
 #: (https://learn.microsoft.com/azure/azure-sql/database/serverless-tier-overview#latency).
 PATIENCE_SECONDS = 90.0
 
-#: A shorter wait needs no words; a person who sees nothing for longer wonders.
-TOLD_AFTER_SECONDS = 2.0
+#: After this many seconds of waiting, a line on stderr says why nothing happens.
+_NOTICE_SECONDS = 2.0
 
 
 class Waiting:
-    """Sleeps between the tries of a store, and tells the person in front of it why nothing happens.
+    """Sleeps between a store's tries, and says on stderr why nothing happens.
 
-    :param ended: when it is set, nobody waits any longer.
+    :param complain: prints the line.
+    :param ended: once it is set, no wait goes on.
     """
 
-    def __init__(self, tell: Callable[[str], None] = complain, ended: threading.Event | None = None) -> None:
-        self._tell = tell
+    def __init__(
+        self, complain: Callable[[str], None] = complain, ended: threading.Event | None = None
+    ) -> None:
+        self._complain = complain
         self._ended = ended or threading.Event()
         self._slept = 0.0
 
     def __call__(self, seconds: float) -> None:
-        """Sleep. :raises StoreUnavailable: nobody waits any longer."""
+        """Sleep. :raises StoreUnavailable: the command has ended."""
         before, self._slept = self._slept, self._slept + seconds
-        if before <= TOLD_AFTER_SECONDS < self._slept:
-            self._tell(
-                "waiting for the database, which does not take connections now; "
+        if before <= _NOTICE_SECONDS < self._slept:
+            self._complain(
+                "waiting for the database, which does not accept connections now; "
                 "a paused one takes about a minute to resume (Ctrl-C stops)"
             )
         if self._ended.wait(seconds):
-            raise StoreUnavailable("nobody waits for the database any longer")
+            raise StoreUnavailable("the command has ended")
 
     def end(self) -> None:
-        """Wake what sleeps: a thread that no signal reaches would go on to the end of its patience."""
+        """End every wait: no signal reaches a thread, which would otherwise sleep on."""
         self._ended.set()
 
 
 def environment() -> dict[str, str]:
-    """Return the environment, over the ``local.settings.json`` of the current folder."""
+    """Return the environment, which takes precedence over ``./local.settings.json``."""
     return local_file.environment(Path.cwd())
 
 
@@ -83,16 +84,14 @@ def _complete_settings() -> settings.Settings | None:
 
 
 @asynccontextmanager
-async def application(
-    loaded: settings.Settings | None = None, *, patience: float = 0
-) -> AsyncIterator[bootstrap.Application]:
-    """Everything, for what needs the queue or Databricks.
+async def application(*, patience: float = 0) -> AsyncIterator[bootstrap.Application]:
+    """Reach everything, for commands that need the queue or Databricks.
 
-    :param loaded: settings that have been read already.
-    :param patience: of its stores.
+    :param patience: how long its stores wait for a database that asks to retry later, in seconds.
+    :raises SettingsError: the settings are incomplete.
     """
     waiting = Waiting()
-    app = bootstrap.Application(loaded or settings.load(environment()), patience=patience, sleep=waiting)
+    app = bootstrap.Application(settings.load(environment()), patience=patience, sleep=waiting)
     try:
         yield app
     finally:
@@ -100,15 +99,22 @@ async def application(
         await app.close()
 
 
-async def wake(connector: Connector) -> None:
-    """Wait until a database takes connections, before work that does without a store.
+def setup(*, create: bool) -> bootstrap.Setup:
+    """Wait until the database accepts connections, and return what sets up its tables.
 
-    :raises StoreError: it does not.
+    :param create: create the SQLite file if it does not exist.
+    :raises StoreError: the database does not accept connections.
     """
     waiting = Waiting()
-    pool = Pool(connector, threads=1, patience=PATIENCE_SECONDS, sleep=waiting)
+    store = settings.load_store(environment())
+    found = bootstrap.Setup(store, create=create, patience=PATIENCE_SECONDS, sleep=waiting)
+    asyncio.run(_wake(found, waiting))
+    return found
+
+
+async def _wake(found: bootstrap.Setup, waiting: Waiting) -> None:
     try:
-        await Store(pool).now()
+        await found.wake()
     finally:
         waiting.end()
-        await pool.close()
+        await found.close()

@@ -1,26 +1,27 @@
-"""Records → the JSON that ``--json`` prints. Pure. Parameters are left out unless they were asked for."""
+"""Records → the JSON that ``--json`` prints, the same as that of the HTTP API. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from orchestrator.core.actions import ACTIONS
 from orchestrator.core.models import Entry, LogRow
 from orchestrator.core.reports import PassStatus, StatusReport, Story, WorkspaceStatus
 from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 
-#: The states of rows that are not over, and of those that are, as they are shown.
+#: The open and the final states, in the order in which they are shown.
 OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
 ENDED = (Status.DONE, Status.DEAD, Status.CANCELED)
 
 
-def iso(time: datetime | None) -> str | None:
+def _iso(time: datetime | None) -> str | None:
     """Write a time in UTC."""
     return None if time is None else iso_utc(time, "milliseconds")
 
 
-def entry(row: Entry, *, parameters: bool = False) -> dict[str, Any]:
-    """Return a row."""
+def entry(row: Entry, run_page_url: str | None, *, parameters: bool = False) -> dict[str, Any]:
+    """Return an entry. Its parameters are omitted unless they were asked for."""
     return {
         "id": row.id,
         "workspace": row.workspace,
@@ -29,26 +30,31 @@ def entry(row: Entry, *, parameters: bool = False) -> dict[str, Any]:
         "priority": row.priority,
         "status": row.status.value,
         "run_id": row.runid,
+        "run_page_url": run_page_url,
         "submission": row.submission,
         "attempt": row.attempt,
         "max_attempts": row.max_attempts,
-        "available_at": iso(row.available_at),
+        "available_at": _iso(row.available_at),
         "cancel_requested": row.cancel_requested,
+        "actions": [action.name for action in ACTIONS if action.applies_to(row)],
         "last_error": row.last_error,
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
-        "submitted_at": iso(row.submitted_at),
-        "finished_at": iso(row.finished_at),
+        "created_at": _iso(row.created_at),
+        "updated_at": _iso(row.updated_at),
+        "submitted_at": _iso(row.submitted_at),
+        "finished_at": _iso(row.finished_at),
         **({"parameters": row.parameters} if parameters else {}),
     }
 
 
-def story(told: Story, *, parameters: bool = False) -> dict[str, Any]:
-    """Return a row with its runs."""
-    return {**entry(told.entry, parameters=parameters), "runs": [run(log) for log in told.logs]}
+def story(found: Story, run_page_url: str | None, *, parameters: bool = False) -> dict[str, Any]:
+    """Return an entry with its runs."""
+    return {
+        **entry(found.entry, run_page_url, parameters=parameters),
+        "runs": [_run(log) for log in found.logs],
+    }
 
 
-def run(log: LogRow) -> dict[str, Any]:
+def _run(log: LogRow) -> dict[str, Any]:
     """Return a settled submission."""
     return {
         "submission": log.submission,
@@ -60,8 +66,8 @@ def run(log: LogRow) -> dict[str, Any]:
         "message": log.message,
         "error_trace": log.error_trace,
         "run_page_url": log.run_page_url,
-        "started_at": iso(log.started_at),
-        "finished_at": iso(log.finished_at),
+        "started_at": _iso(log.started_at),
+        "finished_at": _iso(log.finished_at),
         "queue_seconds": log.queue_seconds,
         "setup_seconds": log.setup_seconds,
         "execution_seconds": log.execution_seconds,
@@ -73,7 +79,7 @@ def status(found: StatusReport) -> dict[str, Any]:
     return {
         "workspaces": [_workspace(each) for each in found.workspaces],
         "passes": [_pass(each) for each in found.passes],
-        "now": iso(found.now),
+        "now": _iso(found.now),
     }
 
 
@@ -98,8 +104,8 @@ def _pass(status: PassStatus) -> dict[str, Any]:
     last = status.last
     return {
         "name": status.name,
-        "started_at": iso(last.started_at) if last else None,
-        "finished_at": iso(last.finished_at) if last else None,
+        "started_at": _iso(last.started_at) if last else None,
+        "finished_at": _iso(last.finished_at) if last else None,
         "outcome": last.outcome if last else None,
         "late": status.late,
     }

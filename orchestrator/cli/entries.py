@@ -1,4 +1,4 @@
-"""``list``, ``show`` and ``export``: which rows there are, and what became of each."""
+"""``list``, ``show`` and ``export``: search for entries, and show one with all its runs."""
 
 import asyncio
 import csv
@@ -33,36 +33,43 @@ from orchestrator.core.reports import Story
 from orchestrator.core.search import MAX_PAGE, EntryFilter, EntryPage, InvalidCursor, Sort
 from orchestrator.ports import Reports
 
-#: Rows that one ``list`` prints; ``export`` prints them all.
-MAX_LISTED = 10_000
+#: Most entries that one ``list`` prints; ``export`` prints all.
+_MAX_LISTED = 10_000
 
-#: Pages that one command reads: rows that change while they are read could come again for ever.
-MAX_PAGES = 100_000
+#: Most pages that one command reads: entries that keep changing could reappear for ever.
+_MAX_PAGES = 100_000
 
 _COLUMNS = ("id", "workspace", "table_name", "status", "attempt", "run_id", "updated_at", "last_error")
 
-#: All of them fit a terminal of so many characters; a narrower one gets fewer.
-WIDE = 100
+#: All columns fit a terminal of this width; a narrower one gets fewer.
+_WIDE = 100
 _FEWER_COLUMNS = ("id", "table_name", "status", "attempt", "updated_at", "last_error")
 
 
 @click.command("list")
 @filter_options
 @sort_option
-@click.option("--limit", type=Whole(1, MAX_LISTED), default=50, show_default=True, help="So many rows.")
-@click.option("--after", metavar="CURSOR", help="Go on where the last list ended; it says so.")
+@click.option(
+    "--limit", type=Whole(1, _MAX_LISTED), default=50, show_default=True, help="At most this many entries."
+)
+@click.option(
+    "--after", metavar="CURSOR", help="Continue where the last list ended, with the cursor that it printed."
+)
 @parameters_option
 @json_option
 def list_(
     *, wanted: EntryFilter, sort: str, limit: int, after: str | None, with_parameters: bool, as_json: bool
 ) -> int:
-    """List rows, those that changed last first."""
+    """List entries, those that changed last first."""
     try:
-        page = asyncio.run(_list(wanted, Sort(sort), limit, after))
+        page, urls = asyncio.run(_list(wanted, Sort(sort), limit, after))
     except InvalidCursor as error:
         raise click.BadParameter(str(error), param_hint="--after") from None
     if as_json:
-        entries = [documents.entry(entry, parameters=with_parameters) for entry in page.entries]
+        entries = [
+            documents.entry(entry, url, parameters=with_parameters)
+            for entry, url in zip(page.entries, urls, strict=True)
+        ]
         print_json({"entries": entries, "next": page.next})
     elif page.entries:
         columns = (*_columns(), "parameters") if with_parameters else _columns()
@@ -70,13 +77,13 @@ def list_(
     if page.next is not None:
         complain(f"there is more: --after {page.next}")
     elif not page.entries and after is None:
-        complain("no row matches")
+        complain("no entry matches")
     return OK if page.entries else NOTHING
 
 
 def _columns() -> tuple[str, ...]:
     terminal = console()
-    return _FEWER_COLUMNS if terminal.is_terminal and terminal.width < WIDE else _COLUMNS
+    return _FEWER_COLUMNS if terminal.is_terminal and terminal.width < _WIDE else _COLUMNS
 
 
 def _shown(entry: Entry, column: str) -> object:
@@ -85,22 +92,28 @@ def _shown(entry: Entry, column: str) -> object:
     return getattr(entry, "runid" if column == "run_id" else column)
 
 
-async def _list(wanted: EntryFilter, sort: Sort, limit: int, after: str | None) -> EntryPage:
-    """Read pages until there are enough rows: a page may have few when rows that match are far apart."""
+async def _list(
+    wanted: EntryFilter, sort: Sort, limit: int, after: str | None
+) -> tuple[EntryPage, list[str | None]]:
+    """Return entries and the pages of their current runs.
+
+    Read pages until there are enough entries: a page has few if matching entries are far apart.
+    """
     entries: list[Entry] = []
     async with context.tools() as tools:
         async for page in _pages(tools.reports, wanted, sort, limit, after):
             entries += page.entries
             after = page.next
-    return EntryPage(entries=entries, next=after)
+        urls = [tools.overview.run_page(entry) for entry in entries]
+    return EntryPage(entries=entries, next=after), urls
 
 
 async def _pages(
     reports: Reports, wanted: EntryFilter, sort: Sort, limit: int | None, after: str | None
 ) -> AsyncIterator[EntryPage]:
-    """Yield pages to the end, or until they have so many rows."""
+    """Yield pages to the end, or until they have `limit` entries."""
     found = 0
-    for _ in range(MAX_PAGES):
+    for _ in range(_MAX_PAGES):
         left = MAX_PAGE if limit is None else min(MAX_PAGE, limit - found)
         page = await reports.entries(wanted, sort=sort, limit=left, after=after)
         yield page
@@ -122,9 +135,9 @@ _CSV_COLUMNS = (
 @filter_options
 @parameters_option
 def export(wanted: EntryFilter, with_parameters: bool) -> int:
-    """Print all rows as CSV, oldest first.
+    """Print all matching entries as CSV, oldest first.
 
-    They are read page by page, so that any number will do.
+    They are read page by page, so there is no limit.
     """
     return asyncio.run(_export(wanted, with_parameters))
 
@@ -137,11 +150,11 @@ async def _export(wanted: EntryFilter, with_parameters: bool) -> int:
     async with context.tools() as tools:
         async for page in _pages(tools.reports, wanted, Sort.OLDEST, None, None):
             for entry in page.entries:
-                document = documents.entry(entry, parameters=with_parameters)
-                writer.writerow({name: _csv(value) for name, value in document.items()})
+                document = documents.entry(entry, None, parameters=with_parameters)
+                writer.writerow({name: _csv(document[name]) for name in columns})
                 code = OK
     if code == NOTHING:
-        complain("no row matches")
+        complain("no entry matches")
     return code
 
 
@@ -156,13 +169,13 @@ def _csv(value: object) -> object:
 @parameters_option
 @json_option
 def show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
-    """Show a row and every run of it."""
+    """Show an entry and all its runs."""
     story, page = asyncio.run(_story(entry_id))
     if story is None:
-        complain(f"there is no row {entry_id}")
+        complain(f"there is no entry {entry_id}")
         return FAILED
     if as_json:
-        print_json({**documents.story(story, parameters=with_parameters), "run_page_url": page})
+        print_json(documents.story(story, page, parameters=with_parameters))
     else:
         _print_entry(story.entry, page, with_parameters=with_parameters)
         for log in story.logs:

@@ -1,4 +1,4 @@
-"""The commands put together, and what becomes of their errors: one line on stderr and an exit code."""
+"""The command line: all commands, shell completion, and errors as one line on stderr and an exit code."""
 
 import logging
 import sys
@@ -17,19 +17,19 @@ PROGRAM = "python -m orchestrator"
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
-    """Turn rows of track_processing into Databricks job runs: look at them, retry, cancel and add them.
+    """Turn the entries of track_processing into Databricks job runs: list, retry, cancel and add entries.
 
-    Settings come from the environment, and below it from ./local.settings.json.
+    Settings come from the environment or else from ./local.settings.json.
 
     Exit codes: 0 done, 1 something failed or was refused, 2 wrong use, 3 nothing matched the filter,
     4 the app does not do its work (status).
     """
 
 
-#: The command's name when it is on the PATH (``scripts/orchestrator``): shells complete by a name.
+#: Name of the command on the PATH (``scripts/orchestrator``): shells complete by name.
 _NAME = "orchestrator"
 
-#: The shell's function sets it when it asks for completions.
+#: The shell sets this variable when it asks for completions.
 _COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
 
 
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     """Run one command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # for what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")  # for characters that the terminal's encoding lacks
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")  # problems are printed
     try:
         code: Any = commands.main(

@@ -1,4 +1,4 @@
-"""The kinds of values and the groups of options that several commands share."""
+"""Types of values and groups of options that several commands share: ids, ages, times, the filter."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from orchestrator.core.states import Status
 
 
 class Whole(click.ParamType[int]):
-    """A whole number that its column can hold."""
+    """A whole number between two bounds."""
 
     name = "number"
 
@@ -34,7 +34,7 @@ class Whole(click.ParamType[int]):
 
 
 class Words(click.ParamType[str]):
-    """Text to look for; the terminal's bytes that are no text, which no database takes, are refused."""
+    """Text to search for; bytes that are not text, which no database accepts, are refused."""
 
     name = "text"
 
@@ -46,7 +46,7 @@ class Words(click.ParamType[str]):
 
 
 class Age(click.ParamType[float]):
-    """So long ago, like ``90d``, ``12h`` or ``30m``; in seconds."""
+    """An age such as ``90d``, ``12h`` or ``30m``, in seconds."""
 
     name = "age"
 
@@ -59,7 +59,7 @@ class Age(click.ParamType[float]):
 
 
 class Moment(click.ParamType[datetime]):
-    """A time, UTC unless it says otherwise, or an age counted back from this machine's clock."""
+    """A time, in UTC unless it has an offset, or an age counted back from this machine's clock."""
 
     name = "time"
 
@@ -68,43 +68,48 @@ class Moment(click.ParamType[datetime]):
         try:
             return datetime.now(UTC) - timedelta(seconds=times.age_seconds(str(value)))
         except ValueError:
-            pass  # no age, so a time
+            pass  # not an age, so a time
         try:
             found = datetime.fromisoformat(str(value))
             return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is no time: give 2026-01-31, 2026-01-31T04:00 or an age like 12h", param, ctx
+                f"{value!r} is not a time; use 2026-01-31, 2026-01-31T04:00 or an age such as 12h", param, ctx
             )
 
 
 ID = Whole(1, MAX_ID)
 INT32 = Whole(-MAX_INT32 - 1, MAX_INT32)
 
-#: Which rows: the same as the query of the HTTP API's ``/api/entries``.
+#: Which entries: the same conditions as in the query of ``GET /api/entries``.
 _FILTER = (
     click.option(
         "--state",
         "states",
         type=click.Choice(list(Status), case_sensitive=False),
         multiple=True,
-        help="In this state; may be given again.",
+        help="In this state; may be repeated.",
     ),
     click.option(
-        "--table", type=Words(), metavar="NAME", help="Of this table; sales* is every one that begins so."
+        "--table",
+        type=Words(),
+        metavar="NAME",
+        help="Of this table; sales* = of every table that begins with sales.",
     ),
     click.option("--workspace", type=Words(), metavar="NAME", help="Of this Databricks workspace."),
-    click.option("--run-id", type=ID, help="The row of this Databricks run, also of an earlier attempt."),
-    click.option("--since", type=Moment(), help="Changed since: 2026-01-31T04:00 (UTC), or an age like 12h."),
-    click.option("--until", type=Moment(), help="Changed until then."),
+    click.option("--run-id", type=ID, help="With this Databricks run, the current one or an earlier one."),
     click.option(
-        "--error", type=Words(), metavar="TEXT", help="With this text in the last error, in any case."
+        "--since", type=Moment(), help="Changed since: 2026-01-31T04:00 (UTC), or an age such as 12h."
+    ),
+    click.option("--until", type=Moment(), help="Changed until this time or age."),
+    click.option(
+        "--error", type=Words(), metavar="TEXT", help="With this text in the last error, ignoring case."
     ),
 )
 
 
 def filter_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the filter's options; it gets them as one argument, ``wanted``."""
+    """Add the filter's options to a command, which receives them as one argument, ``wanted``."""
 
     @functools.wraps(command)
     def packed(*, states: tuple[Status, ...], **values: Any) -> int:
@@ -123,11 +128,11 @@ sort_option = click.option(
     type=click.Choice([sort.value for sort in Sort]),
     default=Sort.LAST_CHANGED.value,
     show_default=True,
-    help="By id or by last change; - is highest or latest first.",
+    help="By id or by last change; - = highest or latest first.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 
 parameters_option = click.option(
-    "--parameters", "with_parameters", is_flag=True, help="Show the rows' parameters too."
+    "--parameters", "with_parameters", is_flag=True, help="Show the entries' parameters, too."
 )

@@ -1,7 +1,7 @@
-"""What people and scripts see: tables on a terminal, tab-separated lines elsewhere, or one JSON document.
+"""Output: tables on a terminal, tab-separated lines elsewhere, or one JSON document; and the exit codes.
 
-Names and errors come from outside: what would move a terminal's cursor is shown as an escape, and what a
-spreadsheet would run as a formula gets an apostrophe in a CSV file (CWE-1236,
+Names and errors come from outside. Characters that would move a terminal's cursor are printed as escapes, and
+a text that a spreadsheet would run as a formula gets an apostrophe in a CSV file (CWE-1236,
 https://owasp.org/www-community/attacks/CSV_Injection).
 """
 
@@ -19,20 +19,20 @@ from rich.text import Text
 
 from orchestrator.core.states import Status
 
-# The exit codes, which scripts rely on; documented in docs/cli.md. Wrong use is 2, click's own.
+# The exit codes, on which scripts rely; documented in docs/cli.md. Wrong use is 2, click's own code.
 
 #: done
 OK = 0
 #: something failed, or was refused
 FAILED = 1
-#: the filter matched no row
+#: the filter matched no entry
 NOTHING = 3
 #: ``status``: the app does not do its work
-ILL = 4
-#: Ctrl-C, or no answer to a question: 128 + SIGINT, as shells have it
+UNHEALTHY = 4
+#: Ctrl-C, or an unanswered question: 128 + SIGINT, as in shells
 INTERRUPTED = 130
 
-#: Colours only help the eye: the words say the same. ``NO_COLOR`` turns them off.
+#: The words say the same as the colours. ``NO_COLOR`` turns them off.
 _STYLES = {
     Status.DONE: "green",
     Status.DEAD: "bold red",
@@ -42,12 +42,12 @@ _STYLES = {
     Status.CANCELED: "dim",
 }
 
-#: Of a field's name before its value.
-NAME_WIDTH = 18
+#: Width of a field's name in :func:`print_fields`.
+_NAME_WIDTH = 18
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return the terminal; nothing in a text is taken for markup, a link or a number to colour."""
+    """Return the terminal; it interprets no markup, links or numbers in a text."""
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
@@ -62,7 +62,7 @@ def complain(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table: drawn on a terminal, otherwise tab-separated and uncut, with a line of names."""
+    """Print a table on a terminal; elsewhere tab-separated lines in full, under a line of names."""
     terminal = console()
     if terminal.is_terminal:
         terminal.print(drawn([_heading(name) for name in columns], rows, fixed=len(columns) - 1))
@@ -74,7 +74,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 def drawn(headings: Sequence[str], rows: Iterable[Sequence[object]], *, fixed: int) -> Table:
     """Return a table for a terminal.
 
-    :param fixed: so many columns are as wide as they need to be; the others share the room left, and wrap.
+    :param fixed: the first `fixed` columns never wrap; the others share the remaining width.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for position, heading in enumerate(headings):
@@ -95,7 +95,7 @@ def _styled(value: object) -> Text:
 
 
 def cell(value: object) -> str:
-    """Return a value on one line; None is empty."""
+    """Return a value as one line; None is empty."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -104,16 +104,16 @@ def cell(value: object) -> str:
 
 
 def print_fields(fields: Mapping[str, object], *, indent: str = "") -> None:
-    """Print a line for each field that has a value; what has several lines is kept together."""
-    start = len(indent) + NAME_WIDTH
+    """Print a line for each field that has a value; indent the further lines of a long one."""
+    start = len(indent) + _NAME_WIDTH
     for name, value in fields.items():
         if value is not None:
             text = visible(str(value)).replace("\n", "\n" + " " * start)
-            click.echo(f"{indent}{name:{NAME_WIDTH}}{text}")
+            click.echo(f"{indent}{name:{_NAME_WIDTH}}{text}")
 
 
 def visible(text: str) -> str:
-    """Return a text whose control characters, but for line ends, are written as escapes."""
+    """Return a text with its control characters, except line feeds, as escapes."""
     return "".join(
         character if character.isprintable() or character == "\n" else _escaped(character)
         for character in text

@@ -1,4 +1,4 @@
-"""``status``: how everything stands, once or again and again."""
+"""``status``: entries by state, slots in use and the timer functions, once or repeatedly."""
 
 import asyncio
 import contextlib
@@ -14,38 +14,38 @@ from rich.text import Text
 from orchestrator.cli import context, documents
 from orchestrator.cli.documents import ENDED, OPEN
 from orchestrator.cli.options import Whole, json_option
-from orchestrator.cli.output import ILL, OK, cell, complain, console, drawn, print_json, visible
+from orchestrator.cli.output import OK, UNHEALTHY, cell, complain, console, drawn, print_json, visible
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import LastPass
 from orchestrator.core.reports import PassStatus, StatusReport, WorkspaceStatus
 from orchestrator.core.states import Status
 
-#: Between two looks of ``--watch``; Databricks is asked at each.
-WATCH_SECONDS = 5
+#: Seconds between two refreshes of ``--watch``; each asks Databricks.
+_WATCH_SECONDS = 5
 
 
 @click.command("status")
-@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh repeatedly until Ctrl-C.")
 @click.option(
     "--interval",
     type=Whole(1, 3600),
-    default=WATCH_SECONDS,
+    default=_WATCH_SECONDS,
     show_default=True,
-    help="With --watch: seconds between two looks.",
+    help="With --watch: seconds between two refreshes.",
 )
 @click.option("--offline", is_flag=True, help="Do not ask Databricks for its active runs.")
 @json_option
 def status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
-    """Show how the rows, slots and functions stand.
+    """Show entries by state, slots and timer functions.
 
-    The rows by state, what ended in the last hour and day, the slots taken and when the timer functions ran.
-    When the app does not do its work, the exit code is 4 and stderr says why.
+    Also what ended in the last hour and day. If the app does not do its work, the exit code is 4 and stderr
+    says why.
     """
     if watch and as_json:
-        raise click.UsageError("--watch does not go with --json, which is one document")
+        raise click.UsageError("--watch cannot be combined with --json, which prints one document")
     if not watch:
         return asyncio.run(_once(offline=offline, as_json=as_json))
-    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         asyncio.run(_watch(interval, offline=offline))
     return OK
 
@@ -61,22 +61,22 @@ async def _once(*, offline: bool, as_json: bool) -> int:
     else:
         click.echo("\n".join(_lines(found)))
     for reason in health.reasons:
-        complain(f"ill: {reason}")
+        complain(f"unhealthy: {reason}")
     if health.unknown:
         complain(health.unknown)
-    return ILL if health.reasons else OK
+    return UNHEALTHY if health.reasons else OK
 
 
 async def _watch(interval: int, *, offline: bool) -> None:
-    """Show every look in the place of the one before, or below it where there is no terminal."""
+    """Replace each view by the next one; without a terminal, print it below."""
     terminal = console()
-    async with context.tools(offline=offline, patience=0) as tools:  # it looks again by itself
+    async with context.tools(offline=offline, patience=0) as tools:  # the next refresh is the retry
         with Live(console=terminal, auto_refresh=False) as live:
             for _ in itertools.count():  # until Ctrl-C
                 try:
                     found = await tools.overview.status()
                     view, lines = _drawn(found), _lines(found)
-                except OrchestratorError as error:  # the next look may be luckier
+                except OrchestratorError as error:  # the next refresh may succeed
                     view, lines = Text(str(error), style="red"), [str(error)]
                 if terminal.is_terminal:
                     live.update(view, refresh=True)
@@ -88,7 +88,7 @@ async def _watch(interval: int, *, offline: bool) -> None:
 def _lines(found: StatusReport) -> list[str]:
     workspaces = [_workspace_line(view) for view in found.workspaces]
     passes = [_pass_line(status, found.now) for status in found.passes]
-    return [*(workspaces or ["no row is open or has ended in the last day"]), *passes]
+    return [*(workspaces or ["no entry is open or has ended in the last day"]), *passes]
 
 
 def _workspace_line(view: WorkspaceStatus) -> str:
@@ -139,7 +139,7 @@ def _pass_line(status: PassStatus, now: datetime) -> str:
 
 
 def _drawn(found: StatusReport) -> RenderableType:
-    """Return a column for each workspace, which fits a narrow terminal, and a line for each function."""
+    """Return a column for each workspace, to fit narrow terminals, and a line for each function."""
     names = [view.report.name for view in found.workspaces]
     columns = [_column(view) for view in found.workspaces]
     rows = [(label, *values) for label, *values in zip(_LABELS, *columns, strict=True)]

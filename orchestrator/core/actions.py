@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from orchestrator.core.models import Entry
 from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
 
 
@@ -16,6 +17,12 @@ class Action:
     by_default: frozenset[Status]
     #: ends "entry 7 is DONE and cannot be …"
     refusal: str
+    #: it sets ``cancel_requested``, and a later pass does the rest: once is enough
+    is_request: bool = False
+
+    def applies_to(self, entry: Entry) -> bool:
+        """Say whether the action is offered for an entry as it is now."""
+        return entry.status in self.states and not (self.is_request and entry.cancel_requested)
 
 
 RETRY = Action(
@@ -30,7 +37,10 @@ CANCEL = Action(
     states=CANCELLABLE,
     by_default=CANCELLABLE,
     refusal="cancelled: it is over",
+    is_request=True,
 )
+
+ACTIONS = (RETRY, CANCEL)
 
 
 @dataclass(frozen=True, kw_only=True)

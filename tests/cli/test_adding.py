@@ -47,7 +47,7 @@ def test_a_workspace_that_the_settings_do_not_name_is_refused(cli: CommandLine) 
     assert (one.returncode, one.stdout) == (1, "")
     assert one.stderr == "workspace 'uk' is not in the settings; there are default, eu\n"
     many = cli("add", "--csv", "-", stdin="table_name,workspace\nsales,eu\norders,uk\n", **ANYWHERE)
-    assert many.stderr.splitlines() == [f"line 3: {one.stderr.strip()}", "no row was added"]
+    assert many.stderr.splitlines() == [f"line 3: {one.stderr.strip()}", "no entry was added"]
     by_host = cli("add", "orders", "--workspace", "eu", DATABRICKS_HOST="https://adb-1.7.azuredatabricks.net")
     assert by_host.stderr == "workspace 'eu' is not in the settings; there are default\n"
     assert cli.query("SELECT id FROM track_processing") == []
@@ -78,7 +78,7 @@ def test_one_bad_line_and_nothing_is_added(cli: CommandLine) -> None:
     assert done.stderr.splitlines() == [
         "line 3: table_name must be given",
         "line 4: priority must be a whole number",
-        "no row was added",
+        "no entry was added",
     ]
     assert cli.query("SELECT id FROM track_processing") == []
 
@@ -136,8 +136,8 @@ def test_what_no_row_may_hold(line: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "the file has no rows"),
-        ("table_name\n", "the file has no rows"),
+        ("", "the file has no entries"),
+        ("table_name\n", "the file has no entries"),
         ("table_name\nsales,1\n", "line 2: more cells than column names"),
         ("name\nsales\n", "line 2: there is no column 'name'"),
         ('table_name\n"sales\n', "the file is not CSV"),
@@ -151,20 +151,20 @@ def test_what_is_no_file_of_rows(text: str, problem: str) -> None:
 def test_a_file_that_is_no_text(cli: CommandLine) -> None:
     Path(cli.folder / "rows").write_bytes(b"table_name\n\xff\xfe\n")
     done = cli("add", "--csv", "rows")
-    assert (done.returncode, done.stderr) == (1, "the file is not text in UTF-8\nno row was added\n")
+    assert (done.returncode, done.stderr) == (1, "the file is not text in UTF-8\nno entry was added\n")
 
 
 def test_a_long_list_of_problems_is_cut() -> None:
     with pytest.raises(add.BadFile) as caught:
         add.read_csv(io.StringIO("table_name,priority\n" + "a,b\n" * 50), None)
     lines = str(caught.value).splitlines()
-    assert lines[-2:] == ["and 30 problems more", "no row was added"]
+    assert lines[-2:] == ["and 30 more problems", "no entry was added"]
     assert len(lines) == add.MAX_PROBLEMS + 2
 
 
 def test_a_file_of_too_many_rows() -> None:
-    text = "table_name\n" + "a\n" * (add.MAX_ROWS + 1)
-    with pytest.raises(add.BadFile, match=r"^line 10002: more than 10,000 rows"):
+    text = "table_name\n" + "a\n" * (add.MAX_ENTRIES + 1)
+    with pytest.raises(add.BadFile, match=r"^line 10002: more than 10,000 entries"):
         add.read_csv(io.StringIO(text), None)
 
 

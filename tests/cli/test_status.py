@@ -23,7 +23,7 @@ def test_one_look_in_lines(history: CommandLine) -> None:
 
 
 def test_an_empty_store(cli: CommandLine) -> None:
-    assert cli("status").stdout.splitlines()[0] == "no row is open or has ended in the last day"
+    assert cli("status").stdout.splitlines()[0] == "no entry is open or has ended in the last day"
     document = cli.json("status")
     assert document["workspaces"] == []
     assert [(last_pass["name"], last_pass["started_at"]) for last_pass in document["passes"]] == [
@@ -71,7 +71,10 @@ def begin(cli: CommandLine) -> None:
 def test_the_exit_code_says_that_the_app_does_not_do_its_work(full_cli: CommandLine) -> None:
     never = full_cli("status")
     assert never.returncode == 4
-    assert never.stderr.splitlines() == ["ill: trigger has never begun", "ill: monitor has never begun"]
+    assert never.stderr.splitlines() == [
+        "unhealthy: trigger has never begun",
+        "unhealthy: monitor has never begun",
+    ]
     assert never.stdout.splitlines()[-1] == "monitor: has never begun; LATE"
     document = full_cli("status", "--json")
     assert (document.returncode, document.stderr) == (4, never.stderr)
@@ -89,12 +92,12 @@ def test_rows_that_wait_for_no_reason_are_an_exit_code(full_cli: CommandLine) ->
     waits = full_cli("status")
     assert (waits.returncode, waits.stderr) == (
         4,
-        "ill: entries of workspace default wait although slots are free\n",
+        "unhealthy: entries of workspace default wait although slots are free\n",
     )
     down = full_cli("status", DATABRICKS_TOKEN="wrong-canary")
     assert down.returncode == 4
     assert down.stderr.startswith(
-        "ill: entries of workspace default wait, and its active runs cannot be listed: "
+        "unhealthy: entries of workspace default wait, and its active runs cannot be listed: "
     )
     assert "canary" not in down.stderr
     offline = full_cli("status", "--offline")

@@ -97,7 +97,7 @@ async def test_port_that_does_not_answer() -> None:
     with odbc.closed_port() as port:
         found = await check(SQL_CONNECTION_STRING=odbc.with_password(port))
     assert not found.ok
-    assert f"nothing takes a connection on port {port} of {odbc.HOST}: check SERVER" in found.text
+    assert f"nothing accepts a connection on port {port} of {odbc.HOST}: check SERVER" in found.text
 
 
 async def test_port_of_something_else() -> None:

@@ -68,7 +68,7 @@ async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "STATE_DB": str(path),
     }
     fakes = FakeRuns(foreign={1, 2})
-    monkeypatch.setattr(Application, "_client", lambda *_: fakes)
+    monkeypatch.setattr("orchestrator.adapters.databricks.client.DatabricksClient", lambda **_: fakes)
     monkeypatch.setattr("orchestrator.adapters.queue.StorageQueue", lambda *_, **__: _FakeStorageQueue())
     made = Application(settings.load(environment), telemetry=memory.telemetry)
     yield made
