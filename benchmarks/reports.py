@@ -157,7 +157,7 @@ def questions(reports: Reports, entries: int, now: datetime) -> dict[str, Questi
         ),
         "one entry with its runs": lambda: reports.story(entries // 2),
         "status": reports.status,
-        "waiting, 200": lambda: reports.waiting("default", 200),
+        "waiting, 200": lambda: reports.candidates("default", 200),
         "history, 24 hours": lambda: reports.history(hours=24),
         "history, 7 days": lambda: reports.history(hours=168),
         "tables, 1 day": lambda: reports.tables(days=1, limit=100),

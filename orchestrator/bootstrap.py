@@ -1,10 +1,10 @@
-"""The composition root: the one place where ports meet adapters. Nothing is connected before it is used."""
+"""The composition root: settings become wired use cases. Nothing is connected before it is used."""
 
 import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -22,15 +22,19 @@ from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.pool import PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import alerts
+from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.telemetry import NO_TELEMETRY
 from orchestrator.core.urls import is_loopback, split_url
-from orchestrator.ports import Telemetry
+from orchestrator.ports import Clock, Telemetry
 from orchestrator.settings import Settings
 from orchestrator.settings.store import StoreSettings
 from orchestrator.settings.workspaces import WorkspaceSettings
 from orchestrator.usecases import timer_pass
 from orchestrator.usecases.alerting import Alerting
 from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.operator import Operator
+from orchestrator.usecases.overview import ActiveRuns, Overview
+from orchestrator.usecases.purge import purge
 from orchestrator.usecases.run_ended import RunEnded
 from orchestrator.usecases.submit import Submit
 from orchestrator.usecases.timer_pass import PassWork, TimerPass
@@ -46,22 +50,22 @@ logger = logging.getLogger(__name__)
 #: look-ups in each of three passes, those of the two timers and one that was asked for over HTTP.
 CONNECTIONS = 40
 
-#: Connections to a workspace for those who call over HTTP, so that they never stand in front of a submission:
-#: ten events at once, the listing for one claim that follows them, and one that all dashboards share.
+#: Connections to a workspace for HTTP requests, so that they never delay a submission: ten events at once,
+#: the listing for one claim that follows them, and one that all dashboards share.
 WEB_CONNECTIONS = 12
 
-#: Connections to the database for the same.
+#: Connections to the database for HTTP requests.
 WEB_THREADS = 4
 
-#: They would rather be told soon that the database is away, in seconds.
+#: HTTP requests soon say that the database is away, in seconds.
 WEB_PATIENCE_SECONDS = 3.0
 
 
 class Application:
-    """All parts, wired from one set of settings. Lives within one event loop.
+    """All use cases, wired from complete settings. Lives within one event loop.
 
-    :param patience: how long the store waits for a database that asks to come back later, in seconds.
-    :param sleep: between the store's tries.
+    :param patience: how long the store waits for a database that asks to retry later, in seconds.
+    :param sleep: waits between the store's tries.
     :param telemetry: where metrics and spans go.
     """
 
@@ -77,36 +81,35 @@ class Application:
         self.settings = settings
         self.telemetry = telemetry = SafeTelemetry(telemetry)
         self.clock = SystemClock()
-        self._connector = connector(settings.store)
         self._schema_checked = False
-        self._pool = Pool(self._connector, patience=patience, sleep=sleep)
+        self._policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
+        database = connector(settings.store)
+        self._pool = Pool(database, patience=patience, sleep=sleep)
         self._web_pool = Pool(
-            self._connector,
-            threads=WEB_THREADS,
-            patience=min(patience, WEB_PATIENCE_SECONDS),
-            sleep=sleep,
+            database, threads=WEB_THREADS, patience=min(patience, WEB_PATIENCE_SECONDS), sleep=sleep
         )
         self.store = Store(self._pool)
         self.pass_log = PassLog(self._pool)
         self.web_store = Store(self._web_pool)
-        self.web_pass_log = PassLog(self._web_pool)
-        self.reports = Reports(self._web_pool)
-        self.operations = Operations(self._web_pool)
         self.queue = _queue(settings)
-        self._credential = credentials.SharedCredential()
+        self._workspaces = _Workspaces(settings, self.clock)
+        self.tokens = self._workspaces.tokens
         self._connections = Connections(per_host=CONNECTIONS)
         self._web_connections = Connections(per_host=WEB_CONNECTIONS)
-        self.tokens = {workspace.name: self._token_source(workspace) for workspace in settings.workspaces}
-        self.runs = self._clients(self._connections)
-        self.web_runs = self._clients(self._web_connections)
-        self._policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
+        self.runs = self._workspaces.clients(self._connections)
+        self.web_runs = self._workspaces.clients(self._web_connections)
+        self._wire_functions()
+        self._wire_operators()
+
+    def _wire_functions(self) -> None:
+        """Wire what the timer, queue and event functions do."""
         self._submit = Submit(
             store=self.store,
             runs=self.runs,
             workspaces=self._policies,
-            policy=settings.policy,
+            policy=self.settings.policy,
             clock=self.clock,
-            telemetry=telemetry,
+            telemetry=self.telemetry,
         )
         self._trigger = self._trigger_over(self.store, self.runs)
         self._monitor = self._trigger.monitor
@@ -120,15 +123,23 @@ class Application:
         self._timer_pass = TimerPass(
             pass_log=self.pass_log,
             alerting=self._alerts(),
-            telemetry=telemetry,
+            telemetry=self.telemetry,
             clock=self.clock,
             check=functools.partial(self._check_schema, self._pool),
         )
 
+    def _wire_operators(self) -> None:
+        """Wire what operators read and do over HTTP."""
+        self.reports = Reports(self._web_pool)
+        self.overview = _overview(
+            self._web_pool, self.reports, self.settings, ActiveRuns(self.web_runs, self.clock)
+        )
+        self.operator = _operator(self.web_store, self.reports, self.settings.store)
+
     async def trigger(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
         """Make a trigger pass and return its problems, a line each.
 
-        :param by_hand: it is no pass of the timer, whose absence it must not hide.
+        :param by_hand: a person started it; it is not recorded, so that it cannot hide a missing timer.
         """
         return await self._pass("trigger", self._trigger, past_due, by_hand)
 
@@ -137,7 +148,7 @@ class Application:
         return await self._pass("monitor", self._monitor, past_due, by_hand)
 
     async def submit(self, message: bytes) -> None:
-        """Submit the row of a queue message.
+        """Submit the entry of a queue message.
 
         :raises QueueError: the message is not one of ours; the host moves it to the poison queue.
         :raises TimeoutError: it was not done in ``timer_pass.INVOCATION_SECONDS``; it is safe to repeat.
@@ -149,9 +160,9 @@ class Application:
                 await self._submit(claim)
 
     async def run_ended(self, run_id: int) -> bool:
-        """Look at a run that is said to be over, and say whether its row was finished.
+        """Check a run that is reported as over, and say whether its entry was finished.
 
-        :raises StoreError: the row could not be looked up or changed.
+        :raises StoreError: the entry could not be read or changed.
         :raises TimeoutError: it was not done in time; the next pass does the rest.
         """
         with self.telemetry.span("run ended", run_id=run_id):
@@ -159,7 +170,7 @@ class Application:
             return await self._run_ended(run_id)
 
     async def schema_version(self) -> int:
-        """Return the database's schema, looked up anew. :raises SchemaError: it is not this version's."""
+        """Read the version of the database's schema. :raises SchemaError: it is not this app's version."""
         return await self._web_pool.transact(migrate.check, writes=False)
 
     async def missing_rights(self) -> dict[str, list[str]]:
@@ -167,12 +178,11 @@ class Application:
         return await self._pool.transact(migrate.missing_rights, writes=True)
 
     async def close(self) -> None:
-        """Give up every connection, also when one of them cannot be closed."""
+        """Close every connection, even if one of them cannot be closed."""
         async with AsyncExitStack() as last_first:
             for close in (
-                *(self._pool.close, self._web_pool.close, self._credential.close),
-                *(self._connections.close, self._web_connections.close),
-                *(*(source.close for source in self.tokens.values()), self.queue.close),
+                *(self._pool.close, self._web_pool.close, self.queue.close),
+                *(self._connections.close, self._web_connections.close, self._workspaces.close),
             ):
                 last_first.push_async_callback(close)
 
@@ -182,7 +192,7 @@ class Application:
         return await self._timer_pass(name, work, by_hand=by_hand)
 
     def _alerts(self) -> Alerting | None:
-        """Return what tells people, if there is somebody to tell."""
+        """Return what sends alerts; None = the settings name no receiver."""
         if self.settings.alerts is None:
             return None
         from orchestrator.adapters.webhook import Webhook
@@ -199,13 +209,13 @@ class Application:
         )
 
     async def _check_schema(self, pool: Pool) -> None:
-        """Look once, before anything is written, whether the tables are the ones that this version knows."""
+        """Check once, before anything is written, that the tables are those of this version."""
         if not self._schema_checked:
             await pool.transact(migrate.check, writes=False)
             self._schema_checked = True
 
     def _trigger_over(self, store: Store, runs: Mapping[str, "DatabricksClient"]) -> Trigger:
-        """Return a trigger, and with it a monitor, whose work goes over these connections."""
+        """Return a trigger, with its monitor, that uses these connections."""
         monitor = Monitor(
             store=store,
             queue=self.queue,
@@ -226,37 +236,123 @@ class Application:
             telemetry=self.telemetry,
         )
 
-    def _clients(self, connections: Connections) -> dict[str, "DatabricksClient"]:
-        """Return a client of each workspace. All sets of them use the same tokens."""
-        return {
-            workspace.name: self._client(workspace, connections) for workspace in self.settings.workspaces
-        }
 
-    def _client(self, workspace: WorkspaceSettings, connections: Connections) -> "DatabricksClient":
+class _Workspaces:
+    """The Databricks workspaces of the settings: their tokens, and clients that use these."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._credential = credentials.SharedCredential()
+        self.tokens = {workspace.name: self._token_source(workspace) for workspace in settings.workspaces}
+
+    def clients(self, connections: Connections) -> dict[str, "DatabricksClient"]:
+        """Return a client of each workspace. All sets of clients share the tokens."""
         from orchestrator.adapters.databricks.client import DatabricksClient
 
-        return DatabricksClient(
-            host=workspace.host,
-            tokens=self.tokens[workspace.name],
-            session=connections.session,
-            clock=self.clock,
-        )
+        return {
+            workspace.name: DatabricksClient(
+                host=workspace.host,
+                tokens=self.tokens[workspace.name],
+                session=connections.session,
+                clock=self._clock,
+            )
+            for workspace in self._settings.workspaces
+        }
+
+    async def close(self) -> None:
+        """Close the tokens' connections, even if one of them cannot be closed."""
+        async with AsyncExitStack() as last_first:
+            for close in (self._credential.close, *(source.close for source in self.tokens.values())):
+                last_first.push_async_callback(close)
 
     def _token_source(self, workspace: WorkspaceSettings) -> "TokenSource":
         from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken
 
         if workspace.auth == "entra":
-            return EntraToken(self._credential.get, clock=self.clock)
-        if workspace.secret is not None and self.settings.key_vault_url is not None:
-            vault = split_url(self.settings.key_vault_url)
+            return EntraToken(self._credential.get, clock=self._clock)
+        if workspace.secret is not None and self._settings.key_vault_url is not None:
+            vault = split_url(self._settings.key_vault_url)
             return KeyVaultToken(
-                self.settings.key_vault_url,
+                self._settings.key_vault_url,
                 workspace.secret,
                 self._credential.get,
-                clock=self.clock,
+                clock=self._clock,
                 verify_challenge_resource=not is_loopback(vault.hostname or ""),
             )
         return StaticToken(workspace.token or "")
+
+
+class OperatorTools:
+    """What operators read and do from the command line; only the store's settings must be complete.
+
+    :param settings: None = they are incomplete.
+    :param offline: do not ask Databricks.
+    :param patience: how long the store waits for a database that asks to retry later, in seconds.
+    :param sleep: waits between the store's tries.
+    """
+
+    def __init__(
+        self,
+        store: StoreSettings,
+        settings: Settings | None,
+        *,
+        offline: bool,
+        patience: float,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._pool = Pool(connector(store), patience=patience, sleep=sleep)
+        self._connections = Connections(per_host=CONNECTIONS)
+        self._workspaces: _Workspaces | None = None
+        active: ActiveRuns | None = None
+        if settings is not None and not offline:
+            clock = SystemClock()
+            self._workspaces = _Workspaces(settings, clock)
+            active = ActiveRuns(self._workspaces.clients(self._connections), clock)
+        self._store = Store(self._pool)
+        self.reports = Reports(self._pool)
+        self.overview = _overview(self._pool, self.reports, settings, active)
+        self.operator = _operator(self._store, self.reports, store)
+
+    def purge(self, *, older_than_seconds: float) -> AsyncIterator[int]:
+        """Delete old final entries; yield the total after each batch."""
+        return purge(self._store, older_than_seconds=older_than_seconds)
+
+    async def close(self) -> None:
+        """Close every connection, even if one of them cannot be closed."""
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self._pool.close)
+            last_first.push_async_callback(self._connections.close)
+            if self._workspaces is not None:
+                last_first.push_async_callback(self._workspaces.close)
+
+
+def _overview(pool: Pool, reports: Reports, settings: Settings | None, active: ActiveRuns | None) -> Overview:
+    return Overview(
+        reports=reports,
+        pass_log=PassLog(pool),
+        check_schema=functools.partial(pool.transact, migrate.check, writes=False),
+        known=_known(settings) if settings is not None else None,
+        active=active,
+    )
+
+
+def _operator(store: Store, reports: Reports, settings: StoreSettings) -> Operator:
+    return Operator(
+        operations=Operations(store.pool),
+        entries=store,
+        reports=reports,
+        inserts_refused=settings.inserts_refused,
+    )
+
+
+def _known(settings: Settings) -> Known:
+    """Return what the overview needs of the settings."""
+    workspaces = tuple(
+        KnownWorkspace(name=each.name, host=each.host, job_id=each.job_id, cap=each.cap)
+        for each in settings.workspaces
+    )
+    return Known(workspaces=workspaces, policy=settings.policy, pass_late_seconds=settings.pass_late_seconds)
 
 
 def _queue(settings: Settings) -> queue.StorageQueue:

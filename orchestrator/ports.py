@@ -8,21 +8,29 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from orchestrator.core.actions import Action
 from orchestrator.core.alerts import Alert, DeadEntries, Delivery, Kind, PassEvent
 from orchestrator.core.models import (
     CallsElsewhere,
     Claim,
     Entry,
+    Expected,
+    IdempotencyKey,
     Job,
     LastPass,
     LogRow,
+    NewEntry,
     Run,
     RunFailure,
     RunRequest,
     Unanswered,
     Verdict,
 )
+from orchestrator.core.reports import History, Story, Tables, WorkspaceReport
+from orchestrator.core.search import EntryFilter, EntryPage, Matching, Sort
+from orchestrator.core.states import Status
 from orchestrator.core.telemetry import Metric
+from orchestrator.core.waiting import Candidates
 
 
 class Runs(Protocol):
@@ -168,6 +176,70 @@ class Store(Protocol):
 
     async def now(self) -> datetime:
         """Return the time by the database's clock."""
+        ...
+
+
+class EntryReader(Protocol):
+    """Entries one by one. It may raise :class:`~orchestrator.core.errors.StoreError`."""
+
+    async def get(self, entry_id: int) -> Entry | None:
+        """Return an entry, or None if there is no such id."""
+        ...
+
+
+class Operations(Protocol):
+    """Changes that people request. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
+
+    async def change(self, action: Action, entry_ids: Sequence[int], expected: Expected) -> list[int]:
+        """Change, in one transaction, the entries that are as expected; return which."""
+        ...
+
+    async def add(self, entries: Sequence[NewEntry], key: IdempotencyKey | None) -> list[int]:
+        """Insert entries, all or none, and return their ids; a repeated request gets the ids of the first.
+
+        :raises RequestConflict: the key came with different entries before.
+        """
+        ...
+
+
+class Reports(Protocol):
+    """Searches and summaries of the entries; ``orchestrator.adapters.store.reports`` states their bounds.
+
+    Every method may raise :class:`~orchestrator.core.errors.StoreError`.
+    """
+
+    async def entries(self, wanted: EntryFilter, *, sort: Sort, limit: int, after: str | None) -> EntryPage:
+        """Return a page of entries."""
+        ...
+
+    async def story(self, entry_id: int) -> Story | None:
+        """Return an entry with all its settled submissions, or None."""
+        ...
+
+    async def status(self) -> list[WorkspaceReport]:
+        """Return the counts of each workspace that has open entries or some that ended in the last day."""
+        ...
+
+    async def candidates(self, workspace: str, limit: int) -> Candidates:
+        """Return at most `limit` waiting entries, in the order of the claim."""
+        ...
+
+    async def is_overdue(
+        self, workspace: str, *, seconds: float, max_attempts: int, serialize_tables: bool
+    ) -> bool:
+        """Say whether an entry has been claimable for `seconds`, given a free slot."""
+        ...
+
+    async def history(self, *, hours: int) -> History:
+        """Count what was settled in the last `hours`."""
+        ...
+
+    async def tables(self, *, days: int, limit: int) -> Tables:
+        """Summarize the runs of each source table in the last `days`."""
+        ...
+
+    async def matching(self, wanted: EntryFilter, *, states: Collection[Status], limit: int) -> Matching:
+        """Return at most `limit` entries of a filter that are in one of the states."""
         ...
 
 

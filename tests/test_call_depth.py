@@ -132,7 +132,7 @@ async def app(
 async def test_few_calls_lie_between_a_message_and_the_driver(
     app: bootstrap.Application, connector: TracedConnector
 ) -> None:
-    await app.operations.add([NewEntry(table_name="sales")])
+    await app.operator.add([NewEntry(table_name="sales")])
     [claim] = await app.store.claim(
         "default", cap=1, active_run_ids=[], lease_seconds=900, max_attempts=1, serialize_tables=True
     )

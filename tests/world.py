@@ -13,6 +13,7 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.actions import CANCEL, RETRY
 from orchestrator.core.models import Claim, Entry, NewEntry
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import Status
@@ -76,11 +77,11 @@ class UseCases:
 
     async def retry(self, entry_id: int) -> bool:
         """Run an entry again, as an operator does."""
-        return await Operations(self.store.pool).retry([entry_id]) == [entry_id]
+        return await Operations(self.store.pool).change(RETRY, [entry_id]) == [entry_id]
 
     async def cancel(self, entry_id: int) -> bool:
         """Ask for the cancellation of an entry, as an operator does."""
-        return await Operations(self.store.pool).cancel([entry_id]) == [entry_id]
+        return await Operations(self.store.pool).change(CANCEL, [entry_id]) == [entry_id]
 
     async def entry(self, entry_id: int) -> Entry:
         found = await self.store.get(entry_id)

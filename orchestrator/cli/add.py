@@ -9,10 +9,9 @@ from typing import IO, Any, TypeVar
 import click
 
 from orchestrator import settings
-from orchestrator.adapters.store.operations import Operations
 from orchestrator.cli import context
 from orchestrator.cli.options import ID, INT32, Whole, json_option
-from orchestrator.cli.output import FAILED, OK, complain, print_json, unguarded
+from orchestrator.cli.output import OK, complain, print_json, unguarded
 from orchestrator.core import new_entry
 from orchestrator.core.errors import InvalidEntry, OrchestratorError
 from orchestrator.core.models import NewEntry
@@ -76,12 +75,8 @@ def _warn_of(workspaces: set[str]) -> None:
 
 
 async def _insert(entries: Sequence[NewEntry], *, as_json: bool) -> int:
-    refusal = settings.load_store(context.environment()).inserts_refused
-    if refusal is not None:
-        complain(refusal)
-        return FAILED
-    async with context.store() as store:
-        ids = await Operations(store.pool).add(entries)
+    async with context.tools() as tools:
+        ids = await tools.operator.add(entries)
     if as_json:
         print_json({"ids": ids})
     else:

@@ -12,7 +12,7 @@ from orchestrator.cli.options import Age, Whole, json_option
 from orchestrator.cli.output import FAILED, OK, complain, print_json
 from orchestrator.core.errors import StoreError
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
-from orchestrator.usecases import purge, timer_pass
+from orchestrator.usecases import timer_pass
 
 #: Adopting changes a whole table in a few statements; the usual 30 seconds would stop at some million rows.
 MIGRATION_STATEMENT_SECONDS = 600
@@ -161,8 +161,8 @@ def purge_(older_than: float, as_json: bool) -> int:
 
 async def _purge(older_than: float) -> int:
     total = 0
-    async with context.store() as store:
-        async for total in purge.purge(store, older_than_seconds=older_than):
+    async with context.tools() as tools:
+        async for total in tools.purge(older_than_seconds=older_than):
             complain(f"{total} rows deleted")
     return total
 

@@ -12,7 +12,6 @@ from orchestrator.adapters.store.pool import Pool
 from orchestrator.cli.output import complain
 from orchestrator.core.errors import SettingsError, StoreUnavailable
 from orchestrator.settings import local_file
-from orchestrator.web.links import RunPages
 
 #: How long a command waits for a database that only asks to come back later. A paused serverless database
 #: takes about a minute to resume
@@ -55,28 +54,32 @@ def environment() -> dict[str, str]:
     return local_file.environment(Path.cwd())
 
 
-def run_pages() -> RunPages:
-    """Return where runs are seen; settings that lack more than the store know of none."""
-    try:
-        return RunPages(settings.load(environment()).workspaces)
-    except SettingsError:
-        return RunPages(())
-
-
 @asynccontextmanager
-async def store(patience: float = PATIENCE_SECONDS) -> AsyncIterator[Store]:
-    """Reach the store alone.
+async def tools(
+    *, offline: bool = True, patience: float = PATIENCE_SECONDS
+) -> AsyncIterator[bootstrap.OperatorTools]:
+    """Reach the store, and Databricks if the settings are complete.
 
-    :param patience: see :class:`~orchestrator.adapters.store.pool.Pool`.
+    :param offline: do not ask Databricks.
+    :param patience: how long the store waits for a database that asks to retry later, in seconds.
     """
     waiting = Waiting()
-    connector = bootstrap.connector(settings.load_store(environment()))
-    pool = Pool(connector, patience=patience, sleep=waiting)
+    store = settings.load_store(environment())
+    found = bootstrap.OperatorTools(
+        store, _complete_settings(), offline=offline, patience=patience, sleep=waiting
+    )
     try:
-        yield Store(pool)
+        yield found
     finally:
         waiting.end()
-        await pool.close()
+        await found.close()
+
+
+def _complete_settings() -> settings.Settings | None:
+    try:
+        return settings.load(environment())
+    except SettingsError:
+        return None
 
 
 @asynccontextmanager

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.models import Entry, LastPass, LogRow
-from orchestrator.core.reports import Story, WorkspaceReport
+from orchestrator.core.models import Entry, LogRow
+from orchestrator.core.reports import PassStatus, StatusReport, Story, WorkspaceStatus
 from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
-from orchestrator.web.activity import Active
 
 #: The states of rows that are not over, and of those that are, as they are shown.
 OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
@@ -69,19 +68,21 @@ def run(log: LogRow) -> dict[str, Any]:
     }
 
 
-def workspace(report: WorkspaceReport, cap: int | None, active: Active) -> dict[str, Any]:
-    """Return how a workspace stands.
+def status(found: StatusReport) -> dict[str, Any]:
+    """Return the state of everything."""
+    return {
+        "workspaces": [_workspace(each) for each in found.workspaces],
+        "passes": [_pass(each) for each in found.passes],
+        "now": iso(found.now),
+    }
 
-    :param cap: None = the settings do not know it.
-    """
+
+def _workspace(status: WorkspaceStatus) -> dict[str, Any]:
+    report = status.report
     return {
         "name": report.name,
-        "cap": cap,
-        "active": {
-            "ours": report.in_flight,
-            "foreign": report.foreign(active.run_ids),
-            "error": active.error,
-        },
+        "cap": status.cap,
+        "active": {"ours": report.in_flight, "foreign": status.foreign, "error": status.active.error},
         "states": _counts(report.waiting, OPEN),
         "finished_last_hour": _counts(report.finished_hour, ENDED),
         "finished_last_day": _counts(report.finished_day, ENDED),
@@ -93,12 +94,12 @@ def _counts(counts: Mapping[Status, int], states: Sequence[Status]) -> dict[str,
     return {state.value: counts.get(state, 0) for state in states}
 
 
-def last_pass(name: str, last: LastPass | None, *, late: bool) -> dict[str, Any]:
-    """Return a timer function's last pass; without one all its times are null."""
+def _pass(status: PassStatus) -> dict[str, Any]:
+    last = status.last
     return {
-        "name": name,
+        "name": status.name,
         "started_at": iso(last.started_at) if last else None,
         "finished_at": iso(last.finished_at) if last else None,
         "outcome": last.outcome if last else None,
-        "late": late,
+        "late": status.late,
     }

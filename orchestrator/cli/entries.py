@@ -8,7 +8,6 @@ from dataclasses import asdict
 
 import click
 
-from orchestrator.adapters.store.reports import Reports
 from orchestrator.cli import context, documents
 from orchestrator.cli.options import (
     ID,
@@ -32,6 +31,7 @@ from orchestrator.cli.output import (
 from orchestrator.core.models import Entry, LogRow
 from orchestrator.core.reports import Story
 from orchestrator.core.search import MAX_PAGE, EntryFilter, EntryPage, InvalidCursor, Sort
+from orchestrator.ports import Reports
 
 #: Rows that one ``list`` prints; ``export`` prints them all.
 MAX_LISTED = 10_000
@@ -88,8 +88,8 @@ def _shown(entry: Entry, column: str) -> object:
 async def _list(wanted: EntryFilter, sort: Sort, limit: int, after: str | None) -> EntryPage:
     """Read pages until there are enough rows: a page may have few when rows that match are far apart."""
     entries: list[Entry] = []
-    async with context.store() as store:
-        async for page in _pages(Reports(store.pool), wanted, sort, limit, after):
+    async with context.tools() as tools:
+        async for page in _pages(tools.reports, wanted, sort, limit, after):
             entries += page.entries
             after = page.next
     return EntryPage(entries=entries, next=after)
@@ -134,8 +134,8 @@ async def _export(wanted: EntryFilter, with_parameters: bool) -> int:
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
     code = NOTHING
-    async with context.store() as store:
-        async for page in _pages(Reports(store.pool), wanted, Sort.OLDEST, None, None):
+    async with context.tools() as tools:
+        async for page in _pages(tools.reports, wanted, Sort.OLDEST, None, None):
             for entry in page.entries:
                 document = documents.entry(entry, parameters=with_parameters)
                 writer.writerow({name: _csv(value) for name, value in document.items()})
@@ -157,11 +157,10 @@ def _csv(value: object) -> object:
 @json_option
 def show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
     """Show a row and every run of it."""
-    story = asyncio.run(_story(entry_id))
+    story, page = asyncio.run(_story(entry_id))
     if story is None:
         complain(f"there is no row {entry_id}")
         return FAILED
-    page = context.run_pages().of(story.entry)
     if as_json:
         print_json({**documents.story(story, parameters=with_parameters), "run_page_url": page})
     else:
@@ -171,9 +170,11 @@ def show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
     return OK
 
 
-async def _story(entry_id: int) -> Story | None:
-    async with context.store() as store:
-        return await Reports(store.pool).story(entry_id)
+async def _story(entry_id: int) -> tuple[Story | None, str | None]:
+    """Return an entry with its runs, and the page of its current run."""
+    async with context.tools() as tools:
+        story = await tools.reports.story(entry_id)
+        return story, tools.overview.run_page(story.entry) if story else None
 
 
 def _print_entry(entry: Entry, run_page_url: str | None, *, with_parameters: bool) -> None:

@@ -1,113 +1,71 @@
-"""``retry`` and ``cancel``: rows by their ids, or all that a filter matches, after a look or a question."""
+"""``retry`` and ``cancel``: entries by their ids, or all that a filter matches, after a confirmation."""
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
-from rich.progress import track
+from rich.progress import Progress
 
-from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.operations import BATCH, Operations
-from orchestrator.adapters.store.reports import Reports
 from orchestrator.cli import context
 from orchestrator.cli.options import ID, Whole, filter_options, json_option
 from orchestrator.cli.output import FAILED, NOTHING, OK, complain, console, print_json
-from orchestrator.core.models import ANYTHING, Expected
+from orchestrator.core.actions import CANCEL, RETRY, Action, Changes
 from orchestrator.core.search import MAX_MATCHING, EntryFilter
-from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
-    """Something that an operator does to a row."""
+class _Wording:
+    """What is said about an action."""
 
-    verb: str
-    #: the rows that it can be done to
-    states: frozenset[Status]
-    #: those that a filter means which names no state
-    by_default: frozenset[Status]
-    #: does it to the rows that are in such a state and as expected, and returns which
-    apply: Callable[[Operations, Sequence[int], Expected], Awaitable[list[int]]]
-    #: what is said of a row: when it is done, for a dry run, and when it cannot be done
+    #: of an entry that was changed, or would be
     done: str
     would: str
-    refused: str
-    #: what is said when a filter finds none
+    #: of a filter that matches no entry: "none that …"
     possible: str
 
 
-RETRY = Change(
-    verb="retry",
-    states=RETRYABLE,
-    by_default=RETRIED_BY_DEFAULT,
-    apply=Operations.retry,
-    done="waits again",
-    would="would wait again",
-    refused="is not there, or neither over nor failed (a waiting row needs no retry)",
-    possible="is over or failed",
-)
-
-CANCEL = Change(
-    verb="cancel",
-    states=CANCELLABLE,
-    by_default=CANCELLABLE,
-    apply=Operations.cancel,
-    done="is cancelled at the next pass",
-    would="would be cancelled",
-    refused="is over already, or not there",
-    possible="is not over",
-)
+_WORDING = {
+    RETRY: _Wording(done="waits again", would="would wait again", possible="is final or failed"),
+    CANCEL: _Wording(
+        done="is cancelled at the next pass", would="would be cancelled", possible="is not final"
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class _Request:
     """What the command line asks for."""
 
-    change: Change
+    action: Action
     #: empty = all that the filter matches
     ids: Sequence[int]
     wanted: EntryFilter
     limit: int
     dry_run: bool
-    #: do not ask
+    #: do not ask for confirmation
     yes: bool
     as_json: bool
 
 
-@dataclass(kw_only=True)
-class Outcome:
-    """Which rows were changed, or would be."""
-
-    ids: list[int] = field(default_factory=list)
-    refused: list[int] = field(default_factory=list)
-    #: the filter matches more rows than were looked at, or may do so
-    more: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """Rows to change."""
-
-    outcome: Outcome
-    #: of a filter: the states that it found them in
-    expected: Expected = ANYTHING
-
-
 def _options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command what both take."""
+    """Give a command the options that both take."""
     for option in (
         json_option,
-        click.option("--yes", is_flag=True, help="Do not ask; needed with a filter where nobody can answer."),
+        click.option(
+            "--yes",
+            is_flag=True,
+            help="Do not ask for confirmation; required with a filter where nobody can answer.",
+        ),
         click.option("--dry-run", is_flag=True, help="Only print the ids; change nothing."),
         click.option(
             "--limit",
             type=Whole(1, MAX_MATCHING),
             default=MAX_MATCHING,
             show_default=True,
-            help="With a filter: so many rows.",
+            help="With a filter: at most this many entries.",
         ),
         filter_options,
         click.argument("ids", type=ID, nargs=-1, metavar="[ID]..."),
@@ -119,101 +77,93 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
 @click.command("retry")
 @_options
 def retry(**request: Any) -> int:
-    """Run rows again that are over, or failed.
+    """Run entries again that are final or failed.
 
-    Rows by their ids, or all that match the filter and are DEAD or FAILED, or in a --state that is named.
+    Give ids, or a filter: it selects DEAD and FAILED entries unless --state names other states.
     """
-    return _run(Request(change=RETRY, **request))
+    return _run(_Request(action=RETRY, **request))
 
 
 @click.command("cancel")
 @_options
 def cancel(**request: Any) -> int:
-    """Cancel rows, and their runs if they have any.
+    """Cancel entries, and their runs if they have any.
 
-    Rows by their ids, or all that are not over and match the filter.
+    Give ids, or a filter: it selects entries that are not final.
     """
-    return _run(Request(change=CANCEL, **request))
+    return _run(_Request(action=CANCEL, **request))
 
 
-def _run(request: Request) -> int:
+def _run(request: _Request) -> int:
     if bool(request.ids) == (request.wanted != EntryFilter()):
         raise click.UsageError("give either ids, or a filter such as --state and --table")
-    found = asyncio.run(_find(request))
-    outcome = found.outcome
-    if outcome.ids and not request.dry_run:
-        if not (request.ids or request.yes or _confirmed(request, len(outcome.ids))):
+    changes = asyncio.run(_by_ids(request) if request.ids else _find(request))
+    if changes.ids and not request.ids and not request.dry_run:
+        if not (request.yes or _confirmed(request, len(changes.ids))):
             complain("nothing was changed")
             return FAILED
-        outcome = asyncio.run(_apply(request, found))
-    _print(request, outcome)
-    if not request.ids and not outcome.ids + outcome.refused:
-        return NOTHING
-    return FAILED if request.ids and outcome.refused else OK
+        changes = asyncio.run(_change_found(request, changes))
+    _print(request, changes)
+    if request.ids:
+        return FAILED if changes.refused else OK
+    return OK if changes.ids or changes.refused else NOTHING
 
 
-async def _find(request: Request) -> Found:
-    """Return the rows to change."""
-    async with context.store() as store:
-        if request.ids:
-            ids = list(dict.fromkeys(request.ids))
-            # The change itself tells which it cannot be done to; only a dry run has to look.
-            looked = await _looked_at(store, request.change, ids) if request.dry_run else Outcome(ids=ids)
-            return Found(outcome=looked)
-        states = request.change.states if request.wanted.states else request.change.by_default
-        match = await Reports(store.pool).matching(request.wanted, states=states, limit=request.limit)
-        return Found(outcome=Outcome(ids=match.ids, more=match.more), expected=Expected(states=match.states))
+async def _by_ids(request: _Request) -> Changes:
+    async with context.tools() as tools:
+        return await tools.operator.change_each(request.action, request.ids, dry_run=request.dry_run)
 
 
-async def _looked_at(store: Store, change: Change, ids: Sequence[int]) -> Outcome:
-    outcome = Outcome()
-    for entry_id in ids:
-        entry = await store.get(entry_id)
-        fits = entry is not None and entry.status in change.states
-        (outcome.ids if fits else outcome.refused).append(entry_id)
-    return outcome
+async def _find(request: _Request) -> Changes:
+    async with context.tools() as tools:
+        return await tools.operator.find(request.action, request.wanted, limit=request.limit)
 
 
-def _confirmed(request: Request, count: int) -> bool:
+def _confirmed(request: _Request, count: int) -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError("a filter needs --yes or --dry-run where nobody can be asked")
-    return click.confirm(f"{request.change.verb} {count} rows?", err=True)
+    return click.confirm(f"{request.action.name} {count} {_noun(count)}?", err=True)
 
 
-async def _apply(request: Request, found: Found) -> Outcome:
-    """Change the rows in batches, a transaction each."""
+def _noun(count: int) -> str:
+    return "entry" if count == 1 else "entries"
+
+
+async def _change_found(request: _Request, found: Changes) -> Changes:
+    """Change the entries that were found; show the progress on a terminal."""
     terminal = console(stderr=True)
-    ids = found.outcome.ids
-    batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
-    changed: set[int] = set()
-    async with context.store() as store:
-        operations = Operations(store.pool)
-        for batch in track(
-            batches, request.change.verb, console=terminal, transient=True, disable=not terminal.is_terminal
-        ):
-            changed.update(await request.change.apply(operations, batch, found.expected))
-    return Outcome(
-        ids=[entry_id for entry_id in ids if entry_id in changed],
-        refused=[entry_id for entry_id in ids if entry_id not in changed],
-        more=found.outcome.more,
-    )
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
+        task = progress.add_task(request.action.name, total=len(found.ids))
+        async with context.tools() as tools:
+            return await tools.operator.change_found(
+                request.action, found, progress=lambda done: progress.advance(task, done)
+            )
 
 
-def _print(request: Request, outcome: Outcome) -> None:
+def _print(request: _Request, changes: Changes) -> None:
+    wording = _WORDING[request.action]
     if request.as_json:
-        print_json({**asdict(outcome), "count": len(outcome.ids), "dry_run": request.dry_run})
+        print_json(_document(request, changes))
     else:
-        for entry_id in outcome.ids:
-            click.echo(f"{entry_id} {request.change.would if request.dry_run else request.change.done}")
-    refused = request.change.refused if request.ids else "has changed since it was found, and is left alone"
-    for entry_id in outcome.refused:
-        complain(f"{entry_id} {refused}")
-    if not outcome.ids and not request.ids:
-        complain(f"no row matches, or none that {request.change.possible}")
-    if outcome.more:
-        complain(
-            f"more than {len(outcome.ids) + len(outcome.refused)} rows may match: repeat it for the others"
-        )
+        for entry_id in changes.ids:
+            click.echo(f"{entry_id} {wording.would if request.dry_run else wording.done}")
+    for refusal in changes.refused:
+        complain(refusal.reason)
+    if not changes.ids and not request.ids:
+        complain(f"no entry matches, or none that {wording.possible}")
+    if changes.more:
+        count = len(changes.ids) + len(changes.refused)
+        complain(f"more than {count} {_noun(count)} may match: repeat the command for the others")
+
+
+def _document(request: _Request, changes: Changes) -> dict[str, Any]:
+    return {
+        "ids": changes.ids,
+        "refused": [refusal.entry_id for refusal in changes.refused],
+        "more": changes.more,
+        "count": len(changes.ids),
+        "dry_run": request.dry_run,
+    }
 
 
 COMMANDS = (retry, cancel)

@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Mapping
+from datetime import datetime
 
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from orchestrator.cli import context, overview
+from orchestrator.cli import context, documents
 from orchestrator.cli.documents import ENDED, OPEN
 from orchestrator.cli.options import Whole, json_option
 from orchestrator.cli.output import ILL, OK, cell, complain, console, drawn, print_json, visible
-from orchestrator.cli.overview import Overview, WorkspaceView
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.models import LastPass
+from orchestrator.core.reports import PassStatus, StatusReport, WorkspaceStatus
 from orchestrator.core.states import Status
 
 #: Between two looks of ``--watch``; Databricks is asked at each.
@@ -49,11 +51,11 @@ def status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
 
 
 async def _once(*, offline: bool, as_json: bool) -> int:
-    async with overview.sources(offline=offline, patience=context.PATIENCE_SECONDS) as sources:
-        found, health = await sources.look(), await sources.health()
+    async with context.tools(offline=offline) as tools:
+        found, health = await tools.overview.status(), await tools.overview.health()
     terminal = console()
     if as_json:
-        print_json(overview.document(found))
+        print_json(documents.status(found))
     elif terminal.is_terminal:
         terminal.print(_drawn(found))
     else:
@@ -68,11 +70,11 @@ async def _once(*, offline: bool, as_json: bool) -> int:
 async def _watch(interval: int, *, offline: bool) -> None:
     """Show every look in the place of the one before, or below it where there is no terminal."""
     terminal = console()
-    async with overview.sources(offline=offline, patience=0) as sources:  # it looks again by itself
+    async with context.tools(offline=offline, patience=0) as tools:  # it looks again by itself
         with Live(console=terminal, auto_refresh=False) as live:
             for _ in itertools.count():  # until Ctrl-C
                 try:
-                    found = await sources.look()
+                    found = await tools.overview.status()
                     view, lines = _drawn(found), _lines(found)
                 except OrchestratorError as error:  # the next look may be luckier
                     view, lines = Text(str(error), style="red"), [str(error)]
@@ -83,13 +85,13 @@ async def _watch(interval: int, *, offline: bool) -> None:
                 await asyncio.sleep(interval)
 
 
-def _lines(found: Overview) -> list[str]:
+def _lines(found: StatusReport) -> list[str]:
     workspaces = [_workspace_line(view) for view in found.workspaces]
-    passes = [_pass_line(found, name) for name in found.passes]
+    passes = [_pass_line(status, found.now) for status in found.passes]
     return [*(workspaces or ["no row is open or has ended in the last day"]), *passes]
 
 
-def _workspace_line(view: WorkspaceView) -> str:
+def _workspace_line(view: WorkspaceStatus) -> str:
     report = view.report
     parts = [_counts(report.waiting, OPEN) or "nothing open"]
     if ended := _counts(report.finished_hour, ENDED):
@@ -106,12 +108,12 @@ def _counts(counts: Mapping[Status, int], states: tuple[Status, ...]) -> str:
     return ", ".join(f"{counts[status]} {status}" for status in states if counts.get(status))
 
 
-def _slots(view: WorkspaceView) -> str:
+def _slots(view: WorkspaceStatus) -> str:
     cap = "?" if view.cap is None else view.cap
-    report, active = view.report, view.active
-    if active.error is None:
-        return f"{report.in_flight} of {cap} slots, {report.foreign(active.run_ids)} foreign runs"
-    return f"{report.in_flight} of {cap} slots, foreign runs: {cell(active.error)}"
+    taken = f"{view.report.in_flight} of {cap} slots"
+    if view.active.error is None:
+        return f"{taken}, {view.foreign} foreign runs"
+    return f"{taken}, foreign runs: {cell(view.active.error)}"
 
 
 def _duration(seconds: float) -> str:
@@ -126,22 +128,22 @@ def _duration(seconds: float) -> str:
     return f"{days} d {hours % 24} h"
 
 
-def _pass_line(found: Overview, name: str) -> str:
-    last_pass = found.passes[name]
-    late = "; LATE" if found.is_late(name) else ""
+def _pass_line(status: PassStatus, now: datetime) -> str:
+    name, last_pass = status.name, status.last
+    late = "; LATE" if status.late else ""
     if last_pass is None:
         return f"{name}: has never begun{late}"
     outcome = cell(last_pass.outcome or "not finished")
-    began = f"{name}: began {last_pass.started_at:%Y-%m-%d %H:%M:%S} UTC, {found.age(last_pass):.0f} s ago"
+    began = f"{name}: began {last_pass.started_at:%Y-%m-%d %H:%M:%S} UTC, {_age(last_pass, now):.0f} s ago"
     return f"{began}: {outcome}{late}"
 
 
-def _drawn(found: Overview) -> RenderableType:
+def _drawn(found: StatusReport) -> RenderableType:
     """Return a column for each workspace, which fits a narrow terminal, and a line for each function."""
     names = [view.report.name for view in found.workspaces]
     columns = [_column(view) for view in found.workspaces]
     rows = [(label, *values) for label, *values in zip(_LABELS, *columns, strict=True)]
-    passes = [_pass_row(found, name) for name in found.passes]
+    passes = [_pass_row(status, found.now) for status in found.passes]
     return Group(
         drawn(["workspace", *names], rows, fixed=1),
         drawn(["function", "began", "ago", "outcome"], passes, fixed=3),
@@ -149,15 +151,19 @@ def _drawn(found: Overview) -> RenderableType:
     )
 
 
-def _pass_row(found: Overview, name: str) -> tuple[object, ...]:
-    last_pass = found.passes[name]
-    late = " LATE" if found.is_late(name) else ""
+def _age(last_pass: LastPass, now: datetime) -> float:
+    return (now - last_pass.started_at).total_seconds()
+
+
+def _pass_row(status: PassStatus, now: datetime) -> tuple[object, ...]:
+    name, last_pass = status.name, status.last
+    late = " LATE" if status.late else ""
     if last_pass is None:
         return name, None, f"never{late}", None
     return (
         name,
         last_pass.started_at,
-        f"{_duration(found.age(last_pass))}{late}",
+        f"{_duration(_age(last_pass, now))}{late}",
         last_pass.outcome or "not finished",
     )
 
@@ -165,7 +171,7 @@ def _pass_row(found: Overview, name: str) -> tuple[object, ...]:
 _LABELS = (*OPEN, "last hour", "last day", "oldest waits", "slots")
 
 
-def _column(view: WorkspaceView) -> list[object]:
+def _column(view: WorkspaceStatus) -> list[object]:
     report = view.report
     oldest = report.oldest_waiting_seconds
     return [

@@ -42,6 +42,17 @@ class InvalidEntry(OrchestratorError):
         self.column = column
 
 
+class EntryNotFound(OrchestratorError):
+    """There is no entry with this id."""
+
+    def __init__(self, entry_id: int) -> None:
+        super().__init__(f"there is no entry {entry_id}")
+
+
+class Conflict(OrchestratorError):
+    """The operator's request contradicts the entry's state or the settings; nothing was changed."""
+
+
 class StoreError(OrchestratorError):
     """The database refused or failed a statement."""
 

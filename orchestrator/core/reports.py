@@ -1,27 +1,26 @@
-"""What people ask of the rows, and the answers: for dashboard, HTTP API and command line. Pure."""
+"""The records that operators read: status, health, history and tables, for API and command line. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
-from orchestrator.core.models import Entry, LogRow
+from orchestrator.core.models import Entry, LastPass, LogRow
+from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 
-#: A chart or a table of runs counts so many at most, the newest.
+#: A chart or a table counts at most this many runs, the newest.
 MAX_COUNTED = 75_000
 
-
-#: The charts look back no further; at this age a run's own page in Databricks is gone.
+#: Most days that a chart looks back; at this age a run's own page in Databricks is gone.
 MAX_DAYS = 60
 
-#: Up to here a chart has a bar an hour, above a bar a day.
+#: A chart of at most this many hours has one bar per hour, a longer one has one bar per day.
 HOURLY_UP_TO = 48
 
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """One row and every settled submission of it, first to last."""
+    """One entry and all its settled submissions, first to last."""
 
     entry: Entry
     logs: list[LogRow]
@@ -29,52 +28,115 @@ class Story:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceReport:
-    """How a workspace's rows stand."""
+    """The entries of a workspace, counted."""
 
     name: str
-    #: rows in each state that is not over
+    #: entries in each state that is not final
     waiting: Mapping[Status, int] = field(default_factory=dict)
-    #: rows that ended in the last hour and day, by the state they ended in
+    #: entries that ended in the last hour and day, by their final state
     finished_hour: Mapping[Status, int] = field(default_factory=dict)
     finished_day: Mapping[Status, int] = field(default_factory=dict)
-    #: how long the row that may be claimed since the longest time has waited; None = none waits
+    #: how long the entry that waits longest could have been claimed; None = no entry waits
     oldest_waiting_seconds: float | None = None
-    #: runs of the rows in flight, as far as they are known
+    #: runs of the entries in flight, as far as they are known
     run_ids: frozenset[int] = frozenset()
 
     @property
     def in_flight(self) -> int:
-        """Slots that the workspace's rows hold."""
+        """Slots that the workspace's entries hold."""
         return self.waiting.get(Status.QUEUED, 0) + self.waiting.get(Status.RUNNING, 0)
-
-    def foreign(self, active_run_ids: frozenset[int]) -> int:
-        """Return how many of a workspace's active runs belong to no row in flight."""
-        return len(active_run_ids - self.run_ids)
-
-
-class Reason(StrEnum):
-    """Why a row still waits."""
-
-    CANCEL = "cancel"  #: its cancellation is asked for
-    BACK_OFF = "back-off"  #: its ``available_at`` is not reached
-    SAME_TABLE = "same table"  #: another row of its table is in flight or comes first
-    ATTEMPTS = "attempts"  #: its attempts are spent, since the limit was lowered: it is not claimed
-    CAP = "cap"  #: no slot is free
-    NEXT = "next"  #: the next trigger claims it
-    UNREACHABLE = "unreachable"  #: Databricks cannot be asked what is active, so nothing is claimed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """A row that waits, and why."""
+class KnownWorkspace:
+    """A workspace of the settings."""
 
-    entry: Entry
-    reason: Reason
+    name: str
+    #: its address, ``https://…`` without a slash at the end
+    host: str
+    #: job of entries that name none; None = every entry must name its own
+    job_id: int | None
+    #: most active runs at a time, foreign runs included
+    cap: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """The settings that explain what the store holds."""
+
+    workspaces: tuple[KnownWorkspace, ...]
+    policy: Policy
+    #: a timer function is late if it has not begun for this many seconds
+    pass_late_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Active:
+    """The active runs of a workspace, as Databricks lists them."""
+
+    run_ids: frozenset[int] = frozenset()
+    #: why they are unknown; None = they are known
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceStatus:
+    """The state of one workspace: its entries, its slots and who holds them."""
+
+    report: WorkspaceReport
+    #: most active runs at a time; None = the settings do not name the workspace, or are incomplete
+    cap: int | None
+    active: Active
+
+    @property
+    def foreign(self) -> int:
+        """How many of the active runs belong to no entry in flight, as far as the active runs are known."""
+        return len(self.active.run_ids - self.report.run_ids)
+
+    @property
+    def in_use(self) -> int:
+        """How many slots are taken."""
+        return self.report.in_flight + self.foreign
+
+    @property
+    def free(self) -> int | None:
+        """How many slots are free; None = the cap is unknown."""
+        return None if self.cap is None else max(0, self.cap - self.in_use)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassStatus:
+    """The last pass of one timer function."""
+
+    name: str
+    #: None = the function has never begun a pass
+    last: LastPass | None
+    #: it should have begun again by now; False if the settings are incomplete
+    late: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusReport:
+    """The state of everything at one moment of the database's clock."""
+
+    workspaces: list[WorkspaceStatus]
+    passes: list[PassStatus]
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """Whether the app does its work."""
+
+    #: why it does not, one line each
+    reasons: list[str] = field(default_factory=list)
+    #: what could not be found out, and why; None = nothing
+    unknown: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """What ended in one hour or day."""
+    """The runs that ended in one hour or on one day."""
 
     start: datetime
     #: runs that succeeded
@@ -88,16 +150,16 @@ class Bucket:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Hours or days, oldest first; those without a run are left out."""
+    """Hours or days, oldest first; those without a run are omitted."""
 
     buckets: list[Bucket]
-    #: what was settled before is not counted: the time asked for, or later where there are too many runs
+    #: runs settled earlier are not counted: the requested time, or a later one if there are too many runs
     since: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableReport:
-    """How the runs of one source table went."""
+    """The runs of one source table, summarized."""
 
     table: str
     workspace: str
@@ -107,19 +169,19 @@ class TableReport:
     #: of the execution, in seconds
     mean_seconds: float | None
     max_seconds: float | None
-    #: what the last run brought its row to, and when
+    #: the state that the last run gave its entry, and when
     last_status: Status
     last_finished_at: datetime | None
 
     @property
     def success_rate(self) -> float | None:
-        """From 0 to 1; None when nothing succeeded or failed."""
+        """From 0 to 1; None if no run succeeded or failed."""
         return (self.runs - self.failed) / self.runs if self.runs else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """Source tables, most failures first."""
+    """Source tables, those with most failures first."""
 
     tables: list[TableReport]
     #: as in :class:`History`

@@ -15,6 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import azure.functions as func
 
 from orchestrator.core.errors import (
+    Conflict,
+    EntryNotFound,
     InvalidEntry,
     OrchestratorError,
     RequestConflict,
@@ -104,12 +106,14 @@ def problem_of(error: Exception, *, changes: bool = False) -> Problem | None:
         return unavailable("no result in time: retry, and ask for less if you can")
     if isinstance(error, (InvalidCursor, InvalidEntry)):
         return bad_request(str(error))
-    if isinstance(error, RequestConflict):
+    if isinstance(error, (Conflict, RequestConflict)):
         return conflict(str(error))
     return _of_ours(error) if isinstance(error, OrchestratorError) else None
 
 
 def _of_ours(error: OrchestratorError) -> Problem:
+    if isinstance(error, EntryNotFound):
+        return not_found(str(error))
     if isinstance(error, StoreInDoubt):
         return unavailable(
             f"{error}: look at the entries before you retry; with an Idempotency-Key simply retry"

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from orchestrator.core import models, reports
+from orchestrator.core import models, reports, waiting
 from orchestrator.core.states import CANCELLABLE, RETRYABLE, Status
 from orchestrator.core.times import iso_utc
 from orchestrator.web import schemas
@@ -37,7 +37,7 @@ def entry_with_runs(
     )
 
 
-def waiting_entry(row: reports.Waiting, run_page_url: str | None) -> schemas.WaitingEntry:
+def waiting_entry(row: waiting.Waiting, run_page_url: str | None) -> schemas.WaitingEntry:
     """Return an entry that waits."""
     return schemas.WaitingEntry(**_fields(row.entry, run_page_url), reason=row.reason)
 
@@ -94,19 +94,21 @@ def _run(log: models.LogRow) -> schemas.Run:
     )
 
 
-def workspace(
-    report: reports.WorkspaceReport, *, cap: int | None, run_ids: frozenset[int], error: str | None
-) -> schemas.Workspace:
-    """Return the state of a workspace.
+def status_report(found: reports.StatusReport) -> schemas.StatusReport:
+    """Return the state of the workspaces and of the timer functions."""
+    return schemas.StatusReport(
+        workspaces=[_workspace(status) for status in found.workspaces],
+        passes=[_pass(status) for status in found.passes],
+        now=iso(found.now),
+    )
 
-    :param cap: None = the settings do not know it.
-    :param run_ids: its active runs, as far as they are known.
-    :param error: why they are not known.
-    """
+
+def _workspace(status: reports.WorkspaceStatus) -> schemas.Workspace:
+    report = status.report
     return schemas.Workspace(
         name=report.name,
-        cap=cap,
-        active=schemas.Active(ours=report.in_flight, foreign=report.foreign(run_ids), error=error),
+        cap=status.cap,
+        active=schemas.Active(ours=report.in_flight, foreign=status.foreign, error=status.active.error),
         states=_open_counts(report.waiting),
         finished_last_hour=_final_counts(report.finished_hour),
         finished_last_day=_final_counts(report.finished_day),
@@ -131,14 +133,14 @@ def _final_counts(counts: Mapping[Status, int]) -> schemas.FinalCounts:
     )
 
 
-def last_pass(name: str, last: models.LastPass | None, *, late: bool) -> schemas.Pass:
-    """Return the last pass of a timer function; None = it never began one."""
+def _pass(status: reports.PassStatus) -> schemas.Pass:
+    last = status.last
     return schemas.Pass(
-        name=name,
+        name=status.name,
         started_at=iso(last.started_at) if last else None,
         finished_at=_iso_or_none(last.finished_at) if last else None,
         outcome=last.outcome if last else None,
-        late=late,
+        late=status.late,
     )
 
 

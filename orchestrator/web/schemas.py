@@ -10,10 +10,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from orchestrator.core import new_entry
 from orchestrator.core.numbers import MAX_ID, MAX_INT32
-from orchestrator.core.reports import MAX_DAYS, Reason
+from orchestrator.core.reports import MAX_DAYS
 from orchestrator.core.run_requests import MAX_PARAMETERS_BYTES, PARAMETER_STYLES
 from orchestrator.core.search import MAX_MATCHING, MAX_PAGE, MAX_TEXT, Sort
 from orchestrator.core.states import Status
+from orchestrator.core.waiting import Reason
 
 #: Entries that one request inserts.
 _MAX_NEW_ENTRIES = 1000

@@ -11,6 +11,7 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.core.actions import RETRY
 from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk
 
@@ -29,7 +30,7 @@ async def test_failures_of_a_pass_are_one_alert(desk: Desk) -> None:
 async def test_entry_that_goes_dead_again_is_reported_again(desk: Desk) -> None:
     desk.kill()
     await desk.make_pass("trigger")
-    assert await Operations(desk.store.pool).retry([1])
+    assert await Operations(desk.store.pool).change(RETRY, [1])
     desk.pass_time(60)
     desk.execute("UPDATE track_processing SET status = 'DEAD', finished_at = utc_now() WHERE id = 1")
     await desk.make_pass("trigger")

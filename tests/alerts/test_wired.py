@@ -12,6 +12,7 @@ from orchestrator import settings
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
+from orchestrator.core.actions import CANCEL
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import LastPass, NewEntry
 from tests.alerts.receiver import Receiver
@@ -105,8 +106,8 @@ async def test_failed_snapshot_for_alerts_does_not_stop_the_pass(
 
     run(tmp_path, ROWS)
     monkeypatch.setattr("orchestrator.usecases.timer_pass._SNAPSHOT_SECONDS", 0.05)
-    [entry_id] = await app.operations.add([NewEntry(table_name="sales")])
-    await app.operations.cancel([entry_id])
+    [entry_id] = await app.operator.add([NewEntry(table_name="sales")])
+    await app.operator.change_one(CANCEL, entry_id)
     monkeypatch.setattr(app.pass_log, "passes", look)
     await app.monitor()
     entry = await app.store.get(entry_id)

@@ -8,8 +8,6 @@ from orchestrator.core.search import MAX_MATCHING
 from tests.cli.support import CommandLine
 from tests.cli.terminal import terminal
 
-REFUSED = "is not there, or neither over nor failed (a waiting row needs no retry)"
-
 
 def states(cli: CommandLine) -> list[object]:
     return [status for (status,) in cli.query("SELECT status FROM track_processing ORDER BY id")]
@@ -21,7 +19,7 @@ def test_a_dry_run_changes_nothing(history: CommandLine) -> None:
     assert (by_filter.returncode, by_filter.stdout) == (0, "3 would wait again\n2 would wait again\n")
     by_id = history("cancel", "6", "1", "99", "--dry-run")
     assert (by_id.returncode, by_id.stdout) == (1, "6 would be cancelled\n")
-    assert by_id.stderr == "1 is over already, or not there\n99 is over already, or not there\n"
+    assert by_id.stderr == "entry 1 is DONE and cannot be cancelled: it is over\nthere is no entry 99\n"
     assert history.query("SELECT * FROM track_processing") == before
 
 
@@ -38,19 +36,19 @@ def test_a_filter_changes_only_what_it_matches_and_can_be_changed(history: Comma
 
 def test_nothing_matched(history: CommandLine) -> None:
     for possible, command in (
-        ("is over or failed", ("retry", "--table", "nothing", "--yes")),
-        ("is over or failed", ("retry", "--state", "RUNNING", "--dry-run")),
-        ("is not over", ("cancel", "--state", "DONE", "--yes")),
+        ("is final or failed", ("retry", "--table", "nothing", "--yes")),
+        ("is final or failed", ("retry", "--state", "RUNNING", "--dry-run")),
+        ("is not final", ("cancel", "--state", "DONE", "--yes")),
     ):
         done = history(*command)
         assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr == f"no row matches, or none that {possible}\n"
+        assert done.stderr == f"no entry matches, or none that {possible}\n"
 
 
 def test_more_rows_than_the_limit_are_left_and_told_of(history: CommandLine) -> None:
     done = history("retry", "--state", "DONE", "--state", "DEAD", "--limit", "1", "--yes")
     assert (done.returncode, done.stdout) == (0, "2 waits again\n")
-    assert done.stderr == "more than 1 rows may match: repeat it for the others\n"
+    assert done.stderr == "more than 1 entry may match: repeat the command for the others\n"
 
 
 def test_many_rows_are_changed_up_to_the_bound(cli: CommandLine) -> None:
@@ -69,7 +67,7 @@ def test_many_rows_are_changed_up_to_the_bound(cli: CommandLine) -> None:
         (("retry",), "give either ids, or a filter"),
         (("retry", "--yes"), "give either ids, or a filter"),
         (("cancel", "1", "--table", "sales"), "give either ids, or a filter"),
-        (("cancel", "--table", "sales*"), "no row matches"),
+        (("cancel", "--table", "sales*"), "no entry matches"),
         (("retry", "--table", "sales*"), "--yes or --dry-run"),
     ],
 )
@@ -87,7 +85,7 @@ def test_what_nobody_can_be_asked_is_not_done(
 @pytest.mark.parametrize(("answer", "code", "state"), [("y\n", 0, "PENDING"), ("n\n", 1, "DEAD")])
 def test_a_person_is_asked(history: CommandLine, answer: str, code: int, state: str) -> None:
     with terminal(history, "retry", "--state", "DEAD") as screen:
-        screen.read_until("retry 1 rows? [y/N]")
+        screen.read_until("retry 1 entry? [y/N]")
         screen.type(answer)
         assert screen.exit_code() == code
     assert states(history)[1] == state
@@ -115,4 +113,6 @@ def test_a_row_that_changes_while_the_question_stands_is_left_alone(history: Com
 def test_some_ids_are_refused_and_the_others_done(history: CommandLine) -> None:
     done = history("retry", "1", "4", "99", "1")
     assert (done.returncode, done.stdout) == (1, "1 waits again\n")
-    assert done.stderr == f"4 {REFUSED}\n99 {REFUSED}\n"
+    assert done.stderr == (
+        "entry 4 is RUNNING and cannot be run again: it is waiting or in flight\nthere is no entry 99\n"
+    )

@@ -89,18 +89,18 @@ def test_rows_that_wait_for_no_reason_are_an_exit_code(full_cli: CommandLine) ->
     waits = full_cli("status")
     assert (waits.returncode, waits.stderr) == (
         4,
-        "ill: rows of workspace default wait although slots are free\n",
+        "ill: entries of workspace default wait although slots are free\n",
     )
     down = full_cli("status", DATABRICKS_TOKEN="wrong-canary")
     assert down.returncode == 4
     assert down.stderr.startswith(
-        "ill: rows of workspace default wait, and its active runs cannot be listed: "
+        "ill: entries of workspace default wait, and its active runs cannot be listed: "
     )
     assert "canary" not in down.stderr
     offline = full_cli("status", "--offline")
     assert (offline.returncode, offline.stderr) == (
         0,
-        "whether rows wait for no reason is not known: --offline\n",
+        "whether entries wait for no reason is not known: --offline\n",
     )
 
 

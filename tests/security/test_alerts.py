@@ -28,7 +28,7 @@ async def test_message_about_an_entry_that_became_dead(
         async with apps.app(
             workspace, ALERT_WEBHOOK_URL=url, ALERT_FORMAT=shape, MAX_ATTEMPTS="1"
         ) as running:
-            await running.app.operations.add([ROW])
+            await running.app.operator.add([ROW])
             assert await running.app.trigger() == []
             workspace.replies = [FAULTS["json 400"]]
             await running.submit_all()
@@ -47,7 +47,7 @@ async def test_unreachable_receiver(apps: Apps, workspace: Workspace) -> None:
     async with Receiver().serve() as receiver:
         url = receiver.url.partition("/hooks")[0] + ADDRESSES[0].format(SIGNATURE)
     async with apps.app(workspace, ALERT_WEBHOOK_URL=url) as running:
-        await running.app.operations.add([NewEntry(table_name="sales", workspace="nowhere"), ROW])
+        await running.app.operator.add([NewEntry(table_name="sales", workspace="nowhere"), ROW])
         assert await running.app.trigger() == []
         await running.submit_all()  # the first ends DEAD: nobody knows its workspace
         assert await running.app.monitor() == []

@@ -55,7 +55,7 @@ async def test_no_call_brings_a_secret_out(
     workspace.replies = [FAULTS[fault]]
     async with apps.app(workspace) as running:
         site = site_of(running)
-        await running.app.operations.add([ROW])
+        await running.app.operator.add([ROW])
         for method, address, body in CALLS:
             await running.attempt(site.call(method, address, body))
         assert len(site.answers) == len(CALLS)

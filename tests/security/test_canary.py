@@ -95,7 +95,7 @@ async def test_an_entry_whose_submission_fails(apps: Apps, workspace: Workspace,
 
     workspace.replies = [only_run_now_fails]
     async with apps.app(workspace) as running:
-        await running.app.operations.add([ROW, ROW])
+        await running.app.operator.add([ROW, ROW])
         assert await running.app.trigger() == []
         assert len(await running.submit_all()) == 1
         workspace.replies = [FAULTS[fault]]
@@ -114,7 +114,7 @@ async def test_an_access_token_of_entra_id(
         for name, value in identity.environment().items():
             monkeypatch.setenv(name, value)
         async with apps.app(workspace, DATABRICKS_AUTH="entra") as running:
-            await running.app.operations.add([ROW])
+            await running.app.operator.add([ROW])
             await running.attempt(running.app.trigger())
             await running.attempt(running.app.runs["default"].run_now(REQUEST))
             running.look_everywhere()
@@ -131,7 +131,7 @@ async def test_a_crash_in_the_middle_of_a_request(
 
     workspace.replies = [ok({}), FAULTS["json 403"]]
     async with apps.app(workspace) as running:
-        await running.app.operations.add([ROW])
+        await running.app.operator.add([ROW])
         await running.app.trigger()
         monkeypatch.setattr("orchestrator.adapters.databricks.errors.json_object", crash)
         [error] = await running.submit_all()

@@ -138,7 +138,7 @@ async def test_an_entry_that_can_never_be_submitted(apps: Apps, workspace: Works
     workspace.replies = [ok({})]
     async with apps.app(workspace) as running:
         values = {"parameter_style": "notebook_params", **ROWS[row]}
-        await running.app.operations.add([NewEntry(table_name="sales", **values)])  # type: ignore[arg-type]  # all texts
+        await running.app.operator.add([NewEntry(table_name="sales", **values)])  # type: ignore[arg-type]  # all texts
         await running.app.trigger()
         await running.submit_all()
         entry = await running.app.store.get(1)
@@ -174,6 +174,6 @@ async def test_a_store_that_fails_on_an_entry(apps: Apps, workspace: Workspace) 
     workspace.replies = [ok({})]
     async with apps.app(workspace) as running:
         row = NewEntry(table_name="sales", parameters=CONTENT, priority=PARAMETERS["note"])  # type: ignore[arg-type]  # wrong on purpose
-        error = await running.attempt(running.app.operations.add([row]))
+        error = await running.attempt(running.app.operator.add([row]))
         assert isinstance(error, OrchestratorError)
         running.look_everywhere()

@@ -49,7 +49,7 @@ async def test_a_run_whose_error_holds_everything(apps: Apps, workspace: Workspa
     """A notebook's own words go into the log row. What the app knows to be secret is struck out."""
     workspace.replies = [failed_run(4711, TOKEN)]
     async with apps.app(workspace) as running:
-        await running.app.operations.add([ROW])
+        await running.app.operator.add([ROW])
         assert await running.app.trigger() == []
         assert await running.submit_all() == [None]
         assert await running.app.monitor() == []
@@ -68,7 +68,7 @@ async def test_the_table_s_name_is_kept(apps: Apps, workspace: Workspace) -> Non
     workspace.replies = [failed_run(4711, TOKEN, also="there is no table sales_2031")]
     async with apps.app(workspace) as running:
         parameters = json.dumps({**PARAMETERS, "table_name": "sales_2031"})
-        await running.app.operations.add([NewEntry(table_name="sales_2031", parameters=parameters)])
+        await running.app.operator.add([NewEntry(table_name="sales_2031", parameters=parameters)])
         await running.app.trigger()
         await running.submit_all()
         await running.app.monitor()

@@ -8,6 +8,7 @@ from orchestrator.adapters.store.connector import Connector
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.session import Session
+from orchestrator.core.actions import CANCEL, RETRY
 from orchestrator.core.decisions import log_of_refusal, log_of_run
 from orchestrator.core.models import Claim, Entry, LogRow, NewEntry, Run, RunFailure, Verdict
 from orchestrator.core.states import Status
@@ -43,12 +44,12 @@ async def claim(
 
 async def retry(store: Store, entry_id: int) -> bool:
     """Run one entry again, as an operator does."""
-    return await Operations(store.pool).retry([entry_id]) == [entry_id]
+    return await Operations(store.pool).change(RETRY, [entry_id]) == [entry_id]
 
 
 async def request_cancel(store: Store, entry_id: int) -> bool:
     """Ask for the cancellation of one entry, as an operator does."""
-    return await Operations(store.pool).cancel([entry_id]) == [entry_id]
+    return await Operations(store.pool).change(CANCEL, [entry_id]) == [entry_id]
 
 
 async def counts(store: Store) -> dict[str, dict[Status, int]]:

@@ -9,18 +9,20 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.store import operations as store_operations
 from orchestrator.adapters.store import reports as store_reports
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.adapters.store.search import Search
 from orchestrator.core import search
+from orchestrator.core.actions import CANCEL, RETRY
 from orchestrator.core.errors import RequestConflict, StoreInDoubt, StoreUnavailable
 from orchestrator.core.models import Expected, IdempotencyKey, NewEntry
-from orchestrator.core.reports import Reason
 from orchestrator.core.search import EntryFilter, InvalidCursor, Sort
 from orchestrator.core.states import CLAIMABLE, Status
+from orchestrator.core.waiting import Reason, Slots, Waiting, explain
+from orchestrator.usecases import operator as operator_module
+from orchestrator.usecases.operator import Operator
 from tests.store.conftest import Database
 from tests.store.helpers import (
     add,
@@ -35,6 +37,7 @@ from tests.store.helpers import (
     running,
 )
 from tests.store.rivals import Rival, race
+from tests.world import policy
 
 
 @pytest.fixture
@@ -215,13 +218,21 @@ async def test_the_status_of_each_workspace(store: Store, reports: Reports, data
     assert 89 < (elsewhere.oldest_waiting_seconds or 0) < 150
 
 
+async def waiting(
+    reports: Reports, *, limit: int = 50, free: int | None = None, **changes: Any
+) -> list[Waiting]:
+    """Why the first entries wait, by the rule."""
+    candidates = await reports.candidates("default", limit)
+    return explain(candidates, Slots(free=free), policy(**changes))
+
+
 async def test_why_an_entry_waits(store: Store, reports: Reports, database: Database) -> None:
     await running(store, 801, "busy")
     backed_off = await running(store, 802, "backed off")
     await finish(store, backed_off, Status.FAILED, delay_seconds=600)
     same, first, second, third, unwanted = await add(store, "busy", "a", "a", "b", "c")
     await request_cancel(store, unwanted)
-    found = {row.entry.id: row.reason for row in await reports.waiting("default", 50, free=1)}
+    found = {row.entry.id: row.reason for row in await waiting(reports, free=1)}
     assert found == {
         backed_off.id: Reason.BACK_OFF,
         same: Reason.SAME_TABLE,
@@ -230,9 +241,9 @@ async def test_why_an_entry_waits(store: Store, reports: Reports, database: Data
         third: Reason.CAP,
         unwanted: Reason.CANCEL,
     }
-    apart = await reports.waiting("default", 50, serialize_tables=False)
+    apart = await waiting(reports, serialize_tables=False)
     assert [row.reason for row in apart if row.entry.id in {same, second, third}] == [Reason.NEXT] * 3
-    assert [row.entry.id for row in await reports.waiting("default", 2)] == [backed_off.id, same]
+    assert [row.entry.id for row in await waiting(reports, limit=2)] == [backed_off.id, same]
     # The reported reasons are what the trigger does.
     assert [claimed.entry_id for claimed in await claim(store, 2)] == [first]
 
@@ -345,19 +356,20 @@ async def test_entries_that_are_named(store: Store, reports: Reports) -> None:
 async def test_many_entries_are_run_again_or_cancelled(store: Store, operations: Operations) -> None:
     dead, waiting = await running(store, 971, "a"), (await add(store, "b"))[0]
     await finish(store, dead, Status.DEAD)
-    assert await operations.retry([dead.id, waiting, 999]) == [dead.id]
+    assert await operations.change(RETRY, [dead.id, waiting, 999]) == [dead.id]
     assert (await entry_of(store, dead.id)).status is Status.PENDING
-    assert await operations.cancel([dead.id, waiting, 999]) == [dead.id, waiting]
+    assert await operations.change(CANCEL, [dead.id, waiting, 999]) == [dead.id, waiting]
     assert await store.cancel_waiting(10) == 2
-    assert await operations.cancel([dead.id]) == []
+    assert await operations.change(CANCEL, [dead.id]) == []
 
 
 async def test_many_entries_of_which_only_some_could_be_changed(
-    store: Store, operations: Operations, monkeypatch: pytest.MonkeyPatch
+    store: Store, reports: Reports, operations: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each batch is a transaction of its own: earlier changes stay, and the error counts them."""
+    operator = Operator(operations=operations, entries=store, reports=reports, inserts_refused=None)
     first, second = await add(store, "a", "b")
-    monkeypatch.setattr(store_operations, "BATCH", 1)
+    monkeypatch.setattr(operator_module, "BATCH", 1)
     transact, calls = store.pool.transact, itertools.count()
 
     async def breaking(*arguments: Any, **options: Any) -> Any:
@@ -369,7 +381,7 @@ async def test_many_entries_of_which_only_some_could_be_changed(
     with pytest.raises(
         StoreInDoubt, match="1 of 2 entries were changed, then it failed: the connection broke"
     ):
-        await operations.cancel([first, second])
+        await operator.change_each(CANCEL, [first, second], dry_run=False)
     monkeypatch.undo()
     assert (await entry_of(store, first)).cancel_requested
     assert not (await entry_of(store, second)).cancel_requested
@@ -381,8 +393,8 @@ async def test_a_failed_entry_that_is_run_again_is_no_longer_to_be_cancelled(
     """The last request of a person wins."""
     row = await running(store, 974, "a")
     await finish(store, row, Status.FAILED)
-    assert await operations.cancel([row.id]) == [row.id]
-    assert await operations.retry([row.id]) == [row.id]
+    assert await operations.change(CANCEL, [row.id]) == [row.id]
+    assert await operations.change(RETRY, [row.id]) == [row.id]
     assert await store.cancel_waiting(10) == 0
 
 
@@ -393,10 +405,10 @@ async def test_an_entry_whose_attempts_are_spent_is_not_reported_as_next(
     spent = await running(store, 975, "spent")
     await finish(store, spent, Status.FAILED)
     [behind] = await add(store, "behind")
-    rows = await reports.waiting("default", 50, free=1, max_attempts=1)
+    rows = await waiting(reports, free=1, max_attempts=1)
     assert {row.entry.id: row.reason for row in rows} == {spent.id: Reason.ATTEMPTS, behind: Reason.NEXT}
     assert [claimed.entry_id for claimed in await claim(store, max_attempts=1)] == [behind]
-    unlimited = await reports.waiting("default", 50, max_attempts=0)
+    unlimited = await waiting(reports, max_attempts=0)
     assert [(row.entry.id, row.reason) for row in unlimited] == [(spent.id, Reason.NEXT)]
 
 
@@ -410,12 +422,12 @@ async def test_an_entry_that_is_not_as_it_was_seen_is_left_alone(
         replace(seen, submission=row.submission + 1),
         replace(seen, states=frozenset({Status.DONE})),
     ):
-        assert await operations.retry([row.id, 999], other) == []
+        assert await operations.change(RETRY, [row.id, 999], other) == []
     assert (await entry_of(store, row.id)).status is Status.DEAD
-    assert await operations.retry([row.id, 999], seen) == [row.id]
-    assert await operations.retry([row.id], Expected(submission=row.submission)) == []  # it waits already
-    assert await operations.cancel([row.id], seen) == []
-    assert await operations.cancel([row.id], Expected(submission=row.submission)) == [row.id]
+    assert await operations.change(RETRY, [row.id, 999], seen) == [row.id]
+    assert await operations.change(RETRY, [row.id], Expected(submission=row.submission)) == []
+    assert await operations.change(CANCEL, [row.id], seen) == []
+    assert await operations.change(CANCEL, [row.id], Expected(submission=row.submission)) == [row.id]
 
 
 async def test_an_entry_is_checked_and_changed_in_one_transaction(
@@ -426,7 +438,7 @@ async def test_an_entry_is_checked_and_changed_in_one_transaction(
     one, other = rivals
     claims, cancelled = await race(
         (one, claim),
-        (other, lambda rival: Operations(rival.pool).cancel([waiting], Expected(states=CLAIMABLE))),
+        (other, lambda rival: Operations(rival.pool).change(CANCEL, [waiting], Expected(states=CLAIMABLE))),
     )
     assert ([each.entry_id for each in claims], cancelled) == ([waiting], [])
     assert not (await entry_of(store, waiting)).cancel_requested

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.adapters.queue import encode
 from orchestrator.bootstrap import Application
+from orchestrator.core.actions import CANCEL
 from orchestrator.core.errors import DatabricksError, NoCapacity, RequestRefused
 from orchestrator.core.models import NewEntry
 from orchestrator.core.telemetry import Metric
@@ -61,7 +62,7 @@ async def submit(app: Application, table: str, *errors: DatabricksError) -> int:
     """Add an entry, make a trigger pass and deliver its message. Databricks first sends the errors."""
     queue: Any = app.queue
     databricks: Any = app.runs["default"]
-    [entry_id] = await app.operations.add([NewEntry(table_name=table)])
+    [entry_id] = await app.operator.add([NewEntry(table_name=table)])
     assert await app.trigger() == []
     databricks.errors = list(errors)
     claims, queue.sent = queue.sent, []
@@ -87,9 +88,9 @@ async def live(app: Application) -> None:
         databricks.end(timed(databricks), result)
     running = await submit(app, "stock")
     timed(databricks)
-    [waiting] = await app.operations.add([NewEntry(table_name="prices")])
+    [waiting] = await app.operator.add([NewEntry(table_name="prices")])
     for entry_id in (running, waiting):
-        assert await app.operations.cancel([entry_id])
+        assert (await app.operator.change_one(CANCEL, entry_id)).cancel_requested
     await app.monitor()  # asks Databricks to cancel
     await app.monitor()
     await submit(app, "full", NoCapacity("full", status=429, error_code="QUOTA_EXCEEDED"))

@@ -15,7 +15,7 @@ from tests.telemetry.conftest import Memory
 async def test_path_of_an_entry(app: Application, memory: Memory) -> None:
     runs: Any = app.runs["default"]
     queue: Any = app.queue
-    await app.operations.add([NewEntry(table_name="sales")])
+    await app.operator.add([NewEntry(table_name="sales")])
     assert await app.trigger() == []
     [claim] = queue.sent
     await app.submit(encode(claim).encode())
@@ -64,7 +64,7 @@ async def test_pass_that_fails(app: Application, memory: Memory, monkeypatch: py
 async def test_pass_with_problems(app: Application, memory: Memory) -> None:
     runs: Any = app.runs["default"]
     runs.down = WorkspaceUnavailable("no answer")
-    await app.operations.add([NewEntry(table_name="sales")])
+    await app.operator.add([NewEntry(table_name="sales")])
     assert len(await app.trigger()) == 1
     [last_pass] = memory.metrics()["orchestrator.pass.duration"]
     assert last_pass.attributes["outcome"] == "problems"

@@ -76,4 +76,4 @@ class Site:
 
 async def add(site: Site, *tables: str, **fields: Any) -> list[int]:
     """Insert a row for each table."""
-    return await site.app.operations.add([NewEntry(table_name=table, **fields) for table in tables])
+    return await site.app.operator.add([NewEntry(table_name=table, **fields) for table in tables])

@@ -9,7 +9,8 @@ from orchestrator import settings
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import Unauthorized, WorkspaceUnavailable
 from orchestrator.core.states import Status
-from orchestrator.web import activity, http
+from orchestrator.usecases import overview
+from orchestrator.web import http
 from tests.fakes import FakeClock
 from tests.store.helpers import finish, running
 from tests.web.conftest import ENVIRONMENT
@@ -269,10 +270,10 @@ async def test_databricks_is_asked_once_however_many_look() -> None:
             return frozenset({1})
 
     runs, clock = Counting(), FakeClock()
-    active = activity.ActiveRuns({"default": runs}, clock)  # type: ignore[dict-item]  # nothing else is called
+    active = overview.ActiveRuns({"default": runs}, clock)  # type: ignore[dict-item]  # nothing else is called
     for _ in range(3):
         assert (await active.of(["default", "unknown"]))["default"].run_ids == {1}
-    await clock.sleep(activity.KEEP_SECONDS)
+    await clock.sleep(overview.KEEP_SECONDS)
     await active.of(["default"])
     assert runs.asked == 2
 

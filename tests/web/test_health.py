@@ -53,7 +53,7 @@ async def test_rows_that_wait_while_slots_are_free_are_no_health(site: Site) -> 
     early = datetime.now(UTC) - timedelta(seconds=site.app.settings.pass_late_seconds + 60)
     site.execute("UPDATE track_processing SET available_at = ?", early.strftime("%Y-%m-%d %H:%M:%S.000"))
     _, told = await site.call("GET", "health")
-    assert told["reasons"] == ["rows of workspace default wait although slots are free"]
+    assert told["reasons"] == ["entries of workspace default wait although slots are free"]
 
 
 async def test_rows_that_wait_are_told_with_what_the_last_pass_said(site: Site) -> None:
@@ -64,7 +64,7 @@ async def test_rows_that_wait_are_told_with_what_the_last_pass_said(site: Site) 
     status, told = await site.call("GET", "health")
     assert status == 503
     assert told["reasons"] == [
-        "rows of workspace default wait although slots are free; the last pass: nothing claimed: no"
+        "entries of workspace default wait although slots are free; the last pass: nothing claimed: no"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Searches and reports over the entries; each reads a bounded number of rows by an index."""
+"""Searches and summaries for operators, by named SQL; each reads a bounded number of rows by an index."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -16,11 +16,9 @@ from orchestrator.core.reports import (
     MAX_COUNTED,
     Bucket,
     History,
-    Reason,
     Story,
     TableReport,
     Tables,
-    Waiting,
     WorkspaceReport,
 )
 from orchestrator.core.search import (
@@ -34,8 +32,9 @@ from orchestrator.core.search import (
     read_cursor,
 )
 from orchestrator.core.states import Status
+from orchestrator.core.waiting import Candidate, Candidates
 
-#: Entries that a search examines per step. Most searches fill their page in the first step.
+#: Entries that a search examines per step: most pages are full after the first.
 _WINDOWS = (500, 4_500, MAX_EXAMINED - 5_000)
 
 #: Pages that a search for entries to change reads at most.
@@ -43,7 +42,10 @@ _MATCHING_ROUNDS = 10
 
 
 class Reports:
-    """Reads entries and their logs. Every method may raise :class:`~orchestrator.core.errors.StoreError`."""
+    """Reads the entries and their log. Every method may raise :class:`~orchestrator.core.errors.StoreError`.
+
+    :param pool: the connections; may be shared with a store.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -58,8 +60,8 @@ class Reports:
     ) -> EntryPage:
         """Return a page of entries.
 
-        :param after: ``next`` of the page before.
-        :raises InvalidCursor: ``after`` is not a cursor of this order.
+        :param after: ``next`` of the previous page.
+        :raises InvalidCursor: it is not a cursor of this sort order.
         """
         start = read_cursor(after, sort) if after is not None else None
 
@@ -70,7 +72,7 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def story(self, entry_id: int) -> Story | None:
-        """Return an entry with its settled submissions, or None."""
+        """Return an entry with all its settled submissions, or None."""
 
         def work(session: Session) -> Story | None:
             rows = session.rows("get_entry", entry_id)
@@ -82,39 +84,28 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def status(self) -> list[WorkspaceReport]:
-        """Return the state of each workspace with entries that are not final, or ended in the last day."""
+        """Return the counts of each workspace that has open entries or some that ended in the last day."""
         return await self._pool.transact(_status, writes=False)
 
-    async def waiting(
-        self,
-        workspace: str,
-        limit: int,
-        *,
-        free: int | None = None,
-        max_attempts: int = 0,
-        serialize_tables: bool = True,
-    ) -> list[Waiting]:
-        """Return waiting entries in the order of the claim, each with the reason why it waits.
+    async def candidates(self, workspace: str, limit: int) -> Candidates:
+        """Return at most `limit` waiting entries, in the order of the claim."""
 
-        :param free: free slots of the workspace; None = not known, assumed to be enough.
-        :param max_attempts: as in :class:`~orchestrator.core.policy.Policy`.
-        :param serialize_tables: as in :class:`~orchestrator.core.policy.Policy`.
-        """
-
-        def work(session: Session) -> list[Waiting]:
+        def work(session: Session) -> Candidates:
             now = _now(session)
             rows = session.rows("waiting", workspace, limit)
             busy = [bool(row.pop("is_busy")) for row in rows]
-            entries = [read_entry(row) for row in rows]
-            reasons = [_reason(entry, now, max_attempts) for entry in entries]
-            return _reasons(list(zip(entries, busy, reasons, strict=True)), free, serialize_tables)
+            found = [
+                Candidate(entry=read_entry(row), table_busy=table_busy)
+                for row, table_busy in zip(rows, busy, strict=True)
+            ]
+            return Candidates(candidates=found, now=now)
 
         return await self._pool.transact(work, writes=False)
 
     async def is_overdue(
         self, workspace: str, *, seconds: float, max_attempts: int, serialize_tables: bool
     ) -> bool:
-        """Say whether an entry has waited for a free slot alone for ``seconds``."""
+        """Say whether an entry has been claimable for `seconds`, given a free slot."""
 
         def work(session: Session) -> bool:
             since = _now(session) - timedelta(seconds=seconds)
@@ -124,7 +115,7 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def history(self, *, hours: int) -> History:
-        """Return what was settled in the last ``hours``: by the hour up to two days, else by the day."""
+        """Count what was settled in the last `hours`: by the hour up to two days, by the day above."""
 
         def work(session: Session) -> History:
             now = _now(session)
@@ -140,7 +131,7 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def tables(self, *, days: int, limit: int) -> Tables:
-        """Return how the runs of each source table went in the last ``days``."""
+        """Summarize the runs of each source table in the last `days`."""
 
         def work(session: Session) -> Tables:
             since = _counted_since(session, _now(session) - timedelta(days=days))
@@ -149,7 +140,7 @@ class Reports:
         return await self._pool.transact(work, writes=False)
 
     async def matching(self, wanted: EntryFilter, *, states: Collection[Status], limit: int) -> Matching:
-        """Return the matching entries that are in one of these states, last changed first.
+        """Return at most `limit` entries of a filter that are in one of the states, last changed first.
 
         Examines at most 200,000 entries.
         """
@@ -196,7 +187,7 @@ def _now(session: Session) -> datetime:
 
 
 def _counted_since(session: Session, start: datetime) -> datetime:
-    """Return the start of the period, later than ``start`` if there are too many runs to count."""
+    """Return the start, or a later time if too many runs were settled since then to count them."""
     rows = session.rows("settled_before", start, MAX_COUNTED)
     cut = as_utc(rows[0]["created_at"]) if rows else None
     return cut or start
@@ -224,35 +215,6 @@ def _status(session: Session) -> list[WorkspaceReport]:
         WorkspaceReport(name=name, **{**found, "run_ids": frozenset(found["run_ids"])})
         for name, found in sorted(reports.items())
     ]
-
-
-def _reasons(
-    rows: list[tuple[Entry, bool, Reason | None]], free: int | None, serialize_tables: bool
-) -> list[Waiting]:
-    """Go through the rows as the claim does."""
-    taken: set[str] = set()
-    left = len(rows) if free is None else free
-    found = []
-    for entry, busy, own in rows:
-        reason = own
-        if reason is None and serialize_tables and (busy or entry.table_name in taken):
-            reason = Reason.SAME_TABLE
-        if reason is None:
-            reason = Reason.NEXT if left > 0 else Reason.CAP
-            taken.add(entry.table_name)
-            left -= 1
-        found.append(Waiting(entry=entry, reason=reason))
-    return found
-
-
-def _reason(entry: Entry, now: datetime, max_attempts: int) -> Reason | None:
-    """Return what holds a row back whatever the others do."""
-    limit = max_attempts if entry.max_attempts is None else entry.max_attempts
-    if entry.status is Status.FAILED and 0 < limit <= entry.attempt:
-        return Reason.ATTEMPTS
-    if entry.cancel_requested and entry.deliveries == 0:
-        return Reason.CANCEL
-    return Reason.BACK_OFF if entry.available_at > now else None
 
 
 def _bucket(row: dict[str, Any]) -> Bucket:

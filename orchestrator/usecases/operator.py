@@ -1,0 +1,136 @@
+"""What operators do: add entries, and retry or cancel one entry, several, or all that a filter matches."""
+
+from collections.abc import Callable, Sequence
+
+from orchestrator.core.actions import Action, Changes, Refusal
+from orchestrator.core.errors import Conflict, EntryNotFound, StoreError, StoreInDoubt
+from orchestrator.core.models import ANYTHING, Entry, Expected, IdempotencyKey, NewEntry
+from orchestrator.core.search import EntryFilter
+from orchestrator.ports import EntryReader, Operations, Reports
+
+#: Entries changed in one transaction. SQL Server locks the whole table at 5,000 locks; this stays far below.
+BATCH = 200
+
+
+def _ignore(_done: int) -> None:
+    """Report progress to nobody."""
+
+
+class Operator:
+    """Changes that people request. Every method may raise :class:`StoreError`.
+
+    :param inserts_refused: why the app may not insert entries; None = it may.
+    """
+
+    def __init__(
+        self,
+        *,
+        operations: Operations,
+        entries: EntryReader,
+        reports: Reports,
+        inserts_refused: str | None,
+    ) -> None:
+        self._operations = operations
+        self._entries = entries
+        self._reports = reports
+        self._inserts_refused = inserts_refused
+
+    async def add(self, entries: Sequence[NewEntry], key: IdempotencyKey | None = None) -> list[int]:
+        """Insert entries, all or none, and return their ids; a repeated request gets the ids of the first.
+
+        :raises Conflict: the settings refuse inserts.
+        :raises RequestConflict: the key came with different entries before.
+        """
+        if self._inserts_refused is not None:
+            raise Conflict(self._inserts_refused)
+        return await self._operations.add(entries, key)
+
+    async def change_one(self, action: Action, entry_id: int, expected: Expected = ANYTHING) -> Entry:
+        """Change one entry and return it as it is then.
+
+        :param expected: the state in which it must still be.
+        :raises EntryNotFound: there is no such entry.
+        :raises Conflict: it is in another state than expected, or in one that the action does not apply to.
+        :raises StoreInDoubt: it may be changed.
+        """
+        changed = await self._operations.change(action, [entry_id], expected)
+        try:
+            entry = await self._entries.get(entry_id)
+        except StoreError as error:
+            raise StoreInDoubt(f"it may be done, but the entry cannot be read: {error}") from error
+        if entry is None:
+            raise EntryNotFound(entry_id)
+        if not changed:
+            raise Conflict(_reason(action, entry, expected))
+        return entry
+
+    async def change_each(self, action: Action, entry_ids: Sequence[int], *, dry_run: bool) -> Changes:
+        """Change entries by their ids and say why the others were refused.
+
+        :param dry_run: change nothing; say what would be changed.
+        """
+        ids = list(dict.fromkeys(entry_ids))
+        changed = set() if dry_run else set(await self._in_batches(action, ids, ANYTHING, _ignore))
+        refused = []
+        for entry_id in ids:
+            if entry_id in changed:
+                continue
+            entry = await self._entries.get(entry_id)
+            if dry_run and entry is not None and entry.status in action.states:
+                changed.add(entry_id)
+            else:
+                reason = str(EntryNotFound(entry_id)) if entry is None else _reason(action, entry, ANYTHING)
+                refused.append(Refusal(entry_id=entry_id, reason=reason))
+        return Changes(ids=[each for each in ids if each in changed], refused=refused)
+
+    async def find(self, action: Action, wanted: EntryFilter, *, limit: int) -> Changes:
+        """Return at most `limit` entries of a filter that the action would change, last changed first."""
+        states = action.states if wanted.states else action.by_default
+        found = await self._reports.matching(wanted, states=states, limit=limit)
+        return Changes(ids=found.ids, states=found.states, more=found.more)
+
+    async def change_found(
+        self, action: Action, found: Changes, *, progress: Callable[[int], None] = _ignore
+    ) -> Changes:
+        """Change the entries that :meth:`find` returned, unless they have left its states since.
+
+        :param progress: called with the number of entries of each batch that is done.
+        """
+        changed = set(await self._in_batches(action, found.ids, Expected(states=found.states), progress))
+        reason = "has changed since it was found, and is left alone"
+        return Changes(
+            ids=[each for each in found.ids if each in changed],
+            refused=[
+                Refusal(entry_id=each, reason=f"entry {each} {reason}")
+                for each in found.ids
+                if each not in changed
+            ],
+            states=found.states,
+            more=found.more,
+        )
+
+    async def _in_batches(
+        self, action: Action, ids: Sequence[int], expected: Expected, progress: Callable[[int], None]
+    ) -> list[int]:
+        changed: list[int] = []
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            try:
+                changed += await self._operations.change(action, batch, expected)
+            except StoreError as error:
+                if not changed:
+                    raise
+                done = f"{len(changed)} of {len(ids)} entries were changed"
+                raise StoreInDoubt(f"{done}, then it failed: {error}") from error
+            progress(len(batch))
+        return changed
+
+
+def _reason(action: Action, entry: Entry, expected: Expected) -> str:
+    """Say why an entry was not changed."""
+    if not expected.fits(entry.status, entry.submission):
+        return (
+            f"entry {entry.id} has changed: it is {entry.status}, submission {entry.submission}; "
+            "look at it, and decide again"
+        )
+    return f"entry {entry.id} is {entry.status} and cannot be {action.refusal}"

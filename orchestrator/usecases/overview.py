@@ -1,0 +1,262 @@
+"""The overview for operators: status, health, why entries wait, and the links to their runs.
+
+The command line and the HTTP API both read it here. It also works with less than everything: with no complete
+settings, and without asking Databricks.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+from orchestrator.core.errors import DatabricksError, OrchestratorError, SettingsError
+from orchestrator.core.models import Entry, LastPass
+from orchestrator.core.reports import (
+    Active,
+    Health,
+    Known,
+    PassStatus,
+    StatusReport,
+    WorkspaceReport,
+    WorkspaceStatus,
+)
+from orchestrator.core.waiting import Slots, Waiting, explain
+from orchestrator.ports import Clock, PassLog, Reports, Runs
+from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
+
+#: An entry that could be claimed while slots are free, and is not for this long, means that something is
+#: wrong. Never sooner than a timer function counts as late.
+OVERDUE_SECONDS = 300.0
+
+#: Longest wait for Databricks' active runs: the overview is then shown without them.
+ASK_SECONDS = 5.0
+
+#: How long the active runs are kept: dashboards ask every few seconds, and Databricks limits how often runs
+#: are listed.
+KEEP_SECONDS = 10.0
+
+#: Why only the store can be asked.
+_INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
+
+_NO_SUCH_WORKSPACE = Active(error="the settings name no such workspace")
+
+
+class ActiveRuns:
+    """Lists the active runs of each workspace, and keeps the list or the error for a short time."""
+
+    def __init__(self, runs: Mapping[str, Runs], clock: Clock) -> None:
+        self._runs = runs
+        self._clock = clock
+        self._locks = {name: asyncio.Lock() for name in runs}
+        #: by workspace, with the time at which it expires
+        self._kept: dict[str, tuple[float, Active]] = {}
+
+    async def of(self, workspaces: Collection[str]) -> dict[str, Active]:
+        """Return the active runs of these workspaces, listed concurrently."""
+        return dict(
+            zip(workspaces, await asyncio.gather(*(self._one(name) for name in workspaces)), strict=True)
+        )
+
+    async def _one(self, workspace: str) -> Active:
+        if workspace not in self._runs:
+            return _NO_SUCH_WORKSPACE
+        async with self._locks[workspace]:
+            until, active = self._kept.get(workspace, (0.0, Active()))
+            if workspace not in self._kept or self._clock.monotonic() >= until:
+                active = await self._ask(workspace)
+                self._kept[workspace] = (self._clock.monotonic() + KEEP_SECONDS, active)
+            return active
+
+    async def _ask(self, workspace: str) -> Active:
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                return Active(run_ids=await self._runs[workspace].active_run_ids())
+        except TimeoutError:
+            return Active(error=f"no answer from Databricks within {ASK_SECONDS:.0f} s")
+        except DatabricksError as error:
+            return Active(error=str(error))
+
+
+class Overview:
+    """Reads the state of everything. Unless stated otherwise, methods may raise :class:`StoreError`.
+
+    :param check_schema: raises if the database does not have this version's tables.
+    :param known: what the settings say; None = they are incomplete, and only the store can be read.
+    :param active: lists the active runs; None = Databricks is not asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        reports: Reports,
+        pass_log: PassLog,
+        check_schema: Callable[[], Awaitable[object]],
+        known: Known | None,
+        active: ActiveRuns | None,
+    ) -> None:
+        self._reports = reports
+        self._pass_log = pass_log
+        self._check_schema = check_schema
+        self._known = known
+        self._active = active
+        self._workspaces = {workspace.name: workspace for workspace in known.workspaces} if known else {}
+
+    async def status(self) -> StatusReport:
+        """Return the state of all workspaces and of the timer functions' last passes."""
+        reports = {report.name: report for report in await self._reports.status()}
+        for name in self._workspaces:
+            reports.setdefault(name, WorkspaceReport(name=name))
+        workspaces = await self._status_of([reports[name] for name in sorted(reports)])
+        passes = await self._last_passes()
+        now = await self._pass_log.now()
+        return StatusReport(
+            workspaces=workspaces,
+            passes=[
+                PassStatus(name=name, last=last, late=self._is_late(last, now))
+                for name, last in passes.items()
+            ],
+            now=now,
+        )
+
+    async def health(self) -> Health:
+        """Find out whether the app does its work. A store that cannot be read is a reason, not an error."""
+        if self._known is None:
+            return Health(unknown=f"whether the app does its work is not known: {_INCOMPLETE}")
+        try:
+            reasons = await self._reasons(self._known)
+        except OrchestratorError as error:
+            reasons = [str(error)]
+        except TimeoutError:
+            reasons = ["the state store does not answer in time"]
+        if self._active is None:
+            return Health(
+                reasons=reasons, unknown="whether entries wait for no reason is not known: --offline"
+            )
+        return Health(reasons=reasons)
+
+    async def waiting(self, workspace: str | None, limit: int) -> list[Waiting]:
+        """Return at most `limit` waiting entries, in the order of the claim, and why each waits.
+
+        :param workspace: None = all; each gets an equal share of `limit`, so that none hides another.
+        :raises SettingsError: the settings are incomplete, so nobody knows the rules.
+        """
+        if self._known is None:
+            raise SettingsError([_INCOMPLETE])
+        reports = [each for each in await self._reports.status() if workspace in {None, each.name}]
+        share = max(1, limit // max(1, len(reports)))
+        found: list[Waiting] = []
+        for status in await self._status_of(reports[:limit]):
+            candidates = await self._reports.candidates(status.report.name, share)
+            found += explain(candidates, self._slots(status), self._known.policy)
+        return found
+
+    def run_page(self, entry: Entry) -> str | None:
+        """Return the page of an entry's current run; None if there is no run or the settings lack its place.
+
+        It is formed like ``run_page_url`` of ``runs/get``:
+        https://docs.databricks.com/api/workspace/jobs/getrun
+        """
+        workspace = self._workspaces.get(entry.workspace)
+        if workspace is None or entry.runid is None:
+            return None
+        job_id = entry.job_id or workspace.job_id
+        return f"{workspace.host}/#job/{job_id}/run/{entry.runid}" if job_id is not None else None
+
+    async def _status_of(self, reports: Sequence[WorkspaceReport]) -> list[WorkspaceStatus]:
+        active = await self._active_of([report.name for report in reports])
+        return [
+            WorkspaceStatus(report=report, cap=self._cap(report.name), active=active[report.name])
+            for report in reports
+        ]
+
+    async def _active_of(self, workspaces: Collection[str]) -> dict[str, Active]:
+        if self._active is not None:
+            return await self._active.of(workspaces)
+        return dict.fromkeys(workspaces, Active(error="not asked for" if self._known else _INCOMPLETE))
+
+    def _cap(self, name: str) -> int | None:
+        return self._workspaces[name].cap if name in self._workspaces else None
+
+    def _slots(self, status: WorkspaceStatus) -> Slots:
+        """Return a workspace's slots; unknown if Databricks is not asked or the settings do not name it."""
+        if self._active is None or status.cap is None:
+            return Slots()
+        return Slots(free=status.free, reachable=status.active.error is None)
+
+    async def _last_passes(self) -> dict[str, LastPass | None]:
+        last = {last_pass.name: last_pass for last_pass in await self._pass_log.passes()}
+        return {name: last.get(name) for name in TIMER_FUNCTIONS}
+
+    def _is_late(self, last: LastPass | None, now: datetime) -> bool:
+        return self._known is not None and _is_late(last, now, self._known.pass_late_seconds)
+
+    async def _reasons(self, known: Known) -> list[str]:
+        """Return why the app does not do its work, one line each."""
+        await self._check_schema()
+        passes, now = await self._last_passes(), await self._pass_log.now()
+        late = [
+            reason
+            for name, last in passes.items()
+            if (reason := _lateness(name, last, now, known.pass_late_seconds))
+        ]
+        return late or (await self._overdue(known, passes["trigger"]) if self._active else [])
+
+    async def _overdue(self, known: Known, trigger: LastPass | None) -> list[str]:
+        """Return the workspaces whose entries wait for no reason, and the last trigger pass's outcome."""
+        waiting = [
+            report
+            for report in await self._reports.status()
+            if report.name in self._workspaces and (report.oldest_waiting_seconds or 0.0) > OVERDUE_SECONDS
+        ]
+        overdue = [report for report in waiting if await self._is_overdue(report.name, known)]
+        return [
+            f"entries of workspace {status.report.name} wait{why}{_outcome(trigger)}"
+            for status in await self._status_of(overdue)
+            if (why := _why_overdue(status))
+        ]
+
+    async def _is_overdue(self, workspace: str, known: Known) -> bool:
+        return await self._reports.is_overdue(
+            workspace,
+            seconds=max(OVERDUE_SECONDS, known.pass_late_seconds),
+            max_attempts=known.policy.max_attempts,
+            serialize_tables=known.policy.serialize_tables,
+        )
+
+
+def _why_overdue(status: WorkspaceStatus) -> str:
+    """Say what is wrong when entries wait; empty if all slots are taken."""
+    if status.active.error is not None:
+        return f", and its active runs cannot be listed: {status.active.error}"
+    return " although slots are free" if status.free else ""
+
+
+def _is_late(last: LastPass | None, now: datetime, limit_seconds: float) -> bool:
+    """Say whether a timer function has begun no pass within the limit."""
+    return last is None or (now - last.started_at).total_seconds() > limit_seconds
+
+
+def _lateness(name: str, last: LastPass | None, now: datetime, limit_seconds: float) -> str:
+    """Say what is wrong with a timer function's passes; empty if one has finished within the limit."""
+    if last is None:
+        return f"{name} has never begun"
+    if _is_late(last, now, limit_seconds):
+        return f"{name} has not begun since {_second(last.started_at)}"
+    if last.finished_at is None:
+        return f"no pass of {name} has come to its end yet{_outcome(last)}"
+    if _is_within(last.finished_at, now, limit_seconds):
+        return ""
+    return f"no pass of {name} has come to its end since {_second(last.finished_at)}{_outcome(last)}"
+
+
+def _is_within(time: datetime, now: datetime, seconds: float) -> bool:
+    return (now - time).total_seconds() <= seconds
+
+
+def _second(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _outcome(last: LastPass | None) -> str:
+    if last is None or last.outcome in {OK, None}:
+        return ""
+    return f"; the last pass: {last.outcome}"

@@ -1,0 +1,84 @@
+"""Why an entry waits: the rule, without a database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator.core.models import Entry
+from orchestrator.core.states import Status
+from orchestrator.core.waiting import Candidate, Candidates, Reason, Slots, explain
+from tests.world import policy
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ENTRY = Entry(
+    id=1, entry_guid="g", workspace="default", table_name="sales", job_id=None,
+    parameter_style="notebook_params", parameters=None, priority=0, status=Status.PENDING, runid=None,
+    submission=0, attempt=0, max_attempts=None, available_at=NOW, lease_expires_at=None, deliveries=0,
+    cancel_requested=False, last_error=None, created_at=NOW, updated_at=NOW, submitted_at=None,
+    finished_at=None,
+)  # fmt: skip
+LATER = NOW + timedelta(seconds=1)
+
+
+UNKNOWN = Slots()
+
+
+def reasons(*candidates: Candidate, slots: Slots = UNKNOWN, **changes: Any) -> list[Reason]:
+    found = Candidates(candidates=list(candidates), now=NOW)
+    return [waiting.reason for waiting in explain(found, slots, policy(**changes))]
+
+
+def waits(*, busy: bool = False, **changes: Any) -> Candidate:
+    return Candidate(entry=replace(ENTRY, **changes), table_busy=busy)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "slots", "reason"),
+    [
+        (waits(), Slots(), Reason.NEXT),
+        (waits(), Slots(free=1), Reason.NEXT),
+        (waits(), Slots(free=0), Reason.CAP),
+        (waits(), Slots(free=0, reachable=False), Reason.UNREACHABLE),
+        (waits(), Slots(free=1, reachable=False), Reason.UNREACHABLE),
+        (waits(busy=True), Slots(free=1), Reason.SAME_TABLE),
+        (waits(busy=True), Slots(reachable=False), Reason.SAME_TABLE),
+        (waits(available_at=LATER), Slots(), Reason.BACK_OFF),
+        (waits(available_at=LATER, busy=True), Slots(reachable=False), Reason.BACK_OFF),
+        (waits(cancel_requested=True), Slots(), Reason.CANCEL),
+        (waits(cancel_requested=True, available_at=LATER), Slots(), Reason.CANCEL),
+        (waits(cancel_requested=True, deliveries=1), Slots(), Reason.NEXT),  # there may be a run
+        (waits(status=Status.FAILED, attempt=2), Slots(), Reason.NEXT),
+        (waits(status=Status.FAILED, attempt=3), Slots(), Reason.ATTEMPTS),
+        (waits(status=Status.FAILED, attempt=3, max_attempts=4), Slots(), Reason.NEXT),
+        (waits(status=Status.FAILED, attempt=3, max_attempts=0), Slots(), Reason.NEXT),
+        (waits(status=Status.FAILED, attempt=1, max_attempts=1), Slots(), Reason.ATTEMPTS),
+        (waits(status=Status.FAILED, attempt=3, cancel_requested=True), Slots(), Reason.ATTEMPTS),
+        (waits(status=Status.PENDING, attempt=3), Slots(), Reason.NEXT),
+    ],
+)
+def test_reason_of_one_entry(candidate: Candidate, slots: Slots, reason: Reason) -> None:
+    assert reasons(candidate, slots=slots) == [reason]
+
+
+def test_entries_take_the_slots_in_their_order() -> None:
+    first, backs_off, second, third = (
+        waits(table_name="a"),
+        waits(table_name="b", available_at=LATER),
+        waits(table_name="c"),
+        waits(table_name="d"),
+    )
+    assert reasons(first, backs_off, second, third, slots=Slots(free=2)) == [
+        Reason.NEXT,
+        Reason.BACK_OFF,
+        Reason.NEXT,
+        Reason.CAP,
+    ]
+
+
+def test_a_table_is_claimed_once_unless_tables_are_not_serialized() -> None:
+    twice = (waits(), waits(id=2))
+    assert reasons(*twice) == [Reason.NEXT, Reason.SAME_TABLE]
+    assert reasons(*twice, serialize_tables=False) == [Reason.NEXT, Reason.NEXT]
+    assert reasons(waits(busy=True), serialize_tables=False) == [Reason.NEXT]
