@@ -95,7 +95,7 @@ async def test_pass_that_takes_too_long_is_given_up(
 
     late = ["monitor: not done in time; the next pass continues"]
     monkeypatch.setattr(app.store, "cancel_waiting", lambda _: hang())
-    monkeypatch.setattr("orchestrator.usecases.timer_pass.WORK_SECONDS", 0.05)
+    monkeypatch.setattr("orchestrator.usecases.timer_pass._WORK_SECONDS", 0.05)
     assert await app.monitor() == late
     [monitor] = await app.pass_log.passes()
     assert (monitor.finished_at, monitor.outcome) == (None, "not done in time")
@@ -140,7 +140,9 @@ async def test_a_pass_by_hand_does_not_pass_for_the_timer_s(
 
 def test_work_leaves_time_to_note_its_end_and_to_tell_people() -> None:
     note_seconds = 10
-    assert timer_pass.WORK_SECONDS + note_seconds + alerting.ALERTING_SECONDS <= timer_pass.INVOCATION_SECONDS
+    assert (
+        timer_pass._WORK_SECONDS + note_seconds + alerting._ALERTING_SECONDS <= timer_pass.INVOCATION_SECONDS
+    )
 
 
 def test_an_invocation_ends_before_the_host_s_time_out() -> None:

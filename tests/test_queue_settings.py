@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from orchestrator.settings.queue import DEVELOPMENT_STORAGE, QueueConnection, read_queue
+from orchestrator.settings.queue import _DEVELOPMENT_STORAGE, QueueConnection, read_queue
 from orchestrator.settings.reader import Reader
 
 KEY = base64.b64encode(b"k" * 64).decode()
@@ -19,11 +19,11 @@ CONNECTION = (
         ({"AzureWebJobsStorage": CONNECTION}, QueueConnection(connection_string=CONNECTION)),
         (
             {"AzureWebJobsStorage": "UseDevelopmentStorage=true"},
-            QueueConnection(connection_string=DEVELOPMENT_STORAGE),
+            QueueConnection(connection_string=_DEVELOPMENT_STORAGE),
         ),
         (
             {"AzureWebJobsStorage": " usedevelopmentstorage=True; "},
-            QueueConnection(connection_string=DEVELOPMENT_STORAGE),
+            QueueConnection(connection_string=_DEVELOPMENT_STORAGE),
         ),
         (
             {

@@ -18,7 +18,7 @@ from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.adapters.http_session import Connections
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.pool import THREADS
+from orchestrator.adapters.store.pool import _THREADS
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import CONNECTIONS, WEB_CONNECTIONS, Application
 from orchestrator.core.states import Status
@@ -82,7 +82,7 @@ async def busy(store: Store) -> AsyncIterator[None]:
     release = threading.Event()
     calls = [
         asyncio.create_task(store.pool.transact(lambda _: release.wait(), writes=False))
-        for _ in range(THREADS)
+        for _ in range(_THREADS)
     ]
     await asyncio.sleep(0)  # each has begun
     try:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from azure.identity.aio import DefaultAzureCredential as AsyncDefaultAzureCredential
 
 #: For one try of the identity endpoint, in seconds. It answers within one.
-TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 
 #: Further tries, with pauses of about a second: half a minute in all at the worst.
 _RETRIES = 2
@@ -31,7 +31,7 @@ def async_credential(client_id: str | None = None) -> "AsyncDefaultAzureCredenti
 
 
 def blocking_credential(
-    client_id: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS
+    client_id: str | None = None, *, timeout_seconds: float = _TIMEOUT_SECONDS
 ) -> "DefaultAzureCredential":
     """Return a new credential for use in a thread. It blocks in bounded time; the caller closes it.
 

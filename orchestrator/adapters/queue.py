@@ -41,7 +41,7 @@ _READ_TIMEOUT_SECONDS = 10
 #: connection. A longer fault is left to the next pass. The SDK's default, 3 retries after 15 seconds and
 #: more, would spend the whole pass on one message. A delay is ``initial_backoff + increment_base ** n``, give
 #: or take the jitter.
-RETRY_OPTIONS = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 1}
+_RETRY_OPTIONS = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 1}
 
 #: An error text of the SDK is cut to this length: enough for host and cause.
 _REASON_LENGTH = 200
@@ -193,7 +193,7 @@ class StorageQueue:
             "message_encode_policy": TextBase64EncodePolicy(),  # the messageEncoding of host.json
             "connection_timeout": _CONNECT_TIMEOUT_SECONDS,
             "read_timeout": _READ_TIMEOUT_SECONDS,
-            **RETRY_OPTIONS,
+            **_RETRY_OPTIONS,
         }
         if self._connection_string is not None:
             self._client = QueueClient.from_connection_string(

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from orchestrator.core.telemetry import Metric
 from orchestrator.ports import Telemetry
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class SafeTelemetry:
@@ -37,4 +37,4 @@ class SafeTelemetry:
     def _log_first(self, error: Exception) -> None:
         if not self._has_failed:
             self._has_failed = True
-            logger.error("telemetry fails: %s", type(error).__name__)
+            _logger.error("telemetry fails: %s", type(error).__name__)

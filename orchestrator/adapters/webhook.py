@@ -10,10 +10,10 @@ from yarl import URL
 
 from orchestrator.core.alerts import Alert, Delivery
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: For one message, from the look-up of the host name to the response's status.
-TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 
 #: The receiver responds that it did not accept the message.
 _TRY_LATER = 503
@@ -34,7 +34,7 @@ class Webhook:
         *,
         body: Callable[[Alert, datetime], Mapping[str, Any]],
         session: Callable[[], aiohttp.ClientSession],
-        timeout_seconds: float = TIMEOUT_SECONDS,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         self._url = URL(url, encoded=True)
         self._body = body
@@ -75,5 +75,5 @@ class Webhook:
 
 
 def _undelivered(why: str, delivery: Delivery) -> Delivery:
-    logger.warning("alert webhook: %s", why)
+    _logger.warning("alert webhook: %s", why)
     return delivery

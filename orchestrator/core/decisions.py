@@ -25,7 +25,7 @@ MAX_POSTPONE_SECONDS = 300.0
 _FINAL_LIFE_CYCLE_STATES = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
 
 #: The app's own life-cycle state for a run that Databricks no longer knows; Databricks never sends it.
-GONE = "NOT_FOUND"
+_GONE = "NOT_FOUND"
 
 _SUCCESS = frozenset({"SUCCESS", "SUCCESS_WITH_FAILURES"})
 
@@ -68,7 +68,7 @@ def outcome_of(run: Run) -> RunOutcome:
     ``termination_details.code`` takes precedence over ``state``: a failed task gives its parent run
     ``INTERNAL_ERROR``/``FAILED`` there although nothing went wrong inside Databricks.
     """
-    if run.life_cycle_state == GONE:
+    if run.life_cycle_state == _GONE:
         return RunOutcome.FAILED
     if run.life_cycle_state not in _FINAL_LIFE_CYCLE_STATES:
         return RunOutcome.ACTIVE
@@ -96,7 +96,7 @@ def was_cancelled(run: Run) -> bool:
 
 def run_that_is_gone(run_id: int) -> Run:
     """Return a stand-in for a run that Databricks no longer knows, so that it gets its log row."""
-    return Run(run_id=run_id, life_cycle_state=GONE)
+    return Run(run_id=run_id, life_cycle_state=_GONE)
 
 
 def backoff_seconds(attempt: int, base_seconds: float, jitter: float) -> float:

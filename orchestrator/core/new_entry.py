@@ -14,7 +14,7 @@ from orchestrator.core.models import NewEntry
 from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole
 
 #: The columns that may be given.
-COLUMNS = (
+_COLUMNS = (
     "table_name",
     "workspace",
     "job_id",
@@ -42,9 +42,9 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
     :param workspaces: the names in the settings; None = unknown here, so any name is accepted.
     :raises InvalidEntry: a value is wrong. The text never quotes the parameters.
     """
-    unknown = next((name for name in given if name not in COLUMNS), None)
+    unknown = next((name for name in given if name not in _COLUMNS), None)
     if unknown is not None:
-        raise InvalidEntry(f"there is no column {unknown[:40]!r}; the columns are {', '.join(COLUMNS)}")
+        raise InvalidEntry(f"there is no column {unknown[:40]!r}; the columns are {', '.join(_COLUMNS)}")
     values = {name: value for name, value in given.items() if value is not None}
     if "table_name" not in values:
         raise InvalidEntry("must be given", column="table_name")

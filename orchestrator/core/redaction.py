@@ -13,7 +13,7 @@ _SHORTEST = 4
 #: This many consecutive characters of a value are removed wherever they occur: servers quote only the
 #: beginning of a long value, and a shortened text may contain only part of one. Shorter values are removed
 #: where they occur as a word.
-FRAGMENT = 12
+_FRAGMENT = 12
 
 #: Values that are no secret: true and false, and numbers of up to four digits, such as years.
 _PLAIN = re.compile(r"true|false|-?\d{1,4}", re.IGNORECASE)
@@ -25,8 +25,8 @@ def without(text: str, secrets: Iterable[str], *, keep: str = "") -> str:
     :param keep: a public name; values and parts of values that occur in it are kept.
     """
     forms = {form for secret in secrets if _is_secret(secret) for form in (secret, json.dumps(secret)[1:-1])}
-    text = _without_fragments(text, [form for form in forms if len(form) >= FRAGMENT], keep)
-    return _without_words(text, [form for form in forms if len(form) < FRAGMENT and form not in keep])
+    text = _without_fragments(text, [form for form in forms if len(form) >= _FRAGMENT], keep)
+    return _without_words(text, [form for form in forms if len(form) < _FRAGMENT and form not in keep])
 
 
 def _is_secret(secret: str) -> bool:
@@ -39,16 +39,16 @@ def _without_words(text: str, values: Iterable[str]) -> str:
 
 
 def _without_fragments(text: str, values: Iterable[str], keep: str) -> str:
-    parts = (value[at : at + FRAGMENT] for value in values for at in range(len(value) - FRAGMENT + 1))
+    parts = (value[at : at + _FRAGMENT] for value in values for at in range(len(value) - _FRAGMENT + 1))
     fragments = {part for part in parts if part not in keep}
     pieces: list[str] = []
     end = 0  # of the part removed last
     for at, character in enumerate(text):
-        found = text[at : at + FRAGMENT] in fragments
+        found = text[at : at + _FRAGMENT] in fragments
         if at >= end:
             pieces.append(REDACTED if found else character)
         if found:
-            end = at + FRAGMENT
+            end = at + _FRAGMENT
     return "".join(pieces)
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from orchestrator.core.models import Entry
 from orchestrator.core.redaction import one_line
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

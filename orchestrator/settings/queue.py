@@ -11,7 +11,7 @@ from orchestrator.settings.reader import Reader
 
 #: The account of Azurite and of the old Storage Emulator, the same on every machine:
 #: https://learn.microsoft.com/azure/storage/common/storage-connect-azurite#connection-strings
-DEVELOPMENT_STORAGE = (
+_DEVELOPMENT_STORAGE = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
     "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
     "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1"
@@ -73,7 +73,7 @@ def _connection_string(reader: Reader, text: str, name: str) -> str:
     problem = _development_problem(fields) if is_development else _account_problem(fields)
     if problem is not None:
         reader.problems.append(f"{name}{problem}")
-    return DEVELOPMENT_STORAGE if is_development else text
+    return _DEVELOPMENT_STORAGE if is_development else text
 
 
 def _development_problem(fields: Mapping[str, str]) -> str | None:

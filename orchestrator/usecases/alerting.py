@@ -21,26 +21,26 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import LastPass
 from orchestrator.ports import AlertStore, PassLog, Receiver
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: Entries that went DEAD longer ago are not reported: neither a first deployment nor a receiver that was down
 #: for days should bring up the distant past.
-WINDOW_SECONDS = 24 * 3600
+_WINDOW_SECONDS = 24 * 3600
 
 #: Claims are kept for longer than their entries are examined.
-_KEEP_SECONDS = 2 * WINDOW_SECONDS
+_KEEP_SECONDS = 2 * _WINDOW_SECONDS
 
 #: DEAD entries that a pass examines, newest first. A workspace allows 10,000 runs an hour.
-EXAMINED_ENTRIES = 10_000
+_EXAMINED_ENTRIES = 10_000
 
 #: Claims deleted per pass.
 _FORGOTTEN_CLAIMS = 10_000
 
 #: Time limit for all alerts of a pass. The invocation has 280 s for everything.
-ALERTING_SECONDS = 45.0
+_ALERTING_SECONDS = 45.0
 
 #: Time limit for claiming events: the last claim still has 10 s to be sent and 5 s to be recorded.
-CLAIMING_SECONDS = 30.0
+_CLAIMING_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +85,15 @@ class Alerting:
         :param taken_at: the time of that snapshot by the database's clock; a pass takes minutes.
         """
         try:
-            async with asyncio.timeout(ALERTING_SECONDS):
+            async with asyncio.timeout(_ALERTING_SECONDS):
                 await self._alert(own, before, taken_at)
         except OrchestratorError as error:
-            logger.warning("alerts: %s", error)
+            _logger.warning("alerts: %s", error)
         except TimeoutError:
-            logger.warning("alerts: not done in time; the next pass sends the rest")
+            _logger.warning("alerts: not done in time; the next pass sends the rest")
 
     async def _alert(self, own: str, before: Sequence[LastPass], taken_at: datetime) -> None:
-        claims_until = asyncio.get_running_loop().time() + CLAIMING_SECONDS
+        claims_until = asyncio.get_running_loop().time() + _CLAIMING_SECONDS
         deadline = _Deadline(now=await self.pass_log.now(), claims_until=claims_until)
         await self._alert_dead(deadline)
         missing = overdue(before, now=taken_at, limit_seconds=self.pass_late_seconds)
@@ -113,7 +113,7 @@ class Alerting:
         message = str(uuid.uuid4())
         async with deadline.claiming():
             dead = await self.store.claim_dead(
-                message, window_seconds=WINDOW_SECONDS, examined=EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
+                message, window_seconds=_WINDOW_SECONDS, examined=_EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
             )
         if dead is not None:
             await self._deliver(message, Alert(kind=Kind.DEAD, dead=dead), deadline)
@@ -133,9 +133,9 @@ class Alerting:
             delivery = await self.receiver.deliver(alert, deadline.now)
         finally:  # also when the pass is cancelled meanwhile
             if delivery is Delivery.UNCERTAIN:
-                logger.warning("alert may be lost and is not sent again: %s", alert.title)
+                _logger.warning("alert may be lost and is not sent again: %s", alert.title)
         if delivery is Delivery.SENT:
-            logger.info("alert sent: %s", alert.title)
+            _logger.info("alert sent: %s", alert.title)
             await self.store.sent(message)
         elif delivery is Delivery.REFUSED:
             await self.store.release(message)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from orchestrator.core.models import Claim
 from orchestrator.ports import Queue, Store
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _NOT_SENT = "the queue did not take the message; the next pass sends it again"
 
@@ -25,5 +25,5 @@ async def dispatch(store: Store, queue: Queue, claims: Sequence[Claim]) -> str:
     if not unsent:
         return ""
     problem = f"queue: {len(unsent)} of {len(claims)} messages were not taken; the next pass sends them again"
-    logger.warning("%s", problem)
+    _logger.warning("%s", problem)
     return problem

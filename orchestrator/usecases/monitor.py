@@ -17,25 +17,25 @@ from orchestrator.ports import Clock, Queue, Runs, Store, Telemetry
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.tasks import gather_all
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: Runs fetched at the same time, far below the 100 ``runs/get`` per second that Databricks allows.
-CONCURRENCY = 10
+_CONCURRENCY = 10
 
 #: Time limit of a pass; the next pass continues. The functions' time-out is 300 s, and the trigger still has
 #: to claim entries after its monitor pass.
-PASS_SECONDS = 120.0
+_PASS_SECONDS = 120.0
 
 #: Failed calls without a single success after which a pass leaves a workspace alone: the workspace is down,
 #: and each further call would wait for its time-out. Single runs that cannot be read never block the others.
-_MAX_FAILURES = CONCURRENCY
+_MAX_FAILURES = _CONCURRENCY
 
 #: A run that was accepted this recently shows that the workspace takes submissions: twice the longest wait
 #: before a call is repeated.
 _ACCEPTED_WITHIN_SECONDS = 2 * decisions.MAX_POSTPONE_SECONDS
 
 #: Entries cancelled or recovered in one pass; the rest waits for the next pass.
-BATCH = 500
+_BATCH = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +59,9 @@ class Monitor:
 
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
-        canceled = await self.store.cancel_waiting(BATCH)
+        canceled = await self.store.cancel_waiting(_BATCH)
         if canceled:
-            logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", entries=canceled))
+            _logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", entries=canceled))
         problems = await gather_all(self._check_workspace(name) for name in self.workspaces)
         problems.append(await self._report_unknown_workspaces())
         problems.append(await self._resend_lost_messages())
@@ -77,20 +77,20 @@ class Monitor:
         try:
             return await self._settle(self.runs[entry.workspace], entry, await self.store.now())
         except DatabricksError as error:
-            logger.warning("entry %s: run %s is left to the next pass: %s", entry.id, entry.runid, error)
+            _logger.warning("entry %s: run %s is left to the next pass: %s", entry.id, entry.runid, error)
             return False
 
     async def _check_workspace(self, workspace: str) -> str:
         try:
-            async with asyncio.timeout(PASS_SECONDS):
+            async with asyncio.timeout(_PASS_SECONDS):
                 await self._settle_finished(workspace)
         except OrchestratorError as error:
             problem = f"workspace {workspace}: {error}"
         except TimeoutError:
-            problem = f"workspace {workspace}: the pass took over {PASS_SECONDS:.0f} s; the next continues"
+            problem = f"workspace {workspace}: the pass took over {_PASS_SECONDS:.0f} s; the next continues"
         else:
             return ""
-        logger.warning("%s", problem)
+        _logger.warning("%s", problem)
         return problem
 
     async def _settle_finished(self, workspace: str) -> None:
@@ -101,7 +101,7 @@ class Monitor:
             return
         active = await runs.active_run_ids()
         now = await self.store.now()
-        limit = asyncio.Semaphore(CONCURRENCY)
+        limit = asyncio.Semaphore(_CONCURRENCY)
         failures: list[OrchestratorError] = []
         succeeded = 0
 
@@ -128,7 +128,7 @@ class Monitor:
             return ""
         names = ", ".join(one_line(name) for name in unknown)
         problem = f"RUNNING entries in workspaces that are not in the settings: {names}"
-        logger.warning("%s", problem)
+        _logger.warning("%s", problem)
         return problem
 
     async def _check_entry(self, runs: Runs, entry: Entry, active: bool, now: datetime) -> None:
@@ -139,7 +139,7 @@ class Monitor:
 
     async def _cancel_if_due(self, runs: Runs, entry: Entry, now: datetime) -> None:
         if entry.runid is not None and (entry.cancel_requested or self._overdue(entry, now)):
-            logger.info("entry %s: cancelling run %s", entry.id, entry.runid)
+            _logger.info("entry %s: cancelling run %s", entry.id, entry.runid)
             await runs.cancel(entry.runid)
 
     def _overdue(self, entry: Entry, now: datetime) -> bool:
@@ -176,7 +176,7 @@ class Monitor:
             setup_seconds=run.setup_seconds,
             execution_seconds=run.execution_seconds,
         )
-        logger.info("entry %s: run %s is over, now %s", entry.id, entry.runid, verdict.to, extra=extra)
+        _logger.info("entry %s: run %s is over, now %s", entry.id, entry.runid, verdict.to, extra=extra)
         labels = {"workspace": entry.workspace, "status": verdict.to.value}
         self.telemetry.record(Metric.FINISHED, 1, **labels)
         if run.execution_seconds is not None:
@@ -192,9 +192,9 @@ class Monitor:
         return run, RunFailure()
 
     async def _resend_lost_messages(self) -> str:
-        for entry in await self.store.unanswered(deliveries=self.policy.max_deliveries, limit=BATCH):
+        for entry in await self.store.unanswered(deliveries=self.policy.max_deliveries, limit=_BATCH):
             await self._give_up_if_alone(entry)
-        claims = await self.store.recover(lease_seconds=self.policy.submit_lease_seconds, limit=BATCH)
+        claims = await self.store.recover(lease_seconds=self.policy.submit_lease_seconds, limit=_BATCH)
         return await dispatch(self.store, self.queue, claims)
 
     async def _give_up_if_alone(self, entry: Entry) -> None:
@@ -207,4 +207,4 @@ class Monitor:
             return
         verdict = decisions.verdict_on_giving_up(entry)
         if await self.store.leave_open(entry, verdict):
-            logger.error("entry %s: now %s: %s", entry.id, verdict.to, verdict.error)
+            _logger.error("entry %s: now %s: %s", entry.id, verdict.to, verdict.error)

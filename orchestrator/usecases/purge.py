@@ -8,13 +8,13 @@ from orchestrator.ports import Purgeable
 #: Entries deleted per transaction. SQL Server locks the whole table once a statement holds 5,000 locks. An
 #: entry takes one lock in the table and one in each index that contains it, and so does each of its few log
 #: rows.
-BATCH = 500
+_BATCH = 500
 
 #: Pause between two batches so that others can write: a waiting SQLite connection retries every 100 ms.
-PAUSE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.1
 
 #: A purge ends after this many batches even if more entries become old meanwhile; the next one continues.
-MAX_BATCHES = 20_000
+_MAX_BATCHES = 20_000
 
 
 async def purge(
@@ -31,10 +31,10 @@ async def purge(
     :raises StoreError: the database refused or failed a batch.
     """
     total = 0
-    for _ in range(MAX_BATCHES):
-        deleted = await store.purge(older_than_seconds=older_than_seconds, limit=BATCH)
+    for _ in range(_MAX_BATCHES):
+        deleted = await store.purge(older_than_seconds=older_than_seconds, limit=_BATCH)
         total += deleted
         yield total
-        if deleted < BATCH:
+        if deleted < _BATCH:
             return
-        await sleep(PAUSE_SECONDS)
+        await sleep(_PAUSE_SECONDS)

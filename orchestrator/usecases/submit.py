@@ -19,7 +19,7 @@ from orchestrator.core.states import Status
 from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
 from orchestrator.ports import Clock, Runs, Store, Telemetry
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: Time limit of the call that checks whether a workspace answers at all after a call without an answer.
 _PROBE_SECONDS = 10.0
@@ -47,7 +47,7 @@ class Submit:
         """
         waiting = await self.store.get(claim.entry_id)
         if waiting is None or waiting.status is not Status.QUEUED or waiting.submission != claim.submission:
-            logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
+            _logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
             return
         try:
             request = self._request(waiting)
@@ -56,7 +56,7 @@ class Submit:
             return
         entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds)
         if entry is None:
-            logger.info("entry %s: must no longer be submitted", claim.entry_id)
+            _logger.info("entry %s: must no longer be submitted", claim.entry_id)
             return
         await self._run_now(claim, entry, request)
 
@@ -113,7 +113,7 @@ class Submit:
     ) -> None:
         seconds = decisions.postponement_seconds(entry.deliveries, self.policy)
         extra = fields("postponed", entry, delay_seconds=seconds)
-        logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error, extra=extra)
+        _logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error, extra=extra)
         await self.store.postpone(claim, seconds=seconds, reason=str(error), unanswered=unanswered)
 
     async def _leave_open(self, entry: Entry, reason: str, *, permanent: bool) -> None:
@@ -121,7 +121,7 @@ class Submit:
         verdict = self._verdict(entry, text, permanent=permanent)
         if await self.store.leave_open(entry, verdict):
             extra = fields("refused", entry, status=verdict.to.value)
-            logger.error("entry %s: now %s: %s", entry.id, verdict.to, text, extra=extra)
+            _logger.error("entry %s: now %s: %s", entry.id, verdict.to, text, extra=extra)
 
     async def _no_capacity(self, claim: Claim, entry: Entry, error: NoCapacity) -> None:
         if _in_doubt(entry):
@@ -130,7 +130,7 @@ class Submit:
         verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
         if await self.store.release(entry, verdict):
             extra = fields("postponed", entry, delay_seconds=verdict.delay_seconds)
-            logger.info("entry %s: no capacity, PENDING again", entry.id, extra=extra)
+            _logger.info("entry %s: no capacity, PENDING again", entry.id, extra=extra)
 
     async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
         if _in_doubt(entry):
@@ -155,19 +155,21 @@ class Submit:
             extra = fields(
                 "canceled" if verdict.to is Status.CANCELED else "refused", entry, status=verdict.to.value
             )
-            logger.warning("entry %s: refused, now %s: %s", entry.id, verdict.to, verdict.error, extra=extra)
+            _logger.warning("entry %s: refused, now %s: %s", entry.id, verdict.to, verdict.error, extra=extra)
 
     async def _came_too_late(self, claim: Claim, entry: Entry, run_id: int) -> None:
         now, logs = await self.store.get(claim.entry_id), await self.store.logs(claim.entry_id)
         if now is not None and _is_followed(now, logs, claim, run_id):
-            logger.info("entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id)
+            _logger.info(
+                "entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id
+            )
             return
         # The entry moved on while the response was on its way. Nobody would ever check this run.
-        logger.warning("entry %s: run %s came too late and is being cancelled", claim.entry_id, run_id)
+        _logger.warning("entry %s: run %s came too late and is being cancelled", claim.entry_id, run_id)
         try:
             await self.runs[entry.workspace].cancel(run_id)
         except WorkspaceUnavailable:
-            logger.exception(
+            _logger.exception(
                 "run %s belongs to no entry and could not be cancelled: cancel it by hand", run_id
             )
 
@@ -175,7 +177,7 @@ class Submit:
         # begin_submission has just set updated_at, by the clock that also set available_at.
         queued = max(0.0, (entry.updated_at - entry.available_at).total_seconds())
         extra = fields("submitted", entry, run_id=run_id, submit_seconds=seconds, queue_seconds=queued)
-        logger.info("entry %s: submission %s is run %s", entry.id, entry.submission, run_id, extra=extra)
+        _logger.info("entry %s: submission %s is run %s", entry.id, entry.submission, run_id, extra=extra)
         self.telemetry.record(Metric.SUBMISSION, seconds, workspace=entry.workspace)
         self.telemetry.record(Metric.QUEUE, queued, workspace=entry.workspace)
 

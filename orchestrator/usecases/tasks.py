@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -42,4 +42,4 @@ class BackgroundTasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning("%s: %s", self._loss, error)
+            _logger.warning("%s: %s", self._loss, error)

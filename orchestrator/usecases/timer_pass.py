@@ -12,17 +12,17 @@ from orchestrator.core.telemetry import Metric, fields
 from orchestrator.ports import Clock, PassLog, Telemetry
 from orchestrator.usecases.alerting import Alerting
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: Time limit of an invocation, below the 300 s of ``functionTimeout`` in host.json. After those the host
 #: would kill the worker process and everything else that runs in it.
 INVOCATION_SECONDS = 280.0
 
 #: Time limit of the work itself. The rest is for recording the pass and for alerts (``ALERTING_SECONDS``).
-WORK_SECONDS = 220.0
+_WORK_SECONDS = 220.0
 
 #: Time limit for reading what alerting needs before the work begins, so that the work is not held up.
-SNAPSHOT_SECONDS = 5.0
+_SNAPSHOT_SECONDS = 5.0
 
 #: The timer functions.
 TIMER_FUNCTIONS = ("trigger", "monitor")
@@ -57,7 +57,7 @@ class TimerPass:
             outcome = "problems" if problems else OK
         except TimeoutError:
             problems = [f"{name}: not done in time; the next pass continues"]
-            logger.error("%s", problems[0])  # noqa: TRY400 - the stack trace is of no use
+            _logger.error("%s", problems[0])  # noqa: TRY400 - the stack trace is of no use
         finally:
             label = f"{name} by hand" if by_hand else name
             self._record(label, outcome, seconds=self.clock.monotonic() - began)
@@ -65,11 +65,11 @@ class TimerPass:
 
     def _record(self, name: str, outcome: str, *, seconds: float) -> None:
         extra = fields("pass", function=name, outcome=outcome, seconds=seconds)
-        logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
+        _logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
         self.telemetry.record(Metric.PASS, seconds, function=name, outcome=outcome)
 
     async def _within_limits(self, name: str, work: PassWork, by_hand: bool) -> list[str]:
-        work_until = asyncio.get_running_loop().time() + WORK_SECONDS
+        work_until = asyncio.get_running_loop().time() + _WORK_SECONDS
         async with asyncio.timeout(INVOCATION_SECONDS):
             await self.check()
             return await (work() if by_hand else self._recorded_pass(name, work, work_until))
@@ -97,10 +97,10 @@ class TimerPass:
         if self.alerting is None:
             return None
         try:
-            async with asyncio.timeout(SNAPSHOT_SECONDS):
+            async with asyncio.timeout(_SNAPSHOT_SECONDS):
                 return await self.alerting.snapshot()
         except (OrchestratorError, TimeoutError) as error:
-            logger.warning("alerts: this pass sends none: %s", _describe(error))
+            _logger.warning("alerts: this pass sends none: %s", _describe(error))
             return None
 
 

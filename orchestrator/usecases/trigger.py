@@ -15,7 +15,7 @@ from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.tasks import gather_all
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: Time limit for one workspace's claims. With the monitor's pass it stays below the functions' time-out.
 _CLAIM_SECONDS = 100.0
@@ -61,7 +61,7 @@ class Trigger:
                     serialize_tables=self.policy.serialize_tables,
                 )
                 problem = await dispatch(self.store, self.queue, claims)
-                logger.info("workspace %s: claimed %s entries", shown, len(claims))
+                _logger.info("workspace %s: claimed %s entries", shown, len(claims))
                 self._record(shown, claims)
                 return problem
         except OrchestratorError as error:
@@ -69,7 +69,7 @@ class Trigger:
             problem = f"workspace {shown}: nothing claimed: {error}"
         except TimeoutError:
             problem = f"workspace {shown}: claiming took over {_CLAIM_SECONDS:.0f} s"
-        logger.warning("%s", problem)
+        _logger.warning("%s", problem)
         return problem
 
     async def _room(self, workspace: str) -> tuple[int, frozenset[int]]:
@@ -87,4 +87,4 @@ class Trigger:
             extra = fields(
                 "claimed", entry_id=claim.entry_id, workspace=workspace, submission=claim.submission
             )
-            logger.info("entry %s: claimed for submission %s", claim.entry_id, claim.submission, extra=extra)
+            _logger.info("entry %s: claimed for submission %s", claim.entry_id, claim.submission, extra=extra)

@@ -69,7 +69,7 @@ async def test_nothing_is_claimed_without_time_to_send_it(
 
     desk.kill(2)
     passing = await desk.begin("trigger")
-    monkeypatch.setattr(alerting, "CLAIMING_SECONDS", 0.0)
+    monkeypatch.setattr(alerting, "_CLAIMING_SECONDS", 0.0)
     await replace(passing, alerting=replace(passing.alerting, store=Closed(desk.store.pool))).send_alerts()
     assert "not done in time" in caplog.text
 
@@ -87,4 +87,4 @@ async def test_claim_whose_answer_is_lost(desk: Desk, caplog: pytest.LogCaptureF
 
 def test_last_claim_leaves_time_to_send_its_alert() -> None:
     note_seconds = 5
-    assert alerting.CLAIMING_SECONDS + webhook.TIMEOUT_SECONDS + note_seconds <= alerting.ALERTING_SECONDS
+    assert alerting._CLAIMING_SECONDS + webhook._TIMEOUT_SECONDS + note_seconds <= alerting._ALERTING_SECONDS

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from orchestrator.adapters.databricks.client import DEFAULT_LIMITS, DatabricksClient, Limits
+from orchestrator.adapters.databricks.client import _DEFAULT_LIMITS, DatabricksClient, Limits
 from orchestrator.core.models import RunRequest
 
 #: The token that must be seen nowhere but in the Authorization header.
@@ -121,7 +121,7 @@ async def connected(
     *,
     clock: ManualClock | None = None,
     tokens: Any = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits = _DEFAULT_LIMITS,
 ) -> AsyncIterator[DatabricksClient]:
     """A client of the workspace, with a session of its own."""
     async with aiohttp.ClientSession() as session:

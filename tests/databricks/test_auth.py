@@ -72,7 +72,7 @@ async def test_the_secret_is_read_once_until_it_is_old(
     assert [await tokens.token() for _ in range(5)] == [CANARY] * 5
     assert vault.reads == 1
     vault.set_secret(SECRET, "rotated")
-    clock.now += auth.SECRET_SECONDS - 1
+    clock.now += auth._SECRET_SECONDS - 1
     assert await tokens.token() == CANARY
     clock.now += 2
     assert await tokens.token() == "rotated"
@@ -85,7 +85,7 @@ async def test_a_rotated_secret_is_read_once_for_all_who_were_refused(
     stale = await tokens.token()
     vault.set_secret(SECRET, "rotated")
     assert await asyncio.gather(*(tokens.refresh(stale) for _ in range(10))) == ["rotated"] * 10
-    clock.now += auth.FORCED_PAUSE_SECONDS + 1
+    clock.now += auth._FORCED_PAUSE_SECONDS + 1
     assert await tokens.refresh(stale) == "rotated"
     assert await tokens.token() == "rotated"
     assert vault.reads == 2
@@ -104,7 +104,7 @@ async def test_forced_fetches_are_apart(
         assert await tokens.refresh(stale) == stale
     assert vault.reads == 2
     vault.set_secret(SECRET, "rotated")
-    clock.now += auth.FORCED_PAUSE_SECONDS
+    clock.now += auth._FORCED_PAUSE_SECONDS
     assert await tokens.refresh(stale) == "rotated"
     assert vault.reads == 3
 
@@ -115,16 +115,16 @@ async def test_while_the_vault_fails_the_held_token_is_used(
 ) -> None:
     stale = await tokens.token()
     vault.fault = status
-    clock.now += auth.SECRET_SECONDS + 1
+    clock.now += auth._SECRET_SECONDS + 1
     assert await tokens.token() == CANARY
     reads = vault.reads
     assert [await tokens.token(), await tokens.refresh(stale)] == [CANARY, CANARY]
-    clock.now += auth.FORCED_PAUSE_SECONDS + 1
+    clock.now += auth._FORCED_PAUSE_SECONDS + 1
     assert await tokens.token() == CANARY
     assert vault.reads == reads  # no caller waits for another fetch so soon
     vault.fault = None
     vault.set_secret(SECRET, "rotated")
-    clock.now += auth.STALE_SECONDS + 1
+    clock.now += auth._STALE_SECONDS + 1
     assert await tokens.token() == "rotated"
 
 
@@ -150,7 +150,7 @@ async def test_a_vault_that_fails_from_the_start(
     reads = vault.reads
     assert reads <= 3  # one fetch and the SDK's own two retries
     vault.fault = None
-    clock.now += auth.FORCED_PAUSE_SECONDS
+    clock.now += auth._FORCED_PAUSE_SECONDS
     assert await tokens.token() == CANARY
     assert_no_leak(caplog)
 
@@ -265,7 +265,7 @@ async def test_an_identity_that_fails(identity: FakeIdentity, credential: Any, c
     with pytest.raises(TokenUnavailable, match="Microsoft Entra ID"):
         await source.token()
     identity.fault = None
-    clock.now += auth.FORCED_PAUSE_SECONDS
+    clock.now += auth._FORCED_PAUSE_SECONDS
     assert await source.token() in identity.issued
 
 
@@ -291,12 +291,12 @@ async def test_an_entra_token_is_renewed_ahead_and_never_used_past_its_end(
     credential = Expiring(clock.monotonic)
     source = EntraToken(lambda: cast(Any, credential), clock=clock)
     assert await source.token() == "entra-1"
-    clock.now += 3600 - auth.RENEW_AHEAD_SECONDS - 1
+    clock.now += 3600 - auth._RENEW_AHEAD_SECONDS - 1
     assert await source.token() == "entra-1"
     clock.now += 2
     assert await source.token() == "entra-2"
     credential.lifetime = None
-    clock.now += 3600 - auth.REFUSED_AHEAD_SECONDS - 5
+    clock.now += 3600 - auth._REFUSED_AHEAD_SECONDS - 5
     assert await source.token() == "entra-2"
     clock.now += 6
     with pytest.raises(TokenUnavailable, match="TimeoutError: no response"):
@@ -319,7 +319,7 @@ async def test_a_fetch_that_hangs_ends(clock: ManualClock, monkeypatch: pytest.M
             await asyncio.Event().wait()
             raise AssertionError("unreachable")
 
-    monkeypatch.setattr(auth, "FETCH_SECONDS", 0.05)
+    monkeypatch.setattr(auth, "_FETCH_SECONDS", 0.05)
     source = EntraToken(lambda: cast(Any, Hanging()), clock=clock)
     with pytest.raises(TokenUnavailable, match="TimeoutError"):
         await source.token()

@@ -77,7 +77,7 @@ async def test_a_repeated_page_token_ends_the_listing(workspace: Workspace) -> N
 
 
 async def test_pages_are_bounded(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "MAX_PAGES", 3)
+    monkeypatch.setattr(client_module, "_MAX_PAGES", 3)
 
     async def reply(request: web.Request) -> web.Response:
         return page(request, runs=1, pages=99)

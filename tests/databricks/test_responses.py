@@ -228,7 +228,7 @@ def test_no_run_crashes(response: Any) -> None:
         run = responses.parse_run(response)
     except WorkspaceUnavailable:
         return
-    assert len(responses.failed_tasks(run)) <= responses.MAX_FAILED_TASKS
+    assert len(responses.failed_tasks(run)) <= responses._MAX_FAILED_TASKS
     str(run).encode()
 
 

@@ -154,7 +154,7 @@ async def test_the_identity_fails(tmp_path: Path, identity: FakeIdentity, eviden
 @pytest.fixture
 def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turn off the SDK's own retries, which show nothing new and take seconds."""
-    monkeypatch.setattr("orchestrator.adapters.queue.RETRY_OPTIONS", {"retry_total": 0})
+    monkeypatch.setattr("orchestrator.adapters.queue._RETRY_OPTIONS", {"retry_total": 0})
 
 
 async def use_queue(connection_string: str, evidence: Evidence) -> None:

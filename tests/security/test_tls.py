@@ -150,7 +150,7 @@ async def test_the_queue(
     impostor: Impostor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``tests/test_queue_identity.py`` shows that a trusted certificate works the same way."""
-    monkeypatch.setattr("orchestrator.adapters.queue.RETRY_OPTIONS", {"retry_total": 0})
+    monkeypatch.setattr("orchestrator.adapters.queue._RETRY_OPTIONS", {"retry_total": 0})
     connection = emulator.connection_string(queue_url=f"{impostor.url}/acme")
     queue = StorageQueue("submit-jobs", connection_string=connection)
     claim = Claim(entry_id=1, submission=1)

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devstack.fakes.identity import PATH, FakeIdentity
-from orchestrator.adapters.credentials import TIMEOUT_SECONDS, blocking_credential
+from orchestrator.adapters.credentials import _TIMEOUT_SECONDS, blocking_credential
 from orchestrator.adapters.store import access_token
-from orchestrator.adapters.store.access_token import RENEW_AHEAD_SECONDS, AccessToken
+from orchestrator.adapters.store.access_token import _RENEW_AHEAD_SECONDS, AccessToken
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
@@ -36,7 +36,7 @@ async def identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeIdentit
         yield fake
 
 
-async def fetch(timeout_seconds: float = TIMEOUT_SECONDS) -> AccessToken:
+async def fetch(timeout_seconds: float = _TIMEOUT_SECONDS) -> AccessToken:
     credential = functools.partial(blocking_credential, timeout_seconds=timeout_seconds)
     return await asyncio.to_thread(access_token.fetch, credential)
 
@@ -49,8 +49,8 @@ async def test_token_is_for_azure_sql(identity: FakeIdentity) -> None:
 
 async def test_connection_is_closed_before_its_token_expires(identity: FakeIdentity) -> None:
     identity.lifetime = 3600
-    assert (await fetch()).seconds_left() == pytest.approx(3600 - RENEW_AHEAD_SECONDS, abs=30)
-    identity.lifetime = int(RENEW_AHEAD_SECONDS) - 60
+    assert (await fetch()).seconds_left() == pytest.approx(3600 - _RENEW_AHEAD_SECONDS, abs=30)
+    identity.lifetime = int(_RENEW_AHEAD_SECONDS) - 60
     assert (await fetch()).seconds_left() < 0
 
 

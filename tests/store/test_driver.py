@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 import pytest
 
 from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.pool import THREADS, Pool
+from orchestrator.adapters.store.pool import _THREADS, Pool
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import StoreError, StoreUnavailable
 from tests.store import odbc
@@ -101,7 +101,7 @@ async def test_no_secret_is_shown(connection_string: str, caplog: pytest.LogCapt
 
 async def test_event_loop_goes_on_while_fifty_calls_wait() -> None:
     """Ten threads wait in the driver at a time, each the whole login time-out: the loop never does."""
-    calls = 5 * THREADS
+    calls = 5 * _THREADS
     with odbc.silent_port() as port:
         store = Store(Pool(connector(odbc.with_password(port)), patience=0))
         began = time.monotonic()

@@ -164,8 +164,8 @@ async def totals(store: Purgeable, pauses: list[float]) -> list[int]:
 async def test_batches_until_one_is_not_full_with_a_pause_between() -> None:
     store, pauses = Scripted(500, 500, 7), list[float]()
     assert await totals(store, pauses) == [500, 1000, 1007]
-    assert store.calls == [(DAY, purge.BATCH)] * 3
-    assert pauses == [purge.PAUSE_SECONDS] * 2
+    assert store.calls == [(DAY, purge._BATCH)] * 3
+    assert pauses == [purge._PAUSE_SECONDS] * 2
 
 
 async def test_nothing_to_purge() -> None:
@@ -173,7 +173,7 @@ async def test_nothing_to_purge() -> None:
 
 
 async def test_purge_ends_even_if_entries_keep_growing_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purge, "MAX_BATCHES", 3)
+    monkeypatch.setattr(purge, "_MAX_BATCHES", 3)
     assert await totals(Scripted(500, 500, 500, 500), []) == [500, 1000, 1500]
 
 
@@ -183,7 +183,7 @@ async def test_error_of_the_store_ends_the_purge() -> None:
 
 
 async def test_batches_on_a_store(store: Store, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purge, "BATCH", 2)
+    monkeypatch.setattr(purge, "_BATCH", 2)
     entries = [await ended(store, run_id) for run_id in (1, 2, 3)]
     for entry_id in entries:
         await age(store, database, entry_id, 2)

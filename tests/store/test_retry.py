@@ -13,7 +13,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.connector import Connection, Opened, store_error
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
-from orchestrator.adapters.store.pool import PATIENCE_SECONDS, THREADS, Pool
+from orchestrator.adapters.store.pool import _THREADS, PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
 from orchestrator.core.models import NewEntry
@@ -269,7 +269,7 @@ async def test_many_calls_share_one_connection_per_thread(connector: FailingConn
     await asyncio.gather(*(add(store, f"t{number}") for number in range(50)))
     assert await count(store) == 50
     await store.pool.close()
-    assert len(connector.connections) <= THREADS
+    assert len(connector.connections) <= _THREADS
 
 
 async def test_closing_closes_every_connection(connector: FailingConnector) -> None:

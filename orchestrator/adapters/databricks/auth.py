@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 #: A secret is read again after this time, in seconds, so that a rotated token is used before the old one is
 #: revoked. A revoked token shows at once, by its 401. Six reads an hour are far below Key Vault's limits.
-SECRET_SECONDS = 600.0
+_SECRET_SECONDS = 600.0
 
 #: A fetch ends after this time, in seconds. Most take less than two; the request that needs the token must
 #: still fit into the time of its operation.
-FETCH_SECONDS = 25.0
+_FETCH_SECONDS = 25.0
 
 #: Pause after a fetch that a refused token forced, or that failed, in seconds. Ten submissions that fail
 #: together must not become ten calls a second to a Key Vault that is unhealthy.
-FORCED_PAUSE_SECONDS = 5.0
+_FORCED_PAUSE_SECONDS = 5.0
 
 #: After a failed fetch the old token is used for this time, in seconds, before a caller tries the next fetch.
-STALE_SECONDS = 60.0
+_STALE_SECONDS = 60.0
 
 #: An Entra ID token is renewed this long before it expires, in seconds. Databricks refuses it in its last
 #: 30 seconds; the rest allows for slow calls and clocks that differ. azure-identity renews at the same point.
-RENEW_AHEAD_SECONDS = 300.0
+_RENEW_AHEAD_SECONDS = 300.0
 
 #: A token is not used in this last part of its life, in seconds.
-REFUSED_AHEAD_SECONDS = 30.0
+_REFUSED_AHEAD_SECONDS = 30.0
 
 #: The resource id of Azure Databricks, the same in every tenant.
 _DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
@@ -51,7 +51,7 @@ _ADVICE: dict[int | str, str] = {
     "ClientAuthenticationError": "sign-in failed; check that the app has a managed identity",
     "CredentialUnavailableError": "this machine has no identity; sign in, or give the app a managed identity",
     "ServiceRequestError": "it cannot be reached; check its address and the network",
-    "TimeoutError": f"no response within {FETCH_SECONDS:.0f} s",
+    "TimeoutError": f"no response within {_FETCH_SECONDS:.0f} s",
     "ValueError": "check the vault's address",
 }
 
@@ -148,16 +148,16 @@ class _CachedToken(ABC):
             self._held = await self._fetch()
         except TokenUnavailable as error:
             self._failure = error
-            self._no_fetch_before = self._clock.monotonic() + FORCED_PAUSE_SECONDS
+            self._no_fetch_before = self._clock.monotonic() + _FORCED_PAUSE_SECONDS
             return self._old_token()
         if forced:
-            self._no_fetch_before = self._clock.monotonic() + FORCED_PAUSE_SECONDS
+            self._no_fetch_before = self._clock.monotonic() + _FORCED_PAUSE_SECONDS
         return self._held.value
 
     def _old_token(self) -> str:
         now = self._clock.monotonic()
         if self._held is not None and now < self._held.usable_until:
-            next_fetch = min(now + STALE_SECONDS, self._held.usable_until)
+            next_fetch = min(now + _STALE_SECONDS, self._held.usable_until)
             self._held = replace(self._held, fresh_until=max(self._held.fresh_until, next_fetch))
             return self._held.value
         raise TokenUnavailable(str(self._failure or "no token is held"))
@@ -166,7 +166,7 @@ class _CachedToken(ABC):
 class KeyVaultToken(_CachedToken):
     """A personal access token that is kept as a secret in Key Vault.
 
-    A held token is at most :data:`SECRET_SECONDS` old while the vault responds.
+    A held token is at most :data:`_SECRET_SECONDS` old while the vault responds.
 
     :param credential: returns a credential of azure-identity, which stays the caller's to close.
     :param verify_challenge_resource: False only for a stand-in of Key Vault on this machine. Otherwise the
@@ -208,7 +208,7 @@ class KeyVaultToken(_CachedToken):
     async def _fetch(self) -> _Fetched:
         name = f"Key Vault {self._vault_url}, secret {self._secret_name}"
         value = await _from_azure(self._read_secret, name)
-        return _Fetched(value=_usable(value, name), fresh_until=self._clock.monotonic() + SECRET_SECONDS)
+        return _Fetched(value=_usable(value, name), fresh_until=self._clock.monotonic() + _SECRET_SECONDS)
 
     async def _read_secret(self) -> str:
         from azure.keyvault.secrets.aio import SecretClient
@@ -241,17 +241,17 @@ class EntraToken(_CachedToken):
         expires = self._clock.monotonic() + access.expires_on - time.time()
         return _Fetched(
             value=_usable(access.token, name),
-            fresh_until=expires - RENEW_AHEAD_SECONDS,
-            usable_until=expires - REFUSED_AHEAD_SECONDS,
+            fresh_until=expires - _RENEW_AHEAD_SECONDS,
+            usable_until=expires - _REFUSED_AHEAD_SECONDS,
         )
 
 
 async def _from_azure(fetch: Callable[[], Awaitable[_T]], name: str) -> _T:
-    """Await an Azure call for at most :data:`FETCH_SECONDS`. Its errors become :class:`TokenUnavailable`."""
+    """Await an Azure call for at most :data:`_FETCH_SECONDS`. Its errors become :class:`TokenUnavailable`."""
     from azure.core.exceptions import AzureError
 
     try:
-        async with asyncio.timeout(FETCH_SECONDS):
+        async with asyncio.timeout(_FETCH_SECONDS):
             return await fetch()
     except (AzureError, OSError, RuntimeError, ValueError) as error:
         # Only class and status are shown: the SDK's texts and causes hold requests, and those hold tokens.

@@ -25,13 +25,13 @@ from orchestrator.core.models import Job, Run, RunFailure, RunRequest
 from orchestrator.core.urls import is_loopback
 from orchestrator.ports import Clock
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
 #: A workspace runs 2,000 tasks at once (84 pages) and accepts 10,000 runs an hour, which it may queue: 12,000
 #: runs in pages of 24. With more than that nothing is claimed, because the slots would be counted wrongly.
-MAX_PAGES = 500
+_MAX_PAGES = 500
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -52,7 +52,7 @@ class Limits:
     response_bytes: int = 6 * 1024 * 1024
 
 
-DEFAULT_LIMITS = Limits()
+_DEFAULT_LIMITS = Limits()
 
 
 @dataclass
@@ -79,7 +79,7 @@ class DatabricksClient:
         tokens: TokenSource,
         session: Callable[[], aiohttp.ClientSession],
         clock: Clock,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: Limits = _DEFAULT_LIMITS,
     ) -> None:
         self._host = workspace_url(host)
         self._tokens = tokens
@@ -111,7 +111,7 @@ class DatabricksClient:
                 for task in responses.failed_tasks(run):
                     outputs[task.task_key] = await self._output(task.run_id)
         except WorkspaceUnavailable as error:
-            logger.info("run %d: not all error texts could be read: %s", run.run_id, error)
+            _logger.info("run %d: not all error texts could be read: %s", run.run_id, error)
         return responses.combine(run, outputs)
 
     async def cancel(self, run_id: int) -> None:
@@ -119,7 +119,7 @@ class DatabricksClient:
         try:
             await self._operation(jobs_api.cancel_run(run_id))
         except RunNotFound:
-            logger.info("run %d is not cancelled: Databricks no longer knows it", run_id)
+            _logger.info("run %d is not cancelled: Databricks no longer knows it", run_id)
 
     async def get_job(self, job_id: int) -> Job:
         """Return a job."""
@@ -136,7 +136,7 @@ class DatabricksClient:
         run_ids: set[int] = set()
         page_token: str | None = None
         asked: set[str] = set()
-        for _ in range(MAX_PAGES):
+        for _ in range(_MAX_PAGES):
             page = await self._send(jobs_api.list_active_runs(page_token))
             run_ids |= page.run_ids
             page_token = page.next_page_token
@@ -145,14 +145,14 @@ class DatabricksClient:
             if page_token in asked:
                 raise WorkspaceUnavailable("Databricks runs/list: the same page token came twice")
             asked.add(page_token)
-        raise WorkspaceUnavailable(f"Databricks runs/list: more than {MAX_PAGES} pages of active runs")
+        raise WorkspaceUnavailable(f"Databricks runs/list: more than {_MAX_PAGES} pages of active runs")
 
     async def _output(self, task_run_id: int) -> RunFailure:
         """Return the error of a task run; an empty one when Databricks has none."""
         try:
             return await self._send(jobs_api.get_output(task_run_id))
         except DatabricksError as error:
-            logger.info("the error of task run %d could not be read: %s", task_run_id, error)
+            _logger.info("the error of task run %d could not be read: %s", task_run_id, error)
             return RunFailure()
 
     async def _operation(self, request: Request[_T]) -> _T:
@@ -186,7 +186,7 @@ class DatabricksClient:
                 break
             in_doubt = in_doubt or failure.remedy is Remedy.REPLAY
             seconds = jobs_api.pause(failure, tries=tries, jitter=self._clock.jitter())
-            logger.warning("%s; try %d follows in %.1f s", failure.error, tries + 1, seconds)
+            _logger.warning("%s; try %d follows in %.1f s", failure.error, tries + 1, seconds)
             await self._clock.sleep(seconds)
         raise jobs_api.final_error(request, failure, in_doubt=in_doubt)
 

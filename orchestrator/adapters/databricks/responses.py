@@ -31,7 +31,7 @@ _URL_CHARACTERS = 500
 #: A longer page token is refused. They have some hundred characters; servers commonly accept 8,000 in a URL.
 _PAGE_TOKEN_CHARACTERS = 4_000
 #: Failed tasks whose error is fetched: each takes a request, and the first few show what went wrong.
-MAX_FAILED_TASKS = 10
+_MAX_FAILED_TASKS = 10
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -164,7 +164,7 @@ def parse_id(content: Json, name: str) -> int:
 
 
 def failed_tasks(run: Run) -> tuple[TaskRun, ...]:
-    """Return the last attempt of each task that failed by itself, at most :data:`MAX_FAILED_TASKS` of them.
+    """Return the last attempt of each task that failed by itself, at most :data:`_MAX_FAILED_TASKS` of them.
 
     A run without a list of tasks counts as its only task.
     """
@@ -180,7 +180,7 @@ def failed_tasks(run: Run) -> tuple[TaskRun, ...]:
     last: dict[str, TaskRun] = {}
     for task in sorted(run.tasks, key=lambda task: task.attempt_number):
         last[task.task_key] = task
-    return tuple(task for task in last.values() if _failed(task))[:MAX_FAILED_TASKS]
+    return tuple(task for task in last.values() if _failed(task))[:_MAX_FAILED_TASKS]
 
 
 def combine(run: Run, outputs: Mapping[str, RunFailure]) -> RunFailure:

@@ -19,7 +19,7 @@ _SCOPE = "https://database.windows.net/.default"
 SQL_COPT_SS_ACCESS_TOKEN = 1256
 
 #: A connection is closed this long before its token expires, in seconds, so that no statement is cut off.
-RENEW_AHEAD_SECONDS = 300.0
+_RENEW_AHEAD_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class AccessToken:
 
     def seconds_left(self) -> float:
         """Return for how many seconds a connection with this token may be used."""
-        return self.expires_on - time.time() - RENEW_AHEAD_SECONDS
+        return self.expires_on - time.time() - _RENEW_AHEAD_SECONDS
 
 
 def fetch(make_credential: "Callable[[], DefaultAzureCredential]") -> AccessToken:

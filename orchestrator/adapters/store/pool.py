@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 #: Threads, with one connection each. An instance runs ten submissions at once; more threads would only wait
 #: for locks.
-THREADS = 10
+_THREADS = 10
 
 #: How long a transaction is repeated while the database is unavailable. A paused serverless database takes
 #: about a minute to resume; the functions' time-out is 300 s.
@@ -53,7 +53,7 @@ class Pool:
         self,
         connector: Connector,
         *,
-        threads: int = THREADS,
+        threads: int = _THREADS,
         patience: float = PATIENCE_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
 
 #: A closed port does not fail fast: the driver waits for the whole login time-out (HYT00 after it).
-LOGIN_TIMEOUT_SECONDS = 15
+_LOGIN_TIMEOUT_SECONDS = 15
 
 #: Length to which the driver's text is cut. It may name several errors, of which the first one matters.
 _MAX_TEXT_LENGTH = 500
@@ -90,7 +90,7 @@ class SqlServerConnector:
         connection_string: str,
         *,
         credential: "Callable[[], DefaultAzureCredential] | None" = None,
-        login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
+        login_timeout_seconds: int = _LOGIN_TIMEOUT_SECONDS,
         statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
     ) -> None:
         self._pyodbc = _import_pyodbc()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from orchestrator.core.states import CLAIMABLE, IN_FLIGHT, Status
 
 #: Words that need no map. Case and surrounding blanks do not matter.
-WORDS: dict[str, Status] = {
+_WORDS: dict[str, Status] = {
     **dict.fromkeys(("", "NEW", "WAITING", "READY", "PENDING"), Status.PENDING),
     **dict.fromkeys(("QUEUED", "SUBMITTED"), Status.QUEUED),
     **dict.fromkeys(("RUNNING", "IN PROGRESS", "IN_PROGRESS", "STARTED"), Status.RUNNING),
@@ -49,7 +49,7 @@ class Plan:
 def plan(groups: Sequence[Group], status_map: Mapping[str, str]) -> Plan:
     """Find the state of each group.
 
-    :param status_map: the team's words → states, in addition to :data:`WORDS` and before them.
+    :param status_map: the team's words → states, in addition to :data:`_WORDS` and before them.
     """
     words = {_key(word): state.strip().upper() for word, state in status_map.items()}
     problems = [
@@ -82,7 +82,7 @@ def _key(word: str) -> str:
 def _target(group: Group, asked: Mapping[str, Status]) -> Status | str:
     """Return the state, or the problem."""
     key = _key(group.word)
-    usual = WORDS.get(key)
+    usual = _WORDS.get(key)
     to = asked.get(key, usual)
     if to is None:
         return f'{group.rows} rows have the status {group.word!r}: map the word: STATUS_MAP={{"{key}": "…"}}'
