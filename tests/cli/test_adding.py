@@ -88,7 +88,7 @@ def test_one_bad_line_and_nothing_is_added(cli: CommandLine) -> None:
     [
         (("add",), 2, "give one of TABLE_NAME, --csv and --jsonl"),
         (("add", "sales", "--csv", "-"), 2, "give one of"),
-        (("add", "--csv", "-", "--priority", "1"), 2, "its columns say the same"),
+        (("add", "--csv", "-", "--priority", "1"), 2, "which has them as columns"),
         (("add", "--csv", "missing.csv"), 2, "No such file"),
         (("add", "sales", "--parameters", "{s3cr3t"), 1, "parameters is not valid JSON"),
         (("add", "sales", "--parameter-style", "notes"), 1, "use one of job_parameters"),

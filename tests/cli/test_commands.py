@@ -58,7 +58,7 @@ def test_init_db_adopts_a_table_that_is_there(tmp_path: Path) -> None:
         "STATUS_MAP": '{"LOADED": "DONE"}',
     }
     cli = CommandLine(folder=tmp_path, environment=environment)
-    assert "already exists; to take over a table that is there: init-db --adopt" in cli("init-db").stderr
+    assert "already exists; to adopt an existing table: init-db --adopt" in cli("init-db").stderr
     assert cli("init-db", "--adopt", "--print").returncode == 2
     assert cli("init-db", "--print", "--from-version", "7").returncode == 2
     adopted = cli("init-db", "--adopt")
@@ -126,8 +126,8 @@ def test_what_cannot_be_done_says_so(cli: CommandLine) -> None:
     result = cli("retry", "1", "99")
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        "1 is not there, or neither over nor failed (a waiting row needs no retry)",
-        "99 is not there, or neither over nor failed (a waiting row needs no retry)",
+        "entry 1 is PENDING and cannot be run again: it is waiting or in flight",
+        "there is no entry 99",
     ]
     assert cli("show", "99").returncode == 1
 

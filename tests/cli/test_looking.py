@@ -71,7 +71,7 @@ def test_a_list_goes_on_where_it_ended(history: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        (("list", "--since", "soon"), "an age like 12h"),
+        (("list", "--since", "soon"), "an age such as 12h"),
         (("list", "--after", "nonsense"), "the exact value of `next`"),
         (("list", "--state", "LOST"), "'dead'"),
         (("list", "--run-id", "0"), "is not from 1"),

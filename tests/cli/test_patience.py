@@ -86,7 +86,7 @@ async def test_a_database_that_does_not_resume_is_told_in_the_end(tmp_path: Path
 
 async def test_nobody_waits_after_the_end(tmp_path: Path, clock: Clock) -> None:
     clock.set()
-    with pytest.raises(StoreUnavailable, match="nobody waits"):
+    with pytest.raises(StoreUnavailable, match="the command has ended"):
         await ask(paused(tmp_path, refusals=FOR_EVER), clock)
     assert clock.now < 1
 
