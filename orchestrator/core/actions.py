@@ -1,6 +1,7 @@
 """What an operator may do to entries, retry and cancel, and the result of doing it to many. Pure."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from orchestrator.core.models import Entry
 from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
@@ -10,7 +11,7 @@ from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE,
 class Action:
     """A change that an operator makes to entries."""
 
-    name: str
+    name: Literal["retry", "cancel"]
     #: an entry in one of these states can be changed
     states: frozenset[Status]
     #: a filter without states of its own selects these

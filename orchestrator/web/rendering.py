@@ -7,7 +7,8 @@ from typing import Any
 from msgspec import UNSET
 
 from orchestrator.core import models, reports, waiting
-from orchestrator.core.states import CANCELLABLE, RETRYABLE, Status
+from orchestrator.core.actions import ACTIONS
+from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 from orchestrator.web import schemas
 
@@ -57,22 +58,13 @@ def _fields(row: models.Entry, run_page_url: str | None) -> dict[str, Any]:
         "max_attempts": row.max_attempts,
         "available_at": iso(row.available_at),
         "cancel_requested": row.cancel_requested,
-        "actions": _actions(row),
+        "actions": [action.name for action in ACTIONS if action.applies_to(row)],
         "last_error": row.last_error,
         "created_at": iso(row.created_at),
         "updated_at": iso(row.updated_at),
         "submitted_at": _iso_or_none(row.submitted_at),
         "finished_at": _iso_or_none(row.finished_at),
     }
-
-
-def _actions(row: models.Entry) -> list[schemas.Action]:
-    actions: list[schemas.Action] = []
-    if row.status in RETRYABLE:
-        actions.append("retry")
-    if row.status in CANCELLABLE and not row.cancel_requested:
-        actions.append("cancel")
-    return actions
 
 
 def _run(log: models.LogRow) -> schemas.Run:
