@@ -44,25 +44,25 @@ if TYPE_CHECKING:
     from orchestrator.adapters.databricks.auth import TokenSource
     from orchestrator.adapters.databricks.client import DatabricksClient
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: Connections to a workspace for submissions and passes: ten submissions at once (host.json), and ten
 #: look-ups in each of three passes, those of the two timers and one that was asked for over HTTP.
-CONNECTIONS = 40
+_CONNECTIONS = 40
 
 #: Connections to a workspace for HTTP requests, so that they never delay a submission: ten events at once,
 #: the listing for one claim that follows them, and one that all dashboards share.
-WEB_CONNECTIONS = 12
+_WEB_CONNECTIONS = 12
 
 #: Connections to the database for HTTP requests.
-WEB_THREADS = 4
+_WEB_THREADS = 4
 
 #: Time limit of a statement of a migration or an adoption. Adopting changes a whole table in few statements,
 #: and the usual 30 seconds would not suffice for more than some million rows.
-MIGRATION_STATEMENT_SECONDS = 600
+_MIGRATION_STATEMENT_SECONDS = 600
 
 #: HTTP requests soon say that the database is away, in seconds.
-WEB_PATIENCE_SECONDS = 3.0
+_WEB_PATIENCE_SECONDS = 3.0
 
 
 class Application:
@@ -90,7 +90,7 @@ class Application:
         database = connector(settings.store)
         self._pool = Pool(database, patience=patience, sleep=sleep)
         self._web_pool = Pool(
-            database, threads=WEB_THREADS, patience=min(patience, WEB_PATIENCE_SECONDS), sleep=sleep
+            database, threads=_WEB_THREADS, patience=min(patience, _WEB_PATIENCE_SECONDS), sleep=sleep
         )
         self.store = Store(self._pool)
         self.pass_log = PassLog(self._pool)
@@ -98,8 +98,8 @@ class Application:
         self.queue = _queue(settings)
         self._workspaces = _Workspaces(settings, self.clock)
         self.tokens = self._workspaces.tokens
-        self._connections = Connections(per_host=CONNECTIONS)
-        self._web_connections = Connections(per_host=WEB_CONNECTIONS)
+        self._connections = Connections(per_host=_CONNECTIONS)
+        self._web_connections = Connections(per_host=_WEB_CONNECTIONS)
         self.runs = self._workspaces.clients(self._connections)
         self.web_runs = self._workspaces.clients(self._web_connections)
         self._wire_functions()
@@ -199,7 +199,7 @@ class Application:
 
     async def _pass(self, name: str, work: PassWork, past_due: bool, by_hand: bool) -> list[str]:
         if past_due:
-            logger.warning("%s: this pass is late", name)
+            _logger.warning("%s: this pass is late", name)
         return await self._timer_pass(name, work, by_hand=by_hand)
 
     def _alerts(self) -> Alerting | None:
@@ -313,7 +313,7 @@ class OperatorTools:
         sleep: Callable[[float], None],
     ) -> None:
         self._pool = Pool(connector(store), patience=patience, sleep=sleep)
-        self._connections = Connections(per_host=CONNECTIONS)
+        self._connections = Connections(per_host=_CONNECTIONS)
         self._workspaces: _Workspaces | None = None
         active: ActiveRuns | None = None
         if settings is not None and not offline:
@@ -414,7 +414,7 @@ class Setup:
     ) -> None:
         self._settings = settings
         self._connector = connector(
-            settings, create=create, statement_timeout_seconds=MIGRATION_STATEMENT_SECONDS
+            settings, create=create, statement_timeout_seconds=_MIGRATION_STATEMENT_SECONDS
         )
         self._pool = Pool(self._connector, threads=1, patience=patience, sleep=sleep)
 
@@ -477,5 +477,5 @@ def _telemetry(connection_string: str | None) -> Telemetry:
         return azure_monitor.start(connection_string)
     except Exception as error:  # noqa: BLE001 - the app never stands still for its telemetry
         # The text of the error may hold the connection string.
-        logger.error("no telemetry: APPLICATIONINSIGHTS_CONNECTION_STRING: %s", type(error).__name__)  # noqa: TRY400
+        _logger.error("no telemetry: APPLICATIONINSIGHTS_CONNECTION_STRING: %s", type(error).__name__)  # noqa: TRY400
         return NO_TELEMETRY

@@ -119,14 +119,14 @@ def test_limit_of_zero_means_no_limit() -> None:
 
 
 def test_back_off_doubles_up_to_an_hour() -> None:
-    waits = [decisions.backoff_seconds(attempt, 60, 0.5) for attempt in (1, 2, 3, 4)]
+    waits = [decisions._backoff_seconds(attempt, 60, 0.5) for attempt in (1, 2, 3, 4)]
     assert waits == [60, 120, 240, 480]
-    assert decisions.backoff_seconds(5000, 60, 0.5) == 3600
+    assert decisions._backoff_seconds(5000, 60, 0.5) == 3600
 
 
 @given(attempt=st.integers(0, 10**6), base=st.floats(0, 3600), jitter=st.floats(0, 1, exclude_max=True))
 def test_back_off_is_bounded(attempt: int, base: float, jitter: float) -> None:
-    assert 0 <= decisions.backoff_seconds(attempt, base, jitter) <= 3600
+    assert 0 <= decisions._backoff_seconds(attempt, base, jitter) <= 3600
 
 
 def test_request_of_a_plain_entry() -> None:

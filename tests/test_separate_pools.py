@@ -20,7 +20,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import _THREADS
 from orchestrator.adapters.store.sqlite import SqliteConnector
-from orchestrator.bootstrap import CONNECTIONS, WEB_CONNECTIONS, Application
+from orchestrator.bootstrap import _CONNECTIONS, _WEB_CONNECTIONS, Application
 from orchestrator.core.states import Status
 from orchestrator.web.api import Api
 from orchestrator.web.http import Request
@@ -65,7 +65,7 @@ class Databricks:
     @asynccontextmanager
     async def busy(self, client: DatabricksClient, connections: int) -> AsyncIterator[None]:
         """Occupy all of a client's connections, with more requests waiting for them."""
-        calls = [asyncio.create_task(client.get_run(SLOW)) for _ in range(CONNECTIONS + WEB_CONNECTIONS)]
+        calls = [asyncio.create_task(client.get_run(SLOW)) for _ in range(_CONNECTIONS + _WEB_CONNECTIONS)]
         async with asyncio.timeout(SOON_SECONDS), self.came:
             await self.came.wait_for(lambda: self.held >= connections)
         try:
@@ -119,9 +119,9 @@ async def app(tmp_path: Path, databricks: Databricks) -> AsyncIterator[Applicati
 
 async def test_http_callers_delay_no_submission(app: Application, databricks: Databricks) -> None:
     claim = await queued(app.store)
-    async with databricks.busy(app.web_runs["default"], WEB_CONNECTIONS), busy(app.web_store):
+    async with databricks.busy(app.web_runs["default"], _WEB_CONNECTIONS), busy(app.web_store):
         async with asyncio.timeout(SOON_SECONDS):
-            await app.submit(queue.encode(claim).encode())
+            await app.submit(queue._encode(claim).encode())
             assert (await entry_of(app.store, claim.entry_id)).runid == 501
 
 
@@ -130,7 +130,7 @@ async def test_an_event_and_a_dashboard_wait_for_no_submission(
 ) -> None:
     """They use other connections and threads, so they take none from submissions either."""
     entry = await running(app.store, OVER)
-    async with databricks.busy(app.runs["default"], CONNECTIONS), busy(app.store):
+    async with databricks.busy(app.runs["default"], _CONNECTIONS), busy(app.store):
         async with asyncio.timeout(SOON_SECONDS):
             assert await app.run_ended(OVER)
             assert (await entry_of(app.web_store, entry.id)).status is Status.DONE

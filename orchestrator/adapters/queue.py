@@ -47,7 +47,7 @@ _RETRY_OPTIONS = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "
 _REASON_LENGTH = 200
 
 
-def encode(claim: Claim) -> str:
+def _encode(claim: Claim) -> str:
     """Return a claim's queue message: JSON with ids only."""
     return json.dumps({"entry_id": claim.entry_id, "submission": claim.submission})
 
@@ -152,7 +152,7 @@ class StorageQueue:
 
     async def _send_one(self, claim: Claim, slots: asyncio.Semaphore, deadline: float) -> str | None:
         """Send one message. Return why it may not be on the queue, or None when the queue accepted it."""
-        message = encode(claim)
+        message = _encode(claim)
         try:
             async with asyncio.timeout_at(deadline), slots:
                 await self._use_queue(lambda queue: queue.send_message(message))

@@ -40,7 +40,7 @@ _MAX_NAMED = 5
     "--jsonl", "jsonl_file", type=_FILE, metavar="FILE", help="A file with one JSON object per line."
 )
 @json_option
-def add(
+def _add(
     csv_file: IO[str] | None, jsonl_file: IO[str] | None, as_json: bool, **columns: str | int | None
 ) -> int:
     """Add entries and print their ids.
@@ -56,9 +56,9 @@ def add(
         raise click.UsageError("an entry's options cannot be combined with a file, which has them as columns")
     workspaces = settings.load_workspace_names(context.environment())
     if csv_file is not None:
-        entries = read_csv(csv_file, workspaces)
+        entries = _read_csv(csv_file, workspaces)
     elif jsonl_file is not None:
-        entries = read_json_lines(jsonl_file, workspaces)
+        entries = _read_json_lines(jsonl_file, workspaces)
     else:
         entries = [new_entry.new_entry(given, workspaces)]
     if workspaces is None:
@@ -91,23 +91,23 @@ async def _insert(entries: Sequence[NewEntry], *, as_json: bool) -> int:
 _Raw = TypeVar("_Raw")
 
 #: Most entries of one file. They are one transaction, and others wait for its locks.
-MAX_ENTRIES = 10_000
+_MAX_ENTRIES = 10_000
 
 #: Most problems that are listed; a file in a wrong format has one per line.
-MAX_PROBLEMS = 20
+_MAX_PROBLEMS = 20
 
 
-class BadFile(OrchestratorError):
+class _BadFile(OrchestratorError):
     """The file cannot be added as it stands; the message lists the problems, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
-        shown = problems[:MAX_PROBLEMS]
-        if len(problems) > MAX_PROBLEMS:
-            shown.append(f"and {len(problems) - MAX_PROBLEMS} more problems")
+        shown = problems[:_MAX_PROBLEMS]
+        if len(problems) > _MAX_PROBLEMS:
+            shown.append(f"and {len(problems) - _MAX_PROBLEMS} more problems")
         super().__init__("\n".join([*shown, "no entry was added"]))
 
 
-def read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
+def _read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
     """Read CSV with column names in the first line, as ``export`` writes it; an empty cell is the default.
 
     :param workspaces: see :func:`orchestrator.core.new_entry.new_entry`.
@@ -116,7 +116,7 @@ def read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry
     return _collect(_rows(file), _from_cells, workspaces)
 
 
-def read_json_lines(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
+def _read_json_lines(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
     """Read one JSON object per line; ``parameters`` may be an object or its JSON text.
 
     :param workspaces: see :func:`orchestrator.core.new_entry.new_entry`.
@@ -135,8 +135,8 @@ def _collect(
     problems: list[str] = []
     try:
         for count, (number, raw) in enumerate(lines):
-            if count == MAX_ENTRIES:
-                problems.append(f"line {number}: more than {MAX_ENTRIES:,} entries; split the file")
+            if count == _MAX_ENTRIES:
+                problems.append(f"line {number}: more than {_MAX_ENTRIES:,} entries; split the file")
                 break
             try:
                 entries.append(new_entry.new_entry(read(raw), workspaces))
@@ -149,7 +149,7 @@ def _collect(
     if not entries and not problems:
         problems.append("the file has no entries")
     if problems:
-        raise BadFile(problems)
+        raise _BadFile(problems)
     return entries
 
 
@@ -187,4 +187,4 @@ def _from_json(line: str) -> dict[str, Any]:
     return given
 
 
-COMMANDS = (add,)
+COMMANDS = (_add,)

@@ -29,7 +29,7 @@ _MAX_CONCURRENT_RUNS = 1000
     help="With --print: the schema that the database has.",
 )
 @json_option
-def init_db(adopts: bool, prints: bool, print_queries: bool, from_version: int, as_json: bool) -> int:
+def _init_db(adopts: bool, prints: bool, print_queries: bool, from_version: int, as_json: bool) -> int:
     """Create the tables, or bring them up to date.
 
     See docs/adopt.md before you use --adopt.
@@ -78,9 +78,9 @@ def _adopt(*, quiet: bool) -> list[str]:
 @click.option("--name", default="databricks-job-orchestrator", show_default=True, help="The job's name.")
 @click.option("--workspace", default=DEFAULT_WORKSPACE, show_default=True, metavar="NAME")
 @json_option
-def create_job(notebook: str, name: str, workspace: str, as_json: bool) -> int:
+def _create_job(notebook: str, name: str, workspace: str, as_json: bool) -> int:
     """Create the Databricks job and print its id."""
-    job_id = asyncio.run(_create_job(notebook, name, workspace))
+    job_id = asyncio.run(_make_job(notebook, name, workspace))
     if job_id is None:
         complain(f"there is no workspace {workspace} in the settings")
         return FAILED
@@ -91,7 +91,7 @@ def create_job(notebook: str, name: str, workspace: str, as_json: bool) -> int:
     return OK
 
 
-async def _create_job(notebook: str, name: str, workspace: str) -> int | None:
+async def _make_job(notebook: str, name: str, workspace: str) -> int | None:
     async with context.application() as app:
         found = next((known for known in app.settings.workspaces if known.name == workspace), None)
         if found is None:
@@ -106,9 +106,9 @@ async def _create_job(notebook: str, name: str, workspace: str) -> int | None:
 @click.command("pass")
 @click.argument("function", type=click.Choice(TIMER_FUNCTIONS))
 @json_option
-def pass_(function: str, as_json: bool) -> int:
+def _pass(function: str, as_json: bool) -> int:
     """Make one pass of a timer function by hand."""
-    problems = asyncio.run(_pass(function))
+    problems = asyncio.run(_make_pass(function))
     if as_json:
         print_json({"function": function, "problems": problems})
     for problem in problems:
@@ -118,7 +118,7 @@ def pass_(function: str, as_json: bool) -> int:
     return FAILED if problems else OK
 
 
-async def _pass(function: str) -> list[str]:
+async def _make_pass(function: str) -> list[str]:
     async with context.application(patience=context.PATIENCE_SECONDS) as app:
         return await (app.trigger(by_hand=True) if function == "trigger" else app.monitor(by_hand=True))
 
@@ -128,9 +128,9 @@ async def _pass(function: str) -> list[str]:
     "--older-than", type=Age(), required=True, help="Delete what ended longer ago, e.g. 90d, 12h or 30m."
 )
 @json_option
-def purge_(older_than: float, as_json: bool) -> int:
+def _purge(older_than: float, as_json: bool) -> int:
     """Delete old final entries and their log rows, in small batches."""
-    deleted = asyncio.run(_purge(older_than))
+    deleted = asyncio.run(_delete(older_than))
     if as_json:
         print_json({"deleted": deleted})
     else:
@@ -138,7 +138,7 @@ def purge_(older_than: float, as_json: bool) -> int:
     return OK
 
 
-async def _purge(older_than: float) -> int:
+async def _delete(older_than: float) -> int:
     total = 0
     async with context.tools() as tools:
         async for total in tools.purge(older_than_seconds=older_than):
@@ -147,6 +147,6 @@ async def _purge(older_than: float) -> int:
 
 
 #: The former name of ``pass``; scripts may still use it.
-_tick = click.Command("tick", callback=pass_.callback, params=pass_.params, hidden=True)
+_tick = click.Command("tick", callback=_pass.callback, params=_pass.params, hidden=True)
 
-COMMANDS = (init_db, create_job, pass_, _tick, purge_)
+COMMANDS = (_init_db, _create_job, _pass, _tick, _purge)

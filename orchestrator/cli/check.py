@@ -173,20 +173,20 @@ def _too_few_runs(job: Job, cap: int) -> str:
 
 @click.command("check")
 @json_option
-def check(as_json: bool) -> int:
+def _check(as_json: bool) -> int:
     """Check that everything works that the app needs.
 
     Settings, store, queue, token, Databricks and job; each problem comes with what to do about it.
     """
     logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # each problem has its line
-    findings = asyncio.run(_check(as_json=as_json))
+    findings = asyncio.run(_print_findings(as_json=as_json))
     ok = all(finding.ok for finding in findings)
     if as_json:
         print_json({"ok": ok, "findings": [asdict(finding) for finding in findings]})
     return OK if ok else FAILED
 
 
-async def _check(*, as_json: bool) -> list[Finding]:
+async def _print_findings(*, as_json: bool) -> list[Finding]:
     """Return the findings; print each at once, since the next may take long."""
     findings: list[Finding] = []
     async with contextlib.aclosing(_findings()) as stream:
@@ -210,4 +210,4 @@ async def _findings() -> AsyncGenerator[Finding, None]:
         yield Finding(subject="store", ok=False, text=str(error))
 
 
-COMMANDS = (check,)
+COMMANDS = (_check,)

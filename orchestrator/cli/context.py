@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 90.0
 _NOTICE_SECONDS = 2.0
 
 
-class Waiting:
+class _Waiting:
     """Sleeps between a store's tries, and says on stderr why nothing happens.
 
     :param complain: prints the line.
@@ -64,7 +64,7 @@ async def tools(
     :param offline: do not ask Databricks.
     :param patience: how long the store waits for a database that asks to retry later, in seconds.
     """
-    waiting = Waiting()
+    waiting = _Waiting()
     store = settings.load_store(environment())
     found = bootstrap.OperatorTools(
         store, _complete_settings(), offline=offline, patience=patience, sleep=waiting
@@ -90,7 +90,7 @@ async def application(*, patience: float = 0) -> AsyncIterator[bootstrap.Applica
     :param patience: how long its stores wait for a database that asks to retry later, in seconds.
     :raises SettingsError: the settings are incomplete.
     """
-    waiting = Waiting()
+    waiting = _Waiting()
     app = bootstrap.Application(settings.load(environment()), patience=patience, sleep=waiting)
     try:
         yield app
@@ -105,14 +105,14 @@ def setup(*, create: bool) -> bootstrap.Setup:
     :param create: create the SQLite file if it does not exist.
     :raises StoreError: the database does not accept connections.
     """
-    waiting = Waiting()
+    waiting = _Waiting()
     store = settings.load_store(environment())
     found = bootstrap.Setup(store, create=create, patience=PATIENCE_SECONDS, sleep=waiting)
     asyncio.run(_wake(found, waiting))
     return found
 
 
-async def _wake(found: bootstrap.Setup, waiting: Waiting) -> None:
+async def _wake(found: bootstrap.Setup, waiting: _Waiting) -> None:
     try:
         await found.wake()
     finally:

@@ -57,12 +57,12 @@ _FEWER_COLUMNS = ("id", "table_name", "status", "attempt", "updated_at", "last_e
 )
 @parameters_option
 @json_option
-def list_(
+def _list(
     *, wanted: EntryFilter, sort: str, limit: int, after: str | None, with_parameters: bool, as_json: bool
 ) -> int:
     """List entries, those that changed last first."""
     try:
-        page, urls = asyncio.run(_list(wanted, Sort(sort), limit, after))
+        page, urls = asyncio.run(_find(wanted, Sort(sort), limit, after))
     except InvalidCursor as error:
         raise click.BadParameter(str(error), param_hint="--after") from None
     if as_json:
@@ -92,7 +92,7 @@ def _shown(entry: Entry, column: str) -> object:
     return getattr(entry, "runid" if column == "run_id" else column)
 
 
-async def _list(
+async def _find(
     wanted: EntryFilter, sort: Sort, limit: int, after: str | None
 ) -> tuple[EntryPage, list[str | None]]:
     """Return entries and the pages of their current runs.
@@ -134,15 +134,15 @@ _CSV_COLUMNS = (
 @click.command("export")
 @filter_options
 @parameters_option
-def export(wanted: EntryFilter, with_parameters: bool) -> int:
+def _export(wanted: EntryFilter, with_parameters: bool) -> int:
     """Print all matching entries as CSV, oldest first.
 
     They are read page by page, so there is no limit.
     """
-    return asyncio.run(_export(wanted, with_parameters))
+    return asyncio.run(_write_csv(wanted, with_parameters))
 
 
-async def _export(wanted: EntryFilter, with_parameters: bool) -> int:
+async def _write_csv(wanted: EntryFilter, with_parameters: bool) -> int:
     columns = (*_CSV_COLUMNS, "parameters") if with_parameters else _CSV_COLUMNS
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
@@ -168,7 +168,7 @@ def _csv(value: object) -> object:
 @click.argument("entry_id", type=ID, metavar="ID")
 @parameters_option
 @json_option
-def show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
+def _show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
     """Show an entry and all its runs."""
     story, page = asyncio.run(_story(entry_id))
     if story is None:
@@ -205,4 +205,4 @@ def _print_run(log: LogRow) -> None:
     print_fields(fields, indent="  ")
 
 
-COMMANDS = (list_, show, export)
+COMMANDS = (_list, _show, _export)

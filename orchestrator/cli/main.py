@@ -12,7 +12,7 @@ from orchestrator.cli import add, admin, check, entries, retry_cancel, status
 from orchestrator.cli.output import FAILED, INTERRUPTED, complain
 from orchestrator.core.errors import OrchestratorError
 
-PROGRAM = "python -m orchestrator"
+_PROGRAM = "python -m orchestrator"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -36,7 +36,7 @@ _COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
-def completion(context: click.Context, shell: str) -> None:
+def _completion(context: click.Context, shell: str) -> None:
     """Print the completion script of a shell.
 
     With scripts/ on the PATH: eval "$(orchestrator completion bash)"
@@ -50,7 +50,7 @@ def completion(context: click.Context, shell: str) -> None:
 for _module in (status, entries, retry_cancel, add, admin, check):
     for _command in _module.COMMANDS:
         commands.add_command(_command)
-commands.add_command(completion)
+commands.add_command(_completion)
 
 
 def main(argv: list[str]) -> int:
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")  # problems are printed
     try:
         code: Any = commands.main(
-            argv, prog_name=PROGRAM, complete_var=_COMPLETE_VARIABLE, standalone_mode=False
+            argv, prog_name=_PROGRAM, complete_var=_COMPLETE_VARIABLE, standalone_mode=False
         )
     except click.ClickException as error:
         error.show()

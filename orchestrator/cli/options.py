@@ -33,7 +33,7 @@ class Whole(click.ParamType[int]):
         return number
 
 
-class Words(click.ParamType[str]):
+class _Words(click.ParamType[str]):
     """Text to search for; bytes that are not text, which no database accepts, are refused."""
 
     name = "text"
@@ -58,7 +58,7 @@ class Age(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-class Moment(click.ParamType[datetime]):
+class _Moment(click.ParamType[datetime]):
     """A time, in UTC unless it has an offset, or an age counted back from this machine's clock."""
 
     name = "time"
@@ -92,18 +92,18 @@ _FILTER = (
     ),
     click.option(
         "--table",
-        type=Words(),
+        type=_Words(),
         metavar="NAME",
         help="Of this table; sales* = of every table that begins with sales.",
     ),
-    click.option("--workspace", type=Words(), metavar="NAME", help="Of this Databricks workspace."),
+    click.option("--workspace", type=_Words(), metavar="NAME", help="Of this Databricks workspace."),
     click.option("--run-id", type=ID, help="With this Databricks run, the current one or an earlier one."),
     click.option(
-        "--since", type=Moment(), help="Changed since: 2026-01-31T04:00 (UTC), or an age such as 12h."
+        "--since", type=_Moment(), help="Changed since: 2026-01-31T04:00 (UTC), or an age such as 12h."
     ),
-    click.option("--until", type=Moment(), help="Changed until this time or age."),
+    click.option("--until", type=_Moment(), help="Changed until this time or age."),
     click.option(
-        "--error", type=Words(), metavar="TEXT", help="With this text in the last error, ignoring case."
+        "--error", type=_Words(), metavar="TEXT", help="With this text in the last error, ignoring case."
     ),
 )
 

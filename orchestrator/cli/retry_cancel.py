@@ -76,7 +76,7 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
 
 @click.command("retry")
 @_options
-def retry(**request: Any) -> int:
+def _retry(**request: Any) -> int:
     """Run entries again that are final or failed.
 
     Give ids, or a filter: it selects DEAD and FAILED entries unless --state names other states.
@@ -86,7 +86,7 @@ def retry(**request: Any) -> int:
 
 @click.command("cancel")
 @_options
-def cancel(**request: Any) -> int:
+def _cancel(**request: Any) -> int:
     """Cancel entries, and their runs if they have any.
 
     Give ids, or a filter: it selects entries that are not final.
@@ -166,4 +166,4 @@ def _document(request: _Request, changes: Changes) -> dict[str, Any]:
     }
 
 
-COMMANDS = (retry, cancel)
+COMMANDS = (_retry, _cancel)

@@ -35,7 +35,7 @@ _WATCH_SECONDS = 5
 )
 @click.option("--offline", is_flag=True, help="Do not ask Databricks for its active runs.")
 @json_option
-def status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
+def _status(watch: bool, interval: int, offline: bool, as_json: bool) -> int:
     """Show entries by state, slots and timer functions.
 
     Also what ended in the last hour and day. If the app does not do its work, the exit code is 4 and stderr
@@ -183,4 +183,4 @@ def _column(view: WorkspaceStatus) -> list[object]:
     ]
 
 
-COMMANDS = (status,)
+COMMANDS = (_status,)

@@ -149,7 +149,7 @@ def shortened(text: str, length: int = _NAME_LENGTH) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
+def _as_json(alert: Alert, at: datetime) -> dict[str, Any]:
     """Return the generic JSON message; Slack's and Mattermost's webhooks read its ``text``."""
     dead = alert.dead or DeadEntries(count=0, shown=())
     return {
@@ -171,7 +171,7 @@ def as_json(alert: Alert, at: datetime) -> dict[str, Any]:
     }
 
 
-def as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
+def _as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
     """Return an Adaptive Card in the message format of Teams' workflows.
 
     Source:
@@ -195,7 +195,7 @@ def as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
 
 
 #: The formats that the setting ``ALERT_FORMAT`` may name.
-FORMATS = {"json": as_json, "teams": as_teams}
+FORMATS = {"json": _as_json, "teams": _as_teams}
 
 
 def _plain(text: str, **style: object) -> Mapping[str, object]:

@@ -99,7 +99,7 @@ def run_that_is_gone(run_id: int) -> Run:
     return Run(run_id=run_id, life_cycle_state=_GONE)
 
 
-def backoff_seconds(attempt: int, base_seconds: float, jitter: float) -> float:
+def _backoff_seconds(attempt: int, base_seconds: float, jitter: float) -> float:
     """Return the wait before the next attempt: doubled with each attempt, then changed by up to a quarter.
 
     :param attempt: attempts begun so far, at least 1.
@@ -133,7 +133,7 @@ def verdict_on_failure(
     """Return FAILED with its back-off, or DEAD if a retry cannot help or no attempt is left."""
     if permanent or not attempts_left(entry, attempt, policy):
         return Verdict(to=Status.DEAD, error=error)
-    delay = backoff_seconds(attempt, policy.retry_backoff_seconds, jitter)
+    delay = _backoff_seconds(attempt, policy.retry_backoff_seconds, jitter)
     return Verdict(to=Status.FAILED, error=error, delay_seconds=delay)
 
 

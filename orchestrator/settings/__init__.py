@@ -40,7 +40,7 @@ _MAX_SECONDS = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlertSettings:
+class _AlertSettings:
     """Where alerts go when entries become DEAD or a timer function is late."""
 
     #: accepts a POST; its path or query may hold a signature, so it is never shown
@@ -62,7 +62,7 @@ class Settings:
     monitor_schedule: str | None
     store: StoreSettings
     #: None = no alerts are sent
-    alerts: AlertSettings | None
+    alerts: _AlertSettings | None
     #: a timer function whose last pass began longer ago than this is late
     pass_late_seconds: float
     #: password of Databricks' notifications; None = the app refuses them
@@ -143,7 +143,7 @@ def _read(reader: Reader) -> Settings:
     )
 
 
-def _alerts(reader: Reader) -> AlertSettings | None:
+def _alerts(reader: Reader) -> _AlertSettings | None:
     url, alert_format = reader.text("ALERT_WEBHOOK_URL"), (reader.text("ALERT_FORMAT") or "json").lower()
     if alert_format not in {"json", "teams"}:
         reader.problems.append("ALERT_FORMAT must be json or teams")
@@ -157,7 +157,7 @@ def _alerts(reader: Reader) -> AlertSettings | None:
             "ALERT_WEBHOOK_URL must be an https address without a user name or blanks (http only on this "
             f"machine); {PORT_RULE}"
         )
-    return AlertSettings(url=url, format=alert_format)
+    return _AlertSettings(url=url, format=alert_format)
 
 
 def _events_secret(reader: Reader) -> str | None:

@@ -9,7 +9,7 @@ from orchestrator.core.search import EntryFilter
 from orchestrator.ports import EntryReader, Operations, Reports
 
 #: Entries changed in one transaction. SQL Server locks the whole table at 5,000 locks; this stays far below.
-BATCH = 200
+_BATCH = 200
 
 
 def _ignore(_done: int) -> None:
@@ -113,8 +113,8 @@ class Operator:
         self, action: Action, ids: Sequence[int], expected: Expected, progress: Callable[[int], None]
     ) -> list[int]:
         changed: list[int] = []
-        for start in range(0, len(ids), BATCH):
-            batch = ids[start : start + BATCH]
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
             try:
                 changed += await self._operations.change(action, batch, expected)
             except StoreError as error:

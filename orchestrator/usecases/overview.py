@@ -25,14 +25,14 @@ from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 
 #: An entry that could be claimed while slots are free, and is not for this long, means that something is
 #: wrong. Never sooner than a timer function counts as late.
-OVERDUE_SECONDS = 300.0
+_OVERDUE_SECONDS = 300.0
 
 #: Longest wait for Databricks' active runs: the overview is then shown without them.
-ASK_SECONDS = 5.0
+_ASK_SECONDS = 5.0
 
 #: How long the active runs are kept: dashboards ask every few seconds, and Databricks limits how often runs
 #: are listed.
-KEEP_SECONDS = 10.0
+_KEEP_SECONDS = 10.0
 
 #: Why only the store can be asked.
 _INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
@@ -63,15 +63,15 @@ class ActiveRuns:
             until, active = self._kept.get(workspace, (0.0, Active()))
             if workspace not in self._kept or self._clock.monotonic() >= until:
                 active = await self._ask(workspace)
-                self._kept[workspace] = (self._clock.monotonic() + KEEP_SECONDS, active)
+                self._kept[workspace] = (self._clock.monotonic() + _KEEP_SECONDS, active)
             return active
 
     async def _ask(self, workspace: str) -> Active:
         try:
-            async with asyncio.timeout(ASK_SECONDS):
+            async with asyncio.timeout(_ASK_SECONDS):
                 return Active(run_ids=await self._runs[workspace].active_run_ids())
         except TimeoutError:
-            return Active(error=f"no answer from Databricks within {ASK_SECONDS:.0f} s")
+            return Active(error=f"no answer from Databricks within {_ASK_SECONDS:.0f} s")
         except DatabricksError as error:
             return Active(error=str(error))
 
@@ -205,7 +205,7 @@ class Overview:
         waiting = [
             report
             for report in await self._reports.status()
-            if report.name in self._workspaces and (report.oldest_waiting_seconds or 0.0) > OVERDUE_SECONDS
+            if report.name in self._workspaces and (report.oldest_waiting_seconds or 0.0) > _OVERDUE_SECONDS
         ]
         overdue = [report for report in waiting if await self._is_overdue(report.name, known)]
         return [
@@ -217,7 +217,7 @@ class Overview:
     async def _is_overdue(self, workspace: str, known: Known) -> bool:
         return await self._reports.is_overdue(
             workspace,
-            seconds=max(OVERDUE_SECONDS, known.pass_late_seconds),
+            seconds=max(_OVERDUE_SECONDS, known.pass_late_seconds),
             max_attempts=known.policy.max_attempts,
             serialize_tables=known.policy.serialize_tables,
         )

@@ -13,10 +13,10 @@ from orchestrator.web import dashboard, openapi, query, rendering, schemas
 from orchestrator.web.http import Request, Response, conflict, json_response
 from orchestrator.web.validation import read_json, read_query
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 #: A pass takes a second or two; a caller of ``/trigger`` waits no longer than this, the pass goes on.
-PASS_SECONDS = 20.0
+_PASS_SECONDS = 20.0
 
 
 class Api:
@@ -102,8 +102,8 @@ class Api:
         if self._pass is not None and not self._pass.done():
             raise conflict("a pass is under way already")
         self._pass = asyncio.create_task(self._trigger())
-        done, _ = await asyncio.wait({self._pass}, timeout=PASS_SECONDS)
-        problems = self._pass.result() if done else [f"not done in {PASS_SECONDS:.0f} s; it goes on"]
+        done, _ = await asyncio.wait({self._pass}, timeout=_PASS_SECONDS)
+        problems = self._pass.result() if done else [f"not done in {_PASS_SECONDS:.0f} s; it goes on"]
         return json_response(schemas.PassStarted(problems=problems), HTTPStatus.ACCEPTED)
 
     async def waiting(self, request: Request) -> Response:
@@ -158,5 +158,5 @@ class Api:
         try:
             return await self._app.trigger(by_hand=True)
         except OrchestratorError as error:
-            logger.warning("a pass that was asked for failed: %s", error)
+            _logger.warning("a pass that was asked for failed: %s", error)
             return [str(error)]

@@ -34,19 +34,19 @@ from orchestrator.web.http import (
 from orchestrator.web.limits import Limiter, Rate
 from orchestrator.web.routes import Route
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 ROUTE = Route(name="databricks_events", method="POST", path="databricks-events", handler="handle")
 
 #: A notification has some 500 bytes, including the names of a job and a workspace.
-MAX_BODY_BYTES = 16 * 1024
+_MAX_BODY_BYTES = 16 * 1024
 
 #: Events handled at once on an instance; the rest is refused and may come later, or is left to the next pass.
-MAX_AT_ONCE = 10
+_MAX_AT_ONCE = 10
 
 #: Events with the password, on an instance. A workspace starts 10,000 runs an hour, three a second, and sends
 #: a notification of each; all runs of two workspaces (130 each by default) may end at once.
-EVENTS = Rate(per_second=10, burst=300)
+_EVENTS = Rate(per_second=10, burst=300)
 
 _EVENT = "events"
 
@@ -66,14 +66,14 @@ class NotificationHandler:
         *,
         secret: str | None,
         finish: Callable[[int], Awaitable[bool]],
-        events: Rate = EVENTS,
+        events: Rate = _EVENTS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._secret = secret
         self._finish = finish
         self._limiter = Limiter(
             _EVENT,
-            at_once=MAX_AT_ONCE,
+            at_once=_MAX_AT_ONCE,
             retry_after_seconds=10,
             rates={_EVENT: events},
             monotonic=monotonic,
@@ -89,7 +89,7 @@ class NotificationHandler:
             with self._limiter.admit(_EVENT):
                 finished = await self._finish(run_id)
         except Problem as problem:
-            logger.info("event: %s", problem.detail)
+            _logger.info("event: %s", problem.detail)
             return render_problem(problem)
         except (OrchestratorError, TimeoutError) as error:
             return _render_failure(error)
@@ -106,7 +106,7 @@ class NotificationHandler:
 
 def _render_failure(error: OrchestratorError | TimeoutError) -> Response:
     problem = problem_of(error) or unavailable("it could not be done now")
-    logger.warning("event: %s", problem.detail)
+    _logger.warning("event: %s", problem.detail)
     return render_problem(problem)
 
 
@@ -128,8 +128,8 @@ def _run_id(body: bytes) -> int:
     from orchestrator.web.schemas import Notification
     from orchestrator.web.validation import read_json
 
-    if len(body) > MAX_BODY_BYTES:
-        raise too_large(MAX_BODY_BYTES)
+    if len(body) > _MAX_BODY_BYTES:
+        raise too_large(_MAX_BODY_BYTES)
     return read_json(json_object(body), Notification).run.run_id
 
 

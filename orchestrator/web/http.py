@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
 #: Largest body of a request; a thousand entries with small parameters fit.
-MAX_BODY_BYTES = 256 * 1024
+_MAX_BODY_BYTES = 256 * 1024
 
 #: Most fields in a query string; nobody needs as many.
-MAX_QUERY_FIELDS = 100
+_MAX_QUERY_FIELDS = 100
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -147,7 +147,7 @@ class Request:
             return parse_qs(
                 urlsplit(self.url).query,
                 keep_blank_values=True,
-                max_num_fields=MAX_QUERY_FIELDS,
+                max_num_fields=_MAX_QUERY_FIELDS,
                 errors="strict",
             )
         except ValueError:
@@ -155,8 +155,8 @@ class Request:
 
     def json(self) -> dict[str, Any]:
         """Return the JSON object in the body. :raises Problem: it is not one, or it is too large."""
-        if len(self.body) > MAX_BODY_BYTES:
-            raise too_large(MAX_BODY_BYTES)
+        if len(self.body) > _MAX_BODY_BYTES:
+            raise too_large(_MAX_BODY_BYTES)
         media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != JSON:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send the body as Content-Type: {JSON}")

@@ -21,7 +21,7 @@ class Rate:
     burst: int
 
 
-class TokenBucket:
+class _TokenBucket:
     """Holds a rate's burst of tokens and is refilled at its pace. Each request takes one.
 
     It keeps the time at which it will be full again, which each token taken puts off (the generic cell rate
@@ -65,7 +65,7 @@ class Limiter:
         self._what = what
         self._at_once = at_once
         self._retry_after_seconds = retry_after_seconds
-        self._buckets = {kind: TokenBucket(rate, monotonic) for kind, rate in rates.items()}
+        self._buckets = {kind: _TokenBucket(rate, monotonic) for kind, rate in rates.items()}
         self._running = 0
 
     @contextlib.contextmanager

@@ -53,7 +53,7 @@ _NOT_ALLOWED = {409: "The current state does not allow it."}
 _NOT_AS_EXPECTED = {409: "The entry's state does not allow it, or is not as expected."}
 
 #: By the name of the route.
-OPERATIONS: Mapping[str, _Operation] = {
+_OPERATIONS: Mapping[str, _Operation] = {
     "api_status": _Operation(
         id="status",
         summary="The state of the workspaces and of the timer functions",
@@ -218,7 +218,7 @@ def document() -> _Json:
     """Return the document."""
     paths: dict[str, _Json] = {}
     for route in (*ROUTES, databricks_events.ROUTE):
-        described = _operation(route.method, OPERATIONS[route.name])
+        described = _operation(route.method, _OPERATIONS[route.name])
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = described
     return {
         "openapi": "3.1.0",
@@ -240,7 +240,7 @@ def _components() -> _Json:
     """Return the schemas of all named types, by name; those of query strings and the like are parameters."""
     parameters: set[type[Struct]] = set()
     types: list[Any] = [schemas.ProblemDetails]
-    for each in OPERATIONS.values():
+    for each in _OPERATIONS.values():
         parameters |= {struct for struct in (each.path, each.query, each.headers) if struct is not None}
         types += [each.returns, *each.also.values(), *([] if each.body is None else [each.body])]
     _, found = json.schema_components([*types, *parameters], ref_template=_REF)

@@ -13,13 +13,13 @@ from orchestrator.core.times import iso_utc
 from orchestrator.web import schemas
 
 
-def iso(time: datetime) -> str:
+def _iso(time: datetime) -> str:
     """Write a time in UTC."""
     return iso_utc(time, "milliseconds")
 
 
 def _iso_or_none(time: datetime | None) -> str | None:
-    return None if time is None else iso(time)
+    return None if time is None else _iso(time)
 
 
 def entry(row: models.Entry, run_page_url: str | None, *, parameters: bool = False) -> schemas.Entry:
@@ -56,12 +56,12 @@ def _fields(row: models.Entry, run_page_url: str | None) -> dict[str, Any]:
         "submission": row.submission,
         "attempt": row.attempt,
         "max_attempts": row.max_attempts,
-        "available_at": iso(row.available_at),
+        "available_at": _iso(row.available_at),
         "cancel_requested": row.cancel_requested,
         "actions": [action.name for action in ACTIONS if action.applies_to(row)],
         "last_error": row.last_error,
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
+        "created_at": _iso(row.created_at),
+        "updated_at": _iso(row.updated_at),
         "submitted_at": _iso_or_none(row.submitted_at),
         "finished_at": _iso_or_none(row.finished_at),
     }
@@ -91,7 +91,7 @@ def status_report(found: reports.StatusReport) -> schemas.StatusReport:
     return schemas.StatusReport(
         workspaces=[_workspace(status) for status in found.workspaces],
         passes=[_pass(status) for status in found.passes],
-        now=iso(found.now),
+        now=_iso(found.now),
     )
 
 
@@ -129,7 +129,7 @@ def _pass(status: reports.PassStatus) -> schemas.Pass:
     last = status.last
     return schemas.Pass(
         name=status.name,
-        started_at=iso(last.started_at) if last else None,
+        started_at=_iso(last.started_at) if last else None,
         finished_at=_iso_or_none(last.finished_at) if last else None,
         outcome=last.outcome if last else None,
         late=status.late,
@@ -141,7 +141,7 @@ def history(found: reports.History) -> schemas.History:
     return schemas.History(
         buckets=[
             schemas.Bucket(
-                start=iso(each.start),
+                start=_iso(each.start),
                 done=each.done,
                 failed=each.failed,
                 queue_seconds=each.queue_seconds_mean,
@@ -149,7 +149,7 @@ def history(found: reports.History) -> schemas.History:
             )
             for each in found.buckets
         ],
-        since=iso(found.since),
+        since=_iso(found.since),
     )
 
 
@@ -170,5 +170,5 @@ def tables(found: reports.Tables) -> schemas.Tables:
             )
             for each in found.tables
         ],
-        since=iso(found.since),
+        since=_iso(found.since),
     )

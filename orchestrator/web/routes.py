@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from orchestrator.web.api import Api
 
 #: A request that takes longer is given up; Azure's own limit is 230 s.
-REQUEST_SECONDS = 30.0
+_REQUEST_SECONDS = 30.0
 
 #: Requests at once on an instance. More are refused, so that the API never crowds out the app's own work.
-MAX_AT_ONCE = 20
+_MAX_AT_ONCE = 20
 
 #: Requests that change something, on an instance. One entry a request makes 36,000 entries an hour, more than
 #: three workspaces start (10,000 runs an hour each); the burst, posted one by one, is what one request may
 #: insert.
-CHANGES = Rate(per_second=10, burst=1000)
+_CHANGES = Rate(per_second=10, burst=1000)
 
 #: All other requests, on an instance. A dashboard asks five times each 10 s: sixty people may look.
-READS = Rate(per_second=30, burst=300)
+_READS = Rate(per_second=30, burst=300)
 
 _READ, _CHANGE = "calls", "changes (one call may change many entries)"
 
@@ -96,10 +96,10 @@ class Server:
         self,
         api: "Callable[[], Api]" = _api,
         *,
-        at_once: int = MAX_AT_ONCE,
-        seconds: float = REQUEST_SECONDS,
-        reads: Rate = READS,
-        changes: Rate = CHANGES,
+        at_once: int = _MAX_AT_ONCE,
+        seconds: float = _REQUEST_SECONDS,
+        reads: Rate = _READS,
+        changes: Rate = _CHANGES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api

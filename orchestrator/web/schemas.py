@@ -31,7 +31,7 @@ _Count = Annotated[int, Meta(ge=0)]
 #: A text to look for.
 _Words = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, extra_json_schema={"format": "printable"})]
 
-Action = Literal["retry", "cancel"]
+_Action = Literal["retry", "cancel"]
 
 
 class _Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -214,7 +214,7 @@ class Expected(_Schema, frozen=True, kw_only=True):
     submission: Annotated[int, Meta(ge=0, le=MAX_INT32)] | None = None
 
 
-class NotificationRun(Struct, frozen=True, kw_only=True):
+class _NotificationRun(Struct, frozen=True, kw_only=True):
     """The run that a notification is about."""
 
     run_id: _Id
@@ -223,7 +223,7 @@ class NotificationRun(Struct, frozen=True, kw_only=True):
 class Notification(Struct, frozen=True, kw_only=True):
     """Databricks sends more than this."""
 
-    run: NotificationRun
+    run: _NotificationRun
 
 
 # Responses
@@ -255,7 +255,7 @@ class _EntryFields(_Schema, frozen=True, kw_only=True):
     max_attempts: int | None
     available_at: _Time
     cancel_requested: bool
-    actions: Annotated[list[Action], Meta(description="What may be done to the entry now.")]
+    actions: Annotated[list[_Action], Meta(description="What may be done to the entry now.")]
     last_error: str | None
     created_at: _Time
     updated_at: _Time

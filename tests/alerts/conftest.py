@@ -121,7 +121,7 @@ class Desk:
             pass_log=PassLog(of_instance.pool),
             receiver=Webhook(
                 self.receiver.url,
-                body=alerts.as_json,
+                body=alerts._as_json,
                 session=lambda: self.session,
                 timeout_seconds=timeout_seconds,
             ),

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.core.alerts import Alert, DeadEntries, DeadEntry, Kind, as_json
+from orchestrator.core.alerts import Alert, DeadEntries, DeadEntry, Kind, _as_json
 from orchestrator.web.routes import ROUTES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
@@ -21,5 +21,5 @@ def test_example_of_a_message() -> None:
     shown = json.loads(example.replace(", …]", "]"))
     row = DeadEntry(id=17, table_name="sales", workspace="default", error="no such job")
     alert = Alert(kind=Kind.DEAD, dead=DeadEntries(count=2, shown=[row]))
-    made = as_json(alert, datetime(2026, 1, 31, 4, 5, 6, tzinfo=UTC))
+    made = _as_json(alert, datetime(2026, 1, 31, 4, 5, 6, tzinfo=UTC))
     assert {**made, "text": ""} == {**shown, "text": ""}

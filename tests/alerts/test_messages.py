@@ -12,8 +12,8 @@ from orchestrator.core.alerts import (
     DeadEntry,
     Kind,
     PassEvent,
-    as_json,
-    as_teams,
+    _as_json,
+    _as_teams,
     late,
     overdue,
     recovered,
@@ -33,7 +33,7 @@ def dead(count: int, error: str = "it failed") -> Alert:
 
 
 def test_two_hundred_failures_are_one_message() -> None:
-    message = as_json(dead(200), AT)
+    message = _as_json(dead(200), AT)
     assert (message["kind"], message["title"], message["count"]) == ("dead", "200 entries went DEAD", 200)
     assert len(message["entries"]) == SHOWN_ENTRIES
     assert message["text"].endswith("\nand 180 more")
@@ -41,7 +41,7 @@ def test_two_hundred_failures_are_one_message() -> None:
 
 
 def test_one_entry() -> None:
-    message = as_json(dead(1), AT)
+    message = _as_json(dead(1), AT)
     assert message["text"] == "1 entry went DEAD\n1 sales (default): it failed"
     assert message["entries"] == [
         {"id": 1, "table_name": "sales", "workspace": "default", "error": "it failed"}
@@ -50,14 +50,14 @@ def test_one_entry() -> None:
 
 def test_late_and_recovered() -> None:
     last_pass = PassEvent(name="trigger", since=AT)
-    message = as_json(Alert(kind=Kind.LATE, passes=[last_pass]), AT)
+    message = _as_json(Alert(kind=Kind.LATE, passes=[last_pass]), AT)
     assert message["text"] == "trigger: late\ntrigger: has not started since 2026-01-31T04:05:06Z"
     assert (message["count"], message["entries"]) == (1, [])
-    assert as_json(Alert(kind=Kind.RECOVERED, passes=[last_pass]), AT)["title"] == "trigger: recovered"
+    assert _as_json(Alert(kind=Kind.RECOVERED, passes=[last_pass]), AT)["title"] == "trigger: recovered"
 
 
 def test_card_for_teams() -> None:
-    message = as_teams(dead(200, "see [here](https://evil.example) " + "é" * 160), AT)
+    message = _as_teams(dead(200, "see [here](https://evil.example) " + "é" * 160), AT)
     [attachment] = message["attachments"]
     card = attachment["content"]
     assert message["type"] == "message"

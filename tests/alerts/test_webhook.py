@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from orchestrator.adapters.webhook import Webhook
-from orchestrator.core.alerts import Alert, Delivery, Kind, PassEvent, as_json
+from orchestrator.core.alerts import Alert, Delivery, Kind, PassEvent, _as_json
 from tests.alerts.receiver import SIGNATURE, Receiver
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -17,7 +17,7 @@ ALERT = Alert(kind=Kind.LATE, passes=[PassEvent(name="trigger", since=AT)])
 
 async def deliver(url: str, timeout_seconds: float = 5.0) -> Delivery:
     async with aiohttp.ClientSession() as session:
-        webhook = Webhook(url, body=as_json, session=lambda: session, timeout_seconds=timeout_seconds)
+        webhook = Webhook(url, body=_as_json, session=lambda: session, timeout_seconds=timeout_seconds)
         return await webhook.deliver(ALERT, AT)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.databricks import jobs_api
-from orchestrator.adapters.queue import decode, encode
+from orchestrator.adapters.queue import _encode, decode
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
@@ -131,7 +131,7 @@ class ThirdParty:
         self._offset += timedelta(seconds=PASS_SECONDS)
         assert await self._usecases.trigger() == []
         while self.queue.sent:
-            await self._usecases.submit(decode(encode(self.queue.sent.pop()).encode()))
+            await self._usecases.submit(decode(_encode(self.queue.sent.pop()).encode()))
 
     def unfinished(self) -> list[tuple[Any, ...]]:
         """Return the entries that are neither final nor waiting for a later time."""

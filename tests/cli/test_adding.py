@@ -128,8 +128,8 @@ def test_wrong_use_adds_nothing(cli: CommandLine, arguments: tuple[str, ...], co
     ],
 )
 def test_what_no_row_may_hold(line: str, problem: str) -> None:
-    with pytest.raises(add.BadFile, match=r"^line 2: ") as caught:
-        add.read_json_lines(io.StringIO(f'{{"table_name": "good"}}\n{line}\n'), None)
+    with pytest.raises(add._BadFile, match=r"^line 2: ") as caught:
+        add._read_json_lines(io.StringIO(f'{{"table_name": "good"}}\n{line}\n'), None)
     assert problem in str(caught.value)
 
 
@@ -144,8 +144,8 @@ def test_what_no_row_may_hold(line: str, problem: str) -> None:
     ],
 )
 def test_what_is_no_file_of_rows(text: str, problem: str) -> None:
-    with pytest.raises(add.BadFile, match=problem):
-        add.read_csv(io.StringIO(text), None)
+    with pytest.raises(add._BadFile, match=problem):
+        add._read_csv(io.StringIO(text), None)
 
 
 def test_a_file_that_is_no_text(cli: CommandLine) -> None:
@@ -155,17 +155,17 @@ def test_a_file_that_is_no_text(cli: CommandLine) -> None:
 
 
 def test_a_long_list_of_problems_is_cut() -> None:
-    with pytest.raises(add.BadFile) as caught:
-        add.read_csv(io.StringIO("table_name,priority\n" + "a,b\n" * 50), None)
+    with pytest.raises(add._BadFile) as caught:
+        add._read_csv(io.StringIO("table_name,priority\n" + "a,b\n" * 50), None)
     lines = str(caught.value).splitlines()
     assert lines[-2:] == ["and 30 more problems", "no entry was added"]
-    assert len(lines) == add.MAX_PROBLEMS + 2
+    assert len(lines) == add._MAX_PROBLEMS + 2
 
 
 def test_a_file_of_too_many_rows() -> None:
-    text = "table_name\n" + "a\n" * (add.MAX_ENTRIES + 1)
-    with pytest.raises(add.BadFile, match=r"^line 10002: more than 10,000 entries"):
-        add.read_csv(io.StringIO(text), None)
+    text = "table_name\n" + "a\n" * (add._MAX_ENTRIES + 1)
+    with pytest.raises(add._BadFile, match=r"^line 10002: more than 10,000 entries"):
+        add._read_csv(io.StringIO(text), None)
 
 
 def test_lists_and_texts_are_parameters_too() -> None:

@@ -9,7 +9,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
-from orchestrator.cli.context import PATIENCE_SECONDS, Waiting
+from orchestrator.cli.context import PATIENCE_SECONDS, _Waiting
 from orchestrator.core.errors import StoreUnavailable
 from tests.cli.paused import PAUSED, PausedConnector
 from tests.cli.support import TOKEN, CommandLine
@@ -54,7 +54,7 @@ async def ask(connector: PausedConnector, clock: Clock) -> list[tuple[float, str
     pool = Pool(
         connector,
         patience=PATIENCE_SECONDS,
-        sleep=Waiting(lambda text: told.append((clock.now, text)), clock),
+        sleep=_Waiting(lambda text: told.append((clock.now, text)), clock),
         monotonic=lambda: clock.now,
     )
     try:

@@ -53,7 +53,7 @@ def test_what_was_exported_can_be_added_again(cli: CommandLine) -> None:
     writer.writeheader()
     writer.writerows(rows)
     file.seek(0)
-    added = add.read_csv(file, {"default"})
+    added = add._read_csv(file, {"default"})
     assert [(entry.table_name, entry.priority, entry.parameters) for entry in added] == [
         (name, -5, None) for name in names
     ]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.databricks.auth import StaticToken
-from orchestrator.adapters.databricks.client import DatabricksClient, Limits, workspace_url
+from orchestrator.adapters.databricks.client import DatabricksClient, Limits, _workspace_url
 from orchestrator.core.errors import (
     NoCapacity,
     RequestRefused,
@@ -237,7 +237,7 @@ async def test_a_redirect_is_not_followed(workspace: Workspace) -> None:
     ],
 )
 def test_a_host_becomes_an_origin(host: str, url: str) -> None:
-    assert str(workspace_url(host)) == url
+    assert str(_workspace_url(host)) == url
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_host_becomes_an_origin(host: str, url: str) -> None:
 )
 def test_a_host_that_would_show_the_token_is_refused(host: str) -> None:
     with pytest.raises(SettingsError, match="Databricks host"):
-        workspace_url(host)
+        _workspace_url(host)
 
 
 RATE = error(429, {"error_code": "RESOURCE_EXHAUSTED", "message": "too many requests"})

@@ -156,7 +156,7 @@ def test_texts_fit_a_column_and_a_log() -> None:
 @pytest.mark.parametrize("length", [0, 1, 99, 100, 101, 5_000])
 def test_a_cut_keeps_both_ends(length: int) -> None:
     text = "".join(chr(ord("a") + i % 26) for i in range(length))
-    short = responses.cut(text, 100)
+    short = responses._cut(text, 100)
     assert len(short) == min(length, 100)
     assert (short[:30], short[-30:]) == (text[:30], text[-30:])
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.core.errors import SettingsError, StoreUnavailable
 from orchestrator.web import databricks_events
-from orchestrator.web.databricks_events import EVENTS, MAX_AT_ONCE, MAX_BODY_BYTES, NotificationHandler
+from orchestrator.web.databricks_events import _EVENTS, _MAX_AT_ONCE, _MAX_BODY_BYTES, NotificationHandler
 from orchestrator.web.http import Request
 from orchestrator.web.limits import Rate
 from tests.fakes import SetClock
@@ -117,7 +117,7 @@ async def test_without_the_setting_there_is_no_such_thing(finish: Finisher) -> N
         (b'{"run": {"run_id": 9223372036854775808}}', 400),
         (b'{"run": {"run_id": 1' + b"0" * 5000 + b"}}", 400),
         (b"[" * 16_000, 400),
-        (b'{"run": {"run_id": 77}}' + b" " * MAX_BODY_BYTES, 413),
+        (b'{"run": {"run_id": 77}}' + b" " * _MAX_BODY_BYTES, 413),
     ],
 )
 async def test_what_is_no_event(
@@ -147,7 +147,7 @@ async def test_more_at_once_than_are_good_for_databricks() -> None:
         return True
 
     handler = NotificationHandler(secret=SECRET, finish=finish)
-    under_way = [asyncio.create_task(handler.handle(event(basic(SECRET), BODY))) for _ in range(MAX_AT_ONCE)]
+    under_way = [asyncio.create_task(handler.handle(event(basic(SECRET), BODY))) for _ in range(_MAX_AT_ONCE)]
     await asyncio.sleep(0)  # each has begun
     refused = await handler.handle(event(basic(SECRET), BODY))
     assert (refused.status, refused.headers["Retry-After"]) == (429, "10")
@@ -159,10 +159,10 @@ async def test_more_at_once_than_are_good_for_databricks() -> None:
 async def test_more_than_workspaces_can_send(
     handler: NotificationHandler, finish: Finisher, clock: SetClock
 ) -> None:
-    assert {(await handler.handle(event(basic(SECRET), BODY))).status for _ in range(EVENTS.burst)} == {200}
+    assert {(await handler.handle(event(basic(SECRET), BODY))).status for _ in range(_EVENTS.burst)} == {200}
     refused = await handler.handle(event(basic(SECRET), BODY))
     assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
-    assert len(finish.seen) == EVENTS.burst
+    assert len(finish.seen) == _EVENTS.burst
     clock.now += 1
     assert [(await handler.handle(event(basic(SECRET), BODY))).status for _ in range(11)] == [200] * 10 + [
         429

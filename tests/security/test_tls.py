@@ -23,7 +23,7 @@ from devstack.serving import serving
 from orchestrator.adapters.databricks.auth import KeyVaultToken, StaticToken
 from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.adapters.queue import StorageQueue
-from orchestrator.adapters.store.sqlserver import SqlServerConnector, complete
+from orchestrator.adapters.store.sqlserver import SqlServerConnector, _complete
 from orchestrator.core.errors import StoreError, TokenUnavailable, WorkspaceUnavailable
 from orchestrator.core.models import Claim
 from tests.conftest import ROOT
@@ -175,7 +175,7 @@ async def test_the_database(tmp_path: Path, extra: str, logins: int) -> None:
 
 
 def test_encryption_is_asked_for_where_the_connection_string_is_silent() -> None:
-    text = complete("SERVER=s;DATABASE=d", ["ODBC Driver 18 for SQL Server"])
+    text = _complete("SERVER=s;DATABASE=d", ["ODBC Driver 18 for SQL Server"])
     assert text.endswith(";Encrypt=yes")
     assert "TrustServerCertificate" not in text
 

@@ -13,7 +13,7 @@ import pytest
 from devstack.fakes.identity import PATH, FakeIdentity
 from orchestrator.adapters.credentials import _TIMEOUT_SECONDS, blocking_credential
 from orchestrator.adapters.store import access_token
-from orchestrator.adapters.store.access_token import _RENEW_AHEAD_SECONDS, AccessToken
+from orchestrator.adapters.store.access_token import _RENEW_AHEAD_SECONDS, _AccessToken
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
@@ -36,7 +36,7 @@ async def identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeIdentit
         yield fake
 
 
-async def fetch(timeout_seconds: float = _TIMEOUT_SECONDS) -> AccessToken:
+async def fetch(timeout_seconds: float = _TIMEOUT_SECONDS) -> _AccessToken:
     credential = functools.partial(blocking_credential, timeout_seconds=timeout_seconds)
     return await asyncio.to_thread(access_token.fetch, credential)
 
@@ -55,7 +55,7 @@ async def test_connection_is_closed_before_its_token_expires(identity: FakeIdent
 
 
 def test_token_is_packed_as_the_driver_expects_it() -> None:
-    packed = AccessToken(value="abc", expires_on=0).attribute()
+    packed = _AccessToken(value="abc", expires_on=0).attribute()
     length = struct.unpack("<I", packed[:4])[0]
     assert (length, packed[4:]) == (6, b"a\0b\0c\0")
 

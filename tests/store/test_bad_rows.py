@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.queue import decode, encode
+from orchestrator.adapters.queue import _encode, decode
 from orchestrator.adapters.store.connector import Connection
 from orchestrator.adapters.store.entries import Store
 from tests.fakes import FakeQueue, FakeRuns
@@ -109,7 +109,7 @@ class App:
         for _ in range(2):
             assert await self.usecases.trigger() == []
             while self.queue.sent:
-                await self.usecases.submit(decode(encode(self.queue.sent.pop()).encode()))
+                await self.usecases.submit(decode(_encode(self.queue.sent.pop()).encode()))
             for run_id in self.runs.runs:
                 self.runs.end(run_id, "SUCCESS")
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
-from orchestrator.adapters.store.sqlserver import SqlServerConnector, address, complete, signs_in
+from orchestrator.adapters.store.sqlserver import SqlServerConnector, _complete, _signs_in, address
 from orchestrator.core.errors import StoreError
 
 DRIVERS = ["PostgreSQL", "ODBC Driver 17 for SQL Server", "ODBC Driver 18 for SQL Server"]
@@ -20,7 +20,7 @@ SQLITE_ODBC = next(Path("/usr/lib").glob("*/odbc/libsqlite3odbc.so"), None)
 
 
 def test_string_without_driver_and_encryption_gets_both() -> None:
-    text = complete("SERVER=tcp:x.database.windows.net;DATABASE=d;", DRIVERS)
+    text = _complete("SERVER=tcp:x.database.windows.net;DATABASE=d;", DRIVERS)
     assert text == (
         "DRIVER={ODBC Driver 18 for SQL Server};SERVER=tcp:x.database.windows.net;DATABASE=d;Encrypt=yes"
     )
@@ -28,7 +28,7 @@ def test_string_without_driver_and_encryption_gets_both() -> None:
 
 def test_complete_string_is_left_alone() -> None:
     text = "DRIVER={Mine};SERVER=x;UID=a;PWD=b;Encrypt=no"
-    assert complete(text, []) == text
+    assert _complete(text, []) == text
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_complete_string_is_left_alone() -> None:
     ],
 )
 def test_strings_that_sign_in_themselves(said: str, expected: bool) -> None:
-    assert signs_in(f"SERVER=x;{said};Encrypt=no") is expected
+    assert _signs_in(f"SERVER=x;{said};Encrypt=no") is expected
 
 
 @pytest.mark.parametrize("named", ["DSN=orchestrator", "FileDSN=/etc/orchestrator.dsn", "driver={Mine}"])
 def test_driver_is_left_to_what_the_string_names(named: str) -> None:
-    assert complete(f"{named};UID=a", DRIVERS) == f"{named};UID=a;Encrypt=yes"
+    assert _complete(f"{named};UID=a", DRIVERS) == f"{named};UID=a;Encrypt=yes"
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_address_of_the_server(connection_string: str, expected: tuple[str, int]
 
 
 def test_older_driver_when_there_is_no_newer() -> None:
-    assert "{ODBC Driver 17 for SQL Server}" in complete("SERVER=x", DRIVERS[:2])
+    assert "{ODBC Driver 17 for SQL Server}" in _complete("SERVER=x", DRIVERS[:2])
 
 
 def test_no_driver_says_what_to_install() -> None:
     with pytest.raises(StoreError, match=r"no ODBC driver .* install Microsoft's ODBC Driver 18"):
-        complete("SERVER=x", ["PostgreSQL"])
+        _complete("SERVER=x", ["PostgreSQL"])
 
 
 async def test_driver_that_is_not_there_is_a_clear_error() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from orchestrator.adapters.store import queries
-from orchestrator.adapters.store.operations import as_seen
+from orchestrator.adapters.store.operations import _as_seen
 from orchestrator.core.models import ANYTHING
 from tests.store.conftest import Database
 
@@ -38,9 +38,9 @@ HOT: dict[str, tuple[object, ...]] = {
     "running_run": ("default", 77),
     "running_workspaces": (),
     "waiting_workspaces": (),
-    "request_cancel": (17, *as_seen(ANYTHING)),
-    "retry": (17, *as_seen(ANYTHING)),
-    "retry_now": (17, *as_seen(ANYTHING)),
+    "request_cancel": (17, *_as_seen(ANYTHING)),
+    "retry": (17, *_as_seen(ANYTHING)),
+    "retry_now": (17, *_as_seen(ANYTHING)),
     "insert_entry": ("sales", "default", None, "notebook_params", None, 0, None),
     "logs_of_entry": (17,),
     "purge": (86_400, 500),

@@ -9,7 +9,7 @@ import sqlglot
 from sqlfluff.core import FluffConfig
 
 from orchestrator.adapters.store import dialects, queries
-from orchestrator.adapters.store.queries import SQL_ROOT, Query
+from orchestrator.adapters.store.queries import SQL_ROOT, _Query
 
 SQLITE, SQLSERVER = queries.load("sqlite"), queries.load("sqlserver")
 
@@ -57,14 +57,14 @@ def test_tsql_migration_parses(path: Path) -> None:
 
 @pytest.mark.parametrize("load", [queries.load, queries.load_adoption])
 @pytest.mark.parametrize("dialect", dialects.NAMES)
-def test_nothing_is_left_to_be_rendered(load: Callable[[str], dict[str, Query]], dialect: str) -> None:
+def test_nothing_is_left_to_be_rendered(load: Callable[[str], dict[str, _Query]], dialect: str) -> None:
     for query in load(dialect).values():
         assert not set("{}") & set(query.sql), query.name
 
 
 def test_unknown_macro_is_refused() -> None:
     with pytest.raises(ValueError, match="no macro 'tomorrow'"):
-        queries.rendered(queries.parse("-- a --\n-- x\nSELECT {tomorrow}\n"), "sqlite")
+        queries._rendered(queries._parse("-- a --\n-- x\nSELECT {tomorrow}\n"), "sqlite")
 
 
 def test_what_a_change_returns_stands_where_each_database_wants_it() -> None:
@@ -77,7 +77,7 @@ def test_what_a_change_returns_stands_where_each_database_wants_it() -> None:
 def test_a_shared_condition_is_given_an_alias() -> None:
     fragment = "-- due (fragment) --\n-- x\n{alias}.at <= {now}\n"
     text = fragment + "-- a --\n-- y\nSELECT 1 FROM t AS entry WHERE {due entry}"
-    found = queries.rendered(queries.parse(text), "sqlserver")
+    found = queries._rendered(queries._parse(text), "sqlserver")
     assert found["a"].sql == "SELECT 1 FROM t AS entry WHERE entry.at <= SYSUTCDATETIME()"
 
 
@@ -92,7 +92,7 @@ def test_a_shared_condition_is_given_an_alias() -> None:
 )
 def test_broken_query_file_is_refused(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        queries.rendered(queries.parse(text), "sqlite")
+        queries._rendered(queries._parse(text), "sqlite")
 
 
 @pytest.mark.parametrize(

@@ -369,7 +369,7 @@ async def test_many_entries_of_which_only_some_could_be_changed(
     """Each batch is a transaction of its own: earlier changes stay, and the error counts them."""
     operator = Operator(operations=operations, entries=store, reports=reports, inserts_refused=None)
     first, second = await add(store, "a", "b")
-    monkeypatch.setattr(operator_module, "BATCH", 1)
+    monkeypatch.setattr(operator_module, "_BATCH", 1)
     transact, calls = store.pool.transact, itertools.count()
 
     async def breaking(*arguments: Any, **options: Any) -> Any:

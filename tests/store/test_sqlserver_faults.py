@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.operations import as_seen
+from orchestrator.adapters.store.operations import _as_seen
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
@@ -41,10 +41,10 @@ class EventfulStore(Store):
         def work(session: Session) -> None:
             nonlocal tries
             tries += 1
-            session.change("request_cancel", first, *as_seen(ANYTHING))
+            session.change("request_cancel", first, *_as_seen(ANYTHING))
             if tries == 1:
                 both_hold_one.wait(10)
-            session.change("request_cancel", second, *as_seen(ANYTHING))
+            session.change("request_cancel", second, *_as_seen(ANYTHING))
 
         await self.pool.transact(work, writes=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.queue import encode
+from orchestrator.adapters.queue import _encode
 from orchestrator.bootstrap import Application
 from orchestrator.core.actions import CANCEL
 from orchestrator.core.errors import DatabricksError, NoCapacity, RequestRefused
@@ -67,7 +67,7 @@ async def submit(app: Application, table: str, *errors: DatabricksError) -> int:
     databricks.errors = list(errors)
     claims, queue.sent = queue.sent, []
     for claim in claims:
-        await app.submit(encode(claim).encode())
+        await app.submit(_encode(claim).encode())
     return entry_id
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.queue import encode
+from orchestrator.adapters.queue import _encode
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import StoreError, WorkspaceUnavailable
 from orchestrator.core.models import NewEntry
@@ -18,7 +18,7 @@ async def test_path_of_an_entry(app: Application, memory: Memory) -> None:
     await app.operator.add([NewEntry(table_name="sales")])
     assert await app.trigger() == []
     [claim] = queue.sent
-    await app.submit(encode(claim).encode())
+    await app.submit(_encode(claim).encode())
     [run_id] = runs.runs
     runs.end(run_id, "SUCCESS")
     runs.runs[run_id] = runs.runs[run_id].__class__(

@@ -108,7 +108,7 @@ async def test_a_batch_that_fails_leaves_the_earlier_ones(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = await world.add("a", "b")
-    monkeypatch.setattr(operator_module, "BATCH", 1)
+    monkeypatch.setattr(operator_module, "_BATCH", 1)
     change = Operations.change
 
     async def breaking(self: Operations, action: Any, ids: Any, expected: Any) -> list[int]:

@@ -222,7 +222,7 @@ async def test_there_is_no_such_entry(site: Site, entry_id: str) -> None:
 
 
 async def test_a_body_has_bounds_and_a_type(site: Site) -> None:
-    large = json.dumps({"entries": [{"table_name": "a" * http.MAX_BODY_BYTES}]}).encode()
+    large = json.dumps({"entries": [{"table_name": "a" * http._MAX_BODY_BYTES}]}).encode()
     assert (await site.call("POST", "entries", large))[0] == 413
     typed = {"Content-Type": "text/plain"}
     assert (await site.call("POST", "entries", {"entries": []}, typed))[0] == 415
@@ -273,7 +273,7 @@ async def test_databricks_is_asked_once_however_many_look() -> None:
     active = overview.ActiveRuns({"default": runs}, clock)  # type: ignore[dict-item]  # nothing else is called
     for _ in range(3):
         assert (await active.of(["default", "unknown"]))["default"].run_ids == {1}
-    await clock.sleep(overview.KEEP_SECONDS)
+    await clock.sleep(overview._KEEP_SECONDS)
     await active.of(["default"])
     assert runs.asked == 2
 

@@ -157,7 +157,7 @@ async def test_a_pass_is_started_one_at_a_time(site: Site, monkeypatch: pytest.M
         return []
 
     monkeypatch.setattr(site.app, "trigger", slow)
-    monkeypatch.setattr(api, "PASS_SECONDS", 0.05)
+    monkeypatch.setattr(api, "_PASS_SECONDS", 0.05)
     status, told = await site.call("POST", "trigger")
     assert (status, told["problems"]) == (202, ["not done in 0 s; it goes on"])
     assert (await site.call("POST", "trigger"))[0] == 409

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.web.limits import Rate, TokenBucket
-from orchestrator.web.routes import CHANGES, READS
+from orchestrator.web.limits import Rate, _TokenBucket
+from orchestrator.web.routes import _CHANGES, _READS
 from tests.fakes import SetClock
 from tests.web.support import Site
 
@@ -20,7 +20,7 @@ RATES = st.builds(
 @given(rate=RATES)
 def test_a_burst_and_then_one_after_the_other(rate: Rate) -> None:
     clock = SetClock()
-    bucket = TokenBucket(rate, clock)
+    bucket = _TokenBucket(rate, clock)
     assert [bucket.take() for _ in range(rate.burst)] == [0.0] * rate.burst
     for _ in range(3):
         wait = bucket.take()
@@ -34,7 +34,7 @@ def test_a_burst_and_then_one_after_the_other(rate: Rate) -> None:
 @given(rate=RATES, rest=st.floats(min_value=0, max_value=10_000))
 def test_a_rest_gives_the_burst_back_and_no_more(rate: Rate, rest: float) -> None:
     clock = SetClock()
-    bucket = TokenBucket(rate, clock)
+    bucket = _TokenBucket(rate, clock)
     while not bucket.take():
         pass
     clock.now += rest
@@ -48,7 +48,7 @@ def test_a_rest_gives_the_burst_back_and_no_more(rate: Rate, rest: float) -> Non
 @given(rate=RATES, gaps=st.lists(st.floats(min_value=0, max_value=5), max_size=200))
 def test_never_more_than_the_burst_and_the_pace(rate: Rate, gaps: list[float]) -> None:
     clock = SetClock()
-    bucket = TokenBucket(rate, clock)
+    bucket = _TokenBucket(rate, clock)
     began, taken = clock.now, 0
     for gap in gaps:
         clock.now += gap
@@ -57,12 +57,12 @@ def test_never_more_than_the_burst_and_the_pace(rate: Rate, gaps: list[float]) -
 
 
 @pytest.mark.parametrize(
-    ("method", "address", "rate"), [("GET", "history", READS), ("POST", "retry", CHANGES)]
+    ("method", "address", "rate"), [("GET", "history", _READS), ("POST", "retry", _CHANGES)]
 )
 async def test_api_says_when_to_come_again(site: Site, method: str, address: str, rate: Rate) -> None:
     clock = SetClock()
     slow = Rate(per_second=rate.per_second / 100, burst=3)
-    site.serve(**{"reads" if rate is READS else "changes": slow}, monotonic=clock)
+    site.serve(**{"reads" if rate is _READS else "changes": slow}, monotonic=clock)
     body = {"filter": {"state": "DEAD"}} if method == "POST" else None
     statuses = [(await site.call(method, address, body))[0] for _ in range(4)]
     assert statuses == [200, 200, 200, 429]

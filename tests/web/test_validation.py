@@ -112,7 +112,7 @@ def types_in(type_: Any) -> Iterator[inspect.Type]:
 def test_every_number_in_a_request_has_bounds() -> None:
     structs = {
         each
-        for operation in openapi.OPERATIONS.values()
+        for operation in openapi._OPERATIONS.values()
         for each in (operation.path, operation.query, operation.body)
         if each is not None
     }

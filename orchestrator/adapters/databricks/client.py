@@ -81,7 +81,7 @@ class DatabricksClient:
         clock: Clock,
         limits: Limits = _DEFAULT_LIMITS,
     ) -> None:
-        self._host = workspace_url(host)
+        self._host = _workspace_url(host)
         self._tokens = tokens
         self._session = session
         self._clock = clock
@@ -234,7 +234,7 @@ class DatabricksClient:
         return bytes(body)
 
 
-def workspace_url(host: str) -> URL:
+def _workspace_url(host: str) -> URL:
     """Return the origin of a workspace's address.
 
     :raises SettingsError: it is not an address, or it is plain ``http`` and not on this machine.

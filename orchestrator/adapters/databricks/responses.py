@@ -193,7 +193,7 @@ def combine(run: Run, outputs: Mapping[str, RunFailure]) -> RunFailure:
     )
 
 
-def cut(text: str, limit: int) -> str:
+def _cut(text: str, limit: int) -> str:
     """Cut the middle out of a text that is longer than ``limit``: its start says where, its end says what."""
     if len(text) <= limit:
         return text
@@ -208,9 +208,9 @@ def clean(text: str) -> str:
 
 def _join(texts: Sequence[tuple[str, str]], limit: int) -> str | None:
     if len(texts) <= 1:
-        return cut(texts[0][1], limit) if texts else None
+        return _cut(texts[0][1], limit) if texts else None
     share = limit // len(texts)
-    return "\n".join(cut(f"{key}: {text}", share - 1) for key, text in texts)
+    return "\n".join(_cut(f"{key}: {text}", share - 1) for key, text in texts)
 
 
 def _failed(task: TaskRun) -> bool:
@@ -253,7 +253,7 @@ def _text(value: object, limit: int | None) -> str | None:
     if not isinstance(value, str):
         return None
     text = clean(value).strip()
-    return (text if limit is None else cut(text, limit)) or None
+    return (text if limit is None else _cut(text, limit)) or None
 
 
 def _is_int(value: object) -> TypeGuard[int]:

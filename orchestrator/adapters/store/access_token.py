@@ -23,7 +23,7 @@ _RENEW_AHEAD_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccessToken:
+class _AccessToken:
     """A token and the time when it expires."""
 
     value: str = field(repr=False)
@@ -40,7 +40,7 @@ class AccessToken:
         return self.expires_on - time.time() - _RENEW_AHEAD_SECONDS
 
 
-def fetch(make_credential: "Callable[[], DefaultAzureCredential]") -> AccessToken:
+def fetch(make_credential: "Callable[[], DefaultAzureCredential]") -> _AccessToken:
     """Return a token for Azure SQL. Blocks for as long as the credential does.
 
     :param make_credential: makes the credential to sign in with, which is closed after its use.
@@ -58,4 +58,4 @@ def fetch(make_credential: "Callable[[], DefaultAzureCredential]") -> AccessToke
         ) from None  # the SDK's own text holds requests
     finally:
         credential.close()
-    return AccessToken(value=token.token, expires_on=token.expires_on)
+    return _AccessToken(value=token.token, expires_on=token.expires_on)

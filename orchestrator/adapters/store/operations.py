@@ -86,11 +86,11 @@ def _insert(session: Session, entries: Sequence[NewEntry]) -> list[int]:
 
 
 def _change(session: Session, action: Action, entry_id: int, expected: Expected) -> bool:
-    seen = as_seen(expected)
+    seen = _as_seen(expected)
     return any(session.change(name, entry_id, *seen) == 1 for name in _STATEMENTS[action])
 
 
-def as_seen(expected: Expected) -> tuple[int | str, ...]:
+def _as_seen(expected: Expected) -> tuple[int | str, ...]:
     """Return the parameters by which a statement names how an entry must be; '' is not a state."""
     least, most = (0, NO_LIMIT) if expected.submission is None else (expected.submission,) * 2
     return (least, most, *(state.value if state in expected.states else "" for state in Status))

@@ -21,7 +21,7 @@ _HEADER = re.compile(r"^-- (\w+)(?: \((\w+)\))? --$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Query:
+class _Query:
     """One statement and what it is for."""
 
     name: str
@@ -31,55 +31,55 @@ class Query:
     kind: str = ""
 
 
-def parse(text: str) -> list[Query]:
+def _parse(text: str) -> list[_Query]:
     """Read a file of named SQL, as it is written.
 
     :raises ValueError: a block has no purpose line or no statement, its kind is unknown, or it occurs twice.
     """
     pieces = _HEADER.split(text)
-    queries: list[Query] = []
+    queries: list[_Query] = []
     for name, kind, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
         purpose, _, sql = body.strip().partition("\n")
         if not purpose.startswith("-- ") or not sql.strip():
             raise ValueError(f"query {name} needs a purpose line and a statement")
         if kind not in {None, "fragment", *dialects.NAMES}:
             raise ValueError(f"query {name}: {kind} is not a dialect")
-        query = Query(name=name, purpose=purpose.removeprefix("-- "), sql=sql.strip(), kind=kind or "")
+        query = _Query(name=name, purpose=purpose.removeprefix("-- "), sql=sql.strip(), kind=kind or "")
         queries.append(query)
     return queries
 
 
-def rendered(queries: Iterable[Query], dialect: str) -> dict[str, Query]:
+def _rendered(queries: Iterable[_Query], dialect: str) -> dict[str, _Query]:
     """Return the statements of a dialect by name, rendered.
 
     :raises ValueError: a macro is unknown, or a name occurs twice.
     """
     written = list(queries)
     fragments = {query.name: query.sql for query in written if query.kind == "fragment"}
-    found: dict[str, Query] = {}
+    found: dict[str, _Query] = {}
     for query in written:
         if query.kind not in {"", dialect}:
             continue
         if query.name in found:
             raise ValueError(f"query {query.name} is there twice")
         sql = dialects.render(query.sql, dialect, fragments)
-        found[query.name] = Query(name=query.name, purpose=query.purpose, sql=sql)
+        found[query.name] = _Query(name=query.name, purpose=query.purpose, sql=sql)
     return found
 
 
 @cache
-def load(dialect: str) -> dict[str, Query]:
+def load(dialect: str) -> dict[str, _Query]:
     """Return the statements that the app runs, by name, as a dialect says them.
 
     :raises ValueError: a file is broken.
     """
-    return rendered((query for file in _FILES for query in parse(_read(file))), dialect)
+    return _rendered((query for file in _FILES for query in _parse(_read(file))), dialect)
 
 
 @cache
-def load_adoption(dialect: str) -> dict[str, Query]:
+def load_adoption(dialect: str) -> dict[str, _Query]:
     """Return the statements that adopting a team's table needs. See :func:`load`."""
-    return rendered(parse(_read("adopt.sql")), dialect)
+    return _rendered(_parse(_read("adopt.sql")), dialect)
 
 
 def script(dialect: str) -> str:

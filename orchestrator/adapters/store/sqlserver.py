@@ -39,7 +39,7 @@ _SERVER = re.compile(
 _DEFAULT_PORT = 1433
 
 
-def complete(connection_string: str, drivers: list[str]) -> str:
+def _complete(connection_string: str, drivers: list[str]) -> str:
     """Return a connection string with the driver and the encryption that it leaves open.
 
     :param drivers: the installed ones, from ``pyodbc.drivers()``.
@@ -53,7 +53,7 @@ def complete(connection_string: str, drivers: list[str]) -> str:
     return ";".join(parts)
 
 
-def signs_in(connection_string: str) -> bool:
+def _signs_in(connection_string: str) -> bool:
     """Say whether a connection string names credentials or a way to sign in."""
     return bool(_SIGNS_IN.search(connection_string))
 
@@ -106,8 +106,8 @@ class SqlServerConnector:
         :raises StoreUnavailable: the server does not answer, or is not available now.
         :raises StoreError: there is no driver or no permission.
         """
-        text = complete(self._connection_string, self._pyodbc.drivers())
-        if self._credential is None or signs_in(text):
+        text = _complete(self._connection_string, self._pyodbc.drivers())
+        if self._credential is None or _signs_in(text):
             return Opened(connection=self._prepared(self.open(text)))
         token = access_token.fetch(self._credential)
         connection = self.open(text, attrs_before={SQL_COPT_SS_ACCESS_TOKEN: token.attribute()})

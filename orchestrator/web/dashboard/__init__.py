@@ -15,7 +15,7 @@ _FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class _Page:
     """The response to ``GET /api/dashboard``."""
 
     html: str
@@ -23,7 +23,7 @@ class Page:
 
 
 @cache
-def page() -> Page:
+def page() -> _Page:
     """Return the page. Its policy allows the script and the style inside it, and requests to the API."""
     style = "\n" + _read("style.css")
     script = "\n" + bundle({file.stem: _read(file.name) for file in sorted(_FOLDER.glob("*.js"))})
@@ -42,7 +42,7 @@ def page() -> Page:
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
-    return Page(html=html, headers=headers)
+    return _Page(html=html, headers=headers)
 
 
 def _read(name: str) -> str:

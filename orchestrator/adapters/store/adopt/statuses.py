@@ -31,7 +31,7 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mapped:
+class _Mapped:
     """A group and the state that it maps to."""
 
     group: Group
@@ -42,7 +42,7 @@ class Mapped:
 class Plan:
     """The state that every row gets. While there are problems, nothing may be changed."""
 
-    mapped: tuple[Mapped, ...]
+    mapped: tuple[_Mapped, ...]
     problems: tuple[str, ...]
 
 
@@ -62,7 +62,7 @@ def plan(groups: Sequence[Group], status_map: Mapping[str, str]) -> Plan:
     for group in groups:
         to = _target(group, asked)
         if isinstance(to, Status):
-            mapped.append(Mapped(group=group, to=to))
+            mapped.append(_Mapped(group=group, to=to))
         elif _key(group.word) not in words:
             problems.append(to)
     problems += [
