@@ -15,7 +15,7 @@ from orchestrator.cli.output import OK, complain, print_json, unguarded
 from orchestrator.core import new_entry
 from orchestrator.core.errors import InvalidEntry, OrchestratorError
 from orchestrator.core.models import NewEntry
-from orchestrator.core.numbers import MAX_INT32
+from orchestrator.core.numbers import MAX_INT32, whole_of_text
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
 
 #: ``-`` is standard input. Excel begins a UTF-8 file with a byte order mark, which ``utf-8-sig`` drops.
@@ -165,16 +165,17 @@ def _from_cells(row: Mapping[str | None, str | list[str] | None]) -> dict[str, s
         if name is None:
             raise InvalidEntry("more cells than column names; put a cell with commas into double quotes")
         if isinstance(text, str) and text.strip():
-            is_number = name.strip() in new_entry.NUMBERS
-            given[name.strip()] = _number(name, text) if is_number else unguarded(text)
+            column = name.strip()
+            given[column] = _number(column, text) if column in new_entry.NUMBERS else unguarded(text)
     return given
 
 
-def _number(name: str, text: str) -> int:
+def _number(column: str, text: str) -> int:
+    least, most = new_entry.NUMBERS[column]
     try:
-        return int(text)
-    except ValueError:
-        raise InvalidEntry(f"{name} must be a whole number") from None
+        return whole_of_text(text.strip(), least=least, most=most)
+    except ValueError as error:
+        raise InvalidEntry(f"{column} {error}") from None
 
 
 def _from_json(line: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.core import times
-from orchestrator.core.numbers import MAX_ID, MAX_INT32
+from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole_of_text
 from orchestrator.core.search import MAX_TEXT, EntryFilter, Sort
 from orchestrator.core.states import Status
 
@@ -25,12 +25,9 @@ class Whole(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the number."""
         try:
-            number = int(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a whole number", param, ctx)
-        if not self._least <= number <= self._most:
-            self.fail(f"{value} is not from {self._least} to {self._most}", param, ctx)
-        return number
+            return whole_of_text(str(value), least=self._least, most=self._most)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
 
 
 class _Words(click.ParamType[str]):

@@ -35,14 +35,18 @@ class Operator:
         self._reports = reports
         self._inserts_refused = inserts_refused
 
+    def require_inserts(self) -> None:
+        """Check that the app may insert entries. :raises Conflict: the settings refuse inserts."""
+        if self._inserts_refused is not None:
+            raise Conflict(self._inserts_refused)
+
     async def add(self, entries: Sequence[NewEntry], key: IdempotencyKey | None = None) -> list[int]:
         """Insert entries, all or none, and return their ids; a repeated request gets the ids of the first.
 
         :raises Conflict: the settings refuse inserts.
         :raises RequestConflict: the key came with different entries before.
         """
-        if self._inserts_refused is not None:
-            raise Conflict(self._inserts_refused)
+        self.require_inserts()
         return await self._operations.add(entries, key)
 
     async def change_one(self, action: Action, entry_id: int, expected: Expected = ANYTHING) -> Entry:

@@ -75,6 +75,7 @@ class Api:
     async def add(self, request: Request) -> Response:
         """Insert entries, all or none."""
         read_query(request.query, schemas.NoQuery)
+        self._app.operator.require_inserts()
         workspaces = [workspace.name for workspace in self._app.settings.workspaces]
         new = query.new_entries(request, workspaces)
         ids = await self._app.operator.add(new, query.idempotency(request))

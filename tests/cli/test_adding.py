@@ -77,7 +77,7 @@ def test_one_bad_line_and_nothing_is_added(cli: CommandLine) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
         "line 3: table_name must be given",
-        "line 4: priority must be a whole number",
+        "line 4: priority must be a whole number from -2147483648 to 2147483647",
         "no entry was added",
     ]
     assert cli.query("SELECT id FROM track_processing") == []

@@ -149,7 +149,7 @@ def test_bad_store_is_one_clear_line(tmp_path: Path) -> None:
 def test_numbers_that_no_column_holds_are_usage_errors(cli: CommandLine, arguments: tuple[str, ...]) -> None:
     result = cli(*arguments)
     assert result.returncode == 2
-    assert "is not from" in result.stderr
+    assert "must be a whole number from" in result.stderr
 
 
 def test_create_job_check_and_passes(full_cli: CommandLine) -> None:

@@ -74,10 +74,10 @@ def test_a_list_goes_on_where_it_ended(history: CommandLine) -> None:
         (("list", "--since", "soon"), "an age such as 12h"),
         (("list", "--after", "nonsense"), "the exact value of `next`"),
         (("list", "--state", "LOST"), "'dead'"),
-        (("list", "--run-id", "0"), "is not from 1"),
+        (("list", "--run-id", "0"), "must be a whole number from 1"),
         (("list", "--table", "\udcff"), "printable characters"),
         (("list", "--error", ""), "printable characters"),
-        (("list", "--limit", "10001"), "is not from 1 to 10000"),
+        (("list", "--limit", "10001"), "must be a whole number from 1 to 10000"),
         (("show",), "Missing argument 'ID'"),
     ],
 )

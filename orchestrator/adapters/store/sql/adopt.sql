@@ -76,15 +76,15 @@ ORDER BY 1, 2
 
 -- statuses (sqlserver) --
 -- The team's words for a status, and whether the entries have a run.
-SELECT told.word, told.has_run, COUNT(*) AS entries
+SELECT found.word, found.has_run, COUNT(*) AS entries
 FROM (
     SELECT
         COALESCE(CAST(status AS nvarchar(400)), N'') COLLATE Latin1_General_100_BIN2 AS word,
         CASE WHEN COALESCE(LTRIM(RTRIM(CAST(runid AS nvarchar(100)))), N'') = N'' THEN 0 ELSE 1 END AS has_run
     FROM track_processing
-) AS told
-GROUP BY told.word, told.has_run
-ORDER BY told.word, told.has_run
+) AS found
+GROUP BY found.word, found.has_run
+ORDER BY found.word, found.has_run
 
 -- statuses_without_runs (sqlite) --
 -- The team's words for a status in a table that keeps no run ids.
@@ -95,13 +95,13 @@ ORDER BY 1
 
 -- statuses_without_runs (sqlserver) --
 -- The team's words for a status in a table that keeps no run ids.
-SELECT told.word, 0 AS has_run, COUNT(*) AS entries
+SELECT found.word, 0 AS has_run, COUNT(*) AS entries
 FROM (
     SELECT COALESCE(CAST(status AS nvarchar(400)), N'') COLLATE Latin1_General_100_BIN2 AS word
     FROM track_processing
-) AS told
-GROUP BY told.word
-ORDER BY told.word
+) AS found
+GROUP BY found.word
+ORDER BY found.word
 
 -- bad_run_ids (sqlite) --
 -- The first few run ids that are not positive whole numbers.
@@ -119,12 +119,12 @@ LIMIT 5
 
 -- bad_run_ids (sqlserver) --
 -- The first few run ids that are not positive whole numbers.
-SELECT TOP (5) told.runid, COUNT(*) AS entries
-FROM (SELECT LTRIM(RTRIM(CAST(runid AS nvarchar(100)))) AS runid FROM track_processing) AS told
-WHERE told.runid <> N''
-    AND (told.runid LIKE N'%[^0-9]%' OR COALESCE(TRY_CAST(told.runid AS bigint), 0) <= 0)
-GROUP BY told.runid
-ORDER BY told.runid
+SELECT TOP (5) found.runid, COUNT(*) AS entries
+FROM (SELECT LTRIM(RTRIM(CAST(runid AS nvarchar(100)))) AS runid FROM track_processing) AS found
+WHERE found.runid <> N''
+    AND (found.runid LIKE N'%[^0-9]%' OR COALESCE(TRY_CAST(found.runid AS bigint), 0) <= 0)
+GROUP BY found.runid
+ORDER BY found.runid
 
 -- runs_of_status (sqlite) --
 -- The run ids of the entries with one status word.
@@ -135,15 +135,15 @@ GROUP BY trim(CAST(runid AS TEXT))
 
 -- runs_of_status (sqlserver) --
 -- The run ids of the entries with one status word.
-SELECT told.runid, COUNT(*) AS entries
+SELECT found.runid, COUNT(*) AS entries
 FROM (
     SELECT
         COALESCE(CAST(status AS nvarchar(400)), N'') COLLATE Latin1_General_100_BIN2 AS word,
         LTRIM(RTRIM(CAST(runid AS nvarchar(100)))) AS runid
     FROM track_processing
-) AS told
-WHERE told.word = ? AND told.runid <> N''
-GROUP BY told.runid
+) AS found
+WHERE found.word = ? AND found.runid <> N''
+GROUP BY found.runid
 
 -- foreign_key_violations (sqlite) --
 -- References to missing rows in the whole file; they were not checked while the table was rebuilt.

@@ -17,10 +17,10 @@ FROM (
     LIMIT ?
 ) AS latest
 WHERE NOT EXISTS (
-    SELECT 1 FROM orchestrator_alert AS told
-    WHERE told.kind = 'dead'
-        AND told.subject = CAST(latest.id AS TEXT)
-        AND told.occurred_at = latest.finished_at
+    SELECT 1 FROM orchestrator_alert AS reported
+    WHERE reported.kind = 'dead'
+        AND reported.subject = CAST(latest.id AS TEXT)
+        AND reported.occurred_at = latest.finished_at
 )
 
 -- claim_dead (sqlserver) --
@@ -40,28 +40,28 @@ FROM (
     OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
 ) AS latest
 WHERE NOT EXISTS (
-    SELECT 1 FROM orchestrator_alert AS told
-    WHERE told.kind = 'dead'
-        AND told.subject = CAST(latest.id AS nvarchar(32))
+    SELECT 1 FROM orchestrator_alert AS reported
+    WHERE reported.kind = 'dead'
+        AND reported.subject = CAST(latest.id AS nvarchar(32))
         -- cast, so that a team's own column of another precision compares equal to what was stored of it
-        AND told.occurred_at = CAST(latest.finished_at AS datetime2(3))
+        AND reported.occurred_at = CAST(latest.finished_at AS datetime2(3))
 )
 
 -- dead_of_message (sqlite) --
 -- The first entries that a message reports.
 SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
-FROM orchestrator_alert AS told
-INNER JOIN track_processing AS dead ON dead.id = CAST(told.subject AS INTEGER)
-WHERE told.message = ? AND told.kind = 'dead'
+FROM orchestrator_alert AS reported
+INNER JOIN track_processing AS dead ON dead.id = CAST(reported.subject AS INTEGER)
+WHERE reported.message = ? AND reported.kind = 'dead'
 ORDER BY dead.id
 LIMIT ?
 
 -- dead_of_message (sqlserver) --
 -- The first entries that a message reports.
 SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
-FROM orchestrator_alert AS told
-INNER JOIN track_processing AS dead ON dead.id = TRY_CAST(told.subject AS bigint)
-WHERE told.message = ? AND told.kind = 'dead'
+FROM orchestrator_alert AS reported
+INNER JOIN track_processing AS dead ON dead.id = TRY_CAST(reported.subject AS bigint)
+WHERE reported.message = ? AND reported.kind = 'dead'
 ORDER BY dead.id
 OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
 
@@ -72,10 +72,10 @@ INSERT INTO orchestrator_alert (kind, subject, occurred_at, message, claimed_at)
 SELECT event.kind, event.subject, event.occurred_at, ? AS message, utc_now() AS claimed_at
 FROM (SELECT ? AS kind, ? AS subject, ? AS occurred_at) AS event
 WHERE NOT EXISTS (
-    SELECT 1 FROM orchestrator_alert AS told
-    WHERE told.kind IN (event.kind, 'well')
-        AND told.subject = event.subject
-        AND told.occurred_at = event.occurred_at
+    SELECT 1 FROM orchestrator_alert AS reported
+    WHERE reported.kind IN (event.kind, 'well')
+        AND reported.subject = event.subject
+        AND reported.occurred_at = event.occurred_at
 )
 
 -- claim_pass_event (sqlserver) --
@@ -89,10 +89,10 @@ FROM (
         CAST(? AS nvarchar(16)) AS kind, CAST(? AS nvarchar(32)) AS subject, CAST(? AS datetime2(3)) AS occurred_at
 ) AS event
 WHERE NOT EXISTS (
-    SELECT 1 FROM orchestrator_alert AS told
-    WHERE told.kind IN (event.kind, 'well')
-        AND told.subject = event.subject
-        AND told.occurred_at = event.occurred_at
+    SELECT 1 FROM orchestrator_alert AS reported
+    WHERE reported.kind IN (event.kind, 'well')
+        AND reported.subject = event.subject
+        AND reported.occurred_at = event.occurred_at
 )
 
 -- late_passes --
