@@ -205,7 +205,7 @@ def test_a_run_stays_up_with_its_addresses_until_ctrl_c(
     opening = [next(run_.stdout) for _ in range(3)]
     found = addresses(run_.stdout)
 
-    assert opening[-1] == f"Watch the rows: {found['Dashboard'][0]}\n", "before the first of them runs"
+    assert opening[-1] == f"Watch the entries: {found['Dashboard'][0]}\n", "before the first of them runs"
     assert {name: len(urls) for name, urls in found.items()} == {
         "Dashboard": 1, "Functions host": 1, "Databricks": 1, "Storage": 3,
     }  # fmt: skip
