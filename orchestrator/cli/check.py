@@ -33,7 +33,7 @@ _SETTING = "SQL_CONNECTION_STRING"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class _Finding:
     """One line of the result."""
 
     #: what was tested
@@ -43,7 +43,7 @@ class Finding:
     text: str
 
 
-async def run(app: Application) -> AsyncGenerator[Finding, None]:
+async def run(app: Application) -> AsyncGenerator[_Finding, None]:
     """Test one thing after another, each even if an earlier one failed."""
     yield _schedules(app.settings)
     yield await _finding("store", _store(app))
@@ -64,14 +64,14 @@ class _Problem(OrchestratorError):
     """Something responds, but not as it should."""
 
 
-async def _finding(subject: str, look: Awaitable[str]) -> Finding:
+async def _finding(subject: str, look: Awaitable[str]) -> _Finding:
     try:
-        return Finding(subject=subject, ok=True, text=await look)
+        return _Finding(subject=subject, ok=True, text=await look)
     except OrchestratorError as error:
-        return Finding(subject=subject, ok=False, text=str(error))
+        return _Finding(subject=subject, ok=False, text=str(error))
 
 
-def _schedules(settings: Settings) -> Finding:
+def _schedules(settings: Settings) -> _Finding:
     missing = [
         name
         for name, value in (
@@ -82,9 +82,9 @@ def _schedules(settings: Settings) -> Finding:
     ]
     if missing:
         text = f"set {' and '.join(missing)}: the function app does not start without (e.g. 0 * * * * *)"
-        return Finding(subject="settings", ok=False, text=text)
+        return _Finding(subject="settings", ok=False, text=text)
     names = ", ".join(workspace.name for workspace in settings.workspaces)
-    return Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}")
+    return _Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}")
 
 
 async def _store(app: Application) -> str:
@@ -186,9 +186,9 @@ def _check(as_json: bool) -> int:
     return OK if ok else FAILED
 
 
-async def _print_findings(*, as_json: bool) -> list[Finding]:
+async def _print_findings(*, as_json: bool) -> list[_Finding]:
     """Return the findings; print each at once, since the next may take long."""
-    findings: list[Finding] = []
+    findings: list[_Finding] = []
     async with contextlib.aclosing(_findings()) as stream:
         async for finding in stream:
             findings.append(finding)
@@ -197,7 +197,7 @@ async def _print_findings(*, as_json: bool) -> list[Finding]:
     return findings
 
 
-async def _findings() -> AsyncGenerator[Finding, None]:
+async def _findings() -> AsyncGenerator[_Finding, None]:
     """Test everything; settings or a store that cannot be used at all are findings, too."""
     try:
         async with context.application() as app, contextlib.aclosing(run(app)) as stream:
@@ -205,9 +205,9 @@ async def _findings() -> AsyncGenerator[Finding, None]:
                 yield finding
     except SettingsError as error:
         for problem in error.problems:
-            yield Finding(subject="settings", ok=False, text=problem)
+            yield _Finding(subject="settings", ok=False, text=problem)
     except StoreError as error:
-        yield Finding(subject="store", ok=False, text=str(error))
+        yield _Finding(subject="store", ok=False, text=str(error))
 
 
 COMMANDS = (_check,)

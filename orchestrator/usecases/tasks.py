@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+from orchestrator.core.errors import OrchestratorError
+
 _logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -42,4 +44,6 @@ class BackgroundTasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _logger.warning("%s: %s", self._loss, error)
+            # The text of an unforeseen error may hold anything.
+            reason = error if isinstance(error, OrchestratorError) else type(error).__name__
+            _logger.warning("%s: %s", self._loss, reason)

@@ -31,7 +31,7 @@ from orchestrator.web.http import (
     too_large,
     unavailable,
 )
-from orchestrator.web.limits import Limiter, Rate
+from orchestrator.web.limits import Limiter, Rate, Rates
 from orchestrator.web.routes import Route
 
 _logger = logging.getLogger(__name__)
@@ -43,10 +43,6 @@ _MAX_BODY_BYTES = 16 * 1024
 
 #: Events handled at once on an instance; the rest is refused and may come later, or is left to the next pass.
 _MAX_AT_ONCE = 10
-
-#: Events with the password, on an instance. A workspace starts 10,000 runs an hour, three a second, and sends
-#: a notification of each; all runs of two workspaces (130 each by default) may end at once.
-_EVENTS = Rate(per_second=10, burst=300)
 
 _EVENT = "events"
 
@@ -66,7 +62,7 @@ class NotificationHandler:
         *,
         secret: str | None,
         finish: Callable[[int], Awaitable[bool]],
-        events: Rate = _EVENTS,
+        events: Rate = Rates.EVENTS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._secret = secret

@@ -1,4 +1,4 @@
-"""Limit how many requests run at once and how many begin per second, on this instance."""
+"""The rate limits of the API, and the limiter: how many requests run at once and begin per second."""
 
 import contextlib
 import time
@@ -19,6 +19,22 @@ class Rate:
     per_second: float
     #: at once after a rest
     burst: int
+
+
+class Rates:
+    """The rates of an instance."""
+
+    #: Requests that change something, on an instance. One entry a request makes 36,000 entries an hour,
+    #: more than three workspaces start (10,000 runs an hour each); the burst, posted one by one, is what
+    #: one request may insert.
+    CHANGES = Rate(per_second=10, burst=1000)
+
+    #: All other requests, on an instance. A dashboard asks five times each 10 s: sixty people may look.
+    READS = Rate(per_second=30, burst=300)
+
+    #: Events with the password, on an instance. A workspace starts 10,000 runs an hour, three a second, and
+    #: sends a notification of each; all runs of two workspaces (130 each by default) may end at once.
+    EVENTS = Rate(per_second=10, burst=300)
 
 
 class _TokenBucket:

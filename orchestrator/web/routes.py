@@ -24,7 +24,7 @@ from orchestrator.web.http import (
     render_problem,
     to_azure,
 )
-from orchestrator.web.limits import Limiter, Rate
+from orchestrator.web.limits import Limiter, Rate, Rates
 
 if TYPE_CHECKING:
     from orchestrator.web.api import Api
@@ -34,14 +34,6 @@ _REQUEST_SECONDS = 30.0
 
 #: Requests at once on an instance. More are refused, so that the API never crowds out the app's own work.
 _MAX_AT_ONCE = 20
-
-#: Requests that change something, on an instance. One entry a request makes 36,000 entries an hour, more than
-#: three workspaces start (10,000 runs an hour each); the burst, posted one by one, is what one request may
-#: insert.
-_CHANGES = Rate(per_second=10, burst=1000)
-
-#: All other requests, on an instance. A dashboard asks five times each 10 s: sixty people may look.
-_READS = Rate(per_second=30, burst=300)
 
 _READ, _CHANGE = "calls", "changes (one call may change many entries)"
 
@@ -98,8 +90,8 @@ class Server:
         *,
         at_once: int = _MAX_AT_ONCE,
         seconds: float = _REQUEST_SECONDS,
-        reads: Rate = _READS,
-        changes: Rate = _CHANGES,
+        reads: Rate = Rates.READS,
+        changes: Rate = Rates.CHANGES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api

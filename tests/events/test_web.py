@@ -11,9 +11,9 @@ import pytest
 
 from orchestrator.core.errors import SettingsError, StoreUnavailable
 from orchestrator.web import databricks_events
-from orchestrator.web.databricks_events import _EVENTS, _MAX_AT_ONCE, _MAX_BODY_BYTES, NotificationHandler
+from orchestrator.web.databricks_events import _MAX_AT_ONCE, _MAX_BODY_BYTES, NotificationHandler
 from orchestrator.web.http import Request
-from orchestrator.web.limits import Rate
+from orchestrator.web.limits import Rate, Rates
 from tests.fakes import SetClock
 
 SECRET = "sPcr-8f2!kWq:9ä-secret"
@@ -159,10 +159,12 @@ async def test_more_at_once_than_are_good_for_databricks() -> None:
 async def test_more_than_workspaces_can_send(
     handler: NotificationHandler, finish: Finisher, clock: SetClock
 ) -> None:
-    assert {(await handler.handle(event(basic(SECRET), BODY))).status for _ in range(_EVENTS.burst)} == {200}
+    assert {(await handler.handle(event(basic(SECRET), BODY))).status for _ in range(Rates.EVENTS.burst)} == {
+        200
+    }
     refused = await handler.handle(event(basic(SECRET), BODY))
     assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
-    assert len(finish.seen) == _EVENTS.burst
+    assert len(finish.seen) == Rates.EVENTS.burst
     clock.now += 1
     assert [(await handler.handle(event(basic(SECRET), BODY))).status for _ in range(11)] == [200] * 10 + [
         429

@@ -17,7 +17,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
 from orchestrator.cli import check as checks
-from orchestrator.cli.check import Finding
+from orchestrator.cli.check import _Finding
 from tests.conftest import ROOT
 from tests.store import odbc
 from tests.store.conftest import SQLSERVER, TABLES, Database, SqlServerDatabase
@@ -37,7 +37,7 @@ ELSEWHERE = {
 }
 
 
-async def check(**store: str) -> Finding:
+async def check(**store: str) -> _Finding:
     """Run the check up to its finding about the store."""
     app = Application(settings.load({**ELSEWHERE, **store}))
     try:

@@ -16,7 +16,8 @@ import pytest
 
 from orchestrator.web import openapi
 from orchestrator.web.api import Api
-from orchestrator.web.routes import _READS, ROUTES
+from orchestrator.web.limits import Rates
+from orchestrator.web.routes import ROUTES
 from tests.conftest import Azurite
 from tests.e2e.stack import ROOT, Stack
 
@@ -131,7 +132,7 @@ async def test_over_http(served: str) -> None:
 
 async def test_too_many_calls_over_http(served: str) -> None:
     async with aiohttp.ClientSession() as session:
-        for _ in range(10 * _READS.burst):  # the bucket is filled again meanwhile
+        for _ in range(10 * Rates.READS.burst):  # the bucket is filled again meanwhile
             async with session.get(f"{served}/api/openapi.json") as response:
                 problem = await response.json(content_type=None)
             if response.status != 200:

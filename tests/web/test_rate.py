@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.web.limits import Rate, _TokenBucket
-from orchestrator.web.routes import _CHANGES, _READS
+from orchestrator.web.limits import Rate, Rates, _TokenBucket
 from tests.fakes import SetClock
 from tests.web.support import Site
 
@@ -57,12 +56,12 @@ def test_never_more_than_the_burst_and_the_pace(rate: Rate, gaps: list[float]) -
 
 
 @pytest.mark.parametrize(
-    ("method", "address", "rate"), [("GET", "history", _READS), ("POST", "retry", _CHANGES)]
+    ("method", "address", "rate"), [("GET", "history", Rates.READS), ("POST", "retry", Rates.CHANGES)]
 )
 async def test_api_says_when_to_come_again(site: Site, method: str, address: str, rate: Rate) -> None:
     clock = SetClock()
     slow = Rate(per_second=rate.per_second / 100, burst=3)
-    site.serve(**{"reads" if rate is _READS else "changes": slow}, monotonic=clock)
+    site.serve(**{"reads" if rate is Rates.READS else "changes": slow}, monotonic=clock)
     body = {"filter": {"state": "DEAD"}} if method == "POST" else None
     statuses = [(await site.call(method, address, body))[0] for _ in range(4)]
     assert statuses == [200, 200, 200, 429]

@@ -1,8 +1,9 @@
-"""The Jobs REST API without a network: build requests and interpret responses. Pure.
+"""The Jobs REST API without a network: build requests, interpret responses, and decide when to repeat. Pure.
 
 A :class:`Request` knows how to read its response. :func:`interpret` turns a response into a :class:`Success`
 or a :class:`Failure`. A failure is a value that says which error it is and what may remedy it, so that the
-client only follows. https://docs.databricks.com/api/workspace/jobs
+client only follows. :func:`pause` says how long to wait before a repetition, for example after a 429.
+https://docs.databricks.com/api/workspace/jobs
 """
 
 from collections.abc import Callable, Mapping

@@ -8,8 +8,9 @@ from orchestrator.adapters.store.records import cut, read_time
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.models import LastPass
 
-#: Keeps two processes from both inserting the first pass of a timer function.
-_PASSES_LOCK = "databricks-job-orchestrator/passes"
+#: Keeps two processes from both inserting the first pass of a timer function. The name is a contract between
+#: versions of the app that run side by side while one replaces the other.
+_PASSES_LOCK = "databricks-job-orchestrator/tick"
 
 
 class PassLog:
