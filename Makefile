@@ -11,7 +11,7 @@ TSQL := .run/tsql
 
 help:
 	@echo "make run     start the local stack, run the demo's entries and stay up until Ctrl-C"
-	@echo "make demo    the same, but exit at the entries' end: 0 as expected, 1 if not"
+	@echo "make demo    the same, but exit when all entries are final: 0 if they ended as expected, 1 if not"
 	@echo "make test    make check and all tests"
 	@echo "make soak    try schedules of a simulated world for MINUTES=30, and check that nothing is lost"
 	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"

@@ -418,6 +418,21 @@ class Setup:
         )
         self._pool = Pool(self._connector, threads=1, patience=patience, sleep=sleep)
 
+    @staticmethod
+    def latest_version() -> int:
+        """Return the version of the schema that this app needs, the same for both databases."""
+        return migrate.available("sqlserver")[-1].version
+
+    @staticmethod
+    def migrations(settings: StoreSettings, from_version: int) -> str:
+        """Return the migrations after a version as one script, for a DBA to run."""
+        return migrate.script(connector(settings).dialect, from_version)
+
+    @staticmethod
+    def queries() -> str:
+        """Return every statement that the app runs on SQL Server, with its purpose, for a DBA to read."""
+        return queries.script("sqlserver")
+
     async def wake(self) -> None:
         """Wait until the database accepts connections. :raises StoreError: it does not."""
         await Store(self._pool).now()
@@ -440,21 +455,6 @@ class Setup:
     async def close(self) -> None:
         """Close the connections of :meth:`wake`."""
         await self._pool.close()
-
-
-def latest_schema() -> int:
-    """Return the version of the schema that this app needs, the same for both databases."""
-    return migrate.available("sqlserver")[-1].version
-
-
-def print_migrations(settings: StoreSettings, from_version: int) -> str:
-    """Return the migrations after a version as one script, for a DBA to run."""
-    return migrate.script(connector(settings).dialect, from_version)
-
-
-def print_queries() -> str:
-    """Return every statement that the app runs on SQL Server, each with its purpose, for a DBA to read."""
-    return queries.script("sqlserver")
 
 
 @functools.cache

@@ -23,7 +23,7 @@ _MAX_CONCURRENT_RUNS = 1000
 @click.option("--print-queries", is_flag=True, help="Print the T-SQL that the app runs, for a DBA to read.")
 @click.option(
     "--from-version",
-    type=Whole(0, bootstrap.latest_schema()),
+    type=Whole(0, bootstrap.Setup.latest_version()),
     default=0,
     show_default=True,
     help="With --print: the schema that the database has.",
@@ -36,16 +36,18 @@ def _init_db(adopts: bool, prints: bool, print_queries: bool, from_version: int,
     """
     if prints and (adopts or as_json):
         raise click.UsageError("--print cannot be combined with --adopt or --json: it only prints SQL")
+    if print_queries and (adopts or prints or from_version or as_json):
+        raise click.UsageError("--print-queries cannot be combined with another option: it only prints SQL")
     if print_queries:
-        click.echo(bootstrap.print_queries(), nl=False)
+        click.echo(bootstrap.Setup.queries(), nl=False)
         return OK
     if prints:
         store = settings.load_store(context.environment())
-        click.echo(bootstrap.print_migrations(store, from_version), nl=False)
+        click.echo(bootstrap.Setup.migrations(store, from_version), nl=False)
         return OK
     adopted = _adopt(quiet=as_json) if adopts else []
     applied = _migrate()
-    version = bootstrap.latest_schema()
+    version = bootstrap.Setup.latest_version()
     if as_json:
         print_json({"adopted": adopted, "applied": applied, "version": version})
     else:

@@ -1,76 +1,26 @@
 """Records → the JSON that ``--json`` prints, the same as that of the HTTP API. Pure."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from orchestrator.core.actions import ACTIONS
-from orchestrator.core.models import Entry, LogRow
-from orchestrator.core.reports import PassStatus, StatusReport, Story, WorkspaceStatus
-from orchestrator.core.states import Status
+from orchestrator.core.documents import entry_fields, pass_fields, run_fields
+from orchestrator.core.models import Entry
+from orchestrator.core.reports import StatusReport, Story, WorkspaceStatus
+from orchestrator.core.states import FINAL, OPEN, Status
 from orchestrator.core.times import iso_utc
 
-#: The open and the final states, in the order in which they are shown.
-OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING, Status.FAILED)
-ENDED = (Status.DONE, Status.DEAD, Status.CANCELED)
 
-
-def _iso(time: datetime | None) -> str | None:
-    """Write a time in UTC."""
-    return None if time is None else iso_utc(time, "milliseconds")
-
-
-def entry(row: Entry, run_page_url: str | None, *, parameters: bool = False) -> dict[str, Any]:
+def entry(found: Entry, run_page_url: str | None, *, parameters: bool = False) -> dict[str, Any]:
     """Return an entry. Its parameters are omitted unless they were asked for."""
-    return {
-        "id": row.id,
-        "workspace": row.workspace,
-        "table_name": row.table_name,
-        "job_id": row.job_id,
-        "priority": row.priority,
-        "status": row.status.value,
-        "run_id": row.runid,
-        "run_page_url": run_page_url,
-        "submission": row.submission,
-        "attempt": row.attempt,
-        "max_attempts": row.max_attempts,
-        "available_at": _iso(row.available_at),
-        "cancel_requested": row.cancel_requested,
-        "actions": [action.name for action in ACTIONS if action.applies_to(row)],
-        "last_error": row.last_error,
-        "created_at": _iso(row.created_at),
-        "updated_at": _iso(row.updated_at),
-        "submitted_at": _iso(row.submitted_at),
-        "finished_at": _iso(row.finished_at),
-        **({"parameters": row.parameters} if parameters else {}),
-    }
+    shown = {"parameters": found.parameters} if parameters else {}
+    return {**entry_fields(found, run_page_url), **shown}
 
 
 def story(found: Story, run_page_url: str | None, *, parameters: bool = False) -> dict[str, Any]:
     """Return an entry with its runs."""
     return {
         **entry(found.entry, run_page_url, parameters=parameters),
-        "runs": [_run(log) for log in found.logs],
-    }
-
-
-def _run(log: LogRow) -> dict[str, Any]:
-    """Return a settled submission."""
-    return {
-        "submission": log.submission,
-        "attempt": log.attempt,
-        "status": log.status.value,
-        "run_id": log.runid,
-        "result_state": log.result_state,
-        "termination_code": log.termination_code,
-        "message": log.message,
-        "error_trace": log.error_trace,
-        "run_page_url": log.run_page_url,
-        "started_at": _iso(log.started_at),
-        "finished_at": _iso(log.finished_at),
-        "queue_seconds": log.queue_seconds,
-        "setup_seconds": log.setup_seconds,
-        "execution_seconds": log.execution_seconds,
+        "runs": [run_fields(log) for log in found.logs],
     }
 
 
@@ -78,8 +28,8 @@ def status(found: StatusReport) -> dict[str, Any]:
     """Return the state of everything."""
     return {
         "workspaces": [_workspace(each) for each in found.workspaces],
-        "passes": [_pass(each) for each in found.passes],
-        "now": _iso(found.now),
+        "passes": [pass_fields(each) for each in found.passes],
+        "now": iso_utc(found.now, "milliseconds"),
     }
 
 
@@ -89,23 +39,12 @@ def _workspace(status: WorkspaceStatus) -> dict[str, Any]:
         "name": report.name,
         "cap": status.cap,
         "active": {"ours": report.in_flight, "foreign": status.foreign, "error": status.active.error},
-        "states": _counts(report.waiting, OPEN),
-        "finished_last_hour": _counts(report.finished_hour, ENDED),
-        "finished_last_day": _counts(report.finished_day, ENDED),
+        "states": _counts(report.open, OPEN),
+        "finished_last_hour": _counts(report.finished_hour, FINAL),
+        "finished_last_day": _counts(report.finished_day, FINAL),
         "oldest_waiting_seconds": report.oldest_waiting_seconds,
     }
 
 
-def _counts(counts: Mapping[Status, int], states: Sequence[Status]) -> dict[str, int]:
-    return {state.value: counts.get(state, 0) for state in states}
-
-
-def _pass(status: PassStatus) -> dict[str, Any]:
-    last = status.last
-    return {
-        "name": status.name,
-        "started_at": _iso(last.started_at) if last else None,
-        "finished_at": _iso(last.finished_at) if last else None,
-        "outcome": last.outcome if last else None,
-        "late": status.late,
-    }
+def _counts(counts: Mapping[Status, int], states: Collection[Status]) -> dict[str, int]:
+    return {state.value: counts.get(state, 0) for state in Status if state in states}

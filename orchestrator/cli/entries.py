@@ -123,7 +123,7 @@ async def _pages(
             return
 
 
-#: The same names as in ``--json``.
+#: The names of ``--json``, without what a file cannot use: ``actions`` and ``run_page_url``.
 _CSV_COLUMNS = (
     *("id", "workspace", "table_name", "job_id", "priority", "status", "run_id", "submission", "attempt"),
     *("max_attempts", "available_at", "cancel_requested", "last_error"),

@@ -12,13 +12,12 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.cli import context, documents
-from orchestrator.cli.documents import ENDED, OPEN
 from orchestrator.cli.options import Whole, json_option
 from orchestrator.cli.output import OK, UNHEALTHY, cell, complain, console, drawn, print_json, visible
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import LastPass
 from orchestrator.core.reports import PassStatus, StatusReport, WorkspaceStatus
-from orchestrator.core.states import Status
+from orchestrator.core.states import OPEN, Status
 
 #: Seconds between two refreshes of ``--watch``; each asks Databricks.
 _WATCH_SECONDS = 5
@@ -93,10 +92,10 @@ def _lines(found: StatusReport) -> list[str]:
 
 def _workspace_line(view: WorkspaceStatus) -> str:
     report = view.report
-    parts = [_counts(report.waiting, OPEN) or "nothing open"]
-    if ended := _counts(report.finished_hour, ENDED):
+    parts = [_counts(report.open) or "nothing open"]
+    if ended := _counts(report.finished_hour):
         parts.append(f"in the last hour {ended}")
-    if ended := _counts(report.finished_day, ENDED):
+    if ended := _counts(report.finished_day):
         parts.append(f"in the last day {ended}")
     if report.oldest_waiting_seconds is not None:
         parts.append(f"the oldest waits {_duration(report.oldest_waiting_seconds)}")
@@ -104,8 +103,8 @@ def _workspace_line(view: WorkspaceStatus) -> str:
     return f"{visible(report.name)}: {'; '.join(parts)}"
 
 
-def _counts(counts: Mapping[Status, int], states: tuple[Status, ...]) -> str:
-    return ", ".join(f"{counts[status]} {status}" for status in states if counts.get(status))
+def _counts(counts: Mapping[Status, int]) -> str:
+    return ", ".join(f"{counts[status]} {status}" for status in Status if counts.get(status))
 
 
 def _slots(view: WorkspaceStatus) -> str:
@@ -168,16 +167,19 @@ def _pass_row(status: PassStatus, now: datetime) -> tuple[object, ...]:
     )
 
 
-_LABELS = (*OPEN, "last hour", "last day", "oldest waits", "slots")
+#: The open states, in the order of a run.
+_OPEN = tuple(status for status in Status if status in OPEN)
+
+_LABELS = (*_OPEN, "last hour", "last day", "oldest waits", "slots")
 
 
 def _column(view: WorkspaceStatus) -> list[object]:
     report = view.report
     oldest = report.oldest_waiting_seconds
     return [
-        *(report.waiting.get(status, 0) for status in OPEN),
-        _counts(report.finished_hour, ENDED),
-        _counts(report.finished_day, ENDED),
+        *(report.open.get(status, 0) for status in _OPEN),
+        _counts(report.finished_hour),
+        _counts(report.finished_day),
         None if oldest is None else _duration(oldest),
         _slots(view),
     ]

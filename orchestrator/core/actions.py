@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from orchestrator.core.models import Entry
-from orchestrator.core.states import CANCELLABLE, RETRIED_BY_DEFAULT, RETRYABLE, Status
+from orchestrator.core.states import OPEN, RETRIED_BY_DEFAULT, RETRYABLE, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,8 @@ RETRY = Action(
 
 CANCEL = Action(
     name="cancel",
-    states=CANCELLABLE,
-    by_default=CANCELLABLE,
+    states=OPEN,
+    by_default=OPEN,
     refusal="cancelled: it is over",
     is_request=True,
 )

@@ -79,7 +79,7 @@ class Alert:
         """Say in one line what happened."""
         if self.dead is not None:
             return f"{self.dead.count} {'entry' if self.dead.count == 1 else 'entries'} went DEAD"
-        names = " and ".join(dict.fromkeys(last_pass.name for last_pass in self.passes))
+        names = " and ".join(dict.fromkeys(event.name for event in self.passes))
         return f"{names}: {'late' if self.kind is Kind.LATE else 'recovered'}"
 
     @property
@@ -87,8 +87,8 @@ class Alert:
         """List the events, one line each."""
         if self.dead is None:
             return [
-                f"{last_pass.name}: {_PASS_TEXT[self.kind]} {iso_utc(last_pass.since, 'seconds')}"
-                for last_pass in self.passes
+                f"{event.name}: {_PASS_TEXT[self.kind]} {iso_utc(event.since, 'seconds')}"
+                for event in self.passes
             ]
         shown = [
             f"{entry.id} {shortened(entry.table_name)} ({shortened(entry.workspace)}): {entry.error}"
@@ -167,7 +167,7 @@ def _as_json(alert: Alert, at: datetime) -> dict[str, Any]:
             }
             for entry in dead.shown
         ],
-        "passes": [{"name": last_pass.name, "since": iso_utc(last_pass.since)} for last_pass in alert.passes],
+        "passes": [{"name": event.name, "since": iso_utc(event.since)} for event in alert.passes],
     }
 
 

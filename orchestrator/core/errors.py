@@ -3,6 +3,8 @@
 OrchestratorError
   SettingsError
   InvalidEntry
+  EntryNotFound
+  Conflict
   StoreError
     StoreUnavailable
     StoreInDoubt

@@ -25,7 +25,7 @@ def whole(value: object, *, least: int, most: int) -> int:
 
 
 def whole_of_text(text: str, *, least: int, most: int) -> int:
-    """Return the whole number that a text writes in the digits 0 to 9, a minus sign before them at most.
+    """Return the whole number that a text writes in the digits 0 to 9, with an optional leading minus sign.
 
     :raises ValueError: what it must be, to follow the name of the field.
     """

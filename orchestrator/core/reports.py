@@ -32,7 +32,7 @@ class WorkspaceReport:
 
     name: str
     #: entries in each state that is not final
-    waiting: Mapping[Status, int] = field(default_factory=dict)
+    open: Mapping[Status, int] = field(default_factory=dict)
     #: entries that ended in the last hour and day, by their final state
     finished_hour: Mapping[Status, int] = field(default_factory=dict)
     finished_day: Mapping[Status, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class WorkspaceReport:
     @property
     def in_flight(self) -> int:
         """Slots that the workspace's entries hold."""
-        return self.waiting.get(Status.QUEUED, 0) + self.waiting.get(Status.RUNNING, 0)
+        return self.open.get(Status.QUEUED, 0) + self.open.get(Status.RUNNING, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

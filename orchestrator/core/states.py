@@ -21,8 +21,8 @@ IN_FLIGHT = frozenset({Status.QUEUED, Status.RUNNING})
 #: Waiting: the trigger may claim the entry.
 CLAIMABLE = frozenset({Status.PENDING, Status.FAILED})
 
-#: An operator may request the entry's cancellation.
-CANCELLABLE = CLAIMABLE | IN_FLIGHT
+#: Open, that is not final: an operator may request the entry's cancellation.
+OPEN = CLAIMABLE | IN_FLIGHT
 
 #: Final: the app never leaves these states by itself; an operator may.
 FINAL = frozenset({Status.DONE, Status.DEAD, Status.CANCELED})

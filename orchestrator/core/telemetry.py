@@ -4,7 +4,6 @@ The use cases know only this module. ``orchestrator.adapters.azure_monitor`` exp
 lines; without it metrics and spans are dropped and log lines are plain text.
 """
 
-import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
@@ -12,8 +11,6 @@ from typing import Literal
 
 from orchestrator.core.models import Entry
 from orchestrator.core.redaction import one_line
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 #: would kill the worker process and everything else that runs in it.
 INVOCATION_SECONDS = 280.0
 
-#: Time limit of the work itself. The rest is for recording the pass and for alerts (``ALERTING_SECONDS``).
+#: Time limit of the work itself. The rest is for recording the pass and for alerts (see alerting.py).
 _WORK_SECONDS = 220.0
 
 #: Time limit for reading what alerting needs before the work begins, so that the work is not held up.

@@ -58,8 +58,8 @@ class Api:
             query.entry_filter(asked), sort=asked.sort, limit=asked.limit, after=asked.after or None
         )
         found = [
-            rendering.entry(row, self._app.overview.run_page(row), parameters=asked.parameters)
-            for row in page.entries
+            rendering.entry(each, self._app.overview.run_page(each), parameters=asked.parameters)
+            for each in page.entries
         ]
         return json_response(schemas.EntryPage(entries=found, next=page.next))
 
@@ -111,8 +111,8 @@ class Api:
         """Return what waits, and why."""
         asked = read_query(request.query, schemas.WaitingQuery)
         found = await self._app.overview.waiting(asked.workspace or None, asked.limit)
-        rows = [rendering.waiting_entry(row, self._app.overview.run_page(row.entry)) for row in found]
-        return json_response(schemas.Waiting(waiting=rows))
+        waiting = [rendering.waiting_entry(each, self._app.overview.run_page(each.entry)) for each in found]
+        return json_response(schemas.Waiting(waiting=waiting))
 
     async def history(self, request: Request) -> Response:
         """Return what ended, by the hour or by the day."""

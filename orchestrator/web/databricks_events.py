@@ -51,7 +51,7 @@ class NotificationHandler:
     """Handles Databricks' notifications, within limits.
 
     Wrong passwords are not counted: with a limit on them, a stranger who guesses would keep Databricks' own
-    notifications out, and a random secret of the least length stands far longer than any guessing.
+    notifications out, and a random secret of the least length cannot be guessed.
 
     :param secret: the password; None = events are not taken.
     :param finish: looks at a run and says whether its entry was finished.
@@ -130,7 +130,7 @@ def _run_id(body: bytes) -> int:
 
 
 def make_blueprint(handler: Callable[[], NotificationHandler] | None = None) -> func.Blueprint:
-    """Return the route as a function. Its own shared secret stands in place of a function key.
+    """Return the route as a function. Its own shared secret replaces a function key.
 
     :param handler: gives what handles notifications; without it, that of the process's application.
     """

@@ -6,8 +6,7 @@ No text of a problem holds a secret or an entry's parameters.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -58,27 +57,27 @@ class Problem(Exception):
 
 
 def bad_request(detail: str) -> Problem:
-    """The request itself is wrong."""
+    """Return a 400: the request itself is wrong."""
     return Problem(HTTPStatus.BAD_REQUEST, detail)
 
 
 def not_found(detail: str) -> Problem:
-    """The thing asked for does not exist."""
+    """Return a 404: what was asked for does not exist."""
     return Problem(HTTPStatus.NOT_FOUND, detail)
 
 
 def conflict(detail: str) -> Problem:
-    """The current state does not allow it."""
+    """Return a 409: the current state does not allow it."""
     return Problem(HTTPStatus.CONFLICT, detail)
 
 
 def too_large(limit_bytes: int) -> Problem:
-    """The body is too large."""
+    """Return a 413: the body is too large."""
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {limit_bytes // 1024} KB")
 
 
 def too_many(detail: str, *, retry_after_seconds: float) -> Problem:
-    """There were too many requests. The time is rounded up to whole seconds, as the header has it."""
+    """Return a 429. The wait is rounded up to whole seconds, the unit of ``Retry-After``."""
     seconds = max(1, math.ceil(retry_after_seconds))
     return Problem(
         HTTPStatus.TOO_MANY_REQUESTS, f"{detail}; retry in {seconds} s", {"Retry-After": str(seconds)}
@@ -86,7 +85,7 @@ def too_many(detail: str, *, retry_after_seconds: float) -> Problem:
 
 
 def unavailable(detail: str, *, retry_after_seconds: int = 10) -> Problem:
-    """The request cannot be served now."""
+    """Return a 503: the request cannot be served now."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(retry_after_seconds)})
 
 
@@ -136,15 +135,16 @@ class Request:
     #: by name in lower case
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
+    #: the fields of the query string, each with all its values; empty before :meth:`with_query`
+    query: Mapping[str, list[str]] = field(default_factory=dict)
 
-    @cached_property
-    def query(self) -> Mapping[str, list[str]]:
-        """The fields of the query string, each with all its values.
+    def with_query(self) -> "Request":
+        """Return the request with its query string read.
 
-        :raises Problem: there are too many, or they are not valid UTF-8.
+        :raises Problem: there are too many fields, or they are not valid UTF-8.
         """
         try:
-            return parse_qs(
+            fields = parse_qs(
                 urlsplit(self.url).query,
                 keep_blank_values=True,
                 max_num_fields=_MAX_QUERY_FIELDS,
@@ -152,6 +152,7 @@ class Request:
             )
         except ValueError:
             raise bad_request("the query string cannot be read") from None
+        return replace(self, query=fields)
 
     def json(self) -> dict[str, Any]:
         """Return the JSON object in the body. :raises Problem: it is not one, or it is too large."""

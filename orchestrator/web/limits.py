@@ -24,15 +24,14 @@ class Rate:
 class Rates:
     """The rates of an instance."""
 
-    #: Requests that change something, on an instance. One entry a request makes 36,000 entries an hour,
-    #: more than three workspaces start (10,000 runs an hour each); the burst, posted one by one, is what
-    #: one request may insert.
+    #: Requests that change something. With one entry per request that is 36,000 entries an hour; three
+    #: workspaces start fewer (10,000 runs an hour each). The burst equals what one request may insert.
     CHANGES = Rate(per_second=10, burst=1000)
 
-    #: All other requests, on an instance. A dashboard asks five times each 10 s: sixty people may look.
+    #: All other requests. A dashboard sends five every 10 s, so that sixty people may look.
     READS = Rate(per_second=30, burst=300)
 
-    #: Events with the password, on an instance. A workspace starts 10,000 runs an hour, three a second, and
+    #: Events with the password. A workspace starts 10,000 runs an hour, three a second, and
     #: sends a notification of each; all runs of two workspaces (130 each by default) may end at once.
     EVENTS = Rate(per_second=10, burst=300)
 

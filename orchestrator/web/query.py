@@ -29,7 +29,7 @@ def entry_id(request: Request) -> int:
 
 
 def no_entry(request: Request) -> Problem:
-    """There is no entry with the id in the path."""
+    """Return a 404: there is no entry with the id in the path."""
     return not_found(f"there is no entry {request.route.get('id', '')[:40]!r}")
 
 

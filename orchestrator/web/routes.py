@@ -109,10 +109,11 @@ class Server:
         changes = request.method != "GET"
         try:
             _refuse_other_sites(request)
+            readable = request.with_query()
             with self._limiter.admit(_CHANGE if changes else _READ):
                 async with asyncio.timeout(self._seconds):
                     handle: Callable[[Request], Awaitable[Response]] = getattr(self._api(), route.handler)
-                    return await handle(request)
+                    return await handle(readable)
         except Exception as error:
             problem = problem_of(error, changes=changes)
             if problem is None:
@@ -121,7 +122,7 @@ class Server:
 
 
 def _refuse_other_sites(request: Request) -> None:
-    """Let no page of another site, as browsers call it, act for the person who looks at it."""
+    """Refuse changes that a browser sends from another site's page."""
     if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
         raise Problem(HTTPStatus.FORBIDDEN, "call this from the app's own pages")
 

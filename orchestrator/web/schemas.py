@@ -35,7 +35,7 @@ _Action = Literal["retry", "cancel"]
 
 
 class _Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every object: it has the fields that stand here, and no others."""
+    """Base of every object: it has the declared fields, and no others."""
 
 
 # Query strings, paths and headers
@@ -118,7 +118,7 @@ class TablesQuery(_Schema, frozen=True, kw_only=True):
 
 
 class EntryPath(_Schema, frozen=True, kw_only=True):
-    """What stands in the path of one entry."""
+    """The path of one entry."""
 
     id: Annotated[_Id, Meta(description="Id of the entry.")]
 
@@ -148,7 +148,7 @@ def _column(name: str) -> Meta:
 
 
 class NewEntry(_Schema, frozen=True, kw_only=True):
-    """A new row of track_processing; what is left out or null is the default."""
+    """A new entry; what is left out or null is the default."""
 
     table_name: Annotated[str, Meta(min_length=1, max_length=new_entry.TEXTS["table_name"])]
     workspace: Annotated[

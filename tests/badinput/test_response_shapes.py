@@ -22,10 +22,10 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import Job, LogRow, Run, RunFailure
-from orchestrator.core.policy import Policy
 from tests.badinput.support import MISSING, ODD_VALUES, any_text, as_body, bodies, paths, replaced, tries
 from tests.databricks.support import CANARY, REQUEST
 from tests.test_decisions import ENTRY
+from tests.world import policy
 
 BIGGEST_ID = 2**63 - 1
 
@@ -125,16 +125,10 @@ def check_run(run: Run) -> None:
         check_id(task.run_id)
         check_text(task.task_key)
     failure = responses.combine(run, {})
-    policy = Policy(
-        max_attempts=3,
-        retry_backoff_seconds=1,
-        submit_lease_seconds=1,
-        max_deliveries=10,
-        run_timeout_seconds=0,
-        serialize_tables=True,
-    )
     error = decisions.describe(run, failure)
-    verdict = decisions.verdict_on_run(ENTRY, run, error, policy=policy, jitter=0.5)
+    verdict = decisions.verdict_on_run(
+        ENTRY, run, error, policy=policy(retry_backoff_seconds=1, submit_lease_seconds=1), jitter=0.5
+    )
     check_log(decisions.log_of_run(ENTRY, run, failure, verdict))
 
 

@@ -74,6 +74,11 @@ def test_what_a_change_returns_stands_where_each_database_wants_it() -> None:
     assert dialects.render(sql, "sqlserver") == output
 
 
+def test_a_delete_returns_nothing() -> None:
+    with pytest.raises(ValueError, match="a DELETE returns nothing"):
+        dialects.render("DELETE FROM t\n{returning id}\nWHERE id = ?", "sqlserver")
+
+
 def test_a_shared_condition_is_given_an_alias() -> None:
     fragment = "-- due (fragment) --\n-- x\n{alias}.at <= {now}\n"
     text = fragment + "-- a --\n-- y\nSELECT 1 FROM t AS entry WHERE {due entry}"

@@ -208,13 +208,13 @@ async def test_the_status_of_each_workspace(store: Store, reports: Reports, data
     database.execute("UPDATE track_processing SET available_at = ? WHERE workspace = 'elsewhere'", early)
     default, elsewhere = await reports.status()
     assert (default.name, elsewhere.name) == ("default", "elsewhere")
-    assert default.waiting == {Status.RUNNING: 1, Status.QUEUED: 1}
+    assert default.open == {Status.RUNNING: 1, Status.QUEUED: 1}
     assert default.in_flight == 2
     assert default.run_ids == {waits.runid}
     assert default.finished_hour == {Status.DONE: 1, Status.DEAD: 1}
     assert default.finished_day == {Status.DONE: 2, Status.DEAD: 1}
     assert default.oldest_waiting_seconds is None
-    assert elsewhere.waiting == {Status.PENDING: 1}
+    assert elsewhere.open == {Status.PENDING: 1}
     assert 89 < (elsewhere.oldest_waiting_seconds or 0) < 150
 
 

@@ -54,7 +54,7 @@ async def test_status_counts_the_slots_of_known_and_unknown_workspaces(world: Wo
     )  # fmt: skip
     assert (elsewhere.cap, elsewhere.free) == (None, None)
     assert elsewhere.active.error == "the settings name no such workspace"
-    assert (eu.report.waiting, eu.in_use, eu.free) == ({}, 0, 1)
+    assert (eu.report.open, eu.in_use, eu.free) == ({}, 0, 1)
 
 
 async def test_status_says_which_timer_function_is_late(world: World) -> None:

@@ -24,7 +24,7 @@ async def test_caps_are_per_workspace(world: World) -> None:
     await world.add(*(f"t{n}" for n in range(12)), workspace="eu")
     await world.trigger()
     reports = {report.name: report for report in await Reports(world.store.pool).status()}
-    assert [reports[name].waiting[Status.QUEUED] for name in ("default", "eu")] == [10, 1]
+    assert [reports[name].open[Status.QUEUED] for name in ("default", "eu")] == [10, 1]
 
 
 async def test_queue_that_accepts_nothing_loses_nothing(world: World) -> None:

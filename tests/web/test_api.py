@@ -98,6 +98,13 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
     assert page["next"] is None
 
 
+@pytest.mark.parametrize("path", ["entries", "openapi.json", "dashboard"])
+async def test_a_query_string_that_cannot_be_read_is_refused_everywhere(site: Site, path: str) -> None:
+    for query in ("%ff=1", "&".join(f"f{number}=1" for number in range(101))):
+        status, problem = await site.call("GET", f"{path}?{query}")
+        assert (status, problem["detail"]) == (400, "the query string cannot be read")
+
+
 @pytest.mark.parametrize(
     ("method", "address", "body", "part"),
     [

@@ -1,1 +1,1 @@
-"""The state store: one class over two databases, SQLite and SQL Server."""
+"""The state store: entries, passes, alerts and reports, in SQLite or SQL Server."""

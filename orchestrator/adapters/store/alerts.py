@@ -72,7 +72,7 @@ class AlertLog:
         await self._pool.transact(lambda session: session.change("alert_sent", message), writes=True)
 
     async def release(self, message: str) -> None:
-        """Free the events of a message that surely did not arrive.
+        """Release the events of a message that certainly did not arrive.
 
         A function that was late still needs its "recovered" alert, whether or not people know it was late.
         """

@@ -46,7 +46,7 @@ _COLUMNS = {
 
 _MACRO = re.compile(r"\{(\w+)(?: ([^{}]*))?\}")
 
-#: What an UPDATE, INSERT or DELETE returns: written where T-SQL has it, and moved to the end for SQLite.
+#: What an INSERT or UPDATE returns: written where T-SQL has it, and moved to the end for SQLite.
 _RETURNING = re.compile(r"\{returning ([^{}]*)\}\s*")
 
 _LINE_LENGTH = 110
@@ -87,6 +87,8 @@ def _returning(sql: str, dialect: str) -> str:
     match = _RETURNING.search(sql)
     if match is None:
         return sql
+    if sql.lstrip().startswith("DELETE"):
+        raise ValueError("a DELETE returns nothing: T-SQL has no inserted rows there")
     columns = re.split(r",\s+", match[1].strip())
     without = _RETURNING.sub("", sql)
     if dialect == "sqlite":

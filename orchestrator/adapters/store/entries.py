@@ -124,43 +124,18 @@ class Store:
         )
 
     async def refuse(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:
-        """QUEUED → FAILED or DEAD, with its log row. False: another delivery has taken over."""
-
-        def work(session: Session) -> bool:
-            changed = session.change(
-                "refuse",
-                verdict.to,
-                milliseconds(verdict.delay_seconds),
-                cut(verdict.error),
-                entry.id,
-                entry.submission,
-                entry.deliveries,
-            )
-            if changed == 1:
-                session.change("insert_log", *log_values(log))
-            return changed == 1
-
-        return await self.pool.transact(work, writes=True)
+        """QUEUED → FAILED, DEAD or CANCELED, with its log row. False: another delivery has taken over."""
+        return await self.pool.transact(
+            lambda session: _change_and_log(session, log, "refuse", *_ending(entry, verdict)), writes=True
+        )
 
     async def leave_open(self, entry: Entry, verdict: Verdict) -> bool:
-        """QUEUED → FAILED or DEAD, with the submission left open: its token will find the run, if any.
+        """QUEUED → FAILED, DEAD or CANCELED, the submission left open: its token will find the run, if any.
 
         False: another delivery has taken over.
         """
         return await self.pool.transact(
-            lambda session: (
-                session.change(
-                    "leave_open",
-                    verdict.to,
-                    milliseconds(verdict.delay_seconds),
-                    cut(verdict.error),
-                    entry.id,
-                    entry.submission,
-                    entry.deliveries,
-                )
-                == 1
-            ),
-            writes=True,
+            lambda session: session.change("leave_open", *_ending(entry, verdict)) == 1, writes=True
         )
 
     async def postpone(
@@ -189,8 +164,10 @@ class Store:
     async def finish(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:
         """RUNNING → the state that the verdict names, with its log row. False: another monitor was faster."""
 
-        def work(session: Session) -> bool:
-            changed = session.change(
+        return await self.pool.transact(
+            lambda session: _change_and_log(
+                session,
+                log,
                 "finish",
                 verdict.to,
                 milliseconds(verdict.delay_seconds),
@@ -199,12 +176,9 @@ class Store:
                 entry.id,
                 entry.submission,
                 entry.runid,
-            )
-            if changed == 1:
-                session.change("insert_log", *log_values(log))
-            return changed == 1
-
-        return await self.pool.transact(work, writes=True)
+            ),
+            writes=True,
+        )
 
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
         """Renew the lease of QUEUED entries whose lease is over and return their claims, to be sent again."""
@@ -233,7 +207,7 @@ class Store:
         return CallsElsewhere(accepted=bool(found["accepted"]), unanswered=bool(found["unanswered"]))
 
     async def cancel_waiting(self, limit: int) -> int:
-        """Cancel entries that were asked to be and surely have no run; return how many."""
+        """Cancel, on request, entries that certainly have no run; return how many."""
         return await self.pool.transact(lambda session: session.change("cancel_waiting", limit), writes=True)
 
     async def running(self, workspace: str) -> list[Entry]:
@@ -276,3 +250,23 @@ class Store:
     async def now(self) -> datetime:
         """Return the database's clock."""
         return await self.pool.transact(Session.now, writes=False)
+
+
+def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:
+    """Return the parameters of a statement that ends a submission which started no known run."""
+    return (
+        verdict.to,
+        milliseconds(verdict.delay_seconds),
+        cut(verdict.error),
+        entry.id,
+        entry.submission,
+        entry.deliveries,
+    )
+
+
+def _change_and_log(session: Session, log: LogRow, name: str, *parameters: object) -> bool:
+    """Change an entry and, if it was changed, insert its log row; say whether it was."""
+    if session.change(name, *parameters) != 1:
+        return False
+    session.change("insert_log", *log_values(log))
+    return True

@@ -198,11 +198,11 @@ def _status(session: Session) -> list[WorkspaceReport]:
     reports: dict[str, dict[str, Any]] = {}
 
     def of(row: dict[str, Any]) -> dict[str, Any]:
-        empty: dict[str, Any] = {"waiting": {}, "finished_hour": {}, "finished_day": {}, "run_ids": set()}
+        empty: dict[str, Any] = {"open": {}, "finished_hour": {}, "finished_day": {}, "run_ids": set()}
         return reports.setdefault(row["workspace"], empty)
 
     for row in session.rows("open_states"):
-        of(row)["waiting"][Status(row["status"])] = int(row["entries"])
+        of(row)["open"][Status(row["status"])] = int(row["entries"])
     for row in session.rows("oldest_waiting", now):
         since = as_utc(row["since"])
         of(row)["oldest_waiting_seconds"] = (now - since).total_seconds() if since else None

@@ -4,6 +4,7 @@ Statements are put together from the named blocks of ``reports.sql`` and the fra
 bound.
 """
 
+import functools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from orchestrator.adapters.store import dialects, queries
 from orchestrator.core.numbers import MAX_ID
 from orchestrator.core.search import EntryFilter, Key, Sort
 
-#: Before and behind every change of a row.
+#: Before and behind every change of an entry.
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 
@@ -41,6 +42,9 @@ _OF_RUN = (
 )
 
 _ESCAPE = "\\"
+
+#: How many rows are left out, and how many behind them are read, in a dialect.
+_page = functools.cache(functools.partial(dialects.render, "{page}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,7 @@ class Search:
                     self._block("entries_of_window"),
                     *(sql for sql, _ in conditions),
                     _ORDERS[self.sort],
-                    self._page(),
+                    _page(self.dialect),
                 ]
             ),
             values=(
@@ -97,12 +101,11 @@ class Search:
         """Select the key of entry number `window`; nothing if there are fewer."""
         reached = self._reached(window)
         return Statement(
-            sql="\n".join([reached.sql, self._block("keys_of_window"), _ORDERS[self.sort], self._page()]),
+            sql="\n".join(
+                [reached.sql, self._block("keys_of_window"), _ORDERS[self.sort], _page(self.dialect)]
+            ),
             values=(*reached.values, window - 1, 1),
         )
-
-    def _page(self) -> str:
-        return dialects.render("{page}", self.dialect)
 
     def _block(self, name: str) -> str:
         return queries.load(self.dialect)[name].sql
@@ -125,7 +128,7 @@ class Search:
                 parts,
                 ") AS parts",
                 order,
-                self._page(),
+                _page(self.dialect),
             )
         )
         values = (*(value for each in windows for value in each.values), 0, window)

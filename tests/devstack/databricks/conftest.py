@@ -13,7 +13,7 @@ from devstack import processes
 from devstack.databricks.options import Options
 from devstack.databricks.server import make_app
 from devstack.databricks.simulator import Simulator
-from tests.devstack.databricks.helpers import ROOT, World, sdk_client
+from tests.devstack.databricks.helpers import ROOT, SimulatedWorkspace, sdk_client
 
 Client = TestClient[web.Request, web.Application]
 
@@ -22,8 +22,8 @@ JOB_ID = 7
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> SimulatedWorkspace:
+    return SimulatedWorkspace()
 
 
 @pytest.fixture

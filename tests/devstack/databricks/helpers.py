@@ -81,7 +81,7 @@ class FakeExecutor:
         self.stopped.append(attempt_id)
 
 
-class World:
+class SimulatedWorkspace:
     """A workspace on a clock that is set by hand."""
 
     def __init__(self, *, max_active_runs: int = 2000, executor: Executor | None = None) -> None:

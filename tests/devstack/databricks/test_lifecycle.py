@@ -5,10 +5,10 @@ import pytest
 from devstack.databricks.errors import ApiError
 from devstack.databricks.results import ENDS, OUTCOMES, PRECEDENCE, State
 from devstack.databricks.runs import Output
-from tests.devstack.databricks.helpers import LONG_ENOUGH, FakeExecutor, World
+from tests.devstack.databricks.helpers import LONG_ENOUGH, FakeExecutor, SimulatedWorkspace
 
 
-def test_a_run_is_pending_then_running_then_over(world: World) -> None:
+def test_a_run_is_pending_then_running_then_over(world: SimulatedWorkspace) -> None:
     world.decide(pending_seconds=2, run_seconds=5)
     run = world.start(world.job())
     assert run.state == State.PENDING
@@ -20,7 +20,7 @@ def test_a_run_is_pending_then_running_then_over(world: World) -> None:
     assert run.ended_at == run.created_at + 7, "it ends at its time, not when it is looked at"
 
 
-def test_default_durations_vary_by_a_quarter_at_most(world: World) -> None:
+def test_default_durations_vary_by_a_quarter_at_most(world: SimulatedWorkspace) -> None:
     runs = [world.start(world.job()) for _ in range(50)]
     world.clock.advance(LONG_ENOUGH)
     world.workspace.settle()
@@ -30,7 +30,7 @@ def test_default_durations_vary_by_a_quarter_at_most(world: World) -> None:
 
 
 @pytest.mark.parametrize("result", sorted(OUTCOMES))
-def test_every_result_can_be_asked_for(world: World, result: str) -> None:
+def test_every_result_can_be_asked_for(world: SimulatedWorkspace, result: str) -> None:
     world.decide(match={"table_name": "t7"}, results=[result], error="boom", error_trace="trace")
     asked, other = world.start(world.job(), table_name="t7"), world.start(world.job(), table_name="t8")
     assert world.result_of(asked) == ENDS[result].result_state
@@ -42,7 +42,7 @@ def test_every_end_has_its_rank() -> None:
     assert set(PRECEDENCE) == OUTCOMES | {"UPSTREAM_FAILED"}
 
 
-def test_a_failed_task_leaves_its_run_in_internal_error(world: World) -> None:
+def test_a_failed_task_leaves_its_run_in_internal_error(world: SimulatedWorkspace) -> None:
     world.decide(results=["FAILED"], error="ValueError: boom")
     run = world.start(world.job())
     assert world.result_of(run) == "FAILED"
@@ -54,14 +54,14 @@ def test_a_failed_task_leaves_its_run_in_internal_error(world: World) -> None:
     assert run.attempts[0].output.error == "ValueError: boom"
 
 
-def test_the_nth_match_gets_the_nth_result_and_the_last_repeats(world: World) -> None:
+def test_the_nth_match_gets_the_nth_result_and_the_last_repeats(world: SimulatedWorkspace) -> None:
     world.decide(match={"table_name": "t"}, results=["FAILED", "TIMEDOUT", "SUCCESS"])
     job = world.job()
     results = [world.result_of(world.start(job, table_name="t")) for _ in range(4)]
     assert results == ["FAILED", "TIMEDOUT", "SUCCESS", "SUCCESS"]
 
 
-def test_a_newer_rule_goes_before_an_older_one(world: World) -> None:
+def test_a_newer_rule_goes_before_an_older_one(world: SimulatedWorkspace) -> None:
     world.decide(results=["FAILED"])
     world.decide(match={"table_name": "t"}, results=["CANCELED"])
     job = world.job()
@@ -70,7 +70,7 @@ def test_a_newer_rule_goes_before_an_older_one(world: World) -> None:
 
 
 class TestRetries:
-    def test_a_failed_task_is_tried_again_as_a_new_attempt(self, world: World) -> None:
+    def test_a_failed_task_is_tried_again_as_a_new_attempt(self, world: SimulatedWorkspace) -> None:
         world.decide(results=["FAILED", "FAILED", "SUCCESS"], pending_seconds=1, run_seconds=1)
         run = world.start(
             world.job({"task_key": "main", "max_retries": 3, "min_retry_interval_millis": 4000})
@@ -84,20 +84,22 @@ class TestRetries:
         assert len({a.run_id for a in run.attempts}) == 3
         assert run.attempts[1].started_at == run.created_at + 6
 
-    def test_no_retries_left_fails_the_run(self, world: World) -> None:
+    def test_no_retries_left_fails_the_run(self, world: SimulatedWorkspace) -> None:
         world.decide(results=["FAILED"], run_seconds=1)
         run = world.start(world.job({"task_key": "main", "max_retries": 2}))
         assert world.result_of(run) == "FAILED"
         assert len(run.attempts) == 3
 
     @pytest.mark.parametrize("result", ["TIMEDOUT", "CANCELED"])
-    def test_neither_a_timeout_nor_a_cancellation_is_retried(self, world: World, result: str) -> None:
+    def test_neither_a_timeout_nor_a_cancellation_is_retried(
+        self, world: SimulatedWorkspace, result: str
+    ) -> None:
         world.decide(results=[result])
         run = world.start(world.job({"task_key": "main", "max_retries": 2}))
         assert world.result_of(run) == result
         assert len(run.attempts) == 1
 
-    def test_retries_without_end_do_not_stop_the_clock(self, world: World) -> None:
+    def test_retries_without_end_do_not_stop_the_clock(self, world: SimulatedWorkspace) -> None:
         world.decide(results=["FAILED"], pending_seconds=0, run_seconds=0)
         run = world.start(world.job({"task_key": "main", "max_retries": -1}))
         assert world.state_after(run, 1.0) == State.RUNNING
@@ -107,7 +109,7 @@ class TestRetries:
 class TestTasks:
     CHAIN = ({"task_key": "a"}, {"task_key": "b", "depends_on": [{"task_key": "a"}]})
 
-    def test_a_task_waits_for_those_it_depends_on(self, world: World) -> None:
+    def test_a_task_waits_for_those_it_depends_on(self, world: SimulatedWorkspace) -> None:
         world.decide(pending_seconds=1, run_seconds=1)
         run = world.start(world.job(*self.CHAIN))
         assert world.state_after(run, 1.5) == State.RUNNING
@@ -115,7 +117,7 @@ class TestTasks:
         assert world.result_of(run) == "SUCCESS"
         assert run.attempts[1].started_at == run.attempts[0].ended_at
 
-    def test_what_depends_on_a_failed_task_is_not_run(self, world: World) -> None:
+    def test_what_depends_on_a_failed_task_is_not_run(self, world: SimulatedWorkspace) -> None:
         world.decide(task_key="a", results=["FAILED"])
         run = world.start(world.job(*self.CHAIN, {"task_key": "c"}))
         assert world.result_of(run) == "FAILED"
@@ -123,7 +125,7 @@ class TestTasks:
         assert run.attempts[1].state == State.SKIPPED
         assert run.attempts[1].started_at is None
 
-    def test_a_dependency_waits_for_the_last_retry(self, world: World) -> None:
+    def test_a_dependency_waits_for_the_last_retry(self, world: SimulatedWorkspace) -> None:
         world.decide(task_key="a", results=["FAILED", "SUCCESS"], run_seconds=1)
         run = world.start(world.job({"task_key": "a", "max_retries": 1}, self.CHAIN[1]))
         world.clock.advance(LONG_ENOUGH)
@@ -131,7 +133,7 @@ class TestTasks:
 
 
 class TestCancel:
-    def test_a_running_run_terminates_and_is_then_canceled(self, world: World) -> None:
+    def test_a_running_run_terminates_and_is_then_canceled(self, world: SimulatedWorkspace) -> None:
         run = world.start(world.job(*TestTasks.CHAIN))
         assert world.state_after(run, 2) == State.RUNNING
         world.workspace.cancel(run.run_id)
@@ -140,7 +142,7 @@ class TestCancel:
         assert [a.result for a in run.attempts] == ["CANCELED", "CANCELED"]
         assert run.end == ENDS["CANCELED"]
 
-    def test_a_run_that_waits_for_a_retry_is_not_tried_again(self, world: World) -> None:
+    def test_a_run_that_waits_for_a_retry_is_not_tried_again(self, world: SimulatedWorkspace) -> None:
         world.decide(results=["FAILED"], pending_seconds=1, run_seconds=1)
         task = {"task_key": "main", "max_retries": 5, "min_retry_interval_millis": 60_000}
         run = world.start(world.job(task))
@@ -149,7 +151,7 @@ class TestCancel:
         assert world.state_after(run, 300) == State.TERMINATED
         assert [a.result for a in run.attempts] == ["FAILED", "CANCELED"]
 
-    def test_a_queued_run_never_starts(self, world: World) -> None:
+    def test_a_queued_run_never_starts(self, world: SimulatedWorkspace) -> None:
         job = world.job(max_concurrent_runs=1, queue={"enabled": True})
         first, waiting = world.start(job), world.start(job)
         world.workspace.cancel(waiting.run_id)
@@ -157,13 +159,13 @@ class TestCancel:
         assert world.result_of(first) == "SUCCESS"
         assert waiting.attempts == []
 
-    def test_a_run_that_is_over_stays_as_it_is(self, world: World) -> None:
+    def test_a_run_that_is_over_stays_as_it_is(self, world: SimulatedWorkspace) -> None:
         run = world.start(world.job())
         assert world.result_of(run) == "SUCCESS"
         world.workspace.cancel(run.run_id)
         assert world.result_of(run) == "SUCCESS"
 
-    def test_an_unknown_run_cannot_be_canceled(self, world: World) -> None:
+    def test_an_unknown_run_cannot_be_canceled(self, world: SimulatedWorkspace) -> None:
         with pytest.raises(ApiError, match=r"Run 5 does not exist\."):
             world.workspace.cancel(5)
 
@@ -175,7 +177,7 @@ class TestRealFiles:
 
     def test_the_executor_runs_it_and_reports_its_end(self) -> None:
         executor = FakeExecutor()
-        world = World(executor=executor)
+        world = SimulatedWorkspace(executor=executor)
         run = world.start(world.job(*self.TASK), a="1", b="2")
         assert executor.started == []
         assert world.state_after(run, LONG_ENOUGH) == State.RUNNING
@@ -188,7 +190,7 @@ class TestRealFiles:
 
     def test_a_cancelled_one_is_stopped_and_ends_when_it_has_stopped(self) -> None:
         executor = FakeExecutor()
-        world = World(executor=executor)
+        world = SimulatedWorkspace(executor=executor)
         run = world.start(world.job(*self.TASK))
         world.state_after(run, LONG_ENOUGH)
         world.workspace.cancel(run.run_id)
@@ -199,15 +201,15 @@ class TestRealFiles:
 
     def test_one_cancelled_before_it_started_never_starts(self) -> None:
         executor = FakeExecutor()
-        world = World(executor=executor)
+        world = SimulatedWorkspace(executor=executor)
         run = world.start(world.job(*self.TASK))
         world.workspace.cancel(run.run_id)
         assert world.result_of(run) == "CANCELED"
         assert executor.started == []
 
-    def test_python_arguments_replace_those_of_the_task(self, world: World) -> None:
+    def test_python_arguments_replace_those_of_the_task(self, world: SimulatedWorkspace) -> None:
         executor = FakeExecutor()
-        world = World(executor=executor)
+        world = SimulatedWorkspace(executor=executor)
         task = {"task_key": "m", "spark_python_task": {"python_file": "/real/p", "parameters": ["x"]}}
         world.start(world.job(task))
         world.clock.advance(LONG_ENOUGH)

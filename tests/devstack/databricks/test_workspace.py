@@ -5,11 +5,11 @@ import pytest
 from devstack.databricks.errors import ApiError
 from devstack.databricks.requests import ListRuns, RunNow
 from devstack.databricks.results import State
-from tests.devstack.databricks.helpers import LONG_ENOUGH, World
+from tests.devstack.databricks.helpers import LONG_ENOUGH, SimulatedWorkspace
 
 
 class TestTokens:
-    def test_a_repeat_returns_the_same_run_also_when_it_is_over(self, world: World) -> None:
+    def test_a_repeat_returns_the_same_run_also_when_it_is_over(self, world: SimulatedWorkspace) -> None:
         job = world.job()
         world.decide(results=["FAILED"])
         run = world.start(job, token="x")
@@ -18,19 +18,19 @@ class TestTokens:
         assert world.start(job, token="x") is run
         assert world.workspace.runs_created == 1
 
-    def test_a_repeat_of_a_skipped_run_does_not_start_it(self, world: World) -> None:
+    def test_a_repeat_of_a_skipped_run_does_not_start_it(self, world: SimulatedWorkspace) -> None:
         job = world.job(max_concurrent_runs=0)
         run = world.start(job, token="x")
         assert run.state == State.SKIPPED
         assert world.start(job, token="x") is run
 
     def test_a_repeat_is_answered_also_when_the_workspace_is_full(self) -> None:
-        world = World(max_active_runs=1)
+        world = SimulatedWorkspace(max_active_runs=1)
         job = world.job()
         run = world.start(job, token="x")
         assert world.start(job, token="x") is run
 
-    def test_the_token_of_a_removed_run_is_an_error(self, world: World) -> None:
+    def test_the_token_of_a_removed_run_is_an_error(self, world: SimulatedWorkspace) -> None:
         job = world.job()
         run = world.start(job, token="x")
         assert world.result_of(run) == "SUCCESS"
@@ -38,12 +38,12 @@ class TestTokens:
         with pytest.raises(ApiError, match=f"Run {run.run_id} does not exist"):
             world.start(job, token="x")
 
-    def test_runs_without_a_token_are_all_different(self, world: World) -> None:
+    def test_runs_without_a_token_are_all_different(self, world: SimulatedWorkspace) -> None:
         job = world.job()
         assert world.start(job) is not world.start(job)
 
     def test_a_refused_request_does_not_use_its_token(self) -> None:
-        world = World(max_active_runs=1)
+        world = SimulatedWorkspace(max_active_runs=1)
         job = world.job()
         first = world.start(job)
         with pytest.raises(ApiError):
@@ -53,7 +53,7 @@ class TestTokens:
 
 
 class TestConcurrentRunsOfAJob:
-    def test_one_at_a_time_is_the_default_and_the_rest_is_skipped(self, world: World) -> None:
+    def test_one_at_a_time_is_the_default_and_the_rest_is_skipped(self, world: SimulatedWorkspace) -> None:
         job = world.workspace.create_job({"tasks": [{"task_key": "main"}]}).job_id
         first, second = world.start(job), world.start(job)
         assert first.state == State.PENDING
@@ -67,7 +67,7 @@ class TestConcurrentRunsOfAJob:
         assert world.result_of(first) == "SUCCESS"
         assert world.start(job).state == State.PENDING
 
-    def test_with_queueing_they_start_one_after_the_other(self, world: World) -> None:
+    def test_with_queueing_they_start_one_after_the_other(self, world: SimulatedWorkspace) -> None:
         world.decide(pending_seconds=1, run_seconds=4)
         job = world.job(max_concurrent_runs=1, queue={"enabled": True})
         runs = [world.start(job) for _ in range(3)]
@@ -82,14 +82,14 @@ class TestConcurrentRunsOfAJob:
         ("of_job", "of_run", "state"), [(True, False, "SKIPPED"), (False, True, "QUEUED")]
     )
     def test_the_request_decides_before_the_job(
-        self, world: World, of_job: bool, of_run: bool, state: str
+        self, world: SimulatedWorkspace, of_job: bool, of_run: bool, state: str
     ) -> None:
         job = world.job(max_concurrent_runs=1, queue={"enabled": of_job})
         world.start(job)
         run_id = world.workspace.run_now(RunNow(job_id=job, queue_enabled=of_run))
         assert world.run(run_id).state == state
 
-    def test_a_full_job_does_not_hold_up_another(self, world: World) -> None:
+    def test_a_full_job_does_not_hold_up_another(self, world: SimulatedWorkspace) -> None:
         full, other = (world.job(max_concurrent_runs=1, queue={"enabled": True}) for _ in range(2))
         for _ in range(3):
             world.start(full)
@@ -98,7 +98,7 @@ class TestConcurrentRunsOfAJob:
 
 class TestWorkspaceLimit:
     def test_over_it_no_run_is_created(self) -> None:
-        world = World(max_active_runs=2)
+        world = SimulatedWorkspace(max_active_runs=2)
         job = world.job()
         world.start(job)
         world.start(job)
@@ -108,7 +108,7 @@ class TestWorkspaceLimit:
         assert world.workspace.runs_created == 2
 
     def test_with_queueing_a_run_waits_for_a_slot(self) -> None:
-        world = World(max_active_runs=1)
+        world = SimulatedWorkspace(max_active_runs=1)
         job = world.job(queue={"enabled": True})
         first, second = world.start(job), world.start(job)
         assert (second.state, second.queue_reason) == (State.QUEUED, "ACTIVE_RUNS_LIMIT_REACHED")
@@ -116,7 +116,7 @@ class TestWorkspaceLimit:
         assert second.started_at == first.ended_at
 
     def test_runs_of_others_take_slots(self) -> None:
-        world = World(max_active_runs=3)
+        world = SimulatedWorkspace(max_active_runs=3)
         job = world.job()
         world.workspace.add_foreign_runs(3, 5.0)
         with pytest.raises(ApiError, match="active runs"):
@@ -126,7 +126,7 @@ class TestWorkspaceLimit:
         assert world.start(job).state == State.PENDING
         assert world.workspace.runs_created == 1
 
-    def test_the_most_active_runs_are_counted_between_requests_too(self, world: World) -> None:
+    def test_the_most_active_runs_are_counted_between_requests_too(self, world: SimulatedWorkspace) -> None:
         world.decide(pending_seconds=0, run_seconds=10)
         job = world.job()
         for _ in range(5):
@@ -138,7 +138,7 @@ class TestWorkspaceLimit:
 
 
 class TestListing:
-    def test_pages_hold_every_run_once_newest_first(self, world: World) -> None:
+    def test_pages_hold_every_run_once_newest_first(self, world: SimulatedWorkspace) -> None:
         runs = [world.start(world.job()) for _ in range(50)]
         listed, token, pages = [], "", 0
         while token or not pages:
@@ -148,7 +148,7 @@ class TestListing:
         assert listed == runs[::-1]
         assert pages == 3
 
-    def test_a_page_does_not_shift_when_new_runs_come(self, world: World) -> None:
+    def test_a_page_does_not_shift_when_new_runs_come(self, world: SimulatedWorkspace) -> None:
         job = world.job()
         runs = [world.start(job) for _ in range(6)]
         first, token = world.workspace.list_runs(ListRuns(limit=3))
@@ -158,12 +158,12 @@ class TestListing:
         assert first + second == runs[::-1]
         assert last == ""
 
-    def test_a_page_that_is_full_and_the_last_has_no_next(self, world: World) -> None:
+    def test_a_page_that_is_full_and_the_last_has_no_next(self, world: SimulatedWorkspace) -> None:
         for _ in range(3):
             world.start(world.job())
         assert world.workspace.list_runs(ListRuns(limit=3))[1] == ""
 
-    def test_active_ones_are_queued_pending_running_and_terminating(self, world: World) -> None:
+    def test_active_ones_are_queued_pending_running_and_terminating(self, world: SimulatedWorkspace) -> None:
         world.decide(pending_seconds=5, run_seconds=5)
         job = world.job(max_concurrent_runs=4, queue={"enabled": True})
         running, terminating = world.start(job), world.start(job)
@@ -179,7 +179,7 @@ class TestListing:
         assert running not in world.active()
         assert set(world.workspace.list_runs(ListRuns(completed_only=True))[0]) == {running, terminating}
 
-    def test_filters(self, world: World) -> None:
+    def test_filters(self, world: SimulatedWorkspace) -> None:
         ours, theirs = world.job(), world.job()
         early = world.start(ours)
         world.clock.advance(10)
@@ -196,12 +196,12 @@ class TestListing:
         assert listed(ListRuns(run_type="SUBMIT_RUN")) == []
 
     @pytest.mark.parametrize("token", ["x", "YWJj", "=", "é"])
-    def test_a_strange_page_token_is_refused(self, world: World, token: str) -> None:
+    def test_a_strange_page_token_is_refused(self, world: SimulatedWorkspace, token: str) -> None:
         with pytest.raises(ApiError, match="Invalid page token"):
             world.workspace.list_runs(ListRuns(page_token=token))
 
 
-def test_ids_are_too_large_for_32_bits_and_never_repeat(world: World) -> None:
+def test_ids_are_too_large_for_32_bits_and_never_repeat(world: SimulatedWorkspace) -> None:
     job = world.job()
     runs = [world.start(job) for _ in range(200)]
     ids = [run.run_id for run in runs] + [run.attempts[0].run_id for run in runs]
@@ -209,13 +209,13 @@ def test_ids_are_too_large_for_32_bits_and_never_repeat(world: World) -> None:
     assert min(ids) > 2**32
 
 
-def test_an_active_run_cannot_be_removed(world: World) -> None:
+def test_an_active_run_cannot_be_removed(world: SimulatedWorkspace) -> None:
     run = world.start(world.job())
     with pytest.raises(ApiError, match="is active"):
         world.workspace.remove(run.run_id)
 
 
-def test_a_removed_run_is_gone_from_everywhere(world: World) -> None:
+def test_a_removed_run_is_gone_from_everywhere(world: SimulatedWorkspace) -> None:
     run = world.start(world.job())
     world.clock.advance(LONG_ENOUGH)
     world.workspace.remove(run.run_id)
@@ -225,13 +225,13 @@ def test_a_removed_run_is_gone_from_everywhere(world: World) -> None:
         world.run(run.run_id)
 
 
-def test_an_unknown_job_is_refused(world: World) -> None:
+def test_an_unknown_job_is_refused(world: SimulatedWorkspace) -> None:
     with pytest.raises(ApiError, match=r"Job 99 does not exist\.") as refused:
         world.start(99)
     assert (refused.value.status, refused.value.body["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
-def test_it_knows_when_something_happens_next(world: World) -> None:
+def test_it_knows_when_something_happens_next(world: SimulatedWorkspace) -> None:
     assert world.workspace.seconds_to_next() is None
     world.decide(pending_seconds=3)
     world.start(world.job())

@@ -129,7 +129,7 @@ SET status = 'PENDING',
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- refuse --
--- QUEUED to FAILED or DEAD: refused for good, and nobody else has begun this submission since.
+-- QUEUED to FAILED, DEAD or CANCELED: refused for good, and nobody else has begun this submission since.
 UPDATE track_processing
 SET status = ?,
     available_at = {after_ms ?},
@@ -142,7 +142,7 @@ SET status = ?,
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- leave_open --
--- QUEUED to FAILED or DEAD with the submission left open: a run may exist that only its token finds.
+-- QUEUED to FAILED, DEAD or CANCELED with the submission left open: a run may exist that only its token finds.
 UPDATE track_processing
 SET status = ?,
     available_at = {after_ms ?},

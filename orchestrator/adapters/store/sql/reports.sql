@@ -150,31 +150,26 @@ WHERE created_at >= ?
 ORDER BY created_at DESC
 {nth ?}
 
--- history_by_hour --
--- What was settled since a time, hour by hour.
+-- settled_by (fragment) --
+-- What was settled since a time, by the hour or the day that a log row was made in.
 SELECT
-    {hour created_at} AS start,
+    {alias} AS start,
     SUM(CASE WHEN status = 'DONE' THEN 1 ELSE 0 END) AS done,
     SUM(CASE WHEN status IN ('FAILED', 'DEAD') THEN 1 ELSE 0 END) AS failed,
     AVG(queue_seconds) AS queue_seconds_mean,
     AVG(execution_seconds) AS execution_seconds_mean
 FROM process_log
 WHERE created_at >= ?
-GROUP BY {hour created_at}
-ORDER BY {hour created_at}
+GROUP BY {alias}
+ORDER BY {alias}
+
+-- history_by_hour --
+-- What was settled since a time, hour by hour.
+{settled_by {hour created_at}}
 
 -- history_by_day --
 -- What was settled since a time, day by day.
-SELECT
-    {day created_at} AS start,
-    SUM(CASE WHEN status = 'DONE' THEN 1 ELSE 0 END) AS done,
-    SUM(CASE WHEN status IN ('FAILED', 'DEAD') THEN 1 ELSE 0 END) AS failed,
-    AVG(queue_seconds) AS queue_seconds_mean,
-    AVG(execution_seconds) AS execution_seconds_mean
-FROM process_log
-WHERE created_at >= ?
-GROUP BY {day created_at}
-ORDER BY {day created_at}
+{settled_by {day created_at}}
 
 -- tables --
 -- How the runs of each source table went since a time, the one with most failures first.

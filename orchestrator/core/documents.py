@@ -1,0 +1,71 @@
+"""The JSON of an entry, a settled submission and a last pass, for the API and the command line. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.actions import ACTIONS
+from orchestrator.core.models import Entry, LogRow
+from orchestrator.core.reports import PassStatus
+from orchestrator.core.times import iso_utc
+
+
+def _iso(time: datetime | None) -> str | None:
+    """Write a time in UTC."""
+    return None if time is None else iso_utc(time, "milliseconds")
+
+
+def entry_fields(entry: Entry, run_page_url: str | None) -> dict[str, Any]:
+    """Return the fields of an entry, without its parameters."""
+    return {
+        "id": entry.id,
+        "workspace": entry.workspace,
+        "table_name": entry.table_name,
+        "job_id": entry.job_id,
+        "priority": entry.priority,
+        "status": entry.status.value,
+        "run_id": entry.runid,
+        "run_page_url": run_page_url,
+        "submission": entry.submission,
+        "attempt": entry.attempt,
+        "max_attempts": entry.max_attempts,
+        "available_at": _iso(entry.available_at),
+        "cancel_requested": entry.cancel_requested,
+        "actions": [action.name for action in ACTIONS if action.applies_to(entry)],
+        "last_error": entry.last_error,
+        "created_at": _iso(entry.created_at),
+        "updated_at": _iso(entry.updated_at),
+        "submitted_at": _iso(entry.submitted_at),
+        "finished_at": _iso(entry.finished_at),
+    }
+
+
+def run_fields(log: LogRow) -> dict[str, Any]:
+    """Return the fields of a settled submission."""
+    return {
+        "submission": log.submission,
+        "attempt": log.attempt,
+        "status": log.status.value,
+        "run_id": log.runid,
+        "result_state": log.result_state,
+        "termination_code": log.termination_code,
+        "message": log.message,
+        "error_trace": log.error_trace,
+        "run_page_url": log.run_page_url,
+        "started_at": _iso(log.started_at),
+        "finished_at": _iso(log.finished_at),
+        "queue_seconds": log.queue_seconds,
+        "setup_seconds": log.setup_seconds,
+        "execution_seconds": log.execution_seconds,
+    }
+
+
+def pass_fields(status: PassStatus) -> dict[str, Any]:
+    """Return the fields of a timer function's last pass; without one its times and outcome are null."""
+    last = status.last
+    return {
+        "name": status.name,
+        "started_at": _iso(last.started_at) if last else None,
+        "finished_at": _iso(last.finished_at) if last else None,
+        "outcome": last.outcome if last else None,
+        "late": status.late,
+    }
