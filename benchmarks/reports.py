@@ -28,6 +28,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
+from orchestrator.core.models import ActiveRun
 from orchestrator.core.search import EntryFilter, Sort
 from orchestrator.core.states import Status
 from orchestrator.web.api import Api
@@ -206,9 +207,9 @@ SETTINGS = {
 class IdleWorkspace:
     """Stands in for Databricks, whose answer takes as long as it takes: no run is active."""
 
-    async def active_run_ids(self) -> frozenset[int]:
+    async def active_runs(self) -> tuple[ActiveRun, ...]:
         """Answer at once."""
-        return frozenset()
+        return ()
 
 
 async def measure(question: Question) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 Adapters implement them and ``bootstrap`` connects the two. All durations are in seconds.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -11,18 +11,23 @@ from typing import Protocol
 from orchestrator.core.actions import Action
 from orchestrator.core.alerts import Alert, DeadEntries, Delivery, Kind, PassEvent
 from orchestrator.core.models import (
+    ActiveRun,
     CallsElsewhere,
     Claim,
     Entry,
     Expected,
     IdempotencyKey,
     Job,
+    JobKey,
+    JobLimit,
     LastPass,
     LogRow,
     NewEntry,
+    RepairRequest,
     Run,
     RunFailure,
     RunRequest,
+    StopReason,
     Unanswered,
     Verdict,
 )
@@ -48,12 +53,22 @@ class Runs(Protocol):
         """
         ...
 
-    async def active_run_ids(self) -> frozenset[int]:
-        """Return the ids of all active runs of the workspace, foreign runs included."""
+    async def repair(self, request: RepairRequest) -> int:
+        """Run the failed tasks of a run again and return the repair's id. The call has no token.
+
+        :raises RequestRefused: nothing was started: the run is active, was repaired since, or cannot be.
+        """
         ...
 
-    async def get_run(self, run_id: int) -> Run:
-        """Return a run. :raises RunNotFound: Databricks no longer knows it."""
+    async def active_runs(self) -> tuple[ActiveRun, ...]:
+        """Return all active runs of the workspace, foreign runs included."""
+        ...
+
+    async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
+        """Return a run. :raises RunNotFound: Databricks no longer knows it.
+
+        :param with_history: also ask for its repairs.
+        """
         ...
 
     async def failure_of(self, run: Run) -> RunFailure:
@@ -66,6 +81,10 @@ class Runs(Protocol):
 
     async def get_job(self, job_id: int) -> Job:
         """Return a job. :raises RequestRefused: the job does not exist or may not be seen."""
+        ...
+
+    async def find_jobs(self, name: str) -> list[int]:
+        """Return the ids of the jobs with exactly this name, at most two of them."""
         ...
 
     async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
@@ -93,7 +112,8 @@ class Store(Protocol):
         workspace: str,
         *,
         cap: int,
-        active_run_ids: Collection[int],
+        active: Collection[ActiveRun],
+        jobs: Mapping[JobKey, JobLimit],
         lease_seconds: float,
         max_attempts: int,
         serialize_tables: bool,
@@ -105,12 +125,16 @@ class Store(Protocol):
         """Return an entry, or None if there is no such id."""
         ...
 
-    async def begin_submission(self, claim: Claim, lease_seconds: float) -> Entry | None:
-        """Record that ``run-now`` is about to be called; return None if it must not be called."""
+    async def begin_submission(self, claim: Claim, lease_seconds: float, request: str) -> Entry | None:
+        """Record the call that is about to be made; return None if it must not be made."""
         ...
 
     async def record_run(self, claim: Claim, run_id: int) -> bool:
         """QUEUED → RUNNING: store the run's id."""
+        ...
+
+    async def revive(self, entry: Entry, reason: str) -> bool:
+        """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again."""
         ...
 
     async def release(self, entry: Entry, verdict: Verdict) -> bool:
@@ -126,13 +150,27 @@ class Store(Protocol):
         ...
 
     async def postpone(
-        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered = Unanswered.ENTRY
+        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered | None = None
     ) -> bool:
         """Keep an entry QUEUED and have its message sent again after `seconds`."""
         ...
 
     async def finish(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:
         """RUNNING → the verdict's state: settle the run and write its log row."""
+        ...
+
+    async def note_trouble(
+        self, entry: Entry, reason: str | None, *, missing: bool = False, unreadable: bool = False
+    ) -> bool:
+        """RUNNING stays RUNNING: note what is wrong with its run; None = nothing any more."""
+        ...
+
+    async def note_queue(self, entry: Entry, seconds: float | None) -> bool:
+        """RUNNING stays RUNNING: note how long its run was queued in Databricks; None = it still is."""
+        ...
+
+    async def note_stop(self, entry: Entry, reason: StopReason) -> bool:
+        """RUNNING stays RUNNING: note why the app is about to cancel its run."""
         ...
 
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
@@ -160,6 +198,18 @@ class Store(Protocol):
 
     async def running_run(self, workspace: str, run_id: int) -> Entry | None:
         """Return the RUNNING entry that a run belongs to, or None if it is a foreign run."""
+        ...
+
+    async def ended_runs(self, workspace: str, run_ids: Collection[int]) -> list[Entry]:
+        """Return the entries that are over or wait, and whose last run is one of these."""
+        ...
+
+    async def open_jobs(self, workspace: str) -> set[JobKey]:
+        """Return how the open entries of a workspace name their jobs."""
+        ...
+
+    async def last_success(self, workspace: str, table_name: str) -> datetime | None:
+        """Return when the latest successful run of a source table started, or None without one."""
         ...
 
     async def running_workspaces(self) -> set[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.errors import DatabricksError, RunNotFound, WorkspaceUnavailable
-from orchestrator.core.models import Claim, Job, Run, RunFailure, RunRequest
+from orchestrator.core.models import ActiveRun, Claim, Job, RepairRequest, Run, RunFailure, RunRequest
 
 UNAVAILABLE = WorkspaceUnavailable("no answer")
 
@@ -58,8 +58,11 @@ class FakeRuns:
     runs: dict[int, Run] = field(default_factory=dict)
     by_token: dict[str, int] = field(default_factory=dict)
     requests: list[RunRequest] = field(default_factory=list)
+    repairs: list[RepairRequest] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     foreign: set[int] = field(default_factory=set)
+    #: by id; a job that is missing exists all the same
+    jobs: dict[int, Job] = field(default_factory=dict)
     #: raised by the next calls, one each, before any effect
     errors: list[DatabricksError] = field(default_factory=list)
     #: raised by the next ``run_now`` after its effect
@@ -84,12 +87,25 @@ class FakeRuns:
             raise error
         return run_id
 
-    async def active_run_ids(self) -> frozenset[int]:
+    async def repair(self, request: RepairRequest) -> int:
         self._fail_on_request()
-        active = {run_id for run_id, run in self.runs.items() if run.life_cycle_state == "RUNNING"}
-        return frozenset(active | self.foreign)
+        self.repairs.append(request)
+        run = self.runs[request.run_id]
+        repair_id = 1 + (run.latest_repair_id or 0)
+        self.runs[request.run_id] = Run(
+            run_id=run.run_id, life_cycle_state="RUNNING", latest_repair_id=repair_id
+        )
+        return repair_id
 
-    async def get_run(self, run_id: int) -> Run:
+    async def active_runs(self) -> tuple[ActiveRun, ...]:
+        self._fail_on_request()
+        active = {
+            run_id for run_id, run in self.runs.items() if run.life_cycle_state in {"RUNNING", "QUEUED"}
+        }
+        queued = {run_id for run_id in active if self.runs[run_id].life_cycle_state == "QUEUED"}
+        return tuple(ActiveRun(run_id=each, queued=each in queued) for each in sorted(active | self.foreign))
+
+    async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
         self._fail_on_request()
         if run_id in self.unreadable:
             raise DatabricksError("an answer of the wrong shape")
@@ -107,7 +123,13 @@ class FakeRuns:
 
     async def get_job(self, job_id: int) -> Job:
         self._fail_on_request()
-        return Job(job_id=job_id, name="job", max_concurrent_runs=1000, queue_enabled=False)
+        return self.jobs.get(
+            job_id, Job(job_id=job_id, name="job", max_concurrent_runs=1000, queue_enabled=False)
+        )
+
+    async def find_jobs(self, name: str) -> list[int]:
+        self._fail_on_request()
+        return [job.job_id for job in self.jobs.values() if job.name == name][:2]
 
     async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
         return 5

@@ -134,7 +134,7 @@ async def test_few_calls_lie_between_a_message_and_the_driver(
 ) -> None:
     await app.operator.add([NewEntry(table_name="sales")])
     [claim] = await app.store.claim(
-        "default", cap=1, active_run_ids=[], lease_seconds=900, max_attempts=1, serialize_tables=True
+        "default", cap=1, active=[], jobs={}, lease_seconds=900, max_attempts=1, serialize_tables=True
     )
     connector.chains.clear()
     message = json.dumps({"entry_id": claim.entry_id, "submission": claim.submission})

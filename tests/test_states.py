@@ -21,5 +21,6 @@ def test_every_status_is_in_one_group() -> None:
     assert not CLAIMABLE & FINAL
 
 
-def test_only_an_operator_leaves_a_final_status() -> None:
-    assert {EDGES[status] for status in FINAL} == {frozenset({Status.PENDING})}
+def test_only_people_leave_a_final_status() -> None:
+    by_people = FINAL | {Status.PENDING, Status.RUNNING}
+    assert all(EDGES[status] <= by_people for status in FINAL)

@@ -144,7 +144,7 @@ async def _token(app: Application, workspace: WorkspaceSettings) -> str:
 
 async def _databricks(app: Application, workspace: WorkspaceSettings) -> str:
     try:
-        active = await app.runs[workspace.name].active_run_ids()
+        active = await app.runs[workspace.name].active_runs()
     except Unauthorized as error:
         raise _Problem(f"{error}; check that the token is valid and of this workspace") from error
     except WorkspaceUnavailable as error:

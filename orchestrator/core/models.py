@@ -1,8 +1,9 @@
 """The records that the layers exchange: entries, claims, runs, jobs, log rows. Times are aware UTC."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import Any
 
 from orchestrator.core.states import Status
@@ -64,6 +65,43 @@ class Entry:
     updated_at: datetime
     submitted_at: datetime | None
     finished_at: datetime | None
+    #: name of the Databricks job, used where ``job_id`` is None
+    job_name: str | None = None
+    #: JSON text with further fields of ``run-now``
+    options: str | None = None
+    #: ``run`` or ``repair``: how a retry runs the entry again; None = the setting
+    retry_mode: str | None = None
+    #: limit of the run's execution, None = the setting, 0 = no limit
+    run_timeout_seconds: int | None = None
+    #: limit of the run's wait in Databricks' own queue, None = the setting, 0 = no limit
+    queue_timeout_seconds: int | None = None
+    #: the latest run of all submissions; somebody may repair it, and then it is active again
+    last_runid: int | None = None
+    #: JSON text of the current submission's call, as it was first made; a repeated call is the same
+    request: str | None = field(default=None, repr=False)
+    claimed_at: datetime | None = None
+    #: waits of the current submission for a workspace that took no call; decides the length of the next one
+    postponements: int = 0
+    #: times in a row that there was no slot for the entry's run
+    slot_waits: int = 0
+    #: times in a row that the platform failed the entry's run
+    platform_failures: int = 0
+    #: how long the run waited in Databricks' own queue, as far as known; None = it waits there now
+    queue_seconds: float | None = None
+    #: why the app itself asked Databricks to cancel the run (:class:`StopReason`)
+    stop_reason: str | None = None
+    #: since when Databricks says that the run does not exist
+    missing_since: datetime | None = None
+    #: since when Databricks does not let the app see the run
+    unreadable_since: datetime | None = None
+
+
+class StopReason(StrEnum):
+    """Why the app asks Databricks to cancel a run that nobody asked to cancel."""
+
+    RUN_TIMEOUT = "RUN_TIMEOUT"  #: it executed for too long
+    QUEUE_TIMEOUT = "QUEUE_TIMEOUT"  #: it waited for too long in Databricks' own queue
+    RESTART = "RESTART"  #: an operator wants the entry to start anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +111,15 @@ class NewEntry:
     table_name: str
     workspace: str = "default"
     job_id: int | None = None
-    parameter_style: str = "notebook_params"
+    parameter_style: str = "auto"
     parameters: str | None = field(default=None, repr=False)
     priority: int = 0
     max_attempts: int | None = None
+    job_name: str | None = None
+    options: str | None = None
+    retry_mode: str | None = None
+    run_timeout_seconds: int | None = None
+    queue_timeout_seconds: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +159,17 @@ class RunRequest:
     parameter_style: str
     #: an object or a list of strings, depending on the style
     parameters: dict[str, str] | list[str] = field(repr=False)
+    #: further fields of the request: ``only``, ``queue``, ``performance_target``, ``pipeline_params``
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairRequest:
+    """One ``runs/repair`` request: https://docs.databricks.com/api/workspace/jobs/repairrun"""
+
+    run_id: int
+    #: newest repair that the caller knows; Databricks refuses the request if there is a newer one
+    latest_repair_id: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +194,8 @@ class Run:
     result_state: str | None = None
     #: ``status.termination_details.code``; more precise than the result state
     termination_code: str | None = None
+    #: ``status.termination_details.type``: whose fault it is
+    termination_type: str | None = None
     message: str | None = None
     run_page_url: str | None = None
     started_at: datetime | None = None
@@ -148,6 +204,41 @@ class Run:
     setup_seconds: float | None = None
     execution_seconds: float | None = None
     tasks: tuple[TaskRun, ...] = ()
+    #: newest repair of the run; None = it was never repaired, or the history was not asked for
+    latest_repair_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveRun:
+    """A run as ``runs/list`` shows it while it is active."""
+
+    run_id: int
+    job_id: int | None = None
+    #: it waits in Databricks' own queue and uses no compute
+    queued: bool = False
+    #: a *Run Job* task of another run started it, and waits for it
+    is_child: bool = False
+
+    @property
+    def takes_slot(self) -> bool:
+        """Whether a foreign run takes a slot of the workspace's cap: a child belongs to its parent."""
+        return not self.queued and not self.is_child
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobKey:
+    """How an entry names its job; both None = the workspace's default job."""
+
+    job_id: int | None = None
+    job_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobLimit:
+    """How many runs of a job may be active at a time."""
+
+    job_id: int
+    max_concurrent_runs: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,11 +271,14 @@ class LogRow:
     queue_seconds: float | None = None
     setup_seconds: float | None = None
     execution_seconds: float | None = None
+    termination_type: str | None = None
+    #: the notebook's exit value, if the setting STORE_RESULTS keeps it
+    result: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The part of a Databricks job that the ``check`` command examines."""
+    """The settings of a Databricks job that decide how entries run on it."""
 
     job_id: int
     name: str
@@ -192,6 +286,10 @@ class Job:
     max_concurrent_runs: int
     #: True = runs over the limit wait instead of being skipped
     queue_enabled: bool
+    #: True = Databricks keeps one run going; ``run-now`` would restart it
+    continuous: bool = False
+    #: names of the job parameters that the job declares; with any of them it refuses the older styles
+    parameters: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -239,5 +337,9 @@ class Verdict:
     error: str | None
     #: how long the entry must wait before it may be claimed, in seconds
     delay_seconds: float = 0.0
-    #: False = the attempt does not count (the run never had a slot)
+    #: False = the attempt does not count: the run had no slot, or the platform failed
     attempt_spent: bool = True
+    #: the entry's new count of times in a row without a slot
+    slot_waits: int = 0
+    #: the entry's new count of failures of the platform in a row
+    platform_failures: int = 0

@@ -18,20 +18,27 @@ _COLUMNS = (
     "table_name",
     "workspace",
     "job_id",
+    "job_name",
     "parameter_style",
     "parameters",
+    "options",
     "priority",
     "max_attempts",
+    "retry_mode",
+    "run_timeout_seconds",
+    "queue_timeout_seconds",
 )
 
 #: The text columns and their longest values in UTF-16 code units, which ``nvarchar`` counts.
-TEXTS = {"table_name": 256, "workspace": 64, "parameter_style": 32}
+TEXTS = {"table_name": 256, "workspace": 64, "job_name": 400, "parameter_style": 32, "retry_mode": 16}
 
 #: The number columns with their lowest and highest values.
 NUMBERS = {
     "job_id": (1, MAX_ID),
     "priority": (-MAX_INT32 - 1, MAX_INT32),
     "max_attempts": (0, MAX_INT32),
+    "run_timeout_seconds": (0, MAX_INT32),
+    "queue_timeout_seconds": (0, MAX_INT32),
 }
 
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: How a retry runs an entry again: as a new run, or by running the failed tasks of its last run again.
+RETRY_MODES = ("run", "repair")
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspacePolicy:
@@ -12,6 +15,8 @@ class WorkspacePolicy:
     job_id: int | None
     #: most active runs at a time, foreign runs included
     cap: int
+    #: name of the job of entries that name none, in place of ``job_id``
+    job_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +35,13 @@ class Policy:
     run_timeout_seconds: float
     #: True = at most one entry of a table is in flight
     serialize_tables: bool
+    #: a run that waits longer in Databricks' own queue is cancelled and tried again later; 0 = no limit
+    queue_timeout_seconds: float = 0
+    #: ``run`` or ``repair``: how a retry runs an entry again that does not say so itself
+    retry_mode: str = "run"
+    #: True = a run that a person cancels in Databricks is retried
+    retry_canceled_runs: bool = False
+    #: retries in a row after failures of the platform, which spend no attempt
+    max_platform_retries: int = 10
+    #: True = exit values of notebooks are kept in the log
+    store_results: bool = False

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from orchestrator.core.models import Entry, LastPass, LogRow
+from orchestrator.core.models import ActiveRun, Entry, LastPass, LogRow
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 
@@ -74,7 +74,7 @@ class Known:
 class Active:
     """The active runs of a workspace, as Databricks lists them."""
 
-    run_ids: frozenset[int] = frozenset()
+    runs: tuple[ActiveRun, ...] = ()
     #: why they are unknown; None = they are known
     error: str | None = None
 
@@ -90,8 +90,8 @@ class WorkspaceStatus:
 
     @property
     def foreign(self) -> int:
-        """How many of the active runs belong to no entry in flight, as far as the active runs are known."""
-        return len(self.active.run_ids - self.report.run_ids)
+        """How many slots are taken by runs of no entry in flight, as far as the active runs are known."""
+        return sum(run.takes_slot for run in self.active.runs if run.run_id not in self.report.run_ids)
 
     @property
     def in_use(self) -> int:

@@ -22,6 +22,9 @@ PARAMETER_STYLES: dict[str, type[dict[str, Any]] | type[list[Any]]] = {
     "dbt_commands": list,
 }
 
+#: The style that the job takes: ``job_parameters`` if it declares any, otherwise ``notebook_params``.
+AUTO = "auto"
+
 #: Largest size of the parameters as JSON. ``run-now`` documents 10,000 bytes for the notebook, jar, Python
 #: and spark-submit styles and nothing for the others; one limit for all styles is easier to explain.
 MAX_PARAMETERS_BYTES = 10_000
@@ -55,7 +58,7 @@ def run_request(entry: Entry, default_job_id: int | None) -> RunRequest:
     return RunRequest(
         job_id=job_id,
         idempotency_token=token,
-        parameter_style=entry.parameter_style,
+        parameter_style="notebook_params" if entry.parameter_style == AUTO else entry.parameter_style,
         parameters=run_parameters(entry.table_name, entry.parameter_style, entry.parameters),
     )
 
@@ -72,9 +75,10 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
 
     :raises InvalidEntry: unknown style, not JSON, wrong shape, or over Databricks' size limit.
     """
-    shape = PARAMETER_STYLES.get(style)
+    shape = dict if style == AUTO else PARAMETER_STYLES.get(style)
     if shape is None:
-        raise InvalidEntry(f"is unknown; use one of {', '.join(PARAMETER_STYLES)}", column="parameter_style")
+        known = ", ".join((AUTO, *PARAMETER_STYLES))
+        raise InvalidEntry(f"is unknown; use one of {known}", column="parameter_style")
     if text is None:
         if shape is list:
             raise InvalidEntry(

@@ -12,7 +12,7 @@ class Status(StrEnum):
     DONE = "DONE"  #: the run succeeded
     FAILED = "FAILED"  #: the attempt failed; the entry is retried after its back-off
     DEAD = "DEAD"  #: failed, and is not retried unless an operator asks
-    CANCELED = "CANCELED"  #: cancelled on request
+    CANCELED = "CANCELED"  #: cancelled, on request or by a person in Databricks
 
 
 #: In flight: a run may be active, so the entry takes one slot of its workspace's cap.
@@ -24,7 +24,7 @@ CLAIMABLE = frozenset({Status.PENDING, Status.FAILED})
 #: Open, that is not final: an operator may request the entry's cancellation.
 OPEN = CLAIMABLE | IN_FLIGHT
 
-#: Final: the app never leaves these states by itself; an operator may.
+#: Final: only people leave these states, by a retry, a resolution, or a repair in Databricks.
 FINAL = frozenset({Status.DONE, Status.DEAD, Status.CANCELED})
 
 #: An operator may retry the entry; a FAILED entry then does not wait for its back-off.
@@ -33,15 +33,17 @@ RETRYABLE = FINAL | {Status.FAILED}
 #: The states that a retry by filter selects by default: what failed, not what is done or canceled.
 RETRIED_BY_DEFAULT = frozenset({Status.DEAD, Status.FAILED})
 
-#: Every edge: from each state to the states that may follow.
+#: The last run of an entry in one of these states may become active again: somebody repaired it.
+REVIVABLE = frozenset({Status.PENDING, Status.FAILED, Status.DEAD, Status.CANCELED})
+
+#: Every edge: from each state to the states that may follow. An operator may resolve an entry in any state,
+#: so each leads to every final state but itself.
 EDGES: dict[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset({Status.QUEUED, Status.CANCELED}),
-    Status.FAILED: frozenset({Status.QUEUED, Status.CANCELED}),
-    Status.QUEUED: frozenset(
-        {Status.QUEUED, Status.RUNNING, Status.PENDING, Status.FAILED, Status.DEAD, Status.CANCELED}
-    ),
-    Status.RUNNING: frozenset({Status.DONE, Status.FAILED, Status.DEAD, Status.PENDING, Status.CANCELED}),
-    Status.DONE: frozenset({Status.PENDING}),
-    Status.DEAD: frozenset({Status.PENDING}),
-    Status.CANCELED: frozenset({Status.PENDING}),
+    Status.PENDING: frozenset({Status.QUEUED, Status.RUNNING}) | FINAL,
+    Status.FAILED: frozenset({Status.QUEUED, Status.RUNNING}) | FINAL,
+    Status.QUEUED: frozenset({Status.QUEUED, Status.RUNNING, Status.PENDING, Status.FAILED}) | FINAL,
+    Status.RUNNING: frozenset({Status.PENDING, Status.FAILED}) | FINAL,
+    Status.DONE: frozenset({Status.PENDING, Status.DEAD, Status.CANCELED}),
+    Status.DEAD: frozenset({Status.PENDING, Status.RUNNING, Status.DONE, Status.CANCELED}),
+    Status.CANCELED: frozenset({Status.PENDING, Status.RUNNING, Status.DONE, Status.DEAD}),
 }

@@ -8,7 +8,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from orchestrator.core.errors import SettingsError
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import RETRY_MODES, Policy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
 from orchestrator.settings.queue import QueueConnection, read_queue, read_queue_name
 from orchestrator.settings.reader import Reader
@@ -175,7 +175,19 @@ def _policy(reader: Reader) -> Policy:
         max_deliveries=reader.whole("MAX_DELIVERIES", 10, least=3, most=1_000_000),
         run_timeout_seconds=reader.number("RUN_TIMEOUT_SECONDS", 0, least=0, most=_MAX_SECONDS),
         serialize_tables=reader.flag("SERIALIZE_TABLES", True),
+        queue_timeout_seconds=reader.number("QUEUE_TIMEOUT_SECONDS", 0, least=0, most=_MAX_SECONDS),
+        retry_mode=_retry_mode(reader),
+        retry_canceled_runs=reader.flag("RETRY_CANCELED_RUNS", False),
+        max_platform_retries=reader.whole("MAX_PLATFORM_RETRIES", 10, least=0, most=1_000_000),
+        store_results=reader.flag("STORE_RESULTS", False),
     )
+
+
+def _retry_mode(reader: Reader) -> str:
+    mode = (reader.text("RETRY_MODE") or RETRY_MODES[0]).lower()
+    if mode not in RETRY_MODES:
+        reader.problems.append(f"RETRY_MODE must be {' or '.join(RETRY_MODES)}")
+    return mode
 
 
 def _schedule(reader: Reader, name: str) -> str | None:

@@ -99,7 +99,7 @@ class Monitor:
         entries = await self.store.running(workspace)
         if not entries:
             return
-        active = await runs.active_run_ids()
+        active = {run.run_id for run in await runs.active_runs()}
         now = await self.store.now()
         limit = asyncio.Semaphore(_CONCURRENCY)
         failures: list[OrchestratorError] = []

@@ -69,7 +69,7 @@ class ActiveRuns:
     async def _ask(self, workspace: str) -> Active:
         try:
             async with asyncio.timeout(_ASK_SECONDS):
-                return Active(run_ids=await self._runs[workspace].active_run_ids())
+                return Active(runs=await self._runs[workspace].active_runs())
         except TimeoutError:
             return Active(error=f"no answer from Databricks within {_ASK_SECONDS:.0f} s")
         except DatabricksError as error:

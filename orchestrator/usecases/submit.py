@@ -54,7 +54,7 @@ class Submit:
         except InvalidEntry as error:
             await self._refuse_invalid(waiting, error)
             return
-        entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds)
+        entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds, "{}")
         if entry is None:
             _logger.info("entry %s: must no longer be submitted", claim.entry_id)
             return

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.models import Claim
+from orchestrator.core.models import ActiveRun, Claim
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
 from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
@@ -55,7 +55,8 @@ class Trigger:
                 claims = await self.store.claim(
                     workspace,
                     cap=cap,
-                    active_run_ids=active,
+                    active=active,
+                    jobs={},
                     lease_seconds=self.policy.submit_lease_seconds,
                     max_attempts=self.policy.max_attempts,
                     serialize_tables=self.policy.serialize_tables,
@@ -72,11 +73,11 @@ class Trigger:
         _logger.warning("%s", problem)
         return problem
 
-    async def _room(self, workspace: str) -> tuple[int, frozenset[int]]:
+    async def _room(self, workspace: str) -> tuple[int, tuple[ActiveRun, ...]]:
         policy = self.workspaces.get(workspace)
         if policy is None:
-            return _UNKNOWN_WORKSPACE_CAP, frozenset()
-        active = await self.runs[workspace].active_run_ids()
+            return _UNKNOWN_WORKSPACE_CAP, ()
+        active = await self.runs[workspace].active_runs()
         self.telemetry.record(Metric.ACTIVE_RUNS, len(active), workspace=workspace)
         return policy.cap, active
 

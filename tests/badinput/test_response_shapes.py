@@ -103,8 +103,8 @@ def check_time(time: datetime | None) -> None:
 
 
 def check_page(page: responses.ActiveRunsPage) -> None:
-    for run_id in page.run_ids:
-        check_id(run_id)
+    for run in page.runs:
+        check_id(run.run_id)
     if page.next_page_token is not None:
         jobs_api.list_active_runs(page.next_page_token).query["page_token"].encode()
 

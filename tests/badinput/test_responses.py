@@ -42,7 +42,7 @@ FAILED_RUN = Run(run_id=11, life_cycle_state="TERMINATED", result_state="FAILED"
 
 OPERATIONS: dict[str, tuple[Operation, tuple[type[DatabricksError], ...]]] = {
     "run_now": (lambda client: client.run_now(REQUEST), (RequestRefused, NoCapacity)),
-    "active_run_ids": (lambda client: client.active_run_ids(), ()),
+    "active_runs": (lambda client: client.active_runs(), ()),
     "get_run": (lambda client: client.get_run(11), (RunNotFound,)),
     "failure_of": (lambda client: client.failure_of(FAILED_RUN), ()),
     "cancel": (lambda client: client.cancel(11), ()),
@@ -81,9 +81,9 @@ class Line:
 
 
 def check_result(result: Any) -> None:
-    if isinstance(result, frozenset):
-        for run_id in result:
-            check_id(run_id)
+    if isinstance(result, tuple):
+        for run in result:
+            check_id(run.run_id)
     else:
         CHECKS[type(result)](result)
 

@@ -91,7 +91,7 @@ def test_one_bad_line_and_nothing_is_added(cli: CommandLine) -> None:
         (("add", "--csv", "-", "--priority", "1"), 2, "which has them as columns"),
         (("add", "--csv", "missing.csv"), 2, "No such file"),
         (("add", "sales", "--parameters", "{s3cr3t"), 1, "parameters is not valid JSON"),
-        (("add", "sales", "--parameter-style", "notes"), 1, "use one of job_parameters"),
+        (("add", "sales", "--parameter-style", "notes"), 1, "use one of auto, job_parameters"),
         (("add", " "), 1, "table_name must be a non-empty text"),
     ],
 )

@@ -183,7 +183,7 @@ async def test_a_hanging_request_and_a_hanging_operation_end(workspace: Workspac
     assert len(workspace.seen) == 2
     async with connected(workspace, limits=Limits(operation_seconds=0.05)) as client:
         with pytest.raises(WorkspaceUnavailable, match=r"runs/list: not done within 0\.05 s"):
-            await client.active_run_ids()
+            await client.active_runs()
 
 
 async def test_a_hanging_token_source_ends() -> None:

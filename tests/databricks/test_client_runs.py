@@ -39,7 +39,7 @@ async def test_all_pages_of_active_runs_are_read(workspace: Workspace, runs: int
 
     workspace.replies = [reply]
     async with connected(workspace) as client:
-        assert await client.active_run_ids() == frozenset(range(1, 1 + runs * pages))
+        assert {run.run_id for run in await client.active_runs()} == set(range(1, 1 + runs * pages))
     assert [seen.query.get("page_token") for seen in workspace.seen] == [None, *map(str, range(1, pages))]
     assert {(seen.query["active_only"], seen.query["limit"]) for seen in workspace.seen} == {("true", "24")}
 
@@ -48,7 +48,7 @@ async def test_a_fault_in_the_middle_of_the_pages_loses_nothing(workspace: Works
     first = ok({"runs": [{"run_id": 1}], "has_more": True, "next_page_token": "b"})
     workspace.replies = [first, drop, error(429, {}), ok({"runs": [{"run_id": 2}]})]
     async with connected(workspace) as client:
-        assert await client.active_run_ids() == {1, 2}
+        assert [run.run_id for run in await client.active_runs()] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ async def test_a_list_that_may_be_incomplete_is_refused(workspace: Workspace, co
     workspace.replies = [ok(content)]
     async with connected(workspace) as client:
         with pytest.raises(WorkspaceUnavailable):
-            await client.active_run_ids()
+            await client.active_runs()
 
 
 async def test_a_repeated_page_token_ends_the_listing(workspace: Workspace) -> None:
     workspace.replies = [ok({"runs": [{"run_id": 1}], "has_more": True, "next_page_token": "a"})]
     async with connected(workspace) as client:
         with pytest.raises(WorkspaceUnavailable, match="the same page token came twice"):
-            await client.active_run_ids()
+            await client.active_runs()
     assert len(workspace.seen) == 2
 
 
@@ -85,7 +85,7 @@ async def test_pages_are_bounded(workspace: Workspace, monkeypatch: pytest.Monke
     workspace.replies = [reply]
     async with connected(workspace) as client:
         with pytest.raises(WorkspaceUnavailable, match="more than 3 pages"):
-            await client.active_run_ids()
+            await client.active_runs()
     assert len(workspace.seen) == 3
 
 

@@ -93,7 +93,7 @@ async def test_permission_is_denied_only_after_a_fresh_token(workspace: Workspac
         assert not refused.value.permanent
         assert len(tokens.refreshed) == 1
         with pytest.raises(Unauthorized):
-            await client.active_run_ids()
+            await client.active_runs()
 
 
 async def test_parameters_are_not_in_an_error(workspace: Workspace) -> None:

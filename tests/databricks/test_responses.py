@@ -59,6 +59,7 @@ def test_a_failed_run() -> None:
         life_cycle_state="INTERNAL_ERROR",
         result_state="FAILED",
         termination_code="RUN_EXECUTION_ERROR",
+        termination_type="CLIENT_ERROR",
         message="Task main failed.",
         run_page_url="https://adb-1.2.azuredatabricks.net/?o=1#job/7/run/100",
         started_at=datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC),

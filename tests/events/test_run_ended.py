@@ -14,7 +14,7 @@ from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import DatabricksError, WorkspaceUnavailable
-from orchestrator.core.models import NewEntry, Run
+from orchestrator.core.models import ActiveRun, NewEntry, Run
 from orchestrator.core.states import Status
 from orchestrator.usecases.run_ended import RunEnded
 from tests.fakes import FakeQueue, FakeRuns
@@ -31,14 +31,14 @@ class CountingRuns(FakeRuns):
     #: blocks the list of active runs until set
     may_list: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def get_run(self, run_id: int) -> Run:
+    async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
         self.calls.append("get")
-        return await super().get_run(run_id)
+        return await super().get_run(run_id, with_history=with_history)
 
-    async def active_run_ids(self) -> frozenset[int]:
+    async def active_runs(self) -> tuple[ActiveRun, ...]:
         self.calls.append("list")
         await self.may_list.wait()
-        return await super().active_run_ids()
+        return await super().active_runs()
 
 
 @dataclass(kw_only=True)

@@ -36,7 +36,7 @@ async def call_everything(client: DatabricksClient, evidence: Evidence) -> int:
     """Send every request and return how many failed."""
     calls = (
         client.run_now(REQUEST),
-        client.active_run_ids(),
+        client.active_runs(),
         client.get_run(1),
         client.cancel(1),
         client.get_job(1),

@@ -70,7 +70,7 @@ async def test_databricks(apps: Apps, impostor: Impostor) -> None:
     workspace.url = impostor.url
     async with apps.app(workspace) as running:
         with pytest.raises(WorkspaceUnavailable, match=r"(?i)certificate"):
-            await running.app.runs["default"].active_run_ids()
+            await running.app.runs["default"].active_runs()
     assert impostor.requests == []
 
 
@@ -81,7 +81,7 @@ async def test_databricks_with_a_trusted_certificate(impostor: Impostor) -> None
         client = DatabricksClient(
             host=impostor.url, tokens=StaticToken(TOKEN), session=lambda: session, clock=ManualClock()
         )
-        assert await client.active_run_ids() == frozenset()
+        assert await client.active_runs() == ()
     assert impostor.requests == ["/api/2.2/jobs/runs/list"]
 
 
@@ -118,7 +118,7 @@ async def test_a_trusted_certificate_of_another_host(impostor: Impostor) -> None
             clock=ManualClock(),
         )
         with pytest.raises(WorkspaceUnavailable, match=r"(?i)certificate"):
-            await client.active_run_ids()
+            await client.active_runs()
     assert impostor.requests == []
 
 

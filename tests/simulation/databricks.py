@@ -10,7 +10,7 @@ from orchestrator.core.errors import (
     TokenUnavailable,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import Job, Run, RunFailure, RunRequest
+from orchestrator.core.models import ActiveRun, Job, RepairRequest, Run, RunFailure, RunRequest
 from tests.simulation.scheduler import Scheduler
 
 #: Faults of a call.
@@ -77,15 +77,23 @@ class SimulatedRuns:
         await self._after(fault)
         return run_id
 
-    async def active_run_ids(self) -> frozenset[int]:
+    async def repair(self, request: RepairRequest) -> int:
+        """No entry asks for it yet."""
+        raise NotImplementedError
+
+    async def find_jobs(self, name: str) -> list[int]:
+        """No entry names a job."""
+        raise NotImplementedError
+
+    async def active_runs(self) -> tuple[ActiveRun, ...]:
         """List the active runs; a run that was just started may be missing."""
         fault = await self._before()
         active = self.live()[: -1 if fault == "lagging" else None]
         foreign = frozenset(self.foreign)
         await self._after(fault)
-        return frozenset(active) | foreign
+        return tuple(ActiveRun(run_id=run_id) for run_id in (*active, *foreign))
 
-    async def get_run(self, run_id: int) -> Run:
+    async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
         """Return a run."""
         fault = await self._before()
         run = None if run_id in self.forgotten else self.runs.get(run_id)

@@ -80,7 +80,7 @@ class SimulatedStore(Store):
 
     async def claim(self, workspace: str, **options: Any) -> list[Claim]:
         """Claim, then let the test check at once."""
-        _listing.set(options["active_run_ids"])
+        _listing.set(frozenset(run.run_id for run in options["active"]))
         try:
             return await super().claim(workspace, **options)
         finally:

@@ -1,6 +1,7 @@
 """Bring entries into a state by the methods of the product."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from orchestrator.adapters.store import migrate
@@ -10,7 +11,18 @@ from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.actions import CANCEL, RETRY
 from orchestrator.core.decisions import log_of_refusal, log_of_run
-from orchestrator.core.models import Claim, Entry, LogRow, NewEntry, Run, RunFailure, Verdict
+from orchestrator.core.models import (
+    ActiveRun,
+    Claim,
+    Entry,
+    JobKey,
+    JobLimit,
+    LogRow,
+    NewEntry,
+    Run,
+    RunFailure,
+    Verdict,
+)
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
 
@@ -26,7 +38,8 @@ async def claim(
     store: Store,
     cap: int = 100,
     *,
-    active: Collection[int] = (),
+    active: Collection[ActiveRun | int] = (),
+    jobs: Mapping[JobKey, JobLimit] = MappingProxyType({}),
     workspace: str = "default",
     max_attempts: int = 3,
     serialize: bool = True,
@@ -35,7 +48,8 @@ async def claim(
     return await store.claim(
         workspace,
         cap=cap,
-        active_run_ids=active,
+        active=[run if isinstance(run, ActiveRun) else ActiveRun(run_id=run) for run in active],
+        jobs=jobs,
         lease_seconds=LEASE_SECONDS,
         max_attempts=max_attempts,
         serialize_tables=serialize,
@@ -86,7 +100,7 @@ async def queued(store: Store, table: str = "sales", **fields: Any) -> Claim:
 
 async def begun(store: Store, claimed: Claim) -> Entry:
     """Begin the submission of a claim."""
-    entry = await store.begin_submission(claimed, LEASE_SECONDS)
+    entry = await store.begin_submission(claimed, LEASE_SECONDS, "{}")
     assert entry is not None
     return entry
 

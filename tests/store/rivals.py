@@ -106,7 +106,7 @@ class Rival(Store):
     async def warm_up(self) -> None:
         """Connect, and let a server plan the longest statement, which takes longer than a race."""
         await self.claim(
-            "nobody's", cap=1, active_run_ids=[], lease_seconds=1, max_attempts=1, serialize_tables=True
+            "nobody's", cap=1, active=[], jobs={}, lease_seconds=1, max_attempts=1, serialize_tables=True
         )
 
     async def by_hand(self, sql: str) -> int:

@@ -24,13 +24,14 @@ async def kill(store: Store, *tables: str) -> list[int]:
     claims = await store.claim(
         "default",
         cap=1000,
-        active_run_ids=(),
+        active=(),
+        jobs={},
         lease_seconds=900,
         max_attempts=3,
         serialize_tables=False,
     )
     for claim in claims:
-        entry = await store.begin_submission(claim, 900)
+        entry = await store.begin_submission(claim, 900, "{}")
         assert entry is not None
         log = LogRow(entry_id=entry.id, submission=entry.submission, attempt=1, status=Status.DEAD)
         assert await store.refuse(entry, Verdict(to=Status.DEAD, error="no such job"), log)

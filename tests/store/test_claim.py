@@ -1,6 +1,7 @@
 """Which entries a claim takes, and how many."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import StoreError
+from orchestrator.core.models import ActiveRun, JobKey, JobLimit
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.helpers import (
@@ -32,7 +34,7 @@ async def test_plain_insert_is_enough(store: Store, database: Database) -> None:
     assert (entry.table_name, entry.workspace, entry.parameter_style) == (
         "sales",
         "default",
-        "notebook_params",
+        "auto",
     )
     assert (entry.status, entry.submission, entry.attempt) == (Status.QUEUED, 1, 0)
     assert len(entry.entry_guid) == 36
@@ -197,3 +199,84 @@ async def test_lock_that_is_not_free_claims_nothing(
         await claim(store)
     monkeypatch.undo()
     assert (await counts(store))["default"] == {Status.PENDING: 1}
+
+
+BY_ID, BY_NAME = JobKey(job_id=5), JobKey(job_name="load")
+
+
+async def test_no_more_entries_of_a_job_than_it_has_slots(store: Store) -> None:
+    """The job's limit holds for all ways in which entries name it, and its other active runs count."""
+    await add(store, "a", "b", job_id=5)
+    await add(store, "c", "d", job_name="load", priority=1)
+    [other] = await add(store, "e", job_id=6)
+    limit = JobLimit(job_id=5, max_concurrent_runs=3)
+    active = [ActiveRun(run_id=1, job_id=5), ActiveRun(run_id=2, job_id=5, queued=True)]
+    first = await claim(store, active=active, jobs={BY_ID: limit, BY_NAME: limit})
+    tables = [(await entry_of(store, each.entry_id)).table_name for each in first]
+    assert tables == ["c", "d", "e"]
+    assert other in {each.entry_id for each in first}
+    assert await claim(store, active=active, jobs={BY_ID: limit, BY_NAME: limit}) == []
+    one_more = {BY_ID: replace(limit, max_concurrent_runs=4), BY_NAME: limit}
+    assert len(await claim(store, active=active, jobs=one_more)) == 1
+
+
+async def test_a_full_job_does_not_keep_other_entries_from_the_free_slots(store: Store) -> None:
+    await add(store, "a", "b", "c", job_id=5, priority=9)
+    [other] = await add(store, "z", job_id=6)
+    claims = await claim(store, 2, jobs={BY_ID: JobLimit(job_id=5, max_concurrent_runs=1)})
+    assert [each.entry_id for each in claims][1:] == [other]
+
+
+async def test_foreign_runs_that_wait_or_are_children_take_no_slot(store: Store) -> None:
+    await add(store, "a", "b")
+    active = [ActiveRun(run_id=1, queued=True), ActiveRun(run_id=2, is_child=True), ActiveRun(run_id=3)]
+    assert len(await claim(store, 2, active=active)) == 1
+
+
+@pytest.mark.parametrize("serialize", [True, False])
+async def test_an_entry_whose_last_run_is_active_again_is_not_claimed(store: Store, serialize: bool) -> None:
+    over = await running(store, 7, "sales")
+    assert await finish(store, over, Status.FAILED)
+    [second] = await add(store, "sales")
+    claims = await claim(store, active=[7], serialize=serialize)
+    assert [each.entry_id for each in claims] == ([] if serialize else [second])
+    assert over.id in {each.entry_id for each in await claim(store, serialize=False)}
+
+
+async def test_a_done_entry_whose_run_is_repaired_keeps_its_table_busy(store: Store) -> None:
+    assert await finish(store, await running(store, 7, "sales"), Status.DONE)
+    await add(store, "sales")
+    assert await claim(store, active=[7]) == []
+    assert len(await claim(store)) == 1
+
+
+async def test_revived_run_is_followed_under_a_submission_of_its_own(store: Store) -> None:
+    over = await running(store, 7, "sales")
+    assert await finish(store, over, Status.DEAD)
+    [dead] = await store.ended_runs("default", [7, 8])
+    assert await store.revive(dead, "repaired")
+    assert not await store.revive(dead, "repaired"), "another pass has done it"
+    revived = await entry_of(store, over.id)
+    assert (revived.status, revived.runid, revived.submission) == (Status.RUNNING, 7, over.submission + 1)
+    assert await finish(store, revived, Status.DONE)
+    assert [log.submission for log in await store.logs(over.id)] == [over.submission, over.submission + 1]
+
+
+async def test_run_in_doubt_is_not_given_up_for_one_that_is_repaired(store: Store) -> None:
+    over = await running(store, 7, "sales")
+    assert await finish(store, over, Status.FAILED)
+    [again] = await claim(store)
+    assert await store.leave_open(await begun(store, again), verdict(Status.DEAD))
+    assert await store.ended_runs("default", [7]) == []
+
+
+async def test_repeated_submission_keeps_its_request(store: Store) -> None:
+    claimed = await queued(store)
+    first = await store.begin_submission(claimed, 900, '{"n": 1}')
+    second = await store.begin_submission(claimed, 900, '{"n": 2}')
+    assert first is not None
+    assert second is not None
+    assert second.request == first.request == '{"n": 1}'
+    assert await store.leave_open(second, verdict(Status.FAILED))
+    [again] = await claim(store)
+    assert (await entry_of(store, again.entry_id)).request == '{"n": 1}'

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.passes import PassLog
-from orchestrator.core.models import Claim, Entry, Unanswered
+from orchestrator.core.models import Claim, Entry, StopReason, Unanswered
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.helpers import (
@@ -29,7 +29,7 @@ from tests.store.helpers import (
 )
 
 PENDING, QUEUED, RUNNING, DONE = Status.PENDING, Status.QUEUED, Status.RUNNING, Status.DONE
-FAILED, CANCELED = Status.FAILED, Status.CANCELED
+FAILED, DEAD, CANCELED = Status.FAILED, Status.DEAD, Status.CANCELED
 
 LONG_AGO = "2020-01-01 00:00:00"
 
@@ -63,13 +63,14 @@ EFFECTS = [
             "submitted_at": None,
             "finished_at": None,
             "lease_expires_at": LEASE_SECONDS,
+            "claimed_at": NOW,
         },
     ),
     Effect(
         "begin",
         QUEUED,
-        lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS),
-        {"deliveries": 2, "lease_expires_at": LEASE_SECONDS},
+        lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS, "{}"),
+        {"deliveries": 2, "lease_expires_at": LEASE_SECONDS, "request": "{}"},
     ),
     Effect(
         "record",
@@ -78,6 +79,8 @@ EFFECTS = [
         {
             "status": RUNNING,
             "runid": 11,
+            "last_runid": 11,
+            "queue_seconds": 0.0,
             "attempt": 3,
             "lease_expires_at": None,
             "last_error": None,
@@ -114,7 +117,25 @@ EFFECTS = [
         lambda store, e: store.postpone(
             claim_of(e), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT
         ),
-        {"lease_expires_at": 30.0, "last_error": "why", "deliveries": 0},
+        {"lease_expires_at": 30.0, "last_error": "why", "deliveries": 0, "postponements": 1},
+    ),
+    Effect(
+        "note trouble",
+        RUNNING,
+        lambda store, e: store.note_trouble(e, "why", missing=True),
+        {"last_error": "why", "missing_since": NOW},
+    ),
+    Effect(
+        "note queue",
+        RUNNING,
+        lambda store, e: store.note_queue(e, 7.5),
+        {"queue_seconds": 7.5},
+    ),
+    Effect(
+        "note stop",
+        RUNNING,
+        lambda store, e: store.note_stop(e, StopReason.RUN_TIMEOUT),
+        {"stop_reason": "RUN_TIMEOUT"},
     ),
     Effect(
         "recover",
@@ -160,6 +181,22 @@ EFFECTS = [
         cancel_requested=1,
     ),
     Effect(
+        "revive",
+        DEAD,
+        lambda store, e: store.revive(e, "why"),
+        {
+            "status": RUNNING,
+            "submission": 2,
+            "last_error": "why",
+            "queue_seconds": 0.0,
+            "submitted_at": NOW,
+            "finished_at": None,
+            "cancel_requested": False,
+        },
+        cancel_requested=1,
+        deliveries=0,
+    ),
+    Effect(
         "retry now",
         FAILED,
         lambda store, e: retry(store, e.id),
@@ -175,12 +212,13 @@ async def insert(store: Store, database: Database, effect: Effect, run_id: int) 
     database.execute(
         "INSERT INTO track_processing (table_name, status, submission, attempt, deliveries, runid,"
         " last_error, cancel_requested, available_at, lease_expires_at, created_at, updated_at,"
-        f" submitted_at, finished_at) VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times})",
+        f" submitted_at, finished_at, last_runid) VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times}, ?)",
         f"table of {run_id}",
         effect.status,
         effect.deliveries,
         run_id,
         effect.cancel_requested,
+        run_id,
     )
     return await entry_of(store, database.execute("SELECT MAX(id) FROM track_processing")[0][0])
 

@@ -20,28 +20,38 @@ _CHANGES = ("2026-01-01 00:00:00.000", "2026-01-02 00:00:00.000", "2026-01-02 00
 #: Parameters of the queries that must not read a whole table, in the queries' order.
 HOT: dict[str, tuple[object, ...]] = {
     "in_flight": ("default",),
-    "claim": (3, 900_000, "default", 3, 1, 1, 10),
+    "claim": (3, 900_000, "[]", "default", 3, 1, "[]", "[]", 1, 10),
     "get_entry": (17,),
-    "begin_submission": (900_000, 17, 1),
-    "record_run": (77, 17, 1),
-    "release": (60_000, "full", 17, 1, 1),
+    "begin_submission": ("{}", 900_000, 17, 1),
+    "record_run": (77, 77, 17, 1),
+    "release": (60_000, "full", 1, 17, 1, 1),
     "refuse": ("DEAD", 0, "bad", 17, 1, 1),
     "leave_open": ("DEAD", 0, "bad", 17, 1, 1),
-    "postpone": (0, "why", 1, 17, 1),
-    "finish": ("DONE", 0, None, 0, 17, 1, 77),
-    "insert_log": (17, 9, 1, "DONE", 77, *(None,) * 6, "2026-01-01 00:00:00", None, 1.5, 1.5, 1.5),
+    "postpone": (0, "why", 1, 1, 17, 1),
+    "finish": ("DONE", 0, None, 0, 0, 0, 17, 1, 77),
+    "note_trouble": ("why", 1, 0, 17, 1, 77),
+    "note_queue": (1.5, 17, 1, 77),
+    "note_stop": ("RESTART", 17, 1, 77),
+    "revive": ("why", 17, 1, 77),
+    "insert_log": (17, 9, 1, "DONE", 77, *(None,) * 6, "2026-01-01 00:00:00", None, *(1.5,) * 3, None, None),
     "recover": (900_000, 500),
     "unanswered": (10, 500),
     "calls_elsewhere": ("default", -1, -1, "default", -1, "default", 17),
     "cancel_waiting": (500,),
     "running": ("default",),
     "running_run": ("default", 77),
+    "ended_runs": ("default", "[77, 78]"),
+    "alive": ("default", "[77, 78]"),
+    "open_jobs": ("default",),
+    "last_success": ("new 1", "default"),
     "running_workspaces": (),
     "waiting_workspaces": (),
     "request_cancel": (17, *_as_seen(ANYTHING)),
-    "retry": (17, *_as_seen(ANYTHING)),
-    "retry_now": (17, *_as_seen(ANYTHING)),
-    "insert_entry": ("sales", "default", None, "notebook_params", None, 0, None),
+    "retry": (None, 17, *_as_seen(ANYTHING)),
+    "retry_now": (None, 17, *_as_seen(ANYTHING)),
+    "restart": (None, 17, *_as_seen(ANYTHING)),
+    "resolve": ("DONE", "why", 17, "DONE", *_as_seen(ANYTHING)),
+    "insert_entry": ("sales", "default", None, None, "auto", None, None, 0, None, None, None, None),
     "logs_of_entry": (17,),
     "purge": (86_400, 500),
     "claim_dead": ("message", 86_400, 10_000),
@@ -113,7 +123,7 @@ DOUBLINGS = 14
 
 _SQLITE_SCAN = re.compile(r"^SCAN (?P<table>\w+)(?: USING (?:COVERING )?INDEX (?P<index>\w+))?$")
 #: Lines for subqueries: the plan also lists what the subqueries read.
-_SQLITE_NO_TABLE = {"ranked", "latest", "event", "reached", "parts"}
+_SQLITE_NO_TABLE = {"ranked", "latest", "event", "reached", "parts", "first_of_table"}
 
 _SQLSERVER_SCAN = re.compile(
     r"(?:Table|Index) Scan\(OBJECT:\(\[\w+\]\.\[\w+\]\.\[(?P<table>\w+)\](?:\.\[(?P<index>\w+)\])?"

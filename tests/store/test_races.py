@@ -162,8 +162,8 @@ def by_hand(store: Rival, entry: Entry, name: str) -> Coroutine[Any, Any, int]:
 #: What a process does with the entry as it knows it. A result is true if any entry was changed.
 CHANGES: dict[str, Callable[[Rival, Entry], Coroutine[Any, Any, object]]] = {
     "claim": lambda store, _: claim(store),
-    "begin": lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS),
-    "begin second": lambda store, e: store.begin_submission(claim_of(e, 2), LEASE_SECONDS),
+    "begin": lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS, "{}"),
+    "begin second": lambda store, e: store.begin_submission(claim_of(e, 2), LEASE_SECONDS, "{}"),
     "record": lambda store, e: store.record_run(claim_of(e), RUN),
     "record other run": lambda store, e: store.record_run(claim_of(e), OTHER_RUN),
     "record second": lambda store, e: store.record_run(claim_of(e, 2), OTHER_RUN),

@@ -96,7 +96,7 @@ async def test_stale_submission_changes_nothing(store: Store) -> None:
     await finish(store, entry, Status.FAILED)
     [fresh] = await claim(store)
     assert fresh.submission == 2
-    assert await store.begin_submission(stale, LEASE_SECONDS) is None
+    assert await store.begin_submission(stale, LEASE_SECONDS, "{}") is None
     assert not await store.record_run(stale, 99)
     assert not await store.postpone(stale, seconds=0, reason="stale")
     assert not await finish(store, entry, Status.DONE)
@@ -195,7 +195,7 @@ async def test_cancelling_entries_that_surely_have_no_run(store: Store) -> None:
     assert await store.cancel_waiting(10) == 3
     for entry_id in (waiting, untouched.entry_id, failed.id):
         assert (await entry_of(store, entry_id)).status is Status.CANCELED
-    assert await store.begin_submission(untouched, LEASE_SECONDS) is None
+    assert await store.begin_submission(untouched, LEASE_SECONDS, "{}") is None
 
 
 async def test_cancelling_an_entry_that_may_have_a_run_waits_for_its_answer(store: Store) -> None:
@@ -210,7 +210,7 @@ async def test_cancelling_an_entry_that_may_have_a_run_waits_for_its_answer(stor
 async def test_cancellation_before_the_first_call_stops_the_call(store: Store) -> None:
     claimed = await queued(store)
     await request_cancel(store, claimed.entry_id)
-    assert await store.begin_submission(claimed, LEASE_SECONDS) is None
+    assert await store.begin_submission(claimed, LEASE_SECONDS, "{}") is None
 
 
 async def test_final_entries_are_not_cancelled(store: Store) -> None:
@@ -262,7 +262,7 @@ Change = Callable[[Store, Entry], Awaitable[object]]
 CHANGES: dict[str, Change] = {
     "claim": lambda store, _: claim(store),
     "begin": lambda store, e: store.begin_submission(
-        Claim(entry_id=e.id, submission=e.submission), LEASE_SECONDS
+        Claim(entry_id=e.id, submission=e.submission), LEASE_SECONDS, "{}"
     ),
     "record": lambda store, e: store.record_run(Claim(entry_id=e.id, submission=e.submission), 5),
     "release": lambda store, e: store.release(e, verdict(Status.PENDING)),

@@ -71,7 +71,7 @@ async def test_unavailable_workspace_gets_few_calls(world: World) -> None:
     entries = [await world.running(f"t{n}") for n in range(10)]
     calls = 0
 
-    async def fail(run_id: int) -> Run:
+    async def fail(run_id: int, *, with_history: bool = False) -> Run:
         nonlocal calls
         calls += 1
         raise UNAVAILABLE

@@ -96,8 +96,8 @@ async def test_refused_entry_with_a_cancel_request_is_canceled(world: World) -> 
     await world.trigger()
     begin = world.store.begin_submission
 
-    async def cancelled_just_after(claim: Claim, lease_seconds: float) -> Entry | None:
-        entry = await begin(claim, lease_seconds)
+    async def cancelled_just_after(claim: Claim, lease_seconds: float, request: str) -> Entry | None:
+        entry = await begin(claim, lease_seconds, request)
         await world.cancel(claim.entry_id)
         return replace(entry, cancel_requested=True) if entry else None
 

@@ -8,6 +8,7 @@ import pytest
 from orchestrator import settings
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import Unauthorized, WorkspaceUnavailable
+from orchestrator.core.models import ActiveRun
 from orchestrator.core.states import Status
 from orchestrator.usecases import overview
 from orchestrator.web import http
@@ -272,14 +273,14 @@ async def test_databricks_is_asked_once_however_many_look() -> None:
     class Counting:
         asked = 0
 
-        async def active_run_ids(self) -> frozenset[int]:
+        async def active_runs(self) -> tuple[ActiveRun, ...]:
             self.asked += 1
-            return frozenset({1})
+            return (ActiveRun(run_id=1),)
 
     runs, clock = Counting(), FakeClock()
     active = overview.ActiveRuns({"default": runs}, clock)  # type: ignore[dict-item]  # nothing else is called
     for _ in range(3):
-        assert (await active.of(["default", "unknown"]))["default"].run_ids == {1}
+        assert (await active.of(["default", "unknown"]))["default"].runs == (ActiveRun(run_id=1),)
     await clock.sleep(overview._KEEP_SECONDS)
     await active.of(["default"])
     assert runs.asked == 2

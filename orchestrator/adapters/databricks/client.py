@@ -21,7 +21,7 @@ from orchestrator.core.errors import (
     TokenUnavailable,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import Job, Run, RunFailure, RunRequest
+from orchestrator.core.models import ActiveRun, Job, RepairRequest, Run, RunFailure, RunRequest
 from orchestrator.core.urls import is_loopback
 from orchestrator.ports import Clock
 
@@ -94,14 +94,18 @@ class DatabricksClient:
         """Start a run, or find the one that the same token started, and return its run id."""
         return await self._operation(jobs_api.run_now(request))
 
-    async def active_run_ids(self) -> frozenset[int]:
-        """Return the ids of all active runs of the workspace."""
+    async def repair(self, request: RepairRequest) -> int:
+        """Run the failed tasks of a run again and return the repair's id."""
+        return await self._operation(jobs_api.repair_run(request))
+
+    async def active_runs(self) -> tuple[ActiveRun, ...]:
+        """Return all active runs of the workspace."""
         async with self._bounded("runs/list"):
             return await self._all_pages()
 
-    async def get_run(self, run_id: int) -> Run:
-        """Return a run."""
-        return await self._operation(jobs_api.get_run(run_id))
+    async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
+        """Return a run, with its newest repair if the history is asked for."""
+        return await self._operation(jobs_api.get_run(run_id, with_history=with_history))
 
     async def failure_of(self, run: Run) -> RunFailure:
         """Return the errors of a run's failed tasks, or the run's own message when they cannot be read."""
@@ -132,16 +136,20 @@ class DatabricksClient:
         )
         return await self._operation(request)
 
-    async def _all_pages(self) -> frozenset[int]:
-        run_ids: set[int] = set()
+    async def find_jobs(self, name: str) -> list[int]:
+        """Return the ids of the jobs with exactly this name, at most two of them."""
+        return await self._operation(jobs_api.find_jobs(name))
+
+    async def _all_pages(self) -> tuple[ActiveRun, ...]:
+        runs: dict[int, ActiveRun] = {}  # a run may move to the next page while pages are read
         page_token: str | None = None
         asked: set[str] = set()
         for _ in range(_MAX_PAGES):
             page = await self._send(jobs_api.list_active_runs(page_token))
-            run_ids |= page.run_ids
+            runs |= {run.run_id: run for run in page.runs}
             page_token = page.next_page_token
             if page_token is None:
-                return frozenset(run_ids)
+                return tuple(runs.values())
             if page_token in asked:
                 raise WorkspaceUnavailable("Databricks runs/list: the same page token came twice")
             asked.add(page_token)

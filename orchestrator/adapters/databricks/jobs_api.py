@@ -22,7 +22,7 @@ from orchestrator.core.errors import (
     Unauthorized,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import Job, Run, RunFailure, RunRequest
+from orchestrator.core.models import Job, RepairRequest, Run, RunFailure, RunRequest
 
 _T = TypeVar("_T")
 
@@ -97,6 +97,7 @@ def run_now(run: RunRequest) -> Request[int]:
             "job_id": run.job_id,
             "idempotency_token": run.idempotency_token,
             run.parameter_style: values,
+            **run.options,
         },
         read=partial(responses.parse_id, name="run_id"),
         refusal=errors.submission_refused,
@@ -118,13 +119,30 @@ def list_active_runs(page_token: str | None) -> Request[responses.ActiveRunsPage
     )
 
 
-def get_run(run_id: int) -> Request[Run]:
-    """Ask for a run."""
+def repair_run(repair: RepairRequest) -> Request[int]:
+    """Run the failed tasks of a run again, unless it was repaired since the caller looked.
+
+    The request has no token, but repeating it starts nothing twice: while the repair runs Databricks refuses
+    another one, and afterwards it refuses one that does not name the newest.
+    """
+    latest = {} if repair.latest_repair_id is None else {"latest_repair_id": repair.latest_repair_id}
+    return Request(
+        name="runs/repair",
+        method="POST",
+        path=f"{_JOBS}/runs/repair",
+        json={"run_id": repair.run_id, "rerun_all_failed_tasks": True, **latest},
+        read=partial(responses.parse_id, name="repair_id"),
+        refusal=errors.submission_refused,
+    )
+
+
+def get_run(run_id: int, *, with_history: bool = False) -> Request[Run]:
+    """Ask for a run, and for its repairs if the history is wanted."""
     return Request(
         name="runs/get",
         method="GET",
         path=f"{_JOBS}/runs/get",
-        query={"run_id": str(run_id)},
+        query={"run_id": str(run_id), **({"include_history": "true"} if with_history else {})},
         read=responses.parse_run,
         refusal=errors.run_missing,
     )
@@ -162,6 +180,17 @@ def get_job(job_id: int) -> Request[Job]:
         query={"job_id": str(job_id)},
         read=responses.parse_job,
         refusal=errors.job_refused,
+    )
+
+
+def find_jobs(name: str) -> Request[list[int]]:
+    """Ask for the jobs of a name. Databricks ignores case, so the reader compares the names."""
+    return Request(
+        name="jobs/list",
+        method="GET",
+        path=f"{_JOBS}/list",
+        query={"name": name, "limit": str(_PAGE_LIMIT)},
+        read=partial(responses.parse_job_ids, name=name),
     )
 
 

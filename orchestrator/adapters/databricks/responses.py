@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from orchestrator.core.errors import WorkspaceUnavailable
-from orchestrator.core.models import Job, Run, RunFailure, TaskRun
+from orchestrator.core.models import ActiveRun, Job, Run, RunFailure, TaskRun
 from orchestrator.core.numbers import MAX_ID
 
 Json = Mapping[str, Any]
@@ -70,7 +70,7 @@ class Response:
 class ActiveRunsPage:
     """One page of ``runs/list`` with ``active_only``."""
 
-    run_ids: frozenset[int]
+    runs: tuple[ActiveRun, ...]
     #: asks for the next page; None on the last
     next_page_token: str | None
 
@@ -96,6 +96,7 @@ def parse_run(content: Json) -> Run:
         life_cycle_state=life_cycle_state,
         result_state=_text(state.get("result_state"), NAME_CHARACTERS),
         termination_code=_text(details.get("code"), NAME_CHARACTERS),
+        termination_type=_text(details.get("type"), NAME_CHARACTERS),
         message=_text(details.get("message"), _MESSAGE_CHARACTERS)
         or _text(state.get("state_message"), _MESSAGE_CHARACTERS),
         run_page_url=_text(content.get("run_page_url"), _URL_CHARACTERS),
@@ -105,6 +106,7 @@ def parse_run(content: Json) -> Run:
         setup_seconds=_seconds(content.get("setup_duration")),
         execution_seconds=_seconds(content.get("execution_duration")),
         tasks=_tasks(content.get("tasks")),
+        latest_repair_id=_latest_repair_id(content.get("repair_history")),
     )
 
 
@@ -127,9 +129,26 @@ def parse_active_runs(content: Json) -> ActiveRunsPage:
             "Databricks sent only a part of the active runs, and no page token for the rest"
         )
     return ActiveRunsPage(
-        run_ids=frozenset(parse_id(run, "run_id") for run in runs),
+        runs=tuple(_active_run(run) for run in runs),
         next_page_token=next_page_token,
     )
+
+
+def _active_run(run: Json) -> ActiveRun:
+    job_id = run.get("job_id")
+    return ActiveRun(
+        run_id=parse_id(run, "run_id"),
+        job_id=job_id if _is_id(job_id) else None,
+        queued=_life_cycle_state(_object(run, "state"), _object(run, "status")) == "QUEUED",
+        is_child=run.get("trigger") == "RUN_JOB_TASK",
+    )
+
+
+def _latest_repair_id(history: object) -> int | None:
+    """Return the newest repair of a run: ids of repairs rise, and the original run has none."""
+    repairs = history if isinstance(history, list) else []
+    ids = [repair.get("id") for repair in repairs if isinstance(repair, dict)]
+    return max((each for each in ids if _is_id(each)), default=None)
 
 
 def parse_job(content: Json) -> Job:
@@ -143,8 +162,27 @@ def parse_job(content: Json) -> Job:
         name=_text(settings.get("name"), _URL_CHARACTERS) or "",
         max_concurrent_runs=limit if _is_int(limit) else 1,  # 1 is Databricks' default
         queue_enabled=_object(settings, "queue").get("enabled") is True,
+        continuous=isinstance(settings.get("continuous"), dict),
+        parameters=_parameter_names(settings.get("parameters")),
         settings=settings,
     )
+
+
+def parse_job_ids(content: Json, *, name: str) -> list[int]:
+    """Read from ``jobs/list`` the ids of the jobs with exactly this name.
+
+    :raises WorkspaceUnavailable: it is not a list of jobs.
+    """
+    jobs = content.get("jobs", [])
+    if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
+        raise WorkspaceUnavailable("Databricks sent jobs that are not a list of objects")
+    return [parse_id(job, "job_id") for job in jobs if _object(job, "settings").get("name") == name]
+
+
+def _parameter_names(value: object) -> tuple[str, ...]:
+    declared = value if isinstance(value, list) else []
+    names = (_text(each.get("name"), None) for each in declared if isinstance(each, dict))
+    return tuple(name for name in names if name)
 
 
 def parse_output(content: Json) -> RunFailure:

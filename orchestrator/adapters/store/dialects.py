@@ -13,7 +13,8 @@ from orchestrator.core.models import Entry, LogRow
 
 NAMES = ("sqlite", "sqlserver")
 
-#: Macro → what it is in SQLite and in SQL Server; ``$`` stands for what the macro is given.
+#: Macro → what it is in SQLite and in SQL Server; ``$`` stands for what the macro is given, unless it begins
+#: a JSON path.
 _MACROS: dict[str, tuple[str, str]] = {
     # The database's clock; a time in milliseconds from now; a time in seconds ago.
     "now": ("utc_now()", "SYSUTCDATETIME()"),
@@ -34,6 +35,15 @@ _MACROS: dict[str, tuple[str, str]] = {
     # The hour and the day of a time.
     "hour": ("SUBSTR($, 1, 13) || ':00'", "DATEADD(HOUR, DATEDIFF(HOUR, '20000101', $), '20000101')"),
     "day": ("SUBSTR($, 1, 10)", "CAST(CAST($ AS date) AS datetime2(3))"),
+    # A JSON list of numbers or of names as rows; one of objects that say how
+    # an entry names its job (0 or '' = not at all), which job that is, and how many slots of it are free.
+    "numbers": ("json_each($)", "(SELECT CAST(value AS bigint) AS value FROM OPENJSON($))"),
+    "names": ("json_each($)", "(SELECT value FROM OPENJSON($))"),
+    "job_rooms": (
+        "(SELECT json_extract(value, '$.job_id') AS job_id, json_extract(value, '$.job_name') AS job_name,"
+        " json_extract(value, '$.job') AS job, json_extract(value, '$.room') AS room FROM json_each($))",
+        "OPENJSON($) WITH (job_id bigint, job_name nvarchar(400), job bigint, room int)",
+    ),
     # A condition that only SQLite needs, for a partial index.
     "sqlite": ("$", ""),
 }
@@ -43,6 +53,8 @@ _COLUMNS = {
     "entry_columns": tuple(field.name for field in fields(Entry)),
     "log_columns": tuple(field.name for field in fields(LogRow)),
 }
+
+_GIVEN = re.compile(r"\$(?!\.)")
 
 _MACRO = re.compile(r"\{(\w+)(?: ([^{}]*))?\}")
 
@@ -69,7 +81,7 @@ def render(sql: str, dialect: str, fragments: Mapping[str, str] | None = None) -
         if name in _COLUMNS:
             return _listed(_COLUMNS[name], given)
         if name in _MACROS:
-            return _MACROS[name][NAMES.index(dialect)].replace("$", given)
+            return _GIVEN.sub(lambda _: given, _MACROS[name][NAMES.index(dialect)])
         raise ValueError(f"there is no macro {name!r} for named SQL")
 
     while (rendered := _MACRO.sub(replace, sql)) != sql:

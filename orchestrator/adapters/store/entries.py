@@ -1,8 +1,11 @@
 """The entries and their transitions: each change of state is one short transaction of named SQL."""
 
+import json
 import math
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
@@ -13,14 +16,19 @@ from orchestrator.adapters.store.records import (
     read_claim,
     read_entry,
     read_log_row,
+    read_time,
 )
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.models import (
     IN_DOUBT,
+    ActiveRun,
     CallsElsewhere,
     Claim,
     Entry,
+    JobKey,
+    JobLimit,
     LogRow,
+    StopReason,
     Unanswered,
     Verdict,
 )
@@ -48,31 +56,40 @@ class Store:
         workspace: str,
         *,
         cap: int,
-        active_run_ids: Collection[int],
+        active: Collection[ActiveRun],
+        jobs: Mapping[JobKey, JobLimit],
         lease_seconds: float,
         max_attempts: int,
         serialize_tables: bool,
     ) -> list[Claim]:
-        """Claim as many waiting entries as the workspace has free slots, highest priority first.
+        """Claim as many waiting entries as the workspace and their jobs have free slots, by priority.
 
-        Each entry in flight takes a slot, and so does each foreign run. The run of an entry that has just
-        ended counts as foreign for one pass: that pass claims too few entries, never too many.
+        Each entry in flight takes a slot, and so does each foreign run that is not queued or a child. The run
+        of an entry that has just ended counts as foreign for one pass: that pass claims too few entries,
+        never too many. An entry whose last run is active is not claimed, nor another one of its table.
+
+        :param jobs: the limits of the jobs that open entries name; a job that is missing has none.
         """
 
         def work(session: Session) -> list[Claim]:
             session.acquire_lock(_CLAIM_LOCK)
             in_flight = session.rows("in_flight", workspace)
-            foreign = set(active_run_ids) - {row["runid"] for row in in_flight}
-            free = cap - len(in_flight) - len(foreign)
+            ours = {row["runid"] for row in in_flight}
+            foreign = [run for run in active if run.run_id not in ours]
+            free = cap - len(in_flight) - sum(run.takes_slot for run in foreign)
             if free <= 0:
                 return []
+            alive = session.rows("alive", workspace, json.dumps([run.run_id for run in foreign]))
             rows = session.rows(
                 "claim",
                 max_attempts or NO_LIMIT,
                 milliseconds(lease_seconds),
+                json.dumps(_rooms(in_flight, foreign, jobs)),
                 workspace,
                 max_attempts or NO_LIMIT,
                 int(serialize_tables),
+                json.dumps([row["id"] for row in alive]),
+                json.dumps([row["table_name"] for row in alive] if serialize_tables else []),
                 int(serialize_tables),
                 free,
             )
@@ -86,14 +103,16 @@ class Store:
         rows = await self.pool.transact(lambda session: session.rows("get_entry", entry_id), writes=False)
         return read_entry(rows[0]) if rows else None
 
-    async def begin_submission(self, claim: Claim, lease_seconds: float) -> Entry | None:
-        """Record that ``run-now`` is about to be called, renew the lease and return the entry.
+    async def begin_submission(self, claim: Claim, lease_seconds: float, request: str) -> Entry | None:
+        """Record that Databricks is about to be called, renew the lease and return the entry.
 
         None: the entry is no longer QUEUED for this submission, or a cancellation came before the first call.
+
+        :param request: the call as JSON. A repeated submission keeps its first one, so send what is returned.
         """
         rows = await self.pool.transact(
             lambda session: session.rows(
-                "begin_submission", milliseconds(lease_seconds), claim.entry_id, claim.submission
+                "begin_submission", request, milliseconds(lease_seconds), claim.entry_id, claim.submission
             ),
             writes=True,
         )
@@ -102,18 +121,35 @@ class Store:
     async def record_run(self, claim: Claim, run_id: int) -> bool:
         """QUEUED → RUNNING. False: the entry is no longer QUEUED for this submission."""
         return await self.pool.transact(
-            lambda session: session.change("record_run", run_id, claim.entry_id, claim.submission) == 1,
+            lambda session: (
+                session.change("record_run", run_id, run_id, claim.entry_id, claim.submission) == 1
+            ),
+            writes=True,
+        )
+
+    async def revive(self, entry: Entry, reason: str) -> bool:
+        """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again.
+
+        False: the entry has changed, or a call in doubt may have started another run.
+
+        :param reason: for ``last_error``, since the entry follows a run that the app did not start.
+        """
+        return await self.pool.transact(
+            lambda session: (
+                session.change("revive", cut(reason), entry.id, entry.submission, entry.last_runid) == 1
+            ),
             writes=True,
         )
 
     async def release(self, entry: Entry, verdict: Verdict) -> bool:
-        """QUEUED → PENDING for lack of capacity. False: another delivery has taken over."""
+        """QUEUED → PENDING: no run may be started now. False: another delivery has taken over."""
         return await self.pool.transact(
             lambda session: (
                 session.change(
                     "release",
                     milliseconds(verdict.delay_seconds),
                     cut(verdict.error),
+                    verdict.slot_waits,
                     entry.id,
                     entry.submission,
                     entry.deliveries,
@@ -139,12 +175,12 @@ class Store:
         )
 
     async def postpone(
-        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered = Unanswered.ENTRY
+        self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered | None = None
     ) -> bool:
         """Let the lease of a QUEUED entry end in ``seconds``; then its message is sent again.
 
-        :param unanswered: why the call that has just been made got no answer; by default it counts as a
-            delivery.
+        :param unanswered: why the call that has just been made got no answer; None = no call was made, and
+            the wait does not count.
         """
         return await self.pool.transact(
             lambda session: (
@@ -152,7 +188,8 @@ class Store:
                     "postpone",
                     milliseconds(seconds),
                     cut(reason),
-                    _SUBTRACTED_ABOVE[unanswered],
+                    0 if unanswered is None else 1,
+                    NO_LIMIT if unanswered is None else _SUBTRACTED_ABOVE[unanswered],
                     claim.entry_id,
                     claim.submission,
                 )
@@ -173,10 +210,59 @@ class Store:
                 milliseconds(verdict.delay_seconds),
                 cut(verdict.error),
                 0 if verdict.attempt_spent else 1,
+                verdict.slot_waits,
+                verdict.platform_failures,
                 entry.id,
                 entry.submission,
                 entry.runid,
             ),
+            writes=True,
+        )
+
+    async def note_trouble(
+        self, entry: Entry, reason: str | None, *, missing: bool = False, unreadable: bool = False
+    ) -> bool:
+        """RUNNING stays RUNNING: note that its run is missing or cannot be read, or that it is well again.
+
+        False: the entry follows this run no longer.
+
+        :param reason: for ``last_error``; None = nothing is wrong.
+        """
+        return await self.pool.transact(
+            lambda session: (
+                session.change(
+                    "note_trouble",
+                    cut(reason),
+                    int(missing),
+                    int(unreadable),
+                    entry.id,
+                    entry.submission,
+                    entry.runid,
+                )
+                == 1
+            ),
+            writes=True,
+        )
+
+    async def note_queue(self, entry: Entry, seconds: float | None) -> bool:
+        """RUNNING stays RUNNING: note how long the run waited in Databricks' queue; None = it waits there.
+
+        False: the entry follows this run no longer.
+        """
+        return await self.pool.transact(
+            lambda session: (
+                session.change("note_queue", seconds, entry.id, entry.submission, entry.runid) == 1
+            ),
+            writes=True,
+        )
+
+    async def note_stop(self, entry: Entry, reason: StopReason) -> bool:
+        """RUNNING stays RUNNING: note, before the call, why the app cancels the run.
+
+        False: the entry follows this run no longer.
+        """
+        return await self.pool.transact(
+            lambda session: session.change("note_stop", reason, entry.id, entry.submission, entry.runid) == 1,
             writes=True,
         )
 
@@ -222,6 +308,27 @@ class Store:
         )
         return read_entry(rows[0]) if rows else None
 
+    async def ended_runs(self, workspace: str, run_ids: Collection[int]) -> list[Entry]:
+        """Return the entries that are over or wait, and whose last run is one of these."""
+        if not run_ids:
+            return []
+        rows = await self.pool.transact(
+            lambda session: session.rows("ended_runs", workspace, json.dumps(sorted(run_ids))), writes=False
+        )
+        return [read_entry(row) for row in rows]
+
+    async def open_jobs(self, workspace: str) -> set[JobKey]:
+        """Return how the open entries of a workspace name their jobs."""
+        rows = await self.pool.transact(lambda session: session.rows("open_jobs", workspace), writes=False)
+        return {JobKey(**row) for row in rows}
+
+    async def last_success(self, workspace: str, table_name: str) -> datetime | None:
+        """Return when the latest successful run of a source table started, or None without one."""
+        rows = await self.pool.transact(
+            lambda session: session.rows("last_success", table_name, workspace), writes=False
+        )
+        return read_time(rows[0]["started_at"]) if rows else None
+
     async def running_workspaces(self) -> set[str]:
         """Return the workspaces that RUNNING entries name, configured or not."""
         rows = await self.pool.transact(lambda session: session.rows("running_workspaces"), writes=False)
@@ -250,6 +357,24 @@ class Store:
     async def now(self) -> datetime:
         """Return the database's clock."""
         return await self.pool.transact(Session.now, writes=False)
+
+
+def _rooms(
+    in_flight: Sequence[Mapping[str, Any]], foreign: Sequence[ActiveRun], jobs: Mapping[JobKey, JobLimit]
+) -> list[dict[str, Any]]:
+    """Return how many slots each job has free, by the way in which entries name it."""
+    keys = [JobKey(job_id=row["job_id"], job_name=row["job_name"]) for row in in_flight]
+    used = Counter(jobs[key].job_id for key in keys if key in jobs)
+    used.update(run.job_id for run in foreign if run.job_id is not None and not run.queued)
+    return [
+        {
+            "job_id": key.job_id or 0,
+            "job_name": key.job_name or "",
+            "job": limit.job_id,
+            "room": max(0, limit.max_concurrent_runs - used[limit.job_id]),
+        }
+        for key, limit in jobs.items()
+    ]
 
 
 def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:

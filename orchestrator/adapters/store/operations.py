@@ -75,10 +75,15 @@ def _insert(session: Session, entries: Sequence[NewEntry]) -> list[int]:
             new.table_name,
             new.workspace,
             new.job_id,
+            new.job_name,
             new.parameter_style,
             new.parameters,
+            new.options,
             new.priority,
             new.max_attempts,
+            new.retry_mode,
+            new.run_timeout_seconds,
+            new.queue_timeout_seconds,
         )
         for new in entries
     ]
@@ -86,8 +91,9 @@ def _insert(session: Session, entries: Sequence[NewEntry]) -> list[int]:
 
 
 def _change(session: Session, action: Action, entry_id: int, expected: Expected) -> bool:
+    given = [None] if action is RETRY else []  # the entry keeps its retry mode
     seen = _as_seen(expected)
-    return any(session.change(name, entry_id, *seen) == 1 for name in _STATEMENTS[action])
+    return any(session.change(name, *given, entry_id, *seen) == 1 for name in _STATEMENTS[action])
 
 
 def _as_seen(expected: Expected) -> tuple[int | str, ...]:

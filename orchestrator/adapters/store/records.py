@@ -18,7 +18,14 @@ _MAX_NAME_LENGTH = 64
 _MAX_URL_LENGTH = 1000
 
 _TIMES = ("available_at", "created_at", "updated_at")
-_OPTIONAL_TIMES = ("lease_expires_at", "submitted_at", "finished_at")
+_OPTIONAL_TIMES = (
+    "lease_expires_at",
+    "submitted_at",
+    "finished_at",
+    "claimed_at",
+    "missing_since",
+    "unreadable_since",
+)
 
 #: Stands for a time that cannot be read. An error would stop every entry that is read together with it.
 _UNREADABLE = datetime.min.replace(tzinfo=UTC)
@@ -82,6 +89,8 @@ def log_values(log: LogRow) -> tuple[Any, ...]:
         log.queue_seconds,
         log.setup_seconds,
         log.execution_seconds,
+        cut(log.termination_type, _MAX_NAME_LENGTH),
+        cut(log.result),
     )
 
 

@@ -20,6 +20,7 @@ def test_problems_are_listed_and_nothing_is_changed(legacy: Legacy) -> None:
     legacy.execute("UPDATE track_processing SET SOURCE_TABLE = ' ' WHERE TRACK_ID = 7")
     legacy.execute("UPDATE track_processing SET STATUS = 'RUNNING', RUNID = '8' WHERE TRACK_ID = 8")
     legacy.execute("UPDATE track_processing SET STATUS = 'started', RUNID = '8' WHERE TRACK_ID = 9")
+    legacy.execute("ALTER TABLE track_processing ADD Job_Name nvarchar(20)")
     legacy.execute("CREATE TABLE orchestrator_tick (mine int)")
     before = contents(legacy)
     with pytest.raises(SchemaError, match="nothing was changed") as caught:
@@ -42,9 +43,10 @@ def test_problems_are_listed_and_nothing_is_changed(legacy: Legacy) -> None:
         "1 rows have the run id 'n/a'",
         "1 rows have the run id '12x'",
         "2 rows are RUNNING with the run id 8",
+        "Job_Name has the name of a column of the app's",
     ):
         assert problem.lower() in text.lower()
-    assert text.count("  - ") == 8
+    assert text.count("  - ") == 9
     assert contents(legacy) == before
     with pytest.raises(SchemaError, match="init-db"):
         schema_version(legacy.database.connector)

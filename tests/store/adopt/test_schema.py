@@ -13,7 +13,9 @@ from tests.store.conftest import TABLES, Database
 COMPARED = (
     "entry_guid", "workspace", "job_id", "parameter_style", "priority", "submission", "attempt",
     "max_attempts", "available_at", "lease_expires_at", "deliveries", "cancel_requested", "last_error",
-    "created_at", "updated_at", "submitted_at", "finished_at", "runid",
+    "created_at", "updated_at", "submitted_at", "finished_at", "runid", "job_name", "options", "retry_mode",
+    "run_timeout_seconds", "queue_timeout_seconds", "last_runid", "request", "claimed_at", "postponements",
+    "slot_waits", "platform_failures", "queue_seconds", "stop_reason", "missing_since", "unreadable_since",
 )  # fmt: skip
 
 
@@ -25,6 +27,7 @@ def test_our_columns_are_those_of_a_new_table(empty: Database) -> None:
     for statement in LEGACY[empty.connector.dialect]:
         empty.execute(statement)
     adopt.apply(empty.connector, TEAM)
+    migrate.apply(empty.connector)
     adopted = shape(empty)
     assert set(fresh) <= set(adopted)
     assert {name: adopted[name] for name in COMPARED} == {name: fresh[name] for name in COMPARED}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store import adopt
+from orchestrator.adapters.store import adopt, migrate
 from orchestrator.adapters.store.adopt import Adoption
 from orchestrator.adapters.store.adopt.ddl import quoted
 from orchestrator.adapters.store.entries import Store
@@ -28,6 +28,7 @@ async def test_evil_names(empty: Database) -> None:
     )
     empty.execute(f"INSERT INTO track_processing ({name}, status) VALUES ('sales', 'new')")
     report = adopt.apply(empty.connector, Adoption(table_name_column=EVIL))
+    migrate.apply(empty.connector)
     assert report.rows == {Status.PENDING: 1}
     empty.execute(f"INSERT INTO track_processing ({name}) VALUES ('orders')")
     store = Store(Pool(empty.connector))
@@ -53,6 +54,7 @@ async def test_table_that_is_nearly_ours(empty: Database) -> None:
         )
     empty.execute("UPDATE track_processing SET created_at = '2024-05-06T07:08:09'")
     report = adopt.apply(empty.connector, Adoption())
+    migrate.apply(empty.connector)
     assert report.rows == {Status.PENDING: 1, Status.RUNNING: 1}
     assert [name.lower() for name in report.untouched] == ["owner"]
     store = Store(Pool(empty.connector))
@@ -79,6 +81,7 @@ async def test_table_without_a_number(empty: Database) -> None:
     for name, word in (("a", "NEW"), ("b", "DONE"), ("c", None)):
         empty.execute("INSERT INTO track_processing VALUES (?, ?)", name, word)
     adopt.apply(empty.connector, Adoption())
+    migrate.apply(empty.connector)
     empty.execute("INSERT INTO track_processing (table_name) VALUES ('d')")
     with pytest.raises(empty.connector.error):
         empty.execute("INSERT INTO track_processing (table_name) VALUES ('d')")

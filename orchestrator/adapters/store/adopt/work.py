@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from orchestrator.adapters.store import migrate, queries
@@ -12,6 +12,7 @@ from orchestrator.adapters.store.adopt.baseline import Baseline
 from orchestrator.adapters.store.adopt.ddl import with_column
 from orchestrator.adapters.store.connector import Connection
 from orchestrator.core.errors import SchemaError
+from orchestrator.core.models import Entry
 from orchestrator.core.states import Status
 
 TABLE = "track_processing"
@@ -140,7 +141,7 @@ def objects_in_the_way(kinds: Mapping[str, str]) -> list[str]:
 
 
 def column_problems(work: Work, columns: Columns) -> list[str]:
-    """Return the problems with columns that the settings name: missing, or ambiguous."""
+    """Return the problems with columns that the settings name, and with those that a later migration adds."""
     problems = []
     names = ", ".join(column.name for column in columns.values())
     adoption = work.adoption
@@ -159,6 +160,11 @@ def column_problems(work: Work, columns: Columns) -> list[str]:
         f"there are both {ours} and {theirs}: rename {ours}, or do not set {ours.upper()}_COLUMN"
         for ours, theirs in renamed.items()
         if ours in columns
+    ]
+    later = {field.name for field in fields(Entry)} - set(work.baseline.columns)
+    problems += [
+        f"{columns[name].name} has the name of a column of the app's: rename yours"
+        for name in sorted(later & set(columns))
     ]
     return problems
 

@@ -22,6 +22,18 @@ AND ({alias}.cancel_requested = 0 OR {alias}.deliveries > 0)
 AND ({alias}.status = 'PENDING' OR {attempts_left {alias}})
 AND (? = 0 OR NOT {table_is_busy {alias}})
 
+-- is_settled (fragment) --
+-- The submission has its log row.
+EXISTS (
+    SELECT 1 FROM process_log AS settled
+    WHERE settled.entry_id = {alias}.id AND settled.submission = {alias}.submission
+)
+
+-- begins_anew (fragment) --
+-- The next claim begins a new submission. A number is used again only when its outcome is unknown: it has begun, has
+-- no run here and no log row. Then its token finds the run, if there is one.
+{alias}.submission = 0 OR {alias}.runid IS NOT NULL OR {is_settled {alias}}
+
 -- acquire_lock (sqlite) --
 -- Take a lock until the transaction ends; a negative result is a time-out.
 SELECT 0 AS result, ? AS waited_ms, ? AS lock  -- BEGIN IMMEDIATE is the lock: one writer at a time
@@ -38,23 +50,24 @@ SELECT @result AS result;
 SET NOCOUNT OFF
 
 -- in_flight --
--- The entries of a workspace that hold a slot, with their runs; read inside the claim's lock.
-SELECT id, runid FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
+-- The entries of a workspace that hold a slot, with their jobs and runs; read inside the claim's lock.
+SELECT id, runid, job_id, job_name FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
+
+-- alive --
+-- The entries that are not in flight although their last run is one of these, which are active in Databricks.
+SELECT id, table_name
+FROM track_processing
+WHERE workspace = ?
+    AND status NOT IN ('QUEUED', 'RUNNING')
+    AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
 
 -- claim --
 -- Claim the waiting entries that may be submitted now; runs inside the lock, after the count.
 UPDATE track_processing
 SET status = 'QUEUED',
-    -- A submission number is used again only when its outcome is unknown: it has begun, has no run here and
-    -- no log row. Then its token finds the run, if there is one.
-    submission = submission + CASE
-        WHEN submission = 0 OR runid IS NOT NULL OR EXISTS (
-            SELECT 1 FROM process_log AS settled
-            WHERE settled.entry_id = track_processing.id
-                AND settled.submission = track_processing.submission
-        ) THEN 1
-        ELSE 0
-    END,
+    submission = submission + CASE WHEN {begins_anew track_processing} THEN 1 ELSE 0 END,
+    -- A repeated submission sends what it sent before.
+    request = CASE WHEN {begins_anew track_processing} THEN NULL ELSE request END,
     -- An operator made a PENDING entry whose attempts are spent PENDING again: it starts anew.
     attempt = CASE
         WHEN status = 'PENDING' AND NOT {attempts_left track_processing} THEN 0
@@ -62,9 +75,13 @@ SET status = 'QUEUED',
     END,
     -- Calls are counted anew at each claim, but not below 2, which says that an earlier one is in doubt.
     deliveries = CASE WHEN deliveries > 2 THEN 2 ELSE deliveries END,
+    postponements = 0,
     runid = NULL,
+    stop_reason = NULL,
+    queue_seconds = NULL,
     submitted_at = NULL,
     finished_at = NULL,
+    claimed_at = {now},
     lease_expires_at = {after_ms ?},
     updated_at = {now}
 {returning id, submission, priority}
@@ -75,17 +92,35 @@ WHERE status IN ('PENDING', 'FAILED')
         SELECT ranked.id
         FROM (
             SELECT
-                waiting.id,
-                waiting.priority,
+                first_of_table.id,
+                first_of_table.priority,
+                first_of_table.room,
                 ROW_NUMBER() OVER (
-                    PARTITION BY waiting.table_name ORDER BY waiting.priority DESC, waiting.id ASC
-                ) AS nth_of_table
-            FROM track_processing AS waiting {claimed}
-            WHERE waiting.workspace = ?
-                AND waiting.available_at <= {now}
-                AND {may_be_claimed waiting}
+                    PARTITION BY first_of_table.job ORDER BY first_of_table.priority DESC, first_of_table.id ASC
+                ) AS nth_of_job
+            FROM (
+                SELECT
+                    waiting.id,
+                    waiting.priority,
+                    full_job.job,
+                    full_job.room,
+                    ROW_NUMBER() OVER (
+                        PARTITION BY waiting.table_name ORDER BY waiting.priority DESC, waiting.id ASC
+                    ) AS nth_of_table
+                FROM track_processing AS waiting {claimed}
+                LEFT JOIN {job_rooms ?} AS full_job
+                    ON full_job.job_id = COALESCE(waiting.job_id, 0)
+                    AND full_job.job_name = COALESCE(waiting.job_name, '')
+                WHERE waiting.workspace = ?
+                    AND waiting.available_at <= {now}
+                    AND {may_be_claimed waiting}
+                    AND waiting.id NOT IN (SELECT held.value FROM {numbers ?} AS held)
+                    AND waiting.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
+            ) AS first_of_table
+            WHERE first_of_table.nth_of_table = 1 OR ? = 0
         ) AS ranked
-        WHERE ranked.nth_of_table = 1 OR ? = 0
+        -- A job that is not in the list has room for all.
+        WHERE ranked.room IS NULL OR ranked.nth_of_job <= ranked.room
         ORDER BY ranked.priority DESC, ranked.id ASC
         {limit ?}
     )
@@ -97,9 +132,10 @@ FROM track_processing
 WHERE id = ?
 
 -- begin_submission --
--- Note that run-now is about to be called, and renew the lease, unless a cancellation came first.
+-- Note that run-now is about to be called, and with what, and renew the lease, unless a cancellation came first.
 UPDATE track_processing
 SET deliveries = deliveries + 1,
+    request = COALESCE(request, ?),
     lease_expires_at = {after_ms ?},
     updated_at = {now}
 {returning {entry_columns}}
@@ -110,12 +146,37 @@ WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 
 UPDATE track_processing
 SET status = 'RUNNING',
     runid = ?,
+    last_runid = ?,
     attempt = attempt + 1,
+    postponements = 0,
     lease_expires_at = NULL,
     last_error = NULL,
+    queue_seconds = 0,
+    missing_since = NULL,
+    unreadable_since = NULL,
     submitted_at = {now},
     updated_at = {now}
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
+
+-- revive --
+-- To RUNNING: the last run is active again, since somebody repaired it. It counts as a submission of its own.
+UPDATE track_processing
+SET status = 'RUNNING',
+    submission = submission + 1,
+    runid = last_runid,
+    attempt = CASE attempt WHEN 0 THEN 1 ELSE attempt END,
+    request = NULL,
+    cancel_requested = 0,
+    stop_reason = NULL,
+    queue_seconds = 0,
+    missing_since = NULL,
+    unreadable_since = NULL,
+    last_error = ?,
+    submitted_at = {now},
+    finished_at = NULL,
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND last_runid = ? AND deliveries = 0 AND submission < 2147483647
+    AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
 
 -- release --
 -- QUEUED to PENDING: no capacity, no run was created, and nobody else has begun this submission since.
@@ -123,6 +184,7 @@ UPDATE track_processing
 SET status = 'PENDING',
     available_at = {after_ms ?},
     last_error = ?,
+    slot_waits = ?,
     deliveries = 0,
     lease_expires_at = NULL,
     updated_at = {now}
@@ -135,6 +197,8 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + 1,
+    slot_waits = 0,
+    platform_failures = 0,
     deliveries = 0,
     lease_expires_at = NULL,
     updated_at = {now},
@@ -158,6 +222,7 @@ WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 UPDATE track_processing
 SET lease_expires_at = {after_ms ?},
     last_error = ?,
+    postponements = postponements + ?,
     deliveries = CASE WHEN deliveries > ? THEN deliveries - 1 ELSE deliveries END,
     updated_at = {now}
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
@@ -169,15 +234,43 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt - ?,
+    slot_waits = ?,
+    platform_failures = ?,
     deliveries = 0,
+    stop_reason = NULL,
+    missing_since = NULL,
+    unreadable_since = NULL,
     updated_at = {now},
     finished_at = {now}
+WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
+
+-- note_trouble --
+-- RUNNING stays RUNNING: what is wrong with its run, and since when it is missing or cannot be read.
+UPDATE track_processing
+SET last_error = ?,
+    missing_since = CASE WHEN ? = 1 THEN COALESCE(missing_since, {now}) END,
+    unreadable_since = CASE WHEN ? = 1 THEN COALESCE(unreadable_since, {now}) END,
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
+
+-- note_queue --
+-- RUNNING stays RUNNING: how long the run waited in Databricks' own queue; NULL while it does.
+UPDATE track_processing
+SET queue_seconds = ?,
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
+
+-- note_stop --
+-- RUNNING stays RUNNING: why the app is about to cancel its run. The first reason stays.
+UPDATE track_processing
+SET stop_reason = COALESCE(stop_reason, ?),
+    updated_at = {now}
 WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
 
 -- insert_log --
 -- The log row of a settled submission; in the transaction that changes the status.
 INSERT INTO process_log ({log_columns})
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- recover --
 -- Renew the lease of QUEUED entries whose lease is over, so that their message can be sent again.
@@ -260,6 +353,31 @@ SELECT {entry_columns}
 FROM track_processing
 WHERE workspace = ? AND runid = ? AND status = 'RUNNING'
 
+-- ended_runs --
+-- The entries that are over or wait, and whose last run is one of these.
+SELECT {entry_columns}
+FROM track_processing
+WHERE workspace = ?
+    AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
+    AND deliveries = 0
+    AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
+ORDER BY id
+
+-- open_jobs --
+-- The jobs that the open entries of a workspace name.
+SELECT DISTINCT job_id, job_name
+FROM track_processing
+WHERE workspace = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+
+-- last_success --
+-- When the latest successful run of a source table started.
+SELECT COALESCE(settled.started_at, settled.created_at) AS started_at
+FROM track_processing AS entry
+INNER JOIN process_log AS settled ON settled.entry_id = entry.id
+WHERE entry.table_name = ? AND entry.workspace = ? AND settled.status = 'DONE'
+ORDER BY entry.updated_at DESC, entry.id DESC, settled.submission DESC
+{limit 1}
+
 -- running_workspaces --
 -- The workspaces that entries with a run name, configured or not.
 SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'
@@ -281,6 +399,9 @@ WHERE id = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 UPDATE track_processing
 SET status = 'PENDING',
     attempt = 0,
+    slot_waits = 0,
+    platform_failures = 0,
+    retry_mode = COALESCE(?, retry_mode),
     cancel_requested = 0,
     available_at = {now},
     updated_at = {now}
@@ -291,17 +412,58 @@ WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
 -- The same for a FAILED entry, without waiting for its back-off.
 UPDATE track_processing
 SET attempt = 0,
+    slot_waits = 0,
+    platform_failures = 0,
+    retry_mode = COALESCE(?, retry_mode),
     cancel_requested = 0,
     available_at = {now},
     updated_at = {now}
 WHERE id = ? AND status = 'FAILED'
     AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
+-- restart --
+-- The same for an entry with a live run: a later pass cancels the run, awaits its end and makes the entry wait again.
+UPDATE track_processing
+SET stop_reason = 'RESTART',
+    attempt = 1,
+    slot_waits = 0,
+    platform_failures = 0,
+    retry_mode = COALESCE(?, retry_mode),
+    cancel_requested = 0,
+    updated_at = {now}
+WHERE id = ? AND status = 'RUNNING'
+    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
+
+-- resolve --
+-- An operator settles an entry by hand, whatever state it is in. Its run, if there is one, is followed no longer.
+UPDATE track_processing
+SET status = ?,
+    submission = submission + CASE WHEN submission = 0 OR {is_settled track_processing} THEN 1 ELSE 0 END,
+    attempt = CASE attempt WHEN 0 THEN 1 ELSE attempt END,
+    last_runid = NULL,
+    last_error = ?,
+    deliveries = 0,
+    slot_waits = 0,
+    platform_failures = 0,
+    cancel_requested = 0,
+    stop_reason = NULL,
+    missing_since = NULL,
+    unreadable_since = NULL,
+    lease_expires_at = NULL,
+    finished_at = {now},
+    updated_at = {now}
+{returning {entry_columns}}
+WHERE id = ? AND status <> ? AND submission < 2147483647
+    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
+
 -- insert_entry --
 -- A new entry; the table's defaults fill the rest.
-INSERT INTO track_processing (table_name, workspace, job_id, parameter_style, parameters, priority, max_attempts)
+INSERT INTO track_processing (
+    table_name, workspace, job_id, job_name, parameter_style, parameters, options, priority, max_attempts, retry_mode,
+    run_timeout_seconds, queue_timeout_seconds
+)
 {returning id}
-VALUES (?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- logs_of_entry --
 -- Every settled submission of an entry, first to last.
