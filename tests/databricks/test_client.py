@@ -216,6 +216,33 @@ async def test_a_response_of_five_megabytes_is_read(workspace: Workspace) -> Non
     assert len(failure.error_trace or "") == 10_000
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/login.html?error=private-link-validation-error:6123456789",
+        "https://adb-1.7.azuredatabricks.net/login.html?error=private-link-validation-error%3A6123456789",
+        "/login.html?next=%2F&error=private-link-validation-error:6123456789&o=1#x",
+    ],
+)
+async def test_a_redirect_of_private_link_says_so(workspace: Workspace, status: int, location: str) -> None:
+    workspace.replies = [error(status, {}, Location=location)]
+    async with connected(workspace) as client:
+        for operation in (client.run_now(REQUEST), client.get_run(1), client.active_runs()):
+            with pytest.raises(WorkspaceUnavailable, match="through Private Link only") as caught:
+                await operation
+            assert "private endpoint" in str(caught.value)
+            assert "6123456789" not in str(caught.value)
+
+
+@pytest.mark.parametrize("location", ["/login.html", "/login.html?error=other", "/x?error=private-link"])
+async def test_another_redirect_is_not_private_link(workspace: Workspace, location: str) -> None:
+    workspace.replies = [error(302, {}, Location=location)]
+    async with connected(workspace) as client:
+        with pytest.raises(WorkspaceUnavailable, match="check that it is the address of the workspace"):
+            await client.get_run(1)
+
+
 async def test_a_redirect_is_not_followed(workspace: Workspace) -> None:
     async with Workspace().serve() as elsewhere:
         elsewhere.replies = [ok({"run_id": 5})]

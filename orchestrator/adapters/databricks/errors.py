@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
+from urllib.parse import unquote
 
 from orchestrator.adapters.databricks.responses import NAME_CHARACTERS, Response, clean, json_object
 from orchestrator.core import redaction
@@ -61,6 +62,11 @@ _CREDENTIALS = re.compile(
     re.IGNORECASE,
 )
 _TAGS = re.compile(r"<[^<>]*>")
+
+#: Where a workspace behind Private Link sends a caller from another network.
+_PRIVATE_LINK = re.compile(r"/login\.html\?(?:[^#]*&)?error=private-link-validation-error\b", re.IGNORECASE)
+#: A longer address is not read further, in characters.
+_LOCATION_CHARACTERS = 2000
 
 _E = TypeVar("_E", bound=DatabricksError)
 
@@ -139,7 +145,7 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
     label = shown(code, hidden)[:NAME_CHARACTERS]
     words = shown(message, hidden)
     if 300 <= response.status < 400:
-        words = "the host redirects; check that it is the address of the workspace"
+        words = redirect_reason(response.headers)
     start = (
         f"Databricks {name}: HTTP {response.status} {'' if label == str(response.status) else label}".rstrip()
     )
@@ -191,6 +197,21 @@ def shown(text: str, hidden: Sequence[str]) -> str:
     printable = "".join(c if c.isprintable() else " " for c in clean(text))
     words = " ".join(printable.split())
     return words if len(words) <= _MESSAGE_CHARACTERS else f"{words[: _MESSAGE_CHARACTERS - 1]}…"
+
+
+def redirect_reason(headers: Mapping[str, str]) -> str:
+    """Say why the host redirects, and what to do about it. The target itself is not shown.
+
+    https://learn.microsoft.com/azure/databricks/security/network/classic/private-link-standard
+    """
+    location = next((value for name, value in headers.items() if name.lower() == "location"), "")
+    if _PRIVATE_LINK.search(unquote(location[:_LOCATION_CHARACTERS])):
+        return (
+            "the workspace accepts calls through Private Link only, and this call came from another network; "
+            "connect the app to the virtual network of the workspace's private endpoint, and check that the "
+            "host's name resolves to the private address there, or allow public access to the workspace"
+        )
+    return "the host redirects; check that it is the address of the workspace"
 
 
 def _refused(response: ErrorResponse) -> RequestRefused:
