@@ -31,6 +31,7 @@ from orchestrator.settings.store import StoreSettings
 from orchestrator.settings.workspaces import WorkspaceSettings
 from orchestrator.usecases import timer_pass
 from orchestrator.usecases.alerting import Alerting
+from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.operator import Operator
 from orchestrator.usecases.overview import ActiveRuns, Overview
@@ -46,9 +47,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-#: Connections to a workspace for submissions and passes: ten submissions at once (host.json), and ten
-#: look-ups in each of three passes, those of the two timers and one that was asked for over HTTP.
-_CONNECTIONS = 40
+#: Connections to a workspace for submissions and passes: ten submissions at once (host.json), ten look-ups in
+#: each of three passes, those of the two timers and one that was asked for over HTTP, and ten of jobs.
+_CONNECTIONS = 50
 
 #: Connections to a workspace for HTTP requests, so that they never delay a submission: ten events at once,
 #: the listing for one claim that follows them, and one that all dashboards share.
@@ -101,6 +102,7 @@ class Application:
         self._connections = Connections(per_host=_CONNECTIONS)
         self._web_connections = Connections(per_host=_WEB_CONNECTIONS)
         self.runs = self._workspaces.clients(self._connections)
+        self.jobs = Jobs(runs=self.runs, workspaces=self._policies, clock=self.clock)
         self.web_runs = self._workspaces.clients(self._web_connections)
         self._wire_functions()
         self._wire_operators()
@@ -244,6 +246,7 @@ class Application:
             workspaces=self._policies,
             policy=self.settings.policy,
             monitor=monitor,
+            jobs=self.jobs,
             telemetry=self.telemetry,
         )
 

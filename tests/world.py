@@ -18,6 +18,7 @@ from orchestrator.core.models import Claim, Entry, NewEntry
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import Status
 from orchestrator.ports import Queue, Runs
+from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.submit import Submit
 from orchestrator.usecases.trigger import Trigger
@@ -53,12 +54,16 @@ class UseCases:
     queue: Queue
     policy: Policy = field(default_factory=policy)
     clock: FakeClock = field(default_factory=FakeClock)
+    jobs: Jobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.jobs = Jobs(runs=self.runs, workspaces=self.workspaces, clock=self.clock)
 
     def make_monitor(self) -> Monitor:
         return Monitor(queue=self.queue, clock=self.clock, **self._parts())
 
     def make_trigger(self) -> Trigger:
-        return Trigger(queue=self.queue, monitor=self.make_monitor(), **self._parts())
+        return Trigger(queue=self.queue, monitor=self.make_monitor(), jobs=self.jobs, **self._parts())
 
     async def monitor(self) -> list[str]:
         """Make a monitor pass and return its problems."""

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.models import ActiveRun, Claim
+from orchestrator.core.models import ActiveRun, Claim, JobKey, JobLimit
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
 from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
 from orchestrator.ports import Queue, Runs, Store, Telemetry
 from orchestrator.usecases.dispatch import dispatch
+from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.tasks import gather_all
 
@@ -19,6 +20,12 @@ _logger = logging.getLogger(__name__)
 
 #: Time limit for one workspace's claims. With the monitor's pass it stays below the functions' time-out.
 _CLAIM_SECONDS = 100.0
+
+#: Jobs looked up for one claim, at the same time, and in how many seconds. Entries rarely name more than a
+#: few jobs, and most are known from the pass before. A job that is not looked up in time has no limit.
+_MAX_JOBS = 200
+_JOBS_AT_ONCE = 10
+_JOBS_SECONDS = 20.0
 
 #: Entries claimed per pass for a workspace that the settings do not know; each is then refused.
 _UNKNOWN_WORKSPACE_CAP = 100
@@ -34,6 +41,7 @@ class Trigger:
     workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
     monitor: Monitor
+    jobs: Jobs
     telemetry: Telemetry = NO_TELEMETRY
 
     async def __call__(self) -> list[str]:
@@ -51,12 +59,13 @@ class Trigger:
         shown = one_line(workspace)  # an entry may name anything
         try:
             async with asyncio.timeout(_CLAIM_SECONDS):
+                limits = await self._job_limits(workspace)
                 cap, active = await self._room(workspace)
                 claims = await self.store.claim(
                     workspace,
                     cap=cap,
                     active=active,
-                    jobs={},
+                    jobs=limits,
                     lease_seconds=self.policy.submit_lease_seconds,
                     max_attempts=self.policy.max_attempts,
                     serialize_tables=self.policy.serialize_tables,
@@ -80,6 +89,44 @@ class Trigger:
         active = await self.runs[workspace].active_runs()
         self.telemetry.record(Metric.ACTIVE_RUNS, len(active), workspace=workspace)
         return policy.cap, active
+
+    async def _job_limits(self, workspace: str) -> dict[JobKey, JobLimit]:
+        """Return the limits of the jobs that open entries name, as far as they can be found out in time."""
+        if workspace not in self.workspaces:
+            return {}
+        keys = sorted(await self.store.open_jobs(workspace), key=str)
+        limit = asyncio.Semaphore(_JOBS_AT_ONCE)
+        limits: dict[JobKey, JobLimit] = {}
+
+        async def look_up(key: JobKey) -> None:
+            async with limit:
+                found = await self._job_limit(workspace, key)
+            if found is not None:
+                limits[key] = found
+
+        try:
+            async with asyncio.timeout(_JOBS_SECONDS):
+                await asyncio.gather(*(look_up(key) for key in keys[:_MAX_JOBS]))
+        except TimeoutError:
+            _logger.warning("workspace %s: looking up its jobs takes over %s s", workspace, _JOBS_SECONDS)
+        if len(limits) < len(keys):
+            text = "workspace %s: %s of %s jobs have no limit that is known"
+            _logger.info(text, workspace, len(keys) - len(limits), len(keys))
+        return limits
+
+    async def _job_limit(self, workspace: str, key: JobKey) -> JobLimit | None:
+        """Return a job's limit; None if it is not known. The submission of its entries says what is wrong."""
+        try:
+            job = await self.jobs.resolve(workspace, key)
+        except OrchestratorError as error:
+            _logger.warning("workspace %s: a job's limit is not known: %s", workspace, error)
+            return None
+        # No entry can run on a continuous job. Its entries are claimed to be refused, whatever runs there.
+        return (
+            None
+            if job.continuous
+            else JobLimit(job_id=job.job_id, max_concurrent_runs=job.max_concurrent_runs)
+        )
 
     def _record(self, workspace: str, claims: Sequence[Claim]) -> None:
         known = workspace if workspace in self.workspaces else "unknown"

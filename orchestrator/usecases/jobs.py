@@ -1,0 +1,188 @@
+"""The Databricks jobs that entries name: looked up by id or by name, and kept for some minutes."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from orchestrator.core.errors import InvalidEntry, OrchestratorError, RequestRefused, WorkspaceUnavailable
+from orchestrator.core.models import Job, JobKey
+from orchestrator.core.policy import WorkspacePolicy
+from orchestrator.ports import Clock, Runs
+
+_T = TypeVar("_T")
+
+#: A workspace, and the id or the name of a job in it.
+_Key = tuple[str, int | str]
+
+#: How long a job is kept. Its limit may be changed in Databricks; a skipped run makes the app look sooner.
+_KEEP_SECONDS = 300.0
+
+#: How long a failed look-up is kept: somebody may be correcting the job, and the workspace may answer again.
+_KEEP_FAILURE_SECONDS = 30.0
+
+#: Time limit of a look-up; a workspace that answers takes a second at most.
+_LOOK_UP_SECONDS = 15.0
+
+#: Most jobs and most names that are kept; beyond that the ones looked up longest ago are dropped.
+_MAX_KEPT = 1_000
+
+
+class Jobs:
+    """Looks up jobs for all use cases of a process. Concurrent callers share one call.
+
+    :param runs: the workspaces' clients, by name.
+    :param workspaces: their rules, by name: which job is the default.
+    """
+
+    def __init__(
+        self, *, runs: Mapping[str, Runs], workspaces: Mapping[str, WorkspacePolicy], clock: Clock
+    ) -> None:
+        self._runs = runs
+        self._workspaces = workspaces
+        self._jobs: _Kept[Job] = _Kept(clock)
+        self._ids: _Kept[int] = _Kept(clock)
+
+    async def resolve(self, workspace: str, key: JobKey) -> Job:
+        """Return the job that an entry names.
+
+        While the workspace is unavailable, a job that was known before is returned.
+
+        :raises InvalidEntry: there is no such name, more than one job has it, or no job is named at all.
+        :raises RequestRefused: the job does not exist, or the app may not see it.
+        :raises WorkspaceUnavailable: there was no usable answer.
+        """
+        wanted = self._wanted(workspace, key)
+        if wanted.job_id is not None:
+            return await self._job(workspace, wanted.job_id)
+        name = wanted.job_name or ""
+        job_id = await self._id_of(workspace, name)
+        try:
+            return await self._job(workspace, job_id)
+        except RequestRefused:
+            # It was deleted, and perhaps deployed anew: then the name stands for another id.
+            self._ids.expire((workspace, name))
+            if (newer := await self._id_of(workspace, name)) == job_id:
+                raise
+            return await self._job(workspace, newer)
+
+    def forget(self, workspace: str, job_id: int) -> None:
+        """Look a job up again at the next call, since it is not, or no longer, as it was known."""
+        self._jobs.expire((workspace, job_id))
+        for name in self._ids.keys_of(job_id):
+            self._ids.expire(name)
+
+    def _wanted(self, workspace: str, key: JobKey) -> JobKey:
+        """Return the job's id or name, from the workspace's settings if the entry names neither."""
+        policy = self._workspaces.get(workspace)
+        if policy is None:
+            known = ", ".join(sorted(self._workspaces))
+            raise InvalidEntry(f"workspace is unknown; the settings have {known}")
+        if key.job_id is None and key.job_name is None:
+            key = JobKey(job_id=policy.job_id, job_name=policy.job_name)
+        if key.job_id is None and key.job_name is None:
+            raise InvalidEntry(
+                "job_id and job_name are NULL and the workspace has no default job "
+                "(setting DATABRICKS_JOB_ID or DATABRICKS_JOB_NAME)"
+            )
+        if key.job_id is not None and key.job_id <= 0:
+            raise InvalidEntry("must be a positive number", column="job_id")
+        if key.job_id is None and not (key.job_name or "").strip():
+            raise InvalidEntry("is empty", column="job_name")
+        return key
+
+    async def _job(self, workspace: str, job_id: int) -> Job:
+        return await self._jobs.get((workspace, job_id), lambda: self._runs[workspace].get_job(job_id))
+
+    async def _id_of(self, workspace: str, name: str) -> int:
+        return await self._ids.get((workspace, name), lambda: self._find(workspace, name))
+
+    async def _find(self, workspace: str, name: str) -> int:
+        found = await self._runs[workspace].find_jobs(name)
+        if not found:
+            raise InvalidEntry(
+                f"there is no job named {name!r} in workspace {workspace}, or the app may not see it: "
+                "correct job_name, or grant the app's identity CAN MANAGE RUN on the job"
+            )
+        if len(found) > 1:
+            ids = ", ".join(str(job_id) for job_id in sorted(found))
+            raise InvalidEntry(
+                f"several jobs in workspace {workspace} are named {name!r} (for example {ids}): rename all "
+                "but one, or give job_id instead of job_name"
+            )
+        return found[0]
+
+
+@dataclass
+class _Slot(Generic[_T]):
+    """What is known of one key."""
+
+    #: held during a look-up, so that other callers wait for its result
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: the look-up is repeated from this time on
+    until: float = -math.inf
+    #: the last look-up's result or error; None = there was none yet
+    outcome: _T | OrchestratorError | None = None
+
+
+class _Kept(Generic[_T]):
+    """Results of look-ups, kept for a time: good ones longer than failures."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: by key, the one looked up longest ago first
+        self._slots: dict[_Key, _Slot[_T]] = {}
+
+    async def get(self, key: _Key, look_up: Callable[[], Awaitable[_T]]) -> _T:
+        """Return a kept result, or look it up; raise what the look-up raises."""
+        slot = self._slots.setdefault(key, _Slot())
+        async with slot.lock:
+            outcome = slot.outcome
+            if outcome is None or self._clock.monotonic() >= slot.until:
+                outcome = slot.outcome = await self._outcome(slot, look_up)
+                self._slots.pop(key, None)
+                self._slots[key] = slot
+                self._drop_oldest()
+        if isinstance(outcome, OrchestratorError):
+            raise outcome.with_traceback(None)  # one error for all callers: its traceback would grow
+        return outcome
+
+    def expire(self, key: _Key) -> None:
+        """Look a key up again at its next use."""
+        if key in self._slots:
+            self._slots[key].until = -math.inf
+
+    def keys_of(self, value: _T) -> list[_Key]:
+        """Return the keys that stand for a value."""
+        return [key for key, slot in self._slots.items() if slot.outcome == value]
+
+    async def _outcome(self, slot: _Slot[_T], look_up: Callable[[], Awaitable[_T]]) -> _T | OrchestratorError:
+        """Look up, and set how long the result is kept."""
+        outcome: _T | OrchestratorError
+        seconds = _KEEP_FAILURE_SECONDS
+        try:
+            outcome, seconds = await _in_time(look_up()), _KEEP_SECONDS
+        except WorkspaceUnavailable as error:
+            # What was known before is better than nothing.
+            known = slot.outcome
+            outcome = error if known is None or isinstance(known, OrchestratorError) else known
+        except OrchestratorError as error:
+            outcome = error
+        slot.until = self._clock.monotonic() + seconds
+        return outcome
+
+    def _drop_oldest(self) -> None:
+        for key in list(self._slots)[: max(0, len(self._slots) - _MAX_KEPT)]:
+            del self._slots[key]
+
+
+async def _in_time(look_up: Awaitable[_T]) -> _T:
+    """Await a look-up within its time limit. :raises WorkspaceUnavailable: it took longer."""
+    try:
+        async with asyncio.timeout(_LOOK_UP_SECONDS):
+            return await look_up
+    except TimeoutError:
+        raise WorkspaceUnavailable(
+            f"Databricks sent no answer about a job within {_LOOK_UP_SECONDS:.0f} s"
+        ) from None
