@@ -72,7 +72,20 @@ class Runs(Protocol):
         ...
 
     async def failure_of(self, run: Run) -> RunFailure:
-        """Return the errors of the last attempt of each failed task of a run."""
+        """Return the errors of a run's failed tasks; of a run that succeeded with failures as well.
+
+        Of each task the last attempt counts. The errors of a *For each* are those of its iterations, and the
+        errors of a *Run Job* those of the child run's tasks. What cannot be read is left out; without any
+        error the run's own message is returned. It raises no WorkspaceUnavailable.
+        """
+        ...
+
+    async def result_of(self, run: Run) -> str | None:
+        """Return what a run's notebooks gave to ``dbutils.notebook.exit``, at most 4,000 characters.
+
+        With several such tasks each line begins with the task's key. None = there is no such value, or it
+        could not be read, which is logged. It raises no WorkspaceUnavailable.
+        """
         ...
 
     async def cancel(self, run_id: int) -> None:

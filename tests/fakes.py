@@ -59,6 +59,8 @@ class FakeRuns:
     by_token: dict[str, int] = field(default_factory=dict)
     requests: list[RunRequest] = field(default_factory=list)
     repairs: list[RepairRequest] = field(default_factory=list)
+    #: exit values of notebooks, by run
+    results: dict[int, str] = field(default_factory=dict)
     cancelled: list[int] = field(default_factory=list)
     foreign: set[int] = field(default_factory=set)
     #: by id; a job that is missing exists all the same
@@ -115,6 +117,9 @@ class FakeRuns:
 
     async def failure_of(self, run: Run) -> RunFailure:
         return RunFailure(message=f"task of {run.run_id} failed", error_trace="Traceback …")
+
+    async def result_of(self, run: Run) -> str | None:
+        return self.results.get(run.run_id)
 
     async def cancel(self, run_id: int) -> None:
         self._fail_on_request()

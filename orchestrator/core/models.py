@@ -181,7 +181,13 @@ class TaskRun:
     #: 0 for the first
     attempt_number: int
     life_cycle_state: str
+    #: or the termination code, if only that was sent
     result_state: str | None
+    #: the field that describes the task: ``notebook_task``, ``for_each_task``, …; None = unknown
+    kind: str | None = None
+    #: what Databricks says about its end; the error of the task's own code is in its output
+    message: str | None = None
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +209,10 @@ class Run:
     queue_seconds: float | None = None
     setup_seconds: float | None = None
     execution_seconds: float | None = None
+    #: at most 100, further ones follow on the next pages
     tasks: tuple[TaskRun, ...] = ()
+    #: asks for the next page of tasks; None = all are here
+    next_page_token: str | None = None
     #: newest repair of the run; None = it was never repaired, or the history was not asked for
     latest_repair_id: int | None = None
 

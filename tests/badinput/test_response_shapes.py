@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.adapters.databricks import jobs_api, responses
+from orchestrator.adapters.databricks import jobs_api, responses, task_outcomes
 from orchestrator.adapters.databricks.jobs_api import Failure, Request, Success
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.adapters.store.sqlite import SqliteConnector
@@ -54,7 +54,29 @@ GOOD_RUN: dict[str, Any] = {
 }
 GOOD_PAGE = {"runs": [{"run_id": 1}, {"run_id": 2}], "has_more": True, "next_page_token": "abc"}
 GOOD_JOB = {"job_id": 7, "settings": {"name": "n", "max_concurrent_runs": 9, "queue": {"enabled": True}}}
-GOOD_OUTPUT = {"error": "Boom", "error_trace": "Traceback", "logs": "", "metadata": {"run_id": 12}}
+GOOD_TASK_PAGE = {
+    "run_id": 11,
+    "tasks": [
+        {
+            "run_id": 12,
+            "task_key": "each",
+            "start_time": 1_760_000_000_000,
+            "for_each_task": {"inputs": "[1]", "stats": {"error_message_stats": [{"error_message": "Boom"}]}},
+            "state": {"life_cycle_state": "TERMINATED", "result_state": "FAILED", "state_message": "Failed"},
+            "status": {"state": "TERMINATED", "termination_details": {"code": "X", "type": "CLIENT_ERROR"}},
+        }
+    ],
+    "iterations": [{"run_id": 13, "task_key": "each_iteration", "attempt_number": 0}],
+    "next_page_token": "abc",
+}
+GOOD_OUTPUT = {
+    "error": "Boom",
+    "error_trace": "Traceback",
+    "logs": "",
+    "metadata": {"run_id": 12},
+    "notebook_output": {"result": "5 rows", "truncated": False},
+    "run_job_output": {"run_id": 14},
+}
 PROBLEM = {"error_code": "INVALID_PARAMETER_VALUE", "message": "Job 7 does not exist.", "details": []}
 
 
@@ -71,6 +93,7 @@ CASES = [
     Case(jobs_api.run_now(REQUEST), {"run_id": 5, "number_in_job": 5}, (RequestRefused, NoCapacity)),
     Case(jobs_api.list_active_runs(None), GOOD_PAGE, ()),
     Case(jobs_api.get_run(11), GOOD_RUN, (RunNotFound,)),
+    Case(jobs_api.get_task_page(11, "abc"), GOOD_TASK_PAGE, (RunNotFound,)),
     Case(jobs_api.get_output(12), GOOD_OUTPUT, ()),
     Case(jobs_api.cancel_run(11), {}, (RunNotFound,)),
     Case(jobs_api.get_job(7), GOOD_JOB, (RequestRefused,)),
@@ -121,10 +144,10 @@ def check_log(log: LogRow) -> None:
 
 def check_run(run: Run) -> None:
     check_id(run.run_id)
-    for task in responses.failed_tasks(run):
+    for task in task_outcomes.failed_tasks(run, run.tasks):
         check_id(task.run_id)
         check_text(task.task_key)
-    failure = responses.combine(run, {})
+    failure = task_outcomes.combine(run, [], complete=True)
     error = decisions.describe(run, failure)
     verdict = decisions.verdict_on_run(
         ENTRY, run, error, policy=policy(retry_backoff_seconds=1, submit_lease_seconds=1), jitter=0.5
@@ -143,12 +166,37 @@ def check_failure(failure: RunFailure) -> None:
     check_text(failure.error_trace)
 
 
+def check_task_page(page: responses.TaskPage) -> None:
+    run = Run(run_id=11, life_cycle_state="TERMINATED", result_state="FAILED")
+    task_outcomes.tasks_with_result(run, page.tasks)
+    for task in (
+        *task_outcomes.failed_tasks(run, page.tasks),
+        *task_outcomes.failed_iterations(page.iterations),
+    ):
+        check_id(task.run_id)
+        check_time(task.started_at)
+        for text in (task.task_key, task.kind, task.message, task.result_state):
+            check_text(text)
+    if page.next_page_token is not None:
+        jobs_api.get_task_page(11, page.next_page_token).query["page_token"].encode()
+
+
+def check_output(output: responses.TaskOutput) -> None:
+    for text in (output.error, output.error_trace, output.result):
+        check_text(text)
+    if output.child_run_id is not None:
+        check_id(output.child_run_id)
+
+
 CHECKS: dict[type, Callable[[Any], None]] = {
     int: check_id,
     responses.ActiveRunsPage: check_page,
     Run: check_run,
     Job: check_job,
     RunFailure: check_failure,
+    responses.TaskPage: check_task_page,
+    responses.TaskOutput: check_output,
+    str: check_text,
     type(None): lambda _: None,
 }
 

@@ -27,6 +27,7 @@ REQUESTS: dict[str, Request[Any]] = {
     "run-now": RUN_NOW,
     "list": jobs_api.list_active_runs(None),
     "get": jobs_api.get_run(11),
+    "tasks": jobs_api.get_task_page(11, "b"),
     "output": jobs_api.get_output(12),
     "cancel": jobs_api.cancel_run(11),
     "job": jobs_api.get_job(7),

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.adapters.databricks import responses
+from orchestrator.adapters.databricks import responses, task_outcomes
+from orchestrator.adapters.databricks.task_outcomes import Cause
 from orchestrator.core.errors import WorkspaceUnavailable
-from orchestrator.core.models import Run, RunFailure, TaskRun
+from orchestrator.core.models import Run, TaskRun
 
 #: A failed run with one retried task, as ``runs/get`` of API 2.2 shows it.
 FAILED: dict[str, Any] = {
@@ -157,15 +158,18 @@ def test_texts_fit_a_column_and_a_log() -> None:
 @pytest.mark.parametrize("length", [0, 1, 99, 100, 101, 5_000])
 def test_a_cut_keeps_both_ends(length: int) -> None:
     text = "".join(chr(ord("a") + i % 26) for i in range(length))
-    short = responses._cut(text, 100)
+    short = responses.cut(text, 100)
     assert len(short) == min(length, 100)
     assert (short[:30], short[-30:]) == (text[:30], text[-30:])
 
 
 def test_many_errors_share_the_space() -> None:
     run = Run(run_id=1, life_cycle_state="TERMINATED")
-    outputs = {f"t{i}": RunFailure(message="m" * 5_000, error_trace="t" * 50_000) for i in range(10)}
-    failure = responses.combine(run, outputs)
+    [task] = task_outcomes.failed_tasks(run, ())
+    causes = [
+        Cause(task=task, path=(f"t{i}",), message="m" * 5_000, error_trace="t" * 50_000) for i in range(10)
+    ]
+    failure = task_outcomes.combine(run, causes, complete=True)
     assert failure.message is not None
     assert failure.error_trace is not None
     assert len(failure.message) <= 2_000
@@ -175,7 +179,7 @@ def test_many_errors_share_the_space() -> None:
 
 def test_a_run_without_tasks_is_its_own_task() -> None:
     run = Run(run_id=5, life_cycle_state="INTERNAL_ERROR")
-    assert [task.run_id for task in responses.failed_tasks(run)] == [5]
+    assert [task.run_id for task in task_outcomes.failed_tasks(run, ())] == [5]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +220,19 @@ RUN_LIKE = st.fixed_dictionaries(
         "tasks": JSON
         | st.lists(
             st.fixed_dictionaries(
-                {}, optional=dict.fromkeys(("run_id", "task_key", "attempt_number", "state"), JSON)
+                {},
+                optional=dict.fromkeys(
+                    (
+                        "run_id",
+                        "task_key",
+                        "attempt_number",
+                        "state",
+                        "status",
+                        "start_time",
+                        "for_each_task",
+                    ),
+                    JSON,
+                ),
             )
         )
     },
@@ -229,14 +245,14 @@ def test_no_run_crashes(response: Any) -> None:
         run = responses.parse_run(response)
     except WorkspaceUnavailable:
         return
-    assert len(responses.failed_tasks(run)) <= responses._MAX_FAILED_TASKS
+    task_outcomes.failed_tasks(run, run.tasks)
     str(run).encode()
 
 
 @given(st.dictionaries(st.sampled_from(["runs", "has_more", "next_page_token", "settings", "error"]), JSON))
 def test_no_other_response_crashes(response: Any) -> None:
     responses.parse_output(response)
-    for parse in (responses.parse_active_runs, responses.parse_job):
+    for parse in (responses.parse_active_runs, responses.parse_job, responses.parse_task_page):
         try:
             parse(response)
         except WorkspaceUnavailable:

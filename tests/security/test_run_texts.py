@@ -80,7 +80,7 @@ def test_the_token_is_struck_out_of_a_good_response() -> None:
     response = Response(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
     result = jobs_api.interpret(jobs_api.get_output(1), response, token=TOKEN)
     assert isinstance(result, Success)
-    assert result.value.message == "leaked […]!"
+    assert result.value.error == "leaked […]!"
 
 
 def test_a_short_token_for_local_work_changes_no_response() -> None:

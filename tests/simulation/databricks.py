@@ -106,6 +106,10 @@ class SimulatedRuns:
         """Return no error."""
         return RunFailure(message=f"{run.result_state}")
 
+    async def result_of(self, run: Run) -> str | None:
+        """Return no result: no notebook runs here."""
+        return None
+
     async def cancel(self, run_id: int) -> None:
         """End a run, at once or later."""
         fault = await self._before()

@@ -10,12 +10,12 @@ from typing import TypeVar
 import aiohttp
 from yarl import URL
 
-from orchestrator.adapters.databricks import jobs_api, responses
+from orchestrator.adapters.databricks import jobs_api
 from orchestrator.adapters.databricks.auth import TokenSource
 from orchestrator.adapters.databricks.jobs_api import Failure, Remedy, Request, Success
 from orchestrator.adapters.databricks.responses import Response
+from orchestrator.adapters.databricks.run_reader import RunReader
 from orchestrator.core.errors import (
-    DatabricksError,
     RunNotFound,
     SettingsError,
     TokenUnavailable,
@@ -109,14 +109,23 @@ class DatabricksClient:
 
     async def failure_of(self, run: Run) -> RunFailure:
         """Return the errors of a run's failed tasks, or the run's own message when they cannot be read."""
-        outputs: dict[str, RunFailure] = {}
+        reader = self._reader(run)
         try:
             async with self._bounded("runs/get-output"):
-                for task in responses.failed_tasks(run):
-                    outputs[task.task_key] = await self._output(task.run_id)
+                await reader.read_failure()
         except WorkspaceUnavailable as error:
             _logger.info("run %d: not all error texts could be read: %s", run.run_id, error)
-        return responses.combine(run, outputs)
+        return reader.failure()
+
+    async def result_of(self, run: Run) -> str | None:
+        """Return the exit values of a run's notebooks, or None without one that could be read."""
+        reader = self._reader(run)
+        try:
+            async with self._bounded("runs/get-output"):
+                await reader.read_results()
+        except WorkspaceUnavailable as error:
+            _logger.info("run %d: not all results could be read: %s", run.run_id, error)
+        return reader.result()
 
     async def cancel(self, run_id: int) -> None:
         """Ask for a run's cancellation; harmless on a run that is over or gone."""
@@ -155,13 +164,8 @@ class DatabricksClient:
             asked.add(page_token)
         raise WorkspaceUnavailable(f"Databricks runs/list: more than {_MAX_PAGES} pages of active runs")
 
-    async def _output(self, task_run_id: int) -> RunFailure:
-        """Return the error of a task run; an empty one when Databricks has none."""
-        try:
-            return await self._send(jobs_api.get_output(task_run_id))
-        except DatabricksError as error:
-            _logger.info("the error of task run %d could not be read: %s", task_run_id, error)
-            return RunFailure()
+    def _reader(self, run: Run) -> RunReader:
+        return RunReader(run, self._send, page_seconds=self._limits.operation_seconds / 3)
 
     async def _operation(self, request: Request[_T]) -> _T:
         async with self._bounded(request.name):

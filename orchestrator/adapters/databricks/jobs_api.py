@@ -22,7 +22,7 @@ from orchestrator.core.errors import (
     Unauthorized,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import Job, RepairRequest, Run, RunFailure, RunRequest
+from orchestrator.core.models import Job, RepairRequest, Run, RunRequest
 
 _T = TypeVar("_T")
 
@@ -148,8 +148,20 @@ def get_run(run_id: int, *, with_history: bool = False) -> Request[Run]:
     )
 
 
-def get_output(task_run_id: int) -> Request[RunFailure]:
-    """Ask for the error of a task run. Databricks refuses a run that has several tasks."""
+def get_task_page(run_id: int, page_token: str | None) -> Request[responses.TaskPage]:
+    """Ask for one page of a run's tasks, or of the iterations if the run is that of a *For each* task."""
+    return Request(
+        name="runs/get",
+        method="GET",
+        path=f"{_JOBS}/runs/get",
+        query={"run_id": str(run_id), **({} if page_token is None else {"page_token": page_token})},
+        read=responses.parse_task_page,
+        refusal=errors.run_missing,
+    )
+
+
+def get_output(task_run_id: int) -> Request[responses.TaskOutput]:
+    """Ask for the error and the result of a task run. Databricks refuses a run that has several tasks."""
     return Request(
         name="runs/get-output",
         method="GET",

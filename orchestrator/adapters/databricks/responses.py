@@ -9,49 +9,36 @@ Unknown enum values are kept unchanged: https://docs.databricks.com/api/workspac
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from orchestrator.core.errors import WorkspaceUnavailable
-from orchestrator.core.models import ActiveRun, Job, Run, RunFailure, TaskRun
+from orchestrator.core.models import ActiveRun, Job, Run, TaskRun
 from orchestrator.core.numbers import MAX_ID
 
 Json = Mapping[str, Any]
 
 #: A message is cut to this, in characters: a paragraph that a person can read in a list.
-_MESSAGE_CHARACTERS = 2_000
-#: An error trace is cut to this, in characters: about a hundred lines. Databricks may send 5 MB.
-_TRACE_CHARACTERS = 10_000
+MESSAGE_CHARACTERS = 2_000
 #: Names are cut to this: the longest known enum value has 35 characters, a task key may have 100.
 NAME_CHARACTERS = 100
 #: URLs are cut to this: one of a workspace with job and run id has about 120 characters.
 _URL_CHARACTERS = 500
 #: A longer page token is refused. They have some hundred characters; servers commonly accept 8,000 in a URL.
 _PAGE_TOKEN_CHARACTERS = 4_000
-#: Failed tasks whose error is fetched: each takes a request, and the first few show what went wrong.
-_MAX_FAILED_TASKS = 10
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: ``status.state`` → ``state.life_cycle_state`` where the two names differ.
 _LIFE_CYCLE_OF_STATUS = {"WAITING": "WAITING_FOR_RETRY"}
 
-#: Results (or termination codes) of a task that has no error of its own.
-_WITHOUT_ERROR = frozenset(
-    {
-        "SUCCESS",
-        "SUCCESS_WITH_FAILURES",
-        "CANCELED",
-        "USER_CANCELED",
-        "UPSTREAM_CANCELED",
-        "UPSTREAM_FAILED",
-        "EXCLUDED",
-        "DISABLED",
-        "SKIPPED",
-    }
-)
+#: Kinds of tasks (:attr:`TaskRun.kind`) that are read in a way of their own.
+FOR_EACH = "for_each_task"
+NOTEBOOK = "notebook_task"
+
+#: A message with these words says nothing itself.
+_REFERENCE = "see run output for details"
 
 #: Colours and cursor movements, of which notebook tracebacks are full.
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -73,6 +60,30 @@ class ActiveRunsPage:
     runs: tuple[ActiveRun, ...]
     #: asks for the next page; None on the last
     next_page_token: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPage:
+    """What one page of ``runs/get`` holds of a run's tasks, or of the iterations of a *For each*."""
+
+    tasks: tuple[TaskRun, ...]
+    iterations: tuple[TaskRun, ...]
+    #: asks for the next page; None on the last
+    next_page_token: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOutput:
+    """What ``runs/get-output`` says about a task run. Its texts are not cut."""
+
+    error: str | None = None
+    error_trace: str | None = None
+    #: the value that a notebook gave to ``dbutils.notebook.exit``
+    result: str | None = None
+    #: whether Databricks sent only the start of the result
+    result_is_cut: bool = False
+    #: the run that a *Run Job* task started
+    child_run_id: int | None = None
 
 
 def json_object(body: bytes) -> Json | None:
@@ -97,8 +108,8 @@ def parse_run(content: Json) -> Run:
         result_state=_text(state.get("result_state"), NAME_CHARACTERS),
         termination_code=_text(details.get("code"), NAME_CHARACTERS),
         termination_type=_text(details.get("type"), NAME_CHARACTERS),
-        message=_text(details.get("message"), _MESSAGE_CHARACTERS)
-        or _text(state.get("state_message"), _MESSAGE_CHARACTERS),
+        message=_text(details.get("message"), MESSAGE_CHARACTERS)
+        or _text(state.get("state_message"), MESSAGE_CHARACTERS),
         run_page_url=_text(content.get("run_page_url"), _URL_CHARACTERS),
         started_at=_time(content.get("start_time")),
         finished_at=_time(content.get("end_time")),
@@ -106,6 +117,7 @@ def parse_run(content: Json) -> Run:
         setup_seconds=_seconds(content.get("setup_duration")),
         execution_seconds=_seconds(content.get("execution_duration")),
         tasks=_tasks(content.get("tasks")),
+        next_page_token=_next_page_token(content),
         latest_repair_id=_latest_repair_id(content.get("repair_history")),
     )
 
@@ -185,11 +197,32 @@ def _parameter_names(value: object) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def parse_output(content: Json) -> RunFailure:
-    """Read the error of a task run from ``runs/get-output``. Its texts are not cut."""
-    return RunFailure(
-        message=_text(content.get("error"), None),
+def parse_task_page(content: Json) -> TaskPage:
+    """Read the tasks from any page of ``runs/get``.
+
+    :raises WorkspaceUnavailable: tasks or iterations are not a list. On a page after their last they are
+        absent, null or empty.
+    """
+    for name in ("tasks", "iterations"):
+        if not isinstance(content.get(name), list | None):
+            raise WorkspaceUnavailable(f"Databricks sent {name} that are not a list")
+    return TaskPage(
+        tasks=_tasks(content.get("tasks")),
+        iterations=_tasks(content.get("iterations")),
+        next_page_token=_next_page_token(content),
+    )
+
+
+def parse_output(content: Json) -> TaskOutput:
+    """Read ``runs/get-output``. Everything in it only informs."""
+    notebook = _object(content, "notebook_output")
+    child_run_id = _object(content, "run_job_output").get("run_id")
+    return TaskOutput(
+        error=_text(content.get("error"), None),
         error_trace=_text(content.get("error_trace"), None),
+        result=_text(notebook.get("result"), None),
+        result_is_cut=notebook.get("truncated") is True,
+        child_run_id=child_run_id if _is_id(child_run_id) else None,
     )
 
 
@@ -201,37 +234,7 @@ def parse_id(content: Json, name: str) -> int:
     return value
 
 
-def failed_tasks(run: Run) -> tuple[TaskRun, ...]:
-    """Return the last attempt of each task that failed by itself, at most :data:`_MAX_FAILED_TASKS` of them.
-
-    A run without a list of tasks counts as its only task.
-    """
-    if not run.tasks:
-        only = TaskRun(
-            run_id=run.run_id,
-            task_key="",
-            attempt_number=0,
-            life_cycle_state=run.life_cycle_state,
-            result_state=run.result_state,
-        )
-        return (only,)
-    last: dict[str, TaskRun] = {}
-    for task in sorted(run.tasks, key=lambda task: task.attempt_number):
-        last[task.task_key] = task
-    return tuple(task for task in last.values() if _failed(task))[:_MAX_FAILED_TASKS]
-
-
-def combine(run: Run, outputs: Mapping[str, RunFailure]) -> RunFailure:
-    """Join the errors of a run's tasks, by task key, into one. Without any, return the run's own message."""
-    messages = [(key, output.message) for key, output in outputs.items() if output.message]
-    traces = [(key, output.error_trace) for key, output in outputs.items() if output.error_trace]
-    return RunFailure(
-        message=_join(messages, _MESSAGE_CHARACTERS) or run.message,
-        error_trace=_join(traces, _TRACE_CHARACTERS),
-    )
-
-
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     """Cut the middle out of a text that is longer than ``limit``: its start says where, its end says what."""
     if len(text) <= limit:
         return text
@@ -244,19 +247,6 @@ def clean(text: str) -> str:
     return _ANSI.sub("", text).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def _join(texts: Sequence[tuple[str, str]], limit: int) -> str | None:
-    if len(texts) <= 1:
-        return _cut(texts[0][1], limit) if texts else None
-    share = limit // len(texts)
-    return "\n".join(_cut(f"{key}: {text}", share - 1) for key, text in texts)
-
-
-def _failed(task: TaskRun) -> bool:
-    if task.result_state is None:
-        return task.life_cycle_state == "INTERNAL_ERROR"
-    return task.result_state not in _WITHOUT_ERROR
-
-
 def _tasks(value: object) -> tuple[TaskRun, ...]:
     tasks = value if isinstance(value, list) else []
     return tuple(_task(task) for task in tasks if isinstance(task, dict) and _is_id(task.get("run_id")))
@@ -264,15 +254,49 @@ def _tasks(value: object) -> tuple[TaskRun, ...]:
 
 def _task(task: Json) -> TaskRun:
     state, status = _object(task, "state"), _object(task, "status")
-    code = _object(status, "termination_details").get("code")
+    details = _object(status, "termination_details")
     attempt = task.get("attempt_number")
     return TaskRun(
         run_id=task["run_id"],
         task_key=_text(task.get("task_key"), NAME_CHARACTERS) or "",
         attempt_number=attempt if _is_int(attempt) else 0,
         life_cycle_state=_life_cycle_state(state, status) or "UNKNOWN",
-        result_state=_text(state.get("result_state"), NAME_CHARACTERS) or _text(code, NAME_CHARACTERS),
+        result_state=_text(state.get("result_state"), NAME_CHARACTERS)
+        or _text(details.get("code"), NAME_CHARACTERS)
+        or _text(details.get("type"), NAME_CHARACTERS),
+        kind=_kind(task),
+        message=_end_of_task(task),
+        started_at=_time(task.get("start_time")),
     )
+
+
+def _kind(task: Json) -> str | None:
+    kinds = [name for name, value in task.items() if name.endswith("_task") and isinstance(value, dict)]
+    return FOR_EACH if FOR_EACH in kinds else next((_text(kind, NAME_CHARACTERS) for kind in kinds), None)
+
+
+def most_telling(*texts: str | None) -> str | None:
+    """Return the first text that says something itself, else the first that there is."""
+    known = [text for text in texts if text]
+    return next((text for text in known if _REFERENCE not in text), known[0] if known else None)
+
+
+def _end_of_task(task: Json) -> str | None:
+    details = _object(_object(task, "status"), "termination_details")
+    values = (details.get("message"), _object(task, "state").get("state_message"), _most_common_error(task))
+    return most_telling(*(_text(value, MESSAGE_CHARACTERS) for value in values))
+
+
+def _most_common_error(task: Json) -> object:
+    """Return the error that most iterations of a *For each* have, from its statistics."""
+    stats = _object(_object(task, "for_each_task"), "stats").get("error_message_stats")
+    first = stats[0] if isinstance(stats, list) and stats else None
+    return first.get("error_message") if isinstance(first, dict) else None
+
+
+def _next_page_token(content: Json) -> str | None:
+    token = content.get("next_page_token")
+    return token if _is_page_token(token) else None
 
 
 def _life_cycle_state(state: Json, status: Json) -> str | None:
@@ -291,7 +315,7 @@ def _text(value: object, limit: int | None) -> str | None:
     if not isinstance(value, str):
         return None
     text = clean(value).strip()
-    return (text if limit is None else _cut(text, limit)) or None
+    return (text if limit is None else cut(text, limit)) or None
 
 
 def _is_int(value: object) -> TypeGuard[int]:
@@ -304,7 +328,7 @@ def _is_id(value: object) -> TypeGuard[int]:
 
 def _is_page_token(value: object) -> TypeGuard[str]:
     """Say whether it can be sent back in a URL: half a surrogate pair cannot."""
-    return isinstance(value, str) and len(value) <= _PAGE_TOKEN_CHARACTERS and clean(value) == value
+    return isinstance(value, str) and 0 < len(value) <= _PAGE_TOKEN_CHARACTERS and clean(value) == value
 
 
 def _milliseconds(value: object) -> float | None:
