@@ -217,6 +217,7 @@ class Application:
                 self.settings.alerts.url,
                 body=alerts.FORMATS[self.settings.alerts.format],
                 session=self._web_connections.session,
+                proxy=self.settings.proxies.of(self.settings.alerts.url),
             ),
             pass_late_seconds=self.settings.pass_late_seconds,
         )
@@ -270,6 +271,7 @@ class _Workspaces:
                 tokens=self.tokens[workspace.name],
                 session=connections.session,
                 clock=self._clock,
+                proxy=self._settings.proxies.of(workspace.host),
             )
             for workspace in self._settings.workspaces
         }
@@ -293,6 +295,7 @@ class _Workspaces:
                 self._credential.get,
                 clock=self._clock,
                 verify_challenge_resource=not is_loopback(vault.hostname or ""),
+                proxy=self._settings.proxies.of(self._settings.key_vault_url),
             )
         return StaticToken(workspace.token or "")
 

@@ -24,11 +24,17 @@ UNSET = (
     "DATABRICKS_TOKEN_SECRET",
     "DATABRICKS_WORKSPACES",
     "EVENTS_SECRET",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
     "KEY_VAULT_URL",
+    "NO_PROXY",
     "PARAMETERS_COLUMN",
     "SQL_CONNECTION_STRING",
     "STATUS_MAP",
     "TABLE_NAME_COLUMN",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
 )
 
 #: Small, so that waiting, retry and back-off can be watched. The README says what each means.

@@ -211,5 +211,7 @@ def _reason(error: "AzureError | ValueError") -> str:
     if status:
         code = getattr(error, "error_code", None)
         return f"HTTP {status} {getattr(code, 'value', code) or ''}".rstrip()
+    if type(getattr(error, "inner_exception", None)).__name__ == "ClientHttpProxyError":
+        return "the proxy (HTTPS_PROXY) refuses the connection"  # its own text may hold its password
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:_REASON_LENGTH]

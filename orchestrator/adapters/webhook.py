@@ -9,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from orchestrator.core.alerts import Alert, Delivery
+from orchestrator.core.proxy import Proxy
 
 _logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Webhook:
     :param url: used as it is; a signature in it does not survive another quoting.
     :param body: makes the JSON object to send.
     :param session: returns the shared session, made inside the running loop.
+    :param proxy: that the messages go through; None = they are sent directly.
     :param timeout_seconds: for one message.
     """
 
@@ -34,11 +36,13 @@ class Webhook:
         *,
         body: Callable[[Alert, datetime], Mapping[str, Any]],
         session: Callable[[], aiohttp.ClientSession],
+        proxy: Proxy | None = None,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         self._url = URL(url, encoded=True)
         self._body = body
         self._session = session
+        self._proxy = proxy
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
     async def deliver(self, alert: Alert, at: datetime) -> Delivery:
@@ -47,19 +51,20 @@ class Webhook:
             status = await self._post(self._body(alert, at))
         except (
             aiohttp.ClientConnectorError,
+            aiohttp.ClientHttpProxyError,
             aiohttp.ConnectionTimeoutError,
             aiohttp.InvalidURL,
             ValueError,
         ) as error:
             # Nothing was sent: no address, no connection, or a certificate that is not trusted.
-            return _undelivered(f"no connection ({type(error).__name__})", Delivery.REFUSED)
+            return self._undelivered(f"no connection ({type(error).__name__})", Delivery.REFUSED)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return _undelivered(f"no response ({type(error).__name__})", Delivery.UNCERTAIN)
+            return self._undelivered(f"no response ({type(error).__name__})", Delivery.UNCERTAIN)
         if 200 <= status < 300:
             return Delivery.SENT
         # After a gateway's 502 or 504, or a server's 500, the message may have been accepted.
         is_definite = status < 500 or status == _TRY_LATER
-        return _undelivered(f"HTTP {status}", Delivery.REFUSED if is_definite else Delivery.UNCERTAIN)
+        return self._undelivered(f"HTTP {status}", Delivery.REFUSED if is_definite else Delivery.UNCERTAIN)
 
     async def _post(self, content: Mapping[str, Any]) -> int:
         async with self._session().post(
@@ -68,12 +73,13 @@ class Webhook:
             # The other side may close an idle connection just when it is used again. Nobody would know
             # whether that message arrived.
             headers={"Connection": "close"},
+            proxy=self._proxy.url if self._proxy else None,
             allow_redirects=False,
             timeout=self._timeout,
         ) as response:
             return response.status
 
-
-def _undelivered(why: str, delivery: Delivery) -> Delivery:
-    _logger.warning("alert webhook: %s", why)
-    return delivery
+    def _undelivered(self, why: str, delivery: Delivery) -> Delivery:
+        through = f" through {self._proxy}" if self._proxy else ""
+        _logger.warning("alert webhook: %s%s", why, through)
+        return delivery

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.policy import RETRY_MODES, Policy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
+from orchestrator.settings.proxies import Proxies, read_proxies
 from orchestrator.settings.queue import QueueConnection, read_queue, read_queue_name
 from orchestrator.settings.reader import Reader
 from orchestrator.settings.store import StoreSettings, read_store
@@ -56,6 +57,7 @@ class Settings:
     workspaces: tuple[WorkspaceSettings, ...]
     policy: Policy
     key_vault_url: str | None
+    proxies: Proxies
     queue: QueueConnection
     queue_name: str
     trigger_schedule: str | None
@@ -76,7 +78,8 @@ class Settings:
         fields = [_bare(match[1]) for text in texts for match in _SECRET_FIELD.finditer(text)]
         tokens = [workspace.token for workspace in self.workspaces if workspace.token]
         events = [self.events_secret] if self.events_secret else []
-        return (*fields, *tokens, *events, *(_signatures(self.alerts.url) if self.alerts else ()))
+        signatures = _signatures(self.alerts.url) if self.alerts else []
+        return (*fields, *tokens, *events, *signatures, *self.proxies.secrets())
 
 
 def _signatures(url: str) -> list[str]:
@@ -131,6 +134,7 @@ def _read(reader: Reader) -> Settings:
         workspaces=read_workspaces(reader, key_vault_url),
         policy=_policy(reader),
         key_vault_url=key_vault_url,
+        proxies=read_proxies(reader),
         queue=read_queue(reader),
         queue_name=read_queue_name(reader),
         trigger_schedule=_schedule(reader, "TRIGGER_SCHEDULE"),

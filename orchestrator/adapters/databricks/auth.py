@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from orchestrator.core.errors import TokenUnavailable
+from orchestrator.core.proxy import Proxy
 from orchestrator.ports import Clock
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ _ADVICE: dict[int | str, str] = {
     404: "there is no such secret; check its name, and that it is enabled",
     "ClientAuthenticationError": "sign-in failed; check that the app has a managed identity",
     "CredentialUnavailableError": "this machine has no identity; sign in, or give the app a managed identity",
-    "ServiceRequestError": "it cannot be reached; check its address and the network",
+    "ServiceRequestError": "it cannot be reached; check its address, the network and any proxy",
+    "ServiceResponseError": "no usable response; check the network and any proxy",
     "TimeoutError": f"no response within {_FETCH_SECONDS:.0f} s",
     "ValueError": "check the vault's address",
 }
@@ -172,6 +174,7 @@ class KeyVaultToken(_CachedToken):
     :param verify_challenge_resource: False only for a stand-in of Key Vault on this machine. Otherwise the
         SDK insists on a host name under ``vault.azure.net``, so that no other host gets a vault token.
     :param ca_file: a CA bundle to trust instead of the system's.
+    :param proxy: that the calls go through; None = they are made directly.
     """
 
     def __init__(
@@ -183,14 +186,19 @@ class KeyVaultToken(_CachedToken):
         clock: Clock,
         verify_challenge_resource: bool = True,
         ca_file: str | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         super().__init__(clock)
+        self._proxy = proxy
         self._vault_url = vault_url
         self._secret_name = secret_name
         self._credential = credential
         self._options: dict[str, Any] = {
             "verify_challenge_resource": verify_challenge_resource,
             "connection_verify": ca_file or True,
+            # Otherwise a password of ~/.netrc for the vault's host would be sent, too, which the SDK refuses.
+            "use_env_settings": False,
+            "proxies": {"https": proxy.url} if proxy else None,
             # The SDK's defaults are 300 s, and three retries with growing waits.
             "connection_timeout": 5,
             "read_timeout": 10,
@@ -206,7 +214,8 @@ class KeyVaultToken(_CachedToken):
             await client.close()
 
     async def _fetch(self) -> _Fetched:
-        name = f"Key Vault {self._vault_url}, secret {self._secret_name}"
+        through = f" through {self._proxy}" if self._proxy else ""
+        name = f"Key Vault {self._vault_url}{through}, secret {self._secret_name}"
         value = await _from_azure(self._read_secret, name)
         return _Fetched(value=_usable(value, name), fresh_until=self._clock.monotonic() + _SECRET_SECONDS)
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import aiohttp
@@ -22,6 +22,7 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import ActiveRun, Job, RepairRequest, Run, RunFailure, RunRequest
+from orchestrator.core.proxy import Proxy
 from orchestrator.core.urls import is_loopback
 from orchestrator.ports import Clock
 
@@ -69,6 +70,7 @@ class DatabricksClient:
 
     :param host: address of the workspace, with or without ``https://``.
     :param session: returns the shared session, made inside the running loop. It stays the caller's to close.
+    :param proxy: that the calls go through; None = they are made directly.
     :raises SettingsError: the host is not an address, or the token would cross a network unencrypted.
     """
 
@@ -79,12 +81,14 @@ class DatabricksClient:
         tokens: TokenSource,
         session: Callable[[], aiohttp.ClientSession],
         clock: Clock,
+        proxy: Proxy | None = None,
         limits: Limits = _DEFAULT_LIMITS,
     ) -> None:
         self._host = _workspace_url(host)
         self._tokens = tokens
         self._session = session
         self._clock = clock
+        self._proxy = proxy
         self._limits = limits
         self._timeout = aiohttp.ClientTimeout(
             total=limits.request_seconds, sock_connect=limits.connect_seconds
@@ -183,6 +187,8 @@ class DatabricksClient:
 
     async def _send(self, request: Request[_T]) -> _T:
         """Send a request, repeat it where that may help, and return its result."""
+        if self._proxy is not None:
+            request = replace(request, hidden=(*request.hidden, *self._proxy.secrets()))
         access = _Access(await self._tokens.token())
         in_doubt = False
         for tries in range(1, self._limits.tries + 1):
@@ -223,6 +229,7 @@ class DatabricksClient:
                 params=request.query,
                 json=request.json,
                 headers={"Authorization": f"Bearer {token}"},
+                proxy=self._proxy.url if self._proxy else None,
                 timeout=self._timeout,
                 allow_redirects=False,  # the token is for this host only
                 raise_for_status=False,
@@ -231,7 +238,7 @@ class DatabricksClient:
                 response = Response(status=received.status, headers=received.headers, body=body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Returned as a value, so that no error chain keeps the request with its headers.
-            return jobs_api.no_response(request, _reason(error), token=token)
+            return jobs_api.no_response(request, self._reason(error), token=token)
         if len(body) > self._limits.response_bytes:
             return jobs_api.too_long(request, self._limits.response_bytes)
         return jobs_api.interpret(request, response, token=token)
@@ -244,6 +251,11 @@ class DatabricksClient:
             if len(body) > self._limits.response_bytes:
                 break
         return bytes(body)
+
+    def _reason(self, error: Exception) -> str:
+        """Say why there is no response. A proxy is named, because it may be the cause."""
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return f"{reason}; the call goes through {self._proxy}" if self._proxy else reason
 
 
 def _workspace_url(host: str) -> URL:
@@ -261,7 +273,3 @@ def _workspace_url(host: str) -> URL:
     if origin.scheme != "https" and not (origin.scheme == "http" and is_loopback(origin.host or "")):
         raise SettingsError(["the Databricks host must begin with https:// (http:// only on this machine)"])
     return origin
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
