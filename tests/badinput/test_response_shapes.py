@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.adapters.databricks import jobs_api, responses, task_outcomes
+from orchestrator.adapters.databricks import jobs_api, responses, task_outcomes, task_responses
 from orchestrator.adapters.databricks.jobs_api import Failure, Request, Success
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.adapters.store.sqlite import SqliteConnector
@@ -166,7 +166,7 @@ def check_failure(failure: RunFailure) -> None:
     check_text(failure.error_trace)
 
 
-def check_task_page(page: responses.TaskPage) -> None:
+def check_task_page(page: task_responses.TaskPage) -> None:
     run = Run(run_id=11, life_cycle_state="TERMINATED", result_state="FAILED")
     task_outcomes.tasks_with_result(run, page.tasks)
     for task in (
@@ -181,7 +181,7 @@ def check_task_page(page: responses.TaskPage) -> None:
         jobs_api.get_task_page(11, page.next_page_token).query["page_token"].encode()
 
 
-def check_output(output: responses.TaskOutput) -> None:
+def check_output(output: task_responses.TaskOutput) -> None:
     for text in (output.error, output.error_trace, output.result):
         check_text(text)
     if output.child_run_id is not None:
@@ -194,8 +194,8 @@ CHECKS: dict[type, Callable[[Any], None]] = {
     Run: check_run,
     Job: check_job,
     RunFailure: check_failure,
-    responses.TaskPage: check_task_page,
-    responses.TaskOutput: check_output,
+    task_responses.TaskPage: check_task_page,
+    task_responses.TaskOutput: check_output,
     str: check_text,
     type(None): lambda _: None,
 }

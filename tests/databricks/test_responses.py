@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.adapters.databricks import responses, task_outcomes
+from orchestrator.adapters.databricks import fields, responses, task_outcomes, task_responses
 from orchestrator.adapters.databricks.task_outcomes import Cause
 from orchestrator.core.errors import WorkspaceUnavailable
 from orchestrator.core.models import Run, TaskRun
@@ -158,7 +158,7 @@ def test_texts_fit_a_column_and_a_log() -> None:
 @pytest.mark.parametrize("length", [0, 1, 99, 100, 101, 5_000])
 def test_a_cut_keeps_both_ends(length: int) -> None:
     text = "".join(chr(ord("a") + i % 26) for i in range(length))
-    short = responses.cut(text, 100)
+    short = fields.cut(text, 100)
     assert len(short) == min(length, 100)
     assert (short[:30], short[-30:]) == (text[:30], text[-30:])
 
@@ -251,8 +251,8 @@ def test_no_run_crashes(response: Any) -> None:
 
 @given(st.dictionaries(st.sampled_from(["runs", "has_more", "next_page_token", "settings", "error"]), JSON))
 def test_no_other_response_crashes(response: Any) -> None:
-    responses.parse_output(response)
-    for parse in (responses.parse_active_runs, responses.parse_job, responses.parse_task_page):
+    task_responses.parse_output(response)
+    for parse in (responses.parse_active_runs, responses.parse_job, task_responses.parse_task_page):
         try:
             parse(response)
         except WorkspaceUnavailable:

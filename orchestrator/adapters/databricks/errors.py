@@ -12,7 +12,8 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import unquote
 
-from orchestrator.adapters.databricks.responses import NAME_CHARACTERS, Response, clean, json_object
+from orchestrator.adapters.databricks.fields import NAME_CHARACTERS, clean, json_object
+from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core import redaction
 from orchestrator.core.errors import DatabricksError, NoCapacity, RequestRefused, RunNotFound
 

@@ -12,7 +12,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from orchestrator.adapters.databricks import errors, responses
+from orchestrator.adapters.databricks import errors, fields, responses, task_responses
 from orchestrator.adapters.databricks.errors import ErrorResponse
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core.errors import (
@@ -48,7 +48,7 @@ class Request(Generic[_T]):
     query: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     #: reads the JSON of a 2xx response; raises WorkspaceUnavailable when it lacks what it must have
-    read: Callable[[responses.Json], _T]
+    read: Callable[[fields.Json], _T]
     #: returns the error if an error response is a definite refusal of this one request, else None
     refusal: Callable[[ErrorResponse], DatabricksError | None] = errors.never_refused
     #: texts that must not appear in a message
@@ -148,26 +148,26 @@ def get_run(run_id: int, *, with_history: bool = False) -> Request[Run]:
     )
 
 
-def get_task_page(run_id: int, page_token: str | None) -> Request[responses.TaskPage]:
+def get_task_page(run_id: int, page_token: str | None) -> Request[task_responses.TaskPage]:
     """Ask for one page of a run's tasks, or of the iterations if the run is that of a *For each* task."""
     return Request(
         name="runs/get",
         method="GET",
         path=f"{_JOBS}/runs/get",
         query={"run_id": str(run_id), **({} if page_token is None else {"page_token": page_token})},
-        read=responses.parse_task_page,
+        read=task_responses.parse_task_page,
         refusal=errors.run_missing,
     )
 
 
-def get_output(task_run_id: int) -> Request[responses.TaskOutput]:
+def get_output(task_run_id: int) -> Request[task_responses.TaskOutput]:
     """Ask for the error and the result of a task run. Databricks refuses a run that has several tasks."""
     return Request(
         name="runs/get-output",
         method="GET",
         path=f"{_JOBS}/runs/get-output",
         query={"run_id": str(task_run_id)},
-        read=responses.parse_output,
+        read=task_responses.parse_output,
     )
 
 
@@ -235,7 +235,7 @@ def interpret(request: Request[_T], response: Response, *, token: str) -> Succes
     if not 200 <= response.status < 300:
         refused = errors.read_error(response, name=request.name, hidden=(*request.hidden, token))
         return _failure(request, refused)
-    content = responses.json_object(errors.without_token(response.body, token))
+    content = fields.json_object(errors.without_token(response.body, token))
     if content is None:
         return no_response(request, "the body is not a JSON object", token=token, status=response.status)
     try:

@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar
 
 from orchestrator.adapters.databricks import jobs_api, task_outcomes
 from orchestrator.adapters.databricks.jobs_api import Request
-from orchestrator.adapters.databricks.responses import FOR_EACH, TaskOutput, TaskPage, most_telling
 from orchestrator.adapters.databricks.task_outcomes import MAX_OUTPUTS, Cause
+from orchestrator.adapters.databricks.task_responses import FOR_EACH, TaskOutput, TaskPage, most_telling
 from orchestrator.core.errors import DatabricksError, WorkspaceUnavailable
 from orchestrator.core.models import Run, RunFailure, TaskRun
 

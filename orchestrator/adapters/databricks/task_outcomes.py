@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.adapters.databricks.responses import MESSAGE_CHARACTERS, NOTEBOOK, TaskOutput, cut
+from orchestrator.adapters.databricks.fields import MESSAGE_CHARACTERS, cut
+from orchestrator.adapters.databricks.task_responses import NOTEBOOK, TaskOutput
 from orchestrator.core.models import Run, RunFailure, TaskRun
 
 #: An error trace is cut to this, in characters: about a hundred lines. Databricks may send 5 MB.

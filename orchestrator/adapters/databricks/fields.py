@@ -1,0 +1,118 @@
+"""Read single fields of Databricks' JSON, whatever they hold. Pure."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeGuard
+
+from orchestrator.core.numbers import MAX_ID
+
+Json = Mapping[str, Any]
+
+#: A message is cut to this, in characters: a paragraph that a person can read in a list.
+MESSAGE_CHARACTERS = 2_000
+#: Names are cut to this: the longest known enum value has 35 characters, a task key may have 100.
+NAME_CHARACTERS = 100
+#: A longer page token is refused. They have some hundred characters; servers commonly accept 8,000 in a URL.
+_PAGE_TOKEN_CHARACTERS = 4_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: ``status.state`` → ``state.life_cycle_state`` where the two names differ.
+_LIFE_CYCLE_OF_STATUS = {"WAITING": "WAITING_FOR_RETRY"}
+
+#: Colours and cursor movements, of which notebook tracebacks are full.
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def json_object(body: bytes) -> Json | None:
+    """Return the JSON object that a body holds, or None."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested thousands deep
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def cut(text: str, limit: int) -> str:
+    """Cut the middle out of a text that is longer than ``limit``: its start says where, its end says what."""
+    if len(text) <= limit:
+        return text
+    head = limit // 3
+    return f"{text[:head]} … {text[len(text) - (limit - head - 3) :]}"
+
+
+def clean(text: str) -> str:
+    """Drop what no database column and no log can use: terminal colours, NUL, half surrogate pairs."""
+    return _ANSI.sub("", text).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def page_token_of(content: Json) -> str | None:
+    """Return the token that asks for the next page, or None if there is no usable one."""
+    token = content.get("next_page_token")
+    return token if is_page_token(token) else None
+
+
+def life_cycle_state_of(state: Json, status: Json) -> str | None:
+    """Return the state of a run or task, from the older field ``state`` or the newer ``status``."""
+    newer = text_of(status.get("state"), NAME_CHARACTERS)
+    return text_of(state.get("life_cycle_state"), NAME_CHARACTERS) or (
+        newer and _LIFE_CYCLE_OF_STATUS.get(newer, newer)
+    )
+
+
+def object_at(content: Json, name: str) -> Json:
+    """Return the object called ``name``, an empty one if there is none."""
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def text_of(value: object, limit: int | None) -> str | None:
+    """Return a text, cleaned and cut; None if it is blank or not a text."""
+    if not isinstance(value, str):
+        return None
+    text = clean(value).strip()
+    return (text if limit is None else cut(text, limit)) or None
+
+
+def is_int(value: object) -> TypeGuard[int]:
+    """Say whether it is an integer; JSON's true and false are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_id(value: object) -> TypeGuard[int]:
+    """Say whether it is a positive 64-bit integer."""
+    return is_int(value) and 0 < value <= MAX_ID
+
+
+def is_page_token(value: object) -> TypeGuard[str]:
+    """Say whether it can be sent back in a URL: half a surrogate pair cannot."""
+    return isinstance(value, str) and 0 < len(value) <= _PAGE_TOKEN_CHARACTERS and clean(value) == value
+
+
+def _milliseconds(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) and value >= 0 else None
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+
+
+def seconds_of(value: object) -> float | None:
+    """Return a duration, sent in ms, in s. Rounded, as SQL Server's ``float`` refuses the tiniest numbers."""
+    milliseconds = _milliseconds(value)
+    return None if milliseconds is None else round(milliseconds / 1000, 3)
+
+
+def time_of(value: object) -> datetime | None:
+    """Return a time, sent in ms since 1970. Databricks sends 0 for "not yet"."""
+    milliseconds = _milliseconds(value)
+    if not milliseconds:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None

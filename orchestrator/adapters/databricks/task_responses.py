@@ -1,0 +1,126 @@
+"""Read what the Jobs API says about the tasks of a run into records. Pure; everything in it only informs."""
+
+from dataclasses import dataclass
+
+from orchestrator.adapters.databricks.fields import (
+    MESSAGE_CHARACTERS,
+    NAME_CHARACTERS,
+    Json,
+    is_id,
+    is_int,
+    life_cycle_state_of,
+    object_at,
+    page_token_of,
+    text_of,
+    time_of,
+)
+from orchestrator.core.errors import WorkspaceUnavailable
+from orchestrator.core.models import TaskRun
+
+#: Kinds of tasks (:attr:`TaskRun.kind`) that are read in a way of their own.
+FOR_EACH = "for_each_task"
+NOTEBOOK = "notebook_task"
+
+#: A message with these words says nothing itself.
+_REFERENCE = "see run output for details"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPage:
+    """What one page of ``runs/get`` holds of a run's tasks, or of the iterations of a *For each*."""
+
+    tasks: tuple[TaskRun, ...]
+    iterations: tuple[TaskRun, ...]
+    #: asks for the next page; None on the last
+    next_page_token: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOutput:
+    """What ``runs/get-output`` says about a task run. Its texts are not cut."""
+
+    error: str | None = None
+    error_trace: str | None = None
+    #: the value that a notebook gave to ``dbutils.notebook.exit``
+    result: str | None = None
+    #: whether Databricks sent only the start of the result
+    result_is_cut: bool = False
+    #: the run that a *Run Job* task started
+    child_run_id: int | None = None
+
+
+def parse_task_page(content: Json) -> TaskPage:
+    """Read the tasks from any page of ``runs/get``.
+
+    :raises WorkspaceUnavailable: tasks or iterations are not a list. On a page after their last they are
+        absent, null or empty.
+    """
+    for name in ("tasks", "iterations"):
+        if not isinstance(content.get(name), list | None):
+            raise WorkspaceUnavailable(f"Databricks sent {name} that are not a list")
+    return TaskPage(
+        tasks=parse_tasks(content.get("tasks")),
+        iterations=parse_tasks(content.get("iterations")),
+        next_page_token=page_token_of(content),
+    )
+
+
+def parse_output(content: Json) -> TaskOutput:
+    """Read ``runs/get-output``. Everything in it only informs."""
+    notebook = object_at(content, "notebook_output")
+    child_run_id = object_at(content, "run_job_output").get("run_id")
+    return TaskOutput(
+        error=text_of(content.get("error"), None),
+        error_trace=text_of(content.get("error_trace"), None),
+        result=text_of(notebook.get("result"), None),
+        result_is_cut=notebook.get("truncated") is True,
+        child_run_id=child_run_id if is_id(child_run_id) else None,
+    )
+
+
+def parse_tasks(value: object) -> tuple[TaskRun, ...]:
+    """Read a list of tasks or iterations; an element without an id is left out."""
+    tasks = value if isinstance(value, list) else []
+    return tuple(_task(task) for task in tasks if isinstance(task, dict) and is_id(task.get("run_id")))
+
+
+def _task(task: Json) -> TaskRun:
+    state, status = object_at(task, "state"), object_at(task, "status")
+    details = object_at(status, "termination_details")
+    attempt = task.get("attempt_number")
+    return TaskRun(
+        run_id=task["run_id"],
+        task_key=text_of(task.get("task_key"), NAME_CHARACTERS) or "",
+        attempt_number=attempt if is_int(attempt) else 0,
+        life_cycle_state=life_cycle_state_of(state, status) or "UNKNOWN",
+        result_state=text_of(state.get("result_state"), NAME_CHARACTERS)
+        or text_of(details.get("code"), NAME_CHARACTERS)
+        or text_of(details.get("type"), NAME_CHARACTERS),
+        kind=_kind(task),
+        message=_end_of_task(task),
+        started_at=time_of(task.get("start_time")),
+    )
+
+
+def _kind(task: Json) -> str | None:
+    kinds = [name for name, value in task.items() if name.endswith("_task") and isinstance(value, dict)]
+    return FOR_EACH if FOR_EACH in kinds else next((text_of(kind, NAME_CHARACTERS) for kind in kinds), None)
+
+
+def most_telling(*texts: str | None) -> str | None:
+    """Return the first text that says something itself, else the first that there is."""
+    known = [text for text in texts if text]
+    return next((text for text in known if _REFERENCE not in text), known[0] if known else None)
+
+
+def _end_of_task(task: Json) -> str | None:
+    details = object_at(object_at(task, "status"), "termination_details")
+    values = (_most_common_error(task), details.get("message"), object_at(task, "state").get("state_message"))
+    return most_telling(*(text_of(value, MESSAGE_CHARACTERS) for value in values))
+
+
+def _most_common_error(task: Json) -> object:
+    """Return the error that most iterations of a *For each* have, from its statistics."""
+    stats = object_at(object_at(task, "for_each_task"), "stats").get("error_message_stats")
+    first = stats[0] if isinstance(stats, list) and stats else None
+    return first.get("error_message") if isinstance(first, dict) else None
