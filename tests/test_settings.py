@@ -167,6 +167,18 @@ def test_odd_numbers(value: str) -> None:
         ({"DATABRICKS_WORKSPACES": "[]"}, "must be JSON"),
         ({"DATABRICKS_WORKSPACES": '{"eu": {"hots": "x"}}'}, "unknown keys hots"),
         ({"DATABRICKS_WORKSPACES": '{"default": {"host": "https://x"}}'}, "is not 'default'"),
+        (
+            {"DATABRICKS_JOB_ID": "7", "DATABRICKS_JOB_NAME": "nightly"},
+            "DATABRICKS_JOB_ID and DATABRICKS_JOB_NAME are both set: keep the one that names the default job",
+        ),
+        (
+            {"DATABRICKS_WORKSPACES": '{"eu": {"host": "https://x.y", "job_id": 7, "job_name": "nightly"}}'},
+            "DATABRICKS_WORKSPACES.eu.job_id and DATABRICKS_WORKSPACES.eu.job_name are both set",
+        ),
+        (
+            {"DATABRICKS_WORKSPACES": '{"eu": {"host": "https://x.y", "job_name": 7}}'},
+            "DATABRICKS_WORKSPACES.eu.job_name must be a job's name",
+        ),
     ],
 )
 def test_single_problems(changes: dict[str, str], problem: str) -> None:
@@ -179,6 +191,13 @@ def test_further_workspaces() -> None:
     )
     _, eu = settings.load({**GOOD, "DATABRICKS_WORKSPACES": text}).workspaces
     assert (eu.host, eu.auth, eu.job_id, eu.cap) == ("https://adb-2.8.azuredatabricks.net", "entra", 9, 40)
+
+
+def test_default_job_by_name() -> None:
+    text = json.dumps({"eu": {"host": "adb-2.8.azuredatabricks.net", "auth": "entra", "job_name": "load eu"}})
+    found = settings.load({**GOOD, "DATABRICKS_JOB_NAME": "nightly", "DATABRICKS_WORKSPACES": text})
+    names = [(each.policy().job_id, each.policy().job_name) for each in found.workspaces]
+    assert names == [(None, "nightly"), (None, "load eu")]
 
 
 def test_plain_http_is_for_this_machine_only() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import click
@@ -22,12 +22,18 @@ from orchestrator.core.errors import (
     Unauthorized,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import Job
+from orchestrator.core.models import Job, JobKey
+from orchestrator.core.redaction import one_line
+from orchestrator.core.reports import JobUse
+from orchestrator.core.run_requests import AUTO, JOB_PARAMETERS
 from orchestrator.settings import Settings
 from orchestrator.settings.workspaces import WorkspaceSettings
 
 #: Time limit of a connection to the database server's port, which takes one round trip.
 _REACH_SECONDS = 5.0
+
+#: Jobs looked at for one workspace; entries rarely name more than a few.
+_MAX_JOBS = 50
 
 _SETTING = "SQL_CONNECTION_STRING"
 
@@ -57,7 +63,8 @@ async def run(app: Application) -> AsyncGenerator[_Finding, None]:
         answers = await _finding(f"{name}, Databricks", _databricks(app, workspace))
         yield answers
         if answers.ok:
-            yield await _finding(f"{name}, job", _job(app, workspace))
+            async for finding in _jobs(app, workspace):
+                yield finding
 
 
 class _Problem(OrchestratorError):
@@ -152,23 +159,70 @@ async def _databricks(app: Application, workspace: WorkspaceSettings) -> str:
     return f"{workspace.host} answers, {len(active)} active runs, cap {workspace.cap}"
 
 
-async def _job(app: Application, workspace: WorkspaceSettings) -> str:
-    if workspace.job_id is None:
-        return "no default job: every entry must name its job_id"
+async def _jobs(app: Application, workspace: WorkspaceSettings) -> AsyncGenerator[_Finding, None]:
+    """Look at the default job and at every other job that waiting entries name."""
+    uses: dict[JobKey, list[JobUse]] = {JobKey(): []}
+    with contextlib.suppress(StoreError):  # the store has a finding of its own
+        for use in await app.reports.waiting_jobs(workspace.name):
+            uses.setdefault(use.key, []).append(use)
+    name = f"workspace {workspace.name}"
+    for key in list(uses)[:_MAX_JOBS]:
+        subject = f"{name}, job{_shown(key)}"
+        if key == JobKey() and workspace.job_id is None and workspace.job_name is None and not uses[key]:
+            text = "no default job: every entry must name its job_id or job_name"
+            yield _Finding(subject=subject, ok=True, text=text)
+        else:
+            yield await _finding(subject, _job(app, workspace, key, uses[key]))
+    if len(uses) > _MAX_JOBS:
+        text = f"{len(uses) - _MAX_JOBS} further jobs that waiting entries name were not looked at"
+        yield _Finding(subject=f"{name}, jobs", ok=True, text=text)
+
+
+def _shown(key: JobKey) -> str:
+    if key.job_id is not None:
+        return f" {key.job_id}"
+    return "" if key.job_name is None else f" {one_line(key.job_name)!r}"
+
+
+async def _job(app: Application, workspace: WorkspaceSettings, key: JobKey, uses: Sequence[JobUse]) -> str:
+    if key.job_id is not None and key.job_name is not None:
+        raise _Problem(f"entries also name the job {one_line(key.job_name)!r}: leave one of the two NULL")
     try:
-        job = await app.runs[workspace.name].get_job(workspace.job_id)
+        job = await app.jobs.resolve(workspace.name, key)
     except RequestRefused as error:
         raise _Problem(f"{error}; correct the job id, or: python -m orchestrator create-job") from error
+    if problems := [*_never_runs(job), *_wrong_styles(job, uses)]:
+        raise _Problem("; ".join(problems))
+    text = f"{job.job_id} allows {job.max_concurrent_runs} runs at once"
     if job.max_concurrent_runs >= workspace.cap:
-        return f"{job.job_id} allows {job.max_concurrent_runs} runs at once, cap {workspace.cap}"
-    return _too_few_runs(job, workspace.cap)
+        return f"{text}, cap {workspace.cap}"
+    return (
+        f"{text} and the cap is {workspace.cap}: further entries wait; "
+        "raise the job's max_concurrent_runs to run more of them at once"
+    )
 
 
-def _too_few_runs(job: Job, cap: int) -> str:
-    text = f"{job.job_id} allows {job.max_concurrent_runs} runs at once and the cap is {cap}"
-    if job.queue_enabled:
-        return f"{text}: further runs wait in the job's own queue"
-    raise _Problem(f"{text}: further runs are skipped; raise the job's max_concurrent_runs or lower the cap")
+def _never_runs(job: Job) -> Iterator[str]:
+    """Say why no entry can run on a job."""
+    if job.continuous:
+        continuous = job.settings.get("continuous") or {}
+        state = "paused" if continuous.get("pause_status") == "PAUSED" else "running"
+        yield (
+            f"{job.job_id} has a continuous trigger ({state}), and a run of an entry would restart it: "
+            "its entries are refused; give them another job, or remove the trigger"
+        )
+    if job.max_concurrent_runs < 1:
+        yield f"{job.job_id} has max_concurrent_runs 0 and runs nothing: raise it"
+
+
+def _wrong_styles(job: Job, uses: Sequence[JobUse]) -> Iterator[str]:
+    """Say which entries a job refuses because it declares parameters."""
+    for use in uses if job.parameters else ():
+        if use.parameter_style not in {AUTO, JOB_PARAMETERS}:
+            yield (
+                f"{job.job_id} declares job parameters and refuses {one_line(use.parameter_style)}, the "
+                f"parameter_style of {use.entries} waiting entries: make it {AUTO} or {JOB_PARAMETERS}"
+            )
 
 
 @click.command("check")
@@ -176,7 +230,8 @@ def _too_few_runs(job: Job, cap: int) -> str:
 def _check(as_json: bool) -> int:
     """Check that everything works that the app needs.
 
-    Settings, store, queue, token, Databricks and job; each problem comes with what to do about it.
+    Settings, store, queue, token, Databricks and every job that waiting entries name; each problem comes with
+    what to do about it.
     """
     logging.getLogger("orchestrator").setLevel(logging.CRITICAL)  # each problem has its line
     findings = asyncio.run(_print_findings(as_json=as_json))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from orchestrator.core.models import ActiveRun, Entry, LastPass, LogRow
+from orchestrator.core.models import ActiveRun, Entry, JobKey, LastPass, LogRow
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 
@@ -48,13 +48,22 @@ class WorkspaceReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobUse:
+    """Waiting entries that name the same job and parameter style."""
+
+    key: JobKey
+    parameter_style: str
+    entries: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class KnownWorkspace:
     """A workspace of the settings."""
 
     name: str
     #: its address, ``https://…`` without a slash at the end
     host: str
-    #: job of entries that name none; None = every entry must name its own
+    #: job of entries that name none; None = the settings give its name, or every entry must name its own
     job_id: int | None
     #: most active runs at a time, foreign runs included
     cap: int

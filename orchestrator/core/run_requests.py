@@ -10,9 +10,12 @@ from orchestrator.core.numbers import refuse_constant
 
 _Values = TypeVar("_Values", dict[str, str], list[str])
 
+#: The style of jobs that declare parameters; they refuse every other one.
+JOB_PARAMETERS = "job_parameters"
+
 #: Parameter fields of ``run-now`` and the JSON type that each takes.
 PARAMETER_STYLES: dict[str, type[dict[str, Any]] | type[list[Any]]] = {
-    "job_parameters": dict,
+    JOB_PARAMETERS: dict,
     "notebook_params": dict,
     "python_named_params": dict,
     "sql_params": dict,

@@ -15,7 +15,7 @@ from orchestrator.settings.reader import Reader
 DEFAULT_WORKSPACE = "default"
 
 #: Keys of one workspace in ``DATABRICKS_WORKSPACES``.
-_WORKSPACE_KEYS = frozenset({"host", "auth", "secret", "token", "job_id", "cap"})
+_WORKSPACE_KEYS = frozenset({"host", "auth", "secret", "token", "job_id", "job_name", "cap"})
 
 #: Azure's rule for names of secrets in Key Vault.
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
@@ -43,14 +43,16 @@ class WorkspaceSettings:
     secret: str | None
     #: token from the environment, for local work
     token: str | None = field(repr=False)
-    #: default job of the workspace's entries; None = each entry names its own
+    #: default job of the workspace's entries; None = ``job_name``, or each entry names its own
     job_id: int | None
+    #: name of the default job, in place of ``job_id``
+    job_name: str | None
     #: highest number of active runs, foreign runs included
     cap: int
 
     def policy(self) -> WorkspacePolicy:
         """Return the part that the use cases need."""
-        return WorkspacePolicy(name=self.name, job_id=self.job_id, cap=self.cap)
+        return WorkspacePolicy(name=self.name, job_id=self.job_id, job_name=self.job_name, cap=self.cap)
 
 
 def read_key_vault_url(reader: Reader) -> str | None:
@@ -83,6 +85,7 @@ def read_workspaces(reader: Reader, key_vault_url: str | None) -> tuple[Workspac
             "secret": reader.text("DATABRICKS_TOKEN_SECRET"),
             "token": reader.text("DATABRICKS_TOKEN"),
             "job_id": reader.text("DATABRICKS_JOB_ID"),
+            "job_name": reader.text("DATABRICKS_JOB_NAME"),
             "cap": reader.text("MAX_ACTIVE_RUNS"),
         },
         _DEFAULT_LABELS,
@@ -102,6 +105,7 @@ _DEFAULT_LABELS = {
     "secret": "DATABRICKS_TOKEN_SECRET",
     "token": "DATABRICKS_TOKEN",
     "job_id": "DATABRICKS_JOB_ID",
+    "job_name": "DATABRICKS_JOB_NAME",
     "cap": "MAX_ACTIVE_RUNS",
 }
 
@@ -156,6 +160,7 @@ def _workspace(
         secret=None if secret is None else str(secret),
         token=None if token is None else str(token),
         job_id=_whole_or_none(reader, values.get("job_id"), labels["job_id"], most=MAX_ID),
+        job_name=_job_name(reader, values, labels),
         cap=_whole_or_none(reader, values.get("cap"), labels["cap"], most=_MAX_CAP) or 130,
     )
 
@@ -179,6 +184,20 @@ def _check_token_source(
         reader.problems.append(
             f"no token: set KEY_VAULT_URL and {labels['secret']}, or {labels['token']} for local work"
         )
+
+
+def _job_name(reader: Reader, values: Mapping[str, Any], labels: Mapping[str, str]) -> str | None:
+    name = values.get("job_name")
+    if name is None:
+        return None
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        reader.problems.append(f"{labels['job_name']} must be a job's name")
+    if values.get("job_id") is not None:
+        reader.problems.append(
+            f"{labels['job_id']} and {labels['job_name']} are both set: "
+            "keep the one that names the default job"
+        )
+    return str(name)
 
 
 def _host(reader: Reader, value: object, label: str) -> str:

@@ -150,7 +150,9 @@ class Overview:
         return found
 
     def run_page(self, entry: Entry) -> str | None:
-        """Return the page of an entry's current run; None if there is no run or the settings lack its place.
+        """Return the page of an entry's current run; None if there is no run, or its place is not known.
+
+        The place is the workspace's address and the job's id, which an entry of a job by name does not have.
 
         It is formed like ``run_page_url`` of ``runs/get``:
         https://docs.databricks.com/api/workspace/jobs/getrun
@@ -158,7 +160,7 @@ class Overview:
         workspace = self._workspaces.get(entry.workspace)
         if workspace is None or entry.runid is None:
             return None
-        job_id = entry.job_id or workspace.job_id
+        job_id = entry.job_id if entry.job_id or entry.job_name else workspace.job_id
         return f"{workspace.host}/#job/{job_id}/run/{entry.runid}" if job_id is not None else None
 
     async def _status_of(self, reports: Sequence[WorkspaceReport]) -> list[WorkspaceStatus]:

@@ -50,8 +50,10 @@ class Trigger:
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
         problems = await self.monitor()
-        waiting = await self.store.waiting_workspaces()
-        problems += await gather_all(self.fill(name) for name in sorted(waiting))
+        # Also where nothing waits: somebody may have repaired the run of an entry that is over, and only the
+        # list of active runs tells. It costs one listing per pass and workspace.
+        workspaces = await self.store.waiting_workspaces() | self.workspaces.keys()
+        problems += await gather_all(self.fill(name) for name in sorted(workspaces))
         return [problem for problem in problems if problem]
 
     async def fill(self, workspace: str) -> str:

@@ -77,6 +77,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "flying_runs": (),
     "ended": ("2026-01-01 00:00:00.000", "2026-01-01 00:00:00.000"),
     "waiting": ("default", 50),
+    "waiting_jobs": ("default",),
     "overdue": ("default", "2026-01-01 00:00:00.000", 3, 1),
     "settled_before": ("2126-01-01 00:00:00.000", 20_000),
     "history_by_hour": ("2126-01-01 00:00:00.000",),

@@ -1,5 +1,7 @@
 """The overview for operators, also with incomplete settings and without Databricks."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.adapters.store.passes import PassLog
@@ -127,3 +129,5 @@ async def test_page_of_a_run(world: World) -> None:
     assert found.run_page(second) == f"{HOST}/#job/9/run/{second.runid}"
     assert found.run_page(await world.entry(without_job)) is None
     assert overview(world, complete=False).run_page(first) is None
+    # The default job's page would be the wrong one.
+    assert found.run_page(replace(first, job_name="nightly")) is None

@@ -10,12 +10,13 @@ from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import NO_LIMIT, read_entry, read_log_row
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
-from orchestrator.core.models import Entry
+from orchestrator.core.models import Entry, JobKey
 from orchestrator.core.reports import (
     HOURLY_UP_TO,
     MAX_COUNTED,
     Bucket,
     History,
+    JobUse,
     Story,
     TableReport,
     Tables,
@@ -101,6 +102,20 @@ class Reports:
             return Candidates(candidates=found, now=now)
 
         return await self._pool.transact(work, writes=False)
+
+    async def waiting_jobs(self, workspace: str) -> list[JobUse]:
+        """Return which jobs the waiting entries of a workspace name, those of most entries first."""
+        rows = await self._pool.transact(
+            lambda session: session.rows("waiting_jobs", workspace), writes=False
+        )
+        return [
+            JobUse(
+                key=JobKey(job_id=row["job_id"], job_name=row["job_name"]),
+                parameter_style=row["parameter_style"],
+                entries=int(row["entries"]),
+            )
+            for row in rows
+        ]
 
     async def is_overdue(
         self, workspace: str, *, seconds: float, max_attempts: int, serialize_tables: bool

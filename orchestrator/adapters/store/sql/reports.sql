@@ -132,6 +132,14 @@ WHERE entry.workspace = ? AND entry.status IN ('PENDING', 'FAILED')
 ORDER BY entry.priority DESC, entry.id ASC
 {limit ?}
 
+-- waiting_jobs --
+-- How many waiting entries of a workspace name which job, by the style of their parameters.
+SELECT job_id, job_name, parameter_style, {count} AS entries
+FROM track_processing
+WHERE workspace = ? AND status IN ('PENDING', 'FAILED')
+GROUP BY job_id, job_name, parameter_style
+ORDER BY entries DESC, job_id, job_name, parameter_style
+
 -- overdue --
 -- An entry of a workspace that could have been claimed before a time.
 SELECT entry.id
