@@ -213,6 +213,8 @@ class Run:
     tasks: tuple[TaskRun, ...] = ()
     #: asks for the next page of tasks; None = all are here
     next_page_token: str | None = None
+    #: whether the repairs were asked for; the next page has to be asked for in the same way
+    with_history: bool = False
     #: newest repair of the run; None = it was never repaired, or the history was not asked for
     latest_repair_id: int | None = None
 

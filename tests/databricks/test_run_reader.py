@@ -162,6 +162,22 @@ async def test_a_page_that_cannot_be_read_leaves_what_was_read(runs: Runs, reply
     assert failure.message == "boom\n(Not all of the run's tasks could be read.)"
 
 
+async def test_the_pages_are_asked_for_as_the_first_was(runs: Runs) -> None:
+    """A page token may hold for the same question only."""
+    runs.runs[1] = run_of([*many(150), task(7, "late")])
+    runs.outputs[7] = {"error": "boom"}
+    async with connected(runs.workspace) as client:
+        for with_history in (True, False):
+            run = await client.get_run(1, with_history=with_history)
+            assert (await client.failure_of(run)).message == "boom"
+    assert [seen.query for seen in runs.workspace.seen if seen.path.endswith("/get")] == [
+        {"run_id": "1", "include_history": "true"},
+        {"run_id": "1", "include_history": "true", "page_token": "1"},
+        {"run_id": "1"},
+        {"run_id": "1", "page_token": "1"},
+    ]
+
+
 async def test_a_page_without_tasks_leads_on(runs: Runs) -> None:
     """Other arrays of the run may be longer than its tasks, whose pages are then empty, null or absent."""
     runs.runs[1] = run_of([task(7, "early"), *many(99)]) | {"next_page_token": "a"}
@@ -259,6 +275,16 @@ async def test_a_task_with_only_the_newer_status_has_failed(runs: Runs, code: st
     status = {"state": "TERMINATED", "termination_details": details}
     runs.runs[1] = run_of([{"run_id": 7, "task_key": "main", "status": status}])
     assert await failure_of(runs) == RunFailure(message="No library.")
+
+
+async def test_a_task_whose_cluster_died_has_failed(runs: Runs) -> None:
+    """Databricks may call such a task canceled; the code tells it from one that somebody cancelled."""
+    tasks = []
+    for run_id, code in ((7, "CLUSTER_ERROR"), (8, "USER_CANCELED"), (9, "CANCELED"), (10, None)):
+        details = {"code": code, "message": f"{code}!"}
+        tasks.append(task(run_id, f"t{run_id}", "CANCELED", status={"termination_details": details}))
+    runs.runs[1] = run_of(tasks)
+    assert await failure_of(runs) == RunFailure(message="CLUSTER_ERROR!")
 
 
 # --- For each ---

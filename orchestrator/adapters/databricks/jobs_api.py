@@ -142,22 +142,32 @@ def get_run(run_id: int, *, with_history: bool = False) -> Request[Run]:
         name="runs/get",
         method="GET",
         path=f"{_JOBS}/runs/get",
-        query={"run_id": str(run_id), **({"include_history": "true"} if with_history else {})},
-        read=responses.parse_run,
+        query={"run_id": str(run_id), **_history(with_history)},
+        read=partial(responses.parse_run, with_history=with_history),
         refusal=errors.run_missing,
     )
 
 
-def get_task_page(run_id: int, page_token: str | None) -> Request[task_responses.TaskPage]:
-    """Ask for one page of a run's tasks, or of the iterations if the run is that of a *For each* task."""
+def get_task_page(
+    run_id: int, page_token: str | None, *, with_history: bool = False
+) -> Request[task_responses.TaskPage]:
+    """Ask for one page of a run's tasks, or of the iterations if the run is that of a *For each* task.
+
+    :param with_history: whether the page before was asked for with the repairs.
+    """
+    token = {} if page_token is None else {"page_token": page_token}
     return Request(
         name="runs/get",
         method="GET",
         path=f"{_JOBS}/runs/get",
-        query={"run_id": str(run_id), **({} if page_token is None else {"page_token": page_token})},
+        query={"run_id": str(run_id), **token, **_history(with_history)},
         read=task_responses.parse_task_page,
         refusal=errors.run_missing,
     )
+
+
+def _history(wanted: bool) -> dict[str, str]:
+    return {"include_history": "true"} if wanted else {}
 
 
 def get_output(task_run_id: int) -> Request[task_responses.TaskOutput]:

@@ -49,8 +49,11 @@ class ActiveRunsPage:
     next_page_token: str | None
 
 
-def parse_run(content: Json) -> Run:
-    """Read ``runs/get``. :raises WorkspaceUnavailable: it has no run id or no state."""
+def parse_run(content: Json, *, with_history: bool = False) -> Run:
+    """Read ``runs/get``. :raises WorkspaceUnavailable: it has no run id or no state.
+
+    :param with_history: whether the repairs were asked for.
+    """
     state, status = object_at(content, "state"), object_at(content, "status")
     details = object_at(status, "termination_details")
     life_cycle_state = life_cycle_state_of(state, status)
@@ -72,6 +75,7 @@ def parse_run(content: Json) -> Run:
         execution_seconds=seconds_of(content.get("execution_duration")),
         tasks=parse_tasks(content.get("tasks")),
         next_page_token=page_token_of(content),
+        with_history=with_history,
         latest_repair_id=_latest_repair_id(content.get("repair_history")),
     )
 

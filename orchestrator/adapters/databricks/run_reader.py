@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from orchestrator.adapters.databricks import jobs_api, task_outcomes
@@ -15,6 +16,7 @@ from orchestrator.core.models import Run, RunFailure, TaskRun
 _logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_PageRequest = Callable[[str | None], Request[TaskPage]]
 
 #: Pages that one reader follows. A job has at most 1,000 tasks (10 pages and more with their attempts), and a
 #: *For each* some thousand iterations.
@@ -96,34 +98,36 @@ class RunReader:
 
     async def _tasks(self, run: Run) -> list[TaskRun]:
         """Return all tasks of a run, or as many as can be read."""
-        tasks = list(run.tasks)
-        if run.next_page_token is not None:
-            await self._follow(run.run_id, run.next_page_token, lambda page: tasks.extend(page.tasks))
-        return tasks
+        if run.next_page_token is None:
+            return list(run.tasks)
+        request = partial(jobs_api.get_task_page, run.run_id, with_history=run.with_history)
+        pages = await self._pages(request, run.next_page_token)
+        return [*run.tasks, *(task for page in pages for task in page.tasks)]
 
     async def _iterations(self, run_id: int) -> list[TaskRun]:
         """Return all iterations of a *For each* task, or as many as can be read."""
-        iterations: list[TaskRun] = []
-        await self._follow(run_id, None, lambda page: iterations.extend(page.iterations))
-        return iterations
+        pages = await self._pages(partial(jobs_api.get_task_page, run_id), None)
+        return [iteration for page in pages for iteration in page.iterations]
 
-    async def _follow(self, run_id: int, token: str | None, use: Callable[[TaskPage], None]) -> None:
-        """Read the pages of a run from a token on, None = the first. Stop at a page that cannot be read."""
+    async def _pages(self, request: _PageRequest, token: str | None) -> list[TaskPage]:
+        """Return the pages from a token on, None = the first, up to one that cannot be read."""
+        pages: list[TaskPage] = []
         try:
             async with asyncio.timeout(self._page_seconds):
-                await self._all_pages(run_id, token, use)
+                await self._follow(request, token, pages)
         except (DatabricksError, TimeoutError) as error:
             self._complete = False
-            _logger.info("run %d: not all pages could be read: %s", run_id, str(error) or "out of time")
+            _logger.info("run %d: not all pages: %s", self._run.run_id, str(error) or "out of time")
+        return pages
 
-    async def _all_pages(self, run_id: int, token: str | None, use: Callable[[TaskPage], None]) -> None:
+    async def _follow(self, request: _PageRequest, token: str | None, pages: list[TaskPage]) -> None:
         asked: set[str | None] = set()
         while token not in asked:
             if self._pages_left == 0:
                 raise WorkspaceUnavailable(f"Databricks runs/get: more than {_MAX_PAGES} pages")
             self._pages_left -= 1
-            page = await self._send(jobs_api.get_task_page(run_id, token))
-            use(page)
+            page = await self._send(request(token))
+            pages.append(page)
             asked.add(token)
             token = page.next_page_token
             if token is None:

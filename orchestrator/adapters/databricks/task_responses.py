@@ -88,14 +88,16 @@ def _task(task: Json) -> TaskRun:
     state, status = object_at(task, "state"), object_at(task, "status")
     details = object_at(status, "termination_details")
     attempt = task.get("attempt_number")
+    result = text_of(state.get("result_state"), NAME_CHARACTERS)
+    code = text_of(details.get("code"), NAME_CHARACTERS)
+    if result == "CANCELED":  # also of a task whose cluster died; the code says more
+        result = code or result
     return TaskRun(
         run_id=task["run_id"],
         task_key=text_of(task.get("task_key"), NAME_CHARACTERS) or "",
         attempt_number=attempt if is_int(attempt) else 0,
         life_cycle_state=life_cycle_state_of(state, status) or "UNKNOWN",
-        result_state=text_of(state.get("result_state"), NAME_CHARACTERS)
-        or text_of(details.get("code"), NAME_CHARACTERS)
-        or text_of(details.get("type"), NAME_CHARACTERS),
+        result_state=result or code or text_of(details.get("type"), NAME_CHARACTERS),
         kind=_kind(task),
         message=_end_of_task(task),
         started_at=time_of(task.get("start_time")),
