@@ -35,6 +35,7 @@ from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.operator import Operator
 from orchestrator.usecases.overview import ActiveRuns, Overview
+from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.purge import purge
 from orchestrator.usecases.run_ended import RunEnded
 from orchestrator.usecases.submit import Submit
@@ -109,12 +110,19 @@ class Application:
 
     def _wire_functions(self) -> None:
         """Wire what the timer, queue and event functions do."""
-        self._submit = Submit(
+        planner = Planner(
             store=self.store,
             runs=self.runs,
             workspaces=self._policies,
             policy=self.settings.policy,
+            jobs=Jobs(self.runs, self.clock),
+        )
+        self._submit = Submit(
+            store=self.store,
+            runs=self.runs,
+            policy=self.settings.policy,
             clock=self.clock,
+            planner=planner,
             telemetry=self.telemetry,
         )
         self._trigger = self._trigger_over(self.store, self.runs)

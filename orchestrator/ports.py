@@ -142,6 +142,10 @@ class Store(Protocol):
         """Record the call that is about to be made; return None if it must not be made."""
         ...
 
+    async def replace_request(self, entry: Entry, request: str) -> bool:
+        """QUEUED stays QUEUED: keep another request; the first was refused and started nothing."""
+        ...
+
     async def record_run(self, claim: Claim, run_id: int) -> bool:
         """QUEUED → RUNNING: store the run's id."""
         ...

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.errors import DatabricksError, RunNotFound, WorkspaceUnavailable
+from orchestrator.core.errors import DatabricksError, RequestRefused, RunNotFound, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, Claim, Job, RepairRequest, Run, RunFailure, RunRequest
 
 UNAVAILABLE = WorkspaceUnavailable("no answer")
@@ -65,13 +65,15 @@ class FakeRuns:
     foreign: set[int] = field(default_factory=set)
     #: by id; a job that is missing exists all the same
     jobs: dict[int, Job] = field(default_factory=dict)
-    #: raised by the next calls, one each, before any effect
+    #: raised by the next calls, one each, before any effect; a job can be read all the same
     errors: list[DatabricksError] = field(default_factory=list)
-    #: raised by the next ``run_now`` after its effect
+    #: raised by the next ``run_now`` or ``repair`` after its effect
     lost_answer: DatabricksError | None = None
     down: DatabricksError | None = None
     #: runs whose look-up fails although the workspace answers
     unreadable: set[int] = field(default_factory=set)
+    #: runs whose look-up says that they do not exist
+    gone: set[int] = field(default_factory=set)
 
     def _fail_on_request(self) -> None:
         if self.down is not None:
@@ -84,19 +86,25 @@ class FakeRuns:
         self.requests.append(request)
         run_id = self.by_token.setdefault(request.idempotency_token, 1000 + len(self.by_token))
         self.runs.setdefault(run_id, Run(run_id=run_id, life_cycle_state="RUNNING"))
+        self._lose_answer()
+        return run_id
+
+    def _lose_answer(self) -> None:
         if self.lost_answer is not None:
             error, self.lost_answer = self.lost_answer, None
             raise error
-        return run_id
 
     async def repair(self, request: RepairRequest) -> int:
         self._fail_on_request()
         self.repairs.append(request)
         run = self.runs[request.run_id]
+        if run.life_cycle_state == "RUNNING" or run.latest_repair_id != request.latest_repair_id:
+            raise RequestRefused("active, or repaired since", status=400, error_code="X", permanent=False)
         repair_id = 1 + (run.latest_repair_id or 0)
         self.runs[request.run_id] = Run(
             run_id=run.run_id, life_cycle_state="RUNNING", latest_repair_id=repair_id
         )
+        self._lose_answer()
         return repair_id
 
     async def active_runs(self) -> tuple[ActiveRun, ...]:
@@ -111,7 +119,7 @@ class FakeRuns:
         self._fail_on_request()
         if run_id in self.unreadable:
             raise DatabricksError("an answer of the wrong shape")
-        if run_id not in self.runs:
+        if run_id not in self.runs or run_id in self.gone:
             raise RunNotFound(f"run {run_id} does not exist", status=400)
         return self.runs[run_id]
 
@@ -124,10 +132,12 @@ class FakeRuns:
     async def cancel(self, run_id: int) -> None:
         self._fail_on_request()
         self.cancelled.append(run_id)
-        self.end(run_id, "CANCELED")
+        if run_id in self.runs:
+            self.end(run_id, "CANCELED")
 
     async def get_job(self, job_id: int) -> Job:
-        self._fail_on_request()
+        if self.down is not None:
+            raise self.down
         return self.jobs.get(
             job_id, Job(job_id=job_id, name="job", max_concurrent_runs=1000, queue_enabled=False)
         )

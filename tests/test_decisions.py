@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from orchestrator.core import decisions, run_requests
 from orchestrator.core.decisions import RunOutcome
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import Entry, Run, RunFailure
+from orchestrator.core.models import Entry, Job, JobKey, RepairRequest, Run, RunFailure, RunRequest
 from orchestrator.core.states import Status
 from tests.world import policy as make_policy
+from tests.world import workspace as make_workspace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -23,7 +24,7 @@ ENTRY = Entry(
     workspace="default",
     table_name="sales",
     job_id=None,
-    parameter_style="notebook_params",
+    parameter_style="auto",
     parameters=None,
     priority=0,
     status=Status.QUEUED,
@@ -41,6 +42,9 @@ ENTRY = Entry(
     submitted_at=None,
     finished_at=None,
 )
+
+JOB = Job(job_id=5, name="load", max_concurrent_runs=1, queue_enabled=False)
+WORKSPACE = make_workspace()
 
 
 def run(life_cycle: str, result: str | None = None, code: str | None = None) -> Run:
@@ -130,7 +134,7 @@ def test_back_off_is_bounded(attempt: int, base: float, jitter: float) -> None:
 
 
 def test_request_of_a_plain_entry() -> None:
-    request = run_requests.run_request(ENTRY, 5)
+    request = run_requests.run_request(ENTRY, JOB)
     assert request.job_id == 5
     assert request.idempotency_token == f"{ENTRY.entry_guid}-1"
     assert len(request.idempotency_token) <= 64
@@ -138,7 +142,36 @@ def test_request_of_a_plain_entry() -> None:
 
 
 def test_own_job_takes_precedence_over_the_default_job() -> None:
-    assert run_requests.run_request(replace(ENTRY, job_id=9), 5).job_id == 9
+    assert run_requests.job_key(replace(ENTRY, job_id=9), WORKSPACE) == JobKey(job_id=9)
+    assert run_requests.job_key(replace(ENTRY, job_name="load"), WORKSPACE) == JobKey(job_name="load")
+    assert run_requests.job_key(ENTRY, WORKSPACE) == JobKey(job_id=5)
+
+
+def test_parameters_go_where_the_job_takes_them() -> None:
+    declares = replace(JOB, parameters=("table_name",))
+    assert run_requests.run_request(ENTRY, declares).parameter_style == "job_parameters"
+    own = replace(ENTRY, parameter_style="notebook_params")
+    assert run_requests.run_request(own, declares).parameter_style == "notebook_params"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        run_requests.run_request(ENTRY, JOB),
+        RepairRequest(run_id=7, latest_repair_id=None),
+        RepairRequest(run_id=7, latest_repair_id=3),
+    ],
+)
+def test_request_that_is_kept_is_the_same_later(request_: RunRequest | RepairRequest) -> None:
+    assert run_requests.thaw(replace(ENTRY, request=run_requests.freeze(request_))) == request_
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", "7", '{"run_now": {}}', '{"run_now": 7}', "{" * 9999]
+)
+def test_request_that_somebody_changed_is_refused(text: str) -> None:
+    with pytest.raises(InvalidEntry, match="request is not"):
+        run_requests.thaw(replace(ENTRY, request=text))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +188,6 @@ def test_own_job_takes_precedence_over_the_default_job() -> None:
         ({"parameter_style": "jar_params"}, "must be given"),
         ({"parameter_style": "jar_params", "parameters": "{}"}, "must be a list"),
         ({"parameter_style": "no_such_style"}, "parameter_style is unknown"),
-        ({"job_id": -1}, "positive"),
         ({"table_name": "  "}, "table_name is empty"),
         ({"entry_guid": "x" * 64}, "entry_guid"),
         ({"entry_guid": ""}, "entry_guid"),
@@ -163,12 +195,21 @@ def test_own_job_takes_precedence_over_the_default_job() -> None:
 )
 def test_entry_that_can_never_be_submitted(fields: dict[str, object], problem: str) -> None:
     with pytest.raises(InvalidEntry, match=problem):
-        run_requests.run_request(replace(ENTRY, **fields), 5)  # type: ignore[arg-type]  # any field
+        run_requests.run_request(replace(ENTRY, **fields), JOB)  # type: ignore[arg-type]  # any field
 
 
 def test_entry_without_a_job() -> None:
     with pytest.raises(InvalidEntry, match="DATABRICKS_JOB_ID"):
-        run_requests.run_request(ENTRY, None)
+        run_requests.job_key(ENTRY, replace(WORKSPACE, job_id=None))
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [({"job_id": -1}, "positive"), ({"job_id": 9, "job_name": "load"}, "both given")],
+)
+def test_entry_that_names_its_job_wrongly(fields: dict[str, object], problem: str) -> None:
+    with pytest.raises(InvalidEntry, match=problem):
+        run_requests.job_key(replace(ENTRY, **fields), WORKSPACE)  # type: ignore[arg-type]  # any field
 
 
 def test_numbers_and_booleans_become_text() -> None:

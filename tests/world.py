@@ -20,6 +20,7 @@ from orchestrator.core.states import Status
 from orchestrator.ports import Queue, Runs
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.submit import Submit
 from orchestrator.usecases.trigger import Trigger
 from tests.fakes import FakeClock, FakeQueue, FakeRuns
@@ -74,7 +75,10 @@ class UseCases:
         return await self.make_trigger()()
 
     async def submit(self, claim: Claim) -> None:
-        await Submit(clock=self.clock, **self._parts())(claim)
+        parts = self._parts()
+        planner = Planner(jobs=Jobs(self.runs, self.clock), **parts)
+        del parts["workspaces"]
+        await Submit(clock=self.clock, planner=planner, **parts)(claim)
 
     async def add(self, *tables: str, **fields: Any) -> list[int]:
         new = [NewEntry(table_name=table, **fields) for table in tables]

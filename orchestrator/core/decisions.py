@@ -59,6 +59,8 @@ class RunOutcome(Enum):
     SUCCEEDED = "succeeded"
     NO_SLOT = "no slot"
     FAILED = "failed"
+    PLATFORM = "platform"
+    CANCELED = "canceled"
     UNRECOVERABLE = "unrecoverable"
 
 
@@ -109,12 +111,34 @@ def _backoff_seconds(attempt: int, base_seconds: float, jitter: float) -> float:
     return min(_MAX_BACKOFF_SECONDS, doubled * (0.75 + jitter / 2))
 
 
-def postponement_seconds(deliveries: int, policy: Policy) -> float:
-    """Return the wait after a call without a usable answer: doubled with each call, never above the lease.
+def given_back_seconds(times: int, jitter: float) -> float:
+    """Return the wait of an entry whose attempt was given back: a minute, doubled each time, up to an hour.
 
-    :param deliveries: calls of ``run-now`` so far that may have started a run.
+    :param times: how many times in a row that has happened, at least 1.
+    :param jitter: from 0 up to 1.
     """
-    doubled = _POSTPONE_SECONDS * 2.0 ** min(max(deliveries, 1) - 1, 30)
+    return _backoff_seconds(times, CAPACITY_DELAY_SECONDS, jitter)
+
+
+def verdict_without_slot(entry: Entry, error: str, *, jitter: float) -> Verdict:
+    """Return PENDING with a wait that grows: there was no slot, which is not the entry's fault."""
+    times = entry.slot_waits + 1
+    return Verdict(
+        to=Status.PENDING,
+        error=error,
+        delay_seconds=given_back_seconds(times, jitter),
+        attempt_spent=False,
+        slot_waits=times,
+        platform_failures=entry.platform_failures,
+    )
+
+
+def postponement_seconds(waits: int, policy: Policy) -> float:
+    """Return the wait after a call without a usable answer: doubled with each wait, never above the lease.
+
+    :param waits: how many waits of this submission there are with this one.
+    """
+    doubled = _POSTPONE_SECONDS * 2.0 ** min(max(waits, 1) - 1, 30)
     return min(MAX_POSTPONE_SECONDS, policy.submit_lease_seconds, doubled)
 
 

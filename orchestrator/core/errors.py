@@ -103,6 +103,10 @@ class RequestRefused(DatabricksError):
         self.permanent = permanent
 
 
+class TokenRunDeleted(RequestRefused):
+    """The run that this idempotency token started was deleted; the token can never start another one."""
+
+
 class RunNotFound(DatabricksError):
     """Databricks no longer knows the run (it keeps runs for 60 days)."""
 
@@ -116,6 +120,10 @@ class WorkspaceUnavailable(DatabricksError):
 
     #: the request may have taken effect; False only if it certainly has not
     in_doubt: bool = True
+    #: a 4xx answer that is neither transient nor about the rate: the workspace answers, but not this
+    answered: bool = False
+    #: seconds that the workspace asked to wait
+    retry_after: float | None = None
 
 
 class Unauthorized(WorkspaceUnavailable):

@@ -320,6 +320,8 @@ class LastPass:
 class Unanswered(Enum):
     """Why a call of ``run-now`` had no usable answer, and whether it counts against its entry."""
 
+    #: it was not made: what has to be known first could not be read
+    NOT_MADE = auto()
     #: it certainly started no run, so it does not count
     NO_EFFECT = auto()
     #: the workspace answers no other call either: not the entry's fault, so it does not count; the doubt

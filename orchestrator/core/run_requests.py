@@ -1,14 +1,16 @@
-"""Build the ``run-now`` request of an entry: job, idempotency token, checked parameters. Pure."""
+"""Build the request of an entry: job, idempotency token, checked parameters; keep it for repeats. Pure."""
 
 import json
 import re
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import Any
 
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import Entry, RunRequest
+from orchestrator.core.models import Entry, Job, JobKey, RepairRequest, RunRequest
 from orchestrator.core.numbers import refuse_constant
+from orchestrator.core.policy import WorkspacePolicy
 
-_Values = TypeVar("_Values", dict[str, str], list[str])
+_Values = dict[str, str] | list[str]
 
 #: The style of jobs that declare parameters; they refuse every other one.
 JOB_PARAMETERS = "job_parameters"
@@ -43,27 +45,70 @@ _MAX_TOKEN_LENGTH = 64
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def run_request(entry: Entry, default_job_id: int | None) -> RunRequest:
+def job_key(entry: Entry, workspace: WorkspacePolicy) -> JobKey:
+    """Return how the job of an entry is named: by the entry itself, or by its workspace.
+
+    :raises InvalidEntry: neither names a job, or the entry does so in two ways.
+    """
+    if entry.job_id is not None and entry.job_name is not None:
+        raise InvalidEntry("job_id and job_name are both given: leave one of them NULL")
+    if entry.job_id is not None and entry.job_id <= 0:
+        raise InvalidEntry("must be a positive number", column="job_id")
+    if entry.job_id is not None or entry.job_name is not None:
+        return JobKey(job_id=entry.job_id, job_name=entry.job_name)
+    if workspace.job_id is None and workspace.job_name is None:
+        raise InvalidEntry(
+            "job_id and job_name are NULL and the workspace has no default job (setting DATABRICKS_JOB_ID or "
+            "DATABRICKS_JOB_NAME)"
+        )
+    return JobKey(job_id=workspace.job_id, job_name=workspace.job_name)
+
+
+def run_request(entry: Entry, job: Job) -> RunRequest:
     """Return the ``run-now`` request of an entry's current submission.
 
     :raises InvalidEntry: the entry cannot be submitted as it stands. The text never quotes a parameter.
     """
-    job_id = entry.job_id if entry.job_id is not None else default_job_id
-    if job_id is None:
-        raise InvalidEntry("job_id is NULL and the workspace has no default job (setting DATABRICKS_JOB_ID)")
-    if job_id <= 0:
-        raise InvalidEntry("must be a positive number", column="job_id")
     if not entry.table_name.strip():
         raise InvalidEntry("is empty", column="table_name")
     token = _idempotency_token(entry)
     if not _GUID.fullmatch(entry.entry_guid) or len(token) > _MAX_TOKEN_LENGTH:
         raise InvalidEntry("entry_guid is not a GUID: leave the column to its default")
     return RunRequest(
-        job_id=job_id,
+        job_id=job.job_id,
         idempotency_token=token,
-        parameter_style="notebook_params" if entry.parameter_style == AUTO else entry.parameter_style,
+        parameter_style=_style(entry, job),
         parameters=run_parameters(entry.table_name, entry.parameter_style, entry.parameters),
     )
+
+
+def _style(entry: Entry, job: Job) -> str:
+    if entry.parameter_style != AUTO:
+        return entry.parameter_style
+    return "job_parameters" if job.parameters else "notebook_params"
+
+
+def freeze(request: RunRequest | RepairRequest) -> str:
+    """Return a request as JSON, to be kept with the submission. The token is left out: the entry has it."""
+    if isinstance(request, RepairRequest):
+        return json.dumps({"repair": asdict(request)})
+    fields = asdict(request)
+    del fields["idempotency_token"]
+    return json.dumps({"run_now": fields}, ensure_ascii=False)
+
+
+def thaw(entry: Entry) -> RunRequest | RepairRequest:
+    """Return the request that an entry's submission was made with at first.
+
+    :raises InvalidEntry: somebody has changed it.
+    """
+    try:
+        [(kind, fields)] = json.loads(entry.request or "").items()
+        if kind == "repair":
+            return RepairRequest(**fields)
+        return RunRequest(**fields, idempotency_token=_idempotency_token(entry))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise InvalidEntry("is not a request that the app has written", column="request") from None
 
 
 def _idempotency_token(entry: Entry) -> str:
@@ -87,14 +132,14 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
             raise InvalidEntry(
                 f"must be given (a JSON list) when parameter_style is {style}", column="parameters"
             )
-        return _within_limit({"table_name": table_name})
+        return within_limit({"table_name": table_name})
     value = _parse_json(text)
     if not isinstance(value, shape):
         wanted = "an object" if shape is dict else "a list"
         raise InvalidEntry(f"must be {wanted} in JSON when parameter_style is {style}", column="parameters")
     if isinstance(value, dict):
-        return _within_limit({key: _scalar_text(item) for key, item in value.items()})
-    return _within_limit([_scalar_text(item) for item in value])
+        return within_limit({key: _scalar_text(item) for key, item in value.items()})
+    return within_limit([_scalar_text(item) for item in value])
 
 
 def parameter_values(entry: Entry) -> list[str]:
@@ -129,7 +174,8 @@ def _scalar_text(value: Any) -> str:
     raise InvalidEntry("every value in parameters must be text, a number, true or false")
 
 
-def _within_limit(values: _Values) -> _Values:
+def within_limit(values: _Values) -> _Values:
+    """Return parameter values that are small enough. :raises InvalidEntry: they are not."""
     try:
         size = len(json.dumps(values, ensure_ascii=False).encode())
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Submit: turn one queue message into one ``run-now`` for one entry."""
+"""Submit: turn one queue message into one run for one entry."""
 
 import asyncio
 import logging
@@ -11,13 +11,25 @@ from orchestrator.core.errors import (
     InvalidEntry,
     NoCapacity,
     RequestRefused,
+    TokenRunDeleted,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import IN_DOUBT, Claim, Entry, LogRow, RunRequest, Unanswered, Verdict
-from orchestrator.core.policy import Policy, WorkspacePolicy
+from orchestrator.core.models import (
+    IN_DOUBT,
+    Claim,
+    Entry,
+    LogRow,
+    RepairRequest,
+    RunRequest,
+    Unanswered,
+    Verdict,
+)
+from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
 from orchestrator.ports import Clock, Runs, Store, Telemetry
+from orchestrator.usecases.planning import Follow, Planner
+from orchestrator.usecases.repair import repair_run
 
 _logger = logging.getLogger(__name__)
 
@@ -35,9 +47,9 @@ class Submit:
 
     store: Store
     runs: Mapping[str, Runs]
-    workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
     clock: Clock
+    planner: Planner
     telemetry: Telemetry = NO_TELEMETRY
 
     async def __call__(self, claim: Claim) -> None:
@@ -49,23 +61,32 @@ class Submit:
         if waiting is None or waiting.status is not Status.QUEUED or waiting.submission != claim.submission:
             _logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
             return
-        try:
-            request = self._request(waiting)
-        except InvalidEntry as error:
-            await self._refuse_invalid(waiting, error)
+        planned = await self._plan(claim, waiting)
+        if planned is None:
             return
-        entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds, "{}")
+        request = run_requests.freeze(planned)
+        entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds, request)
         if entry is None:
             _logger.info("entry %s: must no longer be submitted", claim.entry_id)
             return
-        await self._run_now(claim, entry, request)
+        # Another delivery of this message may have fixed the request first.
+        await self._call(claim, entry, run_requests.thaw(entry))
 
-    def _request(self, entry: Entry) -> RunRequest:
-        workspace = self.workspaces.get(entry.workspace)
-        if workspace is None:
-            known = ", ".join(sorted(self.workspaces))
-            raise InvalidEntry(f"workspace is unknown; the settings have {known}")
-        return run_requests.run_request(entry, workspace.job_id)
+    async def _plan(self, claim: Claim, waiting: Entry) -> RunRequest | RepairRequest | None:
+        """Return the request to make, or None if there is none to make now."""
+        try:
+            planned = run_requests.thaw(waiting) if waiting.request else await self.planner.plan(waiting)
+        except InvalidEntry as error:
+            await self._refuse_invalid(waiting, error)
+            return None
+        except WorkspaceUnavailable as error:
+            await self._postpone(claim, waiting, error, Unanswered.NOT_MADE)
+            return None
+        if not isinstance(planned, Follow):
+            return planned
+        if await self.store.record_run(claim, planned.run_id):
+            _logger.warning("entry %s: run %s is followed again: it was repaired", waiting.id, planned.run_id)
+        return None
 
     async def _refuse_invalid(self, entry: Entry, error: InvalidEntry) -> None:
         if entry.deliveries > 0:
@@ -75,16 +96,14 @@ class Submit:
         verdict = Verdict(to=Status.DEAD, error=str(error))
         await self._settle_refusal(entry, verdict)
 
-    async def _run_now(self, claim: Claim, entry: Entry, request: RunRequest) -> None:
-        runs = self.runs[entry.workspace]
+    async def _call(self, claim: Claim, entry: Entry, request: RunRequest | RepairRequest) -> None:
         began = self.clock.monotonic()
         try:
-            with self.telemetry.span("run-now", entry_id=entry.id, workspace=entry.workspace):
-                run_id = await runs.run_now(request)
+            run_id = await self._start(entry, request)
         except NoCapacity as error:
             await self._no_capacity(claim, entry, error)
         except RequestRefused as error:
-            await self._refuse(entry, error)
+            await self._refused(claim, entry, request, error)
         except WorkspaceUnavailable as error:
             await self._postpone(claim, entry, error, await self._why_unanswered(entry, request, error))
         else:
@@ -94,24 +113,38 @@ class Submit:
             else:
                 await self._came_too_late(claim, entry, run_id)
 
+    async def _start(self, entry: Entry, request: RunRequest | RepairRequest) -> int:
+        """Start the run and return its id. Raises what :meth:`Runs.run_now` and :func:`repair_run` raise."""
+        runs = self.runs[entry.workspace]
+        if isinstance(request, RepairRequest):
+            with self.telemetry.span("repair", entry_id=entry.id, workspace=entry.workspace):
+                return await repair_run(runs, request, in_doubt=_in_doubt(entry))
+        with self.telemetry.span("run-now", entry_id=entry.id, workspace=entry.workspace):
+            return await runs.run_now(request)
+
     async def _why_unanswered(
-        self, entry: Entry, request: RunRequest, error: WorkspaceUnavailable
+        self, entry: Entry, request: RunRequest | RepairRequest, error: WorkspaceUnavailable
     ) -> Unanswered:
         if not error.in_doubt:
             return Unanswered.NO_EFFECT
+        runs = self.runs[entry.workspace]
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                await self.runs[entry.workspace].get_job(request.job_id)
+                if isinstance(request, RepairRequest):
+                    await runs.get_run(request.run_id)
+                else:
+                    await runs.get_job(request.job_id)
         except (WorkspaceUnavailable, TimeoutError):
             return Unanswered.OUTAGE
-        except RequestRefused:
+        except DatabricksError:
             return Unanswered.ENTRY  # a refusal is an answer, too
         return Unanswered.ENTRY
 
     async def _postpone(
-        self, claim: Claim, entry: Entry, error: DatabricksError, unanswered: Unanswered
+        self, claim: Claim, entry: Entry, error: WorkspaceUnavailable, unanswered: Unanswered
     ) -> None:
-        seconds = decisions.postponement_seconds(entry.deliveries, self.policy)
+        seconds = decisions.postponement_seconds(entry.postponements + 1, self.policy)
+        seconds = max(seconds, error.retry_after or 0.0)
         extra = fields("postponed", entry, delay_seconds=seconds)
         _logger.warning("entry %s: %s; its message is sent again", claim.entry_id, error, extra=extra)
         await self.store.postpone(claim, seconds=seconds, reason=str(error), unanswered=unanswered)
@@ -125,15 +158,40 @@ class Submit:
 
     async def _no_capacity(self, claim: Claim, entry: Entry, error: NoCapacity) -> None:
         if _in_doubt(entry):
-            await self._postpone(claim, entry, error, Unanswered.NO_EFFECT)
+            full = WorkspaceUnavailable(str(error), status=error.status, error_code=error.error_code)
+            await self._postpone(claim, entry, full, Unanswered.NO_EFFECT)
             return
-        verdict = Verdict(to=Status.PENDING, error=str(error), delay_seconds=decisions.CAPACITY_DELAY_SECONDS)
+        verdict = decisions.verdict_without_slot(entry, str(error), jitter=self.clock.jitter())
         if await self.store.release(entry, verdict):
             extra = fields("postponed", entry, delay_seconds=verdict.delay_seconds)
             _logger.info("entry %s: no capacity, PENDING again", entry.id, extra=extra)
 
+    async def _refused(
+        self, claim: Claim, entry: Entry, request: RunRequest | RepairRequest, error: RequestRefused
+    ) -> None:
+        if isinstance(request, RepairRequest) and not _in_doubt(entry):
+            await self._run_instead(claim, entry, error)
+        else:
+            await self._refuse(entry, error)
+
+    async def _run_instead(self, claim: Claim, entry: Entry, error: RequestRefused) -> None:
+        """Start a new run in place of a repair that was refused and has started nothing."""
+        _logger.warning("entry %s: %s; a new run is started instead", entry.id, error)
+        try:
+            request = await self.planner.new_run(entry)
+        except InvalidEntry as invalid:
+            await self._settle_refusal(entry, Verdict(to=Status.DEAD, error=str(invalid)))
+        except WorkspaceUnavailable as unavailable:
+            await self._postpone(claim, entry, unavailable, Unanswered.NO_EFFECT)
+        else:
+            if await self.store.replace_request(entry, run_requests.freeze(request)):
+                await self._call(claim, entry, request)
+
     async def _refuse(self, entry: Entry, error: RequestRefused) -> None:
-        if _in_doubt(entry):
+        if isinstance(error, TokenRunDeleted):
+            # The submission had a run, and it is gone: that is its end, however many calls are in doubt.
+            await self._settle_refusal(entry, self._verdict(entry, str(error), permanent=False))
+        elif _in_doubt(entry):
             await self._leave_open(entry, str(error), permanent=error.permanent)
         elif entry.cancel_requested:
             await self._settle_refusal(entry, Verdict(to=Status.CANCELED, error=str(error)))

@@ -23,6 +23,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "claim": (3, 900_000, "[]", "default", 3, 1, "[]", "[]", 1, 10),
     "get_entry": (17,),
     "begin_submission": ("{}", 900_000, 17, 1),
+    "replace_request": ("{}", 17, 1, 1),
     "record_run": (77, 77, 17, 1),
     "release": (60_000, "full", 1, 17, 1, 1),
     "refuse": ("DEAD", 0, "bad", 17, 1, 1),

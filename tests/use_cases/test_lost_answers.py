@@ -61,18 +61,31 @@ async def test_no_capacity_after_a_lost_answer_keeps_the_submission(world: World
     assert (await world.entry(entry_id)).runid == 1000
 
 
-async def test_entry_made_invalid_after_an_uncertain_call_keeps_its_token(world: World) -> None:
-    [entry_id] = await world.add("sales", parameters="{}")
+async def test_entry_made_invalid_after_an_uncertain_call_sends_what_it_sent_before(world: World) -> None:
+    [entry_id] = await world.add("sales", parameters='{"day": "1"}')
     await world.trigger()
     world.databricks.lost_answer = UNAVAILABLE
     [claim] = world.queue.sent
     await world.deliver()
     world.database.execute("UPDATE track_processing SET parameters = 'oops'")
     await world.submit(claim)
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.runid, entry.submission) == (Status.RUNNING, 1000, 1)
+    assert [request.parameters for request in world.databricks.requests] == [{"day": "1"}, {"day": "1"}]
+
+
+async def test_request_that_somebody_changed_keeps_its_token(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    [claim] = world.queue.sent
+    await world.deliver()
+    world.database.execute("UPDATE track_processing SET request = 'oops'")
+    await world.submit(claim)
     dead = await world.entry(entry_id)
     assert (dead.status, dead.submission) == (Status.DEAD, 1)
-    assert "not valid JSON" in (dead.last_error or "")
-    world.database.execute("UPDATE track_processing SET parameters = '{}'")
+    assert "request is not a request that the app has written" in (dead.last_error or "")
+    world.database.execute("UPDATE track_processing SET request = NULL")
     await world.retry(entry_id)
     await world.trigger()
     await world.deliver()

@@ -37,7 +37,12 @@ from orchestrator.core.models import (
 _CLAIM_LOCK = "databricks-job-orchestrator/claim"
 
 #: A call without an answer is subtracted from ``deliveries`` again where there are more of them than this.
-_SUBTRACTED_ABOVE = {Unanswered.NO_EFFECT: 0, Unanswered.OUTAGE: IN_DOUBT, Unanswered.ENTRY: NO_LIMIT}
+_SUBTRACTED_ABOVE = {
+    Unanswered.NOT_MADE: NO_LIMIT,
+    Unanswered.NO_EFFECT: 0,
+    Unanswered.OUTAGE: IN_DOUBT,
+    Unanswered.ENTRY: NO_LIMIT,
+}
 
 
 class Store:
@@ -117,6 +122,18 @@ class Store:
             writes=True,
         )
         return read_entry(rows[0]) if rows else None
+
+    async def replace_request(self, entry: Entry, request: str) -> bool:
+        """QUEUED stays QUEUED: keep another request, since the first was refused and started nothing.
+
+        False: another delivery has taken over.
+        """
+        return await self.pool.transact(
+            lambda session: (
+                session.change("replace_request", request, entry.id, entry.submission, entry.deliveries) == 1
+            ),
+            writes=True,
+        )
 
     async def record_run(self, claim: Claim, run_id: int) -> bool:
         """QUEUED → RUNNING. False: the entry is no longer QUEUED for this submission."""

@@ -141,6 +141,13 @@ SET deliveries = deliveries + 1,
 {returning {entry_columns}}
 WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 OR deliveries > 0)
 
+-- replace_request --
+-- QUEUED stays QUEUED: the first request was refused and started nothing, so another one may be made.
+UPDATE track_processing
+SET request = ?,
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
+
 -- record_run --
 -- QUEUED to RUNNING: Databricks accepted the run.
 UPDATE track_processing

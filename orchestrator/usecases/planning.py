@@ -1,0 +1,161 @@
+"""Decide what to ask Databricks for at the first call of a submission: a new run, a repair, or nothing.
+
+What is decided here is stored before the call is made, and a repeated call is the same.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.core import run_requests, templates
+from orchestrator.core.decisions import RunOutcome, outcome_of
+from orchestrator.core.errors import (
+    InvalidEntry,
+    RequestRefused,
+    RunNotFound,
+    WorkspaceUnavailable,
+)
+from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest
+from orchestrator.core.policy import Policy, WorkspacePolicy
+from orchestrator.core.times import iso_utc
+from orchestrator.ports import Runs, Store
+from orchestrator.usecases.jobs import Jobs
+
+_logger = logging.getLogger(__name__)
+
+#: Waits for a job that cannot be read, after which ``auto`` means ``notebook_params``, as for a job that
+#: declares no parameters: an endpoint that fails for good must not keep an entry from its run.
+_PATIENCE = 3
+
+#: The ends of a run after which its failed tasks can be run again. A run without a slot has no such tasks.
+_REPAIRABLE = frozenset({RunOutcome.FAILED, RunOutcome.PLATFORM, RunOutcome.CANCELED, RunOutcome.SUCCEEDED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Follow:
+    """No call is needed: the entry's last run is active again, or has succeeded since it was settled."""
+
+    run_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planner:
+    """Decides how entries are submitted."""
+
+    store: Store
+    runs: Mapping[str, Runs]
+    workspaces: Mapping[str, WorkspacePolicy]
+    policy: Policy
+    jobs: Jobs
+
+    async def plan(self, entry: Entry) -> RunRequest | RepairRequest | Follow:
+        """Return what to do for the current submission of an entry.
+
+        :raises InvalidEntry: the entry cannot be submitted as it stands.
+        :raises WorkspaceUnavailable: what has to be known could not be read; nothing was started.
+        """
+        if entry.workspace not in self.workspaces:
+            known = ", ".join(sorted(self.workspaces))
+            raise InvalidEntry(f"workspace is unknown; the settings have {known}")
+        if entry.last_runid is not None and entry.deliveries == 0:
+            after_last_run = await self._after_last_run(entry, entry.last_runid)
+            if after_last_run is not None:
+                return after_last_run
+        return await self.new_run(entry)
+
+    async def new_run(self, entry: Entry) -> RunRequest:
+        """Return the request for a new run. Raises what :meth:`plan` raises."""
+        request = run_requests.run_request(entry, await self._job(entry))
+        return replace(request, parameters=await self._filled(entry, request.parameters))
+
+    async def _after_last_run(self, entry: Entry, run_id: int) -> RepairRequest | Follow | None:
+        """Look at the last run once more before a new one begins; None = a new run may begin."""
+        runs = self.runs[entry.workspace]
+        settled = [log for log in await self.store.logs(entry.id) if log.runid == run_id]
+        try:
+            run = await runs.get_run(run_id, with_history=True)
+        except RunNotFound:
+            await runs.cancel(run_id)  # an answer may be wrong, and two runs must not be active
+            return None
+        except WorkspaceUnavailable as error:
+            if error.answered and _was_seen_over(settled):
+                _logger.info("entry %s: run %s is over and cannot be read now: %s", entry.id, run_id, error)
+                return None
+            raise
+        outcome = outcome_of(run)
+        if outcome is RunOutcome.ACTIVE or (outcome is RunOutcome.SUCCEEDED and _is_news(run, settled)):
+            return Follow(run_id=run_id)
+        return self._repair_of(entry, run, outcome)
+
+    def _repair_of(self, entry: Entry, run: Run, outcome: RunOutcome) -> RepairRequest | None:
+        mode = entry.retry_mode or self.policy.retry_mode
+        if mode != "repair" or outcome not in _REPAIRABLE or not _has_failed_tasks(run, outcome):
+            return None
+        return RepairRequest(run_id=run.run_id, latest_repair_id=run.latest_repair_id)
+
+    async def _job(self, entry: Entry) -> Job:
+        """Return the job of an entry. :raises InvalidEntry: it cannot take runs from outside."""
+        key = run_requests.job_key(entry, self.workspaces[entry.workspace])
+        job = await self._looked_up(entry, key)
+        if job.continuous:
+            raise InvalidEntry(
+                f"job {job.job_id} has a continuous trigger: Databricks keeps one run of it going, and "
+                "run-now would only restart that run; name a job without one"
+            )
+        return job
+
+    async def _looked_up(self, entry: Entry, key: JobKey) -> Job:
+        """Return what Databricks says of a job, or what is assumed of one that cannot be read."""
+        try:
+            return await self.jobs.resolve(entry.workspace, key)
+        except RequestRefused as error:
+            if key.job_id is None:
+                raise InvalidEntry(str(error)) from None
+            return _assumed(key.job_id)  # run-now says the same, or the job may be run and not be read
+        except WorkspaceUnavailable as error:
+            needed = entry.parameter_style == run_requests.AUTO and not error.answered
+            if key.job_id is None or (needed and entry.postponements < _PATIENCE):
+                raise
+            _logger.info("entry %s: job %s cannot be read: %s", entry.id, key.job_id, error)
+            return _assumed(key.job_id)
+
+    async def _filled(self, entry: Entry, values: dict[str, str] | list[str]) -> dict[str, str] | list[str]:
+        wanted = templates.names_in(values)
+        if not wanted:
+            return values
+        last_success = await self._last_success(entry) if templates.LAST_SUCCESS in wanted else ""
+        facts = {
+            "entry_id": str(entry.id),
+            "attempt": str(entry.attempt + 1),
+            "table_name": entry.table_name,
+            "created_at": iso_utc(entry.created_at, "milliseconds"),
+            templates.LAST_SUCCESS: last_success,
+        }
+        return run_requests.within_limit(templates.fill(values, facts))
+
+    async def _last_success(self, entry: Entry) -> str:
+        started_at = await self.store.last_success(entry.workspace, entry.table_name)
+        return "" if started_at is None else iso_utc(started_at, "milliseconds")
+
+
+def _was_seen_over(settled: list[LogRow]) -> bool:
+    """Say whether Databricks itself once said that a run is over: one that was only missing may be active."""
+    return any(log.life_cycle_state not in {None, "NOT_FOUND"} for log in settled)
+
+
+def _is_news(run: Run, settled: list[LogRow]) -> bool:
+    """Say whether a run has ended otherwise than its log row says: it was repaired and nobody saw it."""
+    if not settled:
+        return False
+    last = settled[-1]
+    return (run.result_state, run.termination_code) != (last.result_state, last.termination_code)
+
+
+def _has_failed_tasks(run: Run, outcome: RunOutcome) -> bool:
+    if outcome is not RunOutcome.SUCCEEDED:
+        return True
+    return "SUCCESS_WITH_FAILURES" in {run.result_state, run.termination_code}
+
+
+def _assumed(job_id: int) -> Job:
+    return Job(job_id=job_id, name="", max_concurrent_runs=1, queue_enabled=False)

@@ -1,0 +1,188 @@
+"""A retry that repairs the last run: once for each submission, whatever answer is lost."""
+
+import pytest
+
+from orchestrator.core.errors import RequestRefused
+from orchestrator.core.models import Claim, Entry, RepairRequest
+from orchestrator.core.states import Status
+from tests.fakes import UNAVAILABLE
+from tests.world import World, policy
+
+REFUSED = RequestRefused("cannot be repaired", status=400, error_code="X", permanent=False)
+
+
+async def failed(world: World, **fields: object) -> Entry:
+    """Bring an entry to a failed run, and let its back-off pass."""
+    entry = await world.running(**{"retry_mode": "repair", **fields})  # type: ignore[arg-type]  # columns
+    world.databricks.end(entry.runid or 0, "FAILED")
+    await world.monitor()
+    world.database.pass_time(3600)
+    return entry
+
+
+async def test_the_same_run_is_repaired_and_followed(world: World) -> None:
+    entry = await failed(world)
+    await world.trigger()
+    await world.deliver()
+    assert world.databricks.repairs == [RepairRequest(run_id=1000, latest_repair_id=None)]
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.submission, again.attempt) == (Status.RUNNING, 1000, 2, 2)
+    world.databricks.end(1000, "FAILED")
+    await world.monitor()
+    world.database.pass_time(3600)
+    await world.trigger()
+    await world.deliver()
+    assert world.databricks.repairs[1:] == [RepairRequest(run_id=1000, latest_repair_id=1)]
+    world.databricks.end(1000, "SUCCESS")
+    await world.monitor()
+    done = await world.entry(entry.id)
+    assert (done.status, done.attempt) == (Status.DONE, 3)
+    assert [log.runid for log in await world.store.logs(entry.id)] == [1000, 1000, 1000]
+    assert len(world.databricks.requests) == 1
+
+
+async def test_the_setting_decides_for_entries_that_do_not(world: World) -> None:
+    world.policy = policy(retry_mode="repair")
+    await failed(world, retry_mode=None)
+    await failed(world, table="other", retry_mode="run")
+    await world.trigger()
+    await world.deliver()
+    assert [repair.run_id for repair in world.databricks.repairs] == [1000]
+    assert len(world.databricks.requests) == 3
+
+
+async def test_lost_answer_starts_no_second_repair(world: World) -> None:
+    entry = await failed(world)
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    assert (await world.entry(entry.id)).status is Status.QUEUED
+    await world.submit(Claim(entry_id=entry.id, submission=2))
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+    assert len(world.databricks.repairs) == 1
+
+
+async def test_repair_that_is_over_before_its_answer_is_looked_for_counts(world: World) -> None:
+    entry = await failed(world)
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    world.databricks.end(1000, "SUCCESS")
+    await world.submit(Claim(entry_id=entry.id, submission=2))
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.DONE
+    assert len(world.databricks.repairs) == 1
+
+
+async def test_call_that_had_no_effect_is_made_again(world: World) -> None:
+    entry = await failed(world)
+    await world.trigger()
+    [claim] = world.queue.sent
+    await world.deliver()
+    world.databricks.errors = []
+    assert len(world.databricks.repairs) == 1
+    await world.submit(claim)  # a second delivery of the same message
+    assert len(world.databricks.repairs) == 1
+    assert (await world.entry(entry.id)).attempt == 2
+
+
+async def test_run_that_cannot_be_repaired_is_run_anew(world: World) -> None:
+    entry = await failed(world)
+    await world.trigger()
+
+    async def refuse(request: RepairRequest) -> int:
+        raise REFUSED
+
+    world.databricks.repair = refuse  # type: ignore[method-assign]  # only runs/repair refuses
+    await world.deliver()
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1001, 2)
+    assert world.databricks.requests[-1].idempotency_token == f"{entry.entry_guid}-2"
+
+
+async def test_refusal_after_a_lost_answer_starts_no_new_run(world: World) -> None:
+    """The lost call may still arrive, and a new run would then be beside the repaired one."""
+    entry = await failed(world)
+    await world.trigger()
+
+    async def lose(request: RepairRequest) -> int:
+        raise UNAVAILABLE
+
+    async def refuse(request: RepairRequest) -> int:
+        raise REFUSED
+
+    world.databricks.repair = lose  # type: ignore[method-assign]  # the call is lost on its way
+    await world.deliver()
+    world.databricks.repair = refuse  # type: ignore[method-assign]  # and its repetition is refused
+    await world.submit(Claim(entry_id=entry.id, submission=2))
+    left = await world.entry(entry.id)
+    assert (left.status, left.submission) == (Status.FAILED, 2)
+    assert len(world.databricks.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "end", [("MAXIMUM_CONCURRENT_RUNS_REACHED", "SKIPPED"), None], ids=["skipped", "gone"]
+)
+async def test_run_without_failed_tasks_is_run_anew(world: World, end: tuple[str, str] | None) -> None:
+    entry = await failed(world)
+    if end is None:
+        del world.databricks.runs[1000]
+    else:
+        world.databricks.end(1000, *end)
+    await world.trigger()
+    await world.deliver()
+    assert (await world.entry(entry.id)).runid == 1001
+    assert world.databricks.repairs == []
+
+
+async def test_run_that_a_person_repaired_meanwhile_is_followed(world: World) -> None:
+    entry = await failed(world, retry_mode=None)
+    await world.trigger()
+    [claim] = world.queue.sent
+    await world.databricks.repair(RepairRequest(run_id=1000, latest_repair_id=None))
+    await world.submit(claim)
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1000, 2)
+    assert len(world.databricks.requests) == 1
+
+
+async def test_repair_that_nobody_saw_and_that_succeeded_is_recorded(world: World) -> None:
+    entry = await failed(world, retry_mode=None)
+    await world.databricks.repair(RepairRequest(run_id=1000, latest_repair_id=None))
+    world.databricks.end(1000, "SUCCESS")
+    await world.trigger()
+    await world.deliver()
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.DONE
+    assert len(world.databricks.requests) == 1
+
+
+async def test_run_that_is_gone_is_cancelled_before_the_next(world: World) -> None:
+    entry = await failed(world, retry_mode=None)
+    world.databricks.gone.add(1000)
+    await world.trigger()
+    await world.deliver()
+    assert (await world.entry(entry.id)).runid == 1001
+    assert world.databricks.cancelled == [1000]
+
+
+async def test_last_run_that_cannot_be_read_keeps_the_next_waiting(world: World) -> None:
+    entry = await failed(world, retry_mode=None)
+    await world.trigger()
+    world.databricks.errors = [UNAVAILABLE]
+    [claim] = world.queue.sent
+    await world.deliver()
+    waiting = await world.entry(entry.id)
+    assert (waiting.status, waiting.deliveries, waiting.postponements) == (Status.QUEUED, 0, 1)
+    await world.submit(claim)
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+
+
+async def test_done_entry_that_is_run_again_gets_a_new_run(world: World) -> None:
+    entry = await world.running()
+    world.databricks.end(1000, "SUCCESS")
+    await world.monitor()
+    await world.retry(entry.id)
+    await world.trigger()
+    await world.deliver()
+    assert (await world.entry(entry.id)).runid == 1001
