@@ -115,7 +115,7 @@ class Application:
             runs=self.runs,
             workspaces=self._policies,
             policy=self.settings.policy,
-            jobs=Jobs(self.runs, self.clock),
+            jobs=self.jobs,
         )
         self._submit = Submit(
             store=self.store,

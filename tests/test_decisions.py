@@ -142,9 +142,9 @@ def test_request_of_a_plain_entry() -> None:
 
 
 def test_own_job_takes_precedence_over_the_default_job() -> None:
-    assert run_requests.job_key(replace(ENTRY, job_id=9), WORKSPACE) == JobKey(job_id=9)
-    assert run_requests.job_key(replace(ENTRY, job_name="load"), WORKSPACE) == JobKey(job_name="load")
-    assert run_requests.job_key(ENTRY, WORKSPACE) == JobKey(job_id=5)
+    for key in (JobKey(job_id=9), JobKey(job_name="load")):
+        assert run_requests.job_key(key, WORKSPACE) == key
+    assert run_requests.job_key(JobKey(), WORKSPACE) == JobKey(job_id=5)
 
 
 def test_parameters_go_where_the_job_takes_them() -> None:
@@ -200,16 +200,20 @@ def test_entry_that_can_never_be_submitted(fields: dict[str, object], problem: s
 
 def test_entry_without_a_job() -> None:
     with pytest.raises(InvalidEntry, match="DATABRICKS_JOB_ID"):
-        run_requests.job_key(ENTRY, replace(WORKSPACE, job_id=None))
+        run_requests.job_key(JobKey(), replace(WORKSPACE, job_id=None))
 
 
 @pytest.mark.parametrize(
-    ("fields", "problem"),
-    [({"job_id": -1}, "positive"), ({"job_id": 9, "job_name": "load"}, "both given")],
+    ("key", "problem"),
+    [
+        (JobKey(job_id=-1), "positive"),
+        (JobKey(job_name=" "), "job_name is empty"),
+        (JobKey(job_id=9, job_name="load"), "both given"),
+    ],
 )
-def test_entry_that_names_its_job_wrongly(fields: dict[str, object], problem: str) -> None:
+def test_entry_that_names_its_job_wrongly(key: JobKey, problem: str) -> None:
     with pytest.raises(InvalidEntry, match=problem):
-        run_requests.job_key(replace(ENTRY, **fields), WORKSPACE)  # type: ignore[arg-type]  # any field
+        run_requests.job_key(key, WORKSPACE)
 
 
 def test_numbers_and_booleans_become_text() -> None:

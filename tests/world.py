@@ -76,7 +76,7 @@ class UseCases:
 
     async def submit(self, claim: Claim) -> None:
         parts = self._parts()
-        planner = Planner(jobs=Jobs(self.runs, self.clock), **parts)
+        planner = Planner(jobs=self.jobs, **parts)
         del parts["workspaces"]
         await Submit(clock=self.clock, planner=planner, **parts)(claim)
 

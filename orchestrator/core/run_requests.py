@@ -45,17 +45,20 @@ _MAX_TOKEN_LENGTH = 64
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def job_key(entry: Entry, workspace: WorkspacePolicy) -> JobKey:
+def job_key(key: JobKey, workspace: WorkspacePolicy) -> JobKey:
     """Return how the job of an entry is named: by the entry itself, or by its workspace.
 
-    :raises InvalidEntry: neither names a job, or the entry does so in two ways.
+    :param key: what the entry says.
+    :raises InvalidEntry: neither names a job, or the entry does so wrongly.
     """
-    if entry.job_id is not None and entry.job_name is not None:
+    if key.job_id is not None and key.job_name is not None:
         raise InvalidEntry("job_id and job_name are both given: leave one of them NULL")
-    if entry.job_id is not None and entry.job_id <= 0:
+    if key.job_id is not None and key.job_id <= 0:
         raise InvalidEntry("must be a positive number", column="job_id")
-    if entry.job_id is not None or entry.job_name is not None:
-        return JobKey(job_id=entry.job_id, job_name=entry.job_name)
+    if key.job_name is not None and not key.job_name.strip():
+        raise InvalidEntry("is empty", column="job_name")
+    if key != JobKey():
+        return key
     if workspace.job_id is None and workspace.job_name is None:
         raise InvalidEntry(
             "job_id and job_name are NULL and the workspace has no default job (setting DATABRICKS_JOB_ID or "

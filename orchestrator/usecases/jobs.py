@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry, OrchestratorError, RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import Job, JobKey
 from orchestrator.core.policy import WorkspacePolicy
@@ -79,18 +80,7 @@ class Jobs:
         if policy is None:
             known = ", ".join(sorted(self._workspaces))
             raise InvalidEntry(f"workspace is unknown; the settings have {known}")
-        if key.job_id is None and key.job_name is None:
-            key = JobKey(job_id=policy.job_id, job_name=policy.job_name)
-        if key.job_id is None and key.job_name is None:
-            raise InvalidEntry(
-                "job_id and job_name are NULL and the workspace has no default job "
-                "(setting DATABRICKS_JOB_ID or DATABRICKS_JOB_NAME)"
-            )
-        if key.job_id is not None and key.job_id <= 0:
-            raise InvalidEntry("must be a positive number", column="job_id")
-        if key.job_id is None and not (key.job_name or "").strip():
-            raise InvalidEntry("is empty", column="job_name")
-        return key
+        return run_requests.job_key(key, policy)
 
     async def _job(self, workspace: str, job_id: int) -> Job:
         return await self._jobs.get((workspace, job_id), lambda: self._runs[workspace].get_job(job_id))

@@ -95,7 +95,8 @@ class Planner:
 
     async def _job(self, entry: Entry) -> Job:
         """Return the job of an entry. :raises InvalidEntry: it cannot take runs from outside."""
-        key = run_requests.job_key(entry, self.workspaces[entry.workspace])
+        named = JobKey(job_id=entry.job_id, job_name=entry.job_name)
+        key = run_requests.job_key(named, self.workspaces[entry.workspace])
         job = await self._looked_up(entry, key)
         if job.continuous:
             raise InvalidEntry(

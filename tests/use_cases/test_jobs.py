@@ -33,7 +33,7 @@ async def test_a_job_is_found_by_id_by_name_and_by_the_workspaces_default(world:
     load = world.simulator.workspace.create_job(settings(max_concurrent_runs=7))
     nightly = world.simulator.workspace.create_job(settings(name="nightly"))
     world.simulator.workspace.create_job(settings(name="NIGHTLY"))  # another name: case counts
-    by_id = await world.jobs.resolve("default", JobKey(job_id=load.job_id, job_name="not used"))
+    by_id = await world.jobs.resolve("default", JobKey(job_id=load.job_id))
     by_name = await world.jobs.resolve("default", JobKey(job_name="load"))
     by_default = await world.jobs.resolve("default", JobKey())
     assert (by_id.job_id, by_id.max_concurrent_runs) == (load.job_id, 7)

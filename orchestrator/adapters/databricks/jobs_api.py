@@ -315,4 +315,5 @@ def _failure(request: Request[Any], response: ErrorResponse) -> Failure:
         return Failure(error=response.as_error(Unauthorized), remedy=Remedy.RENEW)
     if response.throttled:
         return Failure(error=unavailable, remedy=Remedy.WAIT, retry_after=response.retry_after)
+    unavailable.answered = 400 <= response.status < 500
     return Failure(error=unavailable)
