@@ -14,6 +14,7 @@ from orchestrator.ports import Queue, Runs, Store, Telemetry
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.tasks import gather_all
 
 _logger = logging.getLogger(__name__)
@@ -26,6 +27,9 @@ _CLAIM_SECONDS = 100.0
 _MAX_JOBS = 200
 _JOBS_AT_ONCE = 10
 _JOBS_SECONDS = 20.0
+
+#: Time limit for looking up runs that seem to be repaired; the next pass does the rest.
+_REVIVE_SECONDS = 20.0
 
 #: Entries claimed per pass for a workspace that the settings do not know; each is then refused.
 _UNKNOWN_WORKSPACE_CAP = 100
@@ -63,6 +67,7 @@ class Trigger:
             async with asyncio.timeout(_CLAIM_SECONDS):
                 limits = await self._job_limits(workspace)
                 cap, active = await self._room(workspace)
+                problems = await self._revive(workspace, active)
                 claims = await self.store.claim(
                     workspace,
                     cap=cap,
@@ -72,10 +77,10 @@ class Trigger:
                     max_attempts=self.policy.max_attempts,
                     serialize_tables=self.policy.serialize_tables,
                 )
-                problem = await dispatch(self.store, self.queue, claims)
+                problems.append(await dispatch(self.store, self.queue, claims))
                 _logger.info("workspace %s: claimed %s entries", shown, len(claims))
                 self._record(shown, claims)
-                return problem
+                return "; ".join(problem for problem in problems if problem)
         except OrchestratorError as error:
             # Without the list of active runs the number of free slots is unknown, so nothing is claimed.
             problem = f"workspace {shown}: nothing claimed: {error}"
@@ -91,6 +96,17 @@ class Trigger:
         active = await self.runs[workspace].active_runs()
         self.telemetry.record(Metric.ACTIVE_RUNS, len(active), workspace=workspace)
         return policy.cap, active
+
+    async def _revive(self, workspace: str, active: Sequence[ActiveRun]) -> list[str]:
+        """Return entries to RUNNING whose run was repaired, so that the claim sees their tables as busy."""
+        if workspace not in self.workspaces:
+            return []
+        try:
+            async with asyncio.timeout(_REVIVE_SECONDS):
+                return await revive_repaired(self.store, self.runs[workspace], workspace, active)
+        except TimeoutError:
+            # The claim leaves entries and tables alone whose last run is active.
+            return [f"workspace {workspace}: looking up repaired runs took over {_REVIVE_SECONDS:.0f} s"]
 
     async def _job_limits(self, workspace: str) -> dict[JobKey, JobLimit]:
         """Return the limits of the jobs that open entries name, as far as they can be found out in time."""

@@ -4,8 +4,9 @@ import pytest
 
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core.errors import Unauthorized
+from orchestrator.core.models import Run
 from orchestrator.core.states import Status
-from tests.world import World
+from tests.world import World, policy
 
 
 async def test_nothing_is_claimed_when_the_active_runs_cannot_be_listed(world: World) -> None:
@@ -61,4 +62,38 @@ async def test_store_error_for_one_entry_does_not_block_others(world: World) -> 
     assert "not this one" in problem
     assert (await world.entry(bad.id)).status is Status.RUNNING
     assert (await world.entry(good.id)).status is Status.DONE
+    assert (await world.entry(other)).status is Status.QUEUED
+
+
+async def test_repaired_run_of_a_dead_entry_is_noticed_where_nothing_waits(world: World) -> None:
+    world.policy = policy(max_attempts=1)
+    entry = await world.running()
+    world.databricks.end(entry.runid or 0, "FAILED")
+    assert await world.trigger() == []
+    assert (await world.entry(entry.id)).status is Status.DEAD
+    assert await world.store.waiting_workspaces() == set()
+    world.databricks.runs[entry.runid or 0] = Run(run_id=entry.runid or 0, life_cycle_state="RUNNING")
+    [same_table] = await world.add("sales")
+    assert await world.trigger() == []
+    repaired = await world.entry(entry.id)
+    assert (repaired.status, repaired.runid, repaired.submission) == (Status.RUNNING, entry.runid, 2)
+    assert (await world.entry(same_table)).status is Status.PENDING  # its table is busy again
+    world.databricks.end(entry.runid or 0, "SUCCESS")
+    await world.trigger()
+    assert (await world.entry(entry.id)).status is Status.DONE
+    assert (await world.entry(same_table)).status is Status.QUEUED
+
+
+async def test_repaired_run_that_cannot_be_looked_up_is_a_problem_and_holds_up_no_claim(world: World) -> None:
+    world.policy = policy(max_attempts=1)
+    entry = await world.running()
+    run_id = entry.runid or 0
+    world.databricks.end(run_id, "FAILED")
+    await world.trigger()
+    world.databricks.runs[run_id] = Run(run_id=run_id, life_cycle_state="RUNNING")
+    world.databricks.unreadable.add(run_id)
+    [other] = await world.add("orders")
+    [problem] = await world.trigger()
+    assert "1 of 1 runs that seem to be repaired cannot be looked up" in problem
+    assert (await world.entry(entry.id)).status is Status.DEAD
     assert (await world.entry(other)).status is Status.QUEUED
