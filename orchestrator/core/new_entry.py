@@ -12,6 +12,7 @@ from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import NewEntry
 from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole
+from orchestrator.core.policy import RETRY_MODES
 
 #: The columns that may be given.
 _COLUMNS = (
@@ -45,7 +46,7 @@ NUMBERS = {
 def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> NewEntry:
     """Return the new entry; values that are missing or None become the table's defaults.
 
-    :param given: values by column; ``parameters`` is JSON text, or the object or list itself.
+    :param given: values by column; ``parameters`` and ``options`` are JSON text, or the value itself.
     :param workspaces: the names in the settings; None = unknown here, so any name is accepted.
     :raises InvalidEntry: a value is wrong. The text never quotes the parameters.
     """
@@ -59,16 +60,27 @@ def new_entry(given: Mapping[str, Any], workspaces: Collection[str] | None) -> N
         _check_text(name, values[name])
     for name in filter(values.__contains__, NUMBERS):
         values[name] = _number(name, values[name])
-    if not isinstance(values.get("parameters", ""), str):
-        values["parameters"] = json.dumps(values["parameters"])
+    for name in ("parameters", "options"):
+        if not isinstance(values.get(name, ""), str):
+            values[name] = json.dumps(values[name])
     entry = NewEntry(**values)
+    _check(entry, workspaces)
+    return entry
+
+
+def _check(entry: NewEntry, workspaces: Collection[str] | None) -> None:
+    """Check what the columns mean. :raises InvalidEntry: a value is wrong."""
     if workspaces is not None and entry.workspace not in workspaces:
         raise InvalidEntry(
             f"{entry.workspace!r} is not in the settings; there are {', '.join(sorted(workspaces))}",
             column="workspace",
         )
+    if entry.job_id is not None and entry.job_name is not None:
+        raise InvalidEntry("job_id and job_name are both given: leave one of them out")
+    if entry.retry_mode not in {None, *RETRY_MODES}:
+        raise InvalidEntry(f"must be {' or '.join(RETRY_MODES)}", column="retry_mode")
     run_requests.run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
-    return entry
+    run_requests.run_options(entry.options)
 
 
 def _check_text(name: str, value: object) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -82,6 +83,7 @@ def run_request(entry: Entry, job: Job) -> RunRequest:
         idempotency_token=token,
         parameter_style=_style(entry, job),
         parameters=run_parameters(entry.table_name, entry.parameter_style, entry.parameters),
+        options=run_options(entry.options),
     )
 
 
@@ -136,13 +138,68 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
                 f"must be given (a JSON list) when parameter_style is {style}", column="parameters"
             )
         return within_limit({"table_name": table_name})
-    value = _parse_json(text)
+    value = _load(text, "parameters", number=str)
     if not isinstance(value, shape):
         wanted = "an object" if shape is dict else "a list"
         raise InvalidEntry(f"must be {wanted} in JSON when parameter_style is {style}", column="parameters")
     if isinstance(value, dict):
         return within_limit({key: _scalar_text(item) for key, item in value.items()})
     return within_limit([_scalar_text(item) for item in value])
+
+
+def run_options(text: str | None) -> dict[str, Any]:
+    """Return the further fields of ``run-now`` that an entry's ``options`` ask for; none if they are NULL.
+
+    :raises InvalidEntry: not a JSON object, a key that is unknown, or a value of another kind.
+    """
+    if text is None:
+        return {}
+    options = _load(text, _OPTIONS)
+    if not isinstance(options, dict):
+        raise InvalidEntry("must be an object in JSON", column=_OPTIONS)
+    for name, value in options.items():
+        if name not in _OPTION_VALUES:
+            known = ", ".join(_OPTION_VALUES)
+            raise InvalidEntry(f"has no key {name[:_SHOWN]!a}; the keys are {known}", column=_OPTIONS)
+        fits, wanted = _OPTION_VALUES[name]
+        if not fits(value):
+            raise InvalidEntry(f"{name} must be {wanted}", column=_OPTIONS)
+    return options
+
+
+def _are_task_keys(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= _MAX_TASKS
+        and all(isinstance(key, str) and _TASK_KEY.fullmatch(key) for key in value)
+    )
+
+
+def _is_flag(name: str) -> Callable[[Any], bool]:
+    """Return a check for an object with nothing but this name, true or false."""
+    return lambda value: isinstance(value, dict) and value.keys() == {name} and isinstance(value[name], bool)
+
+
+_OPTIONS = "options"
+
+#: Unknown keys are shown up to this many characters.
+_SHOWN = 40
+
+#: Databricks accepts at most 1,000 tasks in a job.
+_MAX_TASKS = 1000
+
+#: The key of a task; a + in front adds the tasks that it depends on, one behind it those that depend on it.
+_TASK_KEY = re.compile(r"\+?[A-Za-z0-9_-]{1,100}\+?")
+
+_TARGETS = ("PERFORMANCE_OPTIMIZED", "STANDARD", "COST_OPTIMIZED")
+
+#: By the key in ``options``: whether a value can be sent, and what it must be.
+_OPTION_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "only": (_are_task_keys, 'a list of task keys, such as ["load", "+report"]'),
+    "queue": (_is_flag("enabled"), '{"enabled": true} or {"enabled": false}'),
+    "performance_target": (lambda value: value in _TARGETS, f"one of {', '.join(_TARGETS)}"),
+    "pipeline_params": (_is_flag("full_refresh"), '{"full_refresh": true} or {"full_refresh": false}'),
+}
 
 
 def parameter_values(entry: Entry) -> list[str]:
@@ -157,16 +214,19 @@ def parameter_values(entry: Entry) -> list[str]:
     return [value for value in values if value != entry.table_name]
 
 
-def _parse_json(text: str) -> Any:
+def _load(text: str, column: str, number: Callable[[str], Any] | None = None) -> Any:
+    """Read a column's JSON. :raises InvalidEntry: it is not JSON, or too long to be read at all.
+
+    :param number: reads a number; None = as Python does.
+    """
     if len(text) > _MAX_PARAMETERS_CHARACTERS:
         raise InvalidEntry(
-            f"is {len(text):,} characters long; the limit is {_MAX_PARAMETERS_CHARACTERS:,}",
-            column="parameters",
+            f"is {len(text):,} characters long; the limit is {_MAX_PARAMETERS_CHARACTERS:,}", column=column
         )
     try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=refuse_constant)
+        return json.loads(text, parse_int=number, parse_float=number, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
-        raise InvalidEntry("is not valid JSON", column="parameters") from None
+        raise InvalidEntry("is not valid JSON", column=column) from None
 
 
 def _scalar_text(value: Any) -> str:
