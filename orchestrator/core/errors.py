@@ -13,6 +13,7 @@ OrchestratorError
   QueueError
   DatabricksError
     RequestRefused
+      TokenRunDeleted
     RunNotFound
     NoCapacity
     WorkspaceUnavailable
@@ -120,7 +121,8 @@ class WorkspaceUnavailable(DatabricksError):
 
     #: the request may have taken effect; False only if it certainly has not
     in_doubt: bool = True
-    #: a 4xx answer that is neither transient nor about the rate: the workspace answers, but not this
+    #: a 4xx answer that is neither transient nor about the rate: the workspace answers, but refuses this call
+    #: for a reason that the app does not understand
     answered: bool = False
     #: seconds that the workspace asked to wait
     retry_after: float | None = None

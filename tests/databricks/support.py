@@ -36,12 +36,15 @@ class ManualClock:
     def __init__(self) -> None:
         self.now = 1000.0
         self.slept: list[float] = []
+        #: set as soon as somebody sleeps
+        self.sleeping = asyncio.Event()
 
     def monotonic(self) -> float:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.sleeping.set()
         self.now += seconds
         await asyncio.sleep(0)
 

@@ -16,6 +16,7 @@ from orchestrator.core.errors import (
     NoCapacity,
     RequestRefused,
     RunNotFound,
+    TokenRunDeleted,
     Unauthorized,
     WorkspaceUnavailable,
 )
@@ -70,7 +71,12 @@ def test_only_create_may_not_be_replayed() -> None:
     assert [name for name, request in REQUESTS.items() if not request.replayable] == ["create"]
 
 
+OAUTH = "Unable to load OAuth Config"
+MOVED = "the workspace is being moved"
+NO_WORKSPACE = "Workspace 7 does not exist"
+NOT_PUBLIC = "Public access is not allowed for workspace: 7"
 ALREADY = "There are already 5 active runs (limit: 5)."
+TOKEN_GONE = "idempotency_token g-1: no longer exists"
 GONE = "Run 11 does not exist."
 GONE_TOO = "Run: 11 in job: 7 doesn't exist"
 EXPIRING = "Token is expiring within 30 seconds. (token expired)"
@@ -121,9 +127,82 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     ("run-now", 404, body("RESOURCE_DOES_NOT_EXIST"), RequestRefused, Remedy.NOTHING),
     ("run-now", 403, body("PERMISSION_DENIED", "no Manage Run on job 7"), RequestRefused, Remedy.RENEW),
     ("run-now", 400, body("MALFORMED_REQUEST"), RequestRefused, Remedy.NOTHING),
-    ("run-now", 418, body("SOMETHING_NEW"), RequestRefused, Remedy.NOTHING),
-    ("run-now", 400, b"Bad Request", RequestRefused, Remedy.NOTHING),
     ("run-now", 413, b"", RequestRefused, Remedy.NOTHING),
+    ("run-now", 200, b"{}", RequestRefused, Remedy.NOTHING),
+    ("run-now", 200, b'{"run_id": null}', RequestRefused, Remedy.NOTHING),
+    # the run of this token was deleted
+    ("run-now", 400, body("INVALID_PARAMETER_VALUE", GONE), TokenRunDeleted, Remedy.NOTHING),
+    ("run-now", 404, body("RESOURCE_DOES_NOT_EXIST", GONE_TOO), TokenRunDeleted, Remedy.NOTHING),
+    (
+        "run-now",
+        400,
+        body("INVALID_STATE", "The run with the given idempotency token was deleted."),
+        TokenRunDeleted,
+        Remedy.NOTHING,
+    ),
+    (
+        "run-now",
+        400,
+        body("", TOKEN_GONE),
+        TokenRunDeleted,
+        Remedy.NOTHING,
+    ),
+    # says that the workspace is in trouble, whatever the status and the code
+    *(
+        (name, status, body(code, words), WorkspaceUnavailable, Remedy.REPLAY)
+        for name in ("run-now", "job")
+        for status, code in ((400, "INVALID_STATE"), (400, "INVALID_PARAMETER_VALUE"), (404, ""))
+        for words in (
+            "Workspace 7 does not have any associated worker environments",
+            "There is no worker environment with id 3",
+            "Unknown worker environment",
+            "com.databricks.backend.manager.util.UnknownWorkerEnvironmentException: job 7",
+            "ClusterNotReadyException: cluster of job 7",
+            "Unexpected error",
+            "Please try again later or try a faster operation.",
+        )
+    ),
+    # is not understood: the workspace's until proven otherwise
+    ("run-now", 418, body("SOMETHING_NEW"), WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 400, b"Bad Request", WorkspaceUnavailable, Remedy.NOTHING),
+    (
+        "run-now",
+        400,
+        body("BAD_REQUEST", OAUTH),
+        WorkspaceUnavailable,
+        Remedy.NOTHING,
+    ),
+    ("run-now", 404, body("FEATURE_DISABLED", "Jobs are disabled"), WorkspaceUnavailable, Remedy.NOTHING),
+    (
+        "run-now",
+        403,
+        body("PERMISSION_DENIED", NOT_PUBLIC),
+        Unauthorized,
+        Remedy.RENEW,
+    ),
+    ("run-now", 403, body("", NOT_PUBLIC), Unauthorized, Remedy.RENEW),
+    ("run-now", 403, body("PERMISSION_DENIED"), Unauthorized, Remedy.RENEW),
+    (
+        "run-now",
+        400,
+        body("INVALID_PARAMETER_VALUE", MOVED),
+        WorkspaceUnavailable,
+        Remedy.NOTHING,
+    ),
+    (
+        "job",
+        403,
+        body("PERMISSION_DENIED", NOT_PUBLIC),
+        Unauthorized,
+        Remedy.RENEW,
+    ),
+    (
+        "get",
+        404,
+        body("RESOURCE_DOES_NOT_EXIST", NO_WORKSPACE),
+        WorkspaceUnavailable,
+        Remedy.NOTHING,
+    ),
     # says nothing about the entry
     ("run-now", 404, body("ENDPOINT_NOT_FOUND"), WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 404, b"<html>no such site", WorkspaceUnavailable, Remedy.NOTHING),
@@ -150,7 +229,8 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     ("run-now", 200, b"[1]", WorkspaceUnavailable, Remedy.REPLAY),
     ("run-now", 200, b"[" * 100_000, WorkspaceUnavailable, Remedy.REPLAY),
     ("run-now", 200, b"\xff\xfe\xfa", WorkspaceUnavailable, Remedy.REPLAY),
-    ("run-now", 200, b"{}", WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 200, b'{"number_in_job": 5}', WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 200, body("SOMETHING_NEW"), WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 200, b'{"run_id": "5"}', WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 200, b'{"run_id": 5.0}', WorkspaceUnavailable, Remedy.NOTHING),
     ("get", 200, b"{}", WorkspaceUnavailable, Remedy.NOTHING),
@@ -173,9 +253,9 @@ def test_which_error_a_response_is(
     [
         (400, body("INVALID_PARAMETER_VALUE"), True),
         (404, body("RESOURCE_DOES_NOT_EXIST"), True),
-        (403, body("PERMISSION_DENIED"), False),
-        (400, body("SOMETHING_NEW"), False),
-        (400, b"", False),
+        (403, body("PERMISSION_DENIED", "no Manage Run on job 7"), False),
+        (400, body("MALFORMED_REQUEST"), False),
+        (422, b"", False),
     ],
 )
 def test_whether_a_refusal_is_permanent(status: int, content: bytes, permanent: bool) -> None:
@@ -208,7 +288,7 @@ def test_a_value_is_hidden_in_its_json_form_too() -> None:
         (1, None, 0.0, 0.25),
         (1, None, 1.0, 0.5),
         (2, None, 1.0, 1.0),
-        (9, None, 1.0, 8.0),
+        (9, None, 1.0, 60.0),
         (1, 0.0, 0.0, 0.0),
         (1, 5.0, 0.0, 5.0),
         (2, 5.0, 0.5, 5.5),
@@ -221,7 +301,7 @@ def test_pauses(tries: int, retry_after: float | None, jitter: float, seconds: f
 
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
-    [("5", 5.0), (" 5 ", 5.0), ("99", 30.0), ("-1", None), ("1e9", None), ("٣", None)],
+    [("5", 5.0), (" 5 ", 5.0), ("99", 99.0), ("9999", 3600.0), ("-1", None), ("1e9", None), ("٣", None)],
 )
 def test_retry_after_is_read_whatever_the_case_of_its_name(retry_after: str, seconds: float | None) -> None:
     response = Response(status=503, headers={"rEtRy-AfTeR": retry_after}, body=b"")
@@ -247,7 +327,7 @@ def test_retry_after_is_read_whatever_the_case_of_its_name(retry_after: str, sec
 def test_no_response_crashes(status: int, content: bytes, name: str, retry_after: str, date: str) -> None:
     result = read(REQUESTS[name], status, content, Retry_After=retry_after, Date=date)
     if isinstance(result, Failure):
-        assert result.retry_after is None or 0 <= result.retry_after <= 30
+        assert result.retry_after is None or 0 <= result.retry_after <= 3600
         assert str(result.error).encode()
     else:
         assert 200 <= status < 300

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -13,6 +14,7 @@ from yarl import URL
 from orchestrator.adapters.databricks import jobs_api
 from orchestrator.adapters.databricks.auth import TokenSource
 from orchestrator.adapters.databricks.jobs_api import Failure, Remedy, Request, Success
+from orchestrator.adapters.databricks.rate import RateGate
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.adapters.databricks.run_reader import RunReader
 from orchestrator.core.errors import (
@@ -47,6 +49,8 @@ class Limits:
     request_seconds: float = 30.0
     #: for an operation with all its tries, pages and tokens; far below the functions' time-out
     operation_seconds: float = 90.0
+    #: between two tries: a longer wait that the workspace asks for is left to the caller
+    wait_seconds: float = 35.0
     #: of a request: enough for a dropped connection or a burst of 429; a longer fault is for the next pass
     tries: int = 4
     #: of a response: get-output sends 5 MB at most, everything else far less
@@ -90,6 +94,8 @@ class DatabricksClient:
         self._clock = clock
         self._proxy = proxy
         self._limits = limits
+        #: by the endpoint's name
+        self._gates: defaultdict[str, RateGate] = defaultdict(lambda: RateGate(clock))
         self._timeout = aiohttp.ClientTimeout(
             total=limits.request_seconds, sock_connect=limits.connect_seconds
         )
@@ -190,23 +196,52 @@ class DatabricksClient:
         if self._proxy is not None:
             request = replace(request, hidden=(*request.hidden, *self._proxy.secrets()))
         access = _Access(await self._tokens.token())
+        gate = self._gates[request.name]
         in_doubt = False
         for tries in range(1, self._limits.tries + 1):
+            await self._wait(gate.seconds(), request, in_doubt=in_doubt)
             try:
                 result = await self._try(request, access)
             except TokenUnavailable as error:
                 error.in_doubt = in_doubt
                 raise
             if isinstance(result, Success):
+                gate.accepted()
                 return result.value
             failure = result
+            seconds = self._pause(gate, failure, tries)
             if tries == self._limits.tries or not jobs_api.may_repeat(request, failure):
                 break
+            if seconds > self._limits.wait_seconds:
+                break
             in_doubt = in_doubt or failure.remedy is Remedy.REPLAY
-            seconds = jobs_api.pause(failure, tries=tries, jitter=self._clock.jitter())
             _logger.warning("%s; try %d follows in %.1f s", failure.error, tries + 1, seconds)
             await self._clock.sleep(seconds)
         raise jobs_api.final_error(request, failure, in_doubt=in_doubt)
+
+    def _pause(self, gate: RateGate, failure: Failure, tries: int) -> float:
+        """Return how long to wait before the next try, and close the gate if there were too many calls."""
+        if failure.remedy is not Remedy.WAIT:
+            gate.accepted()
+            return jobs_api.pause(failure, tries=tries, jitter=self._clock.jitter())
+        seconds = jobs_api.pause(failure, tries=gate.refusals + 1, jitter=self._clock.jitter())
+        gate.close(seconds)
+        return seconds
+
+    async def _wait(self, seconds: float, request: Request[Any], *, in_doubt: bool) -> None:
+        """Wait until the endpoint may be called again.
+
+        :raises WorkspaceUnavailable: that is too long for this operation; nothing more was sent.
+        """
+        if seconds > self._limits.wait_seconds:
+            error = WorkspaceUnavailable(
+                f"Databricks {request.name}: called too often; not called again for {seconds:.0f} s",
+                status=429,
+            )
+            error.in_doubt, error.retry_after = in_doubt, seconds
+            raise error
+        if seconds > 0:
+            await self._clock.sleep(seconds)
 
     async def _try(self, request: Request[_T], access: _Access) -> Success[_T] | Failure:
         """Send a request, and once more immediately when a fresh token may help."""

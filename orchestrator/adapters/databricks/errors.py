@@ -15,10 +15,16 @@ from urllib.parse import unquote
 from orchestrator.adapters.databricks.fields import NAME_CHARACTERS, clean, json_object
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core import redaction
-from orchestrator.core.errors import DatabricksError, NoCapacity, RequestRefused, RunNotFound
+from orchestrator.core.errors import (
+    DatabricksError,
+    NoCapacity,
+    RequestRefused,
+    RunNotFound,
+    TokenRunDeleted,
+)
 
-#: A longer ``Retry-After`` is cut to this, in seconds: by then the next pass does the same.
-_MAX_RETRY_AFTER_SECONDS = 30.0
+#: A longer ``Retry-After`` is cut to this, in seconds: an hour, after which it does no harm to ask again.
+_MAX_RETRY_AFTER_SECONDS = 3600.0
 
 #: A server's message is cut to this in an error, in characters.
 _MESSAGE_CHARACTERS = 500
@@ -49,10 +55,38 @@ _RATE_CODES = frozenset({"RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED"})
 _RATE_STATUSES = frozenset({425, 429})
 #: The same request can never succeed.
 _PERMANENT_CODES = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"})
-#: The address is wrong, not the entry: says nothing about one request.
-_ADDRESS_CODES = frozenset({"ENDPOINT_NOT_FOUND"})
-#: Statuses that are about the request's content even without an error code.
-_CONTENT_STATUSES = frozenset({400, 413, 422})
+#: Codes that speak of the request, unless their message speaks of the workspace.
+_REQUEST_CODES = frozenset({"INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST", "RESOURCE_DOES_NOT_EXIST"})
+#: Statuses that are about the request's content even without an error code: too large, not acceptable.
+_CONTENT_STATUSES = frozenset({413, 422})
+
+#: Words by which Databricks says, whatever the status and the code, that the workspace is in trouble. The
+#: first ones are those that its own SDK repeats a call on (``databricks-sdk``, ``_base_client.py``).
+_IN_TROUBLE = re.compile(
+    r"does not have any associated worker environments|there is no worker environment with id"
+    r"|unknown ?worker ?environment|ClusterNotReadyException|unexpected error"
+    r"|try a faster operation|RPC token bucket limit has been exceeded"
+    r"|try again later|temporarily unavailable",
+    re.IGNORECASE,
+)
+#: What a request can be wrong about; and what is wrong with a workspace, not with a request.
+_OF_REQUEST = re.compile(
+    r"\b(jobs?|tasks?|runs?|notebooks?|param\w*|fields?|values?|arguments?)\b", re.IGNORECASE
+)
+_OF_WORKSPACE = re.compile(
+    r"\b(workspace|public access|private (link|access)|network|feature|oauth|tenant|subscription)\b",
+    re.IGNORECASE,
+)
+_OF_JOB = re.compile(r"\bjobs?\b", re.IGNORECASE)
+#: The run that a token started was deleted. The API's documents give no words for it ("an error is
+#: returned"), so these are the ways in which Databricks says the like of other things.
+_DELETED = r"(deleted|removed|no longer exists?|does(n't| not) exist)"
+_TOKEN_RUN_DELETED = re.compile(
+    rf"idempotency[ _-]?token\b.*\b{_DELETED}|\b{_DELETED}\b.*idempotency[ _-]?token"
+    rf"|\brun:? ?\d+\b[^.;]{{0,80}}{_DELETED}"
+    rf"|\b(the|this|that|its|whose|associated|corresponding) run\b[^.;]{{0,80}}{_DELETED}",
+    re.IGNORECASE | re.DOTALL,
+)
 
 _WORKSPACE_FULL = re.compile(r"already \d+ active runs", re.IGNORECASE)
 _GONE = re.compile(r"does(n't| not) exist", re.IGNORECASE)
@@ -91,12 +125,29 @@ class ErrorResponse:
     @property
     def transient(self) -> bool:
         """Whether the error passes by itself; the request may have had its effect."""
-        return self.status >= 500 or self.status in _TRANSIENT_STATUSES or self.code in _TRANSIENT_CODES
+        if self.status >= 500 or self.status in _TRANSIENT_STATUSES or self.code in _TRANSIENT_CODES:
+            return True
+        in_trouble = bool(_IN_TROUBLE.search(self.message))
+        return in_trouble and not self.throttled and not self.workspace_full
 
     @property
     def denied(self) -> bool:
         """Whether the owner of the token may not do this."""
         return self.code == "PERMISSION_DENIED"
+
+    @property
+    def about_workspace(self) -> bool:
+        """Whether the message speaks of the workspace and of nothing that a request could be wrong about."""
+        return bool(_OF_WORKSPACE.search(self.message)) and not _OF_REQUEST.search(self.message)
+
+    @property
+    def about_request(self) -> bool:
+        """Whether it is known that this one request is refused, and not every request like it."""
+        if self.denied:
+            return bool(_OF_JOB.search(self.message))
+        return (self.code in _REQUEST_CODES and not self.about_workspace) or (
+            not self.code and self.status in _CONTENT_STATUSES
+        )
 
     @property
     def about_credentials(self) -> bool:
@@ -124,6 +175,8 @@ class ErrorResponse:
     @property
     def missing(self) -> bool:
         """Whether what was asked for does not exist; Databricks sends it as 404 and as 400."""
+        if self.about_workspace:
+            return False
         gone = self.permanent and bool(_GONE.search(self.message))
         return gone or self.code == "RESOURCE_DOES_NOT_EXIST"
 
@@ -161,18 +214,21 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
 
 
 def submission_refused(response: ErrorResponse) -> DatabricksError | None:
-    """Return the error of a refused ``run-now``, or None when a run may have been created all the same."""
+    """Return the error of a refused submission, or None when it is not known to speak of this one."""
     if response.workspace_full:
         return response.as_error(NoCapacity)
-    definite = bool(response.code) or response.status in _CONTENT_STATUSES
-    if response.status < 400 or response.throttled or response.code in _ADDRESS_CODES or not definite:
+    if response.status < 400 or response.throttled:
         return None
-    return _refused(response)
+    if _TOKEN_RUN_DELETED.search(response.message):
+        return TokenRunDeleted(
+            response.text, status=response.status, error_code=response.label, permanent=False
+        )
+    return _refused(response) if response.about_request else None
 
 
 def job_refused(response: ErrorResponse) -> DatabricksError | None:
     """Return the error of a refusal to read or create a job, or None when it is not definite."""
-    return _refused(response) if response.permanent or response.denied else None
+    return _refused(response) if response.about_request else None
 
 
 def run_missing(response: ErrorResponse) -> DatabricksError | None:

@@ -19,6 +19,7 @@ from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
     RequestRefused,
+    TokenRunDeleted,
     Unauthorized,
     WorkspaceUnavailable,
 )
@@ -35,6 +36,9 @@ _PAGE_LIMIT = 24
 #: outlasts the restart of a proxy; a longer outage is left to the next pass.
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 8.0
+
+#: Longest pause, in seconds, of an endpoint that is called too often and does not say how long to wait.
+_LONGEST_RATE_PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +103,7 @@ def run_now(run: RunRequest) -> Request[int]:
             run.parameter_style: values,
             **run.options,
         },
-        read=partial(responses.parse_id, name="run_id"),
+        read=responses.parse_new_run,
         refusal=errors.submission_refused,
         hidden=tuple(values.values() if isinstance(values, dict) else values),
     )
@@ -253,6 +257,8 @@ def interpret(request: Request[_T], response: Response, *, token: str) -> Succes
     except WorkspaceUnavailable as error:
         text = f"Databricks {request.name}: {error}"
         return Failure(error=WorkspaceUnavailable(text, status=response.status))
+    except RequestRefused as error:
+        return Failure(error=error)
 
 
 def no_response(request: Request[Any], reason: str, *, token: str, status: int = 0) -> Failure:
@@ -279,7 +285,8 @@ def pause(failure: Failure, *, tries: int, jitter: float) -> float:
     :param tries: how many failed already.
     :param jitter: 0 to 1; spreads callers that failed at the same moment.
     """
-    backoff: float = min(_FIRST_BACKOFF_SECONDS * 2.0 ** (tries - 1), _LONGEST_BACKOFF_SECONDS)
+    longest = _LONGEST_RATE_PAUSE_SECONDS if failure.remedy is Remedy.WAIT else _LONGEST_BACKOFF_SECONDS
+    backoff: float = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(tries - 1, 30), longest)
     if failure.retry_after is not None:
         return failure.retry_after + backoff * jitter
     return backoff * (1 + jitter) / 2
@@ -292,9 +299,12 @@ def final_error(request: Request[Any], failure: Failure, *, in_doubt: bool) -> D
         the last try only, and must not make the caller believe that nothing was started.
     """
     error = failure.error
+    if isinstance(error, TokenRunDeleted):
+        return error  # it speaks of the earlier tries, too
     if isinstance(error, WorkspaceUnavailable):
         # A first try that was refused unread, for its rate or its token, had no effect.
         error.in_doubt = in_doubt or failure.remedy not in {Remedy.WAIT, Remedy.RENEW}
+        error.retry_after = failure.retry_after
     if in_doubt and request.method == "POST" and isinstance(error, RequestRefused | NoCapacity):
         return WorkspaceUnavailable(
             f"{error} (an earlier try got no usable response and may have had its effect)",
@@ -312,7 +322,9 @@ def _failure(request: Request[Any], response: ErrorResponse) -> Failure:
     if refused is not None:
         return Failure(error=refused, remedy=Remedy.RENEW if response.denied else Remedy.NOTHING)
     if response.about_credentials or response.denied:
-        return Failure(error=response.as_error(Unauthorized), remedy=Remedy.RENEW)
+        unauthorized = response.as_error(Unauthorized)
+        unauthorized.answered = response.status != 401
+        return Failure(error=unauthorized, remedy=Remedy.RENEW)
     if response.throttled:
         return Failure(error=unavailable, remedy=Remedy.WAIT, retry_after=response.retry_after)
     unavailable.answered = 400 <= response.status < 500

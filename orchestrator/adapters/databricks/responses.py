@@ -24,7 +24,7 @@ from orchestrator.adapters.databricks.fields import (
     time_of,
 )
 from orchestrator.adapters.databricks.task_responses import parse_tasks
-from orchestrator.core.errors import WorkspaceUnavailable
+from orchestrator.core.errors import RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, Job, Run
 
 #: URLs are cut to this: one of a workspace with job and run id has about 120 characters.
@@ -119,6 +119,23 @@ def _latest_repair_id(history: object) -> int | None:
     repairs = history if isinstance(history, list) else []
     ids = [repair.get("id") for repair in repairs if isinstance(repair, dict)]
     return max((each for each in ids if is_id(each)), default=None)
+
+
+def parse_new_run(content: Json) -> int:
+    """Read the run's id from ``run-now``.
+
+    :raises RequestRefused: it names no run at all, so none was started for this call.
+    :raises WorkspaceUnavailable: a run may have been started, and its id cannot be used.
+    """
+    if all(content.get(name) is None for name in ("run_id", "number_in_job", "error_code")):
+        raise RequestRefused(
+            "Databricks run-now: accepted without a run. A job with a continuous trigger answers so: the "
+            "call restarts the run that Databricks keeps going; name a job without such a trigger",
+            status=200,
+            error_code="",
+            permanent=True,
+        )
+    return parse_id(content, "run_id")
 
 
 def parse_job(content: Json) -> Job:
