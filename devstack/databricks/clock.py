@@ -32,3 +32,8 @@ class WorkspaceClock:
             yield self._now
         finally:
             self._held = False
+
+
+def milliseconds(seconds: float) -> int:
+    """Epoch seconds, or a duration in seconds, as the API writes it."""
+    return round(seconds * 1000)

@@ -42,6 +42,7 @@ class Commands:
             "run-now": lambda body: workspace.run_now(parse_run_now(body)),
             "cancel": lambda body: workspace.cancel(required_id(body, "run_id")),
             "delete": lambda body: workspace.remove(required_id(body, "run_id")),
+            "delete-job": lambda body: workspace.delete_job(required_id(body, "job_id")),
             "create": lambda body: workspace.create_job(body).job_id,
             "outcomes": lambda body: workspace.outcomes.add(parse_rule(body)),
             "clear-outcomes": lambda _body: workspace.outcomes.clear(),

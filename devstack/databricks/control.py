@@ -5,11 +5,11 @@ from typing import Any
 
 from aiohttp import web
 
+from devstack.databricks.clock import milliseconds
 from devstack.databricks.routes import host_of, read_object
 from devstack.databricks.runs import Run
 from devstack.databricks.simulator import Simulator
 from devstack.databricks.views import output_json, run_json
-from devstack.databricks.workspace import milliseconds
 
 _RUN_PAGE = Path(__file__).with_name("run_page.html")
 
@@ -108,6 +108,7 @@ def _record(run: Run) -> dict[str, Any]:
         "parameters": run.parameters,
         "arguments": run.request.listed,
         "foreign": run.foreign,
+        "trigger": run.trigger,
         "attempts": len(run.attempts),
         "start_time": milliseconds(run.created_at),
         "end_time": None if run.ended_at is None else milliseconds(run.ended_at),

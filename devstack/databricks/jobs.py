@@ -1,12 +1,14 @@
 """Jobs: their settings as ``jobs/create`` takes them, and the parts of them that decide how a run goes."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from devstack.databricks.errors import invalid, malformed
-from devstack.databricks.requests import queue_enabled
+from devstack.databricks.parameters import JOB_PARAMETERS
+from devstack.databricks.requests import RunNow, queue_enabled
 
 #: Databricks' default and limit: https://docs.databricks.com/api/workspace/jobs/create
 DEFAULT_CONCURRENT_RUNS = 1
@@ -14,6 +16,8 @@ MAX_CONCURRENT_RUNS = 1000
 
 #: The workspace's own limit is 1,000 tasks, but answers page after 100; the simulator stays on one page.
 MAX_TASKS = 100
+
+_PARAMETER_NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,8 @@ class Task:
     retry_interval: float = 0.0
     #: keys of the tasks that have to succeed first
     depends_on: tuple[str, ...] = ()
+    #: it never runs, by the user's wish
+    disabled: bool = False
     #: the task as it was given
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -53,8 +59,45 @@ class Job:
     #: job parameters and their defaults
     parameters: Mapping[str, str]
     tasks: tuple[Task, ...]
+    #: it has a continuous trigger
+    continuous: bool
+    #: it has a continuous trigger that is not paused
+    runs_by_itself: bool
     #: the settings as they were given
     settings: Mapping[str, Any] = field(repr=False)
+
+    def select(self, only: Sequence[str]) -> frozenset[str]:
+        """Return the keys of the tasks that ``only`` of a ``run-now`` names; all when it names none.
+
+        :param only: task keys; ``+`` before one adds what is upstream of it, ``+`` after one what follows it.
+        :raises ApiError: there is no such task.
+        """
+        if not only:
+            return frozenset(task.key for task in self.tasks)
+        upstream = {task.key: set(task.depends_on) for task in self.tasks}
+        downstream = {key: {task.key for task in self.tasks if key in task.depends_on} for key in upstream}
+        selected: set[str] = set()
+        for name in only:
+            key = name.removeprefix("+").removesuffix("+")
+            if key not in upstream:
+                raise invalid(f"The job has no task {key!r} that only could select.")
+            selected.add(key)
+            if name.startswith("+"):
+                selected |= reachable(upstream, [key])
+            if name.endswith("+"):
+                selected |= reachable(downstream, [key])
+        return frozenset(selected)
+
+
+def reachable(edges: Mapping[str, Collection[str]], start: Iterable[str]) -> set[str]:
+    """Return all keys to which the edges lead from ``start``, without those of ``start`` themselves."""
+    found: set[str] = set()
+    waiting = list(start)
+    while waiting:
+        new = set(edges[waiting.pop()]) - found
+        found |= new
+        waiting += new
+    return found
 
 
 def parse_job(settings: Mapping[str, Any], *, job_id: int, number: int, created_at: float) -> Job:
@@ -73,6 +116,9 @@ def _parse_job(settings: Mapping[str, Any], job_id: int, number: int, created_at
         )
     tasks = tuple(_parse_task(task) for task in settings.get("tasks") or ())
     _check_tasks(tasks)
+    continuous = settings.get("continuous")
+    if continuous is not None and limit > 1:
+        raise invalid("A continuous job must have max_concurrent_runs 1.")
     return Job(
         job_id=job_id,
         number=number,
@@ -80,10 +126,22 @@ def _parse_job(settings: Mapping[str, Any], job_id: int, number: int, created_at
         name=str(settings.get("name", "Untitled")),
         max_concurrent_runs=limit,
         queue_enabled=queue_enabled(settings) is True,
-        parameters={p["name"]: str(p["default"]) for p in settings.get("parameters") or ()},
+        parameters=_parse_parameters(settings.get("parameters") or ()),
         tasks=tasks,
+        continuous=continuous is not None,
+        runs_by_itself=continuous is not None and continuous.get("pause_status") != "PAUSED",
         settings=dict(settings),
     )
+
+
+def _parse_parameters(given: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    parameters = {parameter["name"]: str(parameter["default"]) for parameter in given}
+    if len(parameters) != len(given):
+        raise invalid("Every job parameter must have a name of its own.")
+    for name in parameters:
+        if not _PARAMETER_NAME.fullmatch(name):
+            raise invalid(f"The job parameter {name!r} may only contain letters, digits, '_', '-' and '.'.")
+    return parameters
 
 
 def _check_tasks(tasks: Sequence[Task]) -> None:
@@ -111,6 +169,17 @@ def _parse_task(given: Mapping[str, Any]) -> Task:
         arguments=tuple(str(argument) for argument in python.get("parameters") or ()),
         max_retries=retries,
         retry_interval=int(given.get("min_retry_interval_millis", 0)) / 1000,
+        disabled=given.get("disabled") is True,
         depends_on=tuple(upstream["task_key"] for upstream in given.get("depends_on") or ()),
         settings=given,
     )
+
+
+def check_run_now(job: Job, request: RunNow) -> None:
+    """Check what a ``run-now`` may ask of a job. :raises ApiError: the job does not take it."""
+    job.select(request.only)
+    of_tasks = sorted(request.parameters.keys() - {JOB_PARAMETERS})
+    if job.parameters and of_tasks:
+        raise invalid(
+            f"The job defines job parameters, so {', '.join(of_tasks)} cannot be used; use job_parameters."
+        )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from devstack.databricks import results
+from devstack.databricks import dependencies, results
 from devstack.databricks.jobs import Task
 from devstack.databricks.results import ENDS, End, State
 from devstack.databricks.runs import Attempt, Output, Plan, Run
@@ -68,10 +68,12 @@ class LifeCycle:
     def start(self, run: Run, at: float) -> None:
         """Let a run leave the queue, or begin without having waited."""
         run.started_at = at
+        selected = run.job.select(run.request.only)
         for task in run.job.tasks:
             attempt = self._new_attempt(run, task, number=0, state=State.BLOCKED)
-            if not task.depends_on:
-                self._launch(run, attempt, at)
+            if task.disabled or task.key not in selected:
+                self._end_attempt(attempt, results.DISABLED, Output(), at)
+        self._move_on(run, at)
 
     def end_unstarted(self, run: Run, end: End, at: float) -> None:
         """End a run that was never started: skipped, or cancelled while it waited in the queue."""
@@ -92,16 +94,17 @@ class LifeCycle:
         """End an attempt, then do what follows from it: a retry, the next tasks, the end of the run."""
         if attempt.end:  # it was cancelled a moment before
             return
-        attempt.result = results.CANCELED if run.cancel_requested else result
-        attempt.end = ENDS[attempt.result]
-        attempt.state = attempt.end.life_cycle_state
-        attempt.ended_at = at
-        attempt.output = output
+        self._end_attempt(attempt, results.CANCELED if run.cancel_requested else result, output, at)
         if self._may_retry(attempt):
             self._retry(run, attempt, at)
         else:
-            self._unblock(run, at)
-            self._finish_run(run, at)
+            self._move_on(run, at)
+
+    def _end_attempt(self, attempt: Attempt, result: str, output: Output, at: float) -> None:
+        attempt.result, attempt.end = result, ENDS[result]
+        attempt.state = attempt.end.life_cycle_state
+        attempt.ended_at = at
+        attempt.output = output
 
     def _new_attempt(
         self, run: Run, task: Task, *, number: int, state: State, original: int | None = None
@@ -149,14 +152,20 @@ class LifeCycle:
         wait = max(failed.task.retry_interval, MIN_RETRY_SECONDS)
         self._timeline.schedule(at + wait, partial(self._launch, run, attempt))
 
-    def _unblock(self, run: Run, at: float) -> None:
-        latest = run.last_attempts()
-        for attempt in [attempt for attempt in latest.values() if attempt.state == State.BLOCKED]:
-            upstream = {latest[key].result for key in attempt.task.depends_on}
-            if attempt.state == State.BLOCKED and upstream <= results.SUCCESSES:
-                self._launch(run, attempt, at)
-            elif attempt.state == State.BLOCKED and upstream - results.SUCCESSES - {""}:
-                self.finish(run, attempt, results.UPSTREAM_FAILED, Output(), at)
+    def _move_on(self, run: Run, at: float) -> None:
+        """Start or skip the tasks whose time has come, and end the run when none is left."""
+        moved = True
+        while moved:
+            moved = False
+            latest = run.last_attempts()
+            for attempt in [attempt for attempt in latest.values() if attempt.state == State.BLOCKED]:
+                verdict = dependencies.verdict(attempt.task, latest)
+                if verdict == dependencies.RUN:
+                    self._launch(run, attempt, at)
+                elif verdict:
+                    self._end_attempt(attempt, verdict, Output(), at)
+                moved = moved or bool(verdict)
+        self._finish_run(run, at)
 
     def _finish_run(self, run: Run, at: float) -> None:
         latest = run.last_attempts()

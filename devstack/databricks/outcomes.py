@@ -88,12 +88,16 @@ class Outcomes:
         """Forget all rules."""
         self._rules.clear()
 
-    def plan(self, arguments: Sequence[str], task_key: str) -> Plan:
-        """Decide how the next attempt of a task with these arguments (``--key value``) goes."""
+    def plan(self, arguments: Sequence[str], task_key: str, *, run_seconds: float | None = None) -> Plan:
+        """Decide how the next attempt of a task with these arguments (``--key value``) goes.
+
+        :param run_seconds: how long it executes when no rule matches, None = the default duration.
+        """
         pending, running = self._vary(self._pending_seconds), self._vary(self._run_seconds)
         rule = next((rule for rule in self._rules if rule.matches(arguments, task_key)), None)
         if rule is None:
-            return Plan(pending_seconds=pending, run_seconds=running, result=SUCCESS)
+            usual = running if run_seconds is None else run_seconds
+            return Plan(pending_seconds=pending, run_seconds=usual, result=SUCCESS)
         result = rule.next_result()
         trace = rule.error_trace or f"Traceback (most recent call last):\n{rule.error}"
         return Plan(

@@ -1,29 +1,23 @@
 """Requests: what a workspace accepts as a ``run-now`` body and as a ``runs/list`` query."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from devstack.databricks.errors import invalid, malformed
+from devstack.databricks.parameters import STYLES, listed, named, parse_parameters
 
 #: https://docs.databricks.com/api/workspace/jobs/runnow
 MAX_TOKEN_CHARACTERS = 64
-MAX_PARAMETER_BYTES = 10_000
 
-NAMED_STYLES = ("job_parameters", "notebook_params", "python_named_params", "sql_params")
-LISTED_STYLES = ("python_params", "jar_params", "spark_submit_params", "dbt_commands")
-SIZED_STYLES = ("notebook_params", "jar_params", "python_params", "spark_submit_params")
-ASCII_STYLES = ("python_params", "spark_submit_params")
-
-#: Fields of a ``run-now`` body that change nothing here.
-PASSED_OVER = ("only", "performance_target", "pipeline_params")
+PERFORMANCE_TARGETS = ("PERFORMANCE_OPTIMIZED", "STANDARD", "COST_OPTIMIZED")
 
 #: Every field of a ``run-now`` body. A workspace passes over others; here they are refused, since a parameter
 #: style that is spelt wrong would start a run without its parameters.
 RUN_NOW_FIELDS = frozenset(
-    {"job_id", "idempotency_token", "queue", *NAMED_STYLES, *LISTED_STYLES, *PASSED_OVER}
+    {"job_id", "idempotency_token", "queue", "only", "performance_target", "duration_target"}
+    | {"pipeline_params", *STYLES}
 )
 
 #: https://docs.databricks.com/api/workspace/jobs/listruns
@@ -51,18 +45,22 @@ class RunNow:
     #: overrides the job's setting, None = not given
     queue_enabled: bool | None = None
 
+    #: task keys, with ``+`` before or after for what is upstream or downstream; empty = every task
+    only: tuple[str, ...] = ()
+    #: empty = not given
+    performance_target: str = ""
+    #: as it was given, empty = not given
+    pipeline_params: Mapping[str, Any] = field(default_factory=dict)
+
     @property
     def named(self) -> dict[str, str]:
         """All parameters that have a name."""
-        merged: dict[str, str] = {}
-        for style in NAMED_STYLES:
-            merged.update(self.parameters.get(style, {}))
-        return merged
+        return named(self.parameters)
 
     @property
     def listed(self) -> list[str]:
         """All parameters that are plain arguments."""
-        return [argument for style in LISTED_STYLES for argument in self.parameters.get(style, [])]
+        return listed(self.parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,19 +85,42 @@ def parse_run_now(body: Mapping[str, Any]) -> RunNow:
     token = body.get("idempotency_token") or ""
     if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARACTERS:
         raise invalid(f"The idempotency token must have at most {MAX_TOKEN_CHARACTERS} characters.")
-    styles = {style: body[style] for style in (*NAMED_STYLES, *LISTED_STYLES) if body.get(style)}
-    for style, parameters in styles.items():
-        _check_parameters(style, parameters)
-    if "job_parameters" in styles and len(styles) > 1:
-        raise invalid("job_parameters cannot be used together with other parameters.")
-    if "notebook_params" in styles and "jar_params" in styles:
-        raise invalid("notebook_params cannot be specified in conjunction with jar_params.")
     return RunNow(
         job_id=required_id(body, "job_id"),
         token=token,
-        parameters=styles,
+        parameters=parse_parameters(body),
         queue_enabled=queue_enabled(body),
+        only=_only(body),
+        performance_target=performance_target(body),
+        pipeline_params=pipeline_params(body),
     )
+
+
+def _only(body: Mapping[str, Any]) -> tuple[str, ...]:
+    keys = body.get("only") or []
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise malformed("Could not parse request object: only must be a list of strings.")
+    return tuple(keys)
+
+
+def performance_target(body: Mapping[str, Any]) -> str:
+    """Read ``performance_target``, empty when it is not given. :raises ApiError: there is no such target."""
+    target = body.get("performance_target") or ""
+    if target not in ("", *PERFORMANCE_TARGETS):
+        raise invalid(f"performance_target must be one of {', '.join(PERFORMANCE_TARGETS)}, not {target!r}.")
+    if target == "COST_OPTIMIZED" and not body.get("duration_target"):
+        raise invalid("duration_target is required when performance_target is COST_OPTIMIZED.")
+    return str(target)
+
+
+def pipeline_params(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read ``pipeline_params``, empty when they are not given. :raises ApiError: they are malformed."""
+    given = body.get("pipeline_params") or {}
+    if not isinstance(given, dict) or not isinstance(given.get("full_refresh", False), bool):
+        raise malformed(
+            "Could not parse request object: pipeline_params must be an object, its full_refresh a boolean."
+        )
+    return given
 
 
 def queue_enabled(settings: Mapping[str, Any]) -> bool | None:
@@ -116,25 +137,9 @@ def queue_enabled(settings: Mapping[str, Any]) -> bool | None:
     return enabled
 
 
-def _check_parameters(style: str, parameters: object) -> None:
-    if style in NAMED_STYLES and not (isinstance(parameters, dict) and _are_texts(parameters.values())):
-        raise malformed(f"Could not parse request object: {style} must be an object with string values.")
-    if style in LISTED_STYLES and not (isinstance(parameters, list) and _are_texts(parameters)):
-        raise malformed(f"Could not parse request object: {style} must be a list of strings.")
-    text = json.dumps({style: parameters}, ensure_ascii=False, separators=(",", ":"))
-    if style in SIZED_STYLES and len(text.encode()) > MAX_PARAMETER_BYTES:
-        raise invalid(f"The JSON representation of {style} cannot exceed {MAX_PARAMETER_BYTES} bytes.")
-    if style in ASCII_STYLES and not text.isascii():
-        raise invalid(f"{style} accepts only ASCII characters.")
-
-
-def _are_texts(values: Iterable[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
 def parse_list_runs(query: Mapping[str, str]) -> ListRuns:
     """Read a ``runs/list`` query. :raises ApiError: a workspace would refuse it."""
-    active, completed = _flag(query, "active_only"), _flag(query, "completed_only")
+    active, completed = flag(query, "active_only"), flag(query, "completed_only")
     if active and completed:
         raise invalid("active_only and completed_only cannot both be true.")
     if "offset" in query:
@@ -146,7 +151,7 @@ def parse_list_runs(query: Mapping[str, str]) -> ListRuns:
     return ListRuns(
         active_only=active,
         completed_only=completed,
-        expand_tasks=_flag(query, "expand_tasks"),
+        expand_tasks=flag(query, "expand_tasks"),
         job_id=required_id(query, "job_id") if "job_id" in query else None,
         run_type=run_type,
         start_time_from=_number(query, "start_time_from", 0),
@@ -178,7 +183,8 @@ def _number(values: Mapping[str, Any], name: str, default: int) -> int:
     return int(text)
 
 
-def _flag(query: Mapping[str, str], name: str) -> bool:
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Read a flag of a query, off when it is not given. :raises ApiError: it is neither true nor false."""
     text = query.get(name, "false").lower()
     if text not in {"true", "false"}:
         raise malformed(f"Could not parse request object: {name} must be true or false.")

@@ -38,6 +38,7 @@ CANCELED = "CANCELED"
 TIMEDOUT = "TIMEDOUT"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
+DISABLED = "DISABLED"
 MAX_CONCURRENT_RUNS = "MAXIMUM_CONCURRENT_RUNS_REACHED"
 
 #: Result → how it is told of an attempt of a task. The ``type`` of CANCELED and TIMEDOUT, and the life cycle
@@ -99,6 +100,13 @@ ENDS = {
         type="CLIENT_ERROR",
         message="An upstream task failed.",
     ),
+    DISABLED: End(
+        life_cycle_state=State.SKIPPED,
+        result_state="DISABLED",
+        code="DISABLED",
+        type="CLIENT_ERROR",
+        message="The task is disabled.",
+    ),
     MAX_CONCURRENT_RUNS: End(
         life_cycle_state=State.SKIPPED,
         result_state="MAXIMUM_CONCURRENT_RUNS_REACHED",
@@ -108,7 +116,7 @@ ENDS = {
 }
 
 #: What an attempt that was carried out can end with.
-OUTCOMES = frozenset(ENDS) - {UPSTREAM_FAILED, MAX_CONCURRENT_RUNS}
+OUTCOMES = frozenset(ENDS) - {UPSTREAM_FAILED, DISABLED, MAX_CONCURRENT_RUNS}
 
 SUCCESSES = frozenset({SUCCESS, "SUCCESS_WITH_FAILURES"})
 
@@ -126,6 +134,7 @@ PRECEDENCE = (
     UPSTREAM_FAILED,
     "SUCCESS_WITH_FAILURES",
     SUCCESS,
+    DISABLED,
 )
 
 

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from devstack.databricks.errors import invalid, malformed
 from devstack.databricks.paging import take_page
-from devstack.databricks.requests import page_limit, parse_list_runs, required_id
+from devstack.databricks.requests import flag, page_limit, parse_list_runs, required_id
 from devstack.databricks.runs import Attempt, Run
 from devstack.databricks.simulator import Simulator
 from devstack.databricks.views import attempt_json, job_json, output_json, run_json
@@ -48,6 +48,7 @@ class JobsApi:
             web.post(f"{PREFIX}/runs/cancel", self.cancel_run),
             web.post(f"{PREFIX}/runs/delete", self.delete_run),
             web.post(f"{PREFIX}/create", self.create_job),
+            web.post(f"{PREFIX}/delete", self.delete_job),
             web.get(f"{PREFIX}/get", self.get_job),
             web.get(f"{PREFIX}/list", self.list_jobs),
         ]
@@ -56,6 +57,8 @@ class JobsApi:
         """Start a run."""
         self._simulator.check_rate()
         run_id = self._simulator.commands.perform("run-now", await read_object(request))
+        if run_id is None:  # the job is continuous
+            return web.json_response({})
         return web.json_response({"run_id": run_id, "number_in_job": run_id})
 
     async def list_runs(self, request: web.Request) -> web.Response:
@@ -107,9 +110,16 @@ class JobsApi:
         job_id = self._simulator.commands.perform("create", await read_object(request))
         return web.json_response({"job_id": job_id})
 
+    async def delete_job(self, request: web.Request) -> web.Response:
+        """Delete a job."""
+        self._simulator.commands.perform("delete-job", await read_object(request))
+        return web.json_response({})
+
     async def get_job(self, request: web.Request) -> web.Response:
         """A job's settings."""
-        return web.json_response(job_json(self._workspace.job(required_id(request.query, "job_id"))))
+        return web.json_response(
+            job_json(self._workspace.job(required_id(request.query, "job_id")), with_tasks=True)
+        )
 
     async def list_jobs(self, request: web.Request) -> web.Response:
         """A page of jobs."""
@@ -117,7 +127,8 @@ class JobsApi:
         name = request.query.get("name", "").lower()
         jobs = (job for job in self._workspace.jobs() if name in {"", job.name.lower()})
         page, next_token = take_page(jobs, limit=limit, page_token=request.query.get("page_token", ""))
-        return _page_response("jobs", [job_json(job) for job in page], next_token)
+        with_tasks = flag(request.query, "expand_tasks")
+        return _page_response("jobs", [job_json(job, with_tasks=with_tasks) for job in page], next_token)
 
 
 def host_of(request: web.Request) -> str:

@@ -1,10 +1,19 @@
 """Runs and the attempts of their tasks. Times are epoch seconds."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from devstack.databricks.jobs import Job, Task
 from devstack.databricks.requests import RunNow
 from devstack.databricks.results import End, State
+
+
+class Trigger(StrEnum):
+    """``trigger`` of a run."""
+
+    ONE_TIME = "ONE_TIME"
+    CONTINUOUS = "CONTINUOUS"  #: by the job itself
+    CONTINUOUS_RESTART = "CONTINUOUS_RESTART"  #: by ``run-now`` of a continuous job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +85,8 @@ class Run:
     created_at: float
     #: created by the simulator itself, in place of other users
     foreign: bool = False
+    #: what started it
+    trigger: Trigger = Trigger.ONE_TIME
     #: left the queue, None while it waits and when it was skipped
     started_at: float | None = None
     ended_at: float | None = None

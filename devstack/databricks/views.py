@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from devstack.databricks.clock import milliseconds
 from devstack.databricks.jobs import Job
+from devstack.databricks.parameters import JOB_PARAMETERS
 from devstack.databricks.results import End, State
 from devstack.databricks.runs import Attempt, Run
-from devstack.databricks.workspace import JOB_FULL, WORKSPACE_FULL, milliseconds
+from devstack.databricks.workspace import JOB_FULL, WORKSPACE_FULL
 
 Json = dict[str, Any]
 
@@ -27,14 +29,16 @@ QUEUE_MESSAGES = {
 }
 
 
-def job_json(job: Job) -> Json:
-    """The answer of ``jobs/get``."""
+def job_json(job: Job, *, with_tasks: bool) -> Json:
+    """The answer of ``jobs/get``, and an item of ``jobs/list``."""
     defaults = {"max_concurrent_runs": job.max_concurrent_runs, "timeout_seconds": 0, "format": "MULTI_TASK"}
+    left_out = set() if with_tasks else {"tasks", "job_clusters"}
+    settings = {name: value for name, value in job.settings.items() if name not in left_out}
     return {
         "job_id": job.job_id,
         "creator_user_name": CREATOR,
         "created_time": milliseconds(job.created_at),
-        "settings": {**defaults, **job.settings, "name": job.name},
+        "settings": {**defaults, **settings, "name": job.name},
     }
 
 
@@ -48,9 +52,11 @@ def run_json(run: Run, host: str, *, with_tasks: bool) -> Json:
         **_times(run.created_at, run.ended_at),
         **_durations(run),
         "queue_duration": milliseconds(run.queue_seconds),
-        "overriding_parameters": {k: v for k, v in run.request.parameters.items() if k != "job_parameters"},
+        "overriding_parameters": _overriding_parameters(run),
         "job_parameters": _job_parameters(run),
     }
+    if run.request.performance_target:
+        view["effective_performance_target"] = run.request.performance_target
     return {**view, "tasks": [_task_json(run, a, host) for a in run.attempts]} if with_tasks else view
 
 
@@ -82,7 +88,7 @@ def _ids(run: Run, run_id: int, original_run_id: int, host: str) -> Json:
         "job_run_id": run.run_id,
         "creator_user_name": CREATOR,
         "run_type": "JOB_RUN",
-        "trigger": "ONE_TIME",
+        "trigger": str(run.trigger),
         "run_page_url": f"{host}/?o={ORGANISATION}#job/{run.job.job_id}/run/{run_id}",
     }
 
@@ -135,8 +141,13 @@ def _durations(run: Run) -> Json:
     }
 
 
+def _overriding_parameters(run: Run) -> Json:
+    given = {style: value for style, value in run.request.parameters.items() if style != JOB_PARAMETERS}
+    return given | ({"pipeline_params": run.request.pipeline_params} if run.request.pipeline_params else {})
+
+
 def _job_parameters(run: Run) -> list[Json]:
-    given = run.request.parameters.get("job_parameters", {})
+    given = run.request.parameters.get(JOB_PARAMETERS, {})
     defaults = run.job.parameters
     names = [*defaults, *(name for name in given if name not in defaults)]
     return [

@@ -1,18 +1,20 @@
 """A workspace: its jobs and runs, who may start, and what is over. No I/O; the time comes from a clock."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
 from devstack.databricks import results
+from devstack.databricks.continuous import STREAM_SECONDS, ContinuousJobs
 from devstack.databricks.errors import invalid, no_such_job, no_such_run, too_many_active_runs
-from devstack.databricks.jobs import MAX_CONCURRENT_RUNS, Job, Task, parse_job
+from devstack.databricks.jobs import MAX_CONCURRENT_RUNS, Job, Task, check_run_now, parse_job
 from devstack.databricks.lifecycle import Executor, LifeCycle, arguments_of
+from devstack.databricks.listing import select
 from devstack.databricks.outcomes import Outcomes
 from devstack.databricks.paging import take_page
 from devstack.databricks.requests import ListRuns, RunNow
-from devstack.databricks.runs import Attempt, Output, Plan, Run
+from devstack.databricks.runs import Attempt, Output, Plan, Run, Trigger
 from devstack.databricks.timeline import Timeline
 
 #: Task runs at once in one workspace: https://docs.databricks.com/resources/limits
@@ -71,6 +73,9 @@ class Workspace:
             plan=self._plan,
             on_over=self._over,
         )
+        self._continuous = ContinuousJobs(
+            timeline=self._timeline, start=self._start_by_itself, cancel=self._life.cancel
+        )
 
     # -- time
 
@@ -96,7 +101,13 @@ class Workspace:
             created_at=self._clock(),
         )
         self._jobs[job.job_id] = job
+        self._continuous.created(job, self._clock())
         return job
+
+    def delete_job(self, job_id: int) -> None:
+        """Delete a job; its runs stay, and go on. :raises ApiError: there is none."""
+        self._continuous.deleted(self.job(job_id))
+        del self._jobs[job_id]
 
     def job(self, job_id: int) -> Job:
         """Return a job. :raises ApiError: there is none."""
@@ -110,8 +121,10 @@ class Workspace:
 
     # -- runs
 
-    def run_now(self, request: RunNow) -> int:
+    def run_now(self, request: RunNow) -> int | None:
         """Start a run, or find the one that the same token started, and return its run id.
+
+        A continuous job starts its run anew instead, and nobody learns the run id: None.
 
         :raises ApiError: there is no such job, no room in the workspace, or the token's run was removed.
         """
@@ -119,6 +132,10 @@ class Workspace:
         job = self.job(request.job_id)
         if request.token in self.tokens:
             return self.run(self.tokens[request.token]).run_id
+        check_run_now(job, request)
+        if job.continuous:
+            self._continuous.restart(job, now)
+            return None
         queue = job.queue_enabled if request.queue_enabled is None else request.queue_enabled
         reason = self._why_full(job)
         if reason == WORKSPACE_FULL and not queue:
@@ -158,7 +175,7 @@ class Workspace:
         """Return a page of runs, the newest first, and the token of the next page (empty: none)."""
         self.settle()
         source = self._active if query.active_only else self._runs
-        selected = self._select(reversed(source.values()), query)
+        selected = select(reversed(source.values()), query)
         return take_page(selected, limit=query.limit, page_token=query.page_token)
 
     def cancel(self, run_id: int) -> None:
@@ -214,7 +231,22 @@ class Workspace:
         self._used_ids.add(new)
         return new
 
-    def _new_run(self, job: Job, request: RunNow, now: float, *, foreign: bool = False) -> Run:
+    def _start_by_itself(self, job: Job, trigger: Trigger, at: float) -> Run:
+        """Start the run of a continuous job. It takes a slot but obeys no limit."""
+        run = self._new_run(job, RunNow(job_id=job.job_id), at, trigger=trigger)
+        self._life.start(run, at)
+        self.max_active = max(self.max_active, len(self._active))
+        return run
+
+    def _new_run(
+        self,
+        job: Job,
+        request: RunNow,
+        now: float,
+        *,
+        foreign: bool = False,
+        trigger: Trigger = Trigger.ONE_TIME,
+    ) -> Run:
         run = Run(
             run_id=self._new_id(),
             number=next(self._numbers),
@@ -222,6 +254,7 @@ class Workspace:
             request=request,
             created_at=now,
             foreign=foreign,
+            trigger=trigger,
         )
         self._runs[run.run_id] = self._active[run.run_id] = run
         return run
@@ -230,7 +263,8 @@ class Workspace:
         if run.foreign:
             seconds = float(run.parameters[FOREIGN_SECONDS])
             return Plan(pending_seconds=0.0, run_seconds=seconds, result=results.SUCCESS)
-        return self.outcomes.plan(arguments_of(run, task), task.key)
+        usual = STREAM_SECONDS if run.job.continuous else None
+        return self.outcomes.plan(arguments_of(run, task), task.key, run_seconds=usual)
 
     def _why_full(self, job: Job) -> str:
         """Why a run of this job cannot start now, empty when it can."""
@@ -246,6 +280,7 @@ class Workspace:
         del self._active[run.run_id]
         if run in self._queue:
             self._queue.remove(run)
+        self._continuous.over(run, at)
         for waiting in list(self._queue):
             reason = self._why_full(waiting.job)
             if reason == WORKSPACE_FULL:
@@ -253,24 +288,3 @@ class Workspace:
             if not reason:
                 self._queue.remove(waiting)
                 self._life.start(waiting, at)
-
-    def _select(self, newest_first: Iterator[Run], query: ListRuns) -> Iterator[Run]:
-        for run in newest_first:
-            if self._is_selected(run, query):
-                yield run
-
-    @staticmethod
-    def _is_selected(run: Run, query: ListRuns) -> bool:
-        started = milliseconds(run.created_at)
-        return (
-            (query.job_id is None or run.job.job_id == query.job_id)
-            and not (query.completed_only and run.end is None)
-            and query.run_type in {"", "JOB_RUN"}
-            and query.start_time_from <= started
-            and (query.start_time_to is None or started <= query.start_time_to)
-        )
-
-
-def milliseconds(seconds: float) -> int:
-    """Epoch seconds, or a duration in seconds, as the API writes it."""
-    return round(seconds * 1000)

@@ -1,16 +1,18 @@
 """What the simulator's tests share: a clock that is set by hand, and short ways to do things."""
 
+import json
 import random
+import urllib.request
 from collections.abc import Sequence
 from datetime import timedelta
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, cast
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
-from databricks.sdk.errors import OperationFailed
+from databricks.sdk.service.jobs import NotebookTask, RunLifeCycleState, RunNowResponse, Task
 from databricks.sdk.service.jobs import Run as SdkRun
-from databricks.sdk.service.jobs import RunNowResponse
 
 from devstack.databricks.lifecycle import Executor
 from devstack.databricks.outcomes import Outcomes, parse_rule
@@ -25,6 +27,8 @@ LONG_ENOUGH = 14.0
 
 #: The SDK looks at once, then after one to two seconds, then after two to three, and so on.
 WAIT = timedelta(seconds=20)
+
+FINAL = {RunLifeCycleState.TERMINATED, RunLifeCycleState.SKIPPED, RunLifeCycleState.INTERNAL_ERROR}
 
 #: The checkout, from which ``python -m devstack`` is started.
 ROOT = Path(__file__).parents[3]
@@ -44,11 +48,27 @@ def submit(sdk: WorkspaceClient, job_id: int, **arguments: Any) -> int:
 
 
 def finished(sdk: WorkspaceClient, run_id: int) -> SdkRun:
-    """Wait for a run's end, also for one that the SDK regards as an error to wait for."""
-    try:
-        return sdk.jobs.wait_get_run_job_terminated_or_skipped(run_id, timeout=WAIT)
-    except OperationFailed:
-        return sdk.jobs.get_run(run_id)
+    """Look at a run until it is over, and return it. The test's time-out is the bound."""
+    while True:
+        run = sdk.jobs.get_run(run_id)
+        if run.state and run.state.life_cycle_state in FINAL:
+            return run
+
+
+def steer(url: str, route: str, body: dict[str, Any]) -> None:
+    """Call a control route."""
+    request = urllib.request.Request(f"{url}/_sim/{route}", json.dumps(body).encode(), method="POST")
+    response: HTTPResponse
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert response.status == 200
+
+
+def make_job(sdk: WorkspaceClient, *tasks: Task, **settings: Any) -> int:
+    """Create a job of one simulated task when none is given."""
+    tasks = tasks or (Task(task_key="main", notebook_task=NotebookTask(notebook_path="/simulated")),)
+    job_id = sdk.jobs.create(name="made by the test", tasks=list(tasks), **settings).job_id
+    assert job_id is not None
+    return job_id
 
 
 class Clock:
@@ -103,7 +123,9 @@ class SimulatedWorkspace:
     def start(self, job_id: int, *, token: str = "", **parameters: str) -> Run:
         """Start a run with these ``notebook_params``."""
         styles = {"notebook_params": parameters} if parameters else {}
-        return self.run(self.workspace.run_now(RunNow(job_id=job_id, token=token, parameters=styles)))
+        run_id = self.workspace.run_now(RunNow(job_id=job_id, token=token, parameters=styles))
+        assert run_id is not None, "the job is continuous"
+        return self.run(run_id)
 
     def run(self, run_id: int) -> Run:
         return self.workspace.run(run_id)

@@ -223,10 +223,16 @@ RETRIED_JOB = {
     ],
 }
 
+#: A job whose runs follow each other.
+STREAM = {"continuous": {}, "tasks": [{"task_key": "stream"}]}
+
+#: Steps that are called otherwise than their command.
+COMMANDS = {"stream": "create"}
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["run-now", "run-now", "cancel", "delete", "create", "outcomes", "foreign-runs", "read"]
+            ["run-now", "run-now", "cancel", "delete", "create", "stream", "outcomes", "foreign-runs", "read"]
         ),
         st.integers(0, 5),
         st.floats(0, 9),
@@ -244,6 +250,7 @@ def body_of(name: str, number: int, runs: list[int], jobs: list[int]) -> dict[st
         },
         "outcomes": {"results": ["FAILED", "SUCCESS"][: number + 1]},
         "create": RETRIED_JOB,
+        "stream": STREAM,
         "foreign-runs": {"count": 1, "seconds": number},
     }
     return bodies.get(name, {"run_id": runs[number % len(runs)] if runs else 1})
@@ -262,10 +269,10 @@ def test_a_workspace_follows_from_its_commands(steps: list[tuple[str, int, float
             continue
         runs = [run.run_id for run in live.workspace.runs()] if number % 2 else []
         try:
-            result = live.commands.perform(name, body_of(name, number, runs, jobs))
+            result = live.commands.perform(COMMANDS.get(name, name), body_of(name, number, runs, jobs))
         except ApiError:
             continue
-        if name == "create":
+        if COMMANDS.get(name, name) == "create":
             jobs.append(result)
     again = Made(clock, live.written())
     clock.advance(100)

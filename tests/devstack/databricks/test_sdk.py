@@ -1,10 +1,5 @@
 """databricks-sdk, the real client, against the simulator as a process."""
 
-import urllib.request
-from http.client import HTTPResponse
-from json import dumps
-from typing import Any
-
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import (
@@ -26,23 +21,7 @@ from databricks.sdk.service.jobs import (
 )
 
 from tests.devstack.databricks.conftest import JOB_ID
-from tests.devstack.databricks.helpers import WAIT, finished, sdk_client, submit
-
-
-def steer(url: str, route: str, body: dict[str, Any]) -> None:
-    """Call a control route."""
-    request = urllib.request.Request(f"{url}/_sim/{route}", dumps(body).encode(), method="POST")
-    response: HTTPResponse
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
-
-
-def make_job(sdk: WorkspaceClient, *tasks: Task, **settings: Any) -> int:
-    """Create a job of one simulated task when none is given."""
-    tasks = tasks or (Task(task_key="main", notebook_task=NotebookTask(notebook_path="/simulated")),)
-    job_id = sdk.jobs.create(name="made by the test", tasks=list(tasks), **settings).job_id
-    assert job_id is not None
-    return job_id
+from tests.devstack.databricks.helpers import WAIT, finished, make_job, sdk_client, steer, submit
 
 
 def test_submit_and_wait(sdk: WorkspaceClient) -> None:

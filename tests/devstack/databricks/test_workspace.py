@@ -87,6 +87,7 @@ class TestConcurrentRunsOfAJob:
         job = world.job(max_concurrent_runs=1, queue={"enabled": of_job})
         world.start(job)
         run_id = world.workspace.run_now(RunNow(job_id=job, queue_enabled=of_run))
+        assert run_id is not None
         assert world.run(run_id).state == state
 
     def test_a_full_job_does_not_hold_up_another(self, world: SimulatedWorkspace) -> None:
