@@ -7,6 +7,7 @@ from devstack.databricks.clock import WorkspaceClock
 from devstack.databricks.errors import ApiError, invalid
 from devstack.databricks.journal import Command, Journal, JournalError
 from devstack.databricks.outcomes import parse_rule
+from devstack.databricks.repairs import parse_repair
 from devstack.databricks.requests import parse_run_now, required_id
 from devstack.databricks.workspace import Workspace
 
@@ -40,6 +41,7 @@ class Commands:
         self._journal = journal
         self._handlers: Mapping[str, Callable[[Body], Any]] = {
             "run-now": lambda body: workspace.run_now(parse_run_now(body)),
+            "repair": lambda body: workspace.repair(parse_repair(body)),
             "cancel": lambda body: workspace.cancel(required_id(body, "run_id")),
             "delete": lambda body: workspace.remove(required_id(body, "run_id")),
             "delete-job": lambda body: workspace.delete_job(required_id(body, "job_id")),

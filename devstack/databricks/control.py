@@ -110,6 +110,7 @@ def _record(run: Run) -> dict[str, Any]:
         "foreign": run.foreign,
         "trigger": run.trigger,
         "attempts": len(run.attempts),
+        "repairs": len(run.parts) - 1,
         "start_time": milliseconds(run.created_at),
         "end_time": None if run.ended_at is None else milliseconds(run.ended_at),
         "life_cycle_state": run.state,

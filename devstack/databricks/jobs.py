@@ -8,7 +8,7 @@ from typing import Any
 
 from devstack.databricks.errors import invalid, malformed
 from devstack.databricks.parameters import JOB_PARAMETERS
-from devstack.databricks.requests import RunNow, queue_enabled
+from devstack.databricks.requests import queue_enabled
 
 #: Databricks' default and limit: https://docs.databricks.com/api/workspace/jobs/create
 DEFAULT_CONCURRENT_RUNS = 1
@@ -175,10 +175,9 @@ def _parse_task(given: Mapping[str, Any]) -> Task:
     )
 
 
-def check_run_now(job: Job, request: RunNow) -> None:
-    """Check what a ``run-now`` may ask of a job. :raises ApiError: the job does not take it."""
-    job.select(request.only)
-    of_tasks = sorted(request.parameters.keys() - {JOB_PARAMETERS})
+def check_parameters(job: Job, parameters: Collection[str]) -> None:
+    """Check the styles in which parameters are given. :raises ApiError: the job does not take them."""
+    of_tasks = sorted(set(parameters) - {JOB_PARAMETERS})
     if job.parameters and of_tasks:
         raise invalid(
             f"The job defines job parameters, so {', '.join(of_tasks)} cannot be used; use job_parameters."

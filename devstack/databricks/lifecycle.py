@@ -1,6 +1,6 @@
 """The life of a run from start to end: its tasks, their attempts, retries, dependencies, cancellation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -70,14 +70,23 @@ class LifeCycle:
         run.started_at = at
         selected = run.job.select(run.request.only)
         for task in run.job.tasks:
-            attempt = self._new_attempt(run, task, number=0, state=State.BLOCKED)
+            attempt = self._new_attempt(run, task, state=State.BLOCKED)
             if task.disabled or task.key not in selected:
                 self._end_attempt(attempt, results.DISABLED, Output(), at)
         self._move_on(run, at)
 
+    def repair(self, run: Run, keys: Collection[str], repair_id: int, at: float) -> None:
+        """Run tasks of a run that is over again, as attempts that follow the earlier ones."""
+        run.reopen(repair_id, at)
+        latest = run.last_attempts()
+        for task in run.job.tasks:
+            if task.key in keys:
+                self._new_attempt(run, task, state=State.BLOCKED, before=latest[task.key])
+        self._move_on(run, at)
+
     def end_unstarted(self, run: Run, end: End, at: float) -> None:
         """End a run that was never started: skipped, or cancelled while it waited in the queue."""
-        run.ended_at, run.end = at, end
+        run.finish(end, at)
         self._on_over(run, at)
 
     def cancel(self, run: Run, at: float) -> None:
@@ -107,13 +116,19 @@ class LifeCycle:
         attempt.output = output
 
     def _new_attempt(
-        self, run: Run, task: Task, *, number: int, state: State, original: int | None = None
+        self, run: Run, task: Task, *, state: State, before: Attempt | None = None, retries: int = 0
     ) -> Attempt:
+        """Make the next attempt of a task. ``before`` is the one before it, None = there is none."""
         run_id = self._new_id()
         attempt = Attempt(
-            run_id=run_id, task=task, number=number, original_run_id=original or run_id, state=state
+            run_id=run_id,
+            task=task,
+            number=before.number + 1 if before else 0,
+            retries=retries,
+            original_run_id=before.original_run_id if before else run_id,
+            state=state,
         )
-        run.attempts.append(attempt)
+        run.add(attempt)
         self._attempts[run_id] = (run, attempt)
         return attempt
 
@@ -139,15 +154,15 @@ class LifeCycle:
 
     def _may_retry(self, attempt: Attempt) -> bool:
         limit = attempt.task.max_retries
-        return attempt.result in results.RETRIED and (limit == -1 or attempt.number < limit)
+        return attempt.result in results.RETRIED and (limit == -1 or attempt.retries < limit)
 
     def _retry(self, run: Run, failed: Attempt, at: float) -> None:
         attempt = self._new_attempt(
             run,
             failed.task,
-            number=failed.number + 1,
             state=State.WAITING_FOR_RETRY,
-            original=failed.original_run_id,
+            before=failed,
+            retries=failed.retries + 1,
         )
         wait = max(failed.task.retry_interval, MIN_RETRY_SECONDS)
         self._timeline.schedule(at + wait, partial(self._launch, run, attempt))
@@ -171,8 +186,7 @@ class LifeCycle:
         latest = run.last_attempts()
         if run.end or not all(attempt.end for attempt in latest.values()):
             return
-        run.ended_at = at
-        run.end = results.run_end((key, attempt.result) for key, attempt in latest.items())
+        run.finish(results.run_end((key, attempt.result) for key, attempt in latest.items()), at)
         self._on_over(run, at)
 
     def _cancel_attempt(self, run: Run, attempt: Attempt, at: float) -> None:

@@ -39,6 +39,7 @@ TIMEDOUT = "TIMEDOUT"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
 DISABLED = "DISABLED"
+EXCLUDED = "EXCLUDED"
 MAX_CONCURRENT_RUNS = "MAXIMUM_CONCURRENT_RUNS_REACHED"
 
 #: Result → how it is told of an attempt of a task. The ``type`` of CANCELED and TIMEDOUT, and the life cycle
@@ -100,6 +101,13 @@ ENDS = {
         type="CLIENT_ERROR",
         message="An upstream task failed.",
     ),
+    EXCLUDED: End(
+        life_cycle_state=State.SKIPPED,
+        result_state="EXCLUDED",
+        code="SKIPPED",
+        type="CLIENT_ERROR",
+        message="The conditions of the task were not met.",
+    ),
     DISABLED: End(
         life_cycle_state=State.SKIPPED,
         result_state="DISABLED",
@@ -116,9 +124,12 @@ ENDS = {
 }
 
 #: What an attempt that was carried out can end with.
-OUTCOMES = frozenset(ENDS) - {UPSTREAM_FAILED, DISABLED, MAX_CONCURRENT_RUNS}
+OUTCOMES = frozenset(ENDS) - {UPSTREAM_FAILED, EXCLUDED, DISABLED, MAX_CONCURRENT_RUNS}
 
 SUCCESSES = frozenset({SUCCESS, "SUCCESS_WITH_FAILURES"})
+
+#: A task that ended so needs no repair.
+NOT_FAILED = SUCCESSES | {EXCLUDED, DISABLED}
 
 #: A task with retries left is tried again after these (``retry_on_timeout`` is off by default).
 RETRIED = OUTCOMES - SUCCESSES - {CANCELED, TIMEDOUT}
@@ -134,6 +145,7 @@ PRECEDENCE = (
     UPSTREAM_FAILED,
     "SUCCESS_WITH_FAILURES",
     SUCCESS,
+    EXCLUDED,
     DISABLED,
 )
 

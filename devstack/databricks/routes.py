@@ -10,7 +10,7 @@ from devstack.databricks.paging import take_page
 from devstack.databricks.requests import flag, page_limit, parse_list_runs, required_id
 from devstack.databricks.runs import Attempt, Run
 from devstack.databricks.simulator import Simulator
-from devstack.databricks.views import attempt_json, job_json, output_json, run_json
+from devstack.databricks.views import attempt_json, history_json, job_json, output_json, run_json
 
 #: The versions of the Jobs API that are served; both answer alike.
 PREFIX = r"/api/{version:2\.[12]}/jobs"
@@ -45,6 +45,7 @@ class JobsApi:
             web.get(f"{PREFIX}/runs/list", self.list_runs),
             web.get(f"{PREFIX}/runs/get", self.get_run),
             web.get(f"{PREFIX}/runs/get-output", self.get_output),
+            web.post(f"{PREFIX}/runs/repair", self.repair_run),
             web.post(f"{PREFIX}/runs/cancel", self.cancel_run),
             web.post(f"{PREFIX}/runs/delete", self.delete_run),
             web.post(f"{PREFIX}/create", self.create_job),
@@ -76,7 +77,10 @@ class JobsApi:
         if known:
             return web.json_response(attempt_json(*known, host_of(request)))
         run = self._workspace.run(run_id)
-        return web.json_response(run_json(run, host_of(request), with_tasks=True))
+        view = run_json(run, host_of(request), with_tasks=True)
+        if flag(request.query, "include_history"):
+            view["repair_history"] = history_json(run)
+        return web.json_response(view)
 
     async def get_output(self, request: web.Request) -> web.Response:
         """The output of a task's run, or of a run's only task: of its last attempt."""
@@ -94,6 +98,11 @@ class JobsApi:
         if not run.attempts:
             raise invalid(f"Run {run_id} was never started and has no output.")
         return run, run.attempts[-1]
+
+    async def repair_run(self, request: web.Request) -> web.Response:
+        """Run tasks of a run again."""
+        repair_id = self._simulator.commands.perform("repair", await read_object(request))
+        return web.json_response({"repair_id": repair_id})
 
     async def cancel_run(self, request: web.Request) -> web.Response:
         """Ask for a run's end."""

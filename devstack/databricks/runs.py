@@ -47,6 +47,8 @@ class Attempt:
     task: Task
     #: 0 for the first
     number: int
+    #: how many attempts the job's own retries have made before, since the run's start or its last repair
+    retries: int
     #: run id of the first attempt of the task
     original_run_id: int
     state: State
@@ -74,6 +76,18 @@ class Attempt:
 
 
 @dataclass(kw_only=True, eq=False)
+class Part:
+    """A run as it was started, or one repair of it."""
+
+    #: None for the run as it was started
+    repair_id: int | None
+    started_at: float
+    attempts: list[Attempt] = field(default_factory=list)
+    ended_at: float | None = None
+    end: End | None = None
+
+
+@dataclass(kw_only=True, eq=False)
 class Run:
     """One run of a job."""
 
@@ -94,7 +108,29 @@ class Run:
     queue_reason: str = ""
     cancel_requested: bool = False
     end: End | None = None
+    #: of all parts, oldest first
     attempts: list[Attempt] = field(default_factory=list)
+    #: the run as it was started, then its repairs
+    parts: list[Part] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts = [Part(repair_id=None, started_at=self.created_at)]
+
+    def add(self, attempt: Attempt) -> None:
+        """Take in a new attempt."""
+        self.attempts.append(attempt)
+        self.parts[-1].attempts.append(attempt)
+
+    def finish(self, end: End, at: float) -> None:
+        """Be over."""
+        self.end = self.parts[-1].end = end
+        self.ended_at = self.parts[-1].ended_at = at
+
+    def reopen(self, repair_id: int, at: float) -> None:
+        """Be active again: a repair begins."""
+        self.end = self.ended_at = None
+        self.cancel_requested = False
+        self.parts.append(Part(repair_id=repair_id, started_at=at))
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -110,13 +146,18 @@ class Run:
             return State.TERMINATING
         if self.started_at is None:
             return State.QUEUED
-        executing = any(attempt.executing_at is not None for attempt in self.attempts)
+        executing = any(attempt.executing_at is not None for attempt in self.parts[-1].attempts)
         return State.RUNNING if executing else State.PENDING
 
     @property
     def queue_seconds(self) -> float:
         """How long it waited in the queue."""
         return _span(self.created_at, self.started_at if self.started_at is not None else self.ended_at)
+
+    @property
+    def active_seconds(self) -> float:
+        """How long the run and its repairs took that are over, the queue included."""
+        return sum(_span(part.started_at, part.ended_at) for part in self.parts)
 
     def last_attempts(self) -> dict[str, Attempt]:
         """The latest attempt of each task, by task key, in the job's order."""

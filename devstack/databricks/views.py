@@ -6,7 +6,7 @@ from devstack.databricks.clock import milliseconds
 from devstack.databricks.jobs import Job
 from devstack.databricks.parameters import JOB_PARAMETERS
 from devstack.databricks.results import End, State
-from devstack.databricks.runs import Attempt, Run
+from devstack.databricks.runs import Attempt, Part, Run
 from devstack.databricks.workspace import JOB_FULL, WORKSPACE_FULL
 
 Json = dict[str, Any]
@@ -58,6 +58,22 @@ def run_json(run: Run, host: str, *, with_tasks: bool) -> Json:
     if run.request.performance_target:
         view["effective_performance_target"] = run.request.performance_target
     return {**view, "tasks": [_task_json(run, a, host) for a in run.attempts]} if with_tasks else view
+
+
+def history_json(run: Run) -> list[Json]:
+    """``repair_history``: the run as it was started, then its repairs."""
+    return [_part_json(run, part) for part in run.parts]
+
+
+def _part_json(run: Run, part: Part) -> Json:
+    state = part.end.life_cycle_state if part.end else run.state
+    view: Json = {
+        "type": "ORIGINAL" if part.repair_id is None else "REPAIR",
+        **_state_json(state, part.end, run.queue_reason),
+        **_times(part.started_at, part.ended_at),
+        "task_run_ids": [attempt.run_id for attempt in part.attempts],
+    }
+    return view if part.repair_id is None else {"id": part.repair_id, **view}
 
 
 def attempt_json(run: Run, attempt: Attempt, host: str) -> Json:
@@ -137,7 +153,7 @@ def _durations(run: Run) -> Json:
         "setup_duration": milliseconds(only.setup_seconds) if only else 0,
         "execution_duration": milliseconds(only.execution_seconds) if only else 0,
         "cleanup_duration": 0,
-        "run_duration": milliseconds(run.ended_at - run.created_at) if run.ended_at is not None else 0,
+        "run_duration": milliseconds(run.active_seconds) if run.ended_at is not None else 0,
     }
 
 

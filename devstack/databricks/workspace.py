@@ -2,17 +2,19 @@
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 from devstack.databricks import results
 from devstack.databricks.continuous import STREAM_SECONDS, ContinuousJobs
-from devstack.databricks.errors import invalid, no_such_job, no_such_run, too_many_active_runs
-from devstack.databricks.jobs import MAX_CONCURRENT_RUNS, Job, Task, check_run_now, parse_job
+from devstack.databricks.errors import ApiError, invalid, no_such_job, no_such_run, too_many_active_runs
+from devstack.databricks.jobs import MAX_CONCURRENT_RUNS, Job, Task, check_parameters, parse_job
 from devstack.databricks.lifecycle import Executor, LifeCycle, arguments_of
 from devstack.databricks.listing import select
 from devstack.databricks.outcomes import Outcomes
 from devstack.databricks.paging import take_page
+from devstack.databricks.repairs import RepairRun, check_repair, tasks_to_rerun
 from devstack.databricks.requests import ListRuns, RunNow
 from devstack.databricks.runs import Attempt, Output, Plan, Run, Trigger
 from devstack.databricks.timeline import Timeline
@@ -132,14 +134,15 @@ class Workspace:
         job = self.job(request.job_id)
         if request.token in self.tokens:
             return self.run(self.tokens[request.token]).run_id
-        check_run_now(job, request)
+        job.select(request.only)
+        check_parameters(job, request.parameters)
         if job.continuous:
             self._continuous.restart(job, now)
             return None
         queue = job.queue_enabled if request.queue_enabled is None else request.queue_enabled
         reason = self._why_full(job)
         if reason == WORKSPACE_FULL and not queue:
-            raise too_many_active_runs(len(self._active) - len(self._queue), self._max_active_runs)
+            raise self._full()
         run = self._new_run(job, request, now)
         self.runs_created += 1
         if request.token:
@@ -182,6 +185,29 @@ class Workspace:
         """Ask for a run's end; harmless when it is over. :raises ApiError: there is no such run."""
         run = self.run(run_id)
         self._life.cancel(run, self.settle())
+
+    def repair(self, request: RepairRun) -> int:
+        """Run tasks of a run that is over again and return the repair's id.
+
+        The run is active again under its own id. It takes a slot, but the job's limit does not hold it up.
+
+        :raises ApiError: there is no such run, it cannot be repaired so, or the workspace has no room.
+        """
+        now = self.settle()
+        run = self.run(request.run_id)
+        check_repair(run, request)
+        check_parameters(self.job(run.job.job_id), request.parameters)
+        keys = tasks_to_rerun(run, request)
+        if self._why_full(run.job) == WORKSPACE_FULL:
+            raise self._full()
+        run.request = replace(run.request, parameters={**run.request.parameters, **request.parameters})
+        # The listings go by the order of creation.
+        active = sorted([*self._active.values(), run], key=lambda run: run.number)
+        self._active = {each.run_id: each for each in active}
+        self.max_active = max(self.max_active, len(self._active))
+        repair_id = self._new_id()
+        self._life.repair(run, keys, repair_id, now)
+        return repair_id
 
     def attempt_over(self, attempt_id: int, result: str, output: Output) -> None:
         """Take in the end of an attempt that the executor carried out."""
@@ -265,6 +291,9 @@ class Workspace:
             return Plan(pending_seconds=0.0, run_seconds=seconds, result=results.SUCCESS)
         usual = STREAM_SECONDS if run.job.continuous else None
         return self.outcomes.plan(arguments_of(run, task), task.key, run_seconds=usual)
+
+    def _full(self) -> ApiError:
+        return too_many_active_runs(len(self._active) - len(self._queue), self._max_active_runs)
 
     def _why_full(self, job: Job) -> str:
         """Why a run of this job cannot start now, empty when it can."""

@@ -21,6 +21,7 @@ from devstack.databricks.errors import ApiError
 from devstack.databricks.journal import Command, Journal, JournalError, Origin, open_journal
 from devstack.databricks.options import parse_arguments
 from devstack.databricks.outcomes import Outcomes
+from devstack.databricks.runs import Run
 from devstack.databricks.server import main
 from devstack.databricks.workspace import Workspace
 from devstack.processes import Process
@@ -207,7 +208,7 @@ class Made:
 
     def facts(self) -> list[Any]:
         runs = [
-            (run.run_id, run.request, run.created_at, run.ended_at, run.end, [vars(a) for a in run.attempts])
+            [run.run_id, run.request, run.created_at, run.ended_at, run.end, *map(vars, run.parts)]
             for run in self.workspace.runs()
         ]
         return [runs, self.workspace.max_active, self.workspace.runs_created, self.workspace.tokens]
@@ -232,7 +233,10 @@ COMMANDS = {"stream": "create"}
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["run-now", "run-now", "cancel", "delete", "create", "stream", "outcomes", "foreign-runs", "read"]
+            (
+                *("run-now", "run-now", "repair", "repair", "cancel", "delete"),
+                *("create", "stream", "outcomes", "foreign-runs", "read"),
+            )
         ),
         st.integers(0, 5),
         st.floats(0, 9),
@@ -241,8 +245,10 @@ STEPS = st.lists(
 )
 
 
-def body_of(name: str, number: int, runs: list[int], jobs: list[int]) -> dict[str, Any]:
+def body_of(name: str, number: int, runs: list[Run], jobs: list[int]) -> dict[str, Any]:
     """A body for a command; ``number`` chooses."""
+    run = runs[number % len(runs)] if runs else None
+    run_id = run.run_id if run else 1
     bodies: dict[str, dict[str, Any]] = {
         "run-now": {
             "job_id": jobs[number % len(jobs)],
@@ -251,9 +257,14 @@ def body_of(name: str, number: int, runs: list[int], jobs: list[int]) -> dict[st
         "outcomes": {"results": ["FAILED", "SUCCESS"][: number + 1]},
         "create": RETRIED_JOB,
         "stream": STREAM,
+        "repair": {
+            "run_id": run_id,
+            "rerun_all_failed_tasks": True,
+            "latest_repair_id": run.parts[-1].repair_id if run else None,
+        },
         "foreign-runs": {"count": 1, "seconds": number},
     }
-    return bodies.get(name, {"run_id": runs[number % len(runs)] if runs else 1})
+    return bodies.get(name, {"run_id": run_id})
 
 
 @given(STEPS)
@@ -267,7 +278,7 @@ def test_a_workspace_follows_from_its_commands(steps: list[tuple[str, int, float
         if name == "read":
             live.workspace.settle()
             continue
-        runs = [run.run_id for run in live.workspace.runs()] if number % 2 else []
+        runs = live.workspace.runs() if number % 2 else []
         try:
             result = live.commands.perform(COMMANDS.get(name, name), body_of(name, number, runs, jobs))
         except ApiError:

@@ -39,7 +39,7 @@ def test_every_result_can_be_asked_for(world: SimulatedWorkspace, result: str) -
 
 
 def test_every_end_has_its_rank() -> None:
-    assert set(PRECEDENCE) == OUTCOMES | {"UPSTREAM_FAILED", "DISABLED"}
+    assert set(PRECEDENCE) == OUTCOMES | {"UPSTREAM_FAILED", "EXCLUDED", "DISABLED"}
 
 
 def test_a_failed_task_leaves_its_run_in_internal_error(world: SimulatedWorkspace) -> None:
