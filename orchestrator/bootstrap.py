@@ -146,7 +146,7 @@ class Application:
         """Wire what operators read and do over HTTP."""
         self.reports = Reports(self._web_pool)
         self.overview = _overview(
-            self._web_pool, self.reports, self.settings, ActiveRuns(self.web_runs, self.clock)
+            self._web_pool, self.reports, self.settings, ActiveRuns(self.web_runs, self.clock), self.jobs
         )
         self.operator = _operator(self.web_store, self.reports, self.settings.store)
 
@@ -330,13 +330,17 @@ class OperatorTools:
         self._connections = Connections(per_host=_CONNECTIONS)
         self._workspaces: _Workspaces | None = None
         active: ActiveRuns | None = None
+        jobs: Jobs | None = None
         if settings is not None and not offline:
             clock = SystemClock()
             self._workspaces = _Workspaces(settings, clock)
-            active = ActiveRuns(self._workspaces.clients(self._connections), clock)
+            runs = self._workspaces.clients(self._connections)
+            active = ActiveRuns(runs, clock)
+            policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
+            jobs = Jobs(runs=runs, workspaces=policies, clock=clock)
         self._store = Store(self._pool)
         self.reports = Reports(self._pool)
-        self.overview = _overview(self._pool, self.reports, settings, active)
+        self.overview = _overview(self._pool, self.reports, settings, active, jobs)
         self.operator = _operator(self._store, self.reports, store)
 
     def purge(self, *, older_than_seconds: float) -> AsyncIterator[int]:
@@ -352,13 +356,20 @@ class OperatorTools:
                 last_first.push_async_callback(self._workspaces.close)
 
 
-def _overview(pool: Pool, reports: Reports, settings: Settings | None, active: ActiveRuns | None) -> Overview:
+def _overview(
+    pool: Pool,
+    reports: Reports,
+    settings: Settings | None,
+    active: ActiveRuns | None,
+    jobs: Jobs | None,
+) -> Overview:
     return Overview(
         reports=reports,
         pass_log=PassLog(pool),
         check_schema=functools.partial(pool.transact, migrate.check, writes=False),
         known=_known(settings) if settings is not None else None,
         active=active,
+        jobs=jobs,
     )
 
 

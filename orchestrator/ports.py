@@ -10,6 +10,7 @@ from typing import Protocol
 
 from orchestrator.core.actions import Action
 from orchestrator.core.alerts import Alert, DeadEntries, Delivery, Kind, PassEvent
+from orchestrator.core.health import Troubled
 from orchestrator.core.models import (
     ActiveRun,
     CallsElsewhere,
@@ -31,8 +32,9 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
-from orchestrator.core.reports import History, Story, Tables, WorkspaceReport
+from orchestrator.core.reports import History, JobUse, Story, Tables, TimedEntry, WorkspaceReport
 from orchestrator.core.search import EntryFilter, EntryPage, Matching, Sort
+from orchestrator.core.slots import Obstacles
 from orchestrator.core.states import Status
 from orchestrator.core.telemetry import Metric
 from orchestrator.core.waiting import Candidates
@@ -291,10 +293,32 @@ class Reports(Protocol):
         """Return at most `limit` waiting entries, in the order of the claim."""
         ...
 
+    async def waiting_jobs(self, workspace: str) -> list[JobUse]:
+        """Return which jobs the waiting entries of a workspace name, those of most entries first."""
+        ...
+
+    async def alive(self, workspace: str, run_ids: Collection[int]) -> dict[int, str]:
+        """Return, with their table, the entries out of flight whose last run is one of these active runs."""
+        ...
+
     async def is_overdue(
-        self, workspace: str, *, seconds: float, max_attempts: int, serialize_tables: bool
+        self,
+        workspace: str,
+        *,
+        seconds: float,
+        max_attempts: int,
+        serialize_tables: bool,
+        obstacles: Obstacles = ...,
     ) -> bool:
         """Say whether an entry has been claimable for `seconds`, given a free slot."""
+        ...
+
+    async def troubled(self, *, queued_seconds: float) -> list[Troubled]:
+        """Return what is wrong with entries that the app cannot bring on by itself."""
+        ...
+
+    async def long_runs(self, *, seconds: float, limit: int) -> list[TimedEntry]:
+        """Return at most `limit` entries whose run has been active for `seconds`, the longest first."""
         ...
 
     async def history(self, *, hours: int) -> History:

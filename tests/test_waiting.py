@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.models import Entry
+from orchestrator.core.models import Entry, JobKey
+from orchestrator.core.slots import JobRoom, Obstacles
 from orchestrator.core.states import Status
 from orchestrator.core.waiting import Candidate, Candidates, Reason, Slots, explain
 from tests.world import policy
@@ -32,6 +33,30 @@ def reasons(*candidates: Candidate, slots: Slots = UNKNOWN, **changes: Any) -> l
 
 def waits(*, busy: bool = False, **changes: Any) -> Candidate:
     return Candidate(entry=replace(ENTRY, **changes), table_busy=busy)
+
+
+def test_a_job_that_is_full_holds_its_entries_and_no_others() -> None:
+    room = JobRoom(job_id=7, max_concurrent_runs=3, ours=1, foreign=1)
+    # The same job, by its id and by its name: together they have one slot.
+    slots = Slots(free=2, obstacles=Obstacles(rooms={JobKey(job_id=7): room, JobKey(job_name="x"): room}))
+    assert reasons(
+        waits(id=1, table_name="a", job_id=7),
+        waits(id=2, table_name="b", job_name="x"),
+        waits(id=3, table_name="c"),
+        waits(id=4, table_name="d", job_id=8),
+        slots=slots,
+    ) == [Reason.NEXT, Reason.JOB, Reason.NEXT, Reason.CAP]
+
+
+def test_a_run_that_is_active_again_keeps_its_table_busy() -> None:
+    slots = Slots(obstacles=Obstacles(alive_entries=frozenset({1}), alive_tables=frozenset({"sales"})))
+    candidates = [waits(), waits(id=2), waits(id=3, table_name="orders")]
+    assert reasons(*candidates, slots=slots) == [Reason.ACTIVE_RUN, Reason.ACTIVE_RUN, Reason.NEXT]
+    assert reasons(*candidates, slots=slots, serialize_tables=False) == [
+        Reason.ACTIVE_RUN,
+        Reason.NEXT,
+        Reason.NEXT,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from orchestrator.core.documents import entry_fields, pass_fields, run_fields
+from orchestrator.core.documents import entry_fields, pass_fields, run_fields, timed_fields
 from orchestrator.core.models import Entry
 from orchestrator.core.reports import StatusReport, Story, WorkspaceStatus
 from orchestrator.core.states import FINAL, OPEN, Status
@@ -20,6 +20,7 @@ def story(found: Story, run_page_url: str | None, *, parameters: bool = False) -
     """Return an entry with its runs."""
     return {
         **entry(found.entry, run_page_url, parameters=parameters),
+        **timed_fields(found),
         "runs": [run_fields(log) for log in found.logs],
     }
 
@@ -38,7 +39,12 @@ def _workspace(status: WorkspaceStatus) -> dict[str, Any]:
     return {
         "name": report.name,
         "cap": status.cap,
-        "active": {"ours": report.in_flight, "foreign": status.foreign, "error": status.active.error},
+        "active": {
+            "ours": report.in_flight,
+            "foreign": status.foreign,
+            "foreign_queued": status.foreign_queued,
+            "error": status.active.error,
+        },
         "states": _counts(report.open, OPEN),
         "finished_last_hour": _counts(report.finished_hour, FINAL),
         "finished_last_day": _counts(report.finished_day, FINAL),

@@ -125,9 +125,11 @@ async def _pages(
 
 #: The names of ``--json``, without what a file cannot use: ``actions`` and ``run_page_url``.
 _CSV_COLUMNS = (
-    *("id", "workspace", "table_name", "job_id", "priority", "status", "run_id", "submission", "attempt"),
-    *("max_attempts", "available_at", "cancel_requested", "last_error"),
-    *("created_at", "updated_at", "submitted_at", "finished_at"),
+    *("id", "workspace", "table_name", "job_id", "job_name", "options", "priority", "status", "run_id"),
+    *("submission", "attempt", "max_attempts", "retry_mode", "run_timeout_seconds", "queue_timeout_seconds"),
+    *("available_at", "cancel_requested", "last_error", "slot_waits", "platform_failures", "postponements"),
+    *("created_at", "updated_at", "claimed_at", "submitted_at", "queue_seconds", "missing_since"),
+    *("unreadable_since", "finished_at"),
 )
 
 
@@ -192,8 +194,9 @@ async def _story(entry_id: int) -> tuple[Story | None, str | None]:
 
 def _print_entry(entry: Entry, run_page_url: str | None, *, with_parameters: bool) -> None:
     fields = {**asdict(entry), "run_page_url": run_page_url}
-    if entry.parameters is not None and not with_parameters:
-        fields["parameters"] = f"{len(entry.parameters)} characters (--parameters shows them)"
+    for name in ("parameters", "request"):  # a request holds the parameters
+        if fields[name] is not None and not with_parameters:
+            fields[name] = f"{len(fields[name])} characters (--parameters shows them)"
     print_fields(fields)
 
 

@@ -111,7 +111,8 @@ def _slots(view: WorkspaceStatus) -> str:
     cap = "?" if view.cap is None else view.cap
     taken = f"{view.report.in_flight} of {cap} slots"
     if view.active.error is None:
-        return f"{taken}, {view.foreign} foreign runs"
+        queued = f" and {view.foreign_queued} in Databricks' queue" if view.foreign_queued else ""
+        return f"{taken}, {view.foreign} foreign runs{queued}"
     return f"{taken}, foreign runs: {cell(view.active.error)}"
 
 

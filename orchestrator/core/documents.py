@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.core.actions import ACTIONS
 from orchestrator.core.models import Entry, LogRow
-from orchestrator.core.reports import PassStatus
+from orchestrator.core.reports import PassStatus, TimedEntry
 from orchestrator.core.times import iso_utc
 
 
@@ -21,6 +21,8 @@ def entry_fields(entry: Entry, run_page_url: str | None) -> dict[str, Any]:
         "workspace": entry.workspace,
         "table_name": entry.table_name,
         "job_id": entry.job_id,
+        "job_name": entry.job_name,
+        "options": entry.options,
         "priority": entry.priority,
         "status": entry.status.value,
         "run_id": entry.runid,
@@ -28,15 +30,30 @@ def entry_fields(entry: Entry, run_page_url: str | None) -> dict[str, Any]:
         "submission": entry.submission,
         "attempt": entry.attempt,
         "max_attempts": entry.max_attempts,
+        "retry_mode": entry.retry_mode,
+        "run_timeout_seconds": entry.run_timeout_seconds,
+        "queue_timeout_seconds": entry.queue_timeout_seconds,
         "available_at": _iso(entry.available_at),
         "cancel_requested": entry.cancel_requested,
         "actions": [action.name for action in ACTIONS if action.applies_to(entry)],
         "last_error": entry.last_error,
+        "slot_waits": entry.slot_waits,
+        "platform_failures": entry.platform_failures,
+        "postponements": entry.postponements,
         "created_at": _iso(entry.created_at),
         "updated_at": _iso(entry.updated_at),
+        "claimed_at": _iso(entry.claimed_at),
         "submitted_at": _iso(entry.submitted_at),
+        "queue_seconds": entry.queue_seconds,
+        "missing_since": _iso(entry.missing_since),
+        "unreadable_since": _iso(entry.unreadable_since),
         "finished_at": _iso(entry.finished_at),
     }
+
+
+def timed_fields(found: TimedEntry) -> dict[str, Any]:
+    """Return how an entry's run compares with the usual time of its table."""
+    return {"usual_seconds": found.usual_seconds, "overdue": found.overdue}
 
 
 def run_fields(log: LogRow) -> dict[str, Any]:
@@ -48,8 +65,10 @@ def run_fields(log: LogRow) -> dict[str, Any]:
         "run_id": log.runid,
         "result_state": log.result_state,
         "termination_code": log.termination_code,
+        "termination_type": log.termination_type,
         "message": log.message,
         "error_trace": log.error_trace,
+        "result": log.result,
         "run_page_url": log.run_page_url,
         "started_at": _iso(log.started_at),
         "finished_at": _iso(log.finished_at),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from orchestrator.core import durations
 from orchestrator.core.models import ActiveRun, Entry, JobKey, LastPass, LogRow
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
@@ -19,10 +20,25 @@ HOURLY_UP_TO = 48
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
-    """One entry and all its settled submissions, first to last."""
+class TimedEntry:
+    """One entry at one moment, and how long the runs of its table usually take."""
 
     entry: Entry
+    #: None = none has succeeded yet
+    usual_seconds: float | None
+    #: the time by the database's clock
+    now: datetime
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the entry's run takes far longer than usual."""
+        return durations.is_overdue(self.entry, self.usual_seconds, self.now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story(TimedEntry):
+    """One entry and all its settled submissions, first to last."""
+
     logs: list[LogRow]
 
 
@@ -40,6 +56,8 @@ class WorkspaceReport:
     oldest_waiting_seconds: float | None = None
     #: runs of the entries in flight, as far as they are known
     run_ids: frozenset[int] = frozenset()
+    #: jobs of the entries in flight, one for each
+    in_flight_jobs: tuple[JobKey, ...] = ()
 
     @property
     def in_flight(self) -> int:
@@ -98,9 +116,19 @@ class WorkspaceStatus:
     active: Active
 
     @property
+    def foreign_runs(self) -> list[ActiveRun]:
+        """The active runs of no entry in flight, as far as they are known."""
+        return [run for run in self.active.runs if run.run_id not in self.report.run_ids]
+
+    @property
     def foreign(self) -> int:
-        """How many slots are taken by runs of no entry in flight, as far as the active runs are known."""
-        return sum(run.takes_slot for run in self.active.runs if run.run_id not in self.report.run_ids)
+        """How many slots foreign runs take."""
+        return sum(run.takes_slot for run in self.foreign_runs)
+
+    @property
+    def foreign_queued(self) -> int:
+        """How many foreign runs wait in Databricks' own queue and take no slot."""
+        return sum(run.queued for run in self.foreign_runs)
 
     @property
     def in_use(self) -> int:

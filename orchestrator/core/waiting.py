@@ -1,12 +1,13 @@
 """Decide why each waiting entry still waits, in the order in which the trigger claims entries. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from orchestrator.core.decisions import attempts_left
-from orchestrator.core.models import Entry
+from orchestrator.core.models import Entry, JobKey
 from orchestrator.core.policy import Policy
+from orchestrator.core.slots import Obstacles
 from orchestrator.core.states import Status
 
 
@@ -19,6 +20,8 @@ class Reason(StrEnum):
     ATTEMPTS = "attempts"  #: no attempt is left since the limit was lowered: it is not claimed
     CAP = "cap"  #: no slot is free
     NEXT = "next"  #: the next trigger pass claims it
+    JOB = "job"  #: its job already has as many runs as it may have at a time
+    ACTIVE_RUN = "active run"  #: a run of its table that was over is active again, so the table is busy
     UNREACHABLE = "unreachable"  #: Databricks cannot list the active runs, so nothing is claimed
 
 
@@ -49,6 +52,8 @@ class Slots:
     free: int | None = None
     #: False = Databricks cannot list the active runs, so nothing is claimed
     reachable: bool = True
+    #: what else keeps entries from being claimed
+    obstacles: Obstacles = field(default_factory=Obstacles)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +68,20 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
     """Say of each candidate why it waits, by going through them as a claim does."""
     taken: set[str] = set()
     left = len(found.candidates) if slots.free is None else slots.free
+    rooms = {room.job_id: room.free for room in slots.obstacles.rooms.values()}
     waiting = []
     for candidate in found.candidates:
-        reason = _own_reason(candidate.entry, found.now, policy) or _table_reason(candidate, taken, policy)
+        entry = candidate.entry
+        reason = _own_reason(entry, found.now, policy) or _table_reason(
+            candidate, taken, slots.obstacles, policy
+        )
+        if reason is None:
+            taken.add(entry.table_name)
+            reason = _job_reason(entry, rooms, slots)
         if reason is None:
             reason = _slot_reason(left, slots)
-            taken.add(candidate.entry.table_name)
             left -= 1
-        waiting.append(Waiting(entry=candidate.entry, reason=reason))
+        waiting.append(Waiting(entry=entry, reason=reason))
     return waiting
 
 
@@ -83,10 +94,26 @@ def _own_reason(entry: Entry, now: datetime, policy: Policy) -> Reason | None:
     return Reason.BACK_OFF if entry.available_at > now else None
 
 
-def _table_reason(candidate: Candidate, taken: set[str], policy: Policy) -> Reason | None:
-    if policy.serialize_tables and (candidate.table_busy or candidate.entry.table_name in taken):
+def _table_reason(
+    candidate: Candidate, taken: set[str], obstacles: Obstacles, policy: Policy
+) -> Reason | None:
+    entry = candidate.entry
+    if policy.serialize_tables and (candidate.table_busy or entry.table_name in taken):
         return Reason.SAME_TABLE
+    if entry.id in obstacles.alive_entries:
+        return Reason.ACTIVE_RUN
+    if policy.serialize_tables and entry.table_name in obstacles.alive_tables:
+        return Reason.ACTIVE_RUN
     return None
+
+
+def _job_reason(entry: Entry, rooms: dict[int, int], slots: Slots) -> Reason | None:
+    """Take a slot of the entry's job, if its limit is known; return the reason if none is free."""
+    room = slots.obstacles.rooms.get(JobKey(job_id=entry.job_id, job_name=entry.job_name))
+    if room is None or not slots.reachable:
+        return None
+    rooms[room.job_id] -= 1
+    return Reason.JOB if rooms[room.job_id] < 0 else None
 
 
 def _slot_reason(left: int, slots: Slots) -> Reason:

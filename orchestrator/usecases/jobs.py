@@ -1,16 +1,21 @@
 """The Databricks jobs that entries name: looked up by id or by name, and kept for some minutes."""
 
 import asyncio
+import contextlib
+import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry, OrchestratorError, RequestRefused, WorkspaceUnavailable
-from orchestrator.core.models import Job, JobKey
+from orchestrator.core.models import Job, JobKey, JobLimit
 from orchestrator.core.policy import WorkspacePolicy
+from orchestrator.core.redaction import one_line
 from orchestrator.ports import Clock, Runs
+
+_logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -25,6 +30,11 @@ _KEEP_FAILURE_SECONDS = 30.0
 
 #: Time limit of a look-up; a workspace that answers takes a second at most.
 _LOOK_UP_SECONDS = 15.0
+
+#: Jobs whose limits are looked up for one claim, and at the same time. Entries rarely name more than a few
+#: jobs, and most are known from the pass before.
+_MAX_LIMITS = 200
+_AT_ONCE = 10
 
 #: Most jobs and most names that are kept; beyond that the ones looked up longest ago are dropped.
 _MAX_KEPT = 1_000
@@ -67,6 +77,40 @@ class Jobs:
             if (newer := await self._id_of(workspace, name)) == job_id:
                 raise
             return await self._job(workspace, newer)
+
+    async def limits(
+        self, workspace: str, keys: Collection[JobKey], *, seconds: float
+    ) -> dict[JobKey, JobLimit]:
+        """Return the limits of jobs, as far as they can be found out in time. Never raises.
+
+        A job that cannot be looked up has no limit: the submission of its entries says what is wrong.
+        """
+        limit = asyncio.Semaphore(_AT_ONCE)
+        limits: dict[JobKey, JobLimit] = {}
+
+        async def look_up(key: JobKey) -> None:
+            async with limit:
+                found = await self._limit(workspace, key)
+            if found is not None:
+                limits[key] = found
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(look_up(key) for key in sorted(keys, key=str)[:_MAX_LIMITS]))
+        if len(limits) < len(keys):
+            text = "workspace %s: the limits of %s of %s jobs are not known"
+            _logger.info(text, one_line(workspace), len(keys) - len(limits), len(keys))
+        return limits
+
+    async def _limit(self, workspace: str, key: JobKey) -> JobLimit | None:
+        try:
+            job = await self.resolve(workspace, key)
+        except OrchestratorError as error:
+            _logger.warning("workspace %s: a job's limit is not known: %s", one_line(workspace), error)
+            return None
+        if job.continuous:  # no entry can run on it: its entries are claimed only to be refused
+            return None
+        return JobLimit(job_id=job.job_id, max_concurrent_runs=job.max_concurrent_runs)
 
     def forget(self, workspace: str, job_id: int) -> None:
         """Look a job up again at the next call, since it is not, or no longer, as it was known."""

@@ -5,22 +5,29 @@ settings, and without asking Databricks.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from orchestrator.core.errors import DatabricksError, OrchestratorError, SettingsError
-from orchestrator.core.models import Entry, LastPass
+from orchestrator.core import health, run_requests
+from orchestrator.core.durations import LEAST_EXCESS_SECONDS
+from orchestrator.core.errors import DatabricksError, InvalidEntry, OrchestratorError, SettingsError
+from orchestrator.core.health import second
+from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass, RunRequest
 from orchestrator.core.reports import (
     Active,
     Health,
     Known,
     PassStatus,
     StatusReport,
+    TimedEntry,
     WorkspaceReport,
     WorkspaceStatus,
 )
+from orchestrator.core.slots import NO_OBSTACLES, Obstacles, job_rooms
 from orchestrator.core.waiting import Slots, Waiting, explain
 from orchestrator.ports import Clock, PassLog, Reports, Runs
+from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 
 #: An entry that could be claimed while slots are free, and is not for this long, means that something is
@@ -33,6 +40,9 @@ _ASK_SECONDS = 5.0
 #: How long the active runs are kept: dashboards ask every few seconds, and Databricks limits how often runs
 #: are listed.
 _KEEP_SECONDS = 10.0
+
+#: RUNNING entries compared with the usual time of their table, the longest first.
+_LONG_RUNS = 50
 
 #: Why only the store can be asked.
 _INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
@@ -82,6 +92,7 @@ class Overview:
     :param check_schema: raises if the database does not have this version's tables.
     :param known: what the settings say; None = they are incomplete, and only the store can be read.
     :param active: lists the active runs; None = Databricks is not asked.
+    :param jobs: looks up the jobs that waiting entries name; None = their limits are not known.
     """
 
     def __init__(
@@ -92,12 +103,14 @@ class Overview:
         check_schema: Callable[[], Awaitable[object]],
         known: Known | None,
         active: ActiveRuns | None,
+        jobs: Jobs | None = None,
     ) -> None:
         self._reports = reports
         self._pass_log = pass_log
         self._check_schema = check_schema
         self._known = known
         self._active = active
+        self._jobs = jobs
         self._workspaces = {workspace.name: workspace for workspace in known.workspaces} if known else {}
 
     async def status(self) -> StatusReport:
@@ -146,13 +159,13 @@ class Overview:
         found: list[Waiting] = []
         for status in await self._status_of(reports[:limit]):
             candidates = await self._reports.candidates(status.report.name, share)
-            found += explain(candidates, self._slots(status), self._known.policy)
+            found += explain(candidates, await self._slots(status), self._known.policy)
         return found
 
     def run_page(self, entry: Entry) -> str | None:
         """Return the page of an entry's current run; None if there is no run, or its place is not known.
 
-        The place is the workspace's address and the job's id, which an entry of a job by name does not have.
+        The place is the workspace's address and the job's id.
 
         It is formed like ``run_page_url`` of ``runs/get``:
         https://docs.databricks.com/api/workspace/jobs/getrun
@@ -160,7 +173,7 @@ class Overview:
         workspace = self._workspaces.get(entry.workspace)
         if workspace is None or entry.runid is None:
             return None
-        job_id = entry.job_id if entry.job_id or entry.job_name else workspace.job_id
+        job_id = entry.job_id or _requested_job_id(entry) or (None if entry.job_name else workspace.job_id)
         return f"{workspace.host}/#job/{job_id}/run/{entry.runid}" if job_id is not None else None
 
     async def _status_of(self, reports: Sequence[WorkspaceReport]) -> list[WorkspaceStatus]:
@@ -178,11 +191,29 @@ class Overview:
     def _cap(self, name: str) -> int | None:
         return self._workspaces[name].cap if name in self._workspaces else None
 
-    def _slots(self, status: WorkspaceStatus) -> Slots:
+    async def _slots(self, status: WorkspaceStatus) -> Slots:
         """Return a workspace's slots; unknown if Databricks is not asked or the settings do not name it."""
         if self._active is None or status.cap is None:
             return Slots()
-        return Slots(free=status.free, reachable=status.active.error is None)
+        reachable = status.active.error is None
+        obstacles = await self._obstacles(status) if reachable else NO_OBSTACLES
+        return Slots(free=status.free, reachable=reachable, obstacles=obstacles)
+
+    async def _obstacles(self, status: WorkspaceStatus) -> Obstacles:
+        """Return what keeps entries from being claimed although their workspace has free slots."""
+        name, foreign = status.report.name, status.foreign_runs
+        alive = await self._reports.alive(name, {run.run_id for run in foreign})
+        waiting = {use.key for use in await self._reports.waiting_jobs(name)}
+        limits: dict[JobKey, JobLimit] = {}
+        if self._jobs is not None:
+            keys = waiting | set(status.report.in_flight_jobs)
+            limits = await self._jobs.limits(name, keys, seconds=_ASK_SECONDS)
+        rooms = job_rooms(status.report.in_flight_jobs, foreign, limits)
+        return Obstacles(
+            rooms={key: room for key, room in rooms.items() if key in waiting},
+            alive_entries=frozenset(alive),
+            alive_tables=frozenset(alive.values()),
+        )
 
     async def _last_passes(self) -> dict[str, LastPass | None]:
         last = {last_pass.name: last_pass for last_pass in await self._pass_log.passes()}
@@ -200,36 +231,79 @@ class Overview:
             for name, last in passes.items()
             if (reason := _lateness(name, last, now, known.pass_late_seconds))
         ]
-        return late or (await self._overdue(known, passes["trigger"]) if self._active else [])
+        if late:
+            return late
+        waiting = await self._overdue(known, passes["trigger"]) if self._active else []
+        return [*waiting, *await self._troubled(known), *await self._long_runs()]
+
+    async def _troubled(self, known: Known) -> list[str]:
+        """Return what is wrong with entries that the app cannot bring on by itself."""
+        leases = 2 * known.policy.submit_lease_seconds
+        return [health.troubled(each) for each in await self._reports.troubled(queued_seconds=leases)]
+
+    async def _long_runs(self) -> list[str]:
+        """Return the workspaces with runs that take far longer than usual."""
+        found: dict[str, list[TimedEntry]] = defaultdict(list)
+        for run in await self._reports.long_runs(seconds=LEAST_EXCESS_SECONDS, limit=_LONG_RUNS):
+            if run.overdue:
+                found[run.entry.workspace].append(run)
+        return [health.long_runs(runs) for _, runs in sorted(found.items())]
 
     async def _overdue(self, known: Known, trigger: LastPass | None) -> list[str]:
-        """Return the workspaces whose entries wait for no reason, and the last trigger pass's outcome."""
+        """Return why entries of which workspaces wait for long, if it is not for the app's own runs."""
         waiting = [
             report
             for report in await self._reports.status()
             if report.name in self._workspaces and (report.oldest_waiting_seconds or 0.0) > _OVERDUE_SECONDS
         ]
-        overdue = [report for report in waiting if await self._is_overdue(report.name, known)]
-        return [
-            f"entries of workspace {status.report.name} wait{why}{_outcome(trigger)}"
-            for status in await self._status_of(overdue)
-            if (why := _why_overdue(status))
-        ]
+        overdue = [report for report in waiting if await self._is_overdue(report.name, known, NO_OBSTACLES)]
+        reasons: list[str] = []
+        for status in await self._status_of(overdue):
+            reasons += await self._why_overdue(status, known, _outcome(trigger))
+        return reasons
 
-    async def _is_overdue(self, workspace: str, known: Known) -> bool:
+    async def _why_overdue(self, status: WorkspaceStatus, known: Known, outcome: str) -> list[str]:
+        """Say why a workspace's entries wait for long; nothing if it is for the app's own runs.
+
+        :param outcome: of the last trigger pass, if something was wrong.
+        """
+        name = status.report.name
+        if status.active.error is not None:
+            problem = status.active.error
+            return [
+                f"entries of workspace {name} wait, and its active runs cannot be listed: {problem}{outcome}"
+            ]
+        if not status.free:
+            # As many slots as the entries' own or more: fewer are other people's usual share.
+            too_many = status.foreign >= max(1, status.report.in_flight)
+            return [health.foreign_runs(status)] if too_many else []
+        obstacles = await self._obstacles(status)
+        reasons = [
+            health.full_job(name, room)
+            for room in {room.job_id: room for room in obstacles.rooms.values()}.values()
+            if room.free == 0 and room.ours == 0
+        ]
+        if await self._is_overdue(name, known, obstacles):
+            reasons.append(f"entries of workspace {name} wait although slots are free{outcome}")
+        return reasons
+
+    async def _is_overdue(self, workspace: str, known: Known, obstacles: Obstacles) -> bool:
         return await self._reports.is_overdue(
             workspace,
             seconds=max(_OVERDUE_SECONDS, known.pass_late_seconds),
             max_attempts=known.policy.max_attempts,
             serialize_tables=known.policy.serialize_tables,
+            obstacles=obstacles,
         )
 
 
-def _why_overdue(status: WorkspaceStatus) -> str:
-    """Say what is wrong when entries wait; empty if all slots are taken."""
-    if status.active.error is not None:
-        return f", and its active runs cannot be listed: {status.active.error}"
-    return " although slots are free" if status.free else ""
+def _requested_job_id(entry: Entry) -> int | None:
+    """Return the job that the current submission was made for; None if it is not known."""
+    try:
+        request = run_requests.thaw(entry)
+    except InvalidEntry:
+        return None
+    return request.job_id if isinstance(request, RunRequest) and isinstance(request.job_id, int) else None
 
 
 def _is_late(last: LastPass | None, now: datetime, limit_seconds: float) -> bool:
@@ -242,20 +316,16 @@ def _lateness(name: str, last: LastPass | None, now: datetime, limit_seconds: fl
     if last is None:
         return f"{name} has never begun"
     if _is_late(last, now, limit_seconds):
-        return f"{name} has not begun since {_second(last.started_at)}"
+        return f"{name} has not begun since {second(last.started_at)}"
     if last.finished_at is None:
         return f"no pass of {name} has come to its end yet{_outcome(last)}"
     if _is_within(last.finished_at, now, limit_seconds):
         return ""
-    return f"no pass of {name} has come to its end since {_second(last.finished_at)}{_outcome(last)}"
+    return f"no pass of {name} has come to its end since {second(last.finished_at)}{_outcome(last)}"
 
 
 def _is_within(time: datetime, now: datetime, seconds: float) -> bool:
     return (now - time).total_seconds() <= seconds
-
-
-def _second(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _outcome(last: LastPass | None) -> str:

@@ -22,10 +22,7 @@ _logger = logging.getLogger(__name__)
 #: Time limit for one workspace's claims. With the monitor's pass it stays below the functions' time-out.
 _CLAIM_SECONDS = 100.0
 
-#: Jobs looked up for one claim, at the same time, and in how many seconds. Entries rarely name more than a
-#: few jobs, and most are known from the pass before. A job that is not looked up in time has no limit.
-_MAX_JOBS = 200
-_JOBS_AT_ONCE = 10
+#: Time limit for looking up the jobs' limits. A job that is not looked up in time has no limit.
 _JOBS_SECONDS = 20.0
 
 #: Time limit for looking up runs that seem to be repaired; the next pass does the rest.
@@ -109,42 +106,11 @@ class Trigger:
             return [f"workspace {workspace}: looking up repaired runs took over {_REVIVE_SECONDS:.0f} s"]
 
     async def _job_limits(self, workspace: str) -> dict[JobKey, JobLimit]:
-        """Return the limits of the jobs that open entries name, as far as they can be found out in time."""
+        """Return the limits of the jobs that open entries name, as far as they are known."""
         if workspace not in self.workspaces:
             return {}
-        keys = sorted(await self.store.open_jobs(workspace), key=str)
-        limit = asyncio.Semaphore(_JOBS_AT_ONCE)
-        limits: dict[JobKey, JobLimit] = {}
-
-        async def look_up(key: JobKey) -> None:
-            async with limit:
-                found = await self._job_limit(workspace, key)
-            if found is not None:
-                limits[key] = found
-
-        try:
-            async with asyncio.timeout(_JOBS_SECONDS):
-                await asyncio.gather(*(look_up(key) for key in keys[:_MAX_JOBS]))
-        except TimeoutError:
-            _logger.warning("workspace %s: looking up its jobs takes over %s s", workspace, _JOBS_SECONDS)
-        if len(limits) < len(keys):
-            text = "workspace %s: %s of %s jobs have no limit that is known"
-            _logger.info(text, workspace, len(keys) - len(limits), len(keys))
-        return limits
-
-    async def _job_limit(self, workspace: str, key: JobKey) -> JobLimit | None:
-        """Return a job's limit; None if it is not known. The submission of its entries says what is wrong."""
-        try:
-            job = await self.jobs.resolve(workspace, key)
-        except OrchestratorError as error:
-            _logger.warning("workspace %s: a job's limit is not known: %s", workspace, error)
-            return None
-        # No entry can run on a continuous job. Its entries are claimed to be refused, whatever runs there.
-        return (
-            None
-            if job.continuous
-            else JobLimit(job_id=job.job_id, max_concurrent_runs=job.max_concurrent_runs)
-        )
+        keys = await self.store.open_jobs(workspace)
+        return await self.jobs.limits(workspace, keys, seconds=_JOBS_SECONDS)
 
     def _record(self, workspace: str, claims: Sequence[Claim]) -> None:
         known = workspace if workspace in self.workspaces else "unknown"

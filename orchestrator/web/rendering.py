@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import UNSET
 
 from orchestrator.core import models, reports, waiting
-from orchestrator.core.documents import entry_fields, pass_fields, run_fields
+from orchestrator.core.documents import entry_fields, pass_fields, run_fields, timed_fields
 from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 from orchestrator.web import schemas
@@ -34,6 +34,7 @@ def entry_with_runs(
     """Return an entry with its runs."""
     return schemas.EntryWithRuns(
         **entry_fields(story.entry, run_page_url),
+        **timed_fields(story),
         parameters=story.entry.parameters if parameters else UNSET,
         runs=[schemas.Run(**run_fields(log)) for log in story.logs],
     )
@@ -58,7 +59,12 @@ def _workspace(status: reports.WorkspaceStatus) -> schemas.Workspace:
     return schemas.Workspace(
         name=report.name,
         cap=status.cap,
-        active=schemas.Active(ours=report.in_flight, foreign=status.foreign, error=status.active.error),
+        active=schemas.Active(
+            ours=report.in_flight,
+            foreign=status.foreign,
+            foreign_queued=status.foreign_queued,
+            error=status.active.error,
+        ),
         states=_open_counts(report.open),
         finished_last_hour=_final_counts(report.finished_hour),
         finished_last_day=_final_counts(report.finished_day),

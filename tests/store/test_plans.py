@@ -79,7 +79,13 @@ HOT: dict[str, tuple[object, ...]] = {
     "ended": ("2026-01-01 00:00:00.000", "2026-01-01 00:00:00.000"),
     "waiting": ("default", 50),
     "waiting_jobs": ("default",),
-    "overdue": ("default", "2026-01-01 00:00:00.000", 3, 1),
+    "overdue": ("[]", "default", "2026-01-01 00:00:00.000", 3, 1, "[]", "[]"),
+    "without_slot": (),
+    "failed_by_platform": (),
+    "long_queued": ("2026-01-01 00:00:00.000",),
+    "troubled_runs": (),
+    "long_running": ("2026-01-01 00:00:00.000", 50),
+    "successes": ("old", 300, "default", 30),
     "settled_before": ("2126-01-01 00:00:00.000", 20_000),
     "history_by_hour": ("2126-01-01 00:00:00.000",),
     "history_by_day": ("2126-01-01 00:00:00.000",),
@@ -118,6 +124,8 @@ SMALL_INDEXES = {
     "ix_track_processing_cancel",
     "ix_track_processing_open",
     "ux_track_processing_run",
+    "ix_track_processing_slot_waits",
+    "ix_track_processing_platform_failures",
 }
 
 #: 2 to the power of this many entries are DONE.
@@ -125,7 +133,7 @@ DOUBLINGS = 14
 
 _SQLITE_SCAN = re.compile(r"^SCAN (?P<table>\w+)(?: USING (?:COVERING )?INDEX (?P<index>\w+))?$")
 #: Lines for subqueries: the plan also lists what the subqueries read.
-_SQLITE_NO_TABLE = {"ranked", "latest", "event", "reached", "parts", "first_of_table"}
+_SQLITE_NO_TABLE = {*("ranked", "latest", "event", "reached", "parts", "first_of_table", "counted", "recent")}
 
 _SQLSERVER_SCAN = re.compile(
     r"(?:Table|Index) Scan\(OBJECT:\(\[\w+\]\.\[\w+\]\.\[(?P<table>\w+)\](?:\.\[(?P<index>\w+)\])?"

@@ -119,7 +119,7 @@ async def test_waiting_entries_of_every_workspace_have_their_reason(world: World
 
 async def test_page_of_a_run(world: World) -> None:
     [with_default, with_own] = await world.add("a") + await world.add("b", job_id=9)
-    [without_job] = await world.add("c", workspace="eu", job_id=None)
+    [with_requested] = await world.add("c", workspace="eu")
     found = overview(world)
     assert found.run_page(await world.entry(with_default)) is None  # there is no run yet
     await world.trigger()
@@ -127,7 +127,9 @@ async def test_page_of_a_run(world: World) -> None:
     first, second = await world.entry(with_default), await world.entry(with_own)
     assert found.run_page(first) == f"{HOST}/#job/5/run/{first.runid}"
     assert found.run_page(second) == f"{HOST}/#job/9/run/{second.runid}"
-    assert found.run_page(await world.entry(without_job)) is None
+    third = await world.entry(with_requested)
+    assert found.run_page(third) == f"https://eu/#job/6/run/{third.runid}"  # as the run was asked for
+    assert found.run_page(replace(third, request=None)) is None
     assert overview(world, complete=False).run_page(first) is None
     # The default job's page would be the wrong one.
-    assert found.run_page(replace(first, job_name="nightly")) is None
+    assert found.run_page(replace(first, job_name="nightly", request=None)) is None

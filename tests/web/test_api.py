@@ -252,7 +252,7 @@ async def test_the_status_counts_ours_and_foreign_runs(site: Site) -> None:
     _, told = await site.call("GET", "status")
     [workspace] = told["workspaces"]
     assert workspace["cap"] == 3
-    assert workspace["active"] == {"ours": 1, "foreign": 2, "error": None}
+    assert workspace["active"] == {"ours": 1, "foreign": 2, "foreign_queued": 0, "error": None}
     assert workspace["states"] == {"PENDING": 1, "QUEUED": 0, "RUNNING": 1, "FAILED": 0}
     assert [(last_pass["name"], last_pass["late"]) for last_pass in told["passes"]] == [
         ("trigger", False),
@@ -266,7 +266,12 @@ async def test_the_status_counts_ours_and_foreign_runs(site: Site) -> None:
 async def test_without_databricks_the_rest_is_told_all_the_same(site: Site) -> None:
     site.runs.down = Unauthorized("runs/list: HTTP 401", status=401)
     [workspace] = (await site.call("GET", "status"))[1]["workspaces"]
-    assert workspace["active"] == {"ours": 0, "foreign": 0, "error": "runs/list: HTTP 401"}
+    assert workspace["active"] == {
+        "ours": 0,
+        "foreign": 0,
+        "foreign_queued": 0,
+        "error": "runs/list: HTTP 401",
+    }
 
 
 async def test_databricks_is_asked_once_however_many_look() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import SettingsError, WorkspaceUnavailable
 from orchestrator.web.api import Api
+from tests.store.helpers import running
 from tests.web.support import Site, add
 
 
@@ -77,12 +78,27 @@ async def test_rows_that_wait_for_a_workspace_that_is_down_are_no_health(site: S
     assert "its active runs cannot be listed" in told["reasons"][0]
 
 
-async def test_rows_that_wait_for_a_slot_of_a_full_workspace_are_well(site: Site) -> None:
+async def test_entries_that_wait_for_the_app_s_own_runs_are_no_reason(site: Site) -> None:
+    await well(site)
+    for run_id in (1, 2, 3):
+        await running(site.app.store, run_id, f"t{run_id}")
+    await add(site, "sales")
+    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    assert (await site.call("GET", "health"))[0] == 200
+
+
+async def test_entries_that_wait_for_foreign_runs_are_a_reason(site: Site) -> None:
     await well(site)
     await add(site, "sales")
     site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
     site.runs.foreign |= {1, 2, 3}
-    assert (await site.call("GET", "health"))[0] == 200
+    assert await site.call("GET", "health") == (
+        503,
+        {
+            "status": "unhealthy",
+            "reasons": ["entries of workspace default wait: foreign runs take 3 of its 3 slots (no job: 3)"],
+        },
+    )
 
 
 async def test_health_tells_a_schema_that_is_behind_and_a_database_that_is_away(site: Site) -> None:

@@ -2,10 +2,8 @@
 
 import json
 import math
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
 
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
@@ -15,8 +13,10 @@ from orchestrator.adapters.store.records import (
     milliseconds,
     read_claim,
     read_entry,
+    read_job_key,
     read_log_row,
     read_time,
+    rooms_json,
 )
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.models import (
@@ -32,6 +32,7 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
+from orchestrator.core.slots import job_rooms
 
 #: All claims in a database take this one lock, whatever the workspace: a claim takes milliseconds.
 _CLAIM_LOCK = "databricks-job-orchestrator/claim"
@@ -89,7 +90,7 @@ class Store:
                 "claim",
                 max_attempts or NO_LIMIT,
                 milliseconds(lease_seconds),
-                json.dumps(_rooms(in_flight, foreign, jobs)),
+                rooms_json(job_rooms(map(read_job_key, in_flight), foreign, jobs)),
                 workspace,
                 max_attempts or NO_LIMIT,
                 int(serialize_tables),
@@ -337,7 +338,7 @@ class Store:
     async def open_jobs(self, workspace: str) -> set[JobKey]:
         """Return how the open entries of a workspace name their jobs."""
         rows = await self.pool.transact(lambda session: session.rows("open_jobs", workspace), writes=False)
-        return {JobKey(**row) for row in rows}
+        return {read_job_key(row) for row in rows}
 
     async def last_success(self, workspace: str, table_name: str) -> datetime | None:
         """Return when the latest successful run of a source table started, or None without one."""
@@ -374,24 +375,6 @@ class Store:
     async def now(self) -> datetime:
         """Return the database's clock."""
         return await self.pool.transact(Session.now, writes=False)
-
-
-def _rooms(
-    in_flight: Sequence[Mapping[str, Any]], foreign: Sequence[ActiveRun], jobs: Mapping[JobKey, JobLimit]
-) -> list[dict[str, Any]]:
-    """Return how many slots each job has free, by the way in which entries name it."""
-    keys = [JobKey(job_id=row["job_id"], job_name=row["job_name"]) for row in in_flight]
-    used = Counter(jobs[key].job_id for key in keys if key in jobs)
-    used.update(run.job_id for run in foreign if run.job_id is not None and not run.queued)
-    return [
-        {
-            "job_id": key.job_id or 0,
-            "job_name": key.job_name or "",
-            "job": limit.job_id,
-            "room": max(0, limit.max_concurrent_runs - used[limit.job_id]),
-        }
-        for key, limit in jobs.items()
-    ]
 
 
 def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:

@@ -1,12 +1,15 @@
 """Between the database and the records of the core: what a result row means, what fits into a column."""
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.adapters.store.connector import as_utc
 from orchestrator.core.errors import StoreError
-from orchestrator.core.models import Claim, Entry, LogRow
+from orchestrator.core.models import Claim, Entry, JobKey, LogRow
 from orchestrator.core.numbers import MAX_INT32
+from orchestrator.core.slots import JobRoom
 from orchestrator.core.states import Status
 
 #: ``attempt`` and ``submission`` are 32-bit columns; this stands for "no limit".
@@ -42,6 +45,26 @@ def read_time(value: object) -> datetime:
 def read_claim(row: dict[str, Any]) -> Claim:
     """Read what a claim returns."""
     return Claim(entry_id=int(row["id"]), submission=int(row["submission"]))
+
+
+def read_job_key(row: Mapping[str, Any]) -> JobKey:
+    """Read how a row of ``track_processing`` names its job."""
+    return JobKey(job_id=row["job_id"], job_name=row["job_name"])
+
+
+def rooms_json(rooms: Mapping[JobKey, JobRoom]) -> str:
+    """Return the free slots of jobs as the queries take them."""
+    return json.dumps(
+        [
+            {
+                "job_id": key.job_id or 0,
+                "job_name": key.job_name or "",
+                "job": room.job_id,
+                "room": room.free,
+            }
+            for key, room in rooms.items()
+        ]
+    )
 
 
 def read_entry(row: dict[str, Any]) -> Entry:

@@ -1,5 +1,7 @@
 """Searches and summaries for operators, by named SQL; each reads a bounded number of rows by an index."""
 
+import json
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,10 +9,18 @@ from typing import Any
 
 from orchestrator.adapters.store.connector import as_utc
 from orchestrator.adapters.store.pool import Pool
-from orchestrator.adapters.store.records import NO_LIMIT, read_entry, read_log_row
+from orchestrator.adapters.store.records import (
+    NO_LIMIT,
+    read_entry,
+    read_job_key,
+    read_log_row,
+    rooms_json,
+)
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
-from orchestrator.core.models import Entry, JobKey
+from orchestrator.core.durations import USUAL_OF, Duration, usual_seconds
+from orchestrator.core.health import Trouble, Troubled
+from orchestrator.core.models import Entry
 from orchestrator.core.reports import (
     HOURLY_UP_TO,
     MAX_COUNTED,
@@ -20,6 +30,7 @@ from orchestrator.core.reports import (
     Story,
     TableReport,
     Tables,
+    TimedEntry,
     WorkspaceReport,
 )
 from orchestrator.core.search import (
@@ -32,11 +43,15 @@ from orchestrator.core.search import (
     cursor,
     read_cursor,
 )
+from orchestrator.core.slots import NO_OBSTACLES, Obstacles
 from orchestrator.core.states import Status
 from orchestrator.core.waiting import Candidate, Candidates
 
 #: Entries that a search examines per step: most pages are full after the first.
 _WINDOWS = (500, 4_500, MAX_EXAMINED - 5_000)
+
+#: Entries of a source table among which its last successes are looked for, last changed first.
+_RECENT = 300
 
 #: Pages that a search for entries to change reads at most.
 _MATCHING_ROUNDS = 10
@@ -77,9 +92,14 @@ class Reports:
 
         def work(session: Session) -> Story | None:
             rows = session.rows("get_entry", entry_id)
-            logs = session.rows("logs_of_entry", entry_id) if rows else []
-            return (
-                Story(entry=read_entry(rows[0]), logs=[read_log_row(row) for row in logs]) if rows else None
+            if not rows:
+                return None
+            entry = read_entry(rows[0])
+            return Story(
+                entry=entry,
+                logs=[read_log_row(row) for row in session.rows("logs_of_entry", entry_id)],
+                usual_seconds=_usual_seconds(session, entry.workspace, entry.table_name),
+                now=_now(session),
             )
 
         return await self._pool.transact(work, writes=False)
@@ -110,7 +130,7 @@ class Reports:
         )
         return [
             JobUse(
-                key=JobKey(job_id=row["job_id"], job_name=row["job_name"]),
+                key=read_job_key(row),
                 parameter_style=row["parameter_style"],
                 entries=int(row["entries"]),
             )
@@ -118,14 +138,63 @@ class Reports:
         ]
 
     async def is_overdue(
-        self, workspace: str, *, seconds: float, max_attempts: int, serialize_tables: bool
+        self,
+        workspace: str,
+        *,
+        seconds: float,
+        max_attempts: int,
+        serialize_tables: bool,
+        obstacles: Obstacles = NO_OBSTACLES,
     ) -> bool:
         """Say whether an entry has been claimable for `seconds`, given a free slot."""
+        tables = sorted(obstacles.alive_tables) if serialize_tables else []
 
         def work(session: Session) -> bool:
-            since = _now(session) - timedelta(seconds=seconds)
-            limit = max_attempts or NO_LIMIT
-            return bool(session.rows("overdue", workspace, since, limit, int(serialize_tables)))
+            rows = session.rows(
+                "overdue",
+                rooms_json(obstacles.rooms),
+                workspace,
+                _now(session) - timedelta(seconds=seconds),
+                max_attempts or NO_LIMIT,
+                int(serialize_tables),
+                json.dumps(sorted(obstacles.alive_entries)),
+                json.dumps(tables),
+            )
+            return bool(rows)
+
+        return await self._pool.transact(work, writes=False)
+
+    async def alive(self, workspace: str, run_ids: Collection[int]) -> dict[int, str]:
+        """Return, with their table, the entries out of flight whose last run is one of these active runs."""
+        if not run_ids:
+            return {}
+        rows = await self._pool.transact(
+            lambda session: session.rows("alive", workspace, json.dumps(sorted(run_ids))), writes=False
+        )
+        return {row["id"]: row["table_name"] for row in rows}
+
+    async def troubled(self, *, queued_seconds: float) -> list[Troubled]:
+        """Return what is wrong with entries that the app cannot bring on by itself.
+
+        :param queued_seconds: an entry may be QUEUED for this long.
+        """
+        return await self._pool.transact(lambda session: _troubled(session, queued_seconds), writes=False)
+
+    async def long_runs(self, *, seconds: float, limit: int) -> list[TimedEntry]:
+        """Return at most `limit` entries whose run has been active for `seconds`, the longest first."""
+
+        def work(session: Session) -> list[TimedEntry]:
+            now = _now(session)
+            rows = session.rows("long_running", now - timedelta(seconds=seconds), limit)
+            entries = [read_entry(row) for row in rows]
+            usual = {
+                (workspace, table): _usual_seconds(session, workspace, table)
+                for workspace, table in {(entry.workspace, entry.table_name) for entry in entries}
+            }
+            return [
+                TimedEntry(entry=entry, usual_seconds=usual[entry.workspace, entry.table_name], now=now)
+                for entry in entries
+            ]
 
         return await self._pool.transact(work, writes=False)
 
@@ -213,7 +282,7 @@ def _status(session: Session) -> list[WorkspaceReport]:
     reports: dict[str, dict[str, Any]] = {}
 
     def of(row: dict[str, Any]) -> dict[str, Any]:
-        empty: dict[str, Any] = {"open": {}, "finished_hour": {}, "finished_day": {}, "run_ids": set()}
+        empty: dict[str, Any] = {"open": {}, "finished_hour": {}, "finished_day": {}, "in_flight": []}
         return reports.setdefault(row["workspace"], empty)
 
     for row in session.rows("open_states"):
@@ -222,14 +291,52 @@ def _status(session: Session) -> list[WorkspaceReport]:
         since = as_utc(row["since"])
         of(row)["oldest_waiting_seconds"] = (now - since).total_seconds() if since else None
     for row in session.rows("flying_runs"):
-        of(row)["run_ids"].update({row["runid"]} - {None})
+        of(row)["in_flight"].append(row)
     for row in session.rows("ended", now - timedelta(hours=1), now - timedelta(days=1)):
         of(row)["finished_day"][Status(row["status"])] = int(row["entries"])
         of(row)["finished_hour"][Status(row["status"])] = int(row["lately"])
-    return [
-        WorkspaceReport(name=name, **{**found, "run_ids": frozenset(found["run_ids"])})
-        for name, found in sorted(reports.items())
+    return [_workspace_report(name, **found) for name, found in sorted(reports.items())]
+
+
+def _workspace_report(name: str, *, in_flight: list[dict[str, Any]], **counts: Any) -> WorkspaceReport:
+    return WorkspaceReport(
+        name=name,
+        run_ids=frozenset(row["runid"] for row in in_flight if row["runid"] is not None),
+        in_flight_jobs=tuple(read_job_key(row) for row in in_flight),
+        **counts,
+    )
+
+
+def _usual_seconds(session: Session, workspace: str, table_name: str) -> float | None:
+    """Return how long the runs of a source table usually take."""
+    rows = session.rows("successes", table_name, _RECENT, workspace, USUAL_OF)
+    return usual_seconds(
+        [
+            Duration(**{**row, **{name: as_utc(row[name]) for name in ("started_at", "finished_at")}})
+            for row in rows
+        ]
+    )
+
+
+def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
+    before = _now(session) - timedelta(seconds=queued_seconds)
+    found = [
+        *(_counted(Trouble.NO_SLOT, row) for row in session.rows("without_slot")),
+        *(_counted(Trouble.PLATFORM, row) for row in session.rows("failed_by_platform")),
+        *(_counted(Trouble.LONG_QUEUED, row) for row in session.rows("long_queued", before)),
     ]
+    runs: dict[tuple[Trouble, str], list[Entry]] = defaultdict(list)
+    for entry in map(read_entry, session.rows("troubled_runs")):
+        trouble = Trouble.MISSING if entry.missing_since else Trouble.UNREADABLE
+        runs[trouble, entry.workspace].append(entry)
+    for (trouble, _), entries in sorted(runs.items()):
+        found.append(Troubled(trouble=trouble, entries=len(entries), example=entries[0]))
+    return found
+
+
+def _counted(trouble: Trouble, row: dict[str, Any]) -> Troubled:
+    entries = int(row.pop("entries"))
+    return Troubled(trouble=trouble, entries=entries, example=read_entry(row))
 
 
 def _bucket(row: dict[str, Any]) -> Bucket:

@@ -53,7 +53,7 @@ function attemptLimit({ max_attempts: limit }) {
 function facts(entry) {
   return [
     ["Workspace", entry.workspace],
-    ["Job", entry.job_id === null ? "the workspace’s default" : String(entry.job_id)],
+    ["Job", String(entry.job_id ?? entry.job_name ?? "the workspace’s default")],
     ["Attempt", `${entry.attempt} (${attemptLimit(entry)})`],
     ["Submission", String(entry.submission)],
     ["Priority", String(entry.priority)],
@@ -64,6 +64,9 @@ function facts(entry) {
       ? [["Not before", localTime(entry.available_at)], ...(entry.reason ? [["Why it waits", explainWait(entry)]] : [])]
       : [["Finished", localTime(entry.finished_at)]]),
     ...(entry.run_id === null ? [] : [[isWaiting(entry) ? "Last run" : "Run", runLink(entry)]]),
+    ...(entry.overdue ? [["Overdue", `runs of this table usually take ${duration(entry.usual_seconds)}`]] : []),
+    ...(entry.missing_since ? [["Missing in Databricks", `since ${localTime(entry.missing_since)}`]] : []),
+    ...(entry.unreadable_since ? [["Not visible to the app", `since ${localTime(entry.unreadable_since)}`]] : []),
     ...(entry.cancel_requested ? [["Cancellation", "requested"]] : []),
   ];
 }

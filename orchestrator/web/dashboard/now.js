@@ -114,6 +114,7 @@ function workspaceCard({ name, cap, active, states, finished_last_day: day, fini
       h("span", {}, h("span", { class: "key ours" }), `${count(active.ours)} ours`),
       h("span", {}, h("span", { class: "key foreign" }),
         isKnown ? `${count(active.foreign)} foreign` : `foreign runs unknown: ${active.error}`),
+      active.foreign_queued > 0 && h("span", {}, `${count(active.foreign_queued)} foreign in Databricks’ queue`),
       isKnown && h("span", {}, `${count(Math.max(0, cap - used))} free`)),
     stateCounts(states, day, hour));
 }

@@ -109,8 +109,10 @@ WHERE status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNI
 GROUP BY workspace
 
 -- flying_runs --
--- The runs of the entries in flight.
-SELECT workspace, runid FROM track_processing {index ix_track_processing_in_flight} WHERE status IN ('QUEUED', 'RUNNING')
+-- The runs of the entries in flight, and the jobs that they name.
+SELECT workspace, runid, job_id, job_name
+FROM track_processing {index ix_track_processing_in_flight}
+WHERE status IN ('QUEUED', 'RUNNING')
 
 -- ended --
 -- How many entries of each workspace ended in which state: since a recent time, and since an earlier one.
@@ -141,14 +143,85 @@ GROUP BY job_id, job_name, parameter_style
 ORDER BY entries DESC, job_id, job_name, parameter_style
 
 -- overdue --
--- An entry of a workspace that could have been claimed before a time.
+-- An entry of a workspace that could have been claimed before a time: its job has room, and no run that is active again
+-- keeps its table busy.
 SELECT entry.id
 FROM track_processing AS entry
+LEFT JOIN {job_rooms ?} AS full_job
+    ON full_job.job_id = COALESCE(entry.job_id, 0)
+    AND full_job.job_name = COALESCE(entry.job_name, '')
 WHERE entry.workspace = ?
     AND entry.available_at <= ?
     AND {may_be_claimed entry}
+    AND COALESCE(full_job.room, 1) > 0
+    AND entry.id NOT IN (SELECT held.value FROM {numbers ?} AS held)
+    AND entry.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
 ORDER BY entry.priority DESC, entry.id ASC
 {limit 1}
+
+-- repeated (fragment) --
+-- In each workspace, the entries with 10 or more of a count, and the oldest of them.
+SELECT {entry_columns example}, counted.entries
+FROM (
+    SELECT MIN(id) AS id, {count} AS entries
+    FROM track_processing {index ix_track_processing_{alias}}
+    WHERE {alias} >= 10 AND status IN ('PENDING', 'QUEUED', 'FAILED')
+    GROUP BY workspace
+) AS counted
+{join_in_order} track_processing AS example ON example.id = counted.id
+ORDER BY example.workspace
+
+-- without_slot --
+-- In each workspace, the waiting entries that got no slot 10 times in a row or more, and the oldest of them.
+{repeated slot_waits}
+
+-- failed_by_platform --
+-- The same for failures of the platform.
+{repeated platform_failures}
+
+-- long_queued --
+-- In each workspace, the entries that were claimed before a time and are QUEUED still, and the oldest of them.
+SELECT {entry_columns example}, counted.entries
+FROM (
+    SELECT MIN(id) AS id, {count} AS entries
+    FROM track_processing {index ix_track_processing_in_flight}
+    WHERE status IN ('QUEUED', 'RUNNING') AND status = 'QUEUED' AND COALESCE(claimed_at, updated_at) < ?
+    GROUP BY workspace
+) AS counted
+{join_in_order} track_processing AS example ON example.id = counted.id
+ORDER BY example.workspace
+
+-- troubled_runs --
+-- The RUNNING entries whose run is missing or cannot be read.
+SELECT {entry_columns}
+FROM track_processing {index ix_track_processing_in_flight}
+WHERE status IN ('QUEUED', 'RUNNING') AND status = 'RUNNING'
+    AND (missing_since IS NOT NULL OR unreadable_since IS NOT NULL)
+ORDER BY id
+
+-- long_running --
+-- The RUNNING entries that were submitted before a time, oldest first; not those that wait in Databricks' queue.
+SELECT {entry_columns}
+FROM track_processing {index ix_track_processing_in_flight}
+WHERE status IN ('QUEUED', 'RUNNING') AND status = 'RUNNING' AND queue_seconds IS NOT NULL AND submitted_at < ?
+ORDER BY submitted_at, id
+{limit ?}
+
+-- successes --
+-- How long the last successful runs of a source table took, among a number of its entries, last changed first.
+SELECT
+    settled.started_at, settled.finished_at, settled.queue_seconds, settled.setup_seconds, settled.execution_seconds
+FROM (
+    SELECT id, workspace
+    FROM track_processing {index ix_track_processing_table}
+    WHERE table_name = ?
+    ORDER BY updated_at DESC, id DESC
+    {limit ?}
+) AS recent
+{join_in_order} process_log AS settled ON settled.entry_id = recent.id
+WHERE recent.workspace = ? AND settled.status = 'DONE'
+ORDER BY settled.id DESC
+{limit ?}
 
 -- settled_before --
 -- When the run was settled that has a given number of newer ones since a time; nothing if there are fewer.

@@ -53,3 +53,7 @@ PRAGMA writable_schema = RESET;
 
 CREATE INDEX ix_track_processing_last_run ON track_processing (workspace, last_runid, status)
 WHERE last_runid IS NOT NULL;
+
+-- Entries that wait for a slot, or are failed by the platform, again and again.
+CREATE INDEX ix_track_processing_slot_waits ON track_processing (workspace, id) WHERE slot_waits >= 10;
+CREATE INDEX ix_track_processing_platform_failures ON track_processing (workspace, id) WHERE platform_failures >= 10;

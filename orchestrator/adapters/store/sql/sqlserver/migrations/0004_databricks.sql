@@ -57,6 +57,17 @@ INCLUDE (status)
 WHERE last_runid IS NOT NULL;
 GO
 
+-- Entries that wait for a slot, or are failed by the platform, again and again.
+CREATE INDEX ix_track_processing_slot_waits ON track_processing (workspace, id)
+INCLUDE (status, slot_waits)
+WHERE slot_waits >= 10;
+GO
+
+CREATE INDEX ix_track_processing_platform_failures ON track_processing (workspace, id)
+INCLUDE (status, platform_failures)
+WHERE platform_failures >= 10;
+GO
+
 -- Parameters go where the job takes them, unless the entry says where. A team's own default stays.
 IF EXISTS (
     SELECT 1 FROM sys.default_constraints

@@ -1,0 +1,108 @@
+"""Put into words what keeps the app from doing its work, one line each. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from orchestrator.core import durations
+from orchestrator.core.models import ActiveRun, Entry
+from orchestrator.core.redaction import one_line
+from orchestrator.core.reports import TimedEntry, WorkspaceStatus
+from orchestrator.core.slots import JobRoom
+
+#: Errors are cut to this, in characters; the entry has the whole text.
+_ERROR_CHARACTERS = 300
+
+#: Jobs of foreign runs that are named, those with most runs first.
+_JOBS = 3
+
+
+class Trouble(StrEnum):
+    """What is wrong with entries. The texts begin a reason."""
+
+    NO_SLOT = "no slot, 10 times in a row or more"
+    PLATFORM = "failures of the platform, 10 times in a row or more"
+    LONG_QUEUED = "QUEUED for longer than two leases"
+    MISSING = "RUNNING, but Databricks says that the run does not exist"
+    UNREADABLE = "RUNNING, but Databricks does not let the app see the run"
+    OVERDUE = "RUNNING for far longer than usual"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Troubled:
+    """The entries of a workspace that have the same trouble, and one of them."""
+
+    trouble: Trouble
+    entries: int
+    example: Entry
+    #: what to say about the example in place of its last error
+    detail: str | None = None
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when the example has the trouble; None = the trouble is a matter of times, not of time."""
+        return {
+            Trouble.LONG_QUEUED: self.example.claimed_at or self.example.updated_at,
+            Trouble.MISSING: self.example.missing_since,
+            Trouble.UNREADABLE: self.example.unreadable_since,
+        }.get(self.trouble)
+
+
+def troubled(found: Troubled) -> str:
+    """Say which entries have a trouble."""
+    entries = f"{found.entries:,} {'entry' if found.entries == 1 else 'entries'}"
+    since = f" since {second(found.since)}" if found.since else ""
+    words = _words(found.detail or found.example.last_error)
+    return (
+        f"workspace {one_line(found.example.workspace)}: {found.trouble}: {entries}, "
+        f"for example entry {found.example.id}{since}{words}"
+    )
+
+
+def long_runs(runs: Sequence[TimedEntry]) -> str:
+    """Say which runs of a workspace take far longer than usual; the first is the example."""
+    first = runs[0]
+    seconds = durations.running_seconds(first.entry, first.now) or 0.0
+    detail = f"run {first.entry.runid}, {seconds:,.0f} s, usually {first.usual_seconds or 0.0:,.0f} s"
+    return troubled(Troubled(trouble=Trouble.OVERDUE, entries=len(runs), example=first.entry, detail=detail))
+
+
+def foreign_runs(status: WorkspaceStatus) -> str:
+    """Say that foreign runs keep entries waiting, how many they are and of which jobs."""
+    slots = "slot" if status.cap == 1 else "slots"
+    return (
+        f"entries of workspace {one_line(status.report.name)} wait: foreign runs take {status.foreign:,} of "
+        f"its {status.cap:,} {slots} ({_jobs(status.foreign_runs)})"
+    )
+
+
+def full_job(workspace: str, room: JobRoom) -> str:
+    """Say that entries wait for a job on which none of them runs."""
+    foreign = f"{room.foreign:,} foreign {'run is' if room.foreign == 1 else 'runs are'}"
+    return (
+        f"entries of workspace {one_line(workspace)} wait for job {room.job_id}: its max_concurrent_runs is "
+        f"{room.max_concurrent_runs:,}, and {foreign} active on it"
+    )
+
+
+def second(time: datetime) -> str:
+    """Write a time to the second."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _jobs(runs: Sequence[ActiveRun]) -> str:
+    counts = Counter(run.job_id for run in runs if run.takes_slot)
+    shown = [
+        f"{'no job' if job_id is None else f'job {job_id}'}: {number:,}"
+        for job_id, number in counts.most_common(_JOBS)
+    ]
+    return ", ".join(shown) + (", …" if len(counts) > _JOBS else "")
+
+
+def _words(text: str | None) -> str:
+    if not text:
+        return ""
+    words = " ".join(text.split())
+    return f": {words if len(words) <= _ERROR_CHARACTERS else words[: _ERROR_CHARACTERS - 2] + ' …'}"
