@@ -38,7 +38,7 @@ def test_the_slots_count_foreign_runs(full_cli: CommandLine) -> None:
     document = json.loads(full_cli("status", "--json").stdout)
     [workspace] = document["workspaces"]
     assert (workspace["name"], workspace["cap"]) == ("default", 130)
-    assert workspace["active"] == {"ours": 0, "foreign": 0, "error": None}
+    assert workspace["active"] == {"ours": 0, "foreign": 0, "foreign_queued": 0, "error": None}
     assert [(last_pass["name"], last_pass["late"]) for last_pass in document["passes"]] == [
         ("trigger", True), ("monitor", True),
     ]  # fmt: skip
