@@ -63,12 +63,12 @@ def test_each_job_that_waiting_entries_name_has_a_line(jobs_cli: CommandLine, si
     ("settings", "text"),
     [
         (
-            {"continuous": {"pause_status": "UNPAUSED"}},
+            {"continuous": {"pause_status": "UNPAUSED"}, "max_concurrent_runs": 1},
             "{id} has a continuous trigger (running), and a run of an entry would restart it: its entries "
             "are refused; give them another job, or remove the trigger",
         ),
         (
-            {"continuous": {"pause_status": "PAUSED"}},
+            {"continuous": {"pause_status": "PAUSED"}, "max_concurrent_runs": 1},
             "{id} has a continuous trigger (paused), and a run of an entry would restart it: its entries "
             "are refused; give them another job, or remove the trigger",
         ),
