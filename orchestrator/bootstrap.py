@@ -38,6 +38,7 @@ from orchestrator.usecases.overview import ActiveRuns, Overview
 from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.purge import purge
 from orchestrator.usecases.run_ended import RunEnded
+from orchestrator.usecases.settle import Settle
 from orchestrator.usecases.submit import Submit
 from orchestrator.usecases.timer_pass import PassWork, TimerPass
 from orchestrator.usecases.trigger import Trigger
@@ -130,9 +131,9 @@ class Application:
         web_trigger = self._trigger_over(self.web_store, self.web_runs)
         self._run_ended = RunEnded(
             store=self.web_store,
-            monitor=web_trigger.monitor,
+            runs=self.web_runs,
+            settle=web_trigger.monitor.settle,
             trigger=web_trigger,
-            workspaces=tuple(self._policies),
         )
         self._timer_pass = TimerPass(
             pass_log=self.pass_log,
@@ -238,6 +239,15 @@ class Application:
 
     def _trigger_over(self, store: Store, runs: Mapping[str, "DatabricksClient"]) -> Trigger:
         """Return a trigger, with its monitor, that uses these connections."""
+        settle = Settle(
+            store=store,
+            runs=runs,
+            policy=self.settings.policy,
+            clock=self.clock,
+            jobs=self.jobs,
+            secrets=self.settings.secrets(),
+            telemetry=self.telemetry,
+        )
         monitor = Monitor(
             store=store,
             queue=self.queue,
@@ -245,8 +255,7 @@ class Application:
             workspaces=self._policies,
             policy=self.settings.policy,
             clock=self.clock,
-            secrets=self.settings.secrets(),
-            telemetry=self.telemetry,
+            settle=settle,
         )
         return Trigger(
             store=store,

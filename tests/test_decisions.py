@@ -1,4 +1,4 @@
-"""What a run's state means, whether and when to retry, and which entries cannot be submitted."""
+"""Whether and when to retry, and which entries cannot be submitted."""
 
 import json
 from dataclasses import replace
@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core import decisions, run_requests
-from orchestrator.core.decisions import RunOutcome
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import Entry, Job, JobKey, RepairRequest, Run, RunFailure, RunRequest
+from orchestrator.core.models import Entry, Job, JobKey, RepairRequest, RunRequest
 from orchestrator.core.states import Status
 from tests.world import policy as make_policy
 from tests.world import workspace as make_workspace
@@ -45,73 +44,6 @@ ENTRY = Entry(
 
 JOB = Job(job_id=5, name="load", max_concurrent_runs=1, queue_enabled=False)
 WORKSPACE = make_workspace()
-
-
-def run(life_cycle: str, result: str | None = None, code: str | None = None) -> Run:
-    return Run(run_id=7, life_cycle_state=life_cycle, result_state=result, termination_code=code)
-
-
-@pytest.mark.parametrize(
-    ("state", "outcome"),
-    [
-        (run("PENDING"), RunOutcome.ACTIVE),
-        (run("RUNNING"), RunOutcome.ACTIVE),
-        (run("TERMINATING"), RunOutcome.ACTIVE),
-        (run("QUEUED"), RunOutcome.ACTIVE),
-        (run("BLOCKED"), RunOutcome.ACTIVE),
-        (run("WAITING_FOR_RETRY"), RunOutcome.ACTIVE),
-        (run("SOMETHING_NEW"), RunOutcome.ACTIVE),
-        (run("TERMINATED", "SUCCESS"), RunOutcome.SUCCEEDED),
-        (run("TERMINATED", "SUCCESS_WITH_FAILURES"), RunOutcome.SUCCEEDED),
-        (run("TERMINATED", "SUCCESS", "SUCCESS"), RunOutcome.SUCCEEDED),
-        (run("TERMINATED", None, "SUCCESS_WITH_FAILURES"), RunOutcome.SUCCEEDED),
-        (run("TERMINATED", "SUCCESS", "A_NEW_CODE"), RunOutcome.SUCCEEDED),
-        (run("TERMINATED", "FAILED", "A_NEW_CODE"), RunOutcome.FAILED),
-        (run("TERMINATED", "FAILED"), RunOutcome.FAILED),
-        (run("TERMINATED", "CANCELED", "USER_CANCELED"), RunOutcome.FAILED),
-        (run("TERMINATED", "TIMEDOUT"), RunOutcome.FAILED),
-        (run("TERMINATED", None), RunOutcome.FAILED),
-        (run("INTERNAL_ERROR", "FAILED", "RUN_EXECUTION_ERROR"), RunOutcome.FAILED),
-        (run("INTERNAL_ERROR", None), RunOutcome.FAILED),
-        (run("INTERNAL_ERROR", "FAILED", "RESOURCE_NOT_FOUND"), RunOutcome.UNRECOVERABLE),
-        (run("TERMINATED", "FAILED", "INVALID_CLUSTER_REQUEST"), RunOutcome.UNRECOVERABLE),
-        (run("SKIPPED"), RunOutcome.NO_SLOT),
-        (run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED"), RunOutcome.NO_SLOT),
-        (
-            run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED"),
-            RunOutcome.NO_SLOT,
-        ),
-        (run("TERMINATED", "FAILED", "WORKSPACE_RUN_LIMIT_EXCEEDED"), RunOutcome.NO_SLOT),
-        (run("SKIPPED", "DISABLED"), RunOutcome.FAILED),
-        (decisions.run_that_is_gone(7), RunOutcome.FAILED),
-    ],
-)
-def test_outcome(state: Run, outcome: RunOutcome) -> None:
-    assert decisions.outcome_of(state) is outcome
-
-
-@pytest.mark.parametrize(
-    ("state", "attempt", "cancel", "to", "spent"),
-    [
-        (run("TERMINATED", "SUCCESS"), 1, False, Status.DONE, True),
-        (run("TERMINATED", "SUCCESS"), 1, True, Status.DONE, True),
-        (run("TERMINATED", "FAILED"), 1, False, Status.FAILED, True),
-        (run("TERMINATED", "FAILED"), 2, False, Status.FAILED, True),
-        (run("TERMINATED", "FAILED"), 3, False, Status.DEAD, True),
-        (run("TERMINATED", "FAILED", "RESOURCE_NOT_FOUND"), 1, False, Status.DEAD, True),
-        (run("TERMINATED", "CANCELED"), 1, False, Status.FAILED, True),
-        (run("TERMINATED", "CANCELED"), 1, True, Status.CANCELED, True),
-        (run("TERMINATED", "FAILED"), 1, True, Status.CANCELED, True),
-        (run("SKIPPED"), 3, False, Status.PENDING, False),
-        (run("SKIPPED"), 3, True, Status.CANCELED, True),
-    ],
-)
-def test_verdict(state: Run, attempt: int, cancel: bool, to: Status, spent: bool) -> None:
-    entry = replace(ENTRY, attempt=attempt, cancel_requested=cancel, status=Status.RUNNING)
-    verdict = decisions.verdict_on_run(entry, state, "why", policy=make_policy(), jitter=0.5)
-    assert (verdict.to, verdict.attempt_spent) == (to, spent)
-    assert (verdict.error is None) == (to is Status.DONE)
-    assert (verdict.delay_seconds > 0) == (to in {Status.FAILED, Status.PENDING})
 
 
 def test_limit_of_zero_means_no_limit() -> None:
@@ -237,13 +169,3 @@ def test_error_never_quotes_the_parameters() -> None:
         with pytest.raises(InvalidEntry) as caught:
             run_requests.run_parameters("sales", "notebook_params", text)
         assert "s3cr3t" not in str(caught.value)
-
-
-def test_description_prefers_the_error_of_the_task() -> None:
-    failed = replace(run("INTERNAL_ERROR", "FAILED", "RUN_EXECUTION_ERROR"), message="Workload failed")
-    assert (
-        decisions.describe(failed, RunFailure(message="no such table"))
-        == "RUN_EXECUTION_ERROR: no such table"
-    )
-    assert decisions.describe(failed, RunFailure()) == "RUN_EXECUTION_ERROR: Workload failed"
-    assert decisions.describe(run("TERMINATED", "FAILED"), RunFailure()) == "FAILED"

@@ -21,6 +21,7 @@ from orchestrator.ports import Queue, Runs
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.planning import Planner
+from orchestrator.usecases.settle import Settle
 from orchestrator.usecases.submit import Submit
 from orchestrator.usecases.trigger import Trigger
 from tests.fakes import FakeClock, FakeQueue, FakeRuns
@@ -61,7 +62,10 @@ class UseCases:
         self.jobs = Jobs(runs=self.runs, workspaces=self.workspaces, clock=self.clock)
 
     def make_monitor(self) -> Monitor:
-        return Monitor(queue=self.queue, clock=self.clock, **self._parts())
+        return Monitor(queue=self.queue, clock=self.clock, settle=self.make_settle(), **self._parts())
+
+    def make_settle(self) -> Settle:
+        return Settle(store=self.store, runs=self.runs, policy=self.policy, clock=self.clock, jobs=self.jobs)
 
     def make_trigger(self) -> Trigger:
         return Trigger(queue=self.queue, monitor=self.make_monitor(), jobs=self.jobs, **self._parts())

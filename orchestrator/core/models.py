@@ -217,6 +217,8 @@ class Run:
     with_history: bool = False
     #: newest repair of the run; None = it was never repaired, or the history was not asked for
     latest_repair_id: int | None = None
+    #: None = Databricks did not send it
+    job_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,8 +85,8 @@ NO_TELEMETRY = _NoTelemetry()
 def fields(event: str, entry: Entry | None = None, **more: object) -> dict[str, object]:
     """Return the ``extra`` of an event's log line, without the fields that are None.
 
-    :param event: ``claimed``, ``submitted``, ``refused``, ``postponed``, ``finished``, ``canceled`` or
-        ``pass``.
+    :param event: ``claimed``, ``submitted``, ``refused``, ``postponed``, ``finished``, ``canceled``,
+        ``revived`` or ``pass``.
     :param more: further fields, or replacements of the entry's own. Durations are in seconds.
     """
     of_entry = {} if entry is None else _entry_fields(entry)

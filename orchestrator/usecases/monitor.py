@@ -4,17 +4,17 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from orchestrator.core import decisions, run_requests
-from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotFound
-from orchestrator.core.models import Entry, Run, RunFailure, Verdict
+from orchestrator.core import decisions
+from orchestrator.core.errors import DatabricksError, OrchestratorError
+from orchestrator.core.models import ActiveRun, Entry
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
-from orchestrator.core.states import Status
-from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
-from orchestrator.ports import Clock, Queue, Runs, Store, Telemetry
+from orchestrator.core.telemetry import fields
+from orchestrator.ports import Clock, Queue, Runs, Store
 from orchestrator.usecases.dispatch import dispatch
+from orchestrator.usecases.revive import revive_repaired
+from orchestrator.usecases.settle import Settle, View
 from orchestrator.usecases.tasks import gather_all
 
 _logger = logging.getLogger(__name__)
@@ -25,6 +25,10 @@ _CONCURRENCY = 10
 #: Time limit of a pass; the next pass continues. The functions' time-out is 300 s, and the trigger still has
 #: to claim entries after its monitor pass.
 _PASS_SECONDS = 120.0
+
+#: Time limit of the list of active runs. It only saves calls: how long it is depends on other people's runs,
+#: and settling the app's own must not.
+_LIST_SECONDS = 30.0
 
 #: Failed calls without a single success after which a pass leaves a workspace alone: the workspace is down,
 #: and each further call would wait for its time-out. Single runs that cannot be read never block the others.
@@ -38,6 +42,19 @@ _ACCEPTED_WITHIN_SECONDS = 2 * decisions.MAX_POSTPONE_SECONDS
 _BATCH = 500
 
 
+@dataclass(kw_only=True)
+class _Looks:
+    """What became of the looks at the runs of one workspace."""
+
+    succeeded: int = 0
+    failures: list[tuple[Entry, OrchestratorError]] = field(default_factory=list)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the workspace seems not to answer at all."""
+        return len(self.failures) >= _MAX_FAILURES and not self.succeeded
+
+
 @dataclass(frozen=True, kw_only=True)
 class Monitor:
     """One monitor pass over all entries in flight."""
@@ -48,9 +65,7 @@ class Monitor:
     workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
     clock: Clock
-    #: the app's own secrets, removed from run errors before those are stored
-    secrets: Sequence[str] = field(default=(), repr=False)
-    telemetry: Telemetry = NO_TELEMETRY
+    settle: Settle
 
     async def __call__(self) -> list[str]:
         """Make a pass and return its problems, one line each.
@@ -62,65 +77,85 @@ class Monitor:
         canceled = await self.store.cancel_waiting(_BATCH)
         if canceled:
             _logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", entries=canceled))
-        problems = await gather_all(self._check_workspace(name) for name in self.workspaces)
+        of_workspaces = await gather_all(self._check_workspace(name) for name in self.workspaces)
+        problems = [problem for found in of_workspaces for problem in found]
         problems.append(await self._report_unknown_workspaces())
         problems.append(await self._resend_lost_messages())
         return [problem for problem in problems if problem]
 
-    async def settle_one(self, entry: Entry) -> bool:
-        """Settle the run of one RUNNING entry between two passes; return whether the entry was finished.
-
-        If the workspace does not answer, the next pass settles the run.
-
-        :raises StoreError: the database is unavailable; nothing can be done without it.
-        """
-        try:
-            return await self._settle(self.runs[entry.workspace], entry, await self.store.now())
-        except DatabricksError as error:
-            _logger.warning("entry %s: run %s is left to the next pass: %s", entry.id, entry.runid, error)
-            return False
-
-    async def _check_workspace(self, workspace: str) -> str:
+    async def _check_workspace(self, workspace: str) -> list[str]:
+        problems: list[str] = []
         try:
             async with asyncio.timeout(_PASS_SECONDS):
-                await self._settle_finished(workspace)
+                await self._check_runs(workspace, problems)
         except OrchestratorError as error:
-            problem = f"workspace {workspace}: {error}"
+            problems.append(f"workspace {workspace}: {error}")
         except TimeoutError:
-            problem = f"workspace {workspace}: the pass took over {_PASS_SECONDS:.0f} s; the next continues"
-        else:
-            return ""
-        _logger.warning("%s", problem)
-        return problem
+            problems.append(
+                f"workspace {workspace}: the pass took over {_PASS_SECONDS:.0f} s; the next continues"
+            )
+        for problem in problems:
+            _logger.warning("%s", problem)
+        return problems
 
-    async def _settle_finished(self, workspace: str) -> None:
-        runs = self.runs[workspace]
+    async def _check_runs(self, workspace: str, problems: list[str]) -> None:
+        """Look at every run of the app's own, and then for others that were repaired; add what is wrong."""
+        began = await self.store.now()
         # Entries are read before the list of active runs: a recorded run that the list lacks has ended.
         entries = await self.store.running(workspace)
         if not entries:
             return
-        active = {run.run_id for run in await runs.active_runs()}
-        now = await self.store.now()
-        limit = asyncio.Semaphore(_CONCURRENCY)
-        failures: list[OrchestratorError] = []
-        succeeded = 0
+        active = await self._active_runs(workspace, problems)
+        view = View(began=began, active=None if active is None else {run.run_id: run for run in active})
+        looks = await self._look_at_each(entries, view)
+        if looks.failures:
+            problems.append(f"workspace {workspace}: {looks.failures[0][1]}")
+        if active is not None or looks.succeeded:
+            await self._note_unreadable(looks)
+        if active is not None:
+            ours = {entry.runid for entry in entries}
+            others = [run for run in active if run.run_id not in ours]
+            problems += await revive_repaired(self.store, self.runs[workspace], workspace, others)
 
-        async def check(entry: Entry) -> None:
-            nonlocal succeeded
+    async def _active_runs(self, workspace: str, problems: list[str]) -> Sequence[ActiveRun] | None:
+        """Return the active runs, or None if they cannot be listed in time."""
+        try:
+            async with asyncio.timeout(_LIST_SECONDS):
+                return await self.runs[workspace].active_runs()
+        except DatabricksError as error:
+            reason = str(error)
+        except TimeoutError:
+            reason = f"the list was not complete after {_LIST_SECONDS:.0f} s"
+        problems.append(f"workspace {workspace}: active runs are looked up one by one: {reason}")
+        return None
+
+    async def _look_at_each(self, entries: list[Entry], view: View) -> _Looks:
+        limit = asyncio.Semaphore(_CONCURRENCY)
+        looks = _Looks()
+
+        async def look(entry: Entry) -> None:
             async with limit:
-                if len(failures) >= _MAX_FAILURES and not succeeded:
+                if looks.is_down:
                     return
                 try:
-                    await self._check_entry(runs, entry, entry.runid in active, now)
-                    succeeded += 1
+                    await self.settle(entry, view)
+                    looks.succeeded += 1
                 except OrchestratorError as error:
-                    failures.append(error)
+                    looks.failures.append((entry, error))
 
         # In random order, so that entries that fail in every pass do not always come first.
         entries.sort(key=lambda _: self.clock.jitter())
-        await gather_all(check(entry) for entry in entries)
-        if failures:
-            raise failures[0]
+        await gather_all(look(entry) for entry in entries)
+        return looks
+
+    async def _note_unreadable(self, looks: _Looks) -> None:
+        """Note which runs cannot be read although the workspace answers: that may never pass by itself."""
+        for entry, error in looks.failures:
+            if isinstance(error, DatabricksError):
+                try:
+                    await self.settle.note_unreadable(entry, error)
+                except DatabricksError as failure:
+                    _logger.warning("entry %s: %s", entry.id, failure)
 
     async def _report_unknown_workspaces(self) -> str:
         unknown = sorted(await self.store.running_workspaces() - set(self.workspaces))
@@ -130,66 +165,6 @@ class Monitor:
         problem = f"RUNNING entries in workspaces that are not in the settings: {names}"
         _logger.warning("%s", problem)
         return problem
-
-    async def _check_entry(self, runs: Runs, entry: Entry, active: bool, now: datetime) -> None:
-        if active:
-            await self._cancel_if_due(runs, entry, now)
-        else:
-            await self._settle(runs, entry, now)
-
-    async def _cancel_if_due(self, runs: Runs, entry: Entry, now: datetime) -> None:
-        if entry.runid is not None and (entry.cancel_requested or self._overdue(entry, now)):
-            _logger.info("entry %s: cancelling run %s", entry.id, entry.runid)
-            await runs.cancel(entry.runid)
-
-    def _overdue(self, entry: Entry, now: datetime) -> bool:
-        age = (now - entry.submitted_at).total_seconds() if entry.submitted_at else 0.0
-        return 0 < self.policy.run_timeout_seconds < age
-
-    async def _settle(self, runs: Runs, entry: Entry, now: datetime) -> bool:
-        """Finish an entry if its run is over; return whether this call finished it."""
-        if entry.runid is None:
-            return False
-        run, failure = await self._fetch_run(runs, entry.runid)
-        if decisions.outcome_of(run) is decisions.RunOutcome.ACTIVE:
-            # The list of active runs is out of date or omits this state: BLOCKED, WAITING_FOR_RETRY, a new
-            # one.
-            await self._cancel_if_due(runs, entry, now)
-            return False
-        secrets = (*self.secrets, *run_requests.parameter_values(entry))
-        run, failure = decisions.without_secrets(run, failure, secrets, keep=entry.table_name)
-        error = decisions.describe(run, failure)
-        if self._overdue(entry, now) and decisions.was_cancelled(run):
-            error = f"the run took longer than RUN_TIMEOUT_SECONDS and was cancelled; {error}"
-        verdict = decisions.verdict_on_run(entry, run, error, policy=self.policy, jitter=self.clock.jitter())
-        finished = await self.store.finish(entry, verdict, decisions.log_of_run(entry, run, failure, verdict))
-        if finished:
-            self._record(entry, run, verdict)
-        return finished
-
-    def _record(self, entry: Entry, run: Run, verdict: Verdict) -> None:
-        extra = fields(
-            "canceled" if verdict.to is Status.CANCELED else "finished",
-            entry,
-            status=verdict.to.value,
-            queue_seconds=run.queue_seconds,
-            setup_seconds=run.setup_seconds,
-            execution_seconds=run.execution_seconds,
-        )
-        _logger.info("entry %s: run %s is over, now %s", entry.id, entry.runid, verdict.to, extra=extra)
-        labels = {"workspace": entry.workspace, "status": verdict.to.value}
-        self.telemetry.record(Metric.FINISHED, 1, **labels)
-        if run.execution_seconds is not None:
-            self.telemetry.record(Metric.RUN, run.execution_seconds, **labels)
-
-    async def _fetch_run(self, runs: Runs, run_id: int) -> tuple[Run, RunFailure]:
-        try:
-            run = await runs.get_run(run_id)
-        except RunNotFound as error:
-            return decisions.run_that_is_gone(run_id), RunFailure(message=str(error))
-        if decisions.outcome_of(run) in {decisions.RunOutcome.FAILED, decisions.RunOutcome.UNRECOVERABLE}:
-            return run, await runs.failure_of(run)
-        return run, RunFailure()
 
     async def _resend_lost_messages(self) -> str:
         for entry in await self.store.unanswered(deliveries=self.policy.max_deliveries, limit=_BATCH):

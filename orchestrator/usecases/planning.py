@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.core import run_requests, templates
-from orchestrator.core.decisions import RunOutcome, outcome_of
 from orchestrator.core.errors import (
     InvalidEntry,
     RequestRefused,
@@ -16,6 +15,7 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest
+from orchestrator.core.outcomes import RunOutcome, has_failures, is_logged_end, outcome_of
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.times import iso_utc
 from orchestrator.ports import Runs, Store
@@ -146,16 +146,13 @@ def _was_seen_over(settled: list[LogRow]) -> bool:
 
 def _is_news(run: Run, settled: list[LogRow]) -> bool:
     """Say whether a run has ended otherwise than its log row says: it was repaired and nobody saw it."""
-    if not settled:
-        return False
-    last = settled[-1]
-    return (run.result_state, run.termination_code) != (last.result_state, last.termination_code)
+    return bool(settled) and not is_logged_end(run, settled[-1])
 
 
 def _has_failed_tasks(run: Run, outcome: RunOutcome) -> bool:
     if outcome is not RunOutcome.SUCCEEDED:
         return True
-    return "SUCCESS_WITH_FAILURES" in {run.result_state, run.termination_code}
+    return has_failures(run)
 
 
 def _assumed(job_id: int) -> Job:

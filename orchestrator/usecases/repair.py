@@ -6,9 +6,9 @@ is a newer repair. So a call whose outcome is not known is never simply repeated
 repair that has begun since the request was fixed counts as this submission's, whoever asked for it.
 """
 
-from orchestrator.core.decisions import RunOutcome, outcome_of
 from orchestrator.core.errors import RequestRefused, RunNotFound, WorkspaceUnavailable
 from orchestrator.core.models import RepairRequest
+from orchestrator.core.outcomes import RunOutcome, outcome_of
 from orchestrator.ports import Runs
 
 

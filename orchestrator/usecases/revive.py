@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from orchestrator.core.decisions import RunOutcome, outcome_of
 from orchestrator.core.errors import DatabricksError, RunNotFound
-from orchestrator.core.models import ActiveRun, Entry
+from orchestrator.core.models import ActiveRun, Entry, Run
+from orchestrator.core.outcomes import RunOutcome, is_logged_end, outcome_of
 from orchestrator.core.redaction import one_line
 from orchestrator.core.telemetry import fields
 from orchestrator.ports import Runs, Store
@@ -21,7 +21,7 @@ _AT_ONCE = 10
 _BATCH = 100
 
 #: For ``last_error``, until the run is over again.
-REPAIRED = "its run is active again: somebody repaired it in Databricks"
+_REPAIRED = "its run is active again: somebody repaired it in Databricks"
 
 
 async def revive_repaired(store: Store, runs: Runs, workspace: str, active: Sequence[ActiveRun]) -> list[str]:
@@ -39,39 +39,62 @@ async def revive_repaired(store: Store, runs: Runs, workspace: str, active: Sequ
     async def look_up(entry: Entry) -> None:
         async with limit:
             try:
-                await revive_if_active(store, runs, entry)
+                await _revive_if_active(store, runs, entry)
             except DatabricksError as error:
                 failures.append(error)
 
     await gather_all(map(look_up, entries[:_BATCH]))
     if not failures:
         return []
-    problem = (
+    return [
         f"workspace {one_line(workspace)}: {len(failures)} of {len(entries)} runs that seem to be repaired "
         f"cannot be looked up: {failures[0]}"
-    )
-    _logger.warning("%s", problem)
-    return [problem]
+    ]
 
 
-async def revive_if_active(store: Store, runs: Runs, entry: Entry) -> bool:
-    """Return an entry to RUNNING if Databricks says that its last run is active; say whether it was changed.
+async def revive_reported(store: Store, runs: Runs, workspace: str, run_id: int) -> Entry | None:
+    """Return the entry whose last run is this one to RUNNING if the run is active, or has ended once more.
 
+    A repair may be over before anybody has seen the run active again.
+
+    :returns: the entry as it is then, or None if nothing was changed.
     :raises DatabricksError: the run could not be read.
     :raises StoreError: the database is unavailable.
     """
-    if entry.last_runid is None:
-        return False
+    for entry in await store.ended_runs(workspace, [run_id]):
+        run = await _read(runs, run_id)
+        if run is None or not (_is_active(run) or await _has_ended_anew(store, entry, run)):
+            continue
+        if await _revive(store, entry):
+            return await store.running_run(workspace, run_id)
+    return None
+
+
+async def _revive_if_active(store: Store, runs: Runs, entry: Entry) -> None:
+    run = await _read(runs, entry.last_runid or 0)
+    if run is not None and _is_active(run):
+        await _revive(store, entry)
+
+
+async def _read(runs: Runs, run_id: int) -> Run | None:
     try:
-        run = await runs.get_run(entry.last_runid)
+        return await runs.get_run(run_id)
     except RunNotFound:
-        return False
-    return outcome_of(run) is RunOutcome.ACTIVE and await revive(store, entry)
+        return None
 
 
-async def revive(store: Store, entry: Entry) -> bool:
-    """Return an entry to RUNNING; say whether it was changed."""
-    if not await store.revive(entry, REPAIRED):
+def _is_active(run: Run) -> bool:
+    return outcome_of(run) is RunOutcome.ACTIVE
+
+
+async def _has_ended_anew(store: Store, entry: Entry, run: Run) -> bool:
+    """Say whether a run that is over has another end than the one that was logged last."""
+    ends = [log for log in await store.logs(entry.id) if log.runid == run.run_id]
+    return bool(ends) and not is_logged_end(run, ends[-1])
+
+
+async def _revive(store: Store, entry: Entry) -> bool:
+    if not await store.revive(entry, _REPAIRED):
         return False
     extra = fields("revived", entry, run_id=entry.last_runid, submission=entry.submission + 1)
     _logger.warning("entry %s: run %s is active again, RUNNING", entry.id, entry.last_runid, extra=extra)

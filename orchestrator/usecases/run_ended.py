@@ -1,18 +1,26 @@
 """A run that Databricks reports as over: finish its entry at once and fill its slot again.
 
+A run may be reported again after it was over: somebody repaired it, and its entry then follows it once more.
+
 Polling remains the source of truth. Only the run's id is taken from the event; the monitor's own code then
 fetches the run. A false or repeated event therefore changes nothing.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.ports import Store
-from orchestrator.usecases.monitor import Monitor
+from orchestrator.core.errors import DatabricksError
+from orchestrator.core.models import Entry
+from orchestrator.ports import Runs, Store
+from orchestrator.usecases.revive import revive_reported
+from orchestrator.usecases.settle import Settle
 from orchestrator.usecases.tasks import BackgroundTasks
 from orchestrator.usecases.trigger import Trigger
+
+_logger = logging.getLogger(__name__)
 
 #: Time limit for one event: a few calls of Databricks. Databricks itself does not wait long for a response.
 _EVENT_SECONDS = 30.0
@@ -23,9 +31,10 @@ class RunEnded:
     """Settles one run between two passes."""
 
     store: Store
-    monitor: Monitor
+    #: by the workspace's name
+    runs: Mapping[str, Runs]
+    settle: Settle
     trigger: Trigger
-    workspaces: Sequence[str]
     #: lets one claim run at a time for each workspace
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), repr=False)
     #: workspaces with a claim that waits for its lock: it will see every slot that is freed until it starts
@@ -44,13 +53,24 @@ class RunEnded:
         :raises TimeoutError: it was not done in 30 s; the next pass does the rest.
         """
         async with asyncio.timeout(_EVENT_SECONDS):
-            followed = [await self.store.running_run(workspace, run_id) for workspace in self.workspaces]
             # Two workspaces may have a run of the same id.
-            finished = [entry for entry in followed if entry and await self.monitor.settle_one(entry)]
+            followed = [await self._followed(workspace, run_id) for workspace in self.runs]
+            finished = [entry for entry in followed if entry and await self.settle.reported(entry)]
         tasks = [self._claims.start(self._fill(entry.workspace)) for entry in finished]
         if tasks:
             await asyncio.wait(tasks, timeout=_EVENT_SECONDS)
         return bool(finished)
+
+    async def _followed(self, workspace: str, run_id: int) -> Entry | None:
+        """Return the entry that follows a run, or follows it again because of this event."""
+        entry = await self.store.running_run(workspace, run_id)
+        if entry is not None:
+            return entry
+        try:
+            return await revive_reported(self.store, self.runs[workspace], workspace, run_id)
+        except DatabricksError as error:
+            _logger.warning("run %s is reported as over and could not be read: %s", run_id, error)
+            return None
 
     async def _fill(self, workspace: str) -> None:
         if workspace in self._waiting:

@@ -13,7 +13,7 @@ from orchestrator.adapters.databricks import jobs_api, responses, task_outcomes,
 from orchestrator.adapters.databricks.jobs_api import Failure, Request, Success
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.adapters.store.sqlite import SqliteConnector
-from orchestrator.core import decisions
+from orchestrator.core import decisions, outcomes
 from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
@@ -148,7 +148,7 @@ def check_run(run: Run) -> None:
         check_id(task.run_id)
         check_text(task.task_key)
     failure = task_outcomes.combine(run, [], complete=True)
-    error = decisions.describe(run, failure)
+    error = outcomes.describe(run, failure)
     verdict = decisions.verdict_on_run(
         ENTRY, run, error, policy=policy(retry_backoff_seconds=1, submit_lease_seconds=1), jitter=0.5
     )

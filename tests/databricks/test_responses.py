@@ -57,6 +57,7 @@ FAILED: dict[str, Any] = {
 def test_a_failed_run() -> None:
     assert responses.parse_run(FAILED) == Run(
         run_id=100,
+        job_id=7,
         life_cycle_state="INTERNAL_ERROR",
         result_state="FAILED",
         termination_code="RUN_EXECUTION_ERROR",

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,9 @@ class Desk(DeliveredUseCases):
         usecases = UseCases(**parts)
         ended = RunEnded(
             store=store,
-            monitor=usecases.make_monitor(),
+            runs=runs,
+            settle=usecases.make_settle(),
             trigger=usecases.make_trigger(),
-            workspaces=tuple(runs),
         )
         return cls(ended=ended, **parts)
 
@@ -109,8 +110,35 @@ async def test_repeated_event_changes_nothing(desk: Desk) -> None:
     for _ in range(3):
         assert not await desk.ended(run_id)
     assert await desk.entry(1) == before
-    assert desk.runs["default"].calls == calls, "a row that no longer follows the run costs no call"
+    assert desk.runs["default"].calls == [*calls, "get", "get", "get"], "is it active again?"
     assert len(await desk.store.logs(1)) == 1
+
+
+@pytest.mark.parametrize("end", ["RUNNING", "FAILED", "SUCCESS"])
+async def test_repaired_run_is_followed_again(desk: Desk, end: str) -> None:
+    run_id = await desk.run_of(1)
+    ended = Run(
+        run_id=run_id,
+        life_cycle_state="TERMINATED",
+        result_state="FAILED",
+        finished_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    desk.runs["default"].runs[run_id] = ended
+    assert await desk.ended(run_id)
+    over = end != "RUNNING"
+    desk.runs["default"].runs[run_id] = replace(
+        ended,
+        life_cycle_state="TERMINATED" if over else "RUNNING",
+        result_state=end if over else None,
+        finished_at=datetime(2026, 1, 1, 1, tzinfo=UTC) if over else None,
+    )
+    assert await desk.ended(run_id) is over
+    assert not await desk.ended(run_id)
+    entry = await desk.entry(1)
+    assert entry.status is (Status.DONE if end == "SUCCESS" else Status(end))
+    assert entry.submission == 2
+    logs = [(log.submission, log.runid, log.status) for log in await desk.store.logs(1)]
+    assert logs == [(1, run_id, Status.FAILED), *([(2, run_id, entry.status)] if over else [])]
 
 
 async def test_unknown_run_costs_no_call(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from orchestrator.adapters.queue import _encode
 from orchestrator.bootstrap import Application
 from orchestrator.core.actions import CANCEL
 from orchestrator.core.errors import DatabricksError, NoCapacity, RequestRefused
-from orchestrator.core.models import NewEntry
+from orchestrator.core.models import NewEntry, Run
 from orchestrator.core.telemetry import Metric
 from tests.fakes import FakeRuns
 from tests.telemetry.conftest import Memory
@@ -85,13 +85,15 @@ async def live(app: Application) -> None:
     databricks: Any = app.runs["default"]
     for table, result in (("sales", "SUCCESS"), ("orders", "FAILED")):
         await submit(app, table)
-        databricks.end(timed(databricks), result)
+        run_id = timed(databricks)
+        databricks.end(run_id, result)
     running = await submit(app, "stock")
     timed(databricks)
     [waiting] = await app.operator.add([NewEntry(table_name="prices")])
     for entry_id in (running, waiting):
         assert (await app.operator.change_one(CANCEL, entry_id)).cancel_requested
     await app.monitor()  # asks Databricks to cancel
+    databricks.runs[run_id] = Run(run_id=run_id, life_cycle_state="RUNNING")  # the failed one is repaired
     await app.monitor()
     await submit(app, "full", NoCapacity("full", status=429, error_code="QUOTA_EXCEEDED"))
     await submit(app, "refused", RequestRefused("no such job", status=400, error_code="X", permanent=True))

@@ -16,6 +16,10 @@ async def test_run_that_is_gone_fails_with_a_log_row(world: World) -> None:
     entry = await world.running()
     del world.databricks.runs[1000]
     await world.monitor()
+    noted = await world.entry(entry.id)
+    assert (noted.status, noted.missing_since is None) == (Status.RUNNING, False)
+    world.database.pass_time(121)
+    await world.monitor()
     assert (await world.entry(entry.id)).status is Status.FAILED
     [log] = await world.store.logs(entry.id)
     assert log.life_cycle_state == "NOT_FOUND"

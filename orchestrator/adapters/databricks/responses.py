@@ -61,6 +61,7 @@ def parse_run(content: Json, *, with_history: bool = False) -> Run:
         raise WorkspaceUnavailable("Databricks sent a run without a state; the next pass looks again")
     return Run(
         run_id=parse_id(content, "run_id"),
+        job_id=_job_id(content),
         life_cycle_state=life_cycle_state,
         result_state=text_of(state.get("result_state"), NAME_CHARACTERS),
         termination_code=text_of(details.get("code"), NAME_CHARACTERS),
@@ -104,11 +105,15 @@ def parse_active_runs(content: Json) -> ActiveRunsPage:
     )
 
 
-def _active_run(run: Json) -> ActiveRun:
+def _job_id(run: Json) -> int | None:
     job_id = run.get("job_id")
+    return job_id if is_id(job_id) else None
+
+
+def _active_run(run: Json) -> ActiveRun:
     return ActiveRun(
         run_id=parse_id(run, "run_id"),
-        job_id=job_id if is_id(job_id) else None,
+        job_id=_job_id(run),
         queued=life_cycle_state_of(object_at(run, "state"), object_at(run, "status")) == "QUEUED",
         is_child=run.get("trigger") == "RUN_JOB_TASK",
     )

@@ -1,0 +1,166 @@
+"""Decide what a run's many states come down to, and which words say why it ended. Pure.
+
+``status.termination_details`` takes precedence over ``state``: a failed task gives its parent run
+``INTERNAL_ERROR``/``FAILED`` in ``state`` although nothing went wrong inside Databricks.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import Enum
+
+from orchestrator.core import redaction
+from orchestrator.core.models import LogRow, Run, RunFailure
+
+#: ``state.life_cycle_state`` of a run that is over. Every other value, known or new, means that it is not
+#: over.
+_FINAL_LIFE_CYCLE_STATES = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
+
+#: The app's own life-cycle state for a run that Databricks no longer knows; Databricks never sends it.
+_GONE = "NOT_FOUND"
+
+_WITH_FAILURES = "SUCCESS_WITH_FAILURES"
+_SUCCESS = frozenset({"SUCCESS", _WITH_FAILURES})
+
+#: The run found no room: in its job, on its cluster or in the workspace. Later there may be some.
+_NO_SLOT_CODES = frozenset(
+    {
+        "CLUSTER_REQUEST_LIMIT_EXCEEDED",
+        "MAX_CONCURRENT_RUNS_EXCEEDED",
+        "MAX_JOB_QUEUE_SIZE_EXCEEDED",
+        "MAX_SPARK_CONTEXTS_EXCEEDED",
+        "WORKSPACE_RUN_LIMIT_EXCEEDED",
+    }
+)
+
+#: Nothing was run because of how the job is made: its conditions, or a task that is switched off.
+_SKIPPED_CODES = frozenset({"DISABLED", "EXCLUDED", "SKIPPED"})
+_SKIPPED_RESULTS = frozenset({"DISABLED", "EXCLUDED"})
+
+#: The platform's fault. Of the code BREAKING_CHANGE Databricks says that the run is retried with other
+#: settings, whoever's fault it is.
+_PLATFORM = frozenset({"CLOUD_FAILURE", "INTERNAL_ERROR"})
+_ALWAYS_PLATFORM = "BREAKING_CHANGE"
+
+#: The job itself is wrong and stays wrong until somebody corrects it.
+_UNRECOVERABLE_CODES = frozenset(
+    {"FEATURE_DISABLED", "INVALID_CLUSTER_REQUEST", "INVALID_RUN_CONFIGURATION", "RESOURCE_NOT_FOUND"}
+)
+
+
+class RunOutcome(Enum):
+    """What a run's many states come down to."""
+
+    ACTIVE = "active"
+    SUCCEEDED = "succeeded"
+    #: it found no room and did nothing; later there may be some
+    NO_SLOT = "no slot"
+    #: the job's own conditions kept it from doing anything; a retry cannot help
+    SKIPPED = "skipped"
+    #: a person cancelled it, or the app did
+    CANCELED = "canceled"
+    #: the platform failed it, not the job
+    PLATFORM = "platform"
+    #: the job is wrong; a retry cannot help
+    UNRECOVERABLE = "unrecoverable"
+    FAILED = "failed"
+
+
+def outcome_of(run: Run) -> RunOutcome:
+    """Return a run's outcome."""
+    if run.life_cycle_state == _GONE:
+        return RunOutcome.FAILED
+    if run.life_cycle_state not in _FINAL_LIFE_CYCLE_STATES:
+        return RunOutcome.ACTIVE
+    if _SUCCESS & {run.termination_code, run.result_state}:  # an unknown code may accompany SUCCESS
+        return RunOutcome.SUCCEEDED
+    return _outcome_without_success(run)
+
+
+def _outcome_without_success(run: Run) -> RunOutcome:
+    code = run.termination_code
+    if code in _NO_SLOT_CODES or _found_no_slot_without_code(run):
+        return RunOutcome.NO_SLOT
+    if code in _SKIPPED_CODES or run.result_state in _SKIPPED_RESULTS:
+        return RunOutcome.SKIPPED
+    if code == "USER_CANCELED" or (code is None and run.result_state == "CANCELED"):
+        return RunOutcome.CANCELED
+    if _failed_by_platform(run):
+        return RunOutcome.PLATFORM
+    return RunOutcome.UNRECOVERABLE if code in _UNRECOVERABLE_CODES else RunOutcome.FAILED
+
+
+def _found_no_slot_without_code(run: Run) -> bool:
+    return (
+        run.termination_code is None
+        and run.life_cycle_state == "SKIPPED"
+        and run.result_state in {None, "MAXIMUM_CONCURRENT_RUNS_REACHED"}
+    )
+
+
+def _failed_by_platform(run: Run) -> bool:
+    """Say whose fault a failure is: the type says it, or else the code, or else the state."""
+    if run.termination_code == _ALWAYS_PLATFORM:
+        return True
+    if run.termination_type is not None:
+        return run.termination_type in _PLATFORM
+    if run.termination_code is not None:
+        return run.termination_code in _PLATFORM
+    return run.life_cycle_state == "INTERNAL_ERROR" and run.result_state is None
+
+
+def has_failures(run: Run) -> bool:
+    """Say whether a run succeeded although some of its tasks failed."""
+    return _WITH_FAILURES in {run.termination_code, run.result_state}
+
+
+def was_cancelled(run: Run) -> bool:
+    """Say whether a run ended because somebody cancelled it, a person or a program."""
+    return "CANCELED" in {run.result_state, run.termination_code} or run.termination_code == "USER_CANCELED"
+
+
+def run_that_is_gone(run_id: int) -> Run:
+    """Return a stand-in for a run that Databricks no longer knows, so that it gets its log row."""
+    return Run(run_id=run_id, life_cycle_state=_GONE)
+
+
+def is_gone(run: Run) -> bool:
+    """Say whether this is the stand-in for a run that Databricks no longer knows."""
+    return run.life_cycle_state == _GONE
+
+
+def is_logged_end(run: Run, log: LogRow) -> bool:
+    """Say whether a log row may hold this end of a run. A repaired run ends again, at another time.
+
+    Where a time is missing the results decide alone.
+    """
+    codes = {run.termination_code, log.termination_code} - {None}
+    times = {run.finished_at, log.finished_at} - {None}
+    return run.result_state == log.result_state and len(codes) <= 1 and len(times) <= 1
+
+
+def is_same_moment(run: Run, log: LogRow) -> bool:
+    """Say whether a run certainly ended when a log row says that it did."""
+    return run.finished_at is not None and run.finished_at == log.finished_at and is_logged_end(run, log)
+
+
+def describe(run: Run, failure: RunFailure) -> str:
+    """Say in one line why a run ended: the task's own error if there is one, or else Databricks' message."""
+    code = run.termination_code or run.result_state or run.life_cycle_state
+    detail = failure.message or run.message
+    return f"{code}: {detail}" if detail else code
+
+
+def without_secrets(
+    run: Run, failure: RunFailure, secrets: Iterable[str], *, keep: str
+) -> tuple[Run, RunFailure]:
+    """Remove secrets from the texts of a run's end: notebooks may quote what they were given.
+
+    :param keep: the table's name, without which an error is of little use.
+    """
+    removed = frozenset(secrets)
+
+    def redacted(text: str | None) -> str | None:
+        return None if text is None else redaction.without(text, removed, keep=keep)
+
+    safe = RunFailure(message=redacted(failure.message), error_trace=redacted(failure.error_trace))
+    return replace(run, message=redacted(run.message)), safe

@@ -1,0 +1,223 @@
+"""Bring one RUNNING entry on: cancel its run when it is due, and finish the entry once its run is over."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from orchestrator.core import decisions, outcomes, run_requests
+from orchestrator.core.errors import DatabricksError, RunNotFound
+from orchestrator.core.models import ActiveRun, Entry, Run, RunFailure, Verdict
+from orchestrator.core.outcomes import RunOutcome
+from orchestrator.core.policy import Policy
+from orchestrator.core.states import Status
+from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
+from orchestrator.core.time_limits import overdue, seconds_since_submission
+from orchestrator.ports import Clock, Runs, Store, Telemetry
+from orchestrator.usecases.jobs import Jobs
+
+_logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+#: "Does not exist" is not believed of a younger run: not every server of Databricks knows a new run at once.
+_YOUNG = timedelta(minutes=2)
+
+#: A run that was repaired a moment ago may still show its old end. This long after the repair it is believed.
+_OLD_END_SECONDS = 600.0
+
+#: Time limit for the texts of one run's end, or for its result. They only inform, and a pass has many runs to
+#: settle in its two minutes.
+_TEXT_SECONDS = 45.0
+
+#: Outcomes of runs that did nothing, so that no task has an error or a result.
+_DID_NOTHING = frozenset({RunOutcome.NO_SLOT, RunOutcome.SKIPPED})
+
+#: Begins ``last_error`` of an entry whose run cannot be read.
+_UNREADABLE = "its run cannot be read"
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What is known before an entry is looked at."""
+
+    #: when the pass, or the look at a single run, began; by the database's clock
+    began: datetime
+    #: the active runs of the workspace by id; None = the list is not known
+    active: Mapping[int, ActiveRun] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settle:
+    """Settles RUNNING entries, one at a time. Every method may raise :class:`StoreError`."""
+
+    store: Store
+    runs: Mapping[str, Runs]
+    policy: Policy
+    clock: Clock
+    jobs: Jobs
+    #: the app's own secrets, removed from run errors before those are stored
+    secrets: Sequence[str] = field(default=(), repr=False)
+    telemetry: Telemetry = NO_TELEMETRY
+
+    async def __call__(self, entry: Entry, view: View) -> bool:
+        """Look at the run of a RUNNING entry; return whether this call finished the entry.
+
+        :raises DatabricksError: the run could not be read or cancelled.
+        """
+        if entry.runid is None:
+            return False
+        listed = None if view.active is None else view.active.get(entry.runid)
+        if listed is not None:
+            await self._watch(entry, view.began, queued=listed.queued)
+            return False
+        try:
+            run = await self.runs[entry.workspace].get_run(entry.runid)
+        except RunNotFound as error:
+            return await self._settle_missing(entry, view, error)
+        if outcomes.outcome_of(run) is RunOutcome.ACTIVE or await self._shows_old_end(entry, run, view.began):
+            # The list of active runs is out of date or omits this state: BLOCKED, WAITING_FOR_RETRY, a new
+            # one.
+            await self._watch(
+                entry, view.began, queued=run.life_cycle_state == "QUEUED", waited=run.queue_seconds
+            )
+            return False
+        return await self._finish(entry, run, await self._failure_of(entry, run))
+
+    async def reported(self, entry: Entry) -> bool:
+        """Look at the run of a RUNNING entry between two passes; return whether this call finished the entry.
+
+        If the workspace does not answer, the next pass settles the run.
+        """
+        try:
+            return await self(entry, View(began=await self.store.now()))
+        except DatabricksError as error:
+            _logger.warning("entry %s: run %s is left to the next pass: %s", entry.id, entry.runid, error)
+            return False
+
+    async def note_unreadable(self, entry: Entry, error: DatabricksError) -> None:
+        """Note that the run of an entry cannot be read, although the workspace answers otherwise.
+
+        What may pass by itself counts from the second time in a row. An asked-for cancellation is tried all
+        the same.
+
+        :raises DatabricksError: the run could not be cancelled.
+        """
+        again = (entry.last_error or "").startswith(_UNREADABLE)
+        text = f"{_UNREADABLE}: {error}; its table stays busy until it can, or until somebody resolves it"
+        if entry.unreadable_since is None or entry.last_error != text:
+            lasting = again or _is_refusal(error)
+            await self.store.note_trouble(entry, text, unreadable=lasting)
+        await self._stop_if_due(entry, await self.store.now())
+
+    async def _watch(self, entry: Entry, now: datetime, *, queued: bool, waited: float | None = None) -> None:
+        """Note what is new about a run that goes on, and cancel it if that is due.
+
+        :param waited: how long it was queued, as far as Databricks says so.
+        """
+        if entry.missing_since or entry.unreadable_since or (entry.last_error or "").startswith(_UNREADABLE):
+            await self.store.note_trouble(entry, None)
+        if queued != (entry.queue_seconds is None):
+            since = seconds_since_submission(entry, now)
+            seconds = None if queued else min(since, since if waited is None else waited)
+            await self.store.note_queue(entry, seconds)
+            entry = replace(entry, queue_seconds=seconds)
+        await self._stop_if_due(entry, now)
+
+    async def _stop_if_due(self, entry: Entry, now: datetime) -> None:
+        """Ask Databricks to cancel a run; each pass asks again until the run is over."""
+        if entry.runid is None:
+            return
+        if not entry.cancel_requested and entry.stop_reason is None:
+            reason = overdue(entry, now, self.policy)
+            # Noted first, so that the end of the run is not taken for a person's cancellation.
+            if reason is None or not await self.store.note_stop(entry, reason):
+                return
+        _logger.info("entry %s: cancelling run %s", entry.id, entry.runid)
+        await self.runs[entry.workspace].cancel(entry.runid)
+
+    async def _shows_old_end(self, entry: Entry, run: Run, now: datetime) -> bool:
+        """Say whether a run only seems to be over, since Databricks still shows its end before a repair."""
+        if entry.submission == 1 or seconds_since_submission(entry, now) > _OLD_END_SECONDS:
+            return False
+        logs = await self.store.logs(entry.id)
+        return any(log.runid == run.run_id and outcomes.is_same_moment(run, log) for log in logs)
+
+    async def _settle_missing(self, entry: Entry, view: View, error: RunNotFound) -> bool:
+        """Finish an entry whose run does not exist, once that is certain enough; before that, note it."""
+        if self._is_gone(entry, view):
+            run = outcomes.run_that_is_gone(entry.runid or 0)
+            return await self._finish(entry, run, RunFailure(message=str(error)))
+        if entry.missing_since is None:
+            text = f"{error} (believed once the same is said again in a later pass)"
+            await self.store.note_trouble(entry, text, missing=True)
+        await self._stop_if_due(entry, view.began)
+        return False
+
+    def _is_gone(self, entry: Entry, view: View) -> bool:
+        """Say whether "does not exist" is believed: said before, not listed either, and not a new run."""
+        return (
+            view.active is not None
+            and entry.missing_since is not None
+            and entry.missing_since < view.began
+            and (entry.submitted_at is None or view.began - entry.submitted_at >= _YOUNG)
+        )
+
+    async def _failure_of(self, entry: Entry, run: Run) -> RunFailure:
+        outcome = outcomes.outcome_of(run)
+        if outcome in _DID_NOTHING or (outcome is RunOutcome.SUCCEEDED and not outcomes.has_failures(run)):
+            return RunFailure()
+        return await _in_time(self.runs[entry.workspace].failure_of(run), otherwise=RunFailure())
+
+    async def _result_of(self, entry: Entry, run: Run) -> str | None:
+        did_nothing = outcomes.is_gone(run) or outcomes.outcome_of(run) in _DID_NOTHING
+        if did_nothing or not self.policy.store_results:
+            return None
+        return await _in_time(self.runs[entry.workspace].result_of(run), otherwise=None)
+
+    async def _finish(self, entry: Entry, run: Run, failure: RunFailure) -> bool:
+        """Write the end of an entry's run; return whether this call did."""
+        secrets = (*self.secrets, *run_requests.parameter_values(entry))
+        run, failure = outcomes.without_secrets(run, failure, secrets, keep=entry.table_name)
+        error = outcomes.describe(run, failure)
+        verdict = decisions.verdict_on_run(entry, run, error, policy=self.policy, jitter=self.clock.jitter())
+        result = await self._result_of(entry, run)
+        log = decisions.log_of_run(entry, run, failure, verdict, result=result)
+        if not await self.store.finish(entry, verdict, log):
+            return False
+        if outcomes.outcome_of(run) is RunOutcome.NO_SLOT and run.job_id is not None:
+            self.jobs.forget(entry.workspace, run.job_id)  # its limit may not be what the claim takes it for
+        self._record(entry, run, verdict)
+        return True
+
+    def _record(self, entry: Entry, run: Run, verdict: Verdict) -> None:
+        extra = fields(
+            "canceled" if verdict.to is Status.CANCELED else "finished",
+            entry,
+            status=verdict.to.value,
+            queue_seconds=run.queue_seconds,
+            setup_seconds=run.setup_seconds,
+            execution_seconds=run.execution_seconds,
+        )
+        _logger.info("entry %s: run %s is over, now %s", entry.id, entry.runid, verdict.to, extra=extra)
+        labels = {"workspace": entry.workspace, "status": verdict.to.value}
+        self.telemetry.record(Metric.FINISHED, 1, **labels)
+        if run.execution_seconds is not None:
+            self.telemetry.record(Metric.RUN, run.execution_seconds, **labels)
+
+
+def _is_refusal(error: DatabricksError) -> bool:
+    """Say whether Databricks refused to show a run, rather than failed to."""
+    return error.status in {400, 403, 404}
+
+
+async def _in_time(work: Awaitable[_T], *, otherwise: _T) -> _T:
+    """Await what only informs about a run; return ``otherwise`` if it takes too long or fails."""
+    try:
+        async with asyncio.timeout(_TEXT_SECONDS):
+            return await work
+    except (DatabricksError, TimeoutError) as error:
+        _logger.info("the texts of a run's end could not be read: %s", error or "not done in time")
+        return otherwise
