@@ -16,6 +16,7 @@ from orchestrator.core import new_entry
 from orchestrator.core.errors import InvalidEntry, OrchestratorError
 from orchestrator.core.models import NewEntry
 from orchestrator.core.numbers import MAX_INT32, whole_of_text
+from orchestrator.core.policy import RETRY_MODES
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
 
 #: ``-`` is standard input. Excel begins a UTF-8 file with a byte order mark, which ``utf-8-sig`` drops.
@@ -29,10 +30,33 @@ _MAX_NAMED = 5
 @click.argument("table_name", required=False)
 @click.option("--workspace", metavar="NAME", help="A workspace of the settings; default: default.")
 @click.option("--job-id", type=ID, help="Default: the workspace's job.")
-@click.option("--parameter-style", metavar="STYLE", help="Default: notebook_params.")
+@click.option("--job-name", metavar="NAME", help="The job by its name, in place of --job-id.")
+@click.option(
+    "--parameter-style",
+    metavar="STYLE",
+    help="Default: auto, which is job_parameters or notebook_params, as the job asks for.",
+)
 @click.option("--parameters", metavar="JSON", help='Default: {"table_name": …}.')
+@click.option(
+    "--options", metavar="JSON", help='More of run-now, such as {"only": ["load"]}; the README has the keys.'
+)
 @click.option("--priority", type=INT32, help="Higher is claimed first; default: 0.")
 @click.option("--max-attempts", type=Whole(0, MAX_INT32), help="0 = no limit; default: MAX_ATTEMPTS.")
+@click.option(
+    "--retry-mode",
+    type=click.Choice(RETRY_MODES),
+    help="A retry is a new run, or runs the failed tasks again; default: RETRY_MODE.",
+)
+@click.option(
+    "--run-timeout-seconds",
+    type=Whole(0, MAX_INT32),
+    help="Of the run's execution, 0 = no limit; default: RUN_TIMEOUT_SECONDS.",
+)
+@click.option(
+    "--queue-timeout-seconds",
+    type=Whole(0, MAX_INT32),
+    help="Of the run's wait in Databricks' own queue, 0 = no limit; default: QUEUE_TIMEOUT_SECONDS.",
+)
 @click.option(
     "--csv", "csv_file", type=_FILE, metavar="FILE", help="A CSV file with column names in its first line."
 )
@@ -117,7 +141,7 @@ def _read_csv(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntr
 
 
 def _read_json_lines(file: IO[str], workspaces: Collection[str] | None) -> list[NewEntry]:
-    """Read one JSON object per line; ``parameters`` may be an object or its JSON text.
+    """Read one JSON object per line; ``parameters`` and ``options`` may be objects or their JSON text.
 
     :param workspaces: see :func:`orchestrator.core.new_entry.new_entry`.
     :raises BadFile: names each line that is wrong.

@@ -89,6 +89,8 @@ def _columns() -> tuple[str, ...]:
 def _shown(entry: Entry, column: str) -> object:
     if column == "attempt" and entry.max_attempts:
         return f"{entry.attempt}/{entry.max_attempts}"
+    if column == "status" and entry.with_failures:
+        return f"{entry.status} with failures"
     return getattr(entry, "runid" if column == "run_id" else column)
 
 
@@ -127,7 +129,15 @@ async def _pages(
 _CSV_COLUMNS = (
     *("id", "workspace", "table_name", "job_id", "job_name", "options", "priority", "status", "run_id"),
     *("submission", "attempt", "max_attempts", "retry_mode", "run_timeout_seconds", "queue_timeout_seconds"),
-    *("available_at", "cancel_requested", "last_error", "slot_waits", "platform_failures", "postponements"),
+    *(
+        "available_at",
+        "cancel_requested",
+        "last_error",
+        "with_failures",
+        "slot_waits",
+        "platform_failures",
+        "postponements",
+    ),
     *("created_at", "updated_at", "claimed_at", "submitted_at", "queue_seconds", "missing_since"),
     *("unreadable_since", "finished_at"),
 )

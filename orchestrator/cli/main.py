@@ -17,7 +17,7 @@ _PROGRAM = "python -m orchestrator"
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
-    """Turn the entries of track_processing into Databricks job runs: list, retry, cancel and add entries.
+    """Turn entries of track_processing into Databricks job runs: list, retry, cancel, resolve and add them.
 
     Settings come from the environment or else from ./local.settings.json.
 

@@ -102,7 +102,16 @@ _FILTER = (
     click.option(
         "--error", type=_Words(), metavar="TEXT", help="With this text in the last error, ignoring case."
     ),
+    click.option(
+        "--with-failures",
+        is_flag=True,
+        default=None,
+        flag_value=True,
+        help="DONE although tasks of its run failed; the last error says which.",
+    ),
 )
+
+_FILTER_NAMES = ("table", "workspace", "run_id", "since", "until", "error", "with_failures")
 
 
 def filter_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -110,9 +119,7 @@ def filter_options(command: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(command)
     def packed(*, states: tuple[Status, ...], **values: Any) -> int:
-        fields = {
-            name: values.pop(name) for name in ("table", "workspace", "run_id", "since", "until", "error")
-        }
+        fields = {name: values.pop(name) for name in _FILTER_NAMES}
         return command(wanted=EntryFilter(states=frozenset(states), **fields), **values)
 
     for option in reversed(_FILTER):

@@ -1,9 +1,9 @@
-"""``retry`` and ``cancel``: entries by their ids, or all that a filter matches, after a confirmation."""
+"""``retry``, ``cancel`` and ``resolve``: entries by ids, or all that a filter matches, once confirmed."""
 
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -12,7 +12,9 @@ from rich.progress import Progress
 from orchestrator.cli import context
 from orchestrator.cli.options import ID, Whole, filter_options, json_option
 from orchestrator.cli.output import FAILED, NOTHING, OK, complain, console, print_json
-from orchestrator.core.actions import CANCEL, RETRY, Action, Changes
+from orchestrator.core import actions
+from orchestrator.core.actions import CANCEL, RESTART, RETRY, RUN_IS_LEFT, Action, Changes, Resolution
+from orchestrator.core.policy import RetryMode
 from orchestrator.core.search import MAX_MATCHING, EntryFilter
 
 
@@ -27,10 +29,19 @@ class _Wording:
     possible: str
 
 
+#: By the action's name.
 _WORDING = {
-    RETRY: _Wording(done="waits again", would="would wait again", possible="is final or failed"),
-    CANCEL: _Wording(
+    "retry": _Wording(done="waits again", would="would wait again", possible="is final or failed"),
+    "restart": _Wording(
+        done="waits again, when its run is cancelled if it has one",
+        would="would be restarted",
+        possible="is final, failed or running",
+    ),
+    "cancel": _Wording(
         done="is cancelled at the next pass", would="would be cancelled", possible="is not final"
+    ),
+    "resolve": _Wording(
+        done="is resolved", would="would be resolved", possible="is in another state than the wanted one"
     ),
 }
 
@@ -51,7 +62,7 @@ class _Request:
 
 
 def _options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options that both take."""
+    """Give a command the options that all of them take."""
     for option in (
         json_option,
         click.option(
@@ -75,13 +86,25 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 @click.command("retry")
+@click.option(
+    "--mode",
+    type=click.Choice(list(RetryMode), case_sensitive=False),
+    help="run: a new run; repair: the failed tasks of the last run again. Kept for later retries; "
+    "default: what the entry or the setting RETRY_MODE says.",
+)
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Also RUNNING entries: each run is cancelled, its end awaited, and then the entry waits again.",
+)
 @_options
-def _retry(**request: Any) -> int:
+def _retry(mode: RetryMode | None, restart: bool, **request: Any) -> int:
     """Run entries again that are final or failed.
 
-    Give ids, or a filter: it selects DEAD and FAILED entries unless --state names other states.
+    Give ids, or a filter: it selects DEAD and FAILED entries (with --restart RUNNING ones, too) unless
+    --state names other states.
     """
-    return _run(_Request(action=RETRY, **request))
+    return _run(_Request(action=replace(RESTART if restart else RETRY, mode=mode), **request))
 
 
 @click.command("cancel")
@@ -92,6 +115,30 @@ def _cancel(**request: Any) -> int:
     Give ids, or a filter: it selects entries that are not final.
     """
     return _run(_Request(action=CANCEL, **request))
+
+
+@click.command("resolve")
+@click.option("--done", is_flag=True, help="What the run was for is done: DONE.")
+@click.option("--failed", is_flag=True, help="It failed and is not retried: DEAD.")
+@click.option("--release", is_flag=True, help="Neither, the app lets go: CANCELED.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why, for the log.")
+@_options
+def _resolve(done: bool, failed: bool, release: bool, reason: str, **request: Any) -> int:
+    """Settle entries by hand that the app cannot bring to their end.
+
+    A run that is still active is not cancelled, and is no longer followed: cancel it in Databricks if it must
+    not go on. Give one of --done, --failed and --release. Give ids, or a filter: it selects entries that are
+    neither DONE nor CANCELED unless --state names other states.
+    """
+    wanted = {Resolution.DONE: done, Resolution.FAILED: failed, Resolution.RELEASE: release}
+    given = [resolution for resolution, is_given in wanted.items() if is_given]
+    if len(given) != 1:
+        raise click.UsageError("give one of --done, --failed and --release")
+    try:
+        action = actions.resolve(given[0], reason)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--reason") from None
+    return _run(_Request(action=action, **request))
 
 
 def _run(request: _Request) -> int:
@@ -141,12 +188,14 @@ async def _change_found(request: _Request, found: Changes) -> Changes:
 
 
 def _print(request: _Request, changes: Changes) -> None:
-    wording = _WORDING[request.action]
+    wording = _WORDING[request.action.name]
     if request.as_json:
         print_json(_document(request, changes))
     else:
         for entry_id in changes.ids:
             click.echo(f"{entry_id} {wording.would if request.dry_run else wording.done}")
+    if changes.ids and request.action.name == "resolve":
+        complain(RUN_IS_LEFT)
     for refusal in changes.refused:
         complain(refusal.reason)
     if not changes.ids and not request.ids:
@@ -166,4 +215,4 @@ def _document(request: _Request, changes: Changes) -> dict[str, Any]:
     }
 
 
-COMMANDS = (_retry, _cancel)
+COMMANDS = (_retry, _cancel, _resolve)

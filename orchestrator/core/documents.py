@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.actions import ACTIONS
+from orchestrator.core.actions import offered
 from orchestrator.core.models import Entry, LogRow
 from orchestrator.core.reports import PassStatus, TimedEntry
 from orchestrator.core.times import iso_utc
@@ -35,8 +35,9 @@ def entry_fields(entry: Entry, run_page_url: str | None) -> dict[str, Any]:
         "queue_timeout_seconds": entry.queue_timeout_seconds,
         "available_at": _iso(entry.available_at),
         "cancel_requested": entry.cancel_requested,
-        "actions": [action.name for action in ACTIONS if action.applies_to(entry)],
+        "actions": offered(entry),
         "last_error": entry.last_error,
+        "with_failures": entry.with_failures,
         "slot_waits": entry.slot_waits,
         "platform_failures": entry.platform_failures,
         "postponements": entry.postponements,

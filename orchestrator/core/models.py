@@ -95,6 +95,11 @@ class Entry:
     #: since when Databricks does not let the app see the run
     unreadable_since: datetime | None = None
 
+    @property
+    def with_failures(self) -> bool:
+        """Whether the run succeeded although tasks of it failed; ``last_error`` says which."""
+        return self.status is Status.DONE and self.last_error is not None
+
 
 class StopReason(StrEnum):
     """Why the app asks Databricks to cancel a run that nobody asked to cancel."""

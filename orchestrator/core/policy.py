@@ -1,9 +1,17 @@
 """The rules from the settings for claims, submissions and retries, overall and per workspace."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-#: How a retry runs an entry again: as a new run, or by running the failed tasks of its last run again.
-RETRY_MODES = ("run", "repair")
+
+class RetryMode(StrEnum):
+    """How a retry runs an entry again."""
+
+    RUN = "run"  #: as a new run
+    REPAIR = "repair"  #: by running the failed tasks of its last run again
+
+
+RETRY_MODES = tuple(mode.value for mode in RetryMode)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,11 @@ def _without_fragments(text: str, values: Iterable[str], keep: str) -> str:
     return "".join(pieces)
 
 
+def in_one_line(text: str) -> str:
+    """Return a person's text without line breaks; what cannot be printed becomes a space."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
 def one_line(name: str) -> str:
     """Return a printable name unchanged; quote any other, since a line break in it could forge a log line."""
     return name if name.isprintable() else ascii(name)

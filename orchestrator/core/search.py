@@ -45,6 +45,8 @@ class EntryFilter:
     until: datetime | None = None
     #: text in ``last_error``, ignoring case
     error: str | None = None
+    #: True = only entries whose run succeeded although tasks of it failed; False = all others
+    with_failures: bool | None = None
 
 
 class Sort(StrEnum):

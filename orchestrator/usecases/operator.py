@@ -1,12 +1,16 @@
-"""What operators do: add entries, and retry or cancel one entry, several, or all that a filter matches."""
+"""What operators do: add entries, and retry, cancel or resolve one, several, or all that a filter matches."""
 
+import logging
 from collections.abc import Callable, Sequence
 
-from orchestrator.core.actions import Action, Changes, Refusal
+from orchestrator.core.actions import Action, Changes, Refusal, Resolve
 from orchestrator.core.errors import Conflict, EntryNotFound, StoreError, StoreInDoubt
 from orchestrator.core.models import ANYTHING, Entry, Expected, IdempotencyKey, NewEntry
 from orchestrator.core.search import EntryFilter
+from orchestrator.core.states import Status
 from orchestrator.ports import EntryReader, Operations, Reports
+
+_logger = logging.getLogger(__name__)
 
 #: Entries changed in one transaction. SQL Server locks the whole table at 5,000 locks; this stays far below.
 _BATCH = 200
@@ -57,7 +61,7 @@ class Operator:
         :raises Conflict: it is in another state than expected, or in one that the action does not apply to.
         :raises StoreInDoubt: it may be changed.
         """
-        changed = await self._operations.change(action, [entry_id], expected)
+        changed = await self._change(action, [entry_id], expected)
         try:
             entry = await self._entries.get(entry_id)
         except StoreError as error:
@@ -67,6 +71,17 @@ class Operator:
         if not changed:
             raise Conflict(_reason(action, entry, expected))
         return entry
+
+    async def resolve_one(
+        self, action: Resolve, entry_id: int, expected: Expected = ANYTHING
+    ) -> tuple[Entry, int | None]:
+        """Settle one entry by hand; return it, and its run if that was not known to be over.
+
+        Raises what :meth:`change_one` raises.
+        """
+        before = await self._entries.get(entry_id)
+        entry = await self.change_one(action, entry_id, expected)
+        return entry, before.runid if before is not None and before.status is Status.RUNNING else None
 
     async def change_each(self, action: Action, entry_ids: Sequence[int], *, dry_run: bool) -> Changes:
         """Change entries by their ids and say why the others were refused.
@@ -90,6 +105,8 @@ class Operator:
     async def find(self, action: Action, wanted: EntryFilter, *, limit: int) -> Changes:
         """Return at most `limit` entries of a filter that the action would change, last changed first."""
         states = action.states if wanted.states else action.by_default
+        if wanted.with_failures:
+            states = action.states & {Status.DONE}
         found = await self._reports.matching(wanted, states=states, limit=limit)
         return Changes(ids=found.ids, states=found.states, more=found.more)
 
@@ -113,6 +130,12 @@ class Operator:
             more=found.more,
         )
 
+    async def _change(self, action: Action, ids: Sequence[int], expected: Expected) -> list[int]:
+        changed = await self._operations.change(action, ids, expected)
+        if changed and isinstance(action, Resolve):
+            _logger.info("%s, now %s: entries %s", action.message, action.to, changed)
+        return changed
+
     async def _in_batches(
         self, action: Action, ids: Sequence[int], expected: Expected, progress: Callable[[int], None]
     ) -> list[int]:
@@ -120,7 +143,7 @@ class Operator:
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
             try:
-                changed += await self._operations.change(action, batch, expected)
+                changed += await self._change(action, batch, expected)
             except StoreError as error:
                 if not changed:
                     raise

@@ -7,7 +7,7 @@ from functools import cached_property
 from http import HTTPStatus
 
 from orchestrator.bootstrap import Application
-from orchestrator.core.actions import CANCEL, RETRY, Action
+from orchestrator.core.actions import CANCEL, Action
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.web import dashboard, openapi, query, rendering, schemas
 from orchestrator.web.http import Request, Response, conflict, json_response
@@ -83,19 +83,36 @@ class Api:
 
     async def retry(self, request: Request) -> Response:
         """Run one entry again."""
-        return await self._change(request, RETRY)
+        asked = read_json(request.json(), schemas.Retry) if request.body else schemas.Retry()
+        return await self._change(request, query.retry(asked), asked)
 
     async def cancel(self, request: Request) -> Response:
         """Cancel one entry."""
-        return await self._change(request, CANCEL)
+        asked = read_json(request.json(), schemas.Expected) if request.body else schemas.Expected()
+        return await self._change(request, CANCEL, asked)
+
+    async def resolve(self, request: Request) -> Response:
+        """Settle one entry by hand."""
+        read_query(request.query, schemas.NoQuery)
+        asked = read_json(request.json(), schemas.Resolve)
+        entry, run_left = await self._app.operator.resolve_one(
+            query.resolve(asked), query.entry_id(request), query.expected(asked)
+        )
+        return json_response(rendering.resolved(entry, self._app.overview.run_page(entry), run_left))
 
     async def retry_many(self, request: Request) -> Response:
         """Run the entries of a filter again."""
-        return await self._change_many(request, RETRY)
+        asked = read_json(request.json(), schemas.BulkRetry)
+        return await self._change_many(request, query.retry(asked), asked)
 
     async def cancel_many(self, request: Request) -> Response:
         """Cancel the entries of a filter."""
-        return await self._change_many(request, CANCEL)
+        return await self._change_many(request, CANCEL, read_json(request.json(), schemas.Bulk))
+
+    async def resolve_many(self, request: Request) -> Response:
+        """Settle the entries of a filter by hand."""
+        asked = read_json(request.json(), schemas.BulkResolve)
+        return await self._change_many(request, query.resolve(asked), asked)
 
     async def trigger(self, request: Request) -> Response:
         """Start a pass now, one at a time on this instance."""
@@ -134,14 +151,13 @@ class Api:
         page = dashboard.page()
         return Response(content=page.html, content_type="text/html", headers=page.headers)
 
-    async def _change(self, request: Request, action: Action) -> Response:
+    async def _change(self, request: Request, action: Action, asked: schemas.Expected) -> Response:
         read_query(request.query, schemas.NoQuery)
-        entry = await self._app.operator.change_one(action, query.entry_id(request), query.expected(request))
+        entry = await self._app.operator.change_one(action, query.entry_id(request), query.expected(asked))
         return json_response(rendering.entry(entry, self._app.overview.run_page(entry)))
 
-    async def _change_many(self, request: Request, action: Action) -> Response:
+    async def _change_many(self, request: Request, action: Action, asked: schemas.Bulk) -> Response:
         read_query(request.query, schemas.NoQuery)
-        asked = read_json(request.json(), schemas.Bulk)
         changes = await self._app.operator.find(action, query.bulk_filter(asked), limit=asked.limit)
         if not asked.dry_run:
             changes = await self._app.operator.change_found(action, changes)

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct, json
 
+from orchestrator.core.actions import RUN_IS_LEFT
 from orchestrator.web import databricks_events, schemas
 from orchestrator.web.http import JSON, PROBLEM
 from orchestrator.web.routes import ROUTES
@@ -94,8 +95,9 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "api_retry": _Operation(
         id="retry_entry",
         summary="Run a final entry again, or a FAILED one without waiting",
+        description="With restart also one that is RUNNING.",
         path=schemas.EntryPath,
-        body=schemas.Expected,
+        body=schemas.Retry,
         body_required=False,
         returns=schemas.Entry,
         problems=_NO_ENTRY | _NOT_AS_EXPECTED | _NOT_NOW,
@@ -109,12 +111,22 @@ _OPERATIONS: Mapping[str, _Operation] = {
         returns=schemas.Entry,
         problems=_NO_ENTRY | _NOT_AS_EXPECTED | _NOT_NOW,
     ),
+    "api_resolve": _Operation(
+        id="resolve_entry",
+        summary="Settle an entry by hand, whatever state it is in",
+        description="For an entry that the app cannot bring to its end. The reason is logged; "
+        f"{RUN_IS_LEFT}.",
+        path=schemas.EntryPath,
+        body=schemas.Resolve,
+        returns=schemas.Resolved,
+        problems=_NO_ENTRY | _NOT_AS_EXPECTED | _NOT_NOW,
+    ),
     "api_retry_many": _Operation(
         id="retry_entries",
         summary="Run the entries of a filter again",
-        description="Without a state in the filter: those that are DEAD or FAILED. Changes nothing unless "
-        "dry_run is false.",
-        body=schemas.Bulk,
+        description="Without a state in the filter: those that are DEAD or FAILED, with restart also those "
+        "that are RUNNING. Changes nothing unless dry_run is false.",
+        body=schemas.BulkRetry,
         returns=schemas.BulkResult,
         problems=_NOT_NOW,
     ),
@@ -123,6 +135,15 @@ _OPERATIONS: Mapping[str, _Operation] = {
         summary="Cancel the entries of a filter",
         description="Those that are not final. Changes nothing unless dry_run is false.",
         body=schemas.Bulk,
+        returns=schemas.BulkResult,
+        problems=_NOT_NOW,
+    ),
+    "api_resolve_many": _Operation(
+        id="resolve_entries",
+        summary="Settle the entries of a filter by hand",
+        description="Without a state in the filter: those that are neither DONE nor CANCELED. Changes "
+        f"nothing unless dry_run is false; {RUN_IS_LEFT}.",
+        body=schemas.BulkResolve,
         returns=schemas.BulkResult,
         problems=_NOT_NOW,
     ),

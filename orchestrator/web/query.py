@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from msgspec import UNSET, UnsetType, structs
 
-from orchestrator.core import new_entry
+from orchestrator.core import actions, new_entry
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Expected, IdempotencyKey, NewEntry
 from orchestrator.core.numbers import MAX_ID, whole_of_text
@@ -45,6 +46,7 @@ def entry_filter(asked: schemas.EntriesQuery | schemas.Filter) -> EntryFilter:
         since=_time(asked.since),
         until=_time(asked.until),
         error=asked.error or None,
+        with_failures=None if asked.with_failures is UNSET else asked.with_failures,
     )
 
 
@@ -102,8 +104,20 @@ def idempotency(request: Request) -> IdempotencyKey | None:
     return IdempotencyKey(key=key, body_hash=hashlib.sha256(request.body).hexdigest())
 
 
-def expected(request: Request) -> Expected:
-    """Return how the entry must still be. A body need not be sent."""
-    asked = read_json(request.json(), schemas.Expected) if request.body else schemas.Expected()
+def expected(asked: schemas.Expected) -> Expected:
+    """Return how the entry must still be."""
     states = frozenset(Status) if asked.status is None else frozenset({asked.status})
     return Expected(states=states, submission=asked.submission)
+
+
+def retry(asked: schemas.Retry | schemas.BulkRetry) -> actions.Retry:
+    """Return how entries are run again."""
+    return replace(actions.RESTART if asked.restart else actions.RETRY, mode=asked.mode)
+
+
+def resolve(asked: schemas.Resolve | schemas.BulkResolve) -> actions.Resolve:
+    """Return how entries are settled by hand. :raises Problem: the reason says nothing."""
+    try:
+        return actions.resolve(asked.resolution, asked.reason)
+    except ValueError as error:
+        raise bad_request(f"$.reason {error}") from None

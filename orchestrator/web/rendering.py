@@ -28,6 +28,11 @@ def entry(found: models.Entry, run_page_url: str | None, *, parameters: bool = F
     )
 
 
+def resolved(found: models.Entry, run_page_url: str | None, run_left: int | None) -> schemas.Resolved:
+    """Return an entry that was settled by hand, and its run if that may go on."""
+    return schemas.Resolved(**entry_fields(found, run_page_url), run_left=run_left)
+
+
 def entry_with_runs(
     story: reports.Story, run_page_url: str | None, *, parameters: bool = False
 ) -> schemas.EntryWithRuns:

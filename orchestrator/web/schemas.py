@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from orchestrator.core import new_entry
+from orchestrator.core.actions import RUN_IS_LEFT, Resolution
 from orchestrator.core.numbers import MAX_ID, MAX_INT32
+from orchestrator.core.policy import RETRY_MODES, RetryMode
 from orchestrator.core.reports import MAX_DAYS
-from orchestrator.core.run_requests import MAX_PARAMETERS_BYTES, PARAMETER_STYLES
+from orchestrator.core.run_requests import AUTO, MAX_PARAMETERS_BYTES, PARAMETER_STYLES
 from orchestrator.core.search import MAX_MATCHING, MAX_PAGE, MAX_TEXT, Sort
 from orchestrator.core.states import Status
 from orchestrator.core.waiting import Reason
@@ -31,7 +33,7 @@ _Count = Annotated[int, Meta(ge=0)]
 #: A text to look for.
 _Words = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, extra_json_schema={"format": "printable"})]
 
-_Action = Literal["retry", "cancel"]
+_Action = Literal["retry", "restart", "cancel", "resolve"]
 
 
 class _Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +66,16 @@ class _Conditions(_Schema, frozen=True, kw_only=True):
     since: Annotated[_Time, Meta(description="Last changed at or after this time.")] | UnsetType = UNSET
     until: Annotated[_Time, Meta(description="Last changed at or before this time.")] | UnsetType = UNSET
     error: Annotated[_Words, Meta(description="Text in last_error, in any case.")] | UnsetType = UNSET
+    with_failures: (
+        Annotated[
+            bool,
+            Meta(
+                description="true: only entries that are DONE although tasks of their run failed; "
+                "false: only the others."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 _Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="At most this many.")]
@@ -158,9 +170,13 @@ class NewEntry(_Schema, frozen=True, kw_only=True):
     job_id: Annotated[
         Annotated[int, _column("job_id")] | None, Meta(description="Default: the workspace's job.")
     ] = None
+    job_name: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=new_entry.TEXTS["job_name"])] | None,
+        Meta(description="The job by its name, in place of job_id."),
+    ] = None
     parameter_style: Annotated[
-        Annotated[str, Meta(extra_json_schema={"enum": list(PARAMETER_STYLES)})] | None,
-        Meta(description="Default: notebook_params."),
+        Annotated[str, Meta(extra_json_schema={"enum": [AUTO, *PARAMETER_STYLES]})] | None,
+        Meta(description="Default: auto, which is job_parameters or notebook_params, as the job asks for."),
     ] = None
     parameters: Annotated[
         dict[str, Any] | list[Any] | str | None,
@@ -169,12 +185,34 @@ class NewEntry(_Schema, frozen=True, kw_only=True):
             f'{MAX_PARAMETERS_BYTES:,} bytes. Default: {{"table_name": …}}.'
         ),
     ] = None
+    options: Annotated[
+        dict[str, Any] | str | None,
+        Meta(
+            description="More of run-now, or the same as JSON text: only, queue, performance_target, "
+            "pipeline_params. Default: none."
+        ),
+    ] = None
     priority: Annotated[
         Annotated[int, _column("priority")] | None, Meta(description="Higher is claimed first. Default: 0.")
     ] = None
     max_attempts: Annotated[
         Annotated[int, _column("max_attempts")] | None,
         Meta(description="0 = no limit. Default: the setting MAX_ATTEMPTS."),
+    ] = None
+    retry_mode: Annotated[
+        Annotated[str, Meta(extra_json_schema={"enum": list(RETRY_MODES)})] | None,
+        Meta(description="How a retry runs the entry again. Default: the setting RETRY_MODE."),
+    ] = None
+    run_timeout_seconds: Annotated[
+        Annotated[int, _column("run_timeout_seconds")] | None,
+        Meta(description="Of the run's execution; 0 = no limit. Default: the setting RUN_TIMEOUT_SECONDS."),
+    ] = None
+    queue_timeout_seconds: Annotated[
+        Annotated[int, _column("queue_timeout_seconds")] | None,
+        Meta(
+            description="Of the run's wait in Databricks' own queue; 0 = no limit. Default: the setting "
+            "QUEUE_TIMEOUT_SECONDS."
+        ),
     ] = None
 
 
@@ -212,6 +250,59 @@ class Expected(_Schema, frozen=True, kw_only=True):
 
     status: Status | None = None
     submission: Annotated[int, Meta(ge=0, le=MAX_INT32)] | None = None
+
+
+_Mode = Annotated[
+    RetryMode | None,
+    Meta(
+        description="`run`: a new run; `repair`: the failed tasks of the last run are run again. Kept for "
+        "later retries. Default: as the entry or the setting RETRY_MODE says."
+    ),
+]
+
+_Restart = Annotated[
+    bool,
+    Meta(description="Also restart what is RUNNING: its run is cancelled first, and its end awaited."),
+]
+
+_Resolution = Annotated[
+    Resolution,
+    Meta(
+        description="`done`: the entry becomes DONE; `failed`: DEAD; `release`: CANCELED, neither of the two."
+    ),
+]
+
+_Reason = Annotated[
+    str, Meta(min_length=1, description="Why, for the log. One line; a longer text than 1,000 is cut off.")
+]
+
+
+class Retry(Expected, frozen=True, kw_only=True):
+    """How to run an entry again, and how it must still be."""
+
+    mode: _Mode = None
+    restart: _Restart = False
+
+
+class Resolve(Expected, frozen=True, kw_only=True):
+    """How to settle an entry by hand, and how it must still be."""
+
+    resolution: _Resolution
+    reason: _Reason
+
+
+class BulkRetry(Bulk, frozen=True, kw_only=True):
+    """Which entries to run again, and how."""
+
+    mode: _Mode = None
+    restart: _Restart = False
+
+
+class BulkResolve(Bulk, frozen=True, kw_only=True):
+    """Which entries to settle by hand, and how."""
+
+    resolution: _Resolution
+    reason: _Reason
 
 
 class _NotificationRun(Struct, frozen=True, kw_only=True):
@@ -260,8 +351,13 @@ class _EntryFields(_Schema, frozen=True, kw_only=True):
     queue_timeout_seconds: Annotated[int | None, Meta(description="null: the setting QUEUE_TIMEOUT_SECONDS.")]
     available_at: _Time
     cancel_requested: bool
-    actions: Annotated[list[_Action], Meta(description="What may be done to the entry now.")]
+    actions: Annotated[
+        list[_Action], Meta(description="What may be done now; restart: a retry with `restart` true.")
+    ]
     last_error: str | None
+    with_failures: Annotated[
+        bool, Meta(description="It is DONE although tasks of its run failed; last_error says which.")
+    ]
     slot_waits: Annotated[_Count, Meta(description="Times in a row that there was no slot for the run.")]
     platform_failures: Annotated[_Count, Meta(description="Times in a row that the platform failed the run.")]
     postponements: Annotated[
@@ -290,6 +386,18 @@ class Entry(_EntryFields, frozen=True, kw_only=True):
     parameters: (
         Annotated[str | None, Meta(description="JSON text; only with ?parameters=true.")] | UnsetType
     ) = UNSET
+
+
+class Resolved(_EntryFields, frozen=True, kw_only=True):
+    """An entry that was settled by hand."""
+
+    run_left: Annotated[
+        int | None,
+        Meta(
+            description=f"The entry's run, if it was not known to be over: {RUN_IS_LEFT}. Cancel it in "
+            "Databricks if it must not go on."
+        ),
+    ]
 
 
 class Run(_Schema, frozen=True, kw_only=True):

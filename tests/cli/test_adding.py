@@ -1,5 +1,6 @@
 """``add``: one row by its options, many from a file, all or none, and which line is wrong."""
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -184,3 +185,35 @@ def test_rows_of_an_adopted_table_with_columns_of_its_own_come_by_sql(cli: Comma
         "this table's own columns are source and parameters: insert rows by SQL into them\n"
     )
     assert cli.query("SELECT * FROM track_processing") == []
+
+
+def test_every_column_can_be_given(cli: CommandLine) -> None:
+    given = (
+        *("--job-name", "load", "--parameter-style", "job_parameters", "--options", '{"only": ["load"]}'),
+        *("--retry-mode", "repair", "--run-timeout-seconds", "60", "--queue-timeout-seconds", "0"),
+    )
+    assert cli("add", "sales", *given).returncode == 0
+    line = {
+        "table_name": "sales",
+        "job_name": "load",
+        "parameter_style": "job_parameters",
+        "options": {"only": ["load"]},
+        "retry_mode": "repair",
+        "run_timeout_seconds": 60,
+        "queue_timeout_seconds": 0,
+    }
+    assert cli("add", "--jsonl", "-", stdin=json.dumps(line)).returncode == 0
+    cells = [json.dumps(value) if isinstance(value, dict) else str(value) for value in line.values()]
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\n").writerows([list(line), cells])
+    assert cli("add", "--csv", "-", stdin=file.getvalue()).returncode == 0
+    columns = (
+        "SELECT job_id, job_name, parameter_style, options, retry_mode, run_timeout_seconds,"
+        " queue_timeout_seconds FROM track_processing"
+    )
+    row = (None, "load", "job_parameters", '{"only": ["load"]}', "repair", 60, 0)
+    assert cli.query(columns) == [row] * 3
+    both = cli("add", "sales", "--job-id", "1", "--job-name", "load")
+    assert (both.returncode, "job_id and job_name are both given" in both.stderr) == (1, True)
+    unknown = cli("add", "sales", "--options", '{"token": "x"}')
+    assert (unknown.returncode, "options has no key 'token'" in unknown.stderr) == (1, True)

@@ -1,4 +1,4 @@
-"""``retry`` and ``cancel`` by ids and over filters: what is asked, what is changed, what the code says."""
+"""``retry``, ``cancel``, ``resolve`` by ids and over filters: what is asked and changed, the exit codes."""
 
 import json
 
@@ -116,3 +116,88 @@ def test_some_ids_are_refused_and_the_others_done(history: CommandLine) -> None:
     assert done.stderr == (
         "entry 4 is RUNNING and cannot be run again: it is waiting or in flight\nthere is no entry 99\n"
     )
+
+
+def test_entries_are_restarted_and_how_is_chosen(history: CommandLine) -> None:
+    done = history("retry", "4", "6", "2", "--restart", "--mode", "repair")
+    assert done.stdout == "".join(
+        f"{entry_id} waits again, when its run is cancelled if it has one\n" for entry_id in (4, 2)
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "entry 6 is PENDING and cannot be restarted: it waits already, or its run is about to begin; "
+        "once that is RUNNING, repeat this\n",
+    )
+    columns = "SELECT status, stop_reason, retry_mode FROM track_processing WHERE id IN (2, 4, 6) ORDER BY id"
+    assert history.query(columns) == [
+        ("PENDING", None, "repair"),
+        ("RUNNING", "RESTART", "repair"),
+        ("PENDING", None, None),
+    ]
+    found = history("retry", "--restart", "--table", "*", "--dry-run")
+    assert found.stdout == "4 would be restarted\n3 would be restarted\n"
+
+
+def test_how_an_entry_is_run_again_is_one_of_two(history: CommandLine) -> None:
+    assert history("retry", "2", "--mode", "run").returncode == 0
+    assert history.query("SELECT retry_mode FROM track_processing WHERE id = 2") == [("run",)]
+    assert history("retry", "2", "--mode", "again").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "state"), [("--done", "DONE"), ("--failed", "DEAD"), ("--release", "CANCELED")]
+)
+def test_entries_are_resolved_by_hand(history: CommandLine, option: str, state: str) -> None:
+    done = history("resolve", "4", "99", option, "--reason", "the run\ncannot be read \x1b[2J")
+    assert (done.returncode, done.stdout) == (1, "4 is resolved\n")
+    assert done.stderr == (
+        "a run that is still active is not cancelled, and is no longer followed\nthere is no entry 99\n"
+    )
+    message = "resolved by hand: the run cannot be read [2J"
+    logs = "SELECT status, runid, submission, attempt, message FROM process_log WHERE entry_id = 4"
+    assert history.query(logs) == [(state, 14, 1, 1, message)]
+    assert history.query("SELECT status, last_error, last_runid FROM track_processing WHERE id = 4") == [
+        (state, None if state == "DONE" else message, None)
+    ]
+    again = history("resolve", "4", option, "--reason", "again")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == f"entry 4 is {state} and cannot be resolved: it is {state} already\n"
+    assert len(history.query(logs)) == 1
+
+
+def test_a_filter_resolves_what_is_neither_done_nor_canceled(history: CommandLine) -> None:
+    arguments = ("resolve", "--table", "*", "--release", "--reason", "a new database")
+    tried = history(*arguments, "--dry-run")
+    assert (tried.returncode, tried.stdout.count(" would be resolved\n")) == (0, 4)
+    refused = history(*arguments)
+    assert (refused.returncode, "--yes or --dry-run" in refused.stderr) == (2, True)
+    assert states(history)[1] == "DEAD"
+    assert sorted(history.json(*arguments, "--yes")["ids"]) == [2, 3, 4, 6]
+    assert states(history) == ["DONE", *["CANCELED"] * 5]
+    assert history(*arguments, "--yes").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("4", "--reason", "x"), "give one of --done, --failed and --release"),
+        (("4", "--done", "--failed", "--reason", "x"), "give one of --done, --failed and --release"),
+        (("4", "--done"), "Missing option '--reason'"),
+        (("4", "--done", "--reason", "\x1b \n"), "--reason: must say why"),
+        (("--done", "--reason", "x"), "give either ids, or a filter"),
+    ],
+)
+def test_a_resolution_that_is_not_clear_changes_nothing(
+    history: CommandLine, arguments: tuple[str, ...], problem: str
+) -> None:
+    done = history("resolve", *arguments)
+    assert (done.returncode, problem in done.stderr) == (2, True)
+    assert states(history)[3] == "RUNNING"
+
+
+def test_a_person_is_asked_before_a_filter_resolves(history: CommandLine) -> None:
+    with terminal(history, "resolve", "--state", "RUNNING", "--failed", "--reason", "lost") as screen:
+        screen.read_until("resolve 1 entry? [y/N]")
+        screen.type("y\n")
+        assert screen.exit_code() == 0
+    assert states(history)[3] == "DEAD"

@@ -156,3 +156,17 @@ def test_no_color(history: CommandLine) -> None:
         assert screen.exit_code() == 0
     assert f"{ESCAPE}[1;31m" not in screen.text
     assert "DEAD" in screen.text
+
+
+def test_successes_with_failures_are_found_and_marked(history: CommandLine) -> None:
+    history.execute("UPDATE track_processing SET last_error = 'SUCCESS_WITH_FAILURES: boom' WHERE id = 1")
+    listed = history("list", "--with-failures")
+    assert listed.returncode == 0
+    assert "DONE with failures" in listed.stdout
+    assert [entry["id"] for entry in history.json("list", "--with-failures")["entries"]] == [1]
+    rows = list(csv.DictReader(io.StringIO(history("export").stdout)))
+    assert [row["with_failures"] for row in rows] == ["true", *["false"] * 5]
+    exported = list(csv.DictReader(io.StringIO(history("export", "--with-failures").stdout)))
+    assert [row["id"] for row in exported] == ["1"]
+    history.execute("UPDATE track_processing SET last_error = NULL WHERE id = 1")
+    assert history("list", "--with-failures").returncode == 3

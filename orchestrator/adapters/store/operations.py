@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 
 from orchestrator.adapters.store.pool import Pool
-from orchestrator.adapters.store.records import NO_LIMIT
+from orchestrator.adapters.store.records import NO_LIMIT, cut, log_values, read_entry
 from orchestrator.adapters.store.session import Session
-from orchestrator.core.actions import CANCEL, RETRY, Action
+from orchestrator.core.actions import Action, Resolve, Retry
 from orchestrator.core.errors import RequestConflict
-from orchestrator.core.models import ANYTHING, Expected, IdempotencyKey, NewEntry
+from orchestrator.core.models import ANYTHING, Expected, IdempotencyKey, LogRow, NewEntry
 from orchestrator.core.states import Status
 
 #: A request that is repeated later than this counts as a new one.
@@ -19,7 +19,11 @@ _REQUEST_LOCK = "databricks-job-orchestrator/request"
 
 
 #: The statements that carry out an action; the first that changes the entry is the last.
-_STATEMENTS = {RETRY: ("retry", "retry_now"), CANCEL: ("request_cancel",)}
+_STATEMENTS = {
+    "retry": ("retry", "retry_now"),
+    "restart": ("retry", "retry_now", "restart"),
+    "cancel": ("request_cancel",),
+}
 
 
 class Operations:
@@ -91,9 +95,31 @@ def _insert(session: Session, entries: Sequence[NewEntry]) -> list[int]:
 
 
 def _change(session: Session, action: Action, entry_id: int, expected: Expected) -> bool:
-    given = [None] if action is RETRY else []  # the entry keeps its retry mode
     seen = _as_seen(expected)
-    return any(session.change(name, *given, entry_id, *seen) == 1 for name in _STATEMENTS[action])
+    if isinstance(action, Resolve):
+        return _resolve(session, action, entry_id, seen)
+    given = (action.mode,) if isinstance(action, Retry) else ()
+    return any(session.change(name, *given, entry_id, *seen) == 1 for name in _STATEMENTS[action.name])
+
+
+def _resolve(session: Session, action: Resolve, entry_id: int, seen: tuple[int | str, ...]) -> bool:
+    """Settle an entry, and its submission with a log row."""
+    # An entry that is DONE with an error is one whose run succeeded with failures.
+    error = None if action.to is Status.DONE else cut(action.message)
+    rows = session.rows("resolve", action.to, error, entry_id, action.to, *seen)
+    if not rows:
+        return False
+    entry = read_entry(rows[0])
+    log = LogRow(
+        entry_id=entry.id,
+        submission=entry.submission,
+        attempt=entry.attempt,
+        status=entry.status,
+        runid=entry.runid,
+        message=action.message,
+    )
+    session.change("insert_log", *log_values(log))
+    return True
 
 
 def _as_seen(expected: Expected) -> tuple[int | str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.adapters.store import dialects, queries
 from orchestrator.core.numbers import MAX_ID
 from orchestrator.core.search import EntryFilter, Key, Sort
+from orchestrator.core.states import Status
 
 #: Before and behind every change of an entry.
 _FIRST = datetime.min.replace(tzinfo=UTC)
@@ -40,6 +41,12 @@ _OF_RUN = (
     "AND (entry.runid = ? OR entry.id IN"
     " (SELECT settled.entry_id FROM process_log AS settled WHERE settled.runid = ?))"
 )
+
+#: Rows whose run succeeded although tasks of it failed, and all others.
+_WITH_FAILURES = {
+    True: "AND entry.status = 'DONE' AND entry.last_error IS NOT NULL",
+    False: "AND (entry.status <> 'DONE' OR entry.last_error IS NULL)",
+}
 
 _ESCAPE = "\\"
 
@@ -145,9 +152,8 @@ class Search:
             return [("id", ())]
         if self._is_exact():
             return [("table", (wanted.table,))]
-        if wanted.states:
-            return [("status", (state.value,)) for state in sorted(wanted.states)]
-        return [("changed", ())]
+        states = sorted(wanted.states) or ([Status.DONE] if wanted.with_failures else [])
+        return [("status", (state.value,)) for state in states] or [("changed", ())]
 
     def _is_exact(self) -> bool:
         return self.wanted.table is not None and "*" not in self.wanted.table
@@ -180,10 +186,7 @@ class Search:
         """Return what the window's index does not see to already."""
         wanted = self.wanted
         [(index, _), *_] = self._indexes()
-        found: list[tuple[str, tuple[Any, ...]]] = []
-        if wanted.states and index != "status":
-            places = ", ".join("?" * len(wanted.states))
-            found.append((f"AND entry.status IN ({places})", tuple(s.value for s in sorted(wanted.states))))
+        found = self._state_conditions(index)
         if wanted.table is not None and index != "table":
             found.append(self._table_condition(wanted.table))
         if wanted.workspace is not None:
@@ -197,6 +200,16 @@ class Search:
             found += self._time_conditions()
         if index in _UNORDERED:
             found += self._behind()
+        return found
+
+    def _state_conditions(self, index: str) -> list[tuple[str, tuple[Any, ...]]]:
+        states = sorted(self.wanted.states)
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        if states and index != "status":
+            places = ", ".join("?" * len(states))
+            found.append((f"AND entry.status IN ({places})", tuple(state.value for state in states)))
+        if self.wanted.with_failures is not None:
+            found.append((_WITH_FAILURES[self.wanted.with_failures], ()))
         return found
 
     def _table_condition(self, table: str) -> tuple[str, tuple[Any, ...]]:
