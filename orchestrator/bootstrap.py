@@ -57,6 +57,9 @@ _CONNECTIONS = 50
 #: the listing for one claim that follows them, and one that all dashboards share.
 _WEB_CONNECTIONS = 12
 
+#: Connections to a workspace for its OAuth tokens: one token is fetched at a time.
+_TOKEN_CONNECTIONS = 2
+
 #: Connections to the database for HTTP requests.
 _WEB_THREADS = 4
 
@@ -275,7 +278,8 @@ class _Workspaces:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._credential = credentials.SharedCredential()
+        self._connections = Connections(per_host=_TOKEN_CONNECTIONS)
+        self._identities: dict[str | None, credentials.SharedCredential] = {}
         self.tokens = {workspace.name: self._token_source(workspace) for workspace in settings.workspaces}
 
     def clients(self, connections: Connections) -> dict[str, "DatabricksClient"]:
@@ -288,6 +292,7 @@ class _Workspaces:
                 tokens=self.tokens[workspace.name],
                 session=connections.session,
                 clock=self._clock,
+                workspace_id=workspace.workspace_id,
                 proxy=self._settings.proxies.of(workspace.host),
             )
             for workspace in self._settings.workspaces
@@ -296,25 +301,58 @@ class _Workspaces:
     async def close(self) -> None:
         """Close the tokens' connections, even if one of them cannot be closed."""
         async with AsyncExitStack() as last_first:
-            for close in (self._credential.close, *(source.close for source in self.tokens.values())):
+            identities = (identity.close for identity in self._identities.values())
+            for close in (
+                self._connections.close,
+                *identities,
+                *(each.close for each in self.tokens.values()),
+            ):
                 last_first.push_async_callback(close)
 
     def _token_source(self, workspace: WorkspaceSettings) -> "TokenSource":
-        from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken
+        from orchestrator.adapters.databricks.auth import EntraPrincipalToken, EntraToken, OAuthToken
 
-        if workspace.auth == "entra":
-            return EntraToken(self._credential.get, clock=self._clock)
-        if workspace.secret is not None and self._settings.key_vault_url is not None:
-            vault = split_url(self._settings.key_vault_url)
-            return KeyVaultToken(
-                self._settings.key_vault_url,
-                workspace.secret,
-                self._credential.get,
+        if workspace.auth == "oauth":
+            return OAuthToken(
+                workspace.host,
+                workspace.client_id or "",
+                self._client_secret(workspace),
+                session=self._connections.session,
                 clock=self._clock,
-                verify_challenge_resource=not is_loopback(vault.hostname or ""),
-                proxy=self._settings.proxies.of(self._settings.key_vault_url),
+                workspace_id=workspace.workspace_id,
+                proxy=self._settings.proxies.of(workspace.host),
             )
-        return StaticToken(workspace.token or "")
+        if workspace.auth == "entra" and workspace.tenant_id is not None:
+            principal = functools.partial(
+                credentials.service_principal, workspace.tenant_id, workspace.client_id or ""
+            )
+            return EntraPrincipalToken(self._client_secret(workspace), principal, clock=self._clock)
+        if workspace.auth == "entra":
+            return EntraToken(self._identity(workspace.client_id).get, clock=self._clock)
+        return self._secret(workspace.secret, workspace.token, "DATABRICKS_TOKEN")
+
+    def _client_secret(self, workspace: WorkspaceSettings) -> "TokenSource":
+        return self._secret(workspace.client_secret_name, workspace.client_secret, "DATABRICKS_CLIENT_SECRET")
+
+    def _secret(self, name: str | None, value: str | None, setting: str) -> "TokenSource":
+        """Return a secret of Key Vault if it has a name there, else the setting's value."""
+        from orchestrator.adapters.databricks.auth import KeyVaultToken, StaticToken
+
+        url = self._settings.key_vault_url
+        if name is None or url is None:
+            return StaticToken(value or "", setting)
+        return KeyVaultToken(
+            url,
+            name,
+            self._identity(None).get,
+            clock=self._clock,
+            verify_challenge_resource=not is_loopback(split_url(url).hostname or ""),
+            proxy=self._settings.proxies.of(url),
+        )
+
+    def _identity(self, client_id: str | None) -> credentials.SharedCredential:
+        """Return the credential of an identity, which those who sign in with it share."""
+        return self._identities.setdefault(client_id, credentials.SharedCredential(client_id))
 
 
 class OperatorTools:
@@ -394,7 +432,9 @@ def _operator(store: Store, reports: Reports, settings: StoreSettings) -> Operat
 def _known(settings: Settings) -> Known:
     """Return what the overview needs of the settings."""
     workspaces = tuple(
-        KnownWorkspace(name=each.name, host=each.host, job_id=each.job_id, cap=each.cap)
+        KnownWorkspace(
+            name=each.name, host=each.host, workspace_id=each.workspace_id, job_id=each.job_id, cap=each.cap
+        )
         for each in settings.workspaces
     )
     return Known(workspaces=workspaces, policy=settings.policy, pass_late_seconds=settings.pass_late_seconds)

@@ -185,6 +185,107 @@ def test_single_problems(changes: dict[str, str], problem: str) -> None:
     assert any(problem in found for found in problems(**changes))
 
 
+ID = "0a1b2c3d-1111-2222-3333-444455556666"
+VAULT = {"KEY_VAULT_URL": "https://team.vault.azure.net"}
+OAUTH = {"DATABRICKS_TOKEN": "", "DATABRICKS_AUTH": "oauth", "DATABRICKS_CLIENT_ID": ID}
+PRINCIPAL = {**OAUTH, "DATABRICKS_AUTH": "entra", "DATABRICKS_TENANT_ID": "team.onmicrosoft.com"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {**OAUTH, "DATABRICKS_CLIENT_SECRET": "dose-canary"},
+        {**OAUTH, **VAULT, "DATABRICKS_CLIENT_SECRET_NAME": "dbx-client"},
+        {**OAUTH, "DATABRICKS_AUTH": "OAuth", "DATABRICKS_CLIENT_SECRET": "dose-canary"},
+        {**PRINCIPAL, "DATABRICKS_CLIENT_SECRET": "canary~1"},
+        {**PRINCIPAL, **VAULT, "DATABRICKS_CLIENT_SECRET_NAME": "dbx-client"},
+        {"DATABRICKS_TOKEN": "", "DATABRICKS_AUTH": "entra", "DATABRICKS_CLIENT_ID": ID},
+        {"DATABRICKS_TOKEN": "", "DATABRICKS_AUTH": "entra"},
+    ],
+)
+def test_ways_to_sign_in(changes: dict[str, str]) -> None:
+    loaded = settings.load({**GOOD, **changes})
+    [workspace] = loaded.workspaces
+    assert workspace.auth == changes["DATABRICKS_AUTH"].lower()
+    assert workspace.client_id == changes.get("DATABRICKS_CLIENT_ID")
+    assert workspace.client_secret_name == changes.get("DATABRICKS_CLIENT_SECRET_NAME")
+    assert workspace.client_secret == changes.get("DATABRICKS_CLIENT_SECRET")
+    assert workspace.client_secret is None or workspace.client_secret in loaded.secrets()
+    assert "canary" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"DATABRICKS_AUTH": "canary"}, "DATABRICKS_AUTH must be pat, oauth or entra"),
+        ({"DATABRICKS_CLIENT_ID": ID}, "DATABRICKS_AUTH is pat, which does not use DATABRICKS_CLIENT_ID:"),
+        (
+            {"DATABRICKS_TENANT_ID": "t", "DATABRICKS_CLIENT_SECRET": "canary"},
+            "which does not use DATABRICKS_TENANT_ID and DATABRICKS_CLIENT_SECRET",
+        ),
+        (OAUTH, "no client secret: set KEY_VAULT_URL and DATABRICKS_CLIENT_SECRET_NAME, or"),
+        ({"DATABRICKS_AUTH": "oauth"}, "DATABRICKS_CLIENT_ID must be set to sign in with a client secret"),
+        ({**OAUTH, "DATABRICKS_CLIENT_SECRET_NAME": "dbx"}, "CLIENT_SECRET_NAME needs KEY_VAULT_URL"),
+        (
+            {**OAUTH, **VAULT, "DATABRICKS_CLIENT_SECRET_NAME": "x", "DATABRICKS_CLIENT_SECRET": "canary"},
+            "DATABRICKS_CLIENT_SECRET_NAME and DATABRICKS_CLIENT_SECRET are both set",
+        ),
+        (
+            {**OAUTH, **VAULT, "DATABRICKS_CLIENT_SECRET_NAME": "dose0123456789abcdef-canary"},
+            "must be the name of a secret in Key Vault (letters, digits and hyphens), not the client secret",
+        ),
+        (
+            {**OAUTH, **VAULT, "DATABRICKS_CLIENT_SECRET_NAME": "abc8Q~canary"},
+            "must be the name of a secret in Key Vault",
+        ),
+        (
+            {**OAUTH, "DATABRICKS_CLIENT_ID": "dose0123456789abcdef-canary"},
+            "DATABRICKS_CLIENT_ID must be an id such as",
+        ),
+        ({**OAUTH, "DATABRICKS_CLIENT_ID": "abc8Q~canary"}, "DATABRICKS_CLIENT_ID must be an id such as"),
+        (
+            {**OAUTH, "DATABRICKS_CLIENT_SECRET": "canary", "DATABRICKS_TENANT_ID": "t"},
+            "DATABRICKS_AUTH is oauth, which does not use DATABRICKS_TENANT_ID",
+        ),
+        (PRINCIPAL, "no client secret: set KEY_VAULT_URL and"),
+        (
+            {**PRINCIPAL, "DATABRICKS_CLIENT_ID": "", "DATABRICKS_CLIENT_SECRET": "canary"},
+            "DATABRICKS_CLIENT_ID must be set",
+        ),
+        (
+            {**PRINCIPAL, "DATABRICKS_TENANT_ID": "", "DATABRICKS_CLIENT_SECRET": "canary"},
+            "DATABRICKS_TENANT_ID must be set",
+        ),
+        ({"DATABRICKS_WORKSPACE_ID": "abc"}, "DATABRICKS_WORKSPACE_ID "),
+        (
+            {"DATABRICKS_WORKSPACES": '{"eu": {"host": "a.x", "auth": "oauth", "client_secret": "canary"}}'},
+            "DATABRICKS_WORKSPACES.eu.client_id must be set",
+        ),
+        (
+            {"DATABRICKS_WORKSPACES": '{"eu": {"host": "adb-2.x", "auth": "entra", "tenant_id": "t"}}'},
+            "DATABRICKS_WORKSPACES.eu.client_id must be set",
+        ),
+    ],
+)
+def test_contradictory_ways_to_sign_in(changes: dict[str, str], problem: str) -> None:
+    assert any(problem in found for found in problems(**changes))
+
+
+@pytest.mark.parametrize(
+    ("default", "second", "ok"),
+    [("1", 2, True), ("1", "2", True), ("1", 1, False), ("1", None, False), ("", 2, False)],
+)
+def test_workspaces_behind_one_host(default: str, second: object, *, ok: bool) -> None:
+    eu = {"host": GOOD["DATABRICKS_HOST"].upper().replace("HTTPS", "https"), "token": "dapi-canary"}
+    further = json.dumps({"eu": {**eu, **({} if second is None else {"workspace_id": second})}})
+    changes = {"DATABRICKS_WORKSPACES": further, "DATABRICKS_WORKSPACE_ID": default}
+    if ok:
+        loaded = settings.load({**GOOD, **changes})
+        assert [workspace.workspace_id for workspace in loaded.workspaces] == [1, 2]
+    else:
+        assert "give each the workspace_id of its own" in problems(**changes)[0]
+
+
 def test_further_workspaces() -> None:
     text = json.dumps(
         {"eu": {"host": "adb-2.8.azuredatabricks.net", "auth": "entra", "job_id": 9, "cap": 40}}

@@ -28,6 +28,8 @@ class FakeIdentity:
         self.fault: int | None = None
         #: token → the resource that it is for, in the order of issue
         self.issued: dict[str, str] = {}
+        #: client ids that tokens were asked for, None = the app's own identity, in the order of issue
+        self.clients: list[str | None] = []
         #: base URL, once it serves
         self.url = ""
 
@@ -61,6 +63,7 @@ class FakeIdentity:
             return web.json_response({"message": "the resource is missing"}, status=400)
         token = f"fake-identity-token-{secrets.token_urlsafe(16)}"
         self.issued[token] = resource
+        self.clients.append(request.query.get("client_id"))
         answer = {
             "access_token": token,
             "expires_on": str(int(time.time()) + self.lifetime),

@@ -1,5 +1,7 @@
 """Make Azure credentials: a managed identity in Azure, the developer's sign-in (``az login``) elsewhere.
 
+A workspace may have a service principal with a client secret instead.
+
 This is the only module that makes them. The adapters that sign in are given a credential or a function that
 makes one. azure-identity is imported when the first credential is made: that takes 300 ms or so.
 """
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
+    from azure.identity.aio import ClientSecretCredential
     from azure.identity.aio import DefaultAzureCredential as AsyncDefaultAzureCredential
 
 #: For one try of the identity endpoint, in seconds. It answers within one.
@@ -48,16 +51,40 @@ def blocking_credential(
     )
 
 
-class SharedCredential:
-    """One asynchronous credential for everybody who signs in as the app. It is made at its first use."""
+def service_principal(
+    tenant_id: str, client_id: str, secret: str, *, ca_file: str | None = None
+) -> "ClientSecretCredential":
+    """Return a new credential of a service principal for use in an event loop. The caller closes it.
 
-    def __init__(self) -> None:
+    :param ca_file: a CA bundle to trust instead of the system's.
+    """
+    from azure.identity.aio import ClientSecretCredential
+
+    return ClientSecretCredential(
+        tenant_id,
+        client_id,
+        secret,
+        connection_verify=ca_file or True,
+        connection_timeout=_TIMEOUT_SECONDS,
+        read_timeout=_TIMEOUT_SECONDS,
+        retry_total=_RETRIES,
+    )
+
+
+class SharedCredential:
+    """One asynchronous credential for everybody who signs in as an identity. It is made at its first use.
+
+    :param client_id: of a user-assigned managed identity; None = the app's own identity.
+    """
+
+    def __init__(self, client_id: str | None = None) -> None:
+        self._client_id = client_id
         self._credential: AsyncDefaultAzureCredential | None = None
 
     def get(self) -> "AsyncDefaultAzureCredential":
         """Return the credential. Only :meth:`close` closes it."""
         if self._credential is None:
-            self._credential = async_credential()
+            self._credential = async_credential(self._client_id)
         return self._credential
 
     async def close(self) -> None:

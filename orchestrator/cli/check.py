@@ -144,9 +144,17 @@ async def _queue(app: Application) -> str:
 
 async def _token(app: Application, workspace: WorkspaceSettings) -> str:
     await app.tokens[workspace.name].token()
+    if workspace.auth == "oauth":
+        return "found, from Databricks OAuth, for a service principal"
     if workspace.auth == "entra":
-        return "found, from Microsoft Entra ID"
+        return f"found, from Microsoft Entra ID, for {_identity(workspace)}"
     return "found, in Key Vault" if workspace.secret else "found, in DATABRICKS_TOKEN (for local work)"
+
+
+def _identity(workspace: WorkspaceSettings) -> str:
+    if workspace.tenant_id is not None:
+        return "a service principal"
+    return "the app's identity" if workspace.client_id is None else "a managed identity of its own"
 
 
 async def _databricks(app: Application, workspace: WorkspaceSettings) -> str:

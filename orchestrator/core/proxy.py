@@ -1,10 +1,9 @@
 """The HTTP proxy of outgoing calls: its address, and what may be shown of it. Pure."""
 
-import base64
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from orchestrator.core.urls import split_url
+from orchestrator.core.urls import basic_credentials, split_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,5 +27,4 @@ class Proxy:
         if not parts.password:
             return ()
         password = unquote(parts.password)
-        credentials = f"{unquote(parts.username or '')}:{password}"
-        return password, parts.password, base64.b64encode(credentials.encode()).decode()
+        return password, parts.password, basic_credentials(unquote(parts.username or ""), password)

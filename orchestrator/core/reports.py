@@ -81,6 +81,8 @@ class KnownWorkspace:
     name: str
     #: its address, ``https://…`` without a slash at the end
     host: str
+    #: tells the workspaces behind one host apart; None = the host has one workspace
+    workspace_id: int | None = None
     #: job of entries that name none; None = the settings give its name, or every entry must name its own
     job_id: int | None
     #: most active runs at a time, foreign runs included

@@ -1,5 +1,6 @@
 """Check addresses: split URLs safely, and recognize this machine's own. Pure."""
 
+import base64
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -30,3 +31,8 @@ def split_url(url: str) -> SplitResult:
     # urlsplit drops line breaks and tabs, which the URL itself would still hold.
     has_blanks = any(character.isspace() for character in url)
     return parts if has_port and not has_blanks else _NO_URL
+
+
+def basic_credentials(user: str, password: str) -> str:
+    """Return a user name and a password as an ``Authorization: Basic`` header sends them."""
+    return base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -76,10 +76,10 @@ class Settings:
         """Return the passwords, keys and tokens that must never be shown, whatever text holds them."""
         texts = (self.store.sql_connection_string or "", self.queue.connection_string or "")
         fields = [_bare(match[1]) for text in texts for match in _SECRET_FIELD.finditer(text)]
-        tokens = [workspace.token for workspace in self.workspaces if workspace.token]
+        signing_in = [text for each in self.workspaces for text in (each.token, each.client_secret) if text]
         events = [self.events_secret] if self.events_secret else []
         signatures = _signatures(self.alerts.url) if self.alerts else []
-        return (*fields, *tokens, *events, *signatures, *self.proxies.secrets())
+        return (*fields, *signing_in, *events, *signatures, *self.proxies.secrets())
 
 
 def _signatures(url: str) -> list[str]:

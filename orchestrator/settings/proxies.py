@@ -20,7 +20,7 @@ class Proxies:
     https: Proxy | None
     #: for ``http`` addresses
     http: Proxy | None
-    #: host names and IP addresses, each with or without a port; a name includes its subdomains
+    #: host names and IP addresses, perhaps with a port; a name includes its subdomains
     excluded: tuple[str, ...]
 
     def of(self, url: str) -> Proxy | None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult
@@ -11,17 +11,12 @@ from orchestrator.core.numbers import MAX_ID, whole_of_text
 from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
 from orchestrator.settings.reader import Reader
+from orchestrator.settings.sign_in import SIGN_IN_KEYS, check_sign_in
 
 DEFAULT_WORKSPACE = "default"
 
 #: Keys of one workspace in ``DATABRICKS_WORKSPACES``.
-_WORKSPACE_KEYS = frozenset({"host", "auth", "secret", "token", "job_id", "job_name", "cap"})
-
-#: Azure's rule for names of secrets in Key Vault.
-_SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
-
-#: What a personal access token begins with. The name of a secret is shown, so it must not be a token.
-_TOKEN = re.compile(r"dapi[0-9a-f]{16}")
+_WORKSPACE_KEYS = SIGN_IN_KEYS | {"host", "workspace_id", "job_id", "job_name", "cap"}
 
 #: A key of an object in a setting. Anything else may be a secret in the wrong place and is not shown.
 _KEY = re.compile(r"[A-Za-z_]{1,30}")
@@ -37,12 +32,24 @@ class WorkspaceSettings:
     name: str
     #: https address of the workspace
     host: str
-    #: ``pat`` (a personal access token) or ``entra`` (Microsoft Entra ID)
+    #: tells the workspaces behind one host apart; None = the host has one workspace
+    workspace_id: int | None
+    #: ``pat`` (a personal access token), ``oauth`` (a service principal of Databricks) or ``entra``
+    #: (Microsoft Entra ID)
     auth: str
     #: name of the secret in Key Vault that holds the token; None = ``token`` is used
     secret: str | None
     #: token from the environment, for local work
     token: str | None = field(repr=False)
+    #: of the service principal, or, without a client secret, of a user-assigned managed identity; None = the
+    #: app's own identity
+    client_id: str | None
+    #: of the service principal in Microsoft Entra ID; None = a managed identity, or Databricks' own
+    tenant_id: str | None
+    #: name of the secret in Key Vault that holds the client secret; None = ``client_secret`` is used, if any
+    client_secret_name: str | None
+    #: client secret from the environment, for local work
+    client_secret: str | None = field(repr=False)
     #: default job of the workspace's entries; None = ``job_name``, or each entry names its own
     job_id: int | None
     #: name of the default job, in place of ``job_id``
@@ -74,36 +81,43 @@ def read_names(reader: Reader) -> frozenset[str] | None:
 
 
 def read_workspaces(reader: Reader, key_vault_url: str | None) -> tuple[WorkspaceSettings, ...]:
-    """Return the default workspace and the further ones. No two may have the same host."""
+    """Return the default workspace and the further ones. No two may be the same workspace."""
     default = _workspace(
         reader,
         key_vault_url,
         DEFAULT_WORKSPACE,
-        {
-            "host": reader.text("DATABRICKS_HOST"),
-            "auth": reader.text("DATABRICKS_AUTH"),
-            "secret": reader.text("DATABRICKS_TOKEN_SECRET"),
-            "token": reader.text("DATABRICKS_TOKEN"),
-            "job_id": reader.text("DATABRICKS_JOB_ID"),
-            "job_name": reader.text("DATABRICKS_JOB_NAME"),
-            "cap": reader.text("MAX_ACTIVE_RUNS"),
-        },
+        {key: reader.text(name) for key, name in _DEFAULT_LABELS.items()},
         _DEFAULT_LABELS,
     )
     workspaces = (default, *_further_workspaces(reader, key_vault_url))
-    hosts = [workspace.host.lower() for workspace in workspaces if workspace.host]
-    for host in sorted({host for host in hosts if hosts.count(host) > 1}):
-        reader.problems.append(
-            f"two workspaces have the host {host}, and each would fill a cap of its own: keep one of them"
-        )
+    _check_places(reader, workspaces)
     return workspaces
+
+
+def _check_places(reader: Reader, workspaces: Sequence[WorkspaceSettings]) -> None:
+    by_host: dict[str, list[int | None]] = {}
+    for workspace in workspaces:
+        by_host.setdefault(workspace.host.lower(), []).append(workspace.workspace_id)
+    for host, ids in sorted(by_host.items()):
+        is_ambiguous = None in ids or len(set(ids)) < len(ids)
+        if host and len(ids) > 1 and is_ambiguous:
+            reader.problems.append(
+                f"two workspaces have the host {host}, and each would fill a cap of its own: "
+                "keep one of them, or give each the workspace_id of its own "
+                "(DATABRICKS_WORKSPACE_ID for the default workspace)"
+            )
 
 
 _DEFAULT_LABELS = {
     "host": "DATABRICKS_HOST",
+    "workspace_id": "DATABRICKS_WORKSPACE_ID",
     "auth": "DATABRICKS_AUTH",
     "secret": "DATABRICKS_TOKEN_SECRET",
     "token": "DATABRICKS_TOKEN",
+    "client_id": "DATABRICKS_CLIENT_ID",
+    "tenant_id": "DATABRICKS_TENANT_ID",
+    "client_secret_name": "DATABRICKS_CLIENT_SECRET_NAME",
+    "client_secret": "DATABRICKS_CLIENT_SECRET",
     "job_id": "DATABRICKS_JOB_ID",
     "job_name": "DATABRICKS_JOB_NAME",
     "cap": "MAX_ACTIVE_RUNS",
@@ -146,44 +160,24 @@ def _workspace(
     labels: Mapping[str, str],
 ) -> WorkspaceSettings:
     host = _host(reader, values.get("host"), labels["host"])
-    auth = str(values.get("auth") or "pat").lower()
-    if auth not in {"pat", "entra"}:
-        reader.problems.append(f"{labels['auth']} must be pat or entra")
-    secret = values.get("secret")
-    token = values.get("token")
-    if auth == "pat":
-        _check_token_source(reader, labels, secret, token, key_vault_url)
+    texts = {key: None if values.get(key) is None else str(values[key]) for key in SIGN_IN_KEYS}
+    auth = texts["auth"] = (texts["auth"] or "pat").lower()
+    check_sign_in(reader, texts, labels, key_vault_url)
     return WorkspaceSettings(
         name=name,
         host=host,
+        workspace_id=_whole_or_none(reader, values.get("workspace_id"), labels["workspace_id"], most=MAX_ID),
         auth=auth,
-        secret=None if secret is None else str(secret),
-        token=None if token is None else str(token),
+        secret=texts["secret"],
+        token=texts["token"],
+        client_id=texts["client_id"],
+        tenant_id=texts["tenant_id"],
+        client_secret_name=texts["client_secret_name"],
+        client_secret=texts["client_secret"],
         job_id=_whole_or_none(reader, values.get("job_id"), labels["job_id"], most=MAX_ID),
         job_name=_job_name(reader, values, labels),
         cap=_whole_or_none(reader, values.get("cap"), labels["cap"], most=_MAX_CAP) or 130,
     )
-
-
-def _check_token_source(
-    reader: Reader, labels: Mapping[str, str], secret: object, token: object, key_vault_url: str | None
-) -> None:
-    if secret is not None and token is not None:
-        reader.problems.append(
-            f"{labels['secret']} and {labels['token']} are both set: "
-            "keep only the first in Azure, only the second for local work"
-        )
-    elif secret is not None and (not _SECRET_NAME.fullmatch(str(secret)) or _TOKEN.match(str(secret))):
-        reader.problems.append(
-            f"{labels['secret']} must be the name of a secret in Key Vault (letters, digits and hyphens), "
-            "not the token itself"
-        )
-    elif secret is not None and key_vault_url is None:
-        reader.problems.append(f"{labels['secret']} needs KEY_VAULT_URL")
-    elif secret is None and token is None:
-        reader.problems.append(
-            f"no token: set KEY_VAULT_URL and {labels['secret']}, or {labels['token']} for local work"
-        )
 
 
 def _job_name(reader: Reader, values: Mapping[str, Any], labels: Mapping[str, str]) -> str | None:

@@ -174,7 +174,8 @@ class Overview:
         if workspace is None or entry.runid is None:
             return None
         job_id = entry.job_id or _requested_job_id(entry) or (None if entry.job_name else workspace.job_id)
-        return f"{workspace.host}/#job/{job_id}/run/{entry.runid}" if job_id is not None else None
+        place = f"?o={workspace.workspace_id}" if workspace.workspace_id is not None else ""
+        return f"{workspace.host}/{place}#job/{job_id}/run/{entry.runid}" if job_id is not None else None
 
     async def _status_of(self, reports: Sequence[WorkspaceReport]) -> list[WorkspaceStatus]:
         active = await self._active_of([report.name for report in reports])

@@ -110,7 +110,7 @@ class Workspace:
                 request.method,
                 request.path,
                 dict(request.query),
-                json.loads(body) if body else None,
+                json.loads(body) if body and request.content_type == "application/json" else None,
                 request.headers.get("Authorization", ""),
             )
         )

@@ -19,6 +19,10 @@ from devstack import azurite
 TOKEN = "dapi5f0c93ab27de4816fa1be20c7d94c3a8"
 #: The token after its rotation.
 ROTATED_TOKEN = "dapi88d1e6c4073b49f2a5e9b06d1f2c7e31"
+#: The client secret of a service principal.
+CLIENT_SECRET = "dose6e1b9fd27c3a4850bd9e2f7186c04a35"
+#: The password of an HTTP proxy.
+PROXY_PASSWORD = "mK8rVx3bQz6wTn1yPd"
 #: How every token of devstack's identity begins.
 ACCESS_TOKEN = "fake-identity-token-"
 #: The key of every Storage emulator: the real Azurite accepts it, so the app can work with it.
@@ -43,6 +47,8 @@ PARAMETERS = {
 SECRETS = {
     "token": TOKEN,
     "rotated token": ROTATED_TOKEN,
+    "client secret": CLIENT_SECRET,
+    "proxy password": PROXY_PASSWORD,
     "access token": ACCESS_TOKEN,
     "storage key": STORAGE_KEY,
     "wrong storage key": WRONG_STORAGE_KEY,
@@ -106,13 +112,13 @@ class Evidence:
             self.add(f"fields of {record.name}", vars(record))
 
     def database(self, path: Path) -> None:
-        """Keep every column of every table but the entries' own parameters."""
+        """Keep every column of every table but the entries' own parameters, as inserted and as sent."""
         connection = sqlite3.connect(path)
         connection.row_factory = sqlite3.Row
         try:
             for table in ("track_processing", "process_log", "orchestrator_tick", "orchestrator_alert"):
                 for row in connection.execute(f"SELECT * FROM {table}"):
-                    for column in set(row.keys()) - {"parameters"}:
+                    for column in set(row.keys()) - {"parameters", "request"}:
                         self.add(f"{table}.{column}", row[column])
         finally:
             connection.close()

@@ -7,13 +7,15 @@ from aiohttp import web
 
 from devstack.fakes.identity import FakeIdentity
 from orchestrator.adapters.databricks.client import DatabricksClient, Limits
-from orchestrator.core.errors import DatabricksError
+from orchestrator.core.errors import DatabricksError, TokenUnavailable
 from orchestrator.core.models import RunRequest
-from tests.databricks.support import Tokens, Workspace, connected, hang, ok
+from tests.databricks.support import Reply, Tokens, Workspace, connected, hang, ok
 from tests.security.app import ROW, Apps
 from tests.security.canary import (
     ACCESS_TOKEN,
+    CLIENT_SECRET,
     PARAMETERS,
+    PROXY_PASSWORD,
     ROTATED_TOKEN,
     TOKEN,
     Evidence,
@@ -30,6 +32,18 @@ LIMITS = Limits(request_seconds=2, operation_seconds=10, tries=2, response_bytes
 
 def canary_tokens() -> Tokens:
     return Tokens(current=TOKEN, fresh=ROTATED_TOKEN)
+
+
+def only_run_now(fault: Reply) -> Reply:
+    """Answer well, but for ``run-now``."""
+    job = {"job_id": 7, "settings": {"max_concurrent_runs": 5}}
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("run-now"):
+            return await fault(request)
+        return await ok(job if request.path.endswith("jobs/get") else {})(request)
+
+    return reply
 
 
 async def call_everything(client: DatabricksClient, evidence: Evidence) -> int:
@@ -90,10 +104,7 @@ async def test_no_time_out_brings_a_secret_out(workspace: Workspace, evidence: E
 async def test_an_entry_whose_submission_fails(apps: Apps, workspace: Workspace, fault: str) -> None:
     """The whole path: insert, claim, message, run-now, monitor; then the same with everything failing."""
 
-    async def only_run_now_fails(request: web.Request) -> web.StreamResponse:
-        return await (FAULTS[fault] if request.path.endswith("run-now") else ok({}))(request)
-
-    workspace.replies = [only_run_now_fails]
+    workspace.replies = [only_run_now(FAULTS[fault])]
     async with apps.app(workspace) as running:
         await running.app.operator.add([ROW, ROW])
         assert await running.app.trigger() == []
@@ -121,6 +132,32 @@ async def test_an_access_token_of_entra_id(
         assert any(ACCESS_TOKEN in seen.authorization for seen in workspace.seen)
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_client_secret_and_the_password_of_a_proxy(
+    apps: Apps, workspace: Workspace, fault: str, unused_tcp_port: int
+) -> None:
+    """The token endpoint fails in every way, echoing what it was sent; then nothing listens at the proxy."""
+    workspace.replies = [FAULTS[fault]]
+    proxy = f"http://app:{PROXY_PASSWORD}@127.0.0.1:{unused_tcp_port}"
+    for through in ({}, {"HTTP_PROXY": proxy}):
+        async with apps.app(
+            workspace,
+            DATABRICKS_AUTH="oauth",
+            DATABRICKS_CLIENT_ID="0a1b2c3d-1111-2222-3333-444455556666",
+            DATABRICKS_CLIENT_SECRET=CLIENT_SECRET,
+            **through,
+        ) as running:
+            await running.app.operator.add([ROW])
+            await running.attempt(running.app.trigger())
+            error = await running.attempt(running.app.runs["default"].run_now(REQUEST))
+            assert isinstance(error, TokenUnavailable)
+            assert {CLIENT_SECRET, *([PROXY_PASSWORD] if through else [])} <= set(
+                running.app.settings.secrets()
+            )
+            running.look_everywhere()
+    assert {seen.path for seen in workspace.seen} == {"/oidc/v1/token"}
+
+
 async def test_a_crash_in_the_middle_of_a_request(
     apps: Apps, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +166,7 @@ async def test_a_crash_in_the_middle_of_a_request(
     def crash(*_: object, **__: object) -> None:
         raise RuntimeError("unforeseen")
 
-    workspace.replies = [ok({}), FAULTS["json 403"]]
+    workspace.replies = [only_run_now(FAULTS["json 403"])]
     async with apps.app(workspace) as running:
         await running.app.operator.add([ROW])
         await running.app.trigger()

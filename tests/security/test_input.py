@@ -14,8 +14,10 @@ from orchestrator.settings.local_file import environment
 from tests.databricks.support import Workspace, ok
 from tests.security.app import Apps
 from tests.security.canary import (
+    CLIENT_SECRET,
     PARAMETERS,
     PASSWORD,
+    PROXY_PASSWORD,
     SIGNATURE,
     TOKEN,
     WRONG_STORAGE_KEY,
@@ -30,6 +32,13 @@ ALL_WRONG = {
     "DATABRICKS_HOST": f"https://token:{TOKEN}@adb-1.azuredatabricks.net/path?token={TOKEN}",
     "DATABRICKS_TOKEN": TOKEN,
     "DATABRICKS_TOKEN_SECRET": TOKEN,
+    "DATABRICKS_CLIENT_ID": CLIENT_SECRET,
+    "DATABRICKS_CLIENT_SECRET": CLIENT_SECRET,
+    "DATABRICKS_CLIENT_SECRET_NAME": CLIENT_SECRET,
+    "DATABRICKS_TENANT_ID": CLIENT_SECRET,
+    "DATABRICKS_WORKSPACE_ID": CLIENT_SECRET,
+    "HTTPS_PROXY": f"https://app:{PROXY_PASSWORD}@proxy",
+    "HTTP_PROXY": f"http://app:{PROXY_PASSWORD}",
     "DATABRICKS_JOB_ID": TOKEN,
     "MAX_ACTIVE_RUNS": TOKEN,
     "MAX_ATTEMPTS": PASSWORD,
@@ -70,6 +79,17 @@ MIXED_UP = {
         "DATABRICKS_TOKEN": "",
         "DATABRICKS_TOKEN_SECRET": TOKEN,
         "KEY_VAULT_URL": "https://v.vault.azure.net",
+    },
+    "the client secret as its name": {
+        "DATABRICKS_AUTH": "oauth",
+        "DATABRICKS_CLIENT_ID": "0a1b2c3d-1111-2222-3333-444455556666",
+        "DATABRICKS_CLIENT_SECRET_NAME": CLIENT_SECRET,
+        "KEY_VAULT_URL": "https://v.vault.azure.net",
+    },
+    "the client secret as client id": {
+        "DATABRICKS_AUTH": "oauth",
+        "DATABRICKS_CLIENT_ID": CLIENT_SECRET,
+        "DATABRICKS_CLIENT_SECRET": CLIENT_SECRET,
     },
     "a password in the vault's address": {"KEY_VAULT_URL": f"https://u:{PASSWORD}@v.vault.azure.net"},
     "a signature in the vault's address": {"KEY_VAULT_URL": f"https://v.vault.azure.net?sig={SIGNATURE}"},

@@ -17,15 +17,17 @@ from tests.world import World, policy
 HOST = "https://adb-1.2.azuredatabricks.net"
 
 
-def known() -> Known:
+def known(workspace_id: int | None = None) -> Known:
     workspaces = (
-        KnownWorkspace(name="default", host=HOST, job_id=5, cap=2),
+        KnownWorkspace(name="default", host=HOST, workspace_id=workspace_id, job_id=5, cap=2),
         KnownWorkspace(name="eu", host="https://eu", job_id=None, cap=1),
     )
     return Known(workspaces=workspaces, policy=policy(), pass_late_seconds=600)
 
 
-def overview(world: World, *, complete: bool = True, offline: bool = False) -> Overview:
+def overview(
+    world: World, *, complete: bool = True, offline: bool = False, workspace_id: int | None = None
+) -> Overview:
     async def check_schema() -> None:
         return
 
@@ -33,7 +35,7 @@ def overview(world: World, *, complete: bool = True, offline: bool = False) -> O
         reports=Reports(world.store.pool),
         pass_log=PassLog(world.store.pool),
         check_schema=check_schema,
-        known=known() if complete else None,
+        known=known(workspace_id) if complete else None,
         active=None if offline or not complete else ActiveRuns(world.runs, FakeClock()),
     )
 
@@ -130,6 +132,8 @@ async def test_page_of_a_run(world: World) -> None:
     third = await world.entry(with_requested)
     assert found.run_page(third) == f"https://eu/#job/6/run/{third.runid}"  # as the run was asked for
     assert found.run_page(replace(third, request=None)) is None
+    shared = overview(world, workspace_id=6123)
+    assert shared.run_page(first) == f"{HOST}/?o=6123#job/5/run/{first.runid}"
     assert overview(world, complete=False).run_page(first) is None
     # The default job's page would be the wrong one.
     assert found.run_page(replace(first, job_name="nightly", request=None)) is None

@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from orchestrator.adapters.databricks import jobs_api
-from orchestrator.adapters.databricks.auth import TokenSource
+from orchestrator.adapters.databricks.auth import TokenSource, workspace_header
 from orchestrator.adapters.databricks.jobs_api import Failure, Remedy, Request, Success
 from orchestrator.adapters.databricks.rate import RateGate
 from orchestrator.adapters.databricks.responses import Response
@@ -74,6 +74,7 @@ class DatabricksClient:
 
     :param host: address of the workspace, with or without ``https://``.
     :param session: returns the shared session, made inside the running loop. It stays the caller's to close.
+    :param workspace_id: tells the workspaces behind one host apart; None = the host has one workspace.
     :param proxy: that the calls go through; None = they are made directly.
     :raises SettingsError: the host is not an address, or the token would cross a network unencrypted.
     """
@@ -85,6 +86,7 @@ class DatabricksClient:
         tokens: TokenSource,
         session: Callable[[], aiohttp.ClientSession],
         clock: Clock,
+        workspace_id: int | None = None,
         proxy: Proxy | None = None,
         limits: Limits = _DEFAULT_LIMITS,
     ) -> None:
@@ -93,6 +95,7 @@ class DatabricksClient:
         self._session = session
         self._clock = clock
         self._proxy = proxy
+        self._headers = workspace_header(workspace_id)
         self._limits = limits
         #: by the endpoint's name
         self._gates: defaultdict[str, RateGate] = defaultdict(lambda: RateGate(clock))
@@ -263,7 +266,7 @@ class DatabricksClient:
                 self._host.with_path(request.path),
                 params=request.query,
                 json=request.json,
-                headers={"Authorization": f"Bearer {token}"},
+                headers={**self._headers, "Authorization": f"Bearer {token}"},
                 proxy=self._proxy.url if self._proxy else None,
                 timeout=self._timeout,
                 allow_redirects=False,  # the token is for this host only
