@@ -121,8 +121,8 @@ class WorkspaceUnavailable(DatabricksError):
 
     #: the request may have taken effect; False only if it certainly has not
     in_doubt: bool = True
-    #: a 4xx answer that is neither transient nor about the rate: the workspace answers, but refuses this call
-    #: for a reason that the app does not understand
+    #: the workspace answers, but this answer is not understood: a 4xx that is neither transient nor about the
+    #: rate, or an object of another shape
     answered: bool = False
     #: seconds that the workspace asked to wait
     retry_after: float | None = None

@@ -255,8 +255,9 @@ def interpret(request: Request[_T], response: Response, *, token: str) -> Succes
     try:
         return Success(value=request.read(content))
     except WorkspaceUnavailable as error:
-        text = f"Databricks {request.name}: {error}"
-        return Failure(error=WorkspaceUnavailable(text, status=response.status))
+        unusable = WorkspaceUnavailable(f"Databricks {request.name}: {error}", status=response.status)
+        unusable.answered = request.method == "GET"  # what a POST has done is in doubt
+        return Failure(error=unusable)
     except RequestRefused as error:
         return Failure(error=error)
 
