@@ -288,14 +288,14 @@ def test_a_value_is_hidden_in_its_json_form_too() -> None:
         (1, None, 0.0, 0.25),
         (1, None, 1.0, 0.5),
         (2, None, 1.0, 1.0),
-        (9, None, 1.0, 60.0),
+        (9, None, 1.0, 8.0),
         (1, 0.0, 0.0, 0.0),
         (1, 5.0, 0.0, 5.0),
         (2, 5.0, 0.5, 5.5),
     ],
 )
 def test_pauses(tries: int, retry_after: float | None, jitter: float, seconds: float) -> None:
-    failed = Failure(error=WorkspaceUnavailable("x"), remedy=Remedy.WAIT, retry_after=retry_after)
+    failed = Failure(error=WorkspaceUnavailable("x"), remedy=Remedy.REPLAY, retry_after=retry_after)
     assert jobs_api.pause(failed, tries=tries, jitter=jitter) == seconds
 
 

@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from aiohttp import web
 
+from orchestrator.adapters.databricks.rate import RateGate
 from orchestrator.core.errors import WorkspaceUnavailable
-from tests.databricks.support import REQUEST, ManualClock, Workspace, connected, error, ok
+from tests.databricks.support import REQUEST, ManualClock, Workspace, connected, drop, error, ok
 
 LIMITED = {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "too many requests"}
 
@@ -57,11 +59,11 @@ async def test_without_a_time_the_pauses_grow_from_call_to_call(workspace: Works
     workspace.replies = [error(429, LIMITED)]
     async with connected(workspace, clock=clock) as client:
         for _ in range(3):
-            with pytest.raises(WorkspaceUnavailable):
+            with pytest.raises(WorkspaceUnavailable) as caught:
                 await client.run_now(REQUEST)
             clock.now += 100
-    assert clock.slept == sorted(clock.slept)
-    assert clock.slept[-1] > 20
+    assert clock.slept == pytest.approx([0.75, 1.25, 2.25, 8.8, 17.6])
+    assert caught.value.retry_after == 60
 
 
 async def test_an_accepted_call_ends_the_growth(workspace: Workspace) -> None:
@@ -73,3 +75,80 @@ async def test_an_accepted_call_ends_the_growth(workspace: Workspace) -> None:
         before = len(clock.slept)
         assert await client.run_now(REQUEST) == 6
     assert clock.slept[before] == clock.slept[0]
+
+
+async def test_calls_refused_at_the_same_time_count_once(workspace: Workspace) -> None:
+    """Ten calls that were under way say the same thing: the pause grows once."""
+    clock = ManualClock()
+    arrived = asyncio.Barrier(10)
+
+    async def together(request: web.Request) -> web.StreamResponse:
+        await arrived.wait()
+        return await error(429, LIMITED)(request)
+
+    workspace.replies = [*[together] * 10, ok({"run_id": 5})]
+    async with connected(workspace, clock=clock) as client:
+        assert await asyncio.gather(*(client.run_now(REQUEST) for _ in range(10))) == [5] * 10
+    assert len(workspace.seen) == 20
+    assert max(clock.slept) < 2
+
+
+async def test_those_who_waited_do_not_call_at_the_same_moment() -> None:
+    jitters = iter([0.0, 0.25, 0.5, 0.75])
+
+    class Clock(ManualClock):
+        def jitter(self) -> float:
+            return next(jitters)
+
+    gate = RateGate(Clock())
+    gate.close(WorkspaceUnavailable("429"), retry_after=100.0, closed=0)
+    assert [gate.wait() for _ in range(4)] == pytest.approx([100.0, 105.0, 110.0, 115.0])
+
+
+async def test_a_call_that_is_held_back_says_what_the_workspace_said(workspace: Workspace) -> None:
+    workspace.replies = [error(429, LIMITED, Retry_After="120")]
+    async with connected(workspace, clock=ManualClock()) as client:
+        for _ in range(2):
+            with pytest.raises(WorkspaceUnavailable, match=r"HTTP 429 .*too many requests") as caught:
+                await client.run_now(REQUEST)
+    held_back = caught.value
+    assert (held_back.status, held_back.error_code) == (429, "REQUEST_LIMIT_EXCEEDED")
+    assert (held_back.retry_after, held_back.in_doubt, held_back.answered) == (120, False, False)
+
+
+async def test_refusals_for_as_long_as_one_waits_leave_nothing_in_doubt(workspace: Workspace) -> None:
+    """The waits of one request together stay below the operation's time, which would end it as in doubt."""
+    clock = ManualClock()
+    workspace.replies = [error(429, LIMITED, Retry_After="30")]
+    async with connected(workspace, clock=clock) as client:
+        with pytest.raises(WorkspaceUnavailable) as caught:
+            await client.run_now(REQUEST)
+    assert (caught.value.retry_after, caught.value.in_doubt) == (30, False)
+    assert clock.slept == [pytest.approx(33)]
+
+
+async def test_a_long_wait_after_a_lost_answer_stays_in_doubt(workspace: Workspace) -> None:
+    workspace.replies = [drop, error(429, LIMITED, Retry_After="120")]
+    async with connected(workspace, clock=ManualClock()) as client:
+        for in_doubt in (True, False):
+            with pytest.raises(WorkspaceUnavailable) as caught:
+                await client.run_now(REQUEST)
+            assert (caught.value.retry_after, caught.value.in_doubt) == (120, in_doubt)
+
+
+async def test_a_workspace_that_asks_for_a_wait_with_503_gets_it(workspace: Workspace) -> None:
+    clock = ManualClock()
+    workspace.replies = [error(503, {}, Retry_After="20"), error(503, {}, Retry_After="600")]
+    async with connected(workspace, clock=clock) as client:
+        with pytest.raises(WorkspaceUnavailable) as caught:
+            await client.run_now(REQUEST)
+    assert (caught.value.retry_after, caught.value.in_doubt) == (600, True)
+    assert clock.slept == [pytest.approx(20.25)]
+
+
+async def test_nobody_is_held_back_for_more_than_an_hour(workspace: Workspace) -> None:
+    workspace.replies = [error(429, LIMITED, Retry_After="86400")]
+    async with connected(workspace, clock=ManualClock()) as client:
+        with pytest.raises(WorkspaceUnavailable) as caught:
+            await client.run_now(REQUEST)
+    assert caught.value.retry_after == 3600

@@ -49,8 +49,9 @@ class Limits:
     request_seconds: float = 30.0
     #: for an operation with all its tries, pages and tokens; far below the functions' time-out
     operation_seconds: float = 90.0
-    #: between two tries: a longer wait that the workspace asks for is left to the caller
-    wait_seconds: float = 35.0
+    #: for all waits of one request; a longer one is left to the caller. Half of the operation's time, so that
+    #: a refusal after the waits is still reported as what it is
+    wait_seconds: float = 45.0
     #: of a request: enough for a dropped connection or a burst of 429; a longer fault is for the next pass
     tries: int = 4
     #: of a response: get-output sends 5 MB at most, everything else far less
@@ -200,9 +201,11 @@ class DatabricksClient:
             request = replace(request, hidden=(*request.hidden, *self._proxy.secrets()))
         access = _Access(await self._tokens.token())
         gate = self._gates[request.name]
+        latest = self._clock.monotonic() + self._limits.wait_seconds
         in_doubt = False
         for tries in range(1, self._limits.tries + 1):
-            await self._wait(gate.seconds(), request, in_doubt=in_doubt)
+            await self._pass(gate, request, latest, in_doubt=in_doubt)
+            closed = gate.closed
             try:
                 result = await self._try(request, access)
             except TokenUnavailable as error:
@@ -212,10 +215,13 @@ class DatabricksClient:
                 gate.accepted()
                 return result.value
             failure = result
-            seconds = self._pause(gate, failure, tries)
+            if failure.remedy is Remedy.WAIT:
+                gate.close(failure.error, retry_after=failure.retry_after, closed=closed)
+                failure = replace(failure, retry_after=max(failure.retry_after or 0.0, gate.left()))
             if tries == self._limits.tries or not jobs_api.may_repeat(request, failure):
                 break
-            if seconds > self._limits.wait_seconds:
+            seconds = self._pause(gate, failure, tries)
+            if self._clock.monotonic() + seconds > latest:
                 break
             in_doubt = in_doubt or failure.remedy is Remedy.REPLAY
             _logger.warning("%s; try %d follows in %.1f s", failure.error, tries + 1, seconds)
@@ -223,27 +229,19 @@ class DatabricksClient:
         raise jobs_api.final_error(request, failure, in_doubt=in_doubt)
 
     def _pause(self, gate: RateGate, failure: Failure, tries: int) -> float:
-        """Return how long to wait before the next try, and close the gate if there were too many calls."""
-        if failure.remedy is not Remedy.WAIT:
-            gate.accepted()
-            return jobs_api.pause(failure, tries=tries, jitter=self._clock.jitter())
-        seconds = jobs_api.pause(failure, tries=gate.refusals + 1, jitter=self._clock.jitter())
-        gate.close(seconds)
-        return seconds
+        if failure.remedy is Remedy.WAIT:
+            return gate.wait()
+        return jobs_api.pause(failure, tries=tries, jitter=self._clock.jitter())
 
-    async def _wait(self, seconds: float, request: Request[Any], *, in_doubt: bool) -> None:
+    async def _pass(self, gate: RateGate, request: Request[Any], latest: float, *, in_doubt: bool) -> None:
         """Wait until the endpoint may be called again.
 
-        :raises WorkspaceUnavailable: that is too long for this operation; nothing more was sent.
+        :param latest: when the request must have been sent, on the clock.
+        :raises WorkspaceUnavailable: that is too late; nothing more was sent.
         """
-        if seconds > self._limits.wait_seconds:
-            error = WorkspaceUnavailable(
-                f"Databricks {request.name}: called too often; not called again for {seconds:.0f} s",
-                status=429,
-            )
-            error.in_doubt, error.retry_after = in_doubt, seconds
-            raise error
-        if seconds > 0:
+        while (seconds := gate.wait()) > 0:
+            if self._clock.monotonic() + seconds > latest:
+                raise jobs_api.held_back(request, gate.refusal, seconds=gate.left(), in_doubt=in_doubt)
             await self._clock.sleep(seconds)
 
     async def _try(self, request: Request[_T], access: _Access) -> Success[_T] | Failure:

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import unquote
 
+from orchestrator.adapters.databricks import wording
 from orchestrator.adapters.databricks.fields import NAME_CHARACTERS, clean, json_object
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core import redaction
@@ -55,41 +56,12 @@ _RATE_CODES = frozenset({"RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED"})
 _RATE_STATUSES = frozenset({425, 429})
 #: The same request can never succeed.
 _PERMANENT_CODES = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"})
-#: Codes that speak of the request, unless their message speaks of the workspace.
-_REQUEST_CODES = frozenset({"INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST", "RESOURCE_DOES_NOT_EXIST"})
-#: Statuses that are about the request's content even without an error code: too large, not acceptable.
+#: What was sent can be wrong in many ways, so these speak of the request unless the text names the workspace.
+_CONTENT_CODES = frozenset({"INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST"})
+#: The same without a code: too large, not acceptable.
 _CONTENT_STATUSES = frozenset({413, 422})
 
-#: Words by which Databricks says, whatever the status and the code, that the workspace is in trouble. The
-#: first ones are those that its own SDK repeats a call on (``databricks-sdk``, ``_base_client.py``).
-_IN_TROUBLE = re.compile(
-    r"does not have any associated worker environments|there is no worker environment with id"
-    r"|unknown ?worker ?environment|ClusterNotReadyException|unexpected error"
-    r"|try a faster operation|RPC token bucket limit has been exceeded"
-    r"|try again later|temporarily unavailable",
-    re.IGNORECASE,
-)
-#: What a request can be wrong about; and what is wrong with a workspace, not with a request.
-_OF_REQUEST = re.compile(
-    r"\b(jobs?|tasks?|runs?|notebooks?|param\w*|fields?|values?|arguments?)\b", re.IGNORECASE
-)
-_OF_WORKSPACE = re.compile(
-    r"\b(workspace|public access|private (link|access)|network|feature|oauth|tenant|subscription)\b",
-    re.IGNORECASE,
-)
-_OF_JOB = re.compile(r"\bjobs?\b", re.IGNORECASE)
-#: The run that a token started was deleted. The API's documents give no words for it ("an error is
-#: returned"), so these are the ways in which Databricks says the like of other things.
-_DELETED = r"(deleted|removed|no longer exists?|does(n't| not) exist)"
-_TOKEN_RUN_DELETED = re.compile(
-    rf"idempotency[ _-]?token\b.*\b{_DELETED}|\b{_DELETED}\b.*idempotency[ _-]?token"
-    rf"|\brun:? ?\d+\b[^.;]{{0,80}}{_DELETED}"
-    rf"|\b(the|this|that|its|whose|associated|corresponding) run\b[^.;]{{0,80}}{_DELETED}",
-    re.IGNORECASE | re.DOTALL,
-)
-
 _WORKSPACE_FULL = re.compile(r"already \d+ active runs", re.IGNORECASE)
-_GONE = re.compile(r"does(n't| not) exist", re.IGNORECASE)
 #: What Databricks says about the token or the caller's network with HTTP 400 and with PERMISSION_DENIED.
 _CREDENTIALS = re.compile(
     r"invalid (access )?token|token (is |has )?(been )?(expir|invalid|revoked)"
@@ -127,8 +99,9 @@ class ErrorResponse:
         """Whether the error passes by itself; the request may have had its effect."""
         if self.status >= 500 or self.status in _TRANSIENT_STATUSES or self.code in _TRANSIENT_CODES:
             return True
-        in_trouble = bool(_IN_TROUBLE.search(self.message))
-        return in_trouble and not self.throttled and not self.workspace_full
+        # A refused token is renewed, and a rate or a capacity waited for, whatever the text adds.
+        known = self.unread or self.workspace_full
+        return not known and wording.is_trouble(self.message)
 
     @property
     def denied(self) -> bool:
@@ -136,25 +109,46 @@ class ErrorResponse:
         return self.code == "PERMISSION_DENIED"
 
     @property
-    def about_workspace(self) -> bool:
-        """Whether the message speaks of the workspace and of nothing that a request could be wrong about."""
-        return bool(_OF_WORKSPACE.search(self.message)) and not _OF_REQUEST.search(self.message)
-
-    @property
     def about_request(self) -> bool:
         """Whether it is known that this one request is refused, and not every request like it."""
         if self.denied:
-            return bool(_OF_JOB.search(self.message))
-        return (self.code in _REQUEST_CODES and not self.about_workspace) or (
-            not self.code and self.status in _CONTENT_STATUSES
-        )
+            return wording.is_of_one_job(self.message)
+        if self.code == "RESOURCE_DOES_NOT_EXIST":
+            return not self.message or wording.is_of_request(self.message)
+        about_content = self.code in _CONTENT_CODES or self.status in _CONTENT_STATUSES
+        return self.job_missing or (about_content and not wording.is_of_workspace(self.message))
+
+    @property
+    def job_missing(self) -> bool:
+        """Whether the text says, under whatever code, that the job does not exist."""
+        return self.is_refusal and wording.job_is_gone(self.message)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the workspace has read the request and refuses it."""
+        return 400 <= self.status < 500 and not self.throttled and not self.transient
+
+    @property
+    def answered(self) -> bool:
+        """Whether the workspace works, and refuses this request for good."""
+        return self.is_refusal and self.status != 401
 
     @property
     def about_credentials(self) -> bool:
         """Whether the token (or the caller's network) is refused, whatever the request."""
         if self.status == 401 or (self.status == 403 and not self.denied):
             return True
-        return (self.denied or not self.code) and bool(_CREDENTIALS.search(self.message))
+        return self._names_credentials
+
+    @property
+    def unread(self) -> bool:
+        """Whether the request was refused before it was read, for its rate or its token."""
+        return self.throttled or self.status == 401 or self._names_credentials
+
+    @property
+    def _names_credentials(self) -> bool:
+        from_gateway = not self.code or self.code.isdigit()
+        return (self.denied or from_gateway) and bool(_CREDENTIALS.search(self.message))
 
     @property
     def throttled(self) -> bool:
@@ -170,15 +164,20 @@ class ErrorResponse:
     @property
     def permanent(self) -> bool:
         """Whether the same request can never succeed."""
-        return self.code in _PERMANENT_CODES
+        return self.code in _PERMANENT_CODES or self.job_missing
 
     @property
-    def missing(self) -> bool:
-        """Whether what was asked for does not exist; Databricks sends it as 404 and as 400."""
-        if self.about_workspace:
+    def run_missing(self) -> bool:
+        """Whether the run that was asked for does not exist; Databricks sends it as 404 and as 400."""
+        if not self.is_refusal or wording.is_of_workspace(self.message):
             return False
-        gone = self.permanent and bool(_GONE.search(self.message))
-        return gone or self.code == "RESOURCE_DOES_NOT_EXIST"
+        return self.code == "RESOURCE_DOES_NOT_EXIST" or wording.run_is_gone(self.message)
+
+    @property
+    def token_used_up(self) -> bool:
+        """Whether the answer to ``run-now`` says, under whatever code, that its token's run was deleted."""
+        refused = 400 <= self.status < 500 and not self.unread and not self.workspace_full
+        return refused and not wording.is_trouble(self.message) and wording.token_is_used_up(self.message)
 
     def as_error(self, kind: type[_E]) -> _E:
         """Return this response as an error of a kind."""
@@ -217,28 +216,40 @@ def submission_refused(response: ErrorResponse) -> DatabricksError | None:
     """Return the error of a refused submission, or None when it is not known to speak of this one."""
     if response.workspace_full:
         return response.as_error(NoCapacity)
-    if response.status < 400 or response.throttled:
-        return None
-    if _TOKEN_RUN_DELETED.search(response.message):
+    if response.token_used_up:
         return TokenRunDeleted(
             response.text, status=response.status, error_code=response.label, permanent=False
         )
-    return _refused(response) if response.about_request else None
+    return _refused(response) if response.is_refusal and response.about_request else None
+
+
+def repair_refused(response: ErrorResponse) -> DatabricksError | None:
+    """Return the error of a refused repair, or None when it is not known to speak of this one."""
+    if response.workspace_full:
+        return response.as_error(NoCapacity)
+    return run_missing(response) or job_refused(response)
 
 
 def job_refused(response: ErrorResponse) -> DatabricksError | None:
     """Return the error of a refusal to read or create a job, or None when it is not definite."""
-    return _refused(response) if response.about_request else None
+    return _refused(response) if response.is_refusal and response.about_request else None
 
 
 def run_missing(response: ErrorResponse) -> DatabricksError | None:
     """Return the error of a run that Databricks does not know, or None when it is another error."""
-    return response.as_error(RunNotFound) if response.missing else None
+    return response.as_error(RunNotFound) if response.run_missing else None
 
 
 def never_refused(_: ErrorResponse) -> DatabricksError | None:
     """Return None, for requests that cannot be wrong: every error is the workspace's."""
     return None
+
+
+def words_of(content: Mapping[str, object], hidden: Sequence[str]) -> str:
+    """Return what a 2xx body says in the fields of an error, for the end of a text; empty if nothing."""
+    said = (_string(content.get(name)) for name in ("error_code", "message"))
+    words = shown(" ".join(part for part in said if part), hidden)
+    return f"; it says: {words}" if words else ""
 
 
 def without_token(body: bytes, token: str) -> bytes:
@@ -292,7 +303,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """
     fields = {name.lower(): value.strip() for name, value in headers.items()}
     value = fields.get("retry-after", "")
-    if re.fullmatch(r"\d{1,9}", value, re.ASCII):
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
         return min(float(value), _MAX_RETRY_AFTER_SECONDS)
     until, now = _http_date(value), _http_date(fields.get("date", ""))
     if until is None or now is None:

@@ -37,9 +37,6 @@ _PAGE_LIMIT = 24
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 8.0
 
-#: Longest pause, in seconds, of an endpoint that is called too often and does not say how long to wait.
-_LONGEST_RATE_PAUSE_SECONDS = 60.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Generic[_T]):
@@ -81,6 +78,8 @@ class Failure:
     remedy: Remedy = Remedy.NOTHING
     #: seconds that the server asked to wait
     retry_after: float | None = None
+    #: the request was refused before it was read, so it had no effect
+    unread: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +135,7 @@ def repair_run(repair: RepairRequest) -> Request[int]:
         path=f"{_JOBS}/runs/repair",
         json={"run_id": repair.run_id, "rerun_all_failed_tasks": True, **latest},
         read=partial(responses.parse_id, name="repair_id"),
-        refusal=errors.submission_refused,
+        refusal=errors.repair_refused,
     )
 
 
@@ -247,19 +246,31 @@ def interpret(request: Request[_T], response: Response, *, token: str) -> Succes
     :param token: the access token that was sent, so that no text shows it.
     """
     if not 200 <= response.status < 300:
-        refused = errors.read_error(response, name=request.name, hidden=(*request.hidden, token))
-        return _failure(request, refused)
+        return _failure(
+            request, errors.read_error(response, name=request.name, hidden=(*request.hidden, token))
+        )
     content = fields.json_object(errors.without_token(response.body, token))
     if content is None:
         return no_response(request, "the body is not a JSON object", token=token, status=response.status)
     try:
         return Success(value=request.read(content))
     except WorkspaceUnavailable as error:
-        unusable = WorkspaceUnavailable(f"Databricks {request.name}: {error}", status=response.status)
+        unusable = WorkspaceUnavailable(_text(request, error, content, token), status=response.status)
         unusable.answered = request.method == "GET"  # what a POST has done is in doubt
         return Failure(error=unusable)
     except RequestRefused as error:
-        return Failure(error=error)
+        text = _text(request, error, content, token)
+        return Failure(
+            error=RequestRefused(
+                text, status=response.status, error_code=error.error_code, permanent=error.permanent
+            )
+        )
+
+
+def _text(request: Request[Any], error: DatabricksError, content: fields.Json, token: str) -> str:
+    """Return the text of a 2xx response that cannot be used, with what it says itself."""
+    words = errors.words_of(content, (*request.hidden, token))
+    return f"Databricks {request.name}: {error}{words}"
 
 
 def no_response(request: Request[Any], reason: str, *, token: str, status: int = 0) -> Failure:
@@ -275,6 +286,23 @@ def too_long(request: Request[Any], limit: int) -> Failure:
     )
 
 
+def held_back(
+    request: Request[Any], refusal: DatabricksError | None, *, seconds: float, in_doubt: bool
+) -> WorkspaceUnavailable:
+    """Return the error of a request that is not sent, because another one has just been refused for the rate.
+
+    :param refusal: of the other request.
+    :param seconds: until the endpoint may be called again.
+    """
+    error = WorkspaceUnavailable(
+        f"Databricks {request.name}: not called for {seconds:.0f} s, because of an earlier answer: {refusal}",
+        status=refusal.status if refusal else 0,
+        error_code=refusal.error_code if refusal else "",
+    )
+    error.in_doubt, error.retry_after = in_doubt, seconds
+    return error
+
+
 def may_repeat(request: Request[Any], failure: Failure) -> bool:
     """Say whether the same request may be sent again after this failure."""
     return failure.remedy is Remedy.WAIT or (failure.remedy is Remedy.REPLAY and request.replayable)
@@ -286,8 +314,7 @@ def pause(failure: Failure, *, tries: int, jitter: float) -> float:
     :param tries: how many failed already.
     :param jitter: 0 to 1; spreads callers that failed at the same moment.
     """
-    longest = _LONGEST_RATE_PAUSE_SECONDS if failure.remedy is Remedy.WAIT else _LONGEST_BACKOFF_SECONDS
-    backoff: float = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(tries - 1, 30), longest)
+    backoff: float = min(_FIRST_BACKOFF_SECONDS * 2.0 ** (tries - 1), _LONGEST_BACKOFF_SECONDS)
     if failure.retry_after is not None:
         return failure.retry_after + backoff * jitter
     return backoff * (1 + jitter) / 2
@@ -300,11 +327,11 @@ def final_error(request: Request[Any], failure: Failure, *, in_doubt: bool) -> D
         the last try only, and must not make the caller believe that nothing was started.
     """
     error = failure.error
-    if isinstance(error, TokenRunDeleted):
-        return error  # it speaks of the earlier tries, too
+    if isinstance(error, TokenRunDeleted) or (isinstance(error, RequestRefused) and error.status < 300):
+        # It speaks of the earlier tries, too: an accepted call names the run of its token if there is one.
+        return error
     if isinstance(error, WorkspaceUnavailable):
-        # A first try that was refused unread, for its rate or its token, had no effect.
-        error.in_doubt = in_doubt or failure.remedy not in {Remedy.WAIT, Remedy.RENEW}
+        error.in_doubt = in_doubt or not failure.unread
         error.retry_after = failure.retry_after
     if in_doubt and request.method == "POST" and isinstance(error, RequestRefused | NoCapacity):
         return WorkspaceUnavailable(
@@ -316,17 +343,23 @@ def final_error(request: Request[Any], failure: Failure, *, in_doubt: bool) -> D
 
 
 def _failure(request: Request[Any], response: ErrorResponse) -> Failure:
-    unavailable = response.as_error(WorkspaceUnavailable)
+    refused = request.refusal(response)
+    if isinstance(refused, TokenRunDeleted):
+        return Failure(error=refused)
     if response.transient:
+        unavailable = response.as_error(WorkspaceUnavailable)
         return Failure(error=unavailable, remedy=Remedy.REPLAY, retry_after=response.retry_after)
-    refused = None if response.about_credentials else request.refusal(response)
-    if refused is not None:
+    if refused is not None and not response.about_credentials:
         return Failure(error=refused, remedy=Remedy.RENEW if response.denied else Remedy.NOTHING)
-    if response.about_credentials or response.denied:
-        unauthorized = response.as_error(Unauthorized)
-        unauthorized.answered = response.status != 401
-        return Failure(error=unauthorized, remedy=Remedy.RENEW)
-    if response.throttled:
-        return Failure(error=unavailable, remedy=Remedy.WAIT, retry_after=response.retry_after)
-    unavailable.answered = 400 <= response.status < 500
-    return Failure(error=unavailable)
+    return _unavailable(response)
+
+
+def _unavailable(response: ErrorResponse) -> Failure:
+    """Return the failure of a response that says nothing about the request, or nothing that is understood."""
+    about_token = response.about_credentials or response.denied
+    error = response.as_error(Unauthorized if about_token else WorkspaceUnavailable)
+    error.answered = response.answered
+    if about_token:
+        return Failure(error=error, remedy=Remedy.RENEW, unread=response.unread)
+    remedy = Remedy.WAIT if response.throttled else Remedy.NOTHING
+    return Failure(error=error, remedy=remedy, retry_after=response.retry_after, unread=response.unread)

@@ -134,7 +134,7 @@ def parse_new_run(content: Json) -> int:
     """
     if all(content.get(name) is None for name in ("run_id", "number_in_job", "error_code")):
         raise RequestRefused(
-            "Databricks run-now: accepted without a run. A job with a continuous trigger answers so: the "
+            "Databricks accepted the call but named no run. A job with a continuous trigger answers so: the "
             "call restarts the run that Databricks keeps going; name a job without such a trigger",
             status=200,
             error_code="",

@@ -1,0 +1,249 @@
+"""Whose fault an error is, through the client: of the entry only if the answer says so."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core.errors import (
+    DatabricksError,
+    NoCapacity,
+    RequestRefused,
+    RunNotFound,
+    TokenRunDeleted,
+    WorkspaceUnavailable,
+)
+from orchestrator.core.models import RepairRequest
+from tests.databricks.support import REQUEST, ManualClock, Reply, Workspace, connected, drop, error, ok, plain
+
+
+def says(status: int, code: str | None, message: str) -> Reply:
+    content: dict[str, Any] = {"message": message, "details": []}
+    return error(status, content if code is None else {"error_code": code, **content})
+
+
+async def raised_by_run_now(workspace: Workspace, *replies: Reply) -> DatabricksError:
+    workspace.replies = list(replies)
+    async with connected(workspace) as client:
+        with pytest.raises(DatabricksError) as caught:
+            await client.run_now(REQUEST)
+    return caught.value
+
+
+#: Answers that a workspace gives for its own reasons, or that nobody understands.
+NOT_OF_THE_ENTRY = [
+    says(400, "INVALID_STATE", "Workspace 7 does not have any associated worker environments"),
+    says(400, "INVALID_PARAMETER_VALUE", "There is no worker environment with id 3"),
+    says(400, "INVALID_PARAMETER_VALUE", "RPC token bucket limit has been exceeded"),
+    says(404, "RESOURCE_DOES_NOT_EXIST", "Unknown worker environment"),
+    says(403, "PERMISSION_DENIED", "Unexpected error while job 7 was read"),
+    says(400, "BAD_REQUEST", "Unable to load OAuth Config"),
+    says(400, "INVALID_PARAMETER_VALUE", "Unable to load OAuth Config"),
+    says(404, "FEATURE_DISABLED", "Jobs are disabled"),
+    says(404, "RESOURCE_DOES_NOT_EXIST", "Metastore 3 does not exist"),
+    says(403, "PERMISSION_DENIED", "Public access is not allowed for workspace: 7"),
+    says(403, None, "Public access is not allowed for workspace: 7"),
+    says(403, "403", "Public access is not allowed for workspace: 7"),
+    says(403, "PERMISSION_DENIED", "This user may not run jobs"),
+    says(400, "SOMETHING_NEW", "job 7 is not ready"),
+    says(418, None, "teapot"),
+    says(400, None, ""),
+    plain(400, "Bad Request"),
+    plain(404, "no such site"),
+    plain(403, "Forbidden"),
+]
+
+
+@pytest.mark.parametrize("reply", NOT_OF_THE_ENTRY)
+async def test_what_is_not_known_to_speak_of_the_entry_is_the_workspaces(
+    workspace: Workspace, reply: Reply
+) -> None:
+    caught = await raised_by_run_now(workspace, reply)
+    assert isinstance(caught, WorkspaceUnavailable)
+    assert caught.in_doubt
+    assert "HTTP 4" in str(caught)
+
+
+async def test_the_words_of_an_answer_that_is_not_understood_are_kept(workspace: Workspace) -> None:
+    caught = await raised_by_run_now(workspace, says(400, "BAD_REQUEST", "Unable to load OAuth Config"))
+    assert str(caught) == "Databricks run-now: HTTP 400 BAD_REQUEST: Unable to load OAuth Config"
+    assert isinstance(caught, WorkspaceUnavailable)
+    assert caught.answered
+
+
+@pytest.mark.parametrize(
+    ("reply", "permanent"),
+    [
+        (says(400, "INVALID_PARAMETER_VALUE", "Job 7 does not exist."), True),
+        (says(404, "RESOURCE_DOES_NOT_EXIST", "Job 7 does not exist."), True),
+        (says(404, "NOT_FOUND", "Job 7 not found"), True),
+        (says(404, None, "Job 7 does not exist."), True),
+        (says(400, "INVALID_PARAMETER_VALUE", "notebook_params is longer than 10000 bytes"), True),
+        (says(400, "INVALID_PARAMETER_VALUE", "'x' is not valid"), True),
+        (says(400, "MALFORMED_REQUEST", "Could not parse request object"), False),
+        (says(413, "REQUEST_TOO_LARGE", "too large"), False),
+        (plain(413, "Request Entity Too Large"), False),
+        (says(422, None, "unprocessable"), False),
+        (says(403, "PERMISSION_DENIED", "x does not have Manage Run permissions on job 7"), False),
+        (says(403, "PERMISSION_DENIED", "x is not authorized to run this job"), False),
+    ],
+)
+async def test_an_entry_is_refused_for_what_speaks_of_it(
+    workspace: Workspace, reply: Reply, permanent: bool
+) -> None:
+    caught = await raised_by_run_now(workspace, reply)
+    assert isinstance(caught, RequestRefused)
+    assert caught.permanent is permanent
+
+
+# --- a call that was accepted without a run ---
+
+
+@pytest.mark.parametrize("content", [{}, {"run_id": None}, {"run_id": None, "message": "restarted"}])
+async def test_an_accepted_call_without_a_run_is_refused_and_not_repeated(
+    workspace: Workspace, content: Any
+) -> None:
+    caught = await raised_by_run_now(workspace, ok(content))
+    assert isinstance(caught, RequestRefused)
+    assert caught.permanent
+    assert "named no run" in str(caught)
+    assert "continuous trigger" in str(caught)
+    assert str(content.get("message", "")) in str(caught)
+    assert len(workspace.seen) == 1
+
+
+async def test_an_accepted_call_names_the_run_of_an_earlier_one_if_there_is_one(workspace: Workspace) -> None:
+    """So without one the lost call has started none either, and a third call would only do harm."""
+    caught = await raised_by_run_now(workspace, drop, ok({}))
+    assert isinstance(caught, RequestRefused)
+    assert len(workspace.seen) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"run_id": "5"},
+        {"run_id": -5},
+        {"run_id": True},
+        {"number_in_job": 5},
+        {"error_code": "SOMETHING_NEW", "message": "the words"},
+    ],
+)
+async def test_an_accepted_call_with_something_else_is_in_doubt(workspace: Workspace, content: Any) -> None:
+    caught = await raised_by_run_now(workspace, ok(content))
+    assert isinstance(caught, WorkspaceUnavailable)
+    assert caught.in_doubt
+    assert str(content.get("message", "")) in str(caught)
+
+
+# --- the run of the token was deleted ---
+
+DELETED = "The run with the given idempotency token was deleted."
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "INVALID_PARAMETER_VALUE"),
+        (400, "INVALID_STATE"),
+        (400, None),
+        (403, "PERMISSION_DENIED"),
+        (404, "RESOURCE_DOES_NOT_EXIST"),
+        (409, "RESOURCE_CONFLICT"),
+        (409, "ALREADY_EXISTS"),
+        (410, "SOMETHING_NEW"),
+    ],
+)
+@pytest.mark.parametrize("message", [DELETED, "Run 11 does not exist."])
+@pytest.mark.parametrize("before", [[], [drop]])
+async def test_a_deleted_run_settles_the_submission_also_in_doubt(
+    workspace: Workspace, before: list[Reply], status: int, code: str | None, message: str
+) -> None:
+    caught = await raised_by_run_now(workspace, *before, says(status, code, message))
+    assert isinstance(caught, TokenRunDeleted)
+    assert message in str(caught)
+    assert len(workspace.seen) == len(before) + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (500, "INTERNAL_ERROR", WorkspaceUnavailable),
+        (429, "RESOURCE_EXHAUSTED", WorkspaceUnavailable),
+        (401, None, WorkspaceUnavailable),
+        (429, "QUOTA_EXCEEDED", NoCapacity),
+    ],
+)
+async def test_nothing_is_deleted_while_the_workspace_is_in_trouble(
+    workspace: Workspace, status: int, code: str | None, kind: type[DatabricksError]
+) -> None:
+    caught = await raised_by_run_now(workspace, says(status, code, DELETED))
+    assert isinstance(caught, kind)
+    assert not isinstance(caught, TokenRunDeleted)
+
+
+# --- one run cannot be read ---
+
+
+@pytest.mark.parametrize(
+    ("reply", "answered"),
+    [
+        (says(403, "PERMISSION_DENIED", "x does not have View permissions on job 7"), True),
+        (says(403, None, "no"), True),
+        (plain(403, "Forbidden"), True),
+        (says(400, "INVALID_PARAMETER_VALUE", "run_id is not valid"), True),
+        (says(400, "SOMETHING_NEW", "no"), True),
+        (says(401, None, "no"), False),
+        (says(400, "INVALID_STATE", "Unexpected error"), False),
+        (says(429, None, "slow down"), False),
+        (says(503, None, "soon"), False),
+        (drop, False),
+    ],
+)
+@pytest.mark.parametrize("operation", ["get_run", "cancel"])
+async def test_a_run_that_is_refused_is_told_from_an_outage(
+    workspace: Workspace, operation: str, reply: Reply, answered: bool
+) -> None:
+    workspace.replies = [reply]
+    async with connected(workspace) as client:
+        with pytest.raises(WorkspaceUnavailable) as caught:
+            await getattr(client, operation)(11)
+    assert caught.value.answered is answered
+
+
+@pytest.mark.parametrize(
+    ("reply", "gone"),
+    [
+        (says(400, "INVALID_PARAMETER_VALUE", "Run 11 does not exist."), True),
+        (says(404, "RESOURCE_DOES_NOT_EXIST", "Run: 11 in job: 7 doesn't exist"), True),
+        (says(404, "RESOURCE_DOES_NOT_EXIST", ""), True),
+        (says(404, None, "Run 11 not found"), True),
+        (says(410, "SOMETHING_NEW", "The run was deleted"), True),
+        (says(404, "RESOURCE_DOES_NOT_EXIST", "Workspace 7 does not exist"), False),
+        (says(400, "INVALID_PARAMETER_VALUE", "Cluster 3 does not exist"), False),
+        (says(503, "RESOURCE_DOES_NOT_EXIST", "Run 11 does not exist."), False),
+        (plain(404, "The requested URL was not found"), False),
+    ],
+)
+async def test_which_answer_says_that_a_run_is_gone(workspace: Workspace, reply: Reply, gone: bool) -> None:
+    workspace.replies = [reply]
+    async with connected(workspace) as client:
+        with pytest.raises(RunNotFound if gone else WorkspaceUnavailable):
+            await client.get_run(11)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (says(400, "INVALID_PARAMETER_VALUE", "latest_repair_id must be given"), RequestRefused),
+        (says(400, "INVALID_PARAMETER_VALUE", "Run 11 does not exist."), RunNotFound),
+        (says(400, "INVALID_STATE", "The run is active"), WorkspaceUnavailable),
+        (says(429, "QUOTA_EXCEEDED", "full"), NoCapacity),
+    ],
+)
+async def test_a_repair_that_is_refused(
+    workspace: Workspace, reply: Reply, kind: type[DatabricksError]
+) -> None:
+    workspace.replies = [reply]
+    async with connected(workspace, clock=ManualClock()) as client:
+        with pytest.raises(kind):
+            await client.repair(RepairRequest(run_id=11, latest_repair_id=None))
