@@ -1,0 +1,158 @@
+"""What becomes of entries when a workspace tells the end of a run in each of its ways: over HTTP."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.models import Entry
+from orchestrator.core.states import Status
+from tests.use_cases.answering import AnsweredWorld, answering, ended
+from tests.world import policy
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[AnsweredWorld]:
+    async with answering(tmp_path) as made:
+        yield made
+
+
+async def end(world: AnsweredWorld, told: dict[str, Any]) -> Entry:
+    """End the run of a new entry and return the entry after the next pass."""
+    entry = await world.running()
+    world.api.runs[1000] = told
+    assert await world.monitor() == []
+    return await world.entry(entry.id)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ended("SKIPPED", "CLIENT_ERROR", message="the condition was not met"),
+        ended("EXCLUDED", "CLIENT_ERROR"),
+        ended("DISABLED", "CLIENT_ERROR"),
+        ended(life_cycle="SKIPPED", result="EXCLUDED"),
+        ended(life_cycle="SKIPPED", result="DISABLED"),
+    ],
+)
+async def test_run_that_its_job_skipped_is_not_retried(world: AnsweredWorld, told: dict[str, Any]) -> None:
+    world.policy = policy(max_attempts=0)
+    entry = await end(world, told)
+    assert entry.status is Status.DEAD
+    assert "the job's own conditions let nothing run" in (entry.last_error or "")
+    for _ in range(20):
+        await world.next_pass()
+    assert list(world.api.runs) == [1000]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "CLUSTER_REQUEST_LIMIT_EXCEEDED",
+        "MAX_CONCURRENT_RUNS_EXCEEDED",
+        "MAX_JOB_QUEUE_SIZE_EXCEEDED",
+        "MAX_SPARK_CONTEXTS_EXCEEDED",
+        "WORKSPACE_RUN_LIMIT_EXCEEDED",
+    ],
+)
+async def test_run_without_a_slot_waits_longer_each_time(world: AnsweredWorld, code: str) -> None:
+    world.policy = policy(max_attempts=1)
+    entry = await world.running()
+    waits = []
+    for run_id in range(1000, 1012):
+        world.api.runs[run_id] = ended(code, "CLIENT_ERROR")
+        await world.monitor()
+        entry = await world.entry(entry.id)
+        assert (entry.status, entry.attempt, entry.slot_waits) == (Status.PENDING, 0, run_id - 999)
+        assert entry.finished_at is not None
+        waits.append((entry.available_at - entry.finished_at).total_seconds())
+        await world.next_pass()
+    assert waits[0] == pytest.approx(60, rel=0.26)
+    assert waits[3] == pytest.approx(480, rel=0.26)
+    assert max(waits) == pytest.approx(3600, abs=0.01)
+    world.api.runs[1012] = ended("SUCCESS", "SUCCESS")
+    await world.monitor()
+    assert ((await world.entry(entry.id)).status, (await world.entry(entry.id)).slot_waits) == (
+        Status.DONE,
+        0,
+    )
+
+
+async def test_skipped_run_makes_the_job_looked_up_again(world: AnsweredWorld) -> None:
+    await end(world, ended("MAX_CONCURRENT_RUNS_EXCEEDED", "CLIENT_ERROR"))
+    before = world.api.calls.count("get")
+    await world.next_pass(120)
+    assert world.api.calls.count("get") == before + 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ended("BREAKING_CHANGE", "CLIENT_ERROR"),
+        ended("INTERNAL_ERROR", "INTERNAL_ERROR"),
+        ended("CLUSTER_ERROR", "CLOUD_FAILURE"),
+        ended("RUN_EXECUTION_ERROR", "INTERNAL_ERROR"),
+        ended("SOMETHING_NEW", "CLOUD_FAILURE"),
+        ended(life_cycle="INTERNAL_ERROR"),
+    ],
+)
+async def test_failure_of_the_platform_spends_no_attempt(world: AnsweredWorld, told: dict[str, Any]) -> None:
+    world.policy = policy(max_attempts=1, max_platform_retries=2)
+    entry = await end(world, told)
+    assert (entry.status, entry.attempt, entry.platform_failures) == (Status.FAILED, 0, 1)
+    for run_id in (1001, 1002):
+        await world.next_pass()
+        world.api.runs[run_id] = told
+        await world.monitor()
+    entry = await world.entry(entry.id)
+    assert (entry.status, entry.platform_failures) == (Status.DEAD, 3)
+    assert "MAX_PLATFORM_RETRIES" in (entry.last_error or "")
+    logs = await world.store.logs(entry.id)
+    assert [log.status for log in logs] == [Status.FAILED, Status.FAILED, Status.DEAD]
+
+
+async def test_failure_of_the_job_spends_an_attempt(world: AnsweredWorld) -> None:
+    world.policy = policy(max_attempts=1)
+    entry = await end(world, ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR", life_cycle="INTERNAL_ERROR"))
+    assert (entry.status, entry.attempt) == (Status.DEAD, 1)
+    [log] = await world.store.logs(entry.id)
+    assert (log.termination_code, log.termination_type) == ("RUN_EXECUTION_ERROR", "CLIENT_ERROR")
+
+
+@pytest.mark.parametrize("told", [ended("USER_CANCELED", "CLIENT_ERROR"), ended(result="CANCELED")])
+@pytest.mark.parametrize("retried", [False, True])
+async def test_run_that_a_person_cancelled(world: AnsweredWorld, told: dict[str, Any], retried: bool) -> None:
+    world.policy = policy(retry_canceled_runs=retried)
+    entry = await end(world, told)
+    assert entry.status is (Status.FAILED if retried else Status.CANCELED)
+    assert ("RETRY_CANCELED_RUNS" in (entry.last_error or "")) is not retried
+    await world.next_pass()
+    assert len(world.api.runs) == (2 if retried else 1)
+
+
+async def test_success_with_failures_keeps_the_errors_of_the_tasks(world: AnsweredWorld) -> None:
+    task = {
+        "run_id": 1,
+        "task_key": "load",
+        "attempt_number": 0,
+        **ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
+    }
+    world.api.outputs[1] = {"error": "no such table: orders", "error_trace": "Traceback", "metadata": {}}
+    entry = await end(world, ended("SUCCESS_WITH_FAILURES", "SUCCESS", tasks=[task]))
+    assert entry.status is Status.DONE
+    assert (entry.last_error or "").startswith("SUCCESS_WITH_FAILURES: ")
+    assert "no such table: orders" in (entry.last_error or "")
+    [log] = await world.store.logs(entry.id)
+    assert (log.message, log.error_trace) == (entry.last_error, "Traceback")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_exit_value_is_kept_on_request(world: AnsweredWorld, kept: bool) -> None:
+    world.policy = policy(store_results=kept)
+    task = {"run_id": 1, "task_key": "load", "attempt_number": 0, "notebook_task": {}}
+    world.api.outputs[1] = {"notebook_output": {"result": "17 rows", "truncated": False}, "metadata": {}}
+    entry = await end(world, ended("SUCCESS", "SUCCESS", tasks=[{**task, **ended("SUCCESS", "SUCCESS")}]))
+    [log] = await world.store.logs(entry.id)
+    assert log.result == ("17 rows" if kept else None)
+    assert world.api.calls.count("runs/get-output") == int(kept)
