@@ -91,7 +91,8 @@ def _schedules(settings: Settings) -> _Finding:
         text = f"set {' and '.join(missing)}: the function app does not start without (e.g. 0 * * * * *)"
         return _Finding(subject="settings", ok=False, text=text)
     names = ", ".join(workspace.name for workspace in settings.workspaces)
-    return _Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}")
+    through = "".join(f"; {proxy}" for proxy in settings.proxies.all())
+    return _Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}{through}")
 
 
 async def _store(app: Application) -> str:

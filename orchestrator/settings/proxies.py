@@ -32,9 +32,13 @@ class Proxies:
         proxy = self.https if parts.scheme == "https" else self.http
         return None if proxy is None or self._excludes(parts) else proxy
 
+    def all(self) -> tuple[Proxy, ...]:
+        """Return the proxies that are set."""
+        return tuple(proxy for proxy in (self.https, self.http) if proxy is not None)
+
     def secrets(self) -> tuple[str, ...]:
         """Return the proxies' passwords."""
-        return tuple(secret for proxy in (self.https, self.http) if proxy for secret in proxy.secrets())
+        return tuple(secret for proxy in self.all() for secret in proxy.secrets())
 
     def _excludes(self, parts: SplitResult) -> bool:
         host = (parts.hostname or "").lower()

@@ -67,6 +67,10 @@ async def test_oauth_with_its_secret_in_key_vault_through_a_proxy(
             HTTPS_PROXY=proxy.url_with_password,
             HTTP_PROXY=proxy.url_with_password,
         )
+    assert found["settings"] == (
+        f"ok complete; workspaces: default; the proxy 127.0.0.1:{proxy.port} (HTTPS_PROXY)"
+        f"; the proxy 127.0.0.1:{proxy.port} (HTTP_PROXY)"
+    )
     assert found["workspace default, token"].startswith("ok"), found
     assert found["workspace default, job"].startswith("ok"), found
     assert f"CONNECT {vault.url[8:]}" in proxy.forwarded
