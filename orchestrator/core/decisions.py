@@ -17,7 +17,11 @@ _GIVEN_BACK_SECONDS = 60.0
 #: First and longest wait before a message is sent again after a call without a usable answer. The client
 #: itself rides out a few seconds; a longer outage should not get more load.
 _POSTPONE_SECONDS = 30.0
-MAX_POSTPONE_SECONDS = 300.0
+_MAX_POSTPONE_SECONDS = 300.0
+
+#: A run that was accepted this recently shows that the workspace takes submissions: twice the longest wait
+#: before a call is repeated.
+ACCEPTED_WITHIN_SECONDS = 2 * _MAX_POSTPONE_SECONDS
 
 
 def _backoff_seconds(attempt: int, base_seconds: float, jitter: float) -> float:
@@ -44,7 +48,7 @@ def postponement_seconds(waits: int, policy: Policy) -> float:
     :param waits: how many waits of this submission there are with this one.
     """
     doubled = _POSTPONE_SECONDS * 2.0 ** min(max(waits, 1) - 1, 30)
-    return min(MAX_POSTPONE_SECONDS, policy.submit_lease_seconds, doubled)
+    return min(_MAX_POSTPONE_SECONDS, policy.submit_lease_seconds, doubled)
 
 
 def attempts_left(entry: Entry, attempt: int, policy: Policy) -> bool:

@@ -34,10 +34,6 @@ _LIST_SECONDS = 30.0
 #: and each further call would wait for its time-out. Single runs that cannot be read never block the others.
 _MAX_FAILURES = _CONCURRENCY
 
-#: A run that was accepted this recently shows that the workspace takes submissions: twice the longest wait
-#: before a call is repeated.
-_ACCEPTED_WITHIN_SECONDS = 2 * decisions.MAX_POSTPONE_SECONDS
-
 #: Entries cancelled or recovered in one pass; the rest waits for the next pass.
 _BATCH = 500
 
@@ -177,7 +173,7 @@ class Monitor:
 
         Its lease has expired, so none of its calls is still in progress.
         """
-        others = await self.store.calls_elsewhere(entry, within_seconds=_ACCEPTED_WITHIN_SECONDS)
+        others = await self.store.calls_elsewhere(entry, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS)
         if others.unanswered and not others.accepted:
             return
         verdict = decisions.verdict_on_giving_up(entry)

@@ -137,8 +137,14 @@ class Submit:
         except (WorkspaceUnavailable, TimeoutError):
             return Unanswered.OUTAGE
         except DatabricksError:
-            return Unanswered.ENTRY  # a refusal is an answer, too
+            _logger.debug("entry %s: the workspace answers with a refusal, too", entry.id)
+        if error.answered and not await self._are_others_accepted(entry):
+            return Unanswered.OUTAGE  # an answer that is not understood may concern every call
         return Unanswered.ENTRY
+
+    async def _are_others_accepted(self, entry: Entry) -> bool:
+        others = await self.store.calls_elsewhere(entry, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS)
+        return others.accepted
 
     async def _postpone(
         self, claim: Claim, entry: Entry, error: WorkspaceUnavailable, unanswered: Unanswered

@@ -167,6 +167,51 @@ async def test_entry_is_given_up_while_others_are_accepted(
     assert statuses == [Status.DEAD, Status.QUEUED, Status.RUNNING]
 
 
+def refuse_for_unknown_reasons(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer each ``run-now`` of the table ``bad`` with something that the app does not understand."""
+    run_now = world.databricks.run_now
+
+    async def answer(request: RunRequest) -> int:
+        if request.parameters == {"table_name": "bad"}:
+            error = WorkspaceUnavailable("HTTP 400 SOMETHING_NEW: not this one", status=400)
+            error.answered = True
+            raise error
+        return await run_now(request)
+
+    monkeypatch.setattr(world.databricks, "run_now", answer)
+
+
+async def test_answer_that_nobody_understands_ends_no_entry_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [bad] = await world.add("bad")
+    refuse_for_unknown_reasons(world, monkeypatch)
+    for _ in range(3 * LIMIT):
+        await world.trigger()
+        await world.deliver()
+        world.database.pass_time(policy().submit_lease_seconds)
+    entry = await world.entry(bad)
+    assert (entry.status, entry.deliveries) == (Status.QUEUED, 2)
+    assert "SOMETHING_NEW: not this one" in (entry.last_error or "")
+
+
+async def test_answer_that_nobody_understands_ends_its_entry_while_others_are_accepted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [bad] = await world.add("bad")
+    refuse_for_unknown_reasons(world, monkeypatch)
+    for number in range(2 * LIMIT):
+        await world.add(f"good {number}", priority=1)
+        await world.trigger()
+        await world.deliver()
+        for run_id in list(world.databricks.runs):
+            world.databricks.end(run_id, "SUCCESS")
+        world.database.pass_time(300)
+    entry = await world.entry(bad)
+    assert entry.status is Status.DEAD
+    assert "SOMETHING_NEW: not this one" in (entry.last_error or "")
+
+
 async def test_nothing_is_given_up_while_a_call_is_in_progress(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
