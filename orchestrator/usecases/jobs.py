@@ -25,6 +25,9 @@ _Key = tuple[str, int | str]
 #: How long a job is kept. Its limit may be changed in Databricks; a skipped run makes the app look sooner.
 _KEEP_SECONDS = 300.0
 
+#: How long the id that a name stands for is kept: a job that is deployed anew has another one.
+_KEEP_ID_SECONDS = 60.0
+
 #: How long a failed look-up is kept: somebody may be correcting the job, and the workspace may answer again.
 _KEEP_FAILURE_SECONDS = 30.0
 
@@ -52,8 +55,8 @@ class Jobs:
     ) -> None:
         self._runs = runs
         self._workspaces = workspaces
-        self._jobs: _Kept[Job] = _Kept(clock)
-        self._ids: _Kept[int] = _Kept(clock)
+        self._jobs: _Kept[Job] = _Kept(clock, _KEEP_SECONDS)
+        self._ids: _Kept[int] = _Kept(clock, _KEEP_ID_SECONDS)
 
     async def resolve(self, workspace: str, key: JobKey) -> Job:
         """Return the job that an entry names.
@@ -161,10 +164,11 @@ class _Slot(Generic[_T]):
 
 
 class _Kept(Generic[_T]):
-    """Results of look-ups, kept for a time: good ones longer than failures."""
+    """Results of look-ups, kept for a time: good ones for `seconds`, failures for less."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
+        self._seconds = seconds
         #: by key, the one looked up longest ago first
         self._slots: dict[_Key, _Slot[_T]] = {}
 
@@ -196,7 +200,7 @@ class _Kept(Generic[_T]):
         outcome: _T | OrchestratorError
         seconds = _KEEP_FAILURE_SECONDS
         try:
-            outcome, seconds = await _in_time(look_up()), _KEEP_SECONDS
+            outcome, seconds = await _in_time(look_up()), self._seconds
         except WorkspaceUnavailable as error:
             # What was known before is better than nothing.
             known = slot.outcome

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,12 @@ async def test_concurrent_callers_share_one_call_and_a_job_is_kept(world: Simula
     found = await asyncio.gather(*(world.jobs.resolve("default", key) for key in keys))
     assert {each.job_id for each in found} == {job.job_id}
     assert (world.requests("get"), world.requests("list")) == (1, 1)
-    world.pass_time(299)
+    world.pass_time(59)
     await world.jobs.resolve("default", JobKey(job_name="load"))
     assert (world.requests("get"), world.requests("list")) == (1, 1)
+    world.pass_time(240)
+    await world.jobs.resolve("default", JobKey(job_name="load"))
+    assert (world.requests("get"), world.requests("list")) == (1, 2)  # a name may stand for a new job
     world.pass_time(1)
     await world.jobs.resolve("default", JobKey(job_name="load"))
     assert (world.requests("get"), world.requests("list")) == (2, 2)
@@ -174,6 +178,19 @@ async def test_the_trigger_asks_for_the_limits_of_the_jobs_that_open_entries_nam
     await world.add("c", job_id=404)
     limits = await world.make_trigger()._job_limits("default")
     assert limits == {JobKey(job_name="load"): JobLimit(job_id=load.job_id, max_concurrent_runs=2)}
+
+
+async def test_a_job_deployed_anew_under_its_name_gets_the_next_runs(world: SimulatedWorld) -> None:
+    """The old job still exists under another name, as a deployment tool leaves it."""
+    old = world.simulator.workspace.create_job(settings())
+    await world.add("a", job_name="load")
+    await world.minutes(1)
+    old_jobs = world.simulator.workspace._jobs
+    old_jobs[old.job_id] = replace(old, name="load, before")
+    new = world.simulator.workspace.create_job(settings())
+    await world.add("b", job_name="load")
+    await world.minutes(1)
+    assert [run.job.job_id for run in reversed(world.simulator.workspace.runs())] == [old.job_id, new.job_id]
 
 
 @pytest.mark.timeout(120)
