@@ -129,17 +129,9 @@ async def _pages(
 _CSV_COLUMNS = (
     *("id", "workspace", "table_name", "job_id", "job_name", "options", "priority", "status", "run_id"),
     *("submission", "attempt", "max_attempts", "retry_mode", "run_timeout_seconds", "queue_timeout_seconds"),
-    *(
-        "available_at",
-        "cancel_requested",
-        "last_error",
-        "with_failures",
-        "slot_waits",
-        "platform_failures",
-        "postponements",
-    ),
-    *("created_at", "updated_at", "claimed_at", "submitted_at", "queue_seconds", "missing_since"),
-    *("unreadable_since", "finished_at"),
+    *("available_at", "cancel_requested", "stop_reason", "last_error", "with_failures", "slot_waits"),
+    *("platform_failures", "postponements", "created_at", "updated_at", "claimed_at", "submitted_at"),
+    *("queue_seconds", "missing_since", "unreadable_since", "finished_at"),
 )
 
 

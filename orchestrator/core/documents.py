@@ -35,6 +35,7 @@ def entry_fields(entry: Entry, run_page_url: str | None) -> dict[str, Any]:
         "queue_timeout_seconds": entry.queue_timeout_seconds,
         "available_at": _iso(entry.available_at),
         "cancel_requested": entry.cancel_requested,
+        "stop_reason": entry.stop_reason,
         "actions": offered(entry),
         "last_error": entry.last_error,
         "with_failures": entry.with_failures,

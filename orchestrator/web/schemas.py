@@ -351,6 +351,13 @@ class _EntryFields(_Schema, frozen=True, kw_only=True):
     queue_timeout_seconds: Annotated[int | None, Meta(description="null: the setting QUEUE_TIMEOUT_SECONDS.")]
     available_at: _Time
     cancel_requested: bool
+    stop_reason: Annotated[
+        str | None,
+        Meta(
+            description="Why the app itself cancels the run: RUN_TIMEOUT, QUEUE_TIMEOUT or RESTART, after "
+            "which the entry starts anew."
+        ),
+    ]
     actions: Annotated[
         list[_Action], Meta(description="What may be done now; restart: a retry with `restart` true.")
     ]

@@ -62,9 +62,11 @@ async def test_no_view_has_a_violation(dressed: Page, site: Site, view: str) -> 
 async def test_no_dialog_has_a_violation(dressed: Page, site: Site) -> None:
     crews = site.entry("crews")["id"]
     await open_view(dressed, site, f"entry={crews}")
-    await dressed.get_by_role("button", name=f"Retry entry {crews}").click()
-    await expect(dressed.get_by_role("dialog")).to_be_visible()
-    assert await violations(dressed) == []
+    for verb in ("Retry", "Resolve"):
+        await dressed.get_by_role("button", name=f"{verb} entry {crews}").click()
+        await expect(dressed.get_by_role("dialog")).to_be_visible()
+        assert await violations(dressed) == []
+        await dressed.keyboard.press("Escape")
 
 
 async def test_a_page_that_cannot_reach_the_api_has_no_violation(dressed: Page, site: Site) -> None:

@@ -124,6 +124,96 @@ async def test_the_dialog_says_why_a_change_is_refused(page: Page, site: Site) -
     await expect(page.get_by_role("main")).to_contain_text(f"There is no entry {ids[0]}")
 
 
+async def test_a_failed_entry_is_repaired(page: Page, site: Site) -> None:
+    await site.outcome("half_loaded", ["FAILED", "SUCCESS"], error="Boom")
+    (entry_id,) = site.insert("half_loaded")
+    await site.until([entry_id], "DEAD")
+    await page.goto(site.dashboard(f"entry={entry_id}"))
+    await page.get_by_role("button", name=f"Retry entry {entry_id}").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("How").select_option("repair")
+    await dialog.get_by_role("button", name=f"Retry entry {entry_id}").click()
+    await expect(page.get_by_role("status")).to_contain_text(f"Entry {entry_id} (half_loaded) is PENDING")
+    await expect(page.get_by_role("region", name="Entry")).to_contain_text("repair")
+    await site.until([entry_id], "DONE")
+    logs = "SELECT COUNT(*), COUNT(DISTINCT runid) FROM process_log WHERE entry_id = ?"
+    assert site.stack.write(logs, entry_id) == [(2, 1)], "the same run, twice"
+
+
+async def test_a_running_entry_is_restarted(page: Page, site: Site) -> None:
+    await site.outcome("stuck", ["SUCCESS"], run_seconds=FOR_THE_WHOLE_TIME_SECONDS)
+    (entry_id,) = site.insert("stuck")
+    await site.until([entry_id], "RUNNING")
+    await page.goto(site.dashboard(f"entry={entry_id}"))
+    await page.get_by_role("button", name=f"Restart entry {entry_id}").click()
+    assert site.stack.write("SELECT stop_reason FROM track_processing WHERE id = ?", entry_id) == [(None,)]
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("its run is cancelled in Databricks")
+    await site.outcome("stuck", ["SUCCESS"])
+    await dialog.get_by_role("button", name=f"Restart entry {entry_id}").click()
+    await expect(page.get_by_role("status")).to_contain_text(
+        f"Entry {entry_id} (stuck) is RUNNING; its run is cancelled first"
+    )
+    await site.until([entry_id], "DONE")
+    runs = "SELECT COUNT(DISTINCT runid) FROM process_log WHERE entry_id = ?"
+    assert site.stack.write(runs, entry_id) == [(2,)]
+
+
+async def test_an_entry_is_settled_by_hand_with_a_reason(page: Page, site: Site) -> None:
+    await site.outcome("unreadable", ["SUCCESS"], run_seconds=FOR_THE_WHOLE_TIME_SECONDS)
+    (entry_id,) = site.insert("unreadable")
+    await site.until([entry_id], "RUNNING")
+    run_id = site.entry("unreadable")["run_id"]
+    await page.goto(site.dashboard(f"entry={entry_id}"))
+    await page.get_by_role("button", name=f"Resolve entry {entry_id}").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("is not cancelled, and is no longer followed")
+    reason = dialog.get_by_label("Reason, for the log")
+    await expect(reason).to_be_focused()
+    confirm = dialog.get_by_role("button", name=f"Resolve entry {entry_id}")
+    await confirm.click()
+    assert site.states(entry_id) == {"RUNNING"}, "nothing happens without a reason"
+    await reason.fill(" \n ")
+    await confirm.click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("must say why")
+    await dialog.get_by_label("Settle it as").select_option("release")
+    await reason.fill("nobody may see the run <b>any more</b>")
+    await confirm.click()
+    await expect(page.get_by_role("status")).to_contain_text(
+        f"Entry {entry_id} (unreadable) is CANCELED; run {run_id} is not cancelled, and is no longer followed"
+    )
+    await expect(page.get_by_role("region", name="Runs")).to_contain_text(
+        "resolved by hand: nobody may see the run <b>any more</b>"
+    )
+    assert site.states(entry_id) == {"CANCELED"}
+    await page.get_by_role("button", name=f"Resolve entry {entry_id}").click()
+    await expect(dialog.get_by_label("Settle it as").locator("option")).to_have_count(2)
+
+
+async def test_successes_with_failures_are_found_and_marked(page: Page, site: Site) -> None:
+    partly, whole = site.insert("partly", "wholly")
+    await site.until([partly, whole], "DONE")
+    site.stack.execute(
+        "UPDATE track_processing SET last_error = 'SUCCESS_WITH_FAILURES: boom' WHERE id = ?", [(partly,)]
+    )
+    await page.goto(site.dashboard("search=*ly"))
+    found = page.get_by_role("table", name="Found")
+    await expect(found.get_by_role("row")).to_have_count(3)
+    await page.get_by_label("State").select_option("with-failures")
+    await expect(found.get_by_role("row")).to_have_count(2)
+    await expect(found).to_contain_text("with failures")
+    await expect(found).to_contain_text("SUCCESS_WITH_FAILURES: boom")
+    await page.get_by_role("button", name="Retry all found…").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Retry 1 entry?")
+    await dialog.get_by_label("How").select_option("run")
+    await dialog.get_by_role("button", name="Retry 1 entry").click()
+    await expect(page.get_by_role("status")).to_contain_text("1 entry will run again")
+    await site.until([partly], "DONE")
+    chosen = "SELECT retry_mode, last_error FROM track_processing WHERE id = ?"
+    assert site.stack.write(chosen, partly) == [("run", None)]
+
+
 async def test_a_pass_is_started(page: Page, site: Site) -> None:
     await page.goto(site.dashboard())
     await page.get_by_role("button", name="Start a pass now").click()

@@ -1,25 +1,62 @@
-// Retries and cancels one entry, or all that a search found. Nothing happens before a dialog is confirmed.
+// Retries, restarts, cancels and resolves one entry; retries and cancels all that a search found. Nothing happens before a
+// dialog is confirmed.
 
 import { api } from "./api.js";
 import { ask } from "./dialog.js";
 import { h } from "./dom.js";
 import { count, plural } from "./format.js";
 
+const HOW = {
+  key: "mode", label: "How",
+  choices: [["", "as its settings say"], ["run", "a new run"], ["repair", "repair: only the failed tasks of the last run"]],
+};
+
+const RESOLUTIONS = [
+  ["done", "done: what the run was for is there", "DONE"],
+  ["failed", "failed, and not retried", "DEAD"],
+  ["release", "released: neither of the two", "CANCELED"],
+];
+
+const asShown = ({ status, submission }) => ({ status, submission });
+const howChosen = ({ mode }) => (mode ? { mode } : {});
+
 // expected: what must still be as shown for the change to be made. A cancellation expects nothing: an entry that has
 // been claimed or started in the meantime is cancelled all the same.
+// fields: what the dialog asks for; body: what it adds to the request.
 const VERBS = {
   retry: {
     name: "Retry", effect: "runs again at the next pass", effects: "run again at the next passes",
     participle: "retried", confirmation: (all) => `${all} will run again`,
-    expected: ({ status, submission }) => ({ status, submission }),
+    expected: asShown, fields: () => [HOW], body: howChosen, said: () => "",
+  },
+  restart: {
+    name: "Restart", route: "retry",
+    effect: "starts anew: its run is cancelled in Databricks, and then the entry waits again",
+    expected: asShown, fields: () => [HOW], body: (values) => ({ restart: true, ...howChosen(values) }),
+    said: ({ status }) => (status === "RUNNING" ? "; its run is cancelled first" : ""),
   },
   cancel: {
     name: "Cancel", effect: "is cancelled; a live run is stopped in Databricks first",
     effects: "are cancelled; live runs are stopped in Databricks first",
     participle: "cancelled", confirmation: (all) => `Cancellation of ${all} requested`,
-    expected: () => ({}),
+    expected: () => ({}), fields: () => [], body: () => ({}),
+    said: ({ status }) => (status === "CANCELED" ? "" : "; cancellation requested"),
+  },
+  resolve: {
+    name: "Resolve",
+    effect: "is settled by hand. A run that is still active is not cancelled, and is no longer followed",
+    expected: asShown,
+    fields: ({ status }) => [
+      { key: "resolution", label: "Settle it as", choices: RESOLUTIONS.filter(([, , state]) => state !== status) },
+      { key: "reason", label: "Reason, for the log" },
+    ],
+    body: ({ resolution, reason }) => ({ resolution, reason }),
+    said: ({ run_left: run }) => (run ? `; run ${run} is not cancelled, and is no longer followed` : ""),
   },
 };
+
+// What a row of a table and the bar below it offer. The rest is for an entry's own page.
+const COMMON = ["retry", "cancel"];
 
 const entries = (number) => plural(number, "entry", "entries");
 
@@ -27,22 +64,22 @@ const entries = (number) => plural(number, "entry", "entries");
 export const counted = (number, words) => `${count(number)} ${number === 1 ? words.replace(/^entries/, "entry") : words}`;
 
 function askOne(verb, entry) {
-  const { name, effect, expected } = VERBS[verb];
+  const { name, route = verb, effect, expected, fields, body, said } = VERBS[verb];
   ask({
     title: `${name} entry ${entry.id}?`,
     text: [`${entry.table_name} (now ${entry.status}) ${effect}.`],
+    fields: fields(entry),
     yes: `${name} entry ${entry.id}`,
-    act: async () => {
-      const after = await api.change(verb, entry.id, expected(entry));
-      const pending = verb === "cancel" && after.status !== "CANCELED" ? "; cancellation requested" : "";
-      return `Entry ${entry.id} (${entry.table_name}) is ${after.status}${pending}.`;
+    act: async (values) => {
+      const after = await api.change(route, entry.id, { ...expected(entry), ...body(values) });
+      return `Entry ${entry.id} (${entry.table_name}) is ${after.status}${said(after)}.`;
     },
   });
 }
 
 // A dry run first, so that the dialog can say how many entries would change.
 async function askAll(verb, filter, words) {
-  const { name, effect, effects, participle } = VERBS[verb];
+  const { name, effect, effects, participle, fields, body } = VERBS[verb];
   let found;
   try {
     found = await api.changeAll(verb, filter, true);
@@ -62,14 +99,15 @@ async function askAll(verb, filter, words) {
       `${counted(found.count, words)} ${found.count === 1 ? effect : effects}.`,
       ...(found.more ? [`More were found; this changes the first ${count(found.count)}.`] : []),
     ],
+    fields: fields({}),
     yes: `${name} ${all}`,
-    act: () => changeAll(verb, found),
+    act: (values) => changeAll(verb, found, body(values)),
   });
 }
 
 // Change the entries that the dry run counted, and only those still in one of its states.
-async function changeAll(verb, found) {
-  const done = await api.changeAll(verb, { ids: found.ids, state: found.states }, false);
+async function changeAll(verb, found, more) {
+  const done = await api.changeAll(verb, { ids: found.ids, state: found.states }, false, more);
   const skipped = found.count - done.count;
   return [
     `${VERBS[verb].confirmation(entries(done.count))}.`,
@@ -79,7 +117,7 @@ async function changeAll(verb, found) {
 
 // Make the buttons that fit an entry's state.
 export const actionButtons = (entry, size = "small") =>
-  entry.actions.map((verb) =>
+  entry.actions.filter((verb) => size === "big" || COMMON.includes(verb)).map((verb) =>
     h("button", {
       type: "button", class: size, "data-key": `${verb}-${entry.id}`, "aria-label": `${VERBS[verb].name} entry ${entry.id}`,
       click: () => askOne(verb, entry),
@@ -87,6 +125,6 @@ export const actionButtons = (entry, size = "small") =>
 
 // Make the buttons that change everything a search found.
 export const bulkButtons = (filter, words) =>
-  Object.entries(VERBS).map(([verb, { name }]) =>
+  COMMON.map((verb) =>
     h("button", { type: "button", "data-key": `all-${verb}`, click: () => askAll(verb, filter, words) },
-      `${name} all found…`));
+      `${VERBS[verb].name} all found…`));

@@ -71,8 +71,8 @@ export const api = {
   waiting: (limit, signal, workspace) => call(`waiting?${query({ limit, workspace })}`, { signal }),
   history: (hours, signal) => call(`history?${query({ hours })}`, { signal }),
   tables: (days, limit, signal) => call(`tables?${query({ days, limit })}`, { signal }),
-  change: (verb, id, expected) => call(`entries/${encodeURIComponent(id)}/${verb}`, { method: "POST", body: expected }),
-  changeAll: (verb, filter, dryRun) =>
-    call(verb, { method: "POST", body: { filter, dry_run: dryRun, limit: BULK_LIMIT } }),
+  change: (verb, id, body) => call(`entries/${encodeURIComponent(id)}/${verb}`, { method: "POST", body }),
+  changeAll: (verb, filter, dryRun, more = {}) =>
+    call(verb, { method: "POST", body: { filter, dry_run: dryRun, limit: BULK_LIMIT, ...more } }),
   pass: () => call("trigger", { method: "POST", body: {} }),
 };

@@ -4,6 +4,7 @@ import { byId, h } from "./dom.js";
 import { refresh } from "./refresh.js";
 
 const TOAST_MS = 8000;
+const MAX_TEXT = 1000;
 
 function showToast(text) {
   const place = byId("toast");
@@ -12,24 +13,33 @@ function showToast(text) {
   place.timer = setTimeout(() => place.replaceChildren(), TOAST_MS);
 }
 
-// Open the dialog. `act` returns the text that confirms the change; when it fails, the dialog stays open with the reason.
-// Without `act`, the dialog only informs.
-export function ask({ title, text, yes, act }) {
+// Make a field under its label: a choice between [value, text] pairs, or else a text that must be given.
+const makeField = ({ key, label, choices }) =>
+  h("label", {}, label, choices
+    ? h("select", { name: key }, choices.map(([value, text]) => h("option", { value }, text)))
+    : h("textarea", { name: key, rows: 2, maxlength: MAX_TEXT, required: true }));
+
+// Open the dialog. `act` gets the fields' values by key and returns the text that confirms the change; when it fails, the
+// dialog stays open with the reason. Without `act`, the dialog only informs.
+export function ask({ title, text, fields = [], yes, act }) {
   const dialog = byId("ask");
   const failure = byId("ask-error");
   const button = byId("ask-yes");
+  const form = dialog.querySelector("form");
   byId("ask-title").textContent = title;
   byId("ask-text").replaceChildren(...text.map((line) => h("p", {}, line)));
+  byId("ask-fields").replaceChildren(...fields.map(makeField));
   byId("ask-no").textContent = act ? "No, go back" : "Close";
   button.textContent = yes ?? "";
   button.hidden = !act;
   button.disabled = false;
   failure.hidden = true;
   button.onclick = async () => {
+    if (!form.reportValidity()) return;
     button.disabled = true;
     button.textContent = "Working…";
     try {
-      const confirmation = await act();
+      const confirmation = await act(Object.fromEntries(new FormData(form)));
       dialog.close();
       showToast(confirmation);
       refresh();
@@ -41,5 +51,5 @@ export function ask({ title, text, yes, act }) {
     }
   };
   dialog.showModal();
-  (act ? button : byId("ask-no")).focus();
+  (form.querySelector("textarea") ?? (act ? button : byId("ask-no"))).focus();
 }

@@ -45,6 +45,10 @@ export function show(place, data, build) {
 
 export const statusBadge = (status) => h("span", { class: `status ${status}` }, status);
 
+// An entry may be DONE although tasks of its run failed.
+export const statusBadges = ({ status, with_failures: partly }) =>
+  [statusBadge(status), partly && [" ", h("span", { class: "status FAILED" }, "with failures")]];
+
 // Make a link to another site, or plain text when the address does not begin with http:// or https://.
 export function externalLink(address, ...text) {
   const isWeb = /^https?:\/\//i.test(address ?? "");

@@ -1,7 +1,7 @@
 // Shows entries as a table, with the columns that several views share.
 
 import { actionButtons } from "./actions.js";
-import { externalLink, h, statusBadge } from "./dom.js";
+import { externalLink, h, statusBadges } from "./dom.js";
 
 export const isWaiting = ({ status }) => status === "PENDING" || status === "FAILED";
 export const isInFlight = ({ status }) => status === "QUEUED" || status === "RUNNING";
@@ -16,7 +16,7 @@ export function entryTable(entries, columns, { label }) {
     h("tbody", {}, entries.map((entry) => h("tr", {},
       h("td", { class: "tight" }, entryLink(entry.id)),
       h("td", { class: "name" }, entry.table_name),
-      h("td", {}, statusBadge(entry.status)),
+      h("td", {}, statusBadges(entry)),
       columns.map(({ cell, kind }) => h("td", { class: kind ?? "tight" }, cell(entry))),
       h("td", {}, h("div", { class: "buttons" }, actionButtons(entry)))))));
 }

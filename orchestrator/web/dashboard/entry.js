@@ -2,7 +2,7 @@
 
 import { actionButtons } from "./actions.js";
 import { api, nullIfNotFound } from "./api.js";
-import { externalLink, h, statusBadge } from "./dom.js";
+import { externalLink, h, statusBadge, statusBadges } from "./dom.js";
 import { isInFlight, isWaiting, runLink } from "./entries.js";
 import { age, count, duration, localTime } from "./format.js";
 import { MAX_REASONS, explainWait } from "./waiting.js";
@@ -24,7 +24,7 @@ function build({ id, entry }) {
     back,
     h("section", { class: "card", "aria-label": "Entry" },
       h("div", { class: "title" },
-        h("h2", {}, entry.table_name), statusBadge(entry.status), h("span", { class: "quiet" }, `entry ${entry.id}`)),
+        h("h2", {}, entry.table_name), statusBadges(entry), h("span", { class: "quiet" }, `entry ${entry.id}`)),
       entry.last_error && h("p", { class: "message" }, entry.last_error),
       h("dl", { class: "facts" }, facts(entry).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
       h("div", { class: "buttons" }, actionButtons(entry, "big"))),
@@ -50,6 +50,12 @@ function attemptLimit({ max_attempts: limit }) {
   return limit === null ? "default limit" : `limit: ${limit}`;
 }
 
+const STOP_REASONS = {
+  RUN_TIMEOUT: "it took too long", QUEUE_TIMEOUT: "it waited too long in Databricks", RESTART: "to start anew",
+};
+
+const limitFact = (name, seconds) => (seconds === null ? [] : [[name, seconds === 0 ? "none" : duration(seconds)]]);
+
 function facts(entry) {
   return [
     ["Workspace", entry.workspace],
@@ -68,6 +74,11 @@ function facts(entry) {
     ...(entry.missing_since ? [["Missing in Databricks", `since ${localTime(entry.missing_since)}`]] : []),
     ...(entry.unreadable_since ? [["Not visible to the app", `since ${localTime(entry.unreadable_since)}`]] : []),
     ...(entry.cancel_requested ? [["Cancellation", "requested"]] : []),
+    ...(entry.stop_reason ? [["Being cancelled", STOP_REASONS[entry.stop_reason] ?? entry.stop_reason]] : []),
+    ...(entry.retry_mode ? [["Retry", entry.retry_mode]] : []),
+    ...(entry.options ? [["Options", entry.options]] : []),
+    ...limitFact("Limit of the run", entry.run_timeout_seconds),
+    ...limitFact("Limit of its queueing", entry.queue_timeout_seconds),
   ];
 }
 

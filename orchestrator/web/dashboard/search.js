@@ -11,6 +11,7 @@ const PAGE_SIZE = 50;
 const STATES = ["PENDING", "QUEUED", "RUNNING", "FAILED", "DONE", "DEAD", "CANCELED"];
 const STATE_CHOICES = [
   ["", "all"], ["PENDING,FAILED", "waiting"], ["QUEUED,RUNNING", "in flight"], ["FAILED,DEAD", "failed"],
+  ["with-failures", "done, with failures"],
   ...STATES.map((state) => [state, state]),
 ];
 const PERIOD_HOURS = { "1h": 1, "24h": 24, "7d": 168, "30d": 720 };
@@ -26,7 +27,8 @@ let workspaceNames = null;
 // The part of the filter that does not depend on what was typed.
 function commonFilter({ state, workspace, since, from, until }) {
   const filter = {};
-  if (state) filter.state = state.split(",");
+  if (state === "with-failures") filter.with_failures = true;
+  else if (state) filter.state = state.split(",");
   if (workspace) filter.workspace = workspace;
   if (since in PERIOD_HOURS) filter.since = hoursAgo(PERIOD_HOURS[since]);
   if (since === "between" && isTime(from)) filter.since = new Date(from).toISOString();
