@@ -1,0 +1,86 @@
+"""Operators restart what runs and settle by hand what the app cannot: what becomes of the run."""
+
+import asyncio
+import logging
+
+import pytest
+
+from orchestrator.core.actions import RESTART, Resolution, resolve
+from orchestrator.core.models import Claim, Run, RunRequest
+from orchestrator.core.states import Status
+from tests.fakes import FakeRuns
+from tests.use_cases.test_operator import operator
+from tests.world import World
+
+
+async def test_the_run_of_a_resolved_entry_is_left_alone(world: World) -> None:
+    entry = await world.running()
+    [behind] = await world.add("sales")
+    action = resolve(Resolution.RELEASE, "the run belongs to a deleted user")
+    settled, run_left = await operator(world).resolve_one(action, entry.id)
+    assert (settled.status, run_left) == (Status.CANCELED, 1000)
+    await world.monitor()
+    await world.trigger()
+    await world.deliver()
+    assert world.databricks.cancelled == []
+    assert (await world.entry(behind)).runid == 1001
+    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state="TERMINATED", result_state="SUCCESS")
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.CANCELED
+    assert [log.status for log in await world.store.logs(entry.id)] == [Status.CANCELED]
+
+
+async def test_a_settled_entry_leaves_no_run(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    _, run_left = await operator(world).resolve_one(resolve(Resolution.DONE, "not needed"), entry_id)
+    assert run_left is None
+    await world.trigger()
+    assert world.queue.sent == []
+
+
+async def test_a_run_that_begins_after_its_entry_was_resolved_is_cancelled(world: World) -> None:
+    """The answer to run-now was on its way while the operator decided: nobody would follow this run."""
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    called, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeRuns):
+        async def run_now(self, request: RunRequest) -> int:
+            called.set()
+            await go_on.wait()
+            return await super().run_now(request)
+
+    slow = Slow()
+    world.runs = {**world.runs, "default": slow}
+    submission = asyncio.create_task(world.submit(Claim(entry_id=entry_id, submission=1)))
+    await called.wait()
+    await operator(world).resolve_one(resolve(Resolution.DONE, "loaded by hand"), entry_id)
+    go_on.set()
+    await submission
+    assert (slow.cancelled, (await world.entry(entry_id)).status) == ([1000], Status.DONE)
+
+
+async def test_a_resolution_is_logged_in_one_line(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = await world.add("a", "b")
+    reason = "first\nERROR forged\x1b[2J\u2028line \ud800" + "x" * 5000
+    with caplog.at_level(logging.INFO):
+        await operator(world).change_each(resolve(Resolution.FAILED, reason), [first, second], dry_run=False)
+    [line] = [record.getMessage() for record in caplog.records if "by hand" in record.getMessage()]
+    assert line.isprintable()
+    assert line.startswith("resolved by hand: first ERROR forged [2J line x")
+    assert line.endswith(f"x, now DEAD: entries [{first}, {second}]")
+    assert len(line) < 1100
+
+
+async def test_a_restarted_entry_runs_again_when_its_run_is_over(world: World) -> None:
+    entry = await world.running()
+    [changed] = [await operator(world).change_one(RESTART, entry.id)]
+    assert (changed.status, changed.stop_reason) == (Status.RUNNING, "RESTART")
+    await world.monitor()
+    assert world.databricks.cancelled == [1000]
+    await world.monitor()
+    await world.trigger()
+    await world.deliver()
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.stop_reason) == (Status.RUNNING, 1001, None)
+    assert [log.runid for log in await world.store.logs(entry.id)] == [1000]
