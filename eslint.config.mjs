@@ -4,8 +4,8 @@ import js from "@eslint/js";
 
 // Everything that the scripts use of a browser. A name that is neither here nor imported is an error.
 const BROWSER = [
-  "AbortController", "AbortSignal", "ResizeObserver", "URL", "URLSearchParams", "addEventListener", "clearTimeout",
-  "document", "fetch", "history", "localStorage", "location", "matchMedia", "setInterval", "setTimeout",
+  "AbortController", "AbortSignal", "FormData", "ResizeObserver", "URL", "URLSearchParams", "addEventListener",
+  "clearTimeout", "document", "fetch", "history", "localStorage", "location", "matchMedia", "setInterval", "setTimeout",
 ];
 
 export default [
