@@ -94,7 +94,9 @@ class DatabricksError(OrchestratorError):
 
 
 class RequestRefused(DatabricksError):
-    """Databricks definitely refused this request (bad parameters, no such job, no permission on it).
+    """Databricks definitely refused this request (bad parameters, no such job, no permission on the job).
+
+    It is also the error of a ``run-now`` that was accepted without a run, as a continuous job answers.
 
     :param permanent: repeating the same request cannot succeed.
     """
@@ -105,7 +107,10 @@ class RequestRefused(DatabricksError):
 
 
 class TokenRunDeleted(RequestRefused):
-    """The run that this idempotency token started was deleted; the token can never start another one."""
+    """The run that this idempotency token started was deleted; the token can never start another one.
+
+    This settles the submission, also one whose earlier calls are in doubt: they are what started that run.
+    """
 
 
 class RunNotFound(DatabricksError):
@@ -117,7 +122,10 @@ class NoCapacity(DatabricksError):
 
 
 class WorkspaceUnavailable(DatabricksError):
-    """There was no usable answer: connection, time-out, 5xx, rate limit or credentials."""
+    """There was no usable answer: connection, time-out, 5xx, rate limit or credentials.
+
+    Nor is an answer usable that is not known to speak of this one request. The message has its words.
+    """
 
     #: the request may have taken effect; False only if it certainly has not
     in_doubt: bool = True

@@ -86,7 +86,7 @@ async def test_an_accepted_call_without_a_run_ends_the_entry_with_the_reason(
 
 
 async def test_a_job_with_a_continuous_trigger_is_never_called(world: SimulatedWorld) -> None:
-    stream = {**LOAD, "name": "stream", "continuous": {"pause_status": "PAUSED"}}
+    stream = {**LOAD, "name": "stream", "max_concurrent_runs": 1, "continuous": {"pause_status": "PAUSED"}}
     job = world.simulator.workspace.create_job(stream)
     ids = await world.add("a", "b", job_id=job.job_id)
     await world.minutes(3)
