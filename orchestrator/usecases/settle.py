@@ -38,6 +38,9 @@ _DID_NOTHING = frozenset({RunOutcome.NO_SLOT, RunOutcome.SKIPPED})
 #: Begins ``last_error`` of an entry whose run cannot be read.
 _UNREADABLE = "its run cannot be read"
 
+#: Statuses below 500 that speak of the token, of the rate, or of something else that passes by itself.
+_PASSING_STATUSES = frozenset({401, 408, 409, 425, 429})
+
 
 @dataclass(frozen=True, kw_only=True)
 class View:
@@ -210,7 +213,7 @@ class Settle:
 
 def _is_refusal(error: DatabricksError) -> bool:
     """Say whether Databricks refused to show a run, rather than failed to."""
-    return error.status in {400, 403, 404}
+    return 400 <= error.status < 500 and error.status not in _PASSING_STATUSES
 
 
 async def _in_time(work: Awaitable[_T], *, otherwise: _T) -> _T:
