@@ -150,17 +150,12 @@ def describe(run: Run, failure: RunFailure) -> str:
     return f"{code}: {detail}" if detail else code
 
 
-def without_secrets(
-    run: Run, failure: RunFailure, secrets: Iterable[str], *, keep: str
-) -> tuple[Run, RunFailure]:
-    """Remove secrets from the texts of a run's end: notebooks may quote what they were given.
-
-    :param keep: the table's name, without which an error is of little use.
-    """
+def without_secrets(run: Run, failure: RunFailure, secrets: Iterable[str]) -> tuple[Run, RunFailure]:
+    """Remove secrets from the texts of a run's end: notebooks may quote what they were given."""
     removed = frozenset(secrets)
 
     def redacted(text: str | None) -> str | None:
-        return None if text is None else redaction.without(text, removed, keep=keep)
+        return None if text is None else redaction.without(text, removed)
 
     safe = RunFailure(message=redacted(failure.message), error_trace=redacted(failure.error_trace))
     return replace(run, message=redacted(run.message)), safe

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 #: Replaces a secret.
 REDACTED = "[…]"
@@ -19,14 +20,16 @@ _FRAGMENT = 12
 _PLAIN = re.compile(r"true|false|-?\d{1,4}", re.IGNORECASE)
 
 
-def without(text: str, secrets: Iterable[str], *, keep: str = "") -> str:
-    """Return a text without these values, whole or in part, plain or escaped as in JSON.
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Return a text without these values, whole or in part, plain or escaped as in JSON or in a URL."""
+    forms = {form for secret in secrets if _is_secret(secret) for form in _forms(secret)}
+    text = _without_fragments(text, [form for form in forms if len(form) >= _FRAGMENT])
+    return _without_words(text, [form for form in forms if len(form) < _FRAGMENT])
 
-    :param keep: a public name; values and parts of values that occur in it are kept.
-    """
-    forms = {form for secret in secrets if _is_secret(secret) for form in (secret, json.dumps(secret)[1:-1])}
-    text = _without_fragments(text, [form for form in forms if len(form) >= _FRAGMENT], keep)
-    return _without_words(text, [form for form in forms if len(form) < _FRAGMENT and form not in keep])
+
+def _forms(secret: str) -> tuple[str, ...]:
+    in_url = quote(secret, safe="", errors="replace")
+    return secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], in_url
 
 
 def _is_secret(secret: str) -> bool:
@@ -38,9 +41,8 @@ def _without_words(text: str, values: Iterable[str]) -> str:
     return re.sub(rf"(?<!\w)(?:{choice})(?!\w)", REDACTED, text) if choice else text
 
 
-def _without_fragments(text: str, values: Iterable[str], keep: str) -> str:
-    parts = (value[at : at + _FRAGMENT] for value in values for at in range(len(value) - _FRAGMENT + 1))
-    fragments = {part for part in parts if part not in keep}
+def _without_fragments(text: str, values: Iterable[str]) -> str:
+    fragments = {value[at : at + _FRAGMENT] for value in values for at in range(len(value) - _FRAGMENT + 1)}
     pieces: list[str] = []
     end = 0  # of the part removed last
     for at, character in enumerate(text):

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Entry, Job, JobKey, RepairRequest, RunRequest
 from orchestrator.core.numbers import refuse_constant
+from orchestrator.core.parameter_secrets import secrets_in
 from orchestrator.core.policy import WorkspacePolicy
 
 _Values = dict[str, str] | list[str]
@@ -202,16 +203,9 @@ _OPTION_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def parameter_values(entry: Entry) -> list[str]:
-    """Return the parameter values that an entry's run was given, except its table's name, which is public."""
-    if entry.parameters is None:
-        return []
-    try:
-        given = run_parameters(entry.table_name, entry.parameter_style, entry.parameters)
-    except InvalidEntry:  # the entry was changed after its submission
-        return []
-    values = given.values() if isinstance(given, dict) else given
-    return [value for value in values if value != entry.table_name]
+def secret_values(entry: Entry) -> list[str]:
+    """Return the secrets among the parameters that were sent for an entry and those that it has now."""
+    return [*secrets_in(entry.request), *secrets_in(entry.parameters)]
 
 
 def _load(text: str, column: str, number: Callable[[str], Any] | None = None) -> Any:

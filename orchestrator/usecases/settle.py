@@ -182,8 +182,8 @@ class Settle:
 
     async def _finish(self, entry: Entry, run: Run, failure: RunFailure) -> bool:
         """Write the end of an entry's run; return whether this call did."""
-        secrets = (*self.secrets, *run_requests.parameter_values(entry))
-        run, failure = outcomes.without_secrets(run, failure, secrets, keep=entry.table_name)
+        secrets = (*self.secrets, *run_requests.secret_values(entry))
+        run, failure = outcomes.without_secrets(run, failure, secrets)
         error = outcomes.describe(run, failure)
         verdict = decisions.verdict_on_run(entry, run, error, policy=self.policy, jitter=self.clock.jitter())
         result = await self._result_of(entry, run)

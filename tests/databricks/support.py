@@ -26,7 +26,7 @@ REQUEST = RunRequest(
     job_id=7,
     idempotency_token="0f3a-1",
     parameter_style="notebook_params",
-    parameters={"table_name": "payroll-secret-table", "n": "1"},
+    parameters={"table_name": "payroll", "api_key": "payroll-key-5d1c77"},
 )
 
 

@@ -80,7 +80,7 @@ async def test_each_operation_sends_what_the_api_wants(workspace: Workspace) -> 
     assert workspace.seen[0].json == {
         "job_id": 7,
         "idempotency_token": "0f3a-1",
-        "notebook_params": {"table_name": "payroll-secret-table", "n": "1"},
+        "notebook_params": {"table_name": "payroll", "api_key": "payroll-key-5d1c77"},
     }
     assert workspace.seen[4].json["tasks"] == [{"task_key": "main", "notebook_task": {"notebook_path": "/n"}}]
 

@@ -1,4 +1,4 @@
-"""The client renews a refused token, and shows neither tokens nor parameter values anywhere."""
+"""The client renews a refused token, and shows neither tokens nor secret parameters anywhere."""
 
 import pytest
 
@@ -96,13 +96,13 @@ async def test_permission_is_denied_only_after_a_fresh_token(workspace: Workspac
             await client.active_runs()
 
 
-async def test_parameters_are_not_in_an_error(workspace: Workspace) -> None:
-    message = "Invalid value payroll-secret-table for table_name"
+async def test_secret_parameters_are_not_in_an_error(workspace: Workspace) -> None:
+    message = "Table payroll: invalid value payroll-key-5d1c77 for api_key"
     workspace.replies = [error(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": message})]
     async with connected(workspace) as client:
         with pytest.raises(RequestRefused) as refused:
             await client.run_now(REQUEST)
-    assert str(refused.value).endswith("Invalid value […] for table_name")
+    assert str(refused.value).endswith(": Table payroll: invalid value […] for api_key")
 
 
 @pytest.mark.parametrize("as_json", [True, False])

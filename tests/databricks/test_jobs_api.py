@@ -265,7 +265,7 @@ def test_whether_a_refusal_is_permanent(status: int, content: bytes, permanent: 
 
 
 def test_a_message_is_one_short_line_without_what_was_sent() -> None:
-    message = f"bad\r\n\tvalue payroll-secret-table {CANARY} \x1b[31m" + "é" * 9_000
+    message = f"bad\r\n\tvalue payroll-key-5d1c77 {CANARY} \x1b[31m" + "é" * 9_000
     error = failure(RUN_NOW, 400, body("INVALID_PARAMETER_VALUE", message)).error
     start = "Databricks run-now: HTTP 400 INVALID_PARAMETER_VALUE: bad value […] […] ééé"
     assert str(error).startswith(start)
@@ -274,12 +274,12 @@ def test_a_message_is_one_short_line_without_what_was_sent() -> None:
 
 
 def test_a_value_is_hidden_in_its_json_form_too() -> None:
-    parameters = {"query": 'say "hi"'}
+    parameters = {"password": 'say "hi"'}
     request = jobs_api.run_now(
         RunRequest(job_id=1, idempotency_token="g", parameter_style="job_parameters", parameters=parameters)
     )
     error = failure(request, 400, body("MALFORMED_REQUEST", f"cannot use {json.dumps(parameters)}")).error
-    assert str(error).endswith('cannot use {"query": "[…]"}')
+    assert str(error).endswith('cannot use {"password": "[…]"}')
 
 
 @pytest.mark.parametrize(
@@ -355,9 +355,9 @@ WORDS = [ALREADY, GONE, EXPIRING, "Boom"]
 def test_what_a_response_means_does_not_depend_on_the_parameters(
     code: str, words: str, status: int, start: int, length: int
 ) -> None:
-    """Parameters in a response are struck out of what is shown, and change nothing else."""
+    """Secrets in a response are struck out of what is shown, and change nothing else."""
     plain, quoted = (
-        failure(jobs_api.run_now(replace(REQUEST, parameters={"p": value})), status, body(code, words))
+        failure(jobs_api.run_now(replace(REQUEST, parameters={"password": value})), status, body(code, words))
         for value in ("", (code + words)[start : start + length])
     )
     assert (type(plain.error), plain.remedy) == (type(quoted.error), quoted.remedy)

@@ -37,11 +37,11 @@ SIGNATURE = "q8VhT2mWcX5eRz0uKpY7sDfJ4aGbLn1oQiE9tHvBxM0"
 PASSWORD = "xT7qLw2vRk9mZp4sHd"
 #: The password of Databricks' notifications.
 EVENTS_SECRET = "v9Qm2xLr7TzKc4WnEb6H"
-#: The values of an entry's parameters.
+#: The secrets among an entry's parameters.
 PARAMETERS = {
-    "customer": "Wilhelmine Zuckerbrot-7741",
-    "note": 'quotes " and \\ and é: Kontonummer-90210-55',
-    "list": "pin 8462 of payroll 2031, iban DE44-5001",
+    "apiKey": "Wilhelmine Zuckerbrot-7741",
+    "db_password": 'quotes " and \\ and é: Kontonummer-90210-55',
+    "client-secret": "pin 8462 of payroll 2031, iban DE44-5001",
 }
 
 SECRETS = {

@@ -68,7 +68,7 @@ async def call_everything(client: DatabricksClient, evidence: Evidence) -> int:
 
 def test_the_search_finds_what_is_planted() -> None:
     """Whole, quoted, encoded or in part: otherwise nothing here would prove anything."""
-    note = PARAMETERS["note"]
+    note = PARAMETERS["db_password"]
     for text in (f"x{TOKEN}x", TOKEN[5:17], json.dumps({"note": note}), repr([note]), note[-12:]):
         assert leaks(text)
     assert not leaks("Databricks run-now: HTTP 403: […]")

@@ -144,7 +144,7 @@ ROWS = {
     "not JSON": {"parameters": CONTENT[:-1]},
     "not an object": {"parameters": f"[{CONTENT}]"},
     "nested": {"parameters": json.dumps({"x": PARAMETERS})},
-    "too large": {"parameters": json.dumps({**PARAMETERS, "x": PARAMETERS["note"] * 1_000})},
+    "too large": {"parameters": json.dumps({**PARAMETERS, "x": PARAMETERS["db_password"] * 1_000})},
     "not a number": {"parameters": f'{{"x": {CONTENT}, "y": NaN}}'},
     "lone surrogate": {"parameters": CONTENT[:-1] + ', "x": "\\ud800"}'},
     "an object for a list": {"parameters": CONTENT, "parameter_style": "python_params"},
@@ -184,7 +184,7 @@ MESSAGES: dict[str, Callable[[str], bytes]] = {
 @pytest.mark.parametrize("message", MESSAGES)
 async def test_a_queue_message_of_somebody_else(apps: Apps, workspace: Workspace, message: str) -> None:
     async with apps.app(workspace) as running:
-        for secret in (TOKEN, PASSWORD, PARAMETERS["note"]):
+        for secret in (TOKEN, PASSWORD, PARAMETERS["db_password"]):
             error = await running.attempt(running.app.submit(MESSAGES[message](secret)))
             assert isinstance(error, QueueError)
 
@@ -193,7 +193,7 @@ async def test_a_store_that_fails_on_an_entry(apps: Apps, workspace: Workspace) 
     """A value that the database refuses is not quoted."""
     workspace.replies = [ok({})]
     async with apps.app(workspace) as running:
-        row = NewEntry(table_name="sales", parameters=CONTENT, priority=PARAMETERS["note"])  # type: ignore[arg-type]  # wrong on purpose
+        row = NewEntry(table_name="sales", parameters=CONTENT, priority=PARAMETERS["db_password"])  # type: ignore[arg-type]  # wrong on purpose
         error = await running.attempt(running.app.operator.add([row]))
         assert isinstance(error, OrchestratorError)
         running.look_everywhere()

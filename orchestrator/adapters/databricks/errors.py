@@ -188,7 +188,7 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
     """Read a response that is not 2xx. Never raises.
 
     :param name: of the endpoint, for the text.
-    :param hidden: what was sent and must not appear in the text: token, parameter values.
+    :param hidden: what was sent and must not appear in the text: the token, secret parameters.
     """
     content = json_object(response.body)
     if content is None:

@@ -24,6 +24,7 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import Job, RepairRequest, Run, RunRequest
+from orchestrator.core.parameter_secrets import secrets_in
 
 _T = TypeVar("_T")
 
@@ -91,7 +92,6 @@ class Success(Generic[_T]):
 
 def run_now(run: RunRequest) -> Request[int]:
     """Start a run. Safe to repeat: for a token that Databricks knows it returns the first run's id."""
-    values = run.parameters
     return Request(
         name="run-now",
         method="POST",
@@ -99,12 +99,12 @@ def run_now(run: RunRequest) -> Request[int]:
         json={
             "job_id": run.job_id,
             "idempotency_token": run.idempotency_token,
-            run.parameter_style: values,
+            run.parameter_style: run.parameters,
             **run.options,
         },
         read=responses.parse_new_run,
         refusal=errors.submission_refused,
-        hidden=tuple(values.values() if isinstance(values, dict) else values),
+        hidden=tuple(secrets_in(run.parameters)),
     )
 
 

@@ -1,0 +1,74 @@
+"""Which names of parameters say that the value is a secret."""
+
+import time
+
+import pytest
+
+from orchestrator.core.parameter_secrets import secrets_in
+from orchestrator.core.secret_names import says_secret
+
+_SECRET = """
+password PASSWORD db_password dbPassword DB-PASSWORD dbpassword passWord password1 password_old passwords
+passwd pwd user_pwd passphrase db_pass token access_token accessToken ACCESS_TOKEN tokens bearer_token key
+key1 api_key apiKey APIKEY apikey API_KEY_PROD access-key accountKey account_key account_primary_key
+storage_account_key openai_key x-functions-key Ocp-Apim-Subscription-Key private_key privateKey secretKey
+secret client_secret clientSecret client-secret webhook_secret sas sas_token SASToken storage_sas
+SharedAccessSignature sig signature credential db_credentials connection_string connectionString
+CONNECTION_STRING conn_str connStr connstring jdbc.connection.string github_pat jwt Authorization
+fs.s3a.secret.key javax.jdo.option.ConnectionPassword fs.azure.account.key.lake.dfs.core.windows.net
+"""
+
+_ORDINARY = """
+primary_key primaryKey primary_key_columns key_column keyColumn key_columns KEY_COLUMN keys merge_keys
+sort_key partition-key foreign_key business_key LEFT_KEY date_key public_key task_key idempotency_token
+page_token monkey turkey keyword keyspace hockey key_vault key_vault_name key_id secret_scope secret_name
+secretary token_url token_count tokenizer max_tokens password_file credential_name sas_file sas_url
+connection connection_name string passenger_count compass author authorization_mode signal design path
+input_path table_name date catalog schema customer note dsn
+"""
+
+
+@pytest.mark.parametrize("name", _SECRET.split())
+def test_a_name_that_says_secret(name: str) -> None:
+    assert says_secret(name)
+
+
+@pytest.mark.parametrize("name", ["", "_", "7", "ключ", *_ORDINARY.split()])
+def test_a_name_that_does_not(name: str) -> None:
+    assert not says_secret(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        (["--password", "a-99", "--path", "/x"], ["a-99"]),
+        (["--token", "--verbose", "-Dkey=b-99", "--primary-key", "id"], ["b-99"]),
+        ({"h": "Authorization: Bearer c-99"}, ["c-99"]),
+        ({"u": "https://h/x?key=d-99&keys=e-99"}, ["d-99"]),
+        ({"u": "abfss://container@lake.dfs.core.windows.net/x"}, [""]),
+        ({"j": "jdbc:sqlserver://h:1433;user=u;password=f-99;encrypt=true"}, ["f-99"]),
+        ({"y": "{user: me, password: g-99}"}, ["g-99}", "g-99"]),
+        ({"x": r"say {\"password\": \"h 99\"}"}, ["h 99", ""]),
+        ({"x": '{"a": [{"token": 12345, "b": "token=i-99"}]}'}, ["12345", "i-99"]),
+        ({"tokens": '["j-99", "k-99"]'}, ['["j-99", "k-99"]']),
+        ({"x": "/mnt/token/part=key/secret"}, []),
+        ({"password": True, "x": None}, []),
+        ('{"password": ', []),
+        (None, []),
+    ],
+)
+def test_where_secrets_are_found(value: object, secrets: list[str]) -> None:
+    assert secrets_in(value) == secrets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[" * 100_000, '{"a":' * 20_000, "token=" * 20_000, ";a={" * 20_000, ";pwd={" * 20_000),
+        *("--a " * 20_000, "://" * 20_000, "a=" * 50_000, "token=\\" * 20_000, "a" * 100_000, "; " * 50_000),
+    ],
+)
+def test_no_text_takes_long(text: str) -> None:
+    began = time.process_time()
+    secrets_in({"x": text})
+    assert time.process_time() - began < 2
