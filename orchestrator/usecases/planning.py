@@ -16,7 +16,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest
 from orchestrator.core.outcomes import RunOutcome, has_failures, is_logged_end, outcome_of
-from orchestrator.core.policy import Policy, WorkspacePolicy
+from orchestrator.core.policy import RETRY_MODES, Policy, WorkspacePolicy
 from orchestrator.core.times import iso_utc
 from orchestrator.ports import Runs, Store
 from orchestrator.usecases.jobs import Jobs
@@ -57,6 +57,8 @@ class Planner:
         if entry.workspace not in self.workspaces:
             known = ", ".join(sorted(self.workspaces))
             raise InvalidEntry(f"workspace is unknown; the settings have {known}")
+        if entry.retry_mode not in {None, *RETRY_MODES}:
+            raise InvalidEntry(f"must be {' or '.join(RETRY_MODES)}", column="retry_mode")
         if entry.last_runid is not None and entry.deliveries == 0:
             after_last_run = await self._after_last_run(entry, entry.last_runid)
             if after_last_run is not None:

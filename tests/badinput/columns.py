@@ -155,11 +155,39 @@ guids = st.sampled_from(
     ]
 ) | st.text(st.characters(exclude_categories=["Cs"]), max_size=70)
 
+options = st.one_of(
+    st.dictionaries(
+        st.sampled_from(["only", "queue", "performance_target", "pipeline_params", "job_id", "", "\ud800"]),
+        st.sampled_from(
+            [
+                ["load"],
+                ["+a", "b+"],
+                [],
+                [""],
+                {"enabled": True},
+                {"full_refresh": False},
+                "STANDARD",
+                None,
+                1,
+            ]
+        ),
+        max_size=3,
+    ).map(json.dumps),
+    st.sampled_from(
+        ["", "{", "[]", "null", "NaN", "\0", "[" * 500, '{"only": ' + "[" * 90_000, " " * 200_000]
+    ),
+)
+
 #: The columns that an insert may set.
 GIVEN: dict[str, st.SearchStrategy[Any]] = {
     "table_name": names,
     "workspace": workspaces,
     "job_id": whole_numbers,
+    "job_name": names,
+    "options": options,
+    "retry_mode": st.sampled_from(["run", "repair", "Repair", " run", ""]) | names,
+    "run_timeout_seconds": whole_numbers,
+    "queue_timeout_seconds": whole_numbers,
     "parameter_style": styles,
     "parameters": json_texts,
     "priority": whole_numbers,

@@ -131,3 +131,13 @@ async def test_message_of_an_older_submission_is_stale(world: World) -> None:
     await world.submit(Claim(entry_id=entry.id, submission=1))
     assert len(world.databricks.requests) == 1
     assert (await world.entry(entry.id)).status is Status.QUEUED
+
+
+async def test_a_retry_mode_that_nobody_knows_is_told(world: World) -> None:
+    """Inserted by SQL: the entry must not run another way than its team wanted."""
+    [entry_id] = await world.add("sales", retry_mode="Repair")
+    await world.trigger()
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.last_error) == (Status.DEAD, "retry_mode must be run or repair")
+    assert world.databricks.requests == []
