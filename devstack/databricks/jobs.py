@@ -9,38 +9,16 @@ from typing import Any
 from devstack.databricks.errors import invalid, malformed
 from devstack.databricks.parameters import JOB_PARAMETERS
 from devstack.databricks.requests import queue_enabled
+from devstack.databricks.tasks import Task, parse_task
 
 #: Databricks' default and limit: https://docs.databricks.com/api/workspace/jobs/create
 DEFAULT_CONCURRENT_RUNS = 1
 MAX_CONCURRENT_RUNS = 1000
 
-#: The workspace's own limit is 1,000 tasks, but answers page after 100; the simulator stays on one page.
-MAX_TASKS = 100
+#: https://docs.databricks.com/resources/limits
+MAX_TASKS = 1000
 
 _PARAMETER_NAME = re.compile(r"[\w.-]+", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One task of a job."""
-
-    key: str
-    #: what the task runs: ``notebook_path`` or ``python_file``, empty for any other kind of task
-    path: str = ""
-    #: ``base_parameters`` of a notebook task
-    base_parameters: Mapping[str, str] = field(default_factory=dict)
-    #: ``parameters`` of a Python task
-    arguments: tuple[str, ...] = ()
-    #: attempts after the first one, -1 = without end
-    max_retries: int = 0
-    #: seconds between the end of an attempt and the next
-    retry_interval: float = 0.0
-    #: keys of the tasks that have to succeed first
-    depends_on: tuple[str, ...] = ()
-    #: it never runs, by the user's wish
-    disabled: bool = False
-    #: the task as it was given
-    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +43,12 @@ class Job:
     runs_by_itself: bool
     #: the settings as they were given
     settings: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def leaves(self) -> frozenset[str]:
+        """The keys of the tasks on which no other depends."""
+        upstream = {key for task in self.tasks for key in task.depends_on}
+        return frozenset(task.key for task in self.tasks if task.key not in upstream)
 
     def select(self, only: Sequence[str]) -> frozenset[str]:
         """Return the keys of the tasks that ``only`` of a ``run-now`` names; all when it names none.
@@ -114,7 +98,7 @@ def _parse_job(settings: Mapping[str, Any], job_id: int, number: int, created_at
         raise invalid(
             f"max_concurrent_runs must be a whole number from 0 to {MAX_CONCURRENT_RUNS}, not {limit!r}."
         )
-    tasks = tuple(_parse_task(task) for task in settings.get("tasks") or ())
+    tasks = tuple(parse_task(task) for task in settings.get("tasks") or ())
     _check_tasks(tasks)
     continuous = settings.get("continuous")
     if continuous is not None and limit > 1:
@@ -154,25 +138,6 @@ def _check_tasks(tasks: Sequence[Task]) -> None:
         TopologicalSorter(upstream).prepare()
     except CycleError as error:
         raise invalid("The tasks depend on each other in a cycle.") from error
-
-
-def _parse_task(given: Mapping[str, Any]) -> Task:
-    notebook: Mapping[str, Any] = given.get("notebook_task") or {}
-    python: Mapping[str, Any] = given.get("spark_python_task") or {}
-    retries = int(given.get("max_retries", 0))
-    if retries < -1:
-        raise invalid(f"max_retries must be -1 or more, not {retries}.")
-    return Task(
-        key=given["task_key"],
-        path=notebook.get("notebook_path") or python.get("python_file") or "",
-        base_parameters={k: str(v) for k, v in (notebook.get("base_parameters") or {}).items()},
-        arguments=tuple(str(argument) for argument in python.get("parameters") or ()),
-        max_retries=retries,
-        retry_interval=int(given.get("min_retry_interval_millis", 0)) / 1000,
-        disabled=given.get("disabled") is True,
-        depends_on=tuple(upstream["task_key"] for upstream in given.get("depends_on") or ()),
-        settings=given,
-    )
 
 
 def check_parameters(job: Job, parameters: Collection[str]) -> None:

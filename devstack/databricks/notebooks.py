@@ -68,7 +68,7 @@ class NotebookRunner:
     def _over(self, attempt_id: int, task: asyncio.Task[tuple[str, Output]]) -> None:
         del self._running[attempt_id]
         if task.cancelled():
-            result, output = results.CANCELED, Output()
+            result, output = results.USER_CANCELED, Output()
         elif error := task.exception():
             result, output = results.INTERNAL_ERROR, Output(error=f"{type(error).__name__}: {error}")
         else:

@@ -1,6 +1,6 @@
 """How runs end: each result as ``state`` and ``status`` tell it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -29,140 +29,143 @@ class End:
     code: str
     #: ``termination_details.type``
     type: str
+    #: ``termination_details.message``
     message: str = ""
+    #: ``state_message``, None = the same as ``message``
+    state_message: str | None = None
 
 
 SUCCESS = "SUCCESS"
+SUCCESS_WITH_FAILURES = "SUCCESS_WITH_FAILURES"
 FAILED = "FAILED"
 CANCELED = "CANCELED"
+USER_CANCELED = "USER_CANCELED"
 TIMEDOUT = "TIMEDOUT"
 INTERNAL_ERROR = "INTERNAL_ERROR"
+CLOUD_FAILURE = "CLOUD_FAILURE"
+LIBRARY_INSTALLATION_ERROR = "LIBRARY_INSTALLATION_ERROR"
+INVALID_RUN_CONFIGURATION = "INVALID_RUN_CONFIGURATION"
+RESOURCE_NOT_FOUND = "RESOURCE_NOT_FOUND"
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
-DISABLED = "DISABLED"
+UPSTREAM_CANCELED = "UPSTREAM_CANCELED"
+SKIPPED = "SKIPPED"
 EXCLUDED = "EXCLUDED"
-MAX_CONCURRENT_RUNS = "MAXIMUM_CONCURRENT_RUNS_REACHED"
+DISABLED = "DISABLED"
+MAX_CONCURRENT_RUNS = "MAX_CONCURRENT_RUNS_EXCEEDED"
+MAX_QUEUE_SIZE = "MAX_JOB_QUEUE_SIZE_EXCEEDED"
 
-#: Result → how it is told of an attempt of a task. The ``type`` of CANCELED and TIMEDOUT, and the life cycle
-#: state of UPSTREAM_FAILED, are not documented.
-ENDS = {
-    SUCCESS: End(life_cycle_state=State.TERMINATED, result_state="SUCCESS", code="SUCCESS", type="SUCCESS"),
-    "SUCCESS_WITH_FAILURES": End(
-        life_cycle_state=State.TERMINATED,
-        result_state="SUCCESS_WITH_FAILURES",
-        code="SUCCESS_WITH_FAILURES",
-        type="SUCCESS",
-    ),
-    FAILED: End(
-        life_cycle_state=State.TERMINATED,
-        result_state="FAILED",
-        code="RUN_EXECUTION_ERROR",
-        type="CLIENT_ERROR",
-        message="Workload failed, see run output for details",
-    ),
-    TIMEDOUT: End(
-        life_cycle_state=State.TERMINATED,
-        result_state="TIMEDOUT",
-        code="CANCELED",
-        type="CLIENT_ERROR",
-        message="Run timed out.",
-    ),
-    CANCELED: End(
-        life_cycle_state=State.TERMINATED,
-        result_state="CANCELED",
-        code="USER_CANCELED",
-        type="CLIENT_ERROR",
-        message="Run cancelled.",
-    ),
-    INTERNAL_ERROR: End(
-        life_cycle_state=State.INTERNAL_ERROR,
-        result_state="FAILED",
-        code="INTERNAL_ERROR",
-        type="INTERNAL_ERROR",
-        message="An internal error occurred.",
-    ),
-    "CLUSTER_ERROR": End(
-        life_cycle_state=State.INTERNAL_ERROR,
-        result_state="FAILED",
-        code="CLUSTER_ERROR",
-        type="CLIENT_ERROR",
-        message="The cluster could not be started.",
-    ),
-    "CLOUD_FAILURE": End(
-        life_cycle_state=State.INTERNAL_ERROR,
-        result_state="FAILED",
-        code="CLOUD_FAILURE",
-        type="CLOUD_FAILURE",
-        message="The cloud provider could not start an instance.",
-    ),
-    UPSTREAM_FAILED: End(
-        life_cycle_state=State.SKIPPED,
-        result_state="UPSTREAM_FAILED",
-        code="SKIPPED",
-        type="CLIENT_ERROR",
-        message="An upstream task failed.",
-    ),
-    EXCLUDED: End(
-        life_cycle_state=State.SKIPPED,
-        result_state="EXCLUDED",
-        code="SKIPPED",
-        type="CLIENT_ERROR",
-        message="The conditions of the task were not met.",
-    ),
-    DISABLED: End(
-        life_cycle_state=State.SKIPPED,
-        result_state="DISABLED",
-        code="DISABLED",
-        type="CLIENT_ERROR",
-        message="The task is disabled.",
-    ),
-    MAX_CONCURRENT_RUNS: End(
-        life_cycle_state=State.SKIPPED,
-        result_state="MAXIMUM_CONCURRENT_RUNS_REACHED",
-        code="MAX_CONCURRENT_RUNS_EXCEEDED",
-        type="CLIENT_ERROR",
-    ),
+#: ``termination_details.type``
+_CLIENT = "CLIENT_ERROR"
+
+#: Failures that come before the task's own code runs, and how they are worded.
+_SETUP_FAILURES = {
+    "CLUSTER_ERROR": "The cluster could not be started.",
+    CLOUD_FAILURE: "The cloud provider could not start an instance.",
+    "BUDGET_POLICY_LIMIT_EXCEEDED": "The limit of the budget policy has been exceeded.",
+    "CLUSTER_REQUEST_LIMIT_EXCEEDED": "Too many clusters were asked for in a short time.",
+    "CLUSTER_TERMINATED_BY_USER": "The cluster was terminated by a user.",
+    "FEATURE_DISABLED": "The feature is not available in this workspace.",
+    "INVALID_CLUSTER_REQUEST": "The request for a cluster is not valid.",
+    INVALID_RUN_CONFIGURATION: "The configuration of the run is not valid.",
+    LIBRARY_INSTALLATION_ERROR: "Library installation failed.",
+    "MAX_SPARK_CONTEXTS_EXCEEDED": "Too many execution contexts are open right now.",
+    "REPOSITORY_CHECKOUT_FAILED": "The repository could not be checked out.",
+    RESOURCE_NOT_FOUND: "A resource that the run needs does not exist.",
+    "STORAGE_ACCESS_ERROR": "The workspace's storage could not be accessed.",
+    "UNAUTHORIZED_ERROR": "The run has no permission on a resource.",
+    "WORKSPACE_RUN_LIMIT_EXCEEDED": "The workspace has reached its limit of active runs.",
 }
 
-#: What an attempt that was carried out can end with.
-OUTCOMES = frozenset(ENDS) - {UPSTREAM_FAILED, EXCLUDED, DISABLED, MAX_CONCURRENT_RUNS}
+#: Failures of a task's own code, or while it runs.
+_RUN_FAILURES = {
+    "BREAKING_CHANGE": "The run failed because of a breaking change in Spark.",
+    "DRIVER_ERROR": "The driver cannot be reached.",
+    INTERNAL_ERROR: "An internal error occurred.",
+}
 
-SUCCESSES = frozenset({SUCCESS, "SUCCESS_WITH_FAILURES"})
+#: Codes of which Databricks is the cause. The documentation names no type for most codes.
+_TYPES = {INTERNAL_ERROR: "INTERNAL_ERROR", CLOUD_FAILURE: "CLOUD_FAILURE"}
+
+
+def _ended(result_state: str, code: str, message: str = "", type_: str = _CLIENT) -> End:
+    return End(
+        life_cycle_state=State.TERMINATED, result_state=result_state, code=code, type=type_, message=message
+    )
+
+
+def _skipped(result_state: str, code: str, message: str) -> End:
+    return replace(_ended(result_state, code, message), life_cycle_state=State.SKIPPED)
+
+
+def _broken(code: str, message: str) -> End:
+    end = _ended(FAILED, code, message, _TYPES.get(code, _CLIENT))
+    return replace(end, life_cycle_state=State.INTERNAL_ERROR)
+
+
+#: Result → how it is told of an attempt of a task.
+ENDS: Mapping[str, End] = {
+    SUCCESS: _ended(SUCCESS, SUCCESS, type_="SUCCESS"),
+    SUCCESS_WITH_FAILURES: _ended(SUCCESS_WITH_FAILURES, SUCCESS_WITH_FAILURES, type_="SUCCESS"),
+    FAILED: _ended(FAILED, "RUN_EXECUTION_ERROR", "Workload failed, see run output for details"),
+    TIMEDOUT: _ended(TIMEDOUT, CANCELED, "Run timed out."),
+    CANCELED: _ended(CANCELED, CANCELED, "Run cancelled by the platform."),
+    USER_CANCELED: _ended(CANCELED, USER_CANCELED, "Run cancelled."),
+    **{code: _broken(code, message) for code, message in (_SETUP_FAILURES | _RUN_FAILURES).items()},
+    UPSTREAM_FAILED: _skipped(UPSTREAM_FAILED, SKIPPED, "An upstream task failed."),
+    UPSTREAM_CANCELED: _skipped(UPSTREAM_CANCELED, SKIPPED, "An upstream task was cancelled."),
+    SKIPPED: _skipped(EXCLUDED, SKIPPED, "There was nothing to run."),
+    EXCLUDED: _skipped(EXCLUDED, SKIPPED, "The conditions of the task were not met."),
+    DISABLED: _skipped(DISABLED, DISABLED, "The task is disabled."),
+    MAX_CONCURRENT_RUNS: _skipped("MAXIMUM_CONCURRENT_RUNS_REACHED", MAX_CONCURRENT_RUNS, ""),
+    MAX_QUEUE_SIZE: _skipped("MAXIMUM_CONCURRENT_RUNS_REACHED", MAX_QUEUE_SIZE, "The job's queue is full."),
+}
+
+#: What an outcome rule may ask for; the others follow from other tasks.
+OUTCOMES = frozenset(ENDS) - {UPSTREAM_FAILED, UPSTREAM_CANCELED}
+
+SUCCESSES = frozenset({SUCCESS, SUCCESS_WITH_FAILURES})
+CANCELLATIONS = frozenset({CANCELED, USER_CANCELED, UPSTREAM_CANCELED})
+
+#: What depends on a task that ended so does not wait for it to succeed.
+LEFT_OUT = frozenset({SKIPPED, EXCLUDED, DISABLED})
 
 #: A task that ended so needs no repair.
-NOT_FAILED = SUCCESSES | {EXCLUDED, DISABLED}
+NOT_FAILED = SUCCESSES | LEFT_OUT
+
+#: Results of attempts whose code never ran.
+NEVER_EXECUTED = frozenset(
+    {*_SETUP_FAILURES, *(name for name, end in ENDS.items() if end.life_cycle_state == State.SKIPPED)}
+)
 
 #: A task with retries left is tried again after these (``retry_on_timeout`` is off by default).
-RETRIED = OUTCOMES - SUCCESSES - {CANCELED, TIMEDOUT}
+RETRIED = frozenset({FAILED, *_SETUP_FAILURES, *_RUN_FAILURES})
 
 #: What decides the end of a run whose tasks ended differently, worst first.
 PRECEDENCE = (
-    CANCELED,
-    TIMEDOUT,
-    INTERNAL_ERROR,
-    "CLOUD_FAILURE",
-    "CLUSTER_ERROR",
-    FAILED,
-    UPSTREAM_FAILED,
-    "SUCCESS_WITH_FAILURES",
-    SUCCESS,
-    EXCLUDED,
-    DISABLED,
+    *(USER_CANCELED, CANCELED, TIMEDOUT, INTERNAL_ERROR, "BREAKING_CHANGE", "DRIVER_ERROR", *_SETUP_FAILURES),
+    *(FAILED, MAX_CONCURRENT_RUNS, MAX_QUEUE_SIZE, UPSTREAM_CANCELED, UPSTREAM_FAILED),
+    *(SUCCESS_WITH_FAILURES, SUCCESS, SKIPPED, EXCLUDED, DISABLED),
 )
 
 
-def run_end(task_results: Iterable[tuple[str, str]]) -> End:
-    """Return how a run ends whose tasks (key and result, in the job's order) ended so.
+def run_end(task_ends: Mapping[str, tuple[str, End]], leaves: Collection[str]) -> End:
+    """Return how a run ends by the ends of its tasks.
 
-    A failed task leaves its run in the life cycle state INTERNAL_ERROR, although ``status`` says TERMINATED.
+    The tasks on which no other depends decide whether it succeeded; which task is blamed is decided by all. A
+    failed task leaves its run in the life cycle state INTERNAL_ERROR, although ``status`` says TERMINATED.
+
+    :param task_ends: task key → result and end, in the job's order.
+    :param leaves: the keys of the tasks on which no other depends.
     """
-    key, result = min(task_results, key=lambda task: PRECEDENCE.index(task[1]))
-    end = ENDS[result]
+    worst_of_leaves = min((task_ends[key][0] for key in leaves), key=PRECEDENCE.index)
+    key, (result, end) = min(task_ends.items(), key=lambda task: PRECEDENCE.index(task[1][0]))
+    if worst_of_leaves in NOT_FAILED and result not in NOT_FAILED:
+        return ENDS[SUCCESS_WITH_FAILURES]
     if result not in RETRIED:
         return end
-    message = (
-        f"Task {key} failed with message: {end.message}. This caused all downstream tasks to get skipped."
-    )
-    return replace(end, life_cycle_state=State.INTERNAL_ERROR, message=message)
+    cause = ENDS[result].message.rstrip(".")
+    message = f"Task {key} failed with message: {cause}. This caused all downstream tasks to get skipped."
+    return replace(end, life_cycle_state=State.INTERNAL_ERROR, message=message, state_message=None)
 
 
 def skipped(limit: int) -> End:

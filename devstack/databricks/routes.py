@@ -5,12 +5,13 @@ from typing import Any
 
 from aiohttp import web
 
+from devstack.databricks.array_pages import array_page
 from devstack.databricks.errors import invalid, malformed
 from devstack.databricks.paging import take_page
 from devstack.databricks.requests import flag, page_limit, parse_list_runs, required_id
 from devstack.databricks.runs import Attempt, Run
 from devstack.databricks.simulator import Simulator
-from devstack.databricks.views import attempt_json, history_json, job_json, output_json, run_json
+from devstack.databricks.views import attempt_json, job_json, output_json, run_json
 
 #: The versions of the Jobs API that are served; both answer alike.
 PREFIX = r"/api/{version:2\.[12]}/jobs"
@@ -67,20 +68,20 @@ class JobsApi:
         query = parse_list_runs(request.query)
         page, next_token = self._workspace.list_runs(query)
         host = host_of(request)
-        runs = [run_json(run, host, with_tasks=query.expand_tasks) for run in page]
+        runs = [_first_page(run_json(run, host, with_tasks=query.expand_tasks)) for run in page]
         return _page_response("runs", runs, next_token)
 
     async def get_run(self, request: web.Request) -> web.Response:
         """A run, or the run of a task."""
-        run_id = required_id(request.query, "run_id")
+        run_id, host = required_id(request.query, "run_id"), host_of(request)
         known = self._workspace.attempt(run_id)
         if known:
-            return web.json_response(attempt_json(*known, host_of(request)))
-        run = self._workspace.run(run_id)
-        view = run_json(run, host_of(request), with_tasks=True)
-        if flag(request.query, "include_history"):
-            view["repair_history"] = history_json(run)
-        return web.json_response(view)
+            view = attempt_json(*known, host)
+        else:
+            with_history = flag(request.query, "include_history")
+            view = run_json(self._workspace.run(run_id), host, with_tasks=True, with_history=with_history)
+        page, next_token = array_page(view, request.query.get("page_token", ""))
+        return web.json_response({**page, "next_page_token": next_token} if next_token else page)
 
     async def get_output(self, request: web.Request) -> web.Response:
         """The output of a task's run, or of a run's only task: of its last attempt."""
@@ -126,9 +127,9 @@ class JobsApi:
 
     async def get_job(self, request: web.Request) -> web.Response:
         """A job's settings."""
-        return web.json_response(
-            job_json(self._workspace.job(required_id(request.query, "job_id")), with_tasks=True)
-        )
+        view = job_json(self._workspace.job(required_id(request.query, "job_id")), with_tasks=True)
+        view["settings"], next_token = array_page(view["settings"], request.query.get("page_token", ""))
+        return web.json_response({**view, "next_page_token": next_token} if next_token else view)
 
     async def list_jobs(self, request: web.Request) -> web.Response:
         """A page of jobs."""
@@ -137,12 +138,22 @@ class JobsApi:
         jobs = (job for job in self._workspace.jobs() if name in {"", job.name.lower()})
         page, next_token = take_page(jobs, limit=limit, page_token=request.query.get("page_token", ""))
         with_tasks = flag(request.query, "expand_tasks")
-        return _page_response("jobs", [job_json(job, with_tasks=with_tasks) for job in page], next_token)
+        views = [job_json(job, with_tasks=with_tasks) for job in page]
+        for view in views:
+            view["settings"], more = array_page(view["settings"])
+            view["has_more"] = bool(more)
+        return _page_response("jobs", views, next_token)
 
 
 def host_of(request: web.Request) -> str:
     """The address under which the caller knows the workspace."""
     return f"{request.scheme}://{request.host}"
+
+
+def _first_page(view: dict[str, Any]) -> dict[str, Any]:
+    """A run as ``runs/list`` shows it: what more there is, ``runs/get`` has."""
+    page, more = array_page(view)
+    return {**page, "has_more": bool(more)}
 
 
 def _page_response(key: str, items: list[dict[str, Any]], next_token: str) -> web.Response:

@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from devstack.databricks.jobs import Job, Task
+from devstack.databricks.jobs import Job
 from devstack.databricks.requests import RunNow
-from devstack.databricks.results import End, State
+from devstack.databricks.results import ENDS, End, State
+from devstack.databricks.tasks import Task
 
 
 class Trigger(StrEnum):
     """``trigger`` of a run."""
 
     ONE_TIME = "ONE_TIME"
+    RUN_JOB_TASK = "RUN_JOB_TASK"
     CONTINUOUS = "CONTINUOUS"  #: by the job itself
     CONTINUOUS_RESTART = "CONTINUOUS_RESTART"  #: by ``run-now`` of a continuous job
 
@@ -26,6 +29,8 @@ class Output:
     #: standard output
     logs: str = ""
     logs_truncated: bool = False
+    #: what a notebook returned, None = nothing
+    result: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,7 @@ class Plan:
     run_seconds: float
     #: a key of ``results.ENDS``
     result: str
+    end: End
     output: Output = field(default_factory=Output)
 
 
@@ -52,6 +58,17 @@ class Attempt:
     #: run id of the first attempt of the task
     original_run_id: int
     state: State
+    #: the attempt of the For each task whose iteration it is
+    parent: "Attempt | None" = None
+    #: of a For each task: every attempt of every iteration, the items that have not been begun, and how many
+    #: there were at first
+    iterations: "list[Attempt]" = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
+    total: int = 0
+    #: of an If/else task that is over: ``true`` or ``false``
+    outcome: str = ""
+    #: of a Run Job task: the run that it started
+    child: "Run | None" = None
     #: the executor runs it
     real: bool = False
     #: began to wait for compute
@@ -63,6 +80,21 @@ class Attempt:
     result: str = ""
     end: End | None = None
     output: Output = field(default_factory=Output)
+
+    def finish(self, result: str, at: float, *, output: Output | None = None, end: End | None = None) -> None:
+        """Be over.
+
+        :param result: a key of ``results.ENDS``.
+        :param end: in place of the usual one for the result.
+        """
+        self.result, self.end = result, end or ENDS[result]
+        self.state = self.end.life_cycle_state
+        self.ended_at = at
+        self.output = output or Output()
+
+    def last_iterations(self) -> "list[Attempt]":
+        """The latest attempt of each iteration of a For each task."""
+        return list({attempt.original_run_id: attempt for attempt in self.iterations}.values())
 
     @property
     def setup_seconds(self) -> float:
@@ -101,6 +133,8 @@ class Run:
     foreign: bool = False
     #: what started it
     trigger: Trigger = Trigger.ONE_TIME
+    #: the run, and the attempt of its Run Job task, that started it
+    parent: "tuple[Run, Attempt] | None" = None
     #: left the queue, None while it waits and when it was skipped
     started_at: float | None = None
     ended_at: float | None = None

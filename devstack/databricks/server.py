@@ -21,13 +21,16 @@ from devstack.serving import asked_to_stop, serving
 
 API = "/api/"
 
+#: An exit value that is asked for may be longer than a workspace keeps.
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
 #: Counted in place of a status when the connection was closed without an answer.
 DROPPED = "dropped"
 
 
 def make_app(simulator: Simulator) -> web.Application:
     """The web application of a simulator."""
-    app = web.Application(middlewares=_middlewares(simulator))
+    app = web.Application(middlewares=_middlewares(simulator), client_max_size=MAX_BODY_BYTES)
     app.add_routes(JobsApi(simulator).routes())
     app.add_routes(ControlApi(simulator).routes())
     if simulator.notebooks or simulator.notifier:

@@ -5,28 +5,16 @@ from typing import Any
 from devstack.databricks.clock import milliseconds
 from devstack.databricks.jobs import Job
 from devstack.databricks.parameters import JOB_PARAMETERS
-from devstack.databricks.results import End, State
-from devstack.databricks.runs import Attempt, Part, Run
-from devstack.databricks.workspace import JOB_FULL, WORKSPACE_FULL
+from devstack.databricks.results import NEVER_EXECUTED
+from devstack.databricks.runs import Attempt, Output, Part, Run
+from devstack.databricks.task_views import ORGANISATION, state_json, task_json, times_json
 
 Json = dict[str, Any]
 
 CREATOR = "simulator@example.com"
 
-#: The workspace id that links carry.
-ORGANISATION = 1234567890123456
-
-#: ``life_cycle_state`` → ``status.state`` where the names differ.
-STATUS_NAMES = {
-    State.WAITING_FOR_RETRY: "WAITING",
-    State.SKIPPED: "TERMINATED",
-    State.INTERNAL_ERROR: "TERMINATED",
-}
-
-QUEUE_MESSAGES = {
-    JOB_FULL: "Queued due to reaching the maximum of concurrent runs of the job.",
-    WORKSPACE_FULL: "Queued due to reaching the maximum of active runs of the workspace.",
-}
+#: Characters of a notebook's exit value that are kept; a workspace keeps 5 MB.
+MAX_RESULT = 5 * 1024 * 1024
 
 
 def job_json(job: Job, *, with_tasks: bool) -> Json:
@@ -42,14 +30,14 @@ def job_json(job: Job, *, with_tasks: bool) -> Json:
     }
 
 
-def run_json(run: Run, host: str, *, with_tasks: bool) -> Json:
+def run_json(run: Run, host: str, *, with_tasks: bool, with_history: bool = False) -> Json:
     """The answer of ``runs/get``, and an item of ``runs/list``. ``host`` starts the run's link."""
     view = {
         **_ids(run, run.run_id, run.run_id, host),
         "run_name": run.job.name,
         "format": "MULTI_TASK",
-        **_state_json(run.state, run.end, run.queue_reason),
-        **_times(run.created_at, run.ended_at),
+        **state_json(run.state, run.end, run.queue_reason),
+        **times_json(run.created_at, run.ended_at),
         **_durations(run),
         "queue_duration": milliseconds(run.queue_seconds),
         "overriding_parameters": _overriding_parameters(run),
@@ -57,42 +45,64 @@ def run_json(run: Run, host: str, *, with_tasks: bool) -> Json:
     }
     if run.request.performance_target:
         view["effective_performance_target"] = run.request.performance_target
-    return {**view, "tasks": [_task_json(run, a, host) for a in run.attempts]} if with_tasks else view
-
-
-def history_json(run: Run) -> list[Json]:
-    """``repair_history``: the run as it was started, then its repairs."""
-    return [_part_json(run, part) for part in run.parts]
+    if with_tasks:
+        view["tasks"] = [task_json(run, attempt, host) for attempt in run.attempts]
+    if with_history:
+        view["repair_history"] = [_part_json(run, part) for part in run.parts]
+    return view
 
 
 def _part_json(run: Run, part: Part) -> Json:
     state = part.end.life_cycle_state if part.end else run.state
     view: Json = {
         "type": "ORIGINAL" if part.repair_id is None else "REPAIR",
-        **_state_json(state, part.end, run.queue_reason),
-        **_times(part.started_at, part.ended_at),
+        **state_json(state, part.end, run.queue_reason),
+        **times_json(part.started_at, part.ended_at),
         "task_run_ids": [attempt.run_id for attempt in part.attempts],
     }
     return view if part.repair_id is None else {"id": part.repair_id, **view}
 
 
 def attempt_json(run: Run, attempt: Attempt, host: str) -> Json:
-    """The answer of ``runs/get`` for the run id of a task."""
+    """The answer of ``runs/get`` for the run id of a task, or of an iteration."""
     ids = _ids(run, attempt.run_id, attempt.original_run_id, host)
-    return {**ids, **_task_json(run, attempt, host), "run_name": attempt.task.key}
+    task = task_json(run, attempt, host)
+    view = {**ids, **task, "run_name": attempt.task.key}
+    if attempt.task.for_each:
+        iterations = [task_json(run, iteration, host) for iteration in attempt.iterations]
+        view |= {"tasks": [task], "iterations": iterations}
+    return view
 
 
 def output_json(run: Run, attempt: Attempt, host: str) -> Json:
     """The answer of ``runs/get-output``."""
-    view: Json = {"metadata": attempt_json(run, attempt, host), "notebook_output": {"truncated": False}}
     output = attempt.output
+    view: Json = {"metadata": attempt_json(run, attempt, host)}
+    if attempt.task.run_job:
+        view["run_job_output"] = {"run_id": attempt.child.run_id} if attempt.child else {}
+    else:
+        view["notebook_output"] = _notebook_output(output)
     if output.logs:
         view |= {"logs": output.logs, "logs_truncated": output.logs_truncated}
-    if attempt.end and attempt.end.message:
-        view["error"] = output.error or attempt.end.message
+    error = output.error or _usual_error(attempt)
+    if error:
+        view["error"] = error
     if output.error_trace:
         view["error_trace"] = output.error_trace
     return view
+
+
+def _notebook_output(output: Output) -> Json:
+    if output.result is None:
+        return {"truncated": False}
+    return {"result": output.result[:MAX_RESULT], "truncated": len(output.result) > MAX_RESULT}
+
+
+def _usual_error(attempt: Attempt) -> str:
+    """What is said of a task that was carried out and left no error; one that was not has no output."""
+    if attempt.end is None or attempt.result in NEVER_EXECUTED:
+        return ""
+    return attempt.end.message
 
 
 def _ids(run: Run, run_id: int, original_run_id: int, host: str) -> Json:
@@ -105,45 +115,9 @@ def _ids(run: Run, run_id: int, original_run_id: int, host: str) -> Json:
         "creator_user_name": CREATOR,
         "run_type": "JOB_RUN",
         "trigger": str(run.trigger),
+        **({"trigger_info": {"run_id": run.parent[1].run_id}} if run.parent else {}),
         "run_page_url": f"{host}/?o={ORGANISATION}#job/{run.job.job_id}/run/{run_id}",
     }
-
-
-def _task_json(run: Run, attempt: Attempt, host: str) -> Json:
-    return {
-        **{k: v for k, v in attempt.task.settings.items() if k in {"depends_on", "notebook_task"}},
-        "run_id": attempt.run_id,
-        "task_key": attempt.task.key,
-        "attempt_number": attempt.number,
-        "run_page_url": f"{host}/?o={ORGANISATION}#job/{run.job.job_id}/run/{attempt.run_id}",
-        **_state_json(attempt.state, attempt.end),
-        **_times(attempt.started_at, attempt.ended_at),
-        "setup_duration": milliseconds(attempt.setup_seconds),
-        "execution_duration": milliseconds(attempt.execution_seconds),
-        "cleanup_duration": 0,
-    }
-
-
-def _state_json(state: State, end: End | None, queue_reason: str = "") -> Json:
-    """The deprecated ``state`` and the newer ``status``."""
-    old: Json = {
-        "life_cycle_state": str(state),
-        "state_message": end.message if end else "",
-        "user_cancelled_or_timedout": bool(end and end.result_state in {"CANCELED", "TIMEDOUT"}),
-    }
-    new: Json = {"state": STATUS_NAMES.get(state, str(state))}
-    if end:
-        old["result_state"] = end.result_state
-        new["termination_details"] = {"code": end.code, "type": end.type, "message": end.message}
-    if state == State.QUEUED:
-        old["queue_reason"] = QUEUE_MESSAGES[queue_reason]
-        new["queue_details"] = {"code": queue_reason, "message": QUEUE_MESSAGES[queue_reason]}
-    return {"state": old, "status": new}
-
-
-def _times(start: float | None, end: float | None) -> Json:
-    """0 stands for a time that has not come."""
-    return {"start_time": milliseconds(start or 0), "end_time": milliseconds(end or 0)}
 
 
 def _durations(run: Run) -> Json:

@@ -6,25 +6,24 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from devstack.databricks import results
+from devstack.databricks import references, results
 from devstack.databricks.continuous import STREAM_SECONDS, ContinuousJobs
-from devstack.databricks.errors import ApiError, invalid, no_such_job, no_such_run, too_many_active_runs
-from devstack.databricks.jobs import MAX_CONCURRENT_RUNS, Job, Task, check_parameters, parse_job
-from devstack.databricks.lifecycle import Executor, LifeCycle, arguments_of
+from devstack.databricks.errors import invalid, no_such_job, no_such_run
+from devstack.databricks.executor import Executor
+from devstack.databricks.jobs import MAX_CONCURRENT_RUNS, Job, check_parameters, parse_job
+from devstack.databricks.lifecycle import LifeCycle
 from devstack.databricks.listing import select
 from devstack.databricks.outcomes import Outcomes
 from devstack.databricks.paging import take_page
 from devstack.databricks.repairs import RepairRun, check_repair, tasks_to_rerun
 from devstack.databricks.requests import ListRuns, RunNow
 from devstack.databricks.runs import Attempt, Output, Plan, Run, Trigger
+from devstack.databricks.slots import WORKSPACE_FULL, Slots
+from devstack.databricks.tasks import Task
 from devstack.databricks.timeline import Timeline
 
 #: Task runs at once in one workspace: https://docs.databricks.com/resources/limits
 DEFAULT_ACTIVE_RUNS = 2000
-
-#: ``queue_details.code``
-WORKSPACE_FULL = "ACTIVE_RUNS_LIMIT_REACHED"
-JOB_FULL = "MAX_CONCURRENT_RUNS_REACHED"
 
 #: The parameter by which runs of other users carry how long they take.
 FOREIGN_SECONDS = "seconds"
@@ -52,27 +51,24 @@ class Workspace:
         self.outcomes = outcomes
         #: runs made by ``run-now``
         self.runs_created = 0
-        #: the most runs that were ever active at the same time, other users' and queued ones included
-        self.max_active = 0
         #: idempotency token → run id, also of removed runs
         self.tokens: dict[str, int] = {}
         self._clock = clock
         self._rng = rng
         self._on_over = on_over
-        self._max_active_runs = max_active_runs
+        self._slots = Slots(max_active_runs)
         self._numbers = count(1)
         self._used_ids: set[int] = set()
         self._jobs: dict[int, Job] = {}
         self._foreign_job: Job | None = None
         self._runs: dict[int, Run] = {}
-        self._active: dict[int, Run] = {}
-        self._queue: list[Run] = []
         self._timeline = Timeline()
         self._life = LifeCycle(
             timeline=self._timeline,
             executor=executor,
             new_id=self._new_id,
             plan=self._plan,
+            start_child=self._start_child,
             on_over=self._over,
         )
         self._continuous = ContinuousJobs(
@@ -140,21 +136,14 @@ class Workspace:
             self._continuous.restart(job, now)
             return None
         queue = job.queue_enabled if request.queue_enabled is None else request.queue_enabled
-        reason = self._why_full(job)
+        reason = self._slots.why_full(job)
         if reason == WORKSPACE_FULL and not queue:
-            raise self._full()
+            raise self._slots.refusal()
         run = self._new_run(job, request, now)
         self.runs_created += 1
         if request.token:
             self.tokens[request.token] = run.run_id
-        if not reason:
-            self._life.start(run, now)
-        elif queue:
-            run.queue_reason = reason
-            self._queue.append(run)
-        else:
-            self._life.end_unstarted(run, results.skipped(job.max_concurrent_runs), now)
-        self.max_active = max(self.max_active, len(self._active))
+        self._admit(run, reason, now, queue=queue)
         return run.run_id
 
     def run(self, run_id: int) -> Run:
@@ -177,7 +166,7 @@ class Workspace:
     def list_runs(self, query: ListRuns) -> tuple[list[Run], str]:
         """Return a page of runs, the newest first, and the token of the next page (empty: none)."""
         self.settle()
-        source = self._active if query.active_only else self._runs
+        source = self._slots.active if query.active_only else self._runs
         selected = select(reversed(source.values()), query)
         return take_page(selected, limit=query.limit, page_token=query.page_token)
 
@@ -198,13 +187,11 @@ class Workspace:
         check_repair(run, request)
         check_parameters(self.job(run.job.job_id), request.parameters)
         keys = tasks_to_rerun(run, request)
-        if self._why_full(run.job) == WORKSPACE_FULL:
-            raise self._full()
+        if self._slots.why_full(run.job) == WORKSPACE_FULL:
+            raise self._slots.refusal()
         run.request = replace(run.request, parameters={**run.request.parameters, **request.parameters})
-        # The listings go by the order of creation.
-        active = sorted([*self._active.values(), run], key=lambda run: run.number)
-        self._active = {each.run_id: each for each in active}
-        self.max_active = max(self.max_active, len(self._active))
+        self._slots.enter(run)
+        self._slots.count()
         repair_id = self._new_id()
         self._life.repair(run, keys, repair_id, now)
         return repair_id
@@ -240,13 +227,18 @@ class Workspace:
         started = [self._new_run(self._foreign_job, request, now, foreign=True) for _ in range(runs)]
         for run in started:
             self._life.start(run, now)
-        self.max_active = max(self.max_active, len(self._active))
+        self._slots.count()
         return [run.run_id for run in started]
+
+    @property
+    def max_active(self) -> int:
+        """The most runs that were ever active at the same time, other users' and queued ones included."""
+        return self._slots.most
 
     def active(self) -> int:
         """How many runs are active now: queued, pending, running or terminating."""
         self.settle()
-        return len(self._active)
+        return len(self._slots.active)
 
     # -- inside
 
@@ -257,11 +249,35 @@ class Workspace:
         self._used_ids.add(new)
         return new
 
+    def _admit(self, run: Run, reason: str, at: float, *, queue: bool) -> None:
+        """Start a new run, or let it wait or be skipped for a reason."""
+        if not reason:
+            self._life.start(run, at)
+        elif queue:
+            self._slots.wait(run, reason)
+        else:
+            self._life.end_unstarted(run, results.skipped(run.job.max_concurrent_runs), at)
+        self._slots.count()
+
+    def _start_child(self, run: Run, attempt: Attempt, at: float) -> None:
+        """Start the run that a Run Job task asks for; it waits in the queue when the workspace is full."""
+        wanted = attempt.task.run_job
+        if wanted is None:
+            return
+        job, parameters = self.job(wanted.job_id), references.parameters_of(run, wanted.parameters)
+        check_parameters(job, parameters)
+        if job.continuous:
+            raise invalid(f"Job {job.job_id} is continuous and cannot be run by a task.")
+        reason = self._slots.why_full(job)
+        request = RunNow(job_id=job.job_id, parameters=parameters)
+        attempt.child = self._new_run(job, request, at, trigger=Trigger.RUN_JOB_TASK, parent=(run, attempt))
+        self._admit(attempt.child, reason, at, queue=job.queue_enabled or reason == WORKSPACE_FULL)
+
     def _start_by_itself(self, job: Job, trigger: Trigger, at: float) -> Run:
         """Start the run of a continuous job. It takes a slot but obeys no limit."""
         run = self._new_run(job, RunNow(job_id=job.job_id), at, trigger=trigger)
         self._life.start(run, at)
-        self.max_active = max(self.max_active, len(self._active))
+        self._slots.count()
         return run
 
     def _new_run(
@@ -272,6 +288,7 @@ class Workspace:
         *,
         foreign: bool = False,
         trigger: Trigger = Trigger.ONE_TIME,
+        parent: tuple[Run, Attempt] | None = None,
     ) -> Run:
         run = Run(
             run_id=self._new_id(),
@@ -281,39 +298,26 @@ class Workspace:
             created_at=now,
             foreign=foreign,
             trigger=trigger,
+            parent=parent,
         )
-        self._runs[run.run_id] = self._active[run.run_id] = run
+        self._runs[run.run_id] = run
+        self._slots.enter(run)
         return run
 
     def _plan(self, run: Run, task: Task) -> Plan:
         if run.foreign:
             seconds = float(run.parameters[FOREIGN_SECONDS])
-            return Plan(pending_seconds=0.0, run_seconds=seconds, result=results.SUCCESS)
+            end = results.ENDS[results.SUCCESS]
+            return Plan(pending_seconds=0.0, run_seconds=seconds, result=results.SUCCESS, end=end)
         usual = STREAM_SECONDS if run.job.continuous else None
-        return self.outcomes.plan(arguments_of(run, task), task.key, run_seconds=usual)
-
-    def _full(self) -> ApiError:
-        return too_many_active_runs(len(self._active) - len(self._queue), self._max_active_runs)
-
-    def _why_full(self, job: Job) -> str:
-        """Why a run of this job cannot start now, empty when it can."""
-        if len(self._active) - len(self._queue) >= self._max_active_runs:
-            return WORKSPACE_FULL
-        started = sum(1 for run in self._active.values() if run.job is job and run.started_at is not None)
-        return JOB_FULL if started >= job.max_concurrent_runs else ""
+        return self.outcomes.plan(references.arguments_of(run, task), task.key, run_seconds=usual)
 
     def _over(self, run: Run, at: float) -> None:
         """A slot is free: let those start that wait for it, oldest first."""
         if self._on_over is not None:
             self._on_over(run)
-        del self._active[run.run_id]
-        if run in self._queue:
-            self._queue.remove(run)
+        self._slots.leave(run)
         self._continuous.over(run, at)
-        for waiting in list(self._queue):
-            reason = self._why_full(waiting.job)
-            if reason == WORKSPACE_FULL:
-                return
-            if not reason:
-                self._queue.remove(waiting)
-                self._life.start(waiting, at)
+        self._life.child_over(run, at)
+        while waiting := self._slots.next_waiting():
+            self._life.start(waiting, at)

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
-from databricks.sdk.service.jobs import NotebookTask, RunLifeCycleState, RunNowResponse, Task
+from databricks.sdk.service.jobs import NotebookTask, RunLifeCycleState, RunNowResponse, RunResultState, Task
 from databricks.sdk.service.jobs import Run as SdkRun
 
-from devstack.databricks.lifecycle import Executor
+from devstack.databricks.executor import Executor
 from devstack.databricks.outcomes import Outcomes, parse_rule
 from devstack.databricks.requests import ListRuns, RunNow
 from devstack.databricks.runs import Run
@@ -69,6 +69,23 @@ def make_job(sdk: WorkspaceClient, *tasks: Task, **settings: Any) -> int:
     job_id = sdk.jobs.create(name="made by the test", tasks=list(tasks), **settings).job_id
     assert job_id is not None
     return job_id
+
+
+def ending(url: str, fate: str, *results: str, **rule: Any) -> dict[str, str]:
+    """Decide the results (success when none is named) of the attempts with this parameter; return it."""
+    steer(url, "outcomes", {"match": {"fate": fate}, "results": results or ["SUCCESS"], **rule})
+    return {"fate": fate}
+
+
+def result_of(run: SdkRun) -> RunResultState | None:
+    assert run.state is not None
+    return run.state.result_state
+
+
+def results_of(run: SdkRun) -> dict[str, str]:
+    """The result of each task's newest attempt, by task key."""
+    states = [(task.task_key, task.state) for task in run.tasks or []]
+    return {key: state.result_state.value for key, state in states if state and state.result_state}
 
 
 class Clock:

@@ -227,15 +227,26 @@ RETRIED_JOB = {
 #: A job whose runs follow each other.
 STREAM = {"continuous": {}, "tasks": [{"task_key": "stream"}]}
 
+
+def nested(job_id: int) -> dict[str, Any]:
+    """A job that goes over a list, and then runs another job if something failed."""
+    loop = {"inputs": "[1, 2, 3]", "concurrency": 2, "task": {"task_key": "item", "max_retries": 1}}
+    call = {"task_key": "call", "run_if": "AT_LEAST_ONE_FAILED", "depends_on": [{"task_key": "loop"}]}
+    return {
+        "max_concurrent_runs": 2,
+        "tasks": [{"task_key": "loop", "for_each_task": loop}, {**call, "run_job_task": {"job_id": job_id}}],
+    }
+
+
 #: Steps that are called otherwise than their command.
-COMMANDS = {"stream": "create"}
+COMMANDS = {"stream": "create", "nested": "create"}
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
             (
                 *("run-now", "run-now", "repair", "repair", "cancel", "delete"),
-                *("create", "stream", "outcomes", "foreign-runs", "read"),
+                *("create", "stream", "nested", "outcomes", "foreign-runs", "read"),
             )
         ),
         st.integers(0, 5),
@@ -257,6 +268,7 @@ def body_of(name: str, number: int, runs: list[Run], jobs: list[int]) -> dict[st
         "outcomes": {"results": ["FAILED", "SUCCESS"][: number + 1]},
         "create": RETRIED_JOB,
         "stream": STREAM,
+        "nested": nested(jobs[number % len(jobs)]),
         "repair": {
             "run_id": run_id,
             "rerun_all_failed_tasks": True,

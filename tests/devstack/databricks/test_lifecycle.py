@@ -35,11 +35,15 @@ def test_every_result_can_be_asked_for(world: SimulatedWorkspace, result: str) -
     asked, other = world.start(world.job(), table_name="t7"), world.start(world.job(), table_name="t8")
     assert world.result_of(asked) == ENDS[result].result_state
     assert world.result_of(other) == "SUCCESS"
-    assert asked.attempts[0].end == ENDS[result]
+    end = asked.attempts[0].end
+    assert end is not None
+    assert (end.code, end.type) == (ENDS[result].code, ENDS[result].type)
+    assert asked.end is not None
+    assert (asked.end.code, asked.end.type) == (end.code, end.type)
 
 
 def test_every_end_has_its_rank() -> None:
-    assert set(PRECEDENCE) == OUTCOMES | {"UPSTREAM_FAILED", "EXCLUDED", "DISABLED"}
+    assert set(PRECEDENCE) == OUTCOMES | {"UPSTREAM_FAILED", "UPSTREAM_CANCELED"}
 
 
 def test_a_failed_task_leaves_its_run_in_internal_error(world: SimulatedWorkspace) -> None:
@@ -139,8 +143,8 @@ class TestCancel:
         world.workspace.cancel(run.run_id)
         assert run.state == State.TERMINATING
         assert world.state_after(run, 1) == State.TERMINATED
-        assert [a.result for a in run.attempts] == ["CANCELED", "CANCELED"]
-        assert run.end == ENDS["CANCELED"]
+        assert [a.result for a in run.attempts] == ["USER_CANCELED", "USER_CANCELED"]
+        assert run.end == ENDS["USER_CANCELED"]
 
     def test_a_run_that_waits_for_a_retry_is_not_tried_again(self, world: SimulatedWorkspace) -> None:
         world.decide(results=["FAILED"], pending_seconds=1, run_seconds=1)
@@ -149,7 +153,7 @@ class TestCancel:
         world.state_after(run, 3)
         world.workspace.cancel(run.run_id)
         assert world.state_after(run, 300) == State.TERMINATED
-        assert [a.result for a in run.attempts] == ["FAILED", "CANCELED"]
+        assert [a.result for a in run.attempts] == ["FAILED", "USER_CANCELED"]
 
     def test_a_queued_run_never_starts(self, world: SimulatedWorkspace) -> None:
         job = world.job(max_concurrent_runs=1, queue={"enabled": True})

@@ -100,7 +100,7 @@ def test_the_limit_of_a_page() -> None:
         {"tasks": [{"task_key": "a", "depends_on": [{"task_key": "b"}]}]},
         {"tasks": [{"task_key": "a", "depends_on": [{"task_key": "a"}]}]},
         {"tasks": [{"task_key": "a", "max_retries": -2}]},
-        {"tasks": [{"task_key": str(n)} for n in range(101)]},
+        {"tasks": [{"task_key": str(n)} for n in range(1001)]},
         {"tasks": [{"task_key": "a"}], "max_concurrent_runs": 1001},
         {"tasks": [{"task_key": "a"}], "max_concurrent_runs": "many"},
         {"tasks": [{"task_key": "a"}], "max_concurrent_runs": 1.5},

@@ -18,17 +18,10 @@ from databricks.sdk.service.jobs import (
     TerminationCodeCode,
     TriggerType,
 )
-from databricks.sdk.service.jobs import Run as SdkRun
 
-from tests.devstack.databricks.helpers import finished, make_job, steer, submit
+from tests.devstack.databricks.helpers import finished, make_job, results_of, steer, submit
 
 DECLARED = [JobParameterDefinition(name="table_name", default="none")]
-
-
-def results_of(run: SdkRun) -> dict[str, str]:
-    """The result of each task's newest attempt, by task key."""
-    states = [(task.task_key, task.state) for task in run.tasks or []]
-    return {key: state.result_state.value for key, state in states if state and state.result_state}
 
 
 class TestParameters:

@@ -16,9 +16,8 @@ from databricks.sdk.service.jobs import (
     Task,
     TaskDependency,
 )
-from databricks.sdk.service.jobs import Run as SdkRun
 
-from tests.devstack.databricks.helpers import finished, make_job, steer, submit
+from tests.devstack.databricks.helpers import ending, finished, make_job, result_of, steer, submit
 
 
 def repair(sdk: WorkspaceClient, run_id: int, **arguments: object) -> int:
@@ -30,17 +29,6 @@ def repair(sdk: WorkspaceClient, run_id: int, **arguments: object) -> int:
 
 def repair_failed(sdk: WorkspaceClient, run_id: int, latest: int | None = None) -> int:
     return repair(sdk, run_id, rerun_all_failed_tasks=True, latest_repair_id=latest)
-
-
-def ending(url: str, fate: str, *results: str, **rule: object) -> dict[str, str]:
-    """Decide the results (success when none is named) of the attempts with this parameter; return it."""
-    steer(url, "outcomes", {"match": {"fate": fate}, "results": results or ["SUCCESS"], **rule})
-    return {"fate": fate}
-
-
-def result_of(run: SdkRun) -> RunResultState | None:
-    assert run.state is not None
-    return run.state.result_state
 
 
 def history(sdk: WorkspaceClient, run_id: int) -> list[RepairHistoryItem]:
