@@ -70,6 +70,12 @@ async def test_the_words_of_an_answer_that_is_not_understood_are_kept(workspace:
     assert caught.answered
 
 
+@pytest.mark.parametrize("name", ["message", "detail", "error_description", "error"])
+async def test_the_words_are_found_in_whatever_field_they_stand(workspace: Workspace, name: str) -> None:
+    caught = await raised_by_run_now(workspace, error(400, {name: "the words"}))
+    assert str(caught) == "Databricks run-now: HTTP 400: the words"
+
+
 @pytest.mark.parametrize(
     ("reply", "permanent"),
     [

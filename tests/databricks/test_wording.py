@@ -21,6 +21,8 @@ from orchestrator.adapters.databricks import wording
         "Job run 11 was deleted by the user",
         "Could not find run 11",
         "No such run: 11",
+        "No run with id 11",
+        "A deleted run cannot be started again",
         "run_id 11 does not exist",
         "Run 11 not found",
         "The token was used already. Its run has been removed.",
@@ -45,6 +47,15 @@ def test_the_run_of_a_token_is_gone(message: str) -> None:
         "Run 11 is still active",
         "Task main of the run does not exist: task was removed",
         "The job to run was deleted",
+        "no Run permission on job 7",
+        "Run permission on job 7 was removed",
+        "Unknown run parameter",
+        "The run_as user no longer exists",
+        "The run-as identity was deleted",
+        "The owner of the run no longer exists",
+        "The requested URL /api/2.2/jobs/run-now was not found on this server",
+        "run-now: this field no longer has an effect and was removed",
+        "No API found for 'POST /jobs/run-now'",
     ],
 )
 def test_no_run_of_a_token_is_gone(message: str) -> None:
@@ -62,6 +73,8 @@ def test_no_run_of_a_token_is_gone(message: str) -> None:
         ("Run: 11 in job: 7 doesn't exist", False),
         ("The notebook of job 7 is wrong: notebook /x does not exist", False),
         ("Job 7 is paused", False),
+        ("no job permission", False),
+        ("Unable to find job: 7", True),
         ("Jobs are disabled", False),
     ],
 )

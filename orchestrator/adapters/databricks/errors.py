@@ -27,6 +27,8 @@ from orchestrator.core.errors import (
 #: A longer ``Retry-After`` is cut to this, in seconds: an hour, after which it does no harm to ask again.
 _MAX_RETRY_AFTER_SECONDS = 3600.0
 
+#: Fields of an error's text. The first is that of the API, the others are of gateways and of sign-in.
+_MESSAGES = ("message", "detail", "error_description", "error")
 #: A server's message is cut to this in an error, in characters.
 _MESSAGE_CHARACTERS = 500
 #: Only this part of a message or an error page is read, in characters. Its start says what it is, and a body
@@ -194,7 +196,8 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
     if content is None:
         code, message = "", _plain_text(response.body)
     else:
-        code, message = _string(content.get("error_code")), _string(content.get("message"))
+        code = _string(content.get("error_code"))
+        message = next((words for name in _MESSAGES if (words := _string(content.get(name)))), "")
     label = shown(code, hidden)[:NAME_CHARACTERS]
     words = shown(message, hidden)
     if 300 <= response.status < 400:

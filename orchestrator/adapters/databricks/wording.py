@@ -58,7 +58,8 @@ _ONLY_WORKSPACE = _compiled(
 _OF_ONE_JOB = _compiled(rf"{_word('job')}|jobs/\d")
 
 _GONE = (
-    r"(?:does(?:n.?t| not) exist|no longer|deleted|removed|purged|not found|(?:can ?not|could not) be found"
+    r"(?:does(?:n.?t| not) exist|no longer (?:exists?|known|available)|deleted|removed|purged"
+    r"|not found|(?:can ?not|could not) be found"
     r"|(?:is|was) gone)"
 )
 #: Things that a request may name, so that "the run cannot start: notebook x does not exist" speaks of no run.
@@ -83,29 +84,34 @@ _OTHER_THINGS = (
     "secret",
     "environment",
     "feature",
+    "fields?",
+    "owner",
+    "creator",
+    "identity",
+    r"permission\w*",
 )
 _NOT_OTHER_THAN_RUN = rf"(?:(?!{_word('job', *_OTHER_THINGS)})[^.;]){{0,120}}?"
 _NOT_OTHER_THAN_JOB = rf"(?:(?!{_word('run', *_OTHER_THINGS)})[^.;]){{0,120}}?"
 #: A run as a noun that is gone itself: neither "to run", "cannot run" and "run-now" nor "a task of the run".
 _RUN = (
     r"(?<!to )(?<!not )(?<!cannot )(?<!can't )(?<!of the )(?<!in the )(?<!of this )"
-    rf"{_word('run', 'run[ _]?id')}(?![ _-]?now)"
+    rf"{_word('run', 'run[ _]?id')}(?![ _-]?(?:now|as)(?![a-z]))"
 )
+#: "no such run" and the like, but neither "no run permission" nor "unknown run parameter"
 _NO_SUCH = (
-    r"(?:no such|no|unknown|deleted|removed|purged"
+    r"\b(?:no such|no|unknown|deleted|removed|purged"
     r"|(?:not|cannot|unable to|n.?t) (?:find|locate)(?: the| a| any)?)"
 )
+_ITSELF = r"(?=\s*(?:$|[.:;,#(=\d]|(?:id|with|for|of|exists?|was|is|found|can|cannot)(?![a-z])))"
 
 #: "run 11 in job 7" is a run, not a job
 _JOB_OF_RUN = _compiled(r"\b(?:of|in|for|from) (?:the |this )?job\b:? ?\d*")
-_RUN_GONE = _compiled(
-    rf"{_RUN}{_NOT_OTHER_THAN_RUN}\b{_GONE}|\b{_NO_SUCH} (?:job )?{_word('run')}(?![ _-]?now)"
-)
+_RUN_GONE = _compiled(rf"{_RUN}{_NOT_OTHER_THAN_RUN}\b{_GONE}|{_NO_SUCH} (?:job )?{_word('run')}{_ITSELF}")
 _TOKEN_GONE = _compiled(
     rf"idempotency{_NOT_OTHER_THAN_RUN}\b{_GONE}|\b{_GONE}{_NOT_OTHER_THAN_RUN}idempotency"
 )
 _JOB_GONE = _compiled(
-    rf"{_word('job', 'job[ _]?id')}{_NOT_OTHER_THAN_JOB}\b{_GONE}|\b{_NO_SUCH} {_word('job')}"
+    rf"{_word('job', 'job[ _]?id')}{_NOT_OTHER_THAN_JOB}\b{_GONE}|{_NO_SUCH} {_word('job')}{_ITSELF}"
 )
 
 
