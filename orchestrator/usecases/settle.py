@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from orchestrator.core import decisions, outcomes, run_requests
+from orchestrator.core import decisions, outcomes, redaction, run_requests
 from orchestrator.core.errors import DatabricksError, RunNotFound
 from orchestrator.core.models import ActiveRun, Entry, Run, RunFailure, Verdict
 from orchestrator.core.outcomes import RunOutcome
@@ -187,6 +187,7 @@ class Settle:
         error = outcomes.describe(run, failure)
         verdict = decisions.verdict_on_run(entry, run, error, policy=self.policy, jitter=self.clock.jitter())
         result = await self._result_of(entry, run)
+        result = None if result is None else redaction.without(result, secrets)
         log = decisions.log_of_run(entry, run, failure, verdict, result=result)
         if not await self.store.finish(entry, verdict, log):
             return False

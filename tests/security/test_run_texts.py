@@ -192,6 +192,40 @@ async def test_only_secrets_are_struck_out_of_a_refusal(apps: Apps, workspace: W
     assert (log.message or "").endswith(f": {told.shown}")
 
 
+async def test_secrets_are_struck_out_of_an_exit_value(apps: Apps, workspace: Workspace) -> None:
+    contents = {
+        "run-now": {"run_id": 4711},
+        "list": {},
+        "get": {
+            "run_id": 4711,
+            "state": {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS"},
+            "tasks": [
+                {
+                    "run_id": 4712,
+                    "task_key": "main",
+                    "notebook_task": {"notebook_path": "/x"},
+                    "state": {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS"},
+                }
+            ],
+        },
+        "get-output": {"notebook_output": {"result": '{"rows": 5, "path": "/raw/sales", "used": "t-9917"}'}},
+    }
+
+    async def reply(request: web.Request) -> web.Response:
+        return web.json_response(contents.get(request.path.rpartition("/")[2], {}))
+
+    workspace.replies = [reply]
+    async with apps.app(workspace, STORE_RESULTS="true") as running:
+        parameters = '{"path": "/raw/sales", "token": "t-9917"}'
+        entry = NewEntry(table_name="sales", parameter_style="notebook_params", parameters=parameters)
+        await running.app.operator.add([entry])
+        assert await running.app.trigger() == []
+        assert await running.submit_all() == [None]
+        assert await running.app.monitor() == []
+        [log] = await running.app.store.logs(1)
+    assert log.result == '{"rows": 5, "path": "/raw/sales", "used": "[…]"}'
+
+
 def test_the_token_is_struck_out_of_a_good_response() -> None:
     response = Response(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
     result = jobs_api.interpret(jobs_api.get_output(1), response, token=TOKEN)
