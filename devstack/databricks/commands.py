@@ -1,9 +1,10 @@
 """Everything that changes a workspace, by name, so that it can be written down and repeated."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from devstack.databricks.clock import WorkspaceClock
+from devstack.databricks.credentials import Credentials, parse_clients
 from devstack.databricks.errors import ApiError, invalid
 from devstack.databricks.journal import Command, Journal, JournalError
 from devstack.databricks.outcomes import parse_rule
@@ -23,7 +24,7 @@ class Commands:
     """Carries out commands, each at one moment of the workspace's clock.
 
     :param journal: takes every command that was accepted; what it holds already is repeated first.
-    :param accept_tokens: replaces the accepted bearer tokens.
+    :param credentials: who may call.
     :raises JournalError: what the journal holds cannot be repeated.
     """
 
@@ -32,12 +33,12 @@ class Commands:
         workspace: Workspace,
         clock: WorkspaceClock,
         *,
-        accept_tokens: Callable[[Collection[str]], None],
+        credentials: Credentials,
         journal: Journal | None = None,
     ) -> None:
         self._workspace = workspace
         self._clock = clock
-        self._accept_tokens = accept_tokens
+        self._credentials = credentials
         self._journal = journal
         self._handlers: Mapping[str, Callable[[Body], Any]] = {
             "run-now": lambda body: workspace.run_now(parse_run_now(body)),
@@ -50,6 +51,7 @@ class Commands:
             "clear-outcomes": lambda _body: workspace.outcomes.clear(),
             "foreign-runs": self._add_foreign_runs,
             "tokens": self._replace_tokens,
+            "clients": lambda body: credentials.replace_clients(parse_clients(body)),
         }
         self._repeat(journal.commands if journal else ())
 
@@ -97,4 +99,4 @@ class Commands:
         tokens = body.get("tokens")
         if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
             raise invalid("tokens must be a list of at least one text.")
-        self._accept_tokens(tokens)
+        self._credentials.replace_tokens(tokens)

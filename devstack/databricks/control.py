@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from devstack.databricks.clock import milliseconds
-from devstack.databricks.routes import host_of, read_object
+from devstack.databricks.routes import read_object, site_of
 from devstack.databricks.runs import Run
 from devstack.databricks.simulator import Simulator
 from devstack.databricks.views import output_json, run_json
@@ -27,6 +27,7 @@ class ControlApi:
             web.post("/_sim/faults", self.add_fault),
             web.delete("/_sim/faults", self.clear_faults),
             web.post("/_sim/tokens", self.replace_tokens),
+            web.post("/_sim/clients", self.replace_clients),
             web.post("/_sim/outcomes", self.add_outcome),
             web.delete("/_sim/outcomes", self.clear_outcomes),
             web.post("/_sim/foreign-runs", self.add_foreign_runs),
@@ -50,6 +51,11 @@ class ControlApi:
     async def replace_tokens(self, request: web.Request) -> web.Response:
         """Replace the accepted bearer tokens."""
         self._simulator.commands.perform("tokens", await read_object(request))
+        return web.json_response({})
+
+    async def replace_clients(self, request: web.Request) -> web.Response:
+        """Replace the service principals."""
+        self._simulator.commands.perform("clients", await read_object(request))
         return web.json_response({})
 
     async def add_outcome(self, request: web.Request) -> web.Response:
@@ -78,9 +84,10 @@ class ControlApi:
 
     async def get_run(self, request: web.Request) -> web.Response:
         """One run, with its tasks and their outputs, as the Jobs API answers."""
-        run, host = self._workspace.run(int(request.match_info["run_id"])), host_of(request)
-        outputs = [output_json(run, attempt, host) for attempt in run.attempts]
-        return web.json_response({"run": run_json(run, host, with_tasks=True), "outputs": outputs})
+        run = self._workspace.run(int(request.match_info["run_id"]))
+        site = site_of(request, self._simulator.workspace_id)
+        outputs = [output_json(run, attempt, site) for attempt in run.attempts]
+        return web.json_response({"run": run_json(run, site, with_tasks=True), "outputs": outputs})
 
     async def run_page(self, _request: web.Request) -> web.FileResponse:
         """What the link to a run opens; the run's id is in the part that no server sees."""
@@ -95,6 +102,7 @@ class ControlApi:
                 "runs_created": self._workspace.runs_created,
                 "by_token": self._workspace.tokens,
                 "requests": self._simulator.requests,
+                "by_workspace_id": self._simulator.workspace_ids,
                 "calls_by_status": self._simulator.answers,
             }
         )

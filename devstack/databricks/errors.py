@@ -63,6 +63,18 @@ def no_credentials() -> ApiError:
     return ApiError(401, 401, "Credential was not sent or was of an unsupported type for this API.")
 
 
+def oauth_error(status: int, error: str, description: str) -> ApiError:
+    """The wording is that of RFC 6749."""
+    refusal = ApiError(status, error, description)
+    refusal.body = {"error": error, "error_description": description}
+    return refusal
+
+
+def other_workspace(asked: str, served: int) -> ApiError:
+    """A request for a workspace that is not served here."""
+    return ApiError(403, "PERMISSION_DENIED", f"Workspace {asked} is not served here, but {served}.")
+
+
 def bad_token() -> ApiError:
     """The gateway's numeric error code is what a workspace sends."""
     return ApiError(403, 403, "Invalid access token.")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devstack.databricks.credentials import TOKEN_SECONDS
 from devstack.databricks.workspace import DEFAULT_ACTIVE_RUNS
 
 #: Every flag can be given by the environment: ``--run-seconds`` as ``DATABRICKS_SIM_RUN_SECONDS``.
@@ -28,6 +29,12 @@ class Options:
 
     #: accepted bearer tokens; none = every token is accepted
     tokens: tuple[str, ...] = ()
+    #: client id and secret of each service principal that may get OAuth tokens
+    clients: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    #: how long an OAuth token is accepted
+    oauth_seconds: float = TOKEN_SECONDS
+    #: requests for another workspace are refused; None = for none
+    workspace_id: int | None = None
     #: where notebooks are; None simulates every run
     notebook_root: Path | None = None
     #: the most runs at once
@@ -60,6 +67,9 @@ def parse_arguments(argv: Sequence[str]) -> tuple[Options, int]:
         parser.error("--journal does not go with --webhook: a restart would not send the events again")
     return Options(
         tokens=tuple(flags.token or _list_from_environment("token")),
+        clients=tuple(flags.client or map(_client, _list_from_environment("client"))),
+        oauth_seconds=flags.oauth_seconds,
+        workspace_id=flags.workspace_id,
         notebook_root=flags.notebook_root,
         max_active_runs=flags.max_active_runs,
         rate_limit=flags.rate_limit,
@@ -84,10 +94,19 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "rate-limit", _amount, 0.0, "run-now requests a second; default 0 = no limit")
     _add(parser, "pending-seconds", _amount, 0.2, "how long a run is PENDING; default %(default)s")
     _add(parser, "run-seconds", _amount, 0.5, "how long a simulated run is RUNNING; default %(default)s")
+    _add(parser, "oauth-seconds", _amount, TOKEN_SECONDS, "life of an OAuth token; default %(default)s")
+    _add(parser, "workspace-id", _whole, None, "requests for another workspace are refused; default: none is")
     _add(parser, "seed", int, None, "of ids and jitter; default: different at every start")
     _add(parser, "journal", Path, None, "file that keeps the workspace over a restart; default: none")
     _add(parser, "webhook", str, None, "URL that gets an event for each run that is over; default: none")
     parser.add_argument("--token", action="append", help="an accepted bearer token; default: any is accepted")
+    parser.add_argument(
+        "--client",
+        action="append",
+        type=_client,
+        metavar="ID=SECRET",
+        help="a service principal that may get OAuth tokens; default: none",
+    )
     parser.add_argument(
         "--with-job",
         action="append",
@@ -134,6 +153,13 @@ def _folder(text: str) -> Path:
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
     return path
+
+
+def _client(text: str) -> tuple[str, str]:
+    client, _, secret = text.partition("=")
+    if not client or not secret:
+        raise argparse.ArgumentTypeError("a client must be given as ID=SECRET")
+    return client, secret
 
 
 def _job(text: str) -> tuple[int, str]:

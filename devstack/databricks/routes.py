@@ -16,6 +16,9 @@ from devstack.databricks.views import attempt_json, job_json, output_json, run_j
 #: The versions of the Jobs API that are served; both answer alike.
 PREFIX = r"/api/{version:2\.[12]}/jobs"
 
+#: The workspace id that links carry when the workspace has none of its own.
+ORGANISATION = 1234567890123456
+
 #: https://docs.databricks.com/api/workspace/jobs/list
 DEFAULT_JOBS_LIMIT = 20
 MAX_JOBS_LIMIT = 100
@@ -67,19 +70,19 @@ class JobsApi:
         """A page of runs. The key ``runs`` is absent when the page is empty."""
         query = parse_list_runs(request.query)
         page, next_token = self._workspace.list_runs(query)
-        host = host_of(request)
-        runs = [_first_page(run_json(run, host, with_tasks=query.expand_tasks)) for run in page]
+        site = self._site(request)
+        runs = [_first_page(run_json(run, site, with_tasks=query.expand_tasks)) for run in page]
         return _page_response("runs", runs, next_token)
 
     async def get_run(self, request: web.Request) -> web.Response:
         """A run, or the run of a task."""
-        run_id, host = required_id(request.query, "run_id"), host_of(request)
+        run_id, site = required_id(request.query, "run_id"), self._site(request)
         known = self._workspace.attempt(run_id)
         if known:
-            view = attempt_json(*known, host)
+            view = attempt_json(*known, site)
         else:
             with_history = flag(request.query, "include_history")
-            view = run_json(self._workspace.run(run_id), host, with_tasks=True, with_history=with_history)
+            view = run_json(self._workspace.run(run_id), site, with_tasks=True, with_history=with_history)
         page, next_token = array_page(view, request.query.get("page_token", ""))
         return web.json_response({**page, "next_page_token": next_token} if next_token else page)
 
@@ -87,7 +90,10 @@ class JobsApi:
         """The output of a task's run, or of a run's only task: of its last attempt."""
         run_id = required_id(request.query, "run_id")
         known = self._workspace.attempt(run_id) or self._only_task(run_id)
-        return web.json_response(output_json(*known, host_of(request)))
+        return web.json_response(output_json(*known, self._site(request)))
+
+    def _site(self, request: web.Request) -> str:
+        return site_of(request, self._simulator.workspace_id)
 
     def _only_task(self, run_id: int) -> tuple[Run, Attempt]:
         run = self._workspace.run(run_id)
@@ -143,6 +149,11 @@ class JobsApi:
             view["settings"], more = array_page(view["settings"])
             view["has_more"] = bool(more)
         return _page_response("jobs", views, next_token)
+
+
+def site_of(request: web.Request, workspace_id: int | None) -> str:
+    """What the links to the workspace's pages start with, up to the part that no server sees."""
+    return f"{host_of(request)}/?o={ORGANISATION if workspace_id is None else workspace_id}"
 
 
 def host_of(request: web.Request) -> str:

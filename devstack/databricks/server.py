@@ -12,6 +12,7 @@ from devstack.databricks.control import ControlApi
 from devstack.databricks.errors import ApiError, no_such_endpoint
 from devstack.databricks.faults import Fault, Kind
 from devstack.databricks.journal import Journal, JournalError, open_journal
+from devstack.databricks.oauth import OAuthApi
 from devstack.databricks.options import Options, parse_arguments
 from devstack.databricks.routes import JobsApi
 from devstack.databricks.runs import Output
@@ -20,6 +21,7 @@ from devstack.processes import READY
 from devstack.serving import asked_to_stop, serving
 
 API = "/api/"
+OIDC = "/oidc/"
 
 #: An exit value that is asked for may be longer than a workspace keeps.
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -32,6 +34,7 @@ def make_app(simulator: Simulator) -> web.Application:
     """The web application of a simulator."""
     app = web.Application(middlewares=_middlewares(simulator), client_max_size=MAX_BODY_BYTES)
     app.add_routes(JobsApi(simulator).routes())
+    app.add_routes(OAuthApi(simulator).routes())
     app.add_routes(ControlApi(simulator).routes())
     if simulator.notebooks or simulator.notifier:
         _let_time_pass(app, simulator)
@@ -43,7 +46,7 @@ def _middlewares(simulator: Simulator) -> list[Middleware]:
 
     @web.middleware
     async def count_and_disturb(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(API):
+        if not request.path.startswith((API, OIDC)):
             return await handler(request)
         simulator.requests[request.path] += 1
         fault = simulator.faults.take(request.path)
@@ -64,11 +67,17 @@ def _middlewares(simulator: Simulator) -> list[Middleware]:
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(API):
-            simulator.check_token(request.headers.get("Authorization", ""))
+        _check_caller(simulator, request)
         return await handler(request)
 
     return [count_and_disturb, word_errors, authenticate]
+
+
+def _check_caller(simulator: Simulator, request: web.Request) -> None:
+    if request.path.startswith((API, OIDC)):
+        simulator.check_workspace(request.headers.get("X-Databricks-Workspace-Id", ""))
+    if request.path.startswith(API):
+        simulator.credentials.check(request.headers.get("Authorization", ""))
 
 
 async def _disturbed(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -5,11 +5,12 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from devstack.databricks.clock import WorkspaceClock
 from devstack.databricks.commands import Commands
-from devstack.databricks.errors import bad_token, no_credentials, too_many_requests
+from devstack.databricks.credentials import Credentials
+from devstack.databricks.errors import other_workspace, too_many_requests
 from devstack.databricks.faults import Faults
 from devstack.databricks.journal import Journal, Origin
 from devstack.databricks.notebooks import NotebookRunner
@@ -61,7 +62,9 @@ class Simulator:
         rng = random.Random(origin.seed)  # noqa: S311  ids and jitter, nothing secret
         clock = WorkspaceClock(now)
         self.notebooks = NotebookRunner(options.notebook_root) if options.notebook_root else None
-        self.notifier = Notifier(options.webhook) if options.webhook else None
+        self.notifier = (
+            Notifier(options.webhook, workspace_id=options.workspace_id) if options.webhook else None
+        )
         outcomes = Outcomes(pending_seconds=options.pending_seconds, run_seconds=options.run_seconds, rng=rng)
         self.workspace = Workspace(
             clock=clock,
@@ -75,24 +78,28 @@ class Simulator:
             for job_id, path in options.jobs:
                 self.workspace.create_job(_notebook_job(job_id, path), job_id)
         self.faults = Faults(time.time)
+        #: None = it has none of its own, and every one is accepted
+        self.workspace_id = options.workspace_id
+        self.credentials = Credentials(
+            tokens=options.tokens,
+            clients=dict(options.clients),
+            token_seconds=options.oauth_seconds,
+            clock=time.time,
+        )
         self.requests: Counter[str] = Counter()
+        #: requests by the workspace id that they named
+        self.workspace_ids: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
-        self._tokens = frozenset(options.tokens)
         self._rate_limit = RateLimit(options.rate_limit, time.monotonic)
         #: everything that changes the workspace
-        self.commands = Commands(self.workspace, clock, accept_tokens=self._accept_tokens, journal=journal)
+        self.commands = Commands(self.workspace, clock, credentials=self.credentials, journal=journal)
 
-    def _accept_tokens(self, tokens: Collection[str]) -> None:
-        """Replace the accepted bearer tokens."""
-        self._tokens = frozenset(tokens)
-
-    def check_token(self, authorization: str) -> None:
-        """Check an ``Authorization`` header. :raises ApiError: it holds no accepted bearer token."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise no_credentials()
-        if self._tokens and token not in self._tokens:
-            raise bad_token()
+    def check_workspace(self, asked: str) -> None:
+        """Check an ``X-Databricks-Workspace-Id`` header, empty = none. :raises ApiError: it names another."""
+        if asked:
+            self.workspace_ids[asked] += 1
+        if asked and self.workspace_id is not None and asked != str(self.workspace_id):
+            raise other_workspace(asked, self.workspace_id)
 
     def check_rate(self) -> None:
         """Count a ``run-now``. :raises ApiError: there were too many in the last second."""

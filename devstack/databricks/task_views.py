@@ -10,9 +10,6 @@ from devstack.databricks.slots import JOB_FULL, WORKSPACE_FULL
 
 Json = dict[str, Any]
 
-#: The workspace id that links carry.
-ORGANISATION = 1234567890123456
-
 #: ``life_cycle_state`` → ``status.state`` where the names differ.
 STATUS_NAMES = {
     State.WAITING_FOR_RETRY: "WAITING",
@@ -34,15 +31,15 @@ _REPEATED = frozenset(
 _SAMPLED_ERRORS = 3
 
 
-def task_json(run: Run, attempt: Attempt, host: str) -> Json:
-    """An element of ``tasks`` or of ``iterations``. ``host`` starts the link."""
+def task_json(run: Run, attempt: Attempt, site: str) -> Json:
+    """An element of ``tasks`` or of ``iterations``. ``site`` starts the link."""
     return {
         **{name: value for name, value in attempt.task.settings.items() if name in _REPEATED},
         **_special(attempt),
         "run_id": attempt.run_id,
         "task_key": attempt.task.key,
         "attempt_number": attempt.number,
-        "run_page_url": f"{host}/?o={ORGANISATION}#job/{run.job.job_id}/run/{attempt.run_id}",
+        "run_page_url": f"{site}#job/{run.job.job_id}/run/{attempt.run_id}",
         **state_json(attempt.state, attempt.end),
         **times_json(attempt.started_at, attempt.ended_at),
         "setup_duration": milliseconds(attempt.setup_seconds),

@@ -7,7 +7,7 @@ from devstack.databricks.jobs import Job
 from devstack.databricks.parameters import JOB_PARAMETERS
 from devstack.databricks.results import NEVER_EXECUTED
 from devstack.databricks.runs import Attempt, Output, Part, Run
-from devstack.databricks.task_views import ORGANISATION, state_json, task_json, times_json
+from devstack.databricks.task_views import state_json, task_json, times_json
 
 Json = dict[str, Any]
 
@@ -30,10 +30,10 @@ def job_json(job: Job, *, with_tasks: bool) -> Json:
     }
 
 
-def run_json(run: Run, host: str, *, with_tasks: bool, with_history: bool = False) -> Json:
-    """The answer of ``runs/get``, and an item of ``runs/list``. ``host`` starts the run's link."""
+def run_json(run: Run, site: str, *, with_tasks: bool, with_history: bool = False) -> Json:
+    """The answer of ``runs/get``, and an item of ``runs/list``. ``site`` starts the run's link."""
     view = {
-        **_ids(run, run.run_id, run.run_id, host),
+        **_ids(run, run.run_id, run.run_id, site),
         "run_name": run.job.name,
         "format": "MULTI_TASK",
         **state_json(run.state, run.end, run.queue_reason),
@@ -46,7 +46,7 @@ def run_json(run: Run, host: str, *, with_tasks: bool, with_history: bool = Fals
     if run.request.performance_target:
         view["effective_performance_target"] = run.request.performance_target
     if with_tasks:
-        view["tasks"] = [task_json(run, attempt, host) for attempt in run.attempts]
+        view["tasks"] = [task_json(run, attempt, site) for attempt in run.attempts]
     if with_history:
         view["repair_history"] = [_part_json(run, part) for part in run.parts]
     return view
@@ -63,21 +63,21 @@ def _part_json(run: Run, part: Part) -> Json:
     return view if part.repair_id is None else {"id": part.repair_id, **view}
 
 
-def attempt_json(run: Run, attempt: Attempt, host: str) -> Json:
+def attempt_json(run: Run, attempt: Attempt, site: str) -> Json:
     """The answer of ``runs/get`` for the run id of a task, or of an iteration."""
-    ids = _ids(run, attempt.run_id, attempt.original_run_id, host)
-    task = task_json(run, attempt, host)
+    ids = _ids(run, attempt.run_id, attempt.original_run_id, site)
+    task = task_json(run, attempt, site)
     view = {**ids, **task, "run_name": attempt.task.key}
     if attempt.task.for_each:
-        iterations = [task_json(run, iteration, host) for iteration in attempt.iterations]
+        iterations = [task_json(run, iteration, site) for iteration in attempt.iterations]
         view |= {"tasks": [task], "iterations": iterations}
     return view
 
 
-def output_json(run: Run, attempt: Attempt, host: str) -> Json:
+def output_json(run: Run, attempt: Attempt, site: str) -> Json:
     """The answer of ``runs/get-output``."""
     output = attempt.output
-    view: Json = {"metadata": attempt_json(run, attempt, host)}
+    view: Json = {"metadata": attempt_json(run, attempt, site)}
     if attempt.task.run_job:
         view["run_job_output"] = {"run_id": attempt.child.run_id} if attempt.child else {}
     else:
@@ -105,7 +105,7 @@ def _usual_error(attempt: Attempt) -> str:
     return attempt.end.message
 
 
-def _ids(run: Run, run_id: int, original_run_id: int, host: str) -> Json:
+def _ids(run: Run, run_id: int, original_run_id: int, site: str) -> Json:
     return {
         "job_id": run.job.job_id,
         "run_id": run_id,
@@ -116,7 +116,7 @@ def _ids(run: Run, run_id: int, original_run_id: int, host: str) -> Json:
         "run_type": "JOB_RUN",
         "trigger": str(run.trigger),
         **({"trigger_info": {"run_id": run.parent[1].run_id}} if run.parent else {}),
-        "run_page_url": f"{host}/?o={ORGANISATION}#job/{run.job.job_id}/run/{run_id}",
+        "run_page_url": f"{site}#job/{run.job.job_id}/run/{run_id}",
     }
 
 

@@ -20,16 +20,18 @@ class Notifier:
     """Sends an event for each run that is over, in their order, once.
 
     :param url: gets the events; a user name and password in it are sent as basic authentication.
+    :param workspace_id: named by the events, None = 1.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, workspace_id: int | None = None) -> None:
         self._url = url
+        self._workspace_id = 1 if workspace_id is None else workspace_id
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_WAITING)
 
     def run_over(self, run: Run) -> None:
         """Let an event be sent soon."""
         if not self._waiting.full():
-            self._waiting.put_nowait(_event(run))
+            self._waiting.put_nowait(_event(run, self._workspace_id))
 
     async def send(self) -> None:
         """Send what waits, until cancelled."""
@@ -46,11 +48,11 @@ class Notifier:
         print(f"webhook: run {event['run']['run_id']}: {outcome}", file=sys.stderr, flush=True)
 
 
-def _event(run: Run) -> dict[str, Any]:
+def _event(run: Run, workspace_id: int) -> dict[str, Any]:
     succeeded = run.end is not None and run.end.result_state in SUCCESSES
     return {
         "event_type": "jobs.on_success" if succeeded else "jobs.on_failure",
-        "workspace_id": 1,
+        "workspace_id": workspace_id,
         "run": {"run_id": run.run_id},
         "job": {"job_id": run.job.job_id, "name": run.job.name},
     }

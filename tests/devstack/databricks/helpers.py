@@ -34,9 +34,16 @@ FINAL = {RunLifeCycleState.TERMINATED, RunLifeCycleState.SKIPPED, RunLifeCycleSt
 ROOT = Path(__file__).parents[3]
 
 
-def sdk_client(url: str, token: str) -> WorkspaceClient:
+def sdk_client(url: str, token: str, **settings: Any) -> WorkspaceClient:
     """The real client; it gives up soon on an answer that it regards as transient."""
-    config = Config(host=url, token=token, auth_type="pat", retry_timeout_seconds=3, http_timeout_seconds=10)
+    config = Config(
+        host=url,
+        token=token,
+        auth_type="pat",
+        retry_timeout_seconds=3,
+        http_timeout_seconds=10,
+        **settings,
+    )
     return WorkspaceClient(config=config)
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from devstack import processes
 from devstack.databricks.clock import WorkspaceClock
 from devstack.databricks.commands import Commands
+from devstack.databricks.credentials import Credentials
 from devstack.databricks.errors import ApiError
 from devstack.databricks.journal import Command, Journal, JournalError, Origin, open_journal
 from devstack.databricks.options import parse_arguments
@@ -201,7 +202,8 @@ class Made:
             max_active_runs=3,
         )
         journal = Journal(self.file, ORIGIN, commands)
-        self.commands = Commands(self.workspace, held, accept_tokens=lambda _tokens: None, journal=journal)
+        credentials = Credentials(tokens=(), clients={}, token_seconds=60.0, clock=clock)
+        self.commands = Commands(self.workspace, held, credentials=credentials, journal=journal)
 
     def written(self) -> list[Command]:
         return [Command(**json.loads(line)) for line in self.file.getvalue().splitlines()]

@@ -34,9 +34,13 @@ def test_every_flag(tmp_path: Path) -> None:
         "--run-seconds",
         "1.5",
     ]
+    argv += ["--client", "app=s=1", "--oauth-seconds", "60", "--workspace-id", "17"]
     argv += ["--with-job", "1", "--with-job", "2=/ingest", "--webhook", "http://127.0.0.1:1/events"]
     options = Options(
         tokens=("a", "b"),
+        clients=(("app", "s=1"),),
+        oauth_seconds=60.0,
+        workspace_id=17,
         notebook_root=tmp_path,
         max_active_runs=40,
         rate_limit=20.0,
@@ -65,6 +69,7 @@ def test_the_environment_counts_and_a_flag_goes_before_it(monkeypatch: pytest.Mo
         (["--pending-seconds", "nan"], "is not a number of 0 or more"),
         (["--notebook-root", "/does/not/exist"], "there is no folder"),
         (["--with-job", "x"], "is not a whole number"),
+        (["--client", "app"], "must be given as ID=SECRET"),
     ],
 )
 def test_a_bad_value_is_named(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

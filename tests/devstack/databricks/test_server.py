@@ -250,6 +250,7 @@ class TestControl:
             "runs_created": 1,
             "by_token": {"x": run["run_id"]},
             "requests": {RUN_NOW: 2, "/api/2.2/jobs/runs/cancel": 1},
+            "by_workspace_id": {},
             "calls_by_status": {"200": 2, "400": 1},
         }
 
