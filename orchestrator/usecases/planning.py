@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core import run_requests, templates
 from orchestrator.core.errors import (
+    DatabricksError,
     InvalidEntry,
     RequestRefused,
     RunNotFound,
@@ -70,6 +71,18 @@ class Planner:
         request = run_requests.run_request(entry, await self._job(entry))
         return replace(request, parameters=await self._filled(entry, request.parameters))
 
+    async def is_outdated(self, entry: Entry, request: RunRequest) -> bool:
+        """Say whether the name of an entry's job stands for another job by now: it was deployed anew."""
+        key = self._key(entry)
+        if key.job_name is None:
+            return False
+        self.jobs.forget(entry.workspace, request.job_id)
+        try:
+            job = await self.jobs.resolve(entry.workspace, key)
+        except (InvalidEntry, DatabricksError):
+            return False
+        return job.job_id != request.job_id
+
     async def _after_last_run(self, entry: Entry, run_id: int) -> RepairRequest | Follow | None:
         """Look at the last run once more before a new one begins; None = a new run may begin."""
         runs = self.runs[entry.workspace]
@@ -97,15 +110,17 @@ class Planner:
 
     async def _job(self, entry: Entry) -> Job:
         """Return the job of an entry. :raises InvalidEntry: it cannot take runs from outside."""
-        named = JobKey(job_id=entry.job_id, job_name=entry.job_name)
-        key = run_requests.job_key(named, self.workspaces[entry.workspace])
-        job = await self._looked_up(entry, key)
+        job = await self._looked_up(entry, self._key(entry))
         if job.continuous:
             raise InvalidEntry(
                 f"job {job.job_id} has a continuous trigger: Databricks keeps one run of it going, and "
                 "run-now would only restart that run; name a job without one"
             )
         return job
+
+    def _key(self, entry: Entry) -> JobKey:
+        named = JobKey(job_id=entry.job_id, job_name=entry.job_name)
+        return run_requests.job_key(named, self.workspaces[entry.workspace])
 
     async def _looked_up(self, entry: Entry, key: JobKey) -> Job:
         """Return what Databricks says of a job, or what is assumed of one that cannot be read."""

@@ -175,13 +175,19 @@ class Submit:
     async def _refused(
         self, claim: Claim, entry: Entry, request: RunRequest | RepairRequest, error: RequestRefused
     ) -> None:
-        if isinstance(request, RepairRequest) and not _in_doubt(entry):
+        # A submission's request is replaced once at most.
+        may_change = not _in_doubt(entry) and request == run_requests.thaw(entry)
+        if may_change and await self._is_replaced(entry, request):
             await self._run_instead(claim, entry, error)
         else:
             await self._refuse(entry, error)
 
+    async def _is_replaced(self, entry: Entry, request: RunRequest | RepairRequest) -> bool:
+        """Say whether another request may do what a refused one could not."""
+        return isinstance(request, RepairRequest) or await self.planner.is_outdated(entry, request)
+
     async def _run_instead(self, claim: Claim, entry: Entry, error: RequestRefused) -> None:
-        """Start a new run in place of a repair that was refused and has started nothing."""
+        """Make another request, since the first was refused and has started nothing."""
         _logger.warning("entry %s: %s; a new run is started instead", entry.id, error)
         try:
             request = await self.planner.new_run(entry)

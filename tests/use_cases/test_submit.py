@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
-from orchestrator.core.models import Claim, Entry
+from orchestrator.core.models import Claim, Entry, Job
 from orchestrator.core.states import Status
 from tests.fakes import UNAVAILABLE
 from tests.world import World
@@ -141,3 +141,29 @@ async def test_a_retry_mode_that_nobody_knows_is_told(world: World) -> None:
     entry = await world.entry(entry_id)
     assert (entry.status, entry.last_error) == (Status.DEAD, "retry_mode must be run or repair")
     assert world.databricks.requests == []
+
+
+async def test_job_deployed_anew_after_its_name_was_looked_up_is_called_by_its_new_id(world: World) -> None:
+    def load(job_id: int) -> dict[int, Job]:
+        return {job_id: Job(job_id=job_id, name="load", max_concurrent_runs=9, queue_enabled=False)}
+
+    world.databricks.jobs = load(7)
+    [entry_id] = await world.add("sales", job_name="load")
+    await world.trigger()  # looks the job up and keeps what it found
+    world.databricks.jobs = load(8)
+    gone = RequestRefused("job 7 does not exist", status=400, error_code="X", permanent=True)
+    world.databricks.errors = [gone]
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+    assert [request.job_id for request in world.databricks.requests] == [8]
+
+
+async def test_job_that_is_gone_under_its_name_ends_the_entry(world: World) -> None:
+    world.databricks.jobs = {7: Job(job_id=7, name="load", max_concurrent_runs=9, queue_enabled=False)}
+    [entry_id] = await world.add("sales", job_name="load")
+    await world.trigger()
+    world.databricks.jobs = {}
+    gone = RequestRefused("job 7 does not exist", status=400, error_code="X", permanent=True)
+    world.databricks.errors = [gone]
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.DEAD
