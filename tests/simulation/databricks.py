@@ -1,19 +1,25 @@
 """A simulated workspace that always honours tokens but may lose, delay or falsify its answers."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from orchestrator.core.errors import (
     NoCapacity,
     RequestRefused,
     RunNotFound,
+    TokenRunDeleted,
     TokenUnavailable,
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import ActiveRun, Job, RepairRequest, Run, RunFailure, RunRequest
+from tests.simulation.runs import SimulatedRun
 from tests.simulation.scheduler import Scheduler
 
-#: Faults of a call.
+#: Faults of a call. ``missing``: a look-up says once that a live run does not exist. ``queued``: a new run
+#: waits in Databricks' own queue. ``lagging``: the list lacks the newest run; a repaired run shows its old
+#: end for a moment.
 FAULTS = (
     "lost before",
     "lost after",
@@ -24,16 +30,9 @@ FAULTS = (
     "denied",
     "lagging",
     "slow cancel",
+    # "missing",
+    "queued",
 )
-
-#: Ends of a run: life-cycle state, result state, termination code.
-ENDS = {
-    "success": ("TERMINATED", "SUCCESS", "SUCCESS"),
-    "failed": ("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR"),
-    "canceled": ("TERMINATED", "CANCELED", "USER_CANCELED"),
-    "hopeless": ("INTERNAL_ERROR", "FAILED", "INVALID_CLUSTER_REQUEST"),
-    "skipped": ("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED"),
-}
 
 
 @dataclass
@@ -41,29 +40,33 @@ class SimulatedRuns:
     """The runs of one workspace; the test decides what happens between two calls."""
 
     scheduler: Scheduler
+    #: the time that stands in the ends of runs
+    now: Callable[[], datetime]
     faults: list[str] = field(default_factory=list)
-    runs: dict[int, Run] = field(default_factory=dict)
-    by_token: dict[str, int] = field(default_factory=dict)
-    forgotten: set[int] = field(default_factory=set)
+    runs: dict[int, SimulatedRun] = field(default_factory=dict)
+    by_token: dict[str, SimulatedRun] = field(default_factory=dict)
     foreign: set[int] = field(default_factory=set)
-    #: called before a run is cancelled; raises if nobody asked for the cancellation
-    check_cancel: Callable[[int], None] = lambda _: None
+    #: called before a run is started, repaired or cancelled; they raise if that must not be
+    check_start: Callable[[str], None] = lambda _: None
+    check_repair: Callable[[SimulatedRun], None] = lambda _: None
+    check_cancel: Callable[[SimulatedRun], None] = lambda _: None
+    _beginnings: int = 0
 
-    def live(self) -> list[int]:
+    def live(self) -> list[SimulatedRun]:
         """Return the runs of our entries that are not over."""
-        return [run_id for run_id, run in self.runs.items() if run.life_cycle_state == "RUNNING"]
+        return [run for run in self.runs.values() if run.is_live]
 
-    def end(self, run_id: int, how: str) -> None:
+    def over(self) -> list[SimulatedRun]:
+        """Return the runs of our entries that are over and were not deleted."""
+        return [run for run in self.runs.values() if not run.is_live and not run.deleted]
+
+    def end(self, run: SimulatedRun, how: str) -> None:
         """End a run."""
-        life_cycle, result, code = ENDS[how]
-        self.runs[run_id] = Run(
-            run_id=run_id, life_cycle_state=life_cycle, result_state=result, termination_code=code
-        )
+        run.end(how, self.now())
 
-    def forget(self, run_id: int) -> None:
-        """Forget a run that is over: its 60 days have passed, or somebody deleted it."""
-        if run_id not in self.live():
-            self.forgotten.add(run_id)
+    def repair_by_hand(self, run: SimulatedRun) -> None:
+        """Run the failed tasks of a run again, as a person does in Databricks."""
+        self._begin_repair(run, by_person=True)
 
     async def run_now(self, request: RunRequest) -> int:
         """Start a run, or find the run of the same token."""
@@ -72,35 +75,61 @@ class SimulatedRuns:
             raise NoCapacity("already full", status=429)
         if fault in {"refused", "denied"}:  # also for a known token: the order of the checks is undocumented
             raise RequestRefused("no", status=400, error_code="X", permanent=fault == "refused")
-        run_id = self.by_token.setdefault(request.idempotency_token, 1 + len(self.by_token))
-        self.runs.setdefault(run_id, Run(run_id=run_id, life_cycle_state="RUNNING"))
+        run = self.by_token.get(request.idempotency_token) or self._start(request.idempotency_token, fault)
+        if run.deleted:
+            raise TokenRunDeleted("its run was deleted", status=400, error_code="X", permanent=True)
         await self._after(fault)
-        return run_id
+        return run.run_id
 
     async def repair(self, request: RepairRequest) -> int:
-        """No entry asks for it yet."""
-        raise NotImplementedError
+        """Run the failed tasks of a run again, if it is over and nobody has repaired it since."""
+        fault = await self._before()
+        if fault == "no capacity":
+            raise NoCapacity("already full", status=429)
+        if fault in {"refused", "denied"}:
+            raise RequestRefused("no", status=400, error_code="X", permanent=fault == "refused")
+        run = self.runs[request.run_id]
+        if run.deleted:
+            raise RunNotFound("gone", status=400)
+        if run.is_live or run.latest_repair_id != request.latest_repair_id:
+            raise RequestRefused("active, or repaired since", status=400, error_code="X", permanent=False)
+        self.check_repair(run)
+        self._begin_repair(run, by_person=False)
+        if fault == "lagging":
+            pass  # run.show_old_end(self.now())
+        await self._after(fault)
+        return len(run.repairs)
 
     async def find_jobs(self, name: str) -> list[int]:
         """No entry names a job."""
         raise NotImplementedError
 
     async def active_runs(self) -> tuple[ActiveRun, ...]:
-        """List the active runs; a run that was just started may be missing."""
+        """List the active runs; a run that began last may be missing."""
         fault = await self._before()
-        active = self.live()[: -1 if fault == "lagging" else None]
+        active = sorted(self.live(), key=lambda run: run.began)
+        listed = active[: -1 if fault == "lagging" else None]
         foreign = frozenset(self.foreign)
+        ours = [ActiveRun(run_id=run.run_id, job_id=1, queued=run.is_queued) for run in listed]
         await self._after(fault)
-        return tuple(ActiveRun(run_id=run_id) for run_id in (*active, *foreign))
+        return (*ours, *(ActiveRun(run_id=run_id) for run_id in foreign))
 
     async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
         """Return a run."""
         fault = await self._before()
-        run = None if run_id in self.forgotten else self.runs.get(run_id)
+        run = self.runs[run_id]
+        run.looks[asyncio.current_task()] = self._beginnings
+        shown = run.shown(self.now(), with_history=with_history)
+        missing = run.deleted or (fault == "missing" and run.may_be_missed(with_history=with_history))
+        unreadable = run.unreadable
         await self._after(fault)
-        if run is None:
+        if missing:
             raise RunNotFound("gone", status=400)
-        return run
+        if unreadable:
+            error = WorkspaceUnavailable("not yours", status=403)
+            error.answered = True
+            raise error
+        return shown
 
     async def failure_of(self, run: Run) -> RunFailure:
         """Return no error."""
@@ -113,9 +142,11 @@ class SimulatedRuns:
     async def cancel(self, run_id: int) -> None:
         """End a run, at once or later."""
         fault = await self._before()
-        self.check_cancel(run_id)
-        if self.runs[run_id].life_cycle_state == "RUNNING" and fault != "slow cancel":
-            self.end(run_id, "canceled")
+        run = self.runs[run_id]
+        if run.is_live:
+            self.check_cancel(run)
+            if fault != "slow cancel":
+                self.end(run, "canceled")
         await self._after(fault)
 
     async def get_job(self, job_id: int) -> Job:
@@ -126,6 +157,20 @@ class SimulatedRuns:
     async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:
         """No use case calls this."""
         raise NotImplementedError
+
+    def _start(self, token: str, fault: str) -> SimulatedRun:
+        self.check_start(token)
+        self._beginnings += 1
+        run = SimulatedRun(run_id=1 + len(self.runs), token=token, began=self._beginnings)
+        run.begin(queued=fault == "queued")
+        self.runs[run.run_id] = self.by_token[token] = run
+        return run
+
+    def _begin_repair(self, run: SimulatedRun, *, by_person: bool) -> None:
+        self._beginnings += 1
+        run.repairs.append(by_person)
+        run.began = self._beginnings
+        run.begin(queued=False)
 
     async def _before(self) -> str:
         await self.scheduler.boundary()

@@ -10,11 +10,16 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.simulation.databricks import ENDS, FAULTS
-from tests.simulation.schedule import STORE_FAULTS, Schedule
+from orchestrator.core.states import FINAL, Status
+from tests.simulation.databricks import FAULTS
+from tests.simulation.parts import STORE_FAULTS
+from tests.simulation.runs import ENDS
+from tests.simulation.schedule import Schedule
 
 NUMBER = st.integers(0, 9)
 ENTRY = st.integers(1, 8)
+RARELY = st.integers(1, 24)  # most of these entries do not exist
+MODE = st.sampled_from([None, "run", "repair"])
 
 
 class Simulation(RuleBasedStateMachine):
@@ -31,16 +36,17 @@ class Simulation(RuleBasedStateMachine):
 
     @initialize()
     def some_entries(self) -> None:
-        for table in "abcda":
-            self.world.insert(table)
+        for table, mode in zip("abcda", [None, "repair", "repair", "run", "repair"], strict=True):
+            self.world.insert(table, retry_mode=mode)
 
     @rule(
         table=st.sampled_from("abcdef"),
         parameters=st.sampled_from([None, None, "{"]),
         priority=st.integers(-1, 1),
+        mode=MODE,
     )
-    def insert(self, table: str, parameters: str | None, priority: int) -> None:
-        self.world.insert(table, parameters=parameters, priority=priority)
+    def insert(self, table: str, parameters: str | None, priority: int, mode: str | None) -> None:
+        self.world.insert(table, parameters=parameters, priority=priority, retry_mode=mode)
 
     @rule()
     def trigger(self) -> None:
@@ -106,10 +112,51 @@ class Simulation(RuleBasedStateMachine):
         live = self.world.databricks.live()
         self.world.databricks.end(live[which % len(live)], how)
 
-    @precondition(lambda self: self.world.databricks.runs)
+    @precondition(lambda self: self.world.databricks.live())
     @rule(which=NUMBER)
-    def forget_run(self, which: int) -> None:
-        self.world.databricks.forget(1 + which % len(self.world.databricks.runs))
+    def fail(self, which: int) -> None:
+        """A run fails, a pass sees it, and its entry's back-off passes, so that it is retried next."""
+        live = self.world.databricks.live()
+        self.world.databricks.end(live[which % len(live)], "failed")
+        self.world.scheduler.finish()
+        self.world.start_monitor()
+        self.world.scheduler.finish()
+        self.world.offset += timedelta(seconds=40)
+
+    @precondition(lambda self: self.world.databricks.live())
+    @rule(which=NUMBER)
+    def person_cancels(self, which: int) -> None:
+        """A person cancels a run in Databricks."""
+        live = self.world.databricks.live()
+        self.world.databricks.end(live[which % len(live)], "canceled")
+
+    @precondition(lambda self: self.world.databricks.live())
+    @rule(which=NUMBER)
+    def leave_queue(self, which: int) -> None:
+        """A run that waited in Databricks' own queue begins to execute."""
+        live = self.world.databricks.live()
+        live[which % len(live)].leave_queue()
+
+    @precondition(lambda self: self.world.databricks.over())
+    @rule(which=NUMBER)
+    def person_repairs(self, which: int) -> None:
+        """A person runs the failed tasks of a run again."""
+        over = self.world.databricks.over()
+        self.world.repair_by_hand(over[which % len(over)])
+
+    @precondition(lambda self: self.world.databricks.over())
+    @rule(which=NUMBER)
+    def delete_run(self, which: int) -> None:
+        """Somebody deletes a run, or its 60 days have passed."""
+        over = self.world.databricks.over()
+        over[which % len(over)].deleted = True
+
+    @precondition(lambda self: self.world.databricks.runs)
+    @rule(which=NUMBER, unreadable=st.booleans())
+    def withdraw_permission(self, which: int, unreadable: bool) -> None:
+        """The app may not see a run for a while."""
+        runs = list(self.world.databricks.runs.values())
+        runs[which % len(runs)].unreadable = unreadable
 
     @rule(seconds=st.sampled_from([5, 40, 200, 4000]))
     def pass_time(self, seconds: int) -> None:
@@ -120,9 +167,20 @@ class Simulation(RuleBasedStateMachine):
         self.world.ask_to_cancel(which)
 
     @rule(which=ENTRY)
-    def retry(self, which: int) -> None:
-        """Retry as an operator by SQL, as in docs/sql.md."""
+    def retry_by_sql(self, which: int) -> None:
         self.world.run_again("id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')", which)
+
+    @rule(which=ENTRY, mode=MODE)
+    def retry(self, which: int, mode: str | None) -> None:
+        self.world.retry(which, mode)
+
+    @rule(which=ENTRY)
+    def restart(self, which: int) -> None:
+        self.world.restart(which)
+
+    @rule(which=RARELY, to=st.sampled_from(sorted(FINAL)))
+    def resolve(self, which: int, to: Status) -> None:
+        self.world.resolve(which, to)
 
     @rule(count=st.integers(0, 3))
     def foreign_runs(self, count: int) -> None:

@@ -1,0 +1,287 @@
+"""The rules that always hold, checked after every step by what the database and Databricks recorded."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.adapters.store.connector import as_utc
+from orchestrator.core.models import ActiveRun
+from orchestrator.core.policy import Policy
+from orchestrator.core.states import EDGES, FINAL, REVIVABLE, Status
+from tests.simulation.databricks import SimulatedRuns
+from tests.simulation.runs import SimulatedRun
+
+_IN_FLIGHT = "status IN ('QUEUED', 'RUNNING')"
+
+_IS_SETTLED = (
+    "EXISTS (SELECT 1 FROM process_log AS l WHERE l.entry_id = t.id AND l.submission = t.submission)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """What decides whether a run of an entry is followed."""
+
+    id: int
+    status: str
+    submission: int
+    runid: int | None
+    last_runid: int | None
+    deliveries: int
+    request: str | None
+    stop_reason: str | None
+    is_settled: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the current submission may have a run that only its token or its request finds."""
+        return self.runid is None and not self.is_settled
+
+    def asks_to_repair(self, run: SimulatedRun) -> bool:
+        """Say whether the current submission is the repair of a run."""
+        return repaired_run(self.request) == run.run_id
+
+
+def repaired_run(request: str | None) -> int | None:
+    """Return the run that a submission's request repairs, or None."""
+    asked: int | None = json.loads(request or "{}").get("repair", {}).get("run_id")
+    return asked
+
+
+@dataclass
+class Rules:
+    """Checks the rules, and remembers what people did, which the app cannot always make good."""
+
+    sql: Callable[..., list[tuple[Any, ...]]]
+    databricks: SimulatedRuns
+    policy: Policy
+    cap: int
+    inserted: int = 0
+    #: rows of the audit that an operator caused, and by which action
+    by_operator: dict[int, str] = field(default_factory=dict)
+    #: entries whose cancellation somebody asked for
+    to_cancel: set[int] = field(default_factory=set)
+    #: GUID of an entry → the latest submission whose run an operator let go
+    let_go: dict[str, int] = field(default_factory=dict)
+    #: runs that a person repaired when the app could not know or had already begun another run
+    astray: set[SimulatedRun] = field(default_factory=set)
+    #: run → the number of its repairs when an entry followed it last
+    followed: dict[int, int] = field(default_factory=dict)
+    _resolved: set[int] = field(default_factory=set)
+    _repairs: Counter[tuple[str, int]] = field(default_factory=Counter)
+    #: the ends that are logged: run, and time or NOT_FOUND
+    _logged: set[tuple[int, object]] = field(default_factory=set)
+    _checked: int = 0
+    _claims_checked: int = 0
+    _logs_checked: int = 0
+
+    def check(self) -> None:
+        """Check the rules that always hold."""
+        self._check_rows()
+        self._check_runs()
+        self._check_logs()
+
+    # -- entries
+
+    def _check_rows(self) -> None:
+        changes = self.sql(
+            "SELECT rowid, entry_id, old, new, old_submission, new_submission FROM audit WHERE rowid > ?",
+            self._checked,
+        )
+        for step, *change in changes:
+            self._checked = step
+            self._check_change(*change, action=self.by_operator.get(step, ""))
+        [(count, over, under)] = self.sql(
+            "SELECT COUNT(*), SUM(attempt > ?), SUM(attempt < 0) FROM track_processing",
+            self.policy.max_attempts,
+        )
+        assert count == self.inserted, "an entry was lost"
+        assert not over, "attempts over the limit"
+        assert not under, "an attempt was given back that was never begun"
+
+    def _check_change(
+        self, entry_id: int, old: Status, new: Status, before: int, after: int, *, action: str
+    ) -> None:
+        where = (entry_id, old, before, new, after)
+        revived = new == Status.RUNNING and old in REVIVABLE
+        claimed = new == Status.QUEUED and old != Status.QUEUED
+        assert old == new or Status(new) in EDGES[Status(old)], (*where, "is not an edge")
+        assert old not in FINAL or revived or action, (*where, "final stays final")
+        assert not revived or entry_id not in self._resolved, (*where, "what an operator resolved stays")
+        assert after in {before, before + 1}, where
+        assert after == before or claimed or revived or action == "resolve", (*where, "nobody asked for it")
+        assert not revived or after > before, (*where, "a revived run is a submission of its own")
+        if action:
+            self._resolved.discard(entry_id)
+        if action == "resolve":
+            self._resolved.add(entry_id)
+
+    def check_claim(self, listing: Collection[ActiveRun]) -> None:
+        """After a claim, all in flight and the known foreign runs fit into the cap; no table is doubled."""
+        claimed = self.sql(
+            "SELECT t.id, t.table_name, t.last_runid FROM audit AS a JOIN track_processing AS t"
+            " ON t.id = a.entry_id"
+            " WHERE a.rowid > ? AND a.old IN ('PENDING', 'FAILED') AND a.new = 'QUEUED'",
+            self._claims_checked,
+        )
+        [(self._claims_checked,)] = self.sql("SELECT COALESCE(MAX(rowid), 0) FROM audit")
+        if not claimed:
+            return
+        rows = self.sql(
+            f"SELECT entry_guid, submission, runid, request FROM track_processing WHERE {_IN_FLIGHT}"
+        )
+        ours = {found for row in rows for found in self._runs_of(*row)}
+        foreign = [run for run in listing if run.takes_slot and run.run_id not in ours]
+        assert len(rows) + len(foreign) <= self.cap, "over the cap"
+        active = {run.run_id for run in listing}
+        for entry_id, table, _ in claimed:
+            others = self.sql(
+                f"SELECT {_IN_FLIGHT}, last_runid FROM track_processing WHERE table_name = ? AND id <> ?",
+                table,
+                entry_id,
+            )
+            assert not any(in_flight for in_flight, _ in others), "two entries of a table are in flight"
+            assert not active & {last for _, last in others}, "another run of the table is active"
+        assert not active & {last for _, _, last in claimed}, "its own last run is active"
+
+    def _runs_of(self, guid: str, submission: int, runid: int | None, request: str | None) -> set[int]:
+        by_token = self.databricks.by_token.get(f"{guid}-{submission}")
+        found = {runid, by_token.run_id if by_token else None, repaired_run(request)}
+        return {run_id for run_id in found if run_id is not None}
+
+    # -- runs
+
+    def _check_runs(self) -> None:
+        """An entry has at most one live run, and each is recorded, can be found, or was let go."""
+        for (run_id,) in self.sql("SELECT runid FROM track_processing WHERE status = 'RUNNING'"):
+            self.followed[run_id] = len(self.databricks.runs[run_id].repairs)
+        live = [run for run in self.databricks.live() if self._is_ours(run)]
+        assert len(live) == len({run.guid for run in live}), "an entry has two live runs"
+        for run in live:
+            assert self._is_followed(run, self.row(run)), f"nobody follows run {run.run_id}"
+
+    def _is_ours(self, run: SimulatedRun) -> bool:
+        return run not in self.astray and run.submission > self.let_go.get(run.guid, 0)
+
+    def row(self, run: SimulatedRun) -> _Row:
+        """Return the entry that a run was started for."""
+        [values] = self.sql(
+            "SELECT id, status, submission, runid, last_runid, deliveries, request, stop_reason,"
+            f" {_IS_SETTLED} FROM track_processing AS t WHERE entry_guid = ?",
+            run.guid,
+        )
+        return _Row(**dict(zip(_Row.__dataclass_fields__, values, strict=True)))
+
+    def _is_followed(self, run: SimulatedRun, row: _Row) -> bool:
+        if row.status == Status.RUNNING:
+            return row.runid == run.run_id
+        if row.is_open and (row.submission == run.submission or row.asks_to_repair(run)):
+            return True
+        if row.last_runid != run.run_id:
+            return False
+        # The next pass finds it, or the submission that is about to look at it. A person may also repair it
+        # while the call of another submission is on its way, and after the end that made its entry DONE.
+        person_came_between = run.repaired_by_person and (row.is_open or row.status == Status.DONE)
+        return self.is_revivable(row) or person_came_between
+
+    def is_revivable(self, row: _Row) -> bool:
+        """Say whether the next pass must return an entry to RUNNING if its last run is active."""
+        return row.status in REVIVABLE and row.deliveries == 0
+
+    def person_repairs(self, run: SimulatedRun) -> None:
+        """Note that a person repairs a run that is over: whether the app has a chance to follow it."""
+        row = self.row(run)
+        is_last = row.last_runid == run.run_id and row.status != Status.DONE
+        is_free = is_last and row.deliveries == 0
+        followed = row.status == Status.RUNNING and row.runid == run.run_id
+        in_doubt = row.is_open and row.asks_to_repair(run)
+        if not (is_free or followed or in_doubt):
+            self.astray.add(run)
+
+    def check_start(self, token: str) -> None:
+        """No run is started beside another one, unless a person repaired that one a moment ago."""
+        guid = token.rpartition("-")[0]
+        for run in self.databricks.live():
+            if run.guid == guid and self._is_ours(run):
+                look = run.looks.get(asyncio.current_task())
+                assert look is not None, f"the last run {run.run_id} is live and nobody looked"
+                assert run.repaired_by_person, f"the last run {run.run_id} is live"
+                assert look < run.began or run.unreadable, f"the last run {run.run_id} was seen to be live"
+                self.astray.add(run)
+
+    def check_repair(self, run: SimulatedRun) -> None:
+        """The app repairs a run for a submission that asks for it, and once only."""
+        if not self._is_ours(run):
+            return
+        row = self.row(run)
+        assert row.is_open, f"no submission waits for the repair of run {run.run_id}"
+        assert row.asks_to_repair(run), f"no submission asks for the repair of run {run.run_id}"
+        self._repairs[run.guid, row.submission] += 1
+        assert self._repairs[run.guid, row.submission] == 1, "a submission repairs twice"
+
+    def check_cancel(self, run: SimulatedRun) -> None:
+        """A run is cancelled only on request, when it is overdue, or when its entry has moved on."""
+        row = self.row(run)
+        [(overdue,)] = self.sql(
+            "SELECT COALESCE(submitted_at <= utc_after(?), 0) FROM track_processing WHERE id = ?",
+            -1000 * self.policy.run_timeout_seconds,
+            row.id,
+        )
+        is_followed = row.runid == run.run_id or row.submission == run.submission
+        moved_on = not is_followed or not self._is_ours(run)
+        wanted = row.id in self.to_cancel or row.stop_reason is not None or overdue
+        assert moved_on or wanted, "a good run is cancelled"
+
+    # -- the log
+
+    def _check_logs(self) -> None:
+        unlogged = self.sql(
+            "SELECT id, status FROM track_processing AS t"
+            f" WHERE runid IS NOT NULL AND status <> 'RUNNING' AND NOT {_IS_SETTLED}"
+        )
+        assert unlogged == [], "a run ended without its log row"
+        rows = self.sql(
+            "SELECT l.id, t.entry_guid, l.runid, l.life_cycle_state, l.finished_at FROM process_log AS l"
+            " JOIN track_processing AS t ON t.id = l.entry_id"
+            " WHERE l.id > ? AND l.life_cycle_state IS NOT NULL ORDER BY l.id",
+            self._logs_checked,
+        )
+        for log_id, guid, run_id, life_cycle, finished_at in rows:
+            self._logs_checked = log_id
+            self._check_log(self.databricks.runs[run_id], guid, life_cycle, as_utc(finished_at))
+
+    def _check_log(self, run: SimulatedRun, guid: str, life_cycle: str, finished_at: object) -> None:
+        end = (run.run_id, finished_at or life_cycle)
+        assert run.guid == guid, f"run {run.run_id} stands in the log of another entry"
+        assert end not in self._logged, f"an end of run {run.run_id} has two log rows"
+        if life_cycle == "NOT_FOUND":
+            assert run.deleted, f"run {run.run_id} was taken for gone"
+        else:
+            assert finished_at in {each.finished_at for each in run.ends}, f"run {run.run_id} never ended so"
+        self._logged.add(end)
+
+    def check_at_the_end(self) -> None:
+        """When all is over, the last end of each run has its log row."""
+        for run in self.databricks.runs.values():
+            if self._is_ours(run):
+                assert self._last_end_is_logged(run) or self._was_missed(run), (
+                    f"run {run.run_id} is not logged"
+                )
+
+    def _last_end_is_logged(self, run: SimulatedRun) -> bool:
+        ends = {(run.run_id, run.ends[-1].finished_at), (run.run_id, "NOT_FOUND")}
+        # The answer that its token's run was deleted settles a submission, too.
+        refused = run.deleted and self.sql(
+            "SELECT 1 FROM process_log AS l JOIN track_processing AS t ON t.id = l.entry_id"
+            " WHERE t.entry_guid = ? AND l.submission = ?",
+            run.guid,
+            run.submission,
+        )
+        return bool(ends & self._logged or refused)
+
+    def _was_missed(self, run: SimulatedRun) -> bool:
+        """Say whether a person repaired a run and it ended before any pass could see it active."""
+        return run.repaired_by_person and self.followed.get(run.run_id) != len(run.repairs)
