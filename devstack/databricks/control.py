@@ -7,7 +7,7 @@ from aiohttp import web
 
 from devstack.databricks.clock import milliseconds
 from devstack.databricks.routes import read_object, site_of
-from devstack.databricks.runs import Run
+from devstack.databricks.runs import Part, Run
 from devstack.databricks.simulator import Simulator
 from devstack.databricks.views import output_json, run_json
 
@@ -118,9 +118,17 @@ def _record(run: Run) -> dict[str, Any]:
         "foreign": run.foreign,
         "trigger": run.trigger,
         "attempts": len(run.attempts),
-        "repairs": len(run.parts) - 1,
+        "parts": [_part(part) for part in run.parts],
         "start_time": milliseconds(run.created_at),
         "end_time": None if run.ended_at is None else milliseconds(run.ended_at),
         "life_cycle_state": run.state,
         "result_state": run.end.result_state if run.end else None,
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "repair_id": part.repair_id,
+        "start_time": milliseconds(part.started_at),
+        "end_time": None if part.ended_at is None else milliseconds(part.ended_at),
     }

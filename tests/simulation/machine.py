@@ -172,11 +172,11 @@ class Simulation(RuleBasedStateMachine):
 
     @rule(which=ENTRY, mode=MODE)
     def retry(self, which: int, mode: str | None) -> None:
-        self.world.retry(which, mode)
+        self.world.operator.retry(which, mode)
 
     @rule(which=ENTRY)
     def restart(self, which: int) -> None:
-        self.world.restart(which)
+        self.world.operator.restart(which)
 
     @rule(which=RARELY, to=st.sampled_from(sorted(FINAL)))
     def resolve(self, which: int, to: Status) -> None:

@@ -1,7 +1,6 @@
 """The real store without threads, and a queue, each stopped before and after every effect."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -46,12 +45,6 @@ class SimulatedPool(Pool):
         if fault == "answer lost" and writes:
             raise StoreInDoubt("whether it was committed is not known")
         return result
-
-    @contextmanager
-    def at_once(self) -> Iterator[Session]:
-        """Make a transaction that no boundary and no fault interrupts."""
-        with self._transaction(True) as session:
-            yield session
 
     def disconnect(self) -> None:
         """Close every connection."""

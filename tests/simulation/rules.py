@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.adapters.store.connector import as_utc
 from orchestrator.core.models import ActiveRun
@@ -19,6 +19,18 @@ _IN_FLIGHT = "status IN ('QUEUED', 'RUNNING')"
 _IS_SETTLED = (
     "EXISTS (SELECT 1 FROM process_log AS l WHERE l.entry_id = t.id AND l.submission = t.submission)"
 )
+
+
+class _Change(NamedTuple):
+    """A row of the audit."""
+
+    entry_id: int
+    old: str
+    new: str
+    before: int
+    after: int
+    #: of an operator, empty if the app made the change
+    action: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +72,6 @@ class Rules:
     policy: Policy
     cap: int
     inserted: int = 0
-    #: rows of the audit that an operator caused, and by which action
-    by_operator: dict[int, str] = field(default_factory=dict)
     #: entries whose cancellation somebody asked for
     to_cancel: set[int] = field(default_factory=set)
     #: GUID of an entry → the latest submission whose run an operator let go
@@ -88,12 +98,12 @@ class Rules:
 
     def _check_rows(self) -> None:
         changes = self.sql(
-            "SELECT rowid, entry_id, old, new, old_submission, new_submission FROM audit WHERE rowid > ?",
+            "SELECT rowid, entry_id, old, new, old_submission, new_submission, action FROM audit"
+            " WHERE rowid > ? ORDER BY rowid",
             self._checked,
         )
-        for step, *change in changes:
-            self._checked = step
-            self._check_change(*change, action=self.by_operator.get(step, ""))
+        for self._checked, *change in changes:
+            self._check_change(_Change(*change))
         [(count, over, under)] = self.sql(
             "SELECT COUNT(*), SUM(attempt > ?), SUM(attempt < 0) FROM track_processing",
             self.policy.max_attempts,
@@ -102,18 +112,16 @@ class Rules:
         assert not over, "attempts over the limit"
         assert not under, "an attempt was given back that was never begun"
 
-    def _check_change(
-        self, entry_id: int, old: Status, new: Status, before: int, after: int, *, action: str
-    ) -> None:
-        where = (entry_id, old, before, new, after)
+    def _check_change(self, change: _Change) -> None:
+        entry_id, old, new, before, after, action = change
         revived = new == Status.RUNNING and old in REVIVABLE
         claimed = new == Status.QUEUED and old != Status.QUEUED
-        assert old == new or Status(new) in EDGES[Status(old)], (*where, "is not an edge")
-        assert old not in FINAL or revived or action, (*where, "final stays final")
-        assert not revived or entry_id not in self._resolved, (*where, "what an operator resolved stays")
-        assert after in {before, before + 1}, where
-        assert after == before or claimed or revived or action == "resolve", (*where, "nobody asked for it")
-        assert not revived or after > before, (*where, "a revived run is a submission of its own")
+        assert old == new or Status(new) in EDGES[Status(old)], (change, "is not an edge")
+        assert old not in FINAL or revived or action, (change, "final stays final")
+        assert not revived or entry_id not in self._resolved, (change, "what an operator resolved stays")
+        assert after in {before, before + 1}, change
+        assert after == before or claimed or revived or action == "resolve", (change, "nobody asked for it")
+        assert not revived or after > before, (change, "a revived run is a submission of its own")
         if action:
             self._resolved.discard(entry_id)
         if action == "resolve":

@@ -12,7 +12,7 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim
 from orchestrator.core.states import FINAL, Status
 from tests.invariants import AUDIT
-from tests.operators import resolve, restart, retry
+from tests.operators import Operator
 from tests.simulation.databricks import SimulatedRuns
 from tests.simulation.parts import SimulatedPool, SimulatedQueue, SimulatedStore
 from tests.simulation.rules import Rules
@@ -49,6 +49,7 @@ class Schedule:
         self.queue = SimulatedQueue(self.scheduler)
         self._outside = connector.connect().connection
         self._outside.cursor().executescript(AUDIT)
+        self.operator = Operator(connector)
         self.rules = Rules(sql=self.sql, databricks=self.databricks, policy=POLICY, cap=CAP)
         self.pool.claimed = self.rules.check_claim
         self.databricks.check_start = self.rules.check_start
@@ -93,36 +94,17 @@ class Schedule:
 
     def run_again(self, which: str, *parameters: Any) -> None:
         """Retry final entries as an operator does in SQL, as in docs/sql.md."""
-        with self._operator("retry"):
-            self.sql(
-                f"UPDATE track_processing SET status = 'PENDING', cancel_requested = 0 WHERE {which}",
-                *parameters,
-            )
-
-    def retry(self, entry_id: int, mode: str | None) -> None:
-        """Retry an entry as an operator does: with a new run, by a repair, or as the entry says."""
-        with self._operator("retry"), self.pool.at_once() as session:
-            retry(session, entry_id, mode)
-
-    def restart(self, entry_id: int) -> None:
-        """Have the live run of an entry cancelled and another one begun, as an operator does."""
-        with self._operator("restart"), self.pool.at_once() as session:
-            restart(session, entry_id)
+        [(before,)] = self.sql("SELECT COALESCE(MAX(rowid), 0) FROM audit")
+        self.sql(
+            f"UPDATE track_processing SET status = 'PENDING', cancel_requested = 0 WHERE {which}", *parameters
+        )
+        self.sql("UPDATE audit SET action = 'retry' WHERE rowid > ?", before)
 
     def resolve(self, entry_id: int, to: Status) -> None:
         """Settle an entry by hand as an operator does; its runs are let go."""
-        with self._operator("resolve"), self.pool.at_once() as session:
-            settled = resolve(session, entry_id, to)
+        settled = self.operator.resolve(entry_id, to)
         if settled is not None:
             self.rules.let_go[settled.entry_guid] = settled.submission
-
-    @contextlib.contextmanager
-    def _operator(self, action: str) -> Any:
-        """Remember the changes that an operator makes."""
-        [(before,)] = self.sql("SELECT COUNT(*) FROM audit")
-        yield
-        [(after,)] = self.sql("SELECT COUNT(*) FROM audit")
-        self.rules.by_operator |= dict.fromkeys(range(before + 1, after + 1), action)
 
     def ask_to_cancel(self, entry_id: int) -> None:
         """Request a cancellation as an operator does in SQL."""

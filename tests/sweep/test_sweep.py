@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
@@ -60,6 +61,7 @@ class Sweep:
     async def try_all(self, damage: Damage) -> int:
         """Break each boundary in a trial of its own; return how many there are."""
         names = await self.boundaries()
+        assert any("runs/repair" in name for name in names), "no run was repaired"
         if damage is Damage.LOSE_ANSWERS:  # only calls that change something: clients wait before they repeat
             names = [name for name in names if name.startswith("POST ")]
         slots = asyncio.Semaphore(CONCURRENCY)
@@ -155,13 +157,25 @@ class Trial:
             process.join()
         return process.exitcode
 
-    def _check(self, runs: list[dict[str, Any]], stats: dict[str, Any]) -> None:
+    def _check(self, found: list[dict[str, Any]], stats: dict[str, Any]) -> None:
         facts = invariants.gather(
-            self.database, runs=runs, stats=stats, cap=scenario.CAP, max_attempts=scenario.MAX_ATTEMPTS
+            self.database,
+            runs=found,
+            stats=stats,
+            cap=scenario.CAP,
+            max_attempts=scenario.MAX_ATTEMPTS,
+            by_hand=[run["run_id"] for run in found if run["parameters"].get("table_name") == "repaired"],
         )
         assert invariants.violations(facts) == []
         rows = {row["table_name"]: (row["status"], row["attempt"]) for row in facts.entries.values()}
         assert rows == scenario.EXPECTED
+        runs, repairs = Counter[str](), Counter[str]()
+        for run in facts.runs:
+            table = run["parameters"]["table_name"]
+            runs[table] += 1
+            repairs[table] += len(run["parts"]) - 1
+        assert runs == scenario.RUNS
+        assert repairs == scenario.REPAIRS
 
 
 async def _get(url: str) -> Any:
