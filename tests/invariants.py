@@ -186,10 +186,11 @@ def _overlaps(name: str, runs: Iterable[Record]) -> Iterator[str]:
 def _logs(facts: Facts) -> Iterator[str]:
     """I4: one log row for each end of a run, be it the first or that of a repair, of the right entry."""
     runs = {run["run_id"]: run for run in facts.runs}
-    logged = Counter((log["runid"], _ended_at(log)) for log in facts.logs if log["runid"] is not None)
+    logs = [log for log in facts.logs if facts.let_go.get(log["entry_id"]) != log["submission"]]
+    logged = Counter((log["runid"], _ended_at(log)) for log in logs if log["runid"] is not None)
     for run in runs.values():
         yield from _ends(facts, run, logged)
-    for log in facts.logs:
+    for log in logs:
         where = f"the log row of entry {log['entry_id']}, submission {log['submission']}"
         if log["runid"] is not None and log["runid"] not in runs:
             yield f"{where} names the run {log['runid']}, which does not exist"

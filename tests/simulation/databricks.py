@@ -30,7 +30,7 @@ FAULTS = (
     "denied",
     "lagging",
     "slow cancel",
-    # "missing",
+    "missing",
     "queued",
 )
 
@@ -96,7 +96,7 @@ class SimulatedRuns:
         self.check_repair(run)
         self._begin_repair(run, by_person=False)
         if fault == "lagging":
-            pass  # run.show_old_end(self.now())
+            run.show_old_end(self.now())
         await self._after(fault)
         return len(run.repairs)
 

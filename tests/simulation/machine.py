@@ -10,7 +10,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.core.states import FINAL, Status
+from orchestrator.core.actions import Resolution
+from orchestrator.core.policy import RetryMode
 from tests.simulation.databricks import FAULTS
 from tests.simulation.parts import STORE_FAULTS
 from tests.simulation.runs import ENDS
@@ -19,7 +20,7 @@ from tests.simulation.schedule import Schedule
 NUMBER = st.integers(0, 9)
 ENTRY = st.integers(1, 8)
 RARELY = st.integers(1, 24)  # most of these entries do not exist
-MODE = st.sampled_from([None, "run", "repair"])
+MODE = st.sampled_from([None, *RetryMode])
 
 
 class Simulation(RuleBasedStateMachine):
@@ -45,7 +46,7 @@ class Simulation(RuleBasedStateMachine):
         priority=st.integers(-1, 1),
         mode=MODE,
     )
-    def insert(self, table: str, parameters: str | None, priority: int, mode: str | None) -> None:
+    def insert(self, table: str, parameters: str | None, priority: int, mode: RetryMode | None) -> None:
         self.world.insert(table, parameters=parameters, priority=priority, retry_mode=mode)
 
     @rule()
@@ -171,16 +172,16 @@ class Simulation(RuleBasedStateMachine):
         self.world.run_again("id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')", which)
 
     @rule(which=ENTRY, mode=MODE)
-    def retry(self, which: int, mode: str | None) -> None:
+    def retry(self, which: int, mode: RetryMode | None) -> None:
         self.world.operator.retry(which, mode)
 
     @rule(which=ENTRY)
     def restart(self, which: int) -> None:
         self.world.operator.restart(which)
 
-    @rule(which=RARELY, to=st.sampled_from(sorted(FINAL)))
-    def resolve(self, which: int, to: Status) -> None:
-        self.world.resolve(which, to)
+    @rule(which=RARELY, how=st.sampled_from(Resolution))
+    def resolve(self, which: int, how: Resolution) -> None:
+        self.world.resolve(which, how)
 
     @rule(count=st.integers(0, 3))
     def foreign_runs(self, count: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.actions import Resolution
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim
 from orchestrator.core.states import FINAL, Status
@@ -100,11 +101,12 @@ class Schedule:
         )
         self.sql("UPDATE audit SET action = 'retry' WHERE rowid > ?", before)
 
-    def resolve(self, entry_id: int, to: Status) -> None:
+    def resolve(self, entry_id: int, resolution: Resolution) -> None:
         """Settle an entry by hand as an operator does; its runs are let go."""
-        settled = self.operator.resolve(entry_id, to)
-        if settled is not None:
-            self.rules.let_go[settled.entry_guid] = settled.submission
+        if self.operator.resolve(entry_id, resolution):
+            self.rules.let_go |= dict(
+                self.sql("SELECT entry_guid, submission FROM track_processing WHERE id = ?", entry_id)
+            )
 
     def ask_to_cancel(self, entry_id: int) -> None:
         """Request a cancellation as an operator does in SQL."""

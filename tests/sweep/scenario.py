@@ -27,13 +27,13 @@ from orchestrator import settings
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
+from orchestrator.core.actions import Resolution
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.states import Status
 from tests.invariants import AUDIT
 from tests.operators import Operator
 from tests.sweep.boundaries import Boundaries, Damage
 
-CAP = 5
+CAP = 8
 MAX_ATTEMPTS = 2
 
 #: More passes than any damage needs.
@@ -55,6 +55,10 @@ NEVER_RUN = ("not json", "no such job", "never wanted")
 
 #: Each entry by its table: its final state and number of attempts.
 EXPECTED = {
+    "repaired": ("DONE", 1),
+    "restarted": ("DONE", 1),
+    "mended": ("DONE", 2),
+    "resolved": ("DONE", 1),
     "unwanted": ("CANCELED", 1),
     "flaky": ("DONE", 2),
     "hopeless": ("DEAD", MAX_ATTEMPTS),
@@ -63,10 +67,6 @@ EXPECTED = {
     "no such job": ("DEAD", 1),
     "good": ("DONE", 1),
     "never wanted": ("CANCELED", 0),
-    "mended": ("DONE", 2),
-    "repaired": ("DONE", 1),
-    "resolved": ("DONE", 1),
-    "restarted": ("DONE", 1),
 }
 
 #: Runs and repairs of each table.
@@ -218,7 +218,7 @@ def _people_act(database: Path, databricks: str) -> None:
         ).fetchall()
     for entry_id, table, run_id in found:
         if table == "resolved":
-            operator.resolve(entry_id, Status.DONE)
+            operator.resolve(entry_id, Resolution.DONE)
         elif table == "restarted":
             operator.restart(entry_id)
         else:
