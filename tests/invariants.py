@@ -3,13 +3,14 @@
 For the end of a trial, when every entry should be final.
 """
 
+import math
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,29 @@ END;
 """
 
 
+#: Edges that only an operator takes, besides those out of a final state that are not a revival.
+OPERATORS_EDGES = frozenset(
+    {
+        (Status.PENDING, Status.DONE),
+        (Status.PENDING, Status.DEAD),
+        (Status.FAILED, Status.DONE),
+        (Status.FAILED, Status.DEAD),
+        (Status.QUEUED, Status.DONE),
+    }
+)
+
+
+def is_allowed(old: str, new: str, action: str) -> bool:
+    """Say whether a change of status is an edge, and one that whoever made it may take.
+
+    :param action: of an operator; empty if the app made the change.
+    """
+    if Status(new) not in EDGES[Status(old)]:
+        return False
+    by_app = (old, new) not in OPERATORS_EDGES and (old not in FINAL or new == Status.RUNNING)
+    return bool(action) or by_app
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """The content of the database and the runs that the simulator saw."""
@@ -45,8 +69,8 @@ class Facts:
     audit: list[Record]
     #: our runs, as reported by the simulator
     runs: list[Record]
-    #: most runs that were ever active at once, foreign runs included
-    max_active: int
+    #: runs of others, as reported by the simulator
+    foreign: list[Record]
     cap: int
     max_attempts: int
     #: runs that a person repaired in Databricks, and nobody else
@@ -55,6 +79,18 @@ class Facts:
     @cached_property
     def _owners(self) -> dict[str, int]:
         return {entry["entry_guid"]: entry_id for entry_id, entry in self.entries.items()}
+
+    @cached_property
+    def max_active(self) -> int:
+        """Most runs that were ever active at once, others' included, but without what a person repaired.
+
+        A person asks nobody for a slot.
+        """
+        steps = []
+        for run in (*self.runs, *self.foreign):
+            for part in run["parts"][:1] if run["run_id"] in self.by_hand else run["parts"]:
+                steps += [(part["start_time"], 1), (part["end_time"] or math.inf, -1)]
+        return max(accumulate(step for _, step in sorted(steps)), default=0)
 
     @cached_property
     def let_go(self) -> dict[int, int]:
@@ -73,7 +109,6 @@ def gather(
     database: Path,
     *,
     runs: Sequence[Record],
-    stats: Mapping[str, Any],
     cap: int,
     max_attempts: int,
     by_hand: Iterable[int] = (),
@@ -81,7 +116,6 @@ def gather(
     """Read the database, which holds the :data:`AUDIT`.
 
     :param runs: of the simulator, ``GET /_sim/runs``.
-    :param stats: of the simulator, ``GET /_sim/stats``.
     :param by_hand: the runs that a person repaired.
     """
     with closing(sqlite3.connect(database, timeout=30)) as connection:
@@ -95,7 +129,7 @@ def gather(
             logs=records("SELECT * FROM process_log ORDER BY id"),
             audit=records("SELECT * FROM audit ORDER BY rowid"),
             runs=[run for run in runs if not run["foreign"]],
-            max_active=stats["max_active"],
+            foreign=[run for run in runs if run["foreign"]],
             cap=cap,
             max_attempts=max_attempts,
             by_hand=frozenset(by_hand),
@@ -115,7 +149,7 @@ def _entries(facts: Facts) -> Iterator[str]:
             yield f"entry {entry_id} is {entry['status']}, not final: {entry['last_error']}"
         if entry["attempt"] > facts.max_attempts:
             yield f"entry {entry_id} began {entry['attempt']} attempts"
-    if facts.max_active > facts.cap + len(facts.by_hand):  # a person asks for no slot
+    if facts.max_active > facts.cap:
         yield f"{facts.max_active} runs at once, above the cap of {facts.cap}"
 
 
@@ -129,8 +163,7 @@ def _edges(facts: Facts) -> Iterator[str]:
         if latest.get(entry_id, ("PENDING", 0)) != (old, step["old_submission"]):
             yield f"{where} does not follow {latest.get(entry_id)}"
         revived = new == Status.RUNNING and old in REVIVABLE
-        stays = old in FINAL and not revived and not action
-        if stays or Status(new) not in EDGES[Status(old)]:
+        if not is_allowed(old, new, action):
             yield f"{where} is not an edge"
         if revived and entry_id in resolved:
             yield f"{where}: an operator has resolved it"

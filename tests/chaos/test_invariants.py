@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.invariants import violations
-from tests.chaos.load import InsertedEntry, Kind
+from orchestrator.core.actions import Resolution
+from tests.chaos.invariants import violations, with_hands
+from tests.chaos.kinds import Kind
+from tests.chaos.load import InsertedEntry
 from tests.chaos.parts import CAP, MAX_ATTEMPTS
 from tests.invariants import Facts
 
@@ -17,29 +19,52 @@ INSERTED = [
     InsertedEntry(id=2, kind=Kind.FLAKY, table="b"),
     InsertedEntry(id=3, kind=Kind.CANCELED, table="c"),
     InsertedEntry(id=4, kind=Kind.INVALID, table="c"),
+    InsertedEntry(id=5, kind=Kind.MENDED, table="d"),
+    InsertedEntry(id=6, kind=Kind.REPAIRED, table="e"),
+    InsertedEntry(id=7, kind=Kind.RESOLVED, table="f"),
 ]
 
+RESOLVED = {7: Resolution.FAILED}
 
-def step(entry_id: int, old: str, before: int, new: str, after: int) -> dict[str, Any]:
+
+def step(  # noqa: PLR0917 - a table of steps is read by its columns
+    entry_id: int, old: str, before: int, new: str, after: int, action: str = ""
+) -> dict[str, Any]:
     return {
         "entry_id": entry_id,
         "old": old,
         "new": new,
         "old_submission": before,
         "new_submission": after,
+        "action": action,
         "at": "2026-01-01 00:00:00.000",
     }
 
 
-def run(run_id: int, token: str | None, start: int, end: int | None) -> dict[str, Any]:
-    return {"run_id": run_id, "idempotency_token": token, "start_time": start, "end_time": end}
+def run(run_id: int, token: str | None, *times: int | None) -> dict[str, Any]:
+    """Return a run by its start and end in ms, and those of its repairs."""
+    parts = [
+        {"start_time": start, "end_time": end} for start, end in zip(times[::2], times[1::2], strict=True)
+    ]
+    return {
+        "run_id": run_id,
+        "idempotency_token": token,
+        "start_time": times[0],
+        "end_time": times[-1],
+        "parts": parts,
+    }
+
+
+def first_run(entry_id: int) -> list[dict[str, Any]]:
+    """Return the steps of an entry to its first run."""
+    return [step(entry_id, "PENDING", 0, "QUEUED", 1), step(entry_id, "QUEUED", 1, "RUNNING", 1)]
 
 
 def entry(entry_id: int, status: str, submission: int, attempt: int) -> dict[str, Any]:
     return {
         "id": entry_id,
         "entry_guid": f"guid-{entry_id}",
-        "table_name": {1: "a", 2: "b"}.get(entry_id, "c"),
+        "table_name": {1: "a", 2: "b", 5: "d", 6: "e", 7: "f"}.get(entry_id, "c"),
         "status": status,
         "submission": submission,
         "attempt": attempt,
@@ -47,26 +72,45 @@ def entry(entry_id: int, status: str, submission: int, attempt: int) -> dict[str
     }
 
 
-def log(entry_id: int, submission: int, run_id: int | None) -> dict[str, Any]:
-    return {"entry_id": entry_id, "submission": submission, "runid": run_id, "message": None}
+def log(entry_id: int, submission: int, run_id: int | None, ended_at: int | None = None) -> dict[str, Any]:
+    """Return a log row of a run that ended at this time in ms."""
+    time = None if ended_at is None else f"1970-01-01 00:00:00.{ended_at:03}"
+    return {
+        "entry_id": entry_id,
+        "submission": submission,
+        "runid": run_id,
+        "finished_at": time,
+        "message": None,
+    }
 
 
 def good() -> Facts:
-    """Return correct facts: a plain, a flaky, an early canceled and a refused entry."""
-    return Facts(
+    """Return correct facts: an entry of each kind, the canceled one before it had a run."""
+    facts = Facts(
         entries={
             1: entry(1, "DONE", 1, 1),
             2: entry(2, "DONE", 2, 2),
             3: entry(3, "CANCELED", 0, 0),
             4: entry(4, "DEAD", 1, 1),
+            5: entry(5, "DONE", 2, 2),
+            6: entry(6, "DONE", 2, 1),
+            7: entry(7, "DEAD", 1, 1),
         },
-        logs=[log(1, 1, 11), log(2, 1, 21), log(2, 2, 22), log(4, 1, None)],
+        logs=[
+            log(1, 1, 11, 10),
+            log(2, 1, 21, 10),
+            log(2, 2, 22, 20),
+            log(4, 1, None),
+            log(5, 1, 51, 10),
+            log(5, 2, 51, 30),
+            log(6, 1, 61, 10),
+            log(6, 2, 61, 30),
+            log(7, 1, 71),
+        ],
         audit=[
-            step(1, "PENDING", 0, "QUEUED", 1),
-            step(1, "QUEUED", 1, "RUNNING", 1),
+            *first_run(1),
             step(1, "RUNNING", 1, "DONE", 1),
-            step(2, "PENDING", 0, "QUEUED", 1),
-            step(2, "QUEUED", 1, "RUNNING", 1),
+            *first_run(2),
             step(2, "RUNNING", 1, "FAILED", 1),
             step(2, "FAILED", 1, "QUEUED", 2),
             step(2, "QUEUED", 2, "RUNNING", 2),
@@ -74,16 +118,35 @@ def good() -> Facts:
             step(3, "PENDING", 0, "CANCELED", 0),
             step(4, "PENDING", 0, "QUEUED", 1),
             step(4, "QUEUED", 1, "DEAD", 1),
+            *first_run(5),
+            step(5, "RUNNING", 1, "FAILED", 1),
+            step(5, "FAILED", 1, "QUEUED", 2),
+            step(5, "QUEUED", 2, "RUNNING", 2),
+            step(5, "RUNNING", 2, "DONE", 2),
+            *first_run(6),
+            step(6, "RUNNING", 1, "DEAD", 1),
+            step(6, "DEAD", 1, "RUNNING", 2),
+            step(6, "RUNNING", 2, "DONE", 2),
+            *first_run(7),
+            step(7, "RUNNING", 1, "DEAD", 1, "resolve"),
         ],
-        runs=[run(11, "guid-1-1", 0, 10), run(21, "guid-2-1", 0, 10), run(22, "guid-2-2", 10, 20)],
-        max_active=CAP,
+        runs=[
+            run(11, "guid-1-1", 0, 10),
+            run(21, "guid-2-1", 0, 10),
+            run(22, "guid-2-2", 10, 20),
+            run(51, "guid-5-1", 0, 10, 20, 30),
+            run(61, "guid-6-1", 0, 10, 20, 30),
+            run(71, "guid-7-1", 0, None),
+        ],
+        foreign=[],
         cap=CAP,
         max_attempts=MAX_ATTEMPTS,
     )
+    return with_hands(facts, INSERTED)
 
 
 def test_correct_facts_have_no_violation() -> None:
-    assert violations(good(), INSERTED) == []
+    assert violations(good(), INSERTED, RESOLVED) == []
 
 
 def lose_an_entry(facts: Facts) -> None:
@@ -123,7 +186,18 @@ def run_twice(facts: Facts) -> None:
 
 
 def run_at_the_same_time(facts: Facts) -> None:
-    facts.runs[2]["start_time"] = 9
+    facts.runs[2]["parts"][0]["start_time"] = 9
+
+
+def run_beside_a_repair(facts: Facts) -> None:
+    facts.entries[5]["submission"] = 3
+    facts.audit.append(step(5, "DONE", 2, "PENDING", 2, "retry"))
+    facts.audit.append(step(5, "PENDING", 2, "QUEUED", 3))
+    facts.runs.append(run(52, "guid-5-3", 25, 40))
+
+
+def repair_twice(facts: Facts) -> None:
+    facts.runs[3] = run(51, "guid-5-1", 0, 10, 20, 30, 35, 40)
 
 
 def run_a_table_twice_at_a_time(facts: Facts) -> None:
@@ -146,12 +220,44 @@ def go_on(facts: Facts) -> None:
     facts.runs[0]["end_time"] = None
 
 
+def revive_what_was_resolved(facts: Facts) -> None:
+    facts.audit.append(step(7, "DEAD", 1, "RUNNING", 2))
+
+
+def revive_under_the_same_number(facts: Facts) -> None:
+    facts.audit[-5]["new_submission"] = 1
+
+
+def end_otherwise_than_resolved(facts: Facts) -> None:
+    facts.entries[7]["status"] = facts.audit[-1]["new"] = "DONE"
+
+
+def run_what_is_resolved(facts: Facts) -> None:
+    facts.runs.append(run(72, "guid-7-1", 5, 8))
+
+
 def log_nothing(facts: Facts) -> None:
     del facts.logs[0]
 
 
 def log_twice(facts: Facts) -> None:
-    facts.logs.append(log(1, 2, 11))
+    facts.logs.append(log(1, 1, 11, 10))
+
+
+def log_a_repair_twice(facts: Facts) -> None:
+    facts.logs.append(log(5, 3, 51, 30))
+
+
+def log_no_repair(facts: Facts) -> None:
+    del facts.logs[5]
+
+
+def log_an_end_that_never_was(facts: Facts) -> None:
+    facts.logs[5]["finished_at"] = "1970-01-01 00:00:00.029"
+
+
+def log_a_repair_with_the_first_run(facts: Facts) -> None:
+    facts.logs[5]["submission"] = 1
 
 
 def log_no_run(facts: Facts) -> None:
@@ -179,13 +285,26 @@ def log_anothers_run(facts: Facts) -> None:
         (spend_an_attempt_too_many, "entry 2 began 4 attempts"),
         (run_twice, "plain entry 1 is DONE with 2 runs"),
         (run_at_the_same_time, "entry 2 had the runs 21 and 22 at the same time"),
+        (run_beside_a_repair, "entry 5 had the runs 51 and 52 at the same time"),
+        (repair_twice, "mended entry 5 is DONE with 1 runs and 2 repairs"),
         (run_a_table_twice_at_a_time, "table a had the runs 11 and 21 at the same time"),
         (run_unknown_to_all, "a token that no entry gave: guid-9-1"),
         (run_without_a_token, "a token that no entry gave: None"),
         (run_of_no_submission, "a token that no entry gave: guid-3-1"),
         (go_on, "run 11 of entry 1 is still active"),
-        (log_nothing, "run 11 (guid-1-1) has 0 log rows"),
-        (log_twice, "run 11 (guid-1-1) has 2 log rows"),
+        (revive_what_was_resolved, "entry 7: DEAD (1) → RUNNING (2): an operator has resolved it"),
+        (
+            revive_under_the_same_number,
+            "DEAD (1) → RUNNING (1): a revived run is not a submission of its own",
+        ),
+        (end_otherwise_than_resolved, "entry 7 was resolved by hand to DEAD and is DONE"),
+        (run_what_is_resolved, "resolved entry 7 is DEAD with 2 runs"),
+        (log_nothing, "run 11 (guid-1-1) has 0 log rows of its end 0"),
+        (log_twice, "run 11 (guid-1-1) has 2 log rows of its end 0"),
+        (log_a_repair_twice, "run 51 (guid-5-1) has 2 log rows of its end 1"),
+        (log_no_repair, "run 51 (guid-5-1) has 0 log rows of its end 1"),
+        (log_an_end_that_never_was, "names an end that the run 51 never had"),
+        (log_a_repair_with_the_first_run, "names the run of another submission: guid-5-1"),
         (log_no_run, "entry 1, submission 2 has no run"),
         (log_a_run_that_never_was, "names the run 77, which does not exist"),
         (log_anothers_run, "names the run of another submission: guid-2-1"),
@@ -194,10 +313,13 @@ def log_anothers_run(facts: Facts) -> None:
 def test_each_error_is_named(break_it: Callable[[Facts], None], words: str) -> None:
     facts = copy.deepcopy(good())
     break_it(facts)
-    found = violations(facts, INSERTED)
+    found = violations(facts, INSERTED, RESOLVED)
     assert any(words in violation for violation in found), found
 
 
 def test_the_cap_is_checked() -> None:
-    over = replace(good(), max_active=CAP + 1)
-    assert violations(over, INSERTED) == [f"{CAP + 1} runs at once, above the cap of {CAP}"]
+    others = [run(1000 + number, None, 0, 30) for number in range(CAP)]
+    over = replace(good(), foreign=others)
+    # Three of our runs began at 0 and one at 20, without what a person repaired.
+    assert violations(over, INSERTED, RESOLVED) == [f"{over.max_active} runs at once, above the cap of {CAP}"]
+    assert over.max_active == CAP + 5

@@ -151,10 +151,19 @@ class Stack:
             tail = "\n".join(p.tail() for p in self.processes if p.name == "host")
             raise AssertionError(f"{what}: not within {seconds} s; rows: {states}\n{tail}") from None
 
+    def open_rows(self) -> int:
+        """How many rows are not at their end."""
+        [(total,)] = self.query("SELECT COUNT(*) FROM track_processing")
+        return int(total) - self.count(*FINAL)
+
     async def until_all_ended(self, seconds: float) -> None:
         """Wait until every row is at its end."""
-        total = self.query("SELECT COUNT(*) FROM track_processing")[0][0]
-        await self.until(lambda: self.count(*FINAL) == total, seconds, f"all {total} rows at their end")
+        [(total,)] = self.query("SELECT COUNT(*) FROM track_processing")
+        await self.until(lambda: self.open_rows() == 0, seconds, f"all {total} rows at their end")
+
+    async def active_runs(self) -> int:
+        """How many runs are active in the simulator."""
+        return int((await self.simulator("GET", "/_sim/stats"))["active"])
 
     async def simulator(self, method: str, path: str, body: Any = None) -> Any:
         """Steer the simulator, or ask it what it saw."""
@@ -167,9 +176,8 @@ class Stack:
 
     async def facts(self, cap: int, max_attempts: int) -> Facts:
         """Gather what the simulator and the database know."""
-        stats = await self.simulator("GET", "/_sim/stats")
         runs = (await self.simulator("GET", "/_sim/runs"))["runs"]
-        return gather(self.database, runs=runs, stats=stats, cap=cap, max_attempts=max_attempts)
+        return gather(self.database, runs=runs, cap=cap, max_attempts=max_attempts)
 
     async def check_invariants(self, cap: int, max_attempts: int) -> list[dict[str, Any]]:
         """Check the rules by the simulator's counts and the database, and return our runs."""
