@@ -29,7 +29,7 @@ from tests.conftest import FIGURE, Azurite
 from tests.sweep import scenario
 from tests.sweep.boundaries import Damage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 JOB_ID = 5
 
