@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from devstack.processes import Process
 from tests.conftest import Azurite
 from tests.e2e.stack import Stack
@@ -61,6 +63,16 @@ class Site:
         """Set how the runs of a table end."""
         body = {"match": {"table_name": table}, "results": results, **more}
         await self.stack.simulator("POST", "/_sim/outcomes", body)
+
+    async def cancel_run(self, run_id: int) -> None:
+        """Cancel a run in Databricks, as a person does there."""
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": "Bearer a-token"}) as session,
+            session.post(
+                f"{self.stack.simulator_url}/api/2.2/jobs/runs/cancel", json={"run_id": run_id}
+            ) as response,
+        ):
+            response.raise_for_status()
 
     def insert(
         self, *tables: str, attempts: int = 1, at: str | None = None, workspace: str = "default"

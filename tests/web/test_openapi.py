@@ -28,7 +28,7 @@ ST = Path(sys.executable).with_name("st")
 EVENTS_SECRET = "a-shared-secret-of-20-characters"
 
 #: So many calls of each operation, and as many ways through several, besides the phase that goes through
-#: every bound of the document. All of them take some 40 s.
+#: every bound of the document. All of them take about a minute on a machine that does nothing else.
 EXAMPLES = 200
 
 
@@ -151,7 +151,7 @@ async def test_methods_that_the_document_does_not_name(served: str) -> None:
                     assert (response.status, await response.read()) == (404, b""), f"{method} {path}"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(420)
 def test_what_the_document_says_is_what_happens(served_fast: str, tmp_path: Path) -> None:
     """Schemathesis calls every operation with what is allowed and with what is not, and one after another."""
     document = tmp_path / "openapi.json"
@@ -168,7 +168,7 @@ def test_what_the_document_says_is_what_happens(served_fast: str, tmp_path: Path
         env={**os.environ, "PYTHONPATH": str(ROOT), "EVENTS_SECRET": EVENTS_SECRET},
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=400,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
