@@ -148,8 +148,11 @@ class Store(Protocol):
         """QUEUED stays QUEUED: keep another request; the first was refused and started nothing."""
         ...
 
-    async def record_run(self, claim: Claim, run_id: int) -> bool:
-        """QUEUED → RUNNING: store the run's id."""
+    async def record_run(self, claim: Claim, run_id: int, *, deliveries: int | None = None) -> bool:
+        """QUEUED → RUNNING: store the run's id.
+
+        :param deliveries: how many calls of ``run-now`` may have been begun; None = any number.
+        """
         ...
 
     async def revive(self, entry: Entry, reason: str) -> bool:

@@ -52,19 +52,25 @@ class Planner:
     async def plan(self, entry: Entry) -> RunRequest | RepairRequest | Follow:
         """Return what to do for the current submission of an entry.
 
+        A repeated call is the same as the first. As long as no call can have had an effect, the last run is
+        looked at before each: somebody may repair it while the call is put off.
+
         :raises InvalidEntry: the entry cannot be submitted as it stands.
         :raises WorkspaceUnavailable: what has to be known could not be read; nothing was started.
         """
+        if entry.request and entry.deliveries > 0:
+            return run_requests.thaw(entry)
         if entry.workspace not in self.workspaces:
             known = ", ".join(sorted(self.workspaces))
             raise InvalidEntry(f"workspace is unknown; the settings have {known}")
         if entry.retry_mode not in {None, *RETRY_MODES}:
             raise InvalidEntry(f"must be {' or '.join(RETRY_MODES)}", column="retry_mode")
+        after_last_run = None
         if entry.last_runid is not None and entry.deliveries == 0:
             after_last_run = await self._after_last_run(entry, entry.last_runid)
-            if after_last_run is not None:
-                return after_last_run
-        return await self.new_run(entry)
+        if entry.request and not isinstance(after_last_run, Follow):
+            return run_requests.thaw(entry)
+        return after_last_run or await self.new_run(entry)
 
     async def new_run(self, entry: Entry) -> RunRequest:
         """Return the request for a new run. Raises what :meth:`plan` raises."""

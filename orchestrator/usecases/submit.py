@@ -75,7 +75,7 @@ class Submit:
     async def _plan(self, claim: Claim, waiting: Entry) -> RunRequest | RepairRequest | None:
         """Return the request to make, or None if there is none to make now."""
         try:
-            planned = run_requests.thaw(waiting) if waiting.request else await self.planner.plan(waiting)
+            planned = await self.planner.plan(waiting)
         except InvalidEntry as error:
             await self._refuse_invalid(waiting, error)
             return None
@@ -84,7 +84,7 @@ class Submit:
             return None
         if not isinstance(planned, Follow):
             return planned
-        if await self.store.record_run(claim, planned.run_id):
+        if await self.store.record_run(claim, planned.run_id, deliveries=0):
             _logger.warning("entry %s: run %s is followed again: it was repaired", waiting.id, planned.run_id)
         return None
 

@@ -24,7 +24,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "get_entry": (17,),
     "begin_submission": ("{}", 900_000, 17, 1),
     "replace_request": ("{}", 17, 1, 1),
-    "record_run": (77, 77, 17, 1),
+    "record_run": (77, 77, 17, 1, 2_147_483_647),
     "release": (60_000, "full", 1, 17, 1, 1),
     "refuse": ("DEAD", 0, "bad", 17, 1, 1),
     "leave_open": ("DEAD", 0, "bad", 17, 1, 1),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.core.errors import RequestRefused
-from orchestrator.core.models import Claim, Entry, RepairRequest
+from orchestrator.core.errors import RequestRefused, WorkspaceUnavailable
+from orchestrator.core.models import Claim, Entry, RepairRequest, Run
 from orchestrator.core.states import Status
 from tests.fakes import UNAVAILABLE
 from tests.world import World, policy
@@ -144,6 +144,52 @@ async def test_run_that_a_person_repaired_meanwhile_is_followed(world: World) ->
     again = await world.entry(entry.id)
     assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1000, 2)
     assert len(world.databricks.requests) == 1
+
+
+@pytest.mark.parametrize("mode", ["run", "repair"])
+async def test_run_that_a_person_repaired_while_the_call_was_put_off_is_followed(
+    world: World, mode: str
+) -> None:
+    """A call that had no effect may be repeated much later, and then the last run is looked at again."""
+    entry = await failed(world, retry_mode=mode)
+    await world.trigger()
+    [claim] = world.queue.sent
+    too_often = WorkspaceUnavailable("too many requests", status=429)
+    too_often.in_doubt = False
+    start = world.databricks.run_now
+
+    async def put_off(request: object) -> int:
+        raise too_often
+
+    world.databricks.run_now = world.databricks.repair = put_off  # type: ignore[method-assign]
+    await world.deliver()
+    waiting = await world.entry(entry.id)
+    assert (waiting.status, waiting.deliveries) == (Status.QUEUED, 0)
+    assert waiting.request is not None
+    world.databricks.run_now = start  # type: ignore[method-assign]
+    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state="RUNNING", latest_repair_id=1)
+    await world.submit(claim)
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1000, 2)
+    assert len(world.databricks.requests) == 1
+
+
+async def test_run_is_not_followed_once_another_delivery_has_made_a_call(world: World) -> None:
+    """That call may start a run, and nobody would follow it if this delivery recorded the old one."""
+    entry = await failed(world, retry_mode=None)
+    await world.trigger()
+    [claim] = world.queue.sent
+    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state="RUNNING", latest_repair_id=1)
+    look = world.databricks.get_run
+
+    async def look_while_another_call_begins(run_id: int, *, with_history: bool = False) -> Run:
+        await world.store.begin_submission(claim, 900, "{}")
+        return await look(run_id, with_history=with_history)
+
+    world.databricks.get_run = look_while_another_call_begins  # type: ignore[method-assign]
+    await world.submit(claim)
+    left = await world.entry(entry.id)
+    assert (left.status, left.deliveries, left.runid) == (Status.QUEUED, 1, None)
 
 
 async def test_repair_that_nobody_saw_and_that_succeeded_is_recorded(world: World) -> None:

@@ -136,11 +136,15 @@ class Store:
             writes=True,
         )
 
-    async def record_run(self, claim: Claim, run_id: int) -> bool:
-        """QUEUED → RUNNING. False: the entry is no longer QUEUED for this submission."""
+    async def record_run(self, claim: Claim, run_id: int, *, deliveries: int | None = None) -> bool:
+        """QUEUED → RUNNING. False: the entry is no longer QUEUED for this submission, or calls were begun.
+
+        :param deliveries: how many calls may have been begun; None = any number.
+        """
+        most = NO_LIMIT if deliveries is None else deliveries
         return await self.pool.transact(
             lambda session: (
-                session.change("record_run", run_id, run_id, claim.entry_id, claim.submission) == 1
+                session.change("record_run", run_id, run_id, claim.entry_id, claim.submission, most) == 1
             ),
             writes=True,
         )

@@ -149,7 +149,7 @@ SET request = ?,
 WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
 
 -- record_run --
--- QUEUED to RUNNING: Databricks accepted the run.
+-- QUEUED to RUNNING: Databricks accepted the run, or an earlier run is followed again and no call was begun.
 UPDATE track_processing
 SET status = 'RUNNING',
     runid = ?,
@@ -163,7 +163,7 @@ SET status = 'RUNNING',
     unreadable_since = NULL,
     submitted_at = {now},
     updated_at = {now}
-WHERE id = ? AND submission = ? AND status = 'QUEUED'
+WHERE id = ? AND submission = ? AND deliveries <= ? AND status = 'QUEUED'
 
 -- revive --
 -- To RUNNING: the last run is active again, since somebody repaired it. It counts as a submission of its own.
