@@ -107,9 +107,9 @@ class RequestRefused(DatabricksError):
 
 
 class TokenRunDeleted(RequestRefused):
-    """The run that this idempotency token started was deleted; the token can never start another one.
+    """The run of this submission was deleted: the one that its token started, or the one that it repairs.
 
-    This settles the submission, also one whose earlier calls are in doubt: they are what started that run.
+    This settles the submission, also one whose earlier calls are in doubt: they made that run active.
     """
 
 

@@ -6,7 +6,7 @@ is a newer repair. So a call whose outcome is not known is never simply repeated
 repair that has begun since the request was fixed counts as this submission's, whoever asked for it.
 """
 
-from orchestrator.core.errors import RequestRefused, RunNotFound, WorkspaceUnavailable
+from orchestrator.core.errors import RequestRefused, RunNotFound, TokenRunDeleted, WorkspaceUnavailable
 from orchestrator.core.models import RepairRequest
 from orchestrator.core.outcomes import RunOutcome, outcome_of
 from orchestrator.ports import Runs
@@ -16,6 +16,7 @@ async def repair_run(runs: Runs, request: RepairRequest, *, in_doubt: bool) -> i
     """Repair a run, or find that it was repaired since the request was fixed; return its id.
 
     :param in_doubt: an earlier call with this request may have been accepted.
+    :raises TokenRunDeleted: the run does not exist, so no call can have made it active.
     :raises RequestRefused: the run cannot be repaired, and this request has started nothing.
     :raises WorkspaceUnavailable: whether it has started anything is not known.
     """
@@ -24,7 +25,7 @@ async def repair_run(runs: Runs, request: RepairRequest, *, in_doubt: bool) -> i
             return request.run_id
         await _repair(runs, request)
     except RunNotFound as error:
-        raise RequestRefused(
+        raise TokenRunDeleted(
             str(error), status=error.status, error_code=error.error_code, permanent=False
         ) from None
     return request.run_id

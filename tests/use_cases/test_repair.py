@@ -86,6 +86,22 @@ async def test_call_that_had_no_effect_is_made_again(world: World) -> None:
     assert (await world.entry(entry.id)).attempt == 2
 
 
+async def test_run_that_was_deleted_after_a_lost_answer_settles_the_submission(world: World) -> None:
+    entry = await failed(world)
+    await world.trigger()
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    del world.databricks.runs[1000]
+    await world.submit(Claim(entry_id=entry.id, submission=2))
+    settled = await world.entry(entry.id)
+    assert (settled.status, settled.attempt, settled.deliveries) == (Status.FAILED, 2, 0)
+    world.database.pass_time(3600)
+    await world.trigger()
+    await world.deliver()
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1001, 3)
+
+
 async def test_run_that_cannot_be_repaired_is_run_anew(world: World) -> None:
     entry = await failed(world)
     await world.trigger()
