@@ -18,8 +18,7 @@ from tests.simulation.runs import SimulatedRun
 from tests.simulation.scheduler import Scheduler
 
 #: Faults of a call. ``missing``: a look-up says once that a live run does not exist. ``queued``: a new run
-#: waits in Databricks' own queue. ``lagging``: the list lacks the newest run; a repaired run shows its old
-#: end for a moment.
+#: waits in Databricks' own queue. ``lagging``: the list lacks the newest run.
 FAULTS = (
     "lost before",
     "lost after",
@@ -46,6 +45,8 @@ class SimulatedRuns:
     runs: dict[int, SimulatedRun] = field(default_factory=dict)
     by_token: dict[str, SimulatedRun] = field(default_factory=dict)
     foreign: set[int] = field(default_factory=set)
+    #: a run that the app repairs looks over for a moment, wherever it is looked up
+    repairs_lag: bool = False
     #: called before a run is started, repaired or cancelled; they raise if that must not be
     check_start: Callable[[str], None] = lambda _: None
     check_repair: Callable[[SimulatedRun], None] = lambda _: None
@@ -95,7 +96,7 @@ class SimulatedRuns:
             raise RequestRefused("active, or repaired since", status=400, error_code="X", permanent=False)
         self.check_repair(run)
         self._begin_repair(run, by_person=False)
-        if fault == "lagging":
+        if self.repairs_lag:
             run.show_old_end(self.now())
         await self._after(fault)
         return len(run.repairs)
@@ -107,7 +108,8 @@ class SimulatedRuns:
     async def active_runs(self) -> tuple[ActiveRun, ...]:
         """List the active runs; a run that began last may be missing."""
         fault = await self._before()
-        active = sorted(self.live(), key=lambda run: run.began)
+        seen = [run for run in self.live() if not run.shows_old_end(self.now())]
+        active = sorted(seen, key=lambda run: run.began)
         listed = active[: -1 if fault == "lagging" else None]
         foreign = frozenset(self.foreign)
         ours = [ActiveRun(run_id=run.run_id, job_id=1, queued=run.is_queued) for run in listed]

@@ -99,6 +99,10 @@ class Simulation(RuleBasedStateMachine):
     def databricks_fault(self, fault: str) -> None:
         self.world.databricks.faults.insert(0, fault)
 
+    @rule(lag=st.booleans())
+    def repairs_lag(self, lag: bool) -> None:
+        self.world.databricks.repairs_lag = lag
+
     @rule(fault=st.sampled_from(STORE_FAULTS))
     def store_fault(self, fault: str) -> None:
         self.world.pool.faults.insert(0, fault)

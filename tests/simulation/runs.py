@@ -100,10 +100,14 @@ class SimulatedRun:
         """Look over for a moment, although a repair has begun."""
         self._old_end_until = now + _LAG
 
+    def shows_old_end(self, now: datetime) -> bool:
+        """Say whether it looks over although it is not."""
+        return self.is_live and self._old_end_until is not None and now < self._old_end_until
+
     def shown(self, now: datetime, *, with_history: bool) -> Run:
         """Return the run as Databricks shows it."""
         state, repairs = self._state, len(self.repairs)
-        if self.is_live and self._old_end_until is not None and now < self._old_end_until:
+        if self.shows_old_end(now):
             state, repairs = self.ends[-1], repairs - 1
         newest = (repairs or None) if with_history else None
         return replace(state, with_history=with_history, latest_repair_id=newest)

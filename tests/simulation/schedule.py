@@ -161,6 +161,7 @@ class Schedule:
         """End the faults: after some passes only entries with live runs are unfinished, then none."""
         self.databricks.faults.clear()
         self.databricks.foreign.clear()
+        self.databricks.repairs_lag = False
         for run in self.databricks.runs.values():
             run.unreadable = False
         self.pool.faults.clear()
