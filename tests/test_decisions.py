@@ -90,8 +90,10 @@ def test_parameters_go_where_the_job_takes_them() -> None:
     "request_",
     [
         run_requests.run_request(ENTRY, JOB),
-        RepairRequest(run_id=7, latest_repair_id=None),
-        RepairRequest(run_id=7, latest_repair_id=3),
+        RepairRequest(
+            run_id=7, latest_repair_id=None, parameter_style="job_parameters", parameters={"a": "b"}
+        ),
+        RepairRequest(run_id=7, latest_repair_id=3, parameter_style="python_params", parameters=["a"]),
     ],
 )
 def test_request_that_is_kept_is_the_same_later(request_: RunRequest | RepairRequest) -> None:

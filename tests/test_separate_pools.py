@@ -51,6 +51,8 @@ class Databricks:
             return web.json_response({"has_more": False})
         if request.path.endswith("run-now"):
             return web.json_response({"run_id": 501})
+        if request.path.endswith("jobs/get"):
+            return web.json_response({"job_id": 5, "settings": {"name": "load", "max_concurrent_runs": 9}})
         if request.query["run_id"] == str(SLOW):
             await self._hold()
         state = {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS"}

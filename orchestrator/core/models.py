@@ -175,6 +175,9 @@ class RepairRequest:
     run_id: int
     #: newest repair that the caller knows; Databricks refuses the request if there is a newer one
     latest_repair_id: int | None
+    #: as in :class:`RunRequest`; a repair without parameters may run without those of its run
+    parameter_style: str
+    parameters: dict[str, str] | list[str] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

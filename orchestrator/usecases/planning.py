@@ -17,7 +17,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest
 from orchestrator.core.outcomes import RunOutcome, has_failures, is_logged_end, outcome_of
-from orchestrator.core.policy import RETRY_MODES, Policy, WorkspacePolicy
+from orchestrator.core.policy import RETRY_MODES, Policy, RetryMode, WorkspacePolicy
 from orchestrator.core.times import iso_utc
 from orchestrator.ports import Runs, Store
 from orchestrator.usecases.jobs import Jobs
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 #: Waits for a job that cannot be read, after which ``auto`` means ``notebook_params``, as for a job that
 #: declares no parameters: an endpoint that fails for good must not keep an entry from its run.
-_PATIENCE = 3
+_PATIENCE = 1
 
 #: The ends of a run after which its failed tasks can be run again. A run without a slot has no such tasks.
 _REPAIRABLE = frozenset({RunOutcome.FAILED, RunOutcome.PLATFORM, RunOutcome.CANCELED, RunOutcome.SUCCEEDED})
@@ -65,12 +65,15 @@ class Planner:
             raise InvalidEntry(f"workspace is unknown; the settings have {known}")
         if entry.retry_mode not in {None, *RETRY_MODES}:
             raise InvalidEntry(f"must be {' or '.join(RETRY_MODES)}", column="retry_mode")
-        after_last_run = None
+        last_run = None
         if entry.last_runid is not None and entry.deliveries == 0:
-            after_last_run = await self._after_last_run(entry, entry.last_runid)
-        if entry.request and not isinstance(after_last_run, Follow):
+            last_run = await self._last_run(entry, entry.last_runid)
+        if isinstance(last_run, Follow):
+            return last_run
+        if entry.request:
             return run_requests.thaw(entry)
-        return after_last_run or await self.new_run(entry)
+        request = await self.new_run(entry)
+        return request if last_run is None else _repair_of(last_run, request)
 
     async def new_run(self, entry: Entry) -> RunRequest:
         """Return the request for a new run. Raises what :meth:`plan` raises."""
@@ -78,19 +81,24 @@ class Planner:
         return replace(request, parameters=await self._filled(entry, request.parameters))
 
     async def is_outdated(self, entry: Entry, request: RunRequest) -> bool:
-        """Say whether the name of an entry's job stands for another job by now: it was deployed anew."""
-        key = self._key(entry)
-        if key.job_name is None:
-            return False
+        """Say whether a request would be another one by now.
+
+        The job's name stands for another job since it was deployed anew, or the job takes its parameters in
+        another style than was assumed while it could not be read.
+        """
         self.jobs.forget(entry.workspace, request.job_id)
         try:
-            job = await self.jobs.resolve(entry.workspace, key)
+            job = await self.jobs.resolve(entry.workspace, self._key(entry))
+            newer = run_requests.run_request(entry, job)
         except (InvalidEntry, DatabricksError):
             return False
-        return job.job_id != request.job_id
+        return (newer.job_id, newer.parameter_style) != (request.job_id, request.parameter_style)
 
-    async def _after_last_run(self, entry: Entry, run_id: int) -> RepairRequest | Follow | None:
-        """Look at the last run once more before a new one begins; None = a new run may begin."""
+    async def _last_run(self, entry: Entry, run_id: int) -> Run | Follow | None:
+        """Look at the last run once more before a new one begins.
+
+        Return it if it is to be repaired; None = a new run may begin.
+        """
         runs = self.runs[entry.workspace]
         settled = [log for log in await self.store.logs(entry.id) if log.runid == run_id]
         try:
@@ -106,13 +114,8 @@ class Planner:
         outcome = outcome_of(run)
         if outcome is RunOutcome.ACTIVE or (outcome is RunOutcome.SUCCEEDED and _is_news(run, settled)):
             return Follow(run_id=run_id)
-        return self._repair_of(entry, run, outcome)
-
-    def _repair_of(self, entry: Entry, run: Run, outcome: RunOutcome) -> RepairRequest | None:
         mode = entry.retry_mode or self.policy.retry_mode
-        if mode != "repair" or outcome not in _REPAIRABLE or not _has_failed_tasks(run, outcome):
-            return None
-        return RepairRequest(run_id=run.run_id, latest_repair_id=run.latest_repair_id)
+        return run if mode == RetryMode.REPAIR and _can_be_repaired(run, outcome) else None
 
     async def _job(self, entry: Entry) -> Job:
         """Return the job of an entry. :raises InvalidEntry: it cannot take runs from outside."""
@@ -172,10 +175,19 @@ def _is_news(run: Run, settled: list[LogRow]) -> bool:
     return bool(settled) and not is_logged_end(run, settled[-1])
 
 
-def _has_failed_tasks(run: Run, outcome: RunOutcome) -> bool:
-    if outcome is not RunOutcome.SUCCEEDED:
-        return True
-    return has_failures(run)
+def _repair_of(run: Run, request: RunRequest) -> RepairRequest:
+    """Return the request that repairs a run with the parameters of what would be a new one."""
+    return RepairRequest(
+        run_id=run.run_id,
+        latest_repair_id=run.latest_repair_id,
+        parameter_style=request.parameter_style,
+        parameters=request.parameters,
+    )
+
+
+def _can_be_repaired(run: Run, outcome: RunOutcome) -> bool:
+    """Say whether a run has tasks that failed and can be run again."""
+    return outcome in _REPAIRABLE and (outcome is not RunOutcome.SUCCEEDED or has_failures(run))
 
 
 def _assumed(job_id: int) -> Job:

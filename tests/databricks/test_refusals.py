@@ -252,4 +252,8 @@ async def test_a_repair_that_is_refused(
     workspace.replies = [reply]
     async with connected(workspace, clock=ManualClock()) as client:
         with pytest.raises(kind):
-            await client.repair(RepairRequest(run_id=11, latest_repair_id=None))
+            await client.repair(
+                RepairRequest(
+                    run_id=11, latest_repair_id=None, parameter_style="notebook_params", parameters={}
+                )
+            )

@@ -11,6 +11,16 @@ from tests.world import World, policy
 REFUSED = RequestRefused("cannot be repaired", status=400, error_code="X", permanent=False)
 
 
+def repair_request(latest_repair_id: int | None) -> RepairRequest:
+    """Return the request for the repair of the first run."""
+    return RepairRequest(
+        run_id=1000,
+        latest_repair_id=latest_repair_id,
+        parameter_style="notebook_params",
+        parameters={"table_name": "sales"},
+    )
+
+
 async def failed(world: World, **fields: object) -> Entry:
     """Bring an entry to a failed run, and let its back-off pass."""
     entry = await world.running(**{"retry_mode": "repair", **fields})  # type: ignore[arg-type]  # columns
@@ -24,7 +34,7 @@ async def test_the_same_run_is_repaired_and_followed(world: World) -> None:
     entry = await failed(world)
     await world.trigger()
     await world.deliver()
-    assert world.databricks.repairs == [RepairRequest(run_id=1000, latest_repair_id=None)]
+    assert world.databricks.repairs == [repair_request(None)]
     again = await world.entry(entry.id)
     assert (again.status, again.runid, again.submission, again.attempt) == (Status.RUNNING, 1000, 2, 2)
     world.databricks.end(1000, "FAILED")
@@ -32,7 +42,7 @@ async def test_the_same_run_is_repaired_and_followed(world: World) -> None:
     world.database.pass_time(3600)
     await world.trigger()
     await world.deliver()
-    assert world.databricks.repairs[1:] == [RepairRequest(run_id=1000, latest_repair_id=1)]
+    assert world.databricks.repairs[1:] == [repair_request(1)]
     world.databricks.end(1000, "SUCCESS")
     await world.monitor()
     done = await world.entry(entry.id)
@@ -155,7 +165,7 @@ async def test_run_that_a_person_repaired_meanwhile_is_followed(world: World) ->
     entry = await failed(world, retry_mode=None)
     await world.trigger()
     [claim] = world.queue.sent
-    await world.databricks.repair(RepairRequest(run_id=1000, latest_repair_id=None))
+    await world.databricks.repair(repair_request(None))
     await world.submit(claim)
     again = await world.entry(entry.id)
     assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1000, 2)
@@ -210,7 +220,7 @@ async def test_run_is_not_followed_once_another_delivery_has_made_a_call(world: 
 
 async def test_repair_that_nobody_saw_and_that_succeeded_is_recorded(world: World) -> None:
     entry = await failed(world, retry_mode=None)
-    await world.databricks.repair(RepairRequest(run_id=1000, latest_repair_id=None))
+    await world.databricks.repair(repair_request(None))
     world.databricks.end(1000, "SUCCESS")
     await world.trigger()
     await world.deliver()

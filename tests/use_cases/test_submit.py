@@ -167,3 +167,23 @@ async def test_job_that_is_gone_under_its_name_ends_the_entry(world: World) -> N
     world.databricks.errors = [gone]
     await world.deliver()
     assert (await world.entry(entry_id)).status is Status.DEAD
+
+
+async def test_style_that_was_assumed_while_the_job_could_not_be_read_is_corrected(world: World) -> None:
+    declares = Job(job_id=5, name="load", max_concurrent_runs=9, queue_enabled=False, parameters=("day",))
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    world.databricks.jobs = {5: declares}
+    world.jobs.forget("default", 5)
+    wrong = RequestRefused("the job has parameters", status=400, error_code="X", permanent=True)
+    read = world.databricks.get_job
+    world.databricks.errors = [wrong]
+
+    async def unreadable(job_id: int) -> Job:
+        world.databricks.get_job = read  # type: ignore[method-assign]  # at the next call it can be read
+        raise RequestRefused("no", status=403, error_code="PERMISSION_DENIED", permanent=False)
+
+    world.databricks.get_job = unreadable  # type: ignore[method-assign]  # only this call fails
+    await world.deliver()
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+    assert [request.parameter_style for request in world.databricks.requests] == ["job_parameters"]

@@ -133,9 +133,15 @@ def repair_run(repair: RepairRequest) -> Request[int]:
         name="runs/repair",
         method="POST",
         path=f"{_JOBS}/runs/repair",
-        json={"run_id": repair.run_id, "rerun_all_failed_tasks": True, **latest},
+        json={
+            "run_id": repair.run_id,
+            "rerun_all_failed_tasks": True,
+            repair.parameter_style: repair.parameters,
+            **latest,
+        },
         read=partial(responses.parse_id, name="repair_id"),
         refusal=errors.repair_refused,
+        hidden=tuple(secrets_in(repair.parameters)),
     )
 
 

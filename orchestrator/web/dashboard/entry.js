@@ -108,6 +108,8 @@ function endedSubmission(run) {
       run.started_at ? [localTime(run.started_at), " – ", localTime(run.finished_at)] : ["ended ", localTime(run.finished_at)],
       [phases(run), result(run)].filter(Boolean).map((part) => `; ${part}`)),
     run.message && h("p", { class: hasFailed ? "message" : "quiet" }, run.message),
+    run.result && h("details", { "data-key": `result-${run.submission}` },
+      h("summary", {}, "Exit value"), h("pre", { tabindex: 0 }, run.result)),
     run.error_trace && h("details", { "data-key": `trace-${run.submission}` },
       h("summary", {}, "Trace"), h("pre", { tabindex: 0 }, run.error_trace)));
 }
