@@ -55,6 +55,7 @@ RESULTS = {
     "EXCLUDED": RunOutcome.SKIPPED,
     "FAILED": RunOutcome.FAILED,
     "MAXIMUM_CONCURRENT_RUNS_REACHED": RunOutcome.NO_SLOT,
+    "SKIPPED": RunOutcome.SKIPPED,
     "SUCCESS": RunOutcome.SUCCEEDED,
     "SUCCESS_WITH_FAILURES": RunOutcome.SUCCEEDED,
     "TIMEDOUT": RunOutcome.FAILED,
@@ -101,8 +102,8 @@ def test_code_of_the_platform_that_is_the_client_s_fault(code: str) -> None:
 
 
 @pytest.mark.parametrize("result", RESULTS)
-def test_result_without_a_code(result: str) -> None:
-    life_cycle = "SKIPPED" if RESULTS[result] is RunOutcome.NO_SLOT else "TERMINATED"
+@pytest.mark.parametrize("life_cycle", ["TERMINATED", "SKIPPED", "INTERNAL_ERROR"])
+def test_result_without_a_code(life_cycle: str, result: str) -> None:
     assert outcomes.outcome_of(run(life_cycle, result)) is RESULTS[result]
 
 
@@ -125,6 +126,7 @@ def test_result_without_a_code(result: str) -> None:
         (run("INTERNAL_ERROR", "FAILED"), RunOutcome.FAILED),
         (run("INTERNAL_ERROR"), RunOutcome.PLATFORM),
         (run("SKIPPED"), RunOutcome.NO_SLOT),
+        (run("TERMINATED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "A_NEW_CODE"), RunOutcome.NO_SLOT),
         (run("SKIPPED", "UPSTREAM_FAILED"), RunOutcome.FAILED),
         (run("TERMINATED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "SKIPPED"), RunOutcome.SKIPPED),
         (outcomes.run_that_is_gone(7), RunOutcome.FAILED),
@@ -132,6 +134,84 @@ def test_result_without_a_code(result: str) -> None:
 )
 def test_outcome(state: Run, outcome: RunOutcome) -> None:
     assert outcomes.outcome_of(state) is outcome
+
+
+@pytest.mark.parametrize("code", [None, "COMPLETED_WITH_WARNINGS"])
+@pytest.mark.parametrize("result", [None, "COMPLETED"])
+def test_success_told_by_its_type(code: str | None, result: str | None) -> None:
+    assert outcomes.outcome_of(run("TERMINATED", result, code, "SUCCESS")) is RunOutcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("code", sorted(CODES.keys() - {"A_CODE_OF_TOMORROW"}))
+def test_code_outweighs_the_type_of_a_success(code: str) -> None:
+    succeeded = outcomes.outcome_of(run("TERMINATED", None, code, "SUCCESS")) is RunOutcome.SUCCEEDED
+    assert succeeded is (CODES[code][1] is RunOutcome.SUCCEEDED)
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_result_outweighs_the_type_of_a_success(result: str) -> None:
+    succeeded = outcomes.outcome_of(run("TERMINATED", result, None, "SUCCESS")) is RunOutcome.SUCCEEDED
+    assert succeeded is (RESULTS[result] is RunOutcome.SUCCEEDED)
+
+
+@pytest.mark.parametrize("result", [None, "SKIPPED"])
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ("Run skipped: no material tasks to execute", RunOutcome.SKIPPED),
+        ("The condition of the job was not met", RunOutcome.SKIPPED),
+        (
+            "Skipping this run because the limit of 1 maximum concurrent runs has been reached.",
+            RunOutcome.NO_SLOT,
+        ),
+        ("Too many runs of this job are active", RunOutcome.NO_SLOT),
+        ("The job is at its concurrency limit", RunOutcome.NO_SLOT),
+    ],
+)
+def test_skipped_without_a_code(message: str, result: str | None, outcome: RunOutcome) -> None:
+    assert outcomes.outcome_of(replace(run("SKIPPED", result), message=message)) is outcome
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ("Run cancelled by user.", RunOutcome.CANCELED),
+        ("The run was canceled by the user ada", RunOutcome.CANCELED),
+        ("Cancelled by ada@example.com", RunOutcome.CANCELED),
+        ("Run canceled by user or timed out", RunOutcome.FAILED),
+        ("Run canceled: it exceeded its maximum duration", RunOutcome.FAILED),
+        ("Run canceled by the platform", RunOutcome.FAILED),
+        (None, RunOutcome.FAILED),
+    ],
+)
+@pytest.mark.parametrize("result", [None, "CANCELED"])
+def test_cancellation_told_by_words(message: str | None, result: str | None, outcome: RunOutcome) -> None:
+    state = replace(run("TERMINATED", result, "CANCELED", "CLIENT_ERROR"), message=message)
+    assert outcomes.outcome_of(state) is outcome
+
+
+@pytest.mark.parametrize("name", ["COMPLETED", "CANCELED", "FAILED", "Terminated"])
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        ({"result_state": "SUCCESS"}, RunOutcome.SUCCEEDED),
+        ({"termination_code": "RUN_EXECUTION_ERROR"}, RunOutcome.FAILED),
+        ({"termination_type": "SUCCESS"}, RunOutcome.SUCCEEDED),
+        ({}, RunOutcome.ACTIVE),
+        ({"result_state": "SUCCESS", "finished_at": None}, RunOutcome.ACTIVE),
+    ],
+)
+def test_end_in_a_state_that_nobody_knows(name: str, end: dict[str, object], outcome: RunOutcome) -> None:
+    state = replace(run(name), **{"finished_at": NOON} | end)  # type: ignore[arg-type]  # any field
+    assert outcomes.outcome_of(state) is outcome
+    assert outcomes.has_unknown_state(state) is (outcome is RunOutcome.ACTIVE)
+
+
+@pytest.mark.parametrize("name", ["BLOCKED", "PENDING", "QUEUED", "RUNNING", "TERMINATING", "WAITING"])
+def test_active_run_with_the_end_before_its_repair(name: str) -> None:
+    state = replace(run(name, "FAILED"), finished_at=NOON)
+    assert outcomes.outcome_of(state) is RunOutcome.ACTIVE
+    assert not outcomes.has_unknown_state(state)
 
 
 @given(

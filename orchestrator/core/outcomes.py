@@ -4,6 +4,7 @@
 ``INTERNAL_ERROR``/``FAILED`` in ``state`` although nothing went wrong inside Databricks.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
@@ -11,15 +12,22 @@ from enum import Enum
 from orchestrator.core import redaction
 from orchestrator.core.models import LogRow, Run, RunFailure
 
-#: ``state.life_cycle_state`` of a run that is over. Every other value, known or new, means that it is not
-#: over.
+#: ``state.life_cycle_state`` of a run that is over.
 _FINAL_LIFE_CYCLE_STATES = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
+
+#: The same of a run that is not over. Another value means neither: see :func:`is_over`.
+_ACTIVE_LIFE_CYCLE_STATES = frozenset(
+    {"BLOCKED", "PENDING", "QUEUED", "RUNNING", "TERMINATING", "WAITING", "WAITING_FOR_RETRY"}
+)
 
 #: The app's own life-cycle state for a run that Databricks no longer knows; Databricks never sends it.
 _GONE = "NOT_FOUND"
 
 _WITH_FAILURES = "SUCCESS_WITH_FAILURES"
 _SUCCESS = frozenset({"SUCCESS", _WITH_FAILURES})
+
+#: ``termination_details.type`` of a run that succeeded; it tells a success whose code nobody knows.
+_TYPE_OF_SUCCESS = "SUCCESS"
 
 #: The run found no room: in its job, on its cluster or in the workspace. Later there may be some.
 _NO_SLOT_CODES = frozenset(
@@ -32,9 +40,16 @@ _NO_SLOT_CODES = frozenset(
     }
 )
 
+_NO_SLOT_RESULT = "MAXIMUM_CONCURRENT_RUNS_REACHED"
+
+#: Words that tell "no slot" where neither a code nor a result does.
+_NO_SLOT_WORDS = re.compile(r"\b(?:concurren|limit|too many\b|capacity\b|quota\b)", re.IGNORECASE)
+
 #: Nothing was run because of how the job is made: its conditions, or a task that is switched off.
-_SKIPPED_CODES = frozenset({"DISABLED", "EXCLUDED", "SKIPPED"})
-_SKIPPED_RESULTS = frozenset({"DISABLED", "EXCLUDED"})
+_SKIPPED = frozenset({"DISABLED", "EXCLUDED", "SKIPPED"})
+
+#: Words that tell a person's cancellation where the code does not. "By user or time-out" tells neither.
+_CANCELED_BY_PERSON = re.compile(r"\bcancell?ed by (?:(?:an? |the )?user\b(?! or\b)|\S+@\S)", re.IGNORECASE)
 
 #: The platform's fault. Of the code BREAKING_CHANGE Databricks says that the run is retried with other
 #: settings, whoever's fault it is.
@@ -44,6 +59,33 @@ _ALWAYS_PLATFORM = "BREAKING_CHANGE"
 #: The job itself is wrong and stays wrong until somebody corrects it.
 _UNRECOVERABLE_CODES = frozenset(
     {"FEATURE_DISABLED", "INVALID_CLUSTER_REQUEST", "INVALID_RUN_CONFIGURATION", "RESOURCE_NOT_FOUND"}
+)
+
+#: Codes and results that tell a failure, whatever the type beside them says.
+_FAILURES = (
+    _NO_SLOT_CODES
+    | _SKIPPED
+    | _PLATFORM
+    | _UNRECOVERABLE_CODES
+    | {
+        _ALWAYS_PLATFORM,
+        _NO_SLOT_RESULT,
+        "BUDGET_POLICY_LIMIT_EXCEEDED",
+        "CANCELED",
+        "CLUSTER_ERROR",
+        "CLUSTER_TERMINATED_BY_USER",
+        "DRIVER_ERROR",
+        "FAILED",
+        "LIBRARY_INSTALLATION_ERROR",
+        "REPOSITORY_CHECKOUT_FAILED",
+        "RUN_EXECUTION_ERROR",
+        "STORAGE_ACCESS_ERROR",
+        "TIMEDOUT",
+        "UNAUTHORIZED_ERROR",
+        "UPSTREAM_CANCELED",
+        "UPSTREAM_FAILED",
+        "USER_CANCELED",
+    }
 )
 
 
@@ -69,32 +111,83 @@ def outcome_of(run: Run) -> RunOutcome:
     """Return a run's outcome."""
     if run.life_cycle_state == _GONE:
         return RunOutcome.FAILED
-    if run.life_cycle_state not in _FINAL_LIFE_CYCLE_STATES:
+    if not is_over(run.life_cycle_state, ended=_tells_its_end(run)):
         return RunOutcome.ACTIVE
-    if _SUCCESS & {run.termination_code, run.result_state}:  # an unknown code may accompany SUCCESS
-        return RunOutcome.SUCCEEDED
-    return _outcome_without_success(run)
+    return RunOutcome.SUCCEEDED if _succeeded(run) else _outcome_without_success(run)
+
+
+def is_over(life_cycle_state: str, *, ended: bool) -> bool:
+    """Say whether a run in this state is over.
+
+    :param ended: whether Databricks says when and how the run ended; decides about a state nobody knows.
+    """
+    if life_cycle_state in _FINAL_LIFE_CYCLE_STATES:
+        return True
+    return ended and life_cycle_state not in _ACTIVE_LIFE_CYCLE_STATES
+
+
+def has_unknown_state(run: Run) -> bool:
+    """Say whether nothing tells if a run goes on or is over."""
+    known = run.life_cycle_state in {_GONE, *_ACTIVE_LIFE_CYCLE_STATES, *_FINAL_LIFE_CYCLE_STATES}
+    return not known and not _tells_its_end(run)
+
+
+def _tells_its_end(run: Run) -> bool:
+    how = (run.result_state, run.termination_code, run.termination_type)
+    return run.finished_at is not None and how != (None, None, None)
+
+
+def _succeeded(run: Run) -> bool:
+    told = {run.termination_code, run.result_state}
+    if _SUCCESS & told:  # an unknown code may accompany SUCCESS
+        return True
+    return run.termination_type == _TYPE_OF_SUCCESS and not _FAILURES & told
 
 
 def _outcome_without_success(run: Run) -> RunOutcome:
     code = run.termination_code
-    if code in _NO_SLOT_CODES or _found_no_slot_without_code(run):
+    if _found_no_slot(run):
         return RunOutcome.NO_SLOT
-    if code in _SKIPPED_CODES or run.result_state in _SKIPPED_RESULTS:
+    if _was_skipped(run):
         return RunOutcome.SKIPPED
-    if code == "USER_CANCELED" or (code is None and run.result_state == "CANCELED"):
+    if _was_cancelled_by_person(run):
         return RunOutcome.CANCELED
     if _failed_by_platform(run):
         return RunOutcome.PLATFORM
     return RunOutcome.UNRECOVERABLE if code in _UNRECOVERABLE_CODES else RunOutcome.FAILED
 
 
-def _found_no_slot_without_code(run: Run) -> bool:
-    return (
-        run.termination_code is None
-        and run.life_cycle_state == "SKIPPED"
-        and run.result_state in {None, "MAXIMUM_CONCURRENT_RUNS_REACHED"}
+def _found_no_slot(run: Run) -> bool:
+    if run.termination_code in _NO_SLOT_CODES:
+        return True
+    if run.result_state == _NO_SLOT_RESULT:
+        return run.termination_code not in _SKIPPED
+    # Older servers skip a run without a word when its job is full.
+    return _is_only_skipped(run) and (
+        (run.message is None and run.result_state is None)
+        or _NO_SLOT_WORDS.search(run.message or "") is not None
     )
+
+
+def _was_skipped(run: Run) -> bool:
+    return bool(_SKIPPED & {run.termination_code, run.result_state}) or _is_only_skipped(run)
+
+
+def _is_only_skipped(run: Run) -> bool:
+    """Say whether a run was skipped, and neither a code nor a result says why."""
+    return (
+        run.life_cycle_state == "SKIPPED"
+        and run.termination_code is None
+        and run.result_state in {None, "SKIPPED"}
+    )
+
+
+def _was_cancelled_by_person(run: Run) -> bool:
+    if run.termination_code == "USER_CANCELED":
+        return True
+    if run.termination_code is None and run.result_state == "CANCELED":
+        return True
+    return was_cancelled(run) and _CANCELED_BY_PERSON.search(run.message or "") is not None
 
 
 def _failed_by_platform(run: Run) -> bool:

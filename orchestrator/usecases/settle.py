@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from orchestrator.core import decisions, outcomes, redaction, run_requests
-from orchestrator.core.errors import DatabricksError, RunNotFound
+from orchestrator.core.errors import DatabricksError, RunNotFound, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, Entry, Run, RunFailure, Verdict
 from orchestrator.core.outcomes import RunOutcome
 from orchestrator.core.policy import Policy
@@ -80,9 +80,12 @@ class Settle:
             run = await self.runs[entry.workspace].get_run(entry.runid)
         except RunNotFound as error:
             return await self._settle_missing(entry, view, error)
+        if outcomes.has_unknown_state(run):
+            text = f"its state {run.life_cycle_state} says neither that it goes on nor that it is over"
+            await self.note_unreadable(entry, WorkspaceUnavailable(text, status=200))
+            return False
         if outcomes.outcome_of(run) is RunOutcome.ACTIVE or await self._shows_old_end(entry, run, view.began):
-            # The list of active runs is out of date or omits this state: BLOCKED, WAITING_FOR_RETRY, a new
-            # one.
+            # The list of active runs is out of date or omits this state: BLOCKED, WAITING_FOR_RETRY.
             await self._watch(
                 entry, view.began, queued=run.life_cycle_state == "QUEUED", waited=run.queue_seconds
             )

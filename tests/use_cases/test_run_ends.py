@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.models import Entry
 from orchestrator.core.states import Status
-from tests.use_cases.answering import AnsweredWorld, answering, ended
+from tests.use_cases.answering import START_MS, AnsweredWorld, answering, ended, goes_on
 from tests.world import policy
 
 
@@ -34,6 +34,8 @@ async def end(world: AnsweredWorld, told: dict[str, Any]) -> Entry:
         ended("DISABLED", "CLIENT_ERROR"),
         ended(life_cycle="SKIPPED", result="EXCLUDED"),
         ended(life_cycle="SKIPPED", result="DISABLED"),
+        ended(life_cycle="SKIPPED", result="SKIPPED"),
+        ended(life_cycle="SKIPPED", message="Run skipped: no material tasks to execute"),
     ],
 )
 async def test_run_that_its_job_skipped_is_not_retried(world: AnsweredWorld, told: dict[str, Any]) -> None:
@@ -79,6 +81,64 @@ async def test_run_without_a_slot_waits_longer_each_time(world: AnsweredWorld, c
     )
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        ended(life_cycle="SKIPPED"),
+        ended(life_cycle="SKIPPED", message="the limit of 1 maximum concurrent runs has been reached"),
+        ended(result="MAXIMUM_CONCURRENT_RUNS_REACHED"),
+        ended(life_cycle="INTERNAL_ERROR", result="MAXIMUM_CONCURRENT_RUNS_REACHED"),
+    ],
+)
+async def test_no_slot_told_without_a_code(world: AnsweredWorld, told: dict[str, Any]) -> None:
+    world.policy = policy(max_attempts=1)
+    entry = await end(world, told)
+    assert (entry.status, entry.attempt, entry.slot_waits) == (Status.PENDING, 0, 1)
+
+
+def ended_as(name: str, **details: str) -> dict[str, Any]:
+    """Return the end of a run in a state that the documentation does not have."""
+    return {"end_time": START_MS, "status": {"state": name, "termination_details": details}}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ended_as("TERMINATED", type="SUCCESS"),
+        ended_as("TERMINATED", type="SUCCESS", code="COMPLETED_WITH_WARNINGS"),
+        ended_as("COMPLETED", type="SUCCESS", code="SUCCESS"),
+        ended(life_cycle="Terminated", result="SUCCESS"),
+    ],
+)
+async def test_success_in_other_words(world: AnsweredWorld, told: dict[str, Any]) -> None:
+    entry = await end(world, told)
+    assert (entry.status, entry.last_error) == (Status.DONE, None)
+    await world.next_pass()
+    assert list(world.api.runs) == [1000]
+
+
+async def test_failure_in_other_words(world: AnsweredWorld) -> None:
+    entry = await end(world, ended_as("FAILED", type="CLIENT_ERROR", code="RUN_EXECUTION_ERROR"))
+    assert (entry.status, entry.attempt) == (Status.FAILED, 1)
+
+
+@pytest.mark.parametrize("told", [{"status": {"state": "COMPLETED"}}, ended(life_cycle="CANCELED")])
+async def test_state_that_says_nothing_is_not_silent(world: AnsweredWorld, told: dict[str, Any]) -> None:
+    entry = await world.running()
+    world.api.unlisted = {1000}
+    world.api.runs[1000] = told
+    await world.next_pass()
+    assert "says neither that it goes on" in ((await world.entry(entry.id)).last_error or "")
+    await world.next_pass()
+    noted = await world.entry(entry.id)
+    assert (noted.status, noted.unreadable_since is None) == (Status.RUNNING, False)
+    world.api.runs[1000] = goes_on()
+    await world.next_pass()
+    well = await world.entry(entry.id)
+    assert (well.status, well.last_error, well.unreadable_since) == (Status.RUNNING, None, None)
+    assert list(world.api.runs) == [1000]
+
+
 async def test_skipped_run_makes_the_job_looked_up_again(world: AnsweredWorld) -> None:
     await end(world, ended("MAX_CONCURRENT_RUNS_EXCEEDED", "CLIENT_ERROR"))
     before = world.api.calls.count("get")
@@ -120,7 +180,14 @@ async def test_failure_of_the_job_spends_an_attempt(world: AnsweredWorld) -> Non
     assert (log.termination_code, log.termination_type) == ("RUN_EXECUTION_ERROR", "CLIENT_ERROR")
 
 
-@pytest.mark.parametrize("told", [ended("USER_CANCELED", "CLIENT_ERROR"), ended(result="CANCELED")])
+@pytest.mark.parametrize(
+    "told",
+    [
+        ended("USER_CANCELED", "CLIENT_ERROR"),
+        ended(result="CANCELED"),
+        ended("CANCELED", "CLIENT_ERROR", result="CANCELED", message="Run cancelled by user."),
+    ],
+)
 @pytest.mark.parametrize("retried", [False, True])
 async def test_run_that_a_person_cancelled(world: AnsweredWorld, told: dict[str, Any], retried: bool) -> None:
     world.policy = policy(retry_canceled_runs=retried)
