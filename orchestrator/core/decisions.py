@@ -100,11 +100,12 @@ def _verdict_on_platform(entry: Entry, error: str, *, policy: Policy, jitter: fl
 
 
 def verdict_on_giving_up(entry: Entry) -> Verdict:
-    """Return the end of an entry whose calls of ``run-now`` never had a known outcome. There may be a run."""
+    """Return the end of an entry whose calls never start a run that is known. There may be a run."""
     last = entry.last_error or "its process ended, or the outcome could not be stored"
     error = (
-        f"given up: {entry.deliveries} calls of run-now without a known outcome; the last: {last} "
-        "(a retry first looks for the run of these calls)"
+        f"given up: {entry.deliveries} calls started no run that is known, while other entries' calls were "
+        f"accepted; the last: {last} (a retry first looks for the run of these calls; resolve the entry to "
+        "let go of it)"
     )
     return Verdict(to=Status.CANCELED if entry.cancel_requested else Status.DEAD, error=error)
 

@@ -166,6 +166,8 @@ class RunRequest:
     parameters: dict[str, str] | list[str] = field(repr=False)
     #: further fields of the request: ``only``, ``queue``, ``performance_target``, ``pipeline_params``
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: True = the job could not be read, so the style is assumed
+    is_guess: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,6 +313,8 @@ class Job:
     continuous: bool = False
     #: names of the job parameters that the job declares; with any of them it refuses the older styles
     parameters: tuple[str, ...] = ()
+    #: True = it could not be read, and all but its id is assumed
+    is_assumed: bool = False
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
 

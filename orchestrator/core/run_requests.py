@@ -85,6 +85,7 @@ def run_request(entry: Entry, job: Job) -> RunRequest:
         parameter_style=_style(entry, job),
         parameters=run_parameters(entry.table_name, entry.parameter_style, entry.parameters),
         options=run_options(entry.options),
+        is_guess=entry.parameter_style == AUTO and job.is_assumed,
     )
 
 

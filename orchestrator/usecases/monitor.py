@@ -169,12 +169,12 @@ class Monitor:
         return await dispatch(self.store, self.queue, claims)
 
     async def _give_up_if_alone(self, entry: Entry) -> None:
-        """End an entry whose calls never have a known outcome, unless other entries fare alike: an outage.
+        """End an entry whose calls never start a run, if the workspace accepts other entries meanwhile.
 
         Its lease has expired, so none of its calls is still in progress.
         """
         others = await self.store.calls_elsewhere(entry, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS)
-        if others.unanswered and not others.accepted:
+        if not others.accepted:
             return
         verdict = decisions.verdict_on_giving_up(entry)
         if await self.store.leave_open(entry, verdict):

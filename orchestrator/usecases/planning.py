@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core import run_requests, templates
 from orchestrator.core.errors import (
-    DatabricksError,
     InvalidEntry,
     RequestRefused,
     RunNotFound,
@@ -27,6 +26,9 @@ _logger = logging.getLogger(__name__)
 #: Waits for a job that cannot be read, after which ``auto`` means ``notebook_params``, as for a job that
 #: declares no parameters: an endpoint that fails for good must not keep an entry from its run.
 _PATIENCE = 1
+
+#: Waits for a last run that was seen to be over and can no longer be read, after which a new one begins.
+_LAST_RUN_PATIENCE = 5
 
 #: The ends of a run after which its failed tasks can be run again. A run without a slot has no such tasks.
 _REPAIRABLE = frozenset({RunOutcome.FAILED, RunOutcome.PLATFORM, RunOutcome.CANCELED, RunOutcome.SUCCEEDED})
@@ -84,13 +86,19 @@ class Planner:
         """Say whether a request would be another one by now.
 
         The job's name stands for another job since it was deployed anew, or the job takes its parameters in
-        another style than was assumed while it could not be read.
+        another style than was known or assumed.
+
+        :raises WorkspaceUnavailable: the style was assumed, and the job still cannot be read.
         """
         self.jobs.forget(entry.workspace, request.job_id)
         try:
             job = await self.jobs.resolve(entry.workspace, self._key(entry))
             newer = run_requests.run_request(entry, job)
-        except (InvalidEntry, DatabricksError):
+        except (InvalidEntry, RequestRefused):
+            return False
+        except WorkspaceUnavailable:
+            if request.is_guess:
+                raise
             return False
         return (newer.job_id, newer.parameter_style) != (request.job_id, request.parameter_style)
 
@@ -104,10 +112,10 @@ class Planner:
         try:
             run = await runs.get_run(run_id, with_history=True)
         except RunNotFound:
-            await runs.cancel(run_id)  # an answer may be wrong, and two runs must not be active
+            await self._cancel_if_possible(entry, run_id)
             return None
         except WorkspaceUnavailable as error:
-            if error.answered and _was_seen_over(settled):
+            if _was_seen_over(settled) and (error.answered or entry.postponements >= _LAST_RUN_PATIENCE):
                 _logger.info("entry %s: run %s is over and cannot be read now: %s", entry.id, run_id, error)
                 return None
             raise
@@ -116,6 +124,15 @@ class Planner:
             return Follow(run_id=run_id)
         mode = entry.retry_mode or self.policy.retry_mode
         return run if mode == RetryMode.REPAIR and _can_be_repaired(run, outcome) else None
+
+    async def _cancel_if_possible(self, entry: Entry, run_id: int) -> None:
+        """Cancel a run that is said not to exist: that may be wrong, and two runs must not be active."""
+        try:
+            await self.runs[entry.workspace].cancel(run_id)
+        except WorkspaceUnavailable as error:
+            if not error.answered:
+                raise
+            _logger.info("entry %s: missing run %s cannot be cancelled: %s", entry.id, run_id, error)
 
     async def _job(self, entry: Entry) -> Job:
         """Return the job of an entry. :raises InvalidEntry: it cannot take runs from outside."""
@@ -191,4 +208,4 @@ def _can_be_repaired(run: Run, outcome: RunOutcome) -> bool:
 
 
 def _assumed(job_id: int) -> Job:
-    return Job(job_id=job_id, name="", max_concurrent_runs=1, queue_enabled=False)
+    return Job(job_id=job_id, name="", max_concurrent_runs=1, queue_enabled=False, is_assumed=True)

@@ -36,6 +36,9 @@ _logger = logging.getLogger(__name__)
 #: Time limit of the call that checks whether a workspace answers at all after a call without an answer.
 _PROBE_SECONDS = 10.0
 
+#: Waits after refusals of a repair, three minutes and a half in all, before a new run is started instead.
+_REPAIR_PATIENCE = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Submit:
@@ -138,13 +141,9 @@ class Submit:
             return Unanswered.OUTAGE
         except DatabricksError:
             _logger.debug("entry %s: the workspace answers with a refusal, too", entry.id)
-        if error.answered and not await self._are_others_accepted(entry):
-            return Unanswered.OUTAGE  # an answer that is not understood may concern every call
-        return Unanswered.ENTRY
-
-    async def _are_others_accepted(self, entry: Entry) -> bool:
+        # Until others are accepted, what fails may concern every call.
         others = await self.store.calls_elsewhere(entry, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS)
-        return others.accepted
+        return Unanswered.ENTRY if others.accepted else Unanswered.OUTAGE
 
     async def _postpone(
         self, claim: Claim, entry: Entry, error: WorkspaceUnavailable, unanswered: Unanswered
@@ -156,7 +155,10 @@ class Submit:
         await self.store.postpone(claim, seconds=seconds, reason=str(error), unanswered=unanswered)
 
     async def _leave_open(self, entry: Entry, reason: str, *, permanent: bool) -> None:
-        text = f"{reason} (an earlier call had no answer; a retry first looks for its run)"
+        text = (
+            f"{reason} (an earlier call had no answer; a retry first looks for its run; resolve the entry to "
+            "let go of it)"
+        )
         verdict = self._verdict(entry, text, permanent=permanent)
         if await self.store.leave_open(entry, verdict):
             extra = fields("refused", entry, status=verdict.to.value)
@@ -164,8 +166,7 @@ class Submit:
 
     async def _no_capacity(self, claim: Claim, entry: Entry, error: NoCapacity) -> None:
         if _in_doubt(entry):
-            full = WorkspaceUnavailable(str(error), status=error.status, error_code=error.error_code)
-            await self._postpone(claim, entry, full, Unanswered.NO_EFFECT)
+            await self._postpone(claim, entry, _as_unavailable(error), Unanswered.NO_EFFECT)
             return
         verdict = decisions.verdict_without_slot(entry, str(error), jitter=self.clock.jitter())
         if await self.store.release(entry, verdict):
@@ -175,16 +176,41 @@ class Submit:
     async def _refused(
         self, claim: Claim, entry: Entry, request: RunRequest | RepairRequest, error: RequestRefused
     ) -> None:
-        # A submission's request is replaced once at most.
-        may_change = not _in_doubt(entry) and request == run_requests.thaw(entry)
-        if may_change and await self._is_replaced(entry, request):
+        was_replaced = request != run_requests.thaw(entry)  # once is enough
+        if was_replaced or isinstance(error, TokenRunDeleted) or entry.cancel_requested:
+            await self._refuse(entry, error)
+        elif isinstance(request, RepairRequest):
+            await self._repair_refused(claim, entry, error)
+        else:
+            await self._run_refused(claim, entry, request, error)
+
+    async def _repair_refused(self, claim: Claim, entry: Entry, error: RequestRefused) -> None:
+        """Wait and look at the run again; start a new one when that has not helped for some time.
+
+        The refusal may mean that the run is active, since somebody has just repaired it, and what Databricks
+        says of the run may be older.
+        """
+        if _in_doubt(entry):
+            await self._refuse(entry, error)
+        elif entry.postponements < _REPAIR_PATIENCE:
+            await self._postpone(claim, entry, _as_unavailable(error), Unanswered.NO_EFFECT)
+        else:
+            await self._run_instead(claim, entry, error)
+
+    async def _run_refused(
+        self, claim: Claim, entry: Entry, request: RunRequest, error: RequestRefused
+    ) -> None:
+        """Make the request that the job takes now, if that is another one; the token stays the same."""
+        try:
+            is_outdated = await self.planner.is_outdated(entry, request)
+        except WorkspaceUnavailable as unreadable:
+            text = f"{error}; the parameters' style was assumed, since the job cannot be read: {unreadable}"
+            await self._postpone(claim, entry, WorkspaceUnavailable(text), Unanswered.NO_EFFECT)
+            return
+        if is_outdated:
             await self._run_instead(claim, entry, error)
         else:
             await self._refuse(entry, error)
-
-    async def _is_replaced(self, entry: Entry, request: RunRequest | RepairRequest) -> bool:
-        """Say whether another request may do what a refused one could not."""
-        return isinstance(request, RepairRequest) or await self.planner.is_outdated(entry, request)
 
     async def _run_instead(self, claim: Claim, entry: Entry, error: RequestRefused) -> None:
         """Make another request, since the first was refused and has started nothing."""
@@ -256,13 +282,17 @@ def _is_followed(entry: Entry, logs: Sequence[LogRow], claim: Claim, run_id: int
     """Say whether another delivery recorded a run that this claim did not, or will still find it.
 
     An open submission keeps its token, so whoever repeats it finds the run. A canceled entry is never
-    repeated.
+    repeated. Log rows of other submissions say nothing: a run that is repaired has one of its earlier end.
     """
-    if run_id in {entry.runid, *(log.runid for log in logs)}:
+    settled = [log for log in logs if log.submission == claim.submission]
+    if run_id in {log.runid for log in settled} or (entry.status is Status.RUNNING and entry.runid == run_id):
         return True
-    settled = any(log.submission == claim.submission for log in logs)
     is_open = entry.submission == claim.submission and entry.runid is None and not settled
     return is_open and entry.status is not Status.CANCELED
+
+
+def _as_unavailable(error: DatabricksError) -> WorkspaceUnavailable:
+    return WorkspaceUnavailable(str(error), status=error.status, error_code=error.error_code)
 
 
 def _in_doubt(entry: Entry) -> bool:

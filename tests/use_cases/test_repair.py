@@ -112,18 +112,43 @@ async def test_run_that_was_deleted_after_a_lost_answer_settles_the_submission(w
     assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1001, 3)
 
 
-async def test_run_that_cannot_be_repaired_is_run_anew(world: World) -> None:
+async def test_run_that_cannot_be_repaired_is_run_anew_after_some_waits(world: World) -> None:
+    """The refusal may mean that somebody has just repaired the run, so it is looked at again and again."""
     entry = await failed(world)
     await world.trigger()
+    [claim] = world.queue.sent
 
     async def refuse(request: RepairRequest) -> int:
         raise REFUSED
 
     world.databricks.repair = refuse  # type: ignore[method-assign]  # only runs/repair refuses
-    await world.deliver()
+    for _ in range(3):
+        await world.submit(claim)
+        waiting = await world.entry(entry.id)
+        assert (waiting.status, waiting.deliveries) == (Status.QUEUED, 0)
+    await world.submit(claim)
     again = await world.entry(entry.id)
     assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1001, 2)
     assert world.databricks.requests[-1].idempotency_token == f"{entry.entry_guid}-2"
+
+
+async def test_run_that_a_person_repairs_at_the_same_moment_is_followed(world: World) -> None:
+    """Databricks refuses our repair and still shows the old end: no run may begin beside the repaired."""
+    entry = await failed(world)
+    await world.trigger()
+    [claim] = world.queue.sent
+    repair = world.databricks.repair
+
+    async def refuse(request: RepairRequest) -> int:
+        raise REFUSED
+
+    world.databricks.repair = refuse  # type: ignore[method-assign]  # it is active, though nothing shows it
+    await world.submit(claim)
+    await repair(repair_request(None))  # what runs/get says has caught up
+    await world.submit(claim)
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid) == (Status.RUNNING, 1000)
+    assert len(world.databricks.requests) == 1
 
 
 async def test_refusal_after_a_lost_answer_starts_no_new_run(world: World) -> None:
