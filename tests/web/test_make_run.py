@@ -113,7 +113,7 @@ async def find_out_why(call: Caller, entry_id: int) -> None:
 async def run_it_again(call: Caller, entry_id: int) -> None:
     """As it was seen, and no other way."""
     _, seen = await call("GET", f"entries/{entry_id}")
-    assert seen["actions"] == ["retry"]
+    assert seen["actions"] == ["retry", "resolve"]
     other = {"status": "DEAD", "submission": seen["submission"]}
     assert (await call("POST", f"entries/{entry_id}/retry", other))[0] == 409
     same = {"status": "DONE", "submission": seen["submission"]}
