@@ -12,7 +12,7 @@ from tests.test_decisions import ENTRY, NOW
 from tests.test_outcomes import run
 from tests.world import policy as make_policy
 
-RUNNING = replace(ENTRY, status=Status.RUNNING, runid=7, submitted_at=NOW, queue_seconds=0.0)
+RUNNING = replace(ENTRY, status=Status.RUNNING, runid=7, submitted_at=NOW, queue_seconds=0.0, request="{}")
 
 FAILED = run("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "CLIENT_ERROR")
 NO_SLOT = run("SKIPPED", "MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED", "CLIENT_ERROR")

@@ -125,8 +125,22 @@ def verdict_on_run(entry: Entry, run: Run, error: str, *, policy: Policy, jitter
     if entry.cancel_requested:
         return Verdict(to=Status.CANCELED, error=error)
     if entry.stop_reason is not None and was_cancelled(run):
-        return _verdict_on_time_out(entry, error, policy=policy, jitter=jitter)
-    return _verdict_on_outcome(entry, outcome, error, policy=policy, jitter=jitter)
+        verdict = _verdict_on_time_out(entry, error, policy=policy, jitter=jitter)
+    else:
+        verdict = _verdict_on_outcome(entry, outcome, error, policy=policy, jitter=jitter)
+    return (
+        verdict
+        if verdict.attempt_spent or entry.was_called_for
+        else _nothing_given_back(entry, verdict, policy)
+    )
+
+
+def _nothing_given_back(entry: Entry, verdict: Verdict, policy: Policy) -> Verdict:
+    """Return the verdict on a run that a person repaired: it took no attempt, so it gives none back."""
+    if attempts_left(entry, entry.attempt, policy):
+        return replace(verdict, attempt_spent=True)
+    error = f"{verdict.error} (a person repaired the run, and no attempts are left)"
+    return replace(verdict, to=Status.DEAD, error=error, delay_seconds=0.0, attempt_spent=True)
 
 
 def _verdict_on_time_out(entry: Entry, error: str, *, policy: Policy, jitter: float) -> Verdict:

@@ -100,6 +100,11 @@ class Entry:
         """Whether the run succeeded although tasks of it failed; ``last_error`` says which."""
         return self.status is Status.DONE and self.last_error is not None
 
+    @property
+    def was_called_for(self) -> bool:
+        """Whether a call of the app began what the run does now; if not, a person repaired it."""
+        return self.request is not None
+
 
 class StopReason(StrEnum):
     """Why the app asks Databricks to cancel a run that nobody asked to cancel."""

@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from orchestrator.core.errors import DatabricksError, RunNotFound
-from orchestrator.core.models import ActiveRun, Entry, Run
+from orchestrator.core import run_requests
+from orchestrator.core.errors import DatabricksError, InvalidEntry, RunNotFound
+from orchestrator.core.models import ActiveRun, Entry, RepairRequest, Run
 from orchestrator.core.outcomes import RunOutcome, is_logged_end, outcome_of
 from orchestrator.core.redaction import one_line
 from orchestrator.core.telemetry import fields
@@ -32,7 +33,8 @@ async def revive_repaired(store: Store, runs: Runs, workspace: str, active: Sequ
     :param active: the active runs of the workspace.
     :raises StoreError: the database is unavailable.
     """
-    entries = await store.ended_runs(workspace, [run.run_id for run in active])
+    found = await store.ended_runs(workspace, [run.run_id for run in active])
+    entries = [entry for entry in found if _may_follow(entry)]
     limit = asyncio.Semaphore(_AT_ONCE)
     failures: list[DatabricksError] = []
 
@@ -62,6 +64,8 @@ async def revive_reported(store: Store, runs: Runs, workspace: str, run_id: int)
     :raises StoreError: the database is unavailable.
     """
     for entry in await store.ended_runs(workspace, [run_id]):
+        if not _may_follow(entry):
+            continue
         run = await _read(runs, run_id)
         if run is None or not (_is_active(run) or await _has_ended_anew(store, entry, run)):
             continue
@@ -74,6 +78,20 @@ async def _revive_if_active(store: Store, runs: Runs, entry: Entry) -> None:
     run = await _read(runs, entry.last_runid or 0)
     if run is not None and _is_active(run):
         await _revive(store, entry)
+
+
+def _may_follow(entry: Entry) -> bool:
+    """Say whether an entry's last run is its only one: no call in doubt may have started another.
+
+    A repair in doubt can only have made the last run active.
+    """
+    if entry.deliveries == 0:
+        return True
+    try:
+        request = run_requests.thaw(entry)
+    except InvalidEntry:
+        return False
+    return isinstance(request, RepairRequest) and request.run_id == entry.last_runid
 
 
 async def _read(runs: Runs, run_id: int) -> Run | None:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.session import Session
+from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import ActiveRun, JobKey, JobLimit
 from orchestrator.core.states import Status
@@ -262,12 +264,13 @@ async def test_revived_run_is_followed_under_a_submission_of_its_own(store: Stor
     assert [log.submission for log in await store.logs(over.id)] == [over.submission, over.submission + 1]
 
 
-async def test_run_in_doubt_is_not_given_up_for_one_that_is_repaired(store: Store) -> None:
+async def test_run_is_not_followed_in_place_of_a_call_that_has_begun_since(store: Store) -> None:
     over = await running(store, 7, "sales")
     assert await finish(store, over, Status.FAILED)
+    [seen] = await store.ended_runs("default", [7])
     [again] = await claim(store)
     assert await store.leave_open(await begun(store, again), verdict(Status.DEAD))
-    assert await store.ended_runs("default", [7]) == []
+    assert not await store.revive(replace(seen, submission=again.submission), "repaired")
 
 
 async def test_repeated_submission_keeps_its_request(store: Store) -> None:
@@ -280,3 +283,53 @@ async def test_repeated_submission_keeps_its_request(store: Store) -> None:
     assert await store.leave_open(second, verdict(Status.FAILED))
     [again] = await claim(store)
     assert (await entry_of(store, again.entry_id)).request == '{"n": 1}'
+
+
+async def test_attempts_are_the_apps_own(store: Store) -> None:
+    """A claim that finds its last run repaired makes no call, and so begins no attempt."""
+    over = await running(store, 7, "sales")
+    assert await finish(store, over, Status.FAILED)
+    [again] = await claim(store)
+    assert await store.record_run(again, 7, deliveries=0)
+    assert (await entry_of(store, over.id)).attempt == 1
+
+
+async def test_repair_by_a_person_does_not_show_that_calls_are_accepted(
+    store: Store, database: Database
+) -> None:
+    over, again = await running(store, 7, "a"), await running(store, 8, "b")
+    for entry in (over, again):
+        assert await finish(store, entry, Status.FAILED)
+    [other] = await add(store, "other")
+    looking = await entry_of(store, other)
+    assert (await store.calls_elsewhere(looking, within_seconds=600)).accepted
+    database.execute(
+        "UPDATE track_processing SET submitted_at = '2020-01-01 00:00:00' WHERE submitted_at IS NOT NULL"
+    )
+    assert await store.revive(await entry_of(store, over.id), "repaired")
+    [claimed, *_] = [each for each in await claim(store) if each.entry_id == again.id]
+    assert await store.record_run(claimed, 8, deliveries=0)
+    assert not (await store.calls_elsewhere(looking, within_seconds=600)).accepted
+    assert await finish(store, await entry_of(store, over.id), Status.FAILED)
+    assert not (await store.calls_elsewhere(looking, within_seconds=600)).accepted
+
+
+async def test_latest_success_is_the_one_that_started_last(store: Store, database: Database) -> None:
+    """Not that of the entry which was changed last."""
+    for run_id in (7, 8):
+        assert await finish(store, await running(store, run_id, "sales"), Status.DONE)
+        database.execute(
+            "UPDATE process_log SET started_at = ? WHERE runid = ?", f"2026-01-0{run_id} 00:00:00", run_id
+        )
+    database.execute("UPDATE track_processing SET updated_at = '2026-02-01 00:00:00' WHERE runid = 7")
+    latest = await store.last_success("default", "sales")
+    assert latest is not None
+    assert latest.day == 8
+    assert await store.last_success("default", "other") is None
+
+
+async def test_resolution_by_hand_is_no_start_of_a_run(store: Store) -> None:
+    [entry_id] = await add(store, "sales")
+    action = resolve(Resolution.DONE, "not needed")
+    assert await Operations(store.pool).change(action, [entry_id]) == [entry_id]
+    assert await store.last_success("default", "sales") is None

@@ -61,6 +61,7 @@ EFFECTS = [
             "submission": 2,
             "runid": None,
             "submitted_at": None,
+            "request": None,
             "finished_at": None,
             "lease_expires_at": LEASE_SECONDS,
             "claimed_at": NOW,
@@ -70,7 +71,7 @@ EFFECTS = [
         "begin",
         QUEUED,
         lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS, "{}"),
-        {"deliveries": 2, "lease_expires_at": LEASE_SECONDS, "request": "{}"},
+        {"deliveries": 2, "lease_expires_at": LEASE_SECONDS},
     ),
     Effect(
         "record",
@@ -91,7 +92,7 @@ EFFECTS = [
         "release",
         QUEUED,
         lambda store, e: store.release(e, verdict(PENDING, 60)),
-        {"status": PENDING, "deliveries": 0, **WAITS_AGAIN},
+        {"status": PENDING, "deliveries": 0, "request": None, **WAITS_AGAIN},
     ),
     Effect(
         "leave open",
@@ -189,12 +190,13 @@ EFFECTS = [
             "submission": 2,
             "last_error": "why",
             "queue_seconds": 0.0,
+            "request": None,
+            "deliveries": 0,
             "submitted_at": NOW,
             "finished_at": None,
             "cancel_requested": False,
         },
         cancel_requested=1,
-        deliveries=0,
     ),
     Effect(
         "retry now",
@@ -212,7 +214,8 @@ async def insert(store: Store, database: Database, effect: Effect, run_id: int) 
     database.execute(
         "INSERT INTO track_processing (table_name, status, submission, attempt, deliveries, runid,"
         " last_error, cancel_requested, available_at, lease_expires_at, created_at, updated_at,"
-        f" submitted_at, finished_at, last_runid) VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times}, ?)",
+        " submitted_at, finished_at, last_runid, request)"
+        f" VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times}, ?, 'call')",
         f"table of {run_id}",
         effect.status,
         effect.deliveries,

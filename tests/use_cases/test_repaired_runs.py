@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core import run_requests
+from orchestrator.core.models import Claim, Entry, RepairRequest, Verdict
 from orchestrator.core.states import Status
 from tests.use_cases.answering import START_MS, AnsweredWorld, answering, ended, goes_on
 from tests.world import policy
@@ -127,3 +129,56 @@ async def test_cancellation_of_a_waiting_entry_reaches_its_repaired_run(world: A
     await world.monitor()
     await world.monitor()
     assert (world.api.cancelled, (await world.entry(entry.id)).status) == ([1000], Status.CANCELED)
+
+
+@pytest.mark.parametrize(
+    ("limit", "status"), [(1, Status.DEAD), (2, Status.FAILED)], ids=["none left", "one left"]
+)
+async def test_repair_by_a_person_gives_no_attempt_back(
+    world: AnsweredWorld, limit: int, status: Status
+) -> None:
+    world.policy = policy(max_attempts=limit)
+    entry = await world.running()
+    world.api.runs[1000] = FAILED
+    await world.monitor()
+    world.api.runs[1000] = goes_on()
+    await world.next_pass(0)
+    world.api.runs[1000] = ended("INTERNAL_ERROR", "INTERNAL_ERROR", end_time=START_MS + 1000)
+    await world.monitor()
+    again = await world.entry(entry.id)
+    assert (again.status, again.attempt) == (status, 1)
+    await world.next_pass()
+    assert (len(world.api.runs) > 1) is (limit > 1), "a new run needs an attempt"
+
+
+async def test_repair_without_an_answer_is_followed_after_it_was_given_up(world: AnsweredWorld) -> None:
+    """The call was accepted, and nobody ever heard of it; only the list shows that the run goes on."""
+    request = RepairRequest(run_id=1000, latest_repair_id=None, parameter_style="auto", parameters={})
+    entry = await left_open(world, run_requests.freeze(request))
+    world.api.runs[1000] = goes_on()
+    await world.next_pass(60)
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.deliveries) == (Status.RUNNING, 1000, 0)
+
+
+async def test_new_run_in_doubt_is_not_given_up_for_one_that_is_repaired(world: AnsweredWorld) -> None:
+    entry = await left_open(world, '{"run_now": {}}')
+    world.api.runs[1000] = goes_on()
+    await world.next_pass(60)
+    assert (await world.entry(entry.id)).status is Status.DEAD
+
+
+async def left_open(world: AnsweredWorld, request: str) -> Entry:
+    """Return an entry whose run has failed and whose next submission was given up without an answer."""
+    entry = await world.running(retry_mode="repair")
+    world.api.runs[1000] = FAILED
+    await world.monitor()
+    world.database.pass_time(3700)
+    await world.trigger()
+    world.queue.sent = []
+    claim = Claim(entry_id=entry.id, submission=2)
+    for _ in range(2):
+        assert await world.store.begin_submission(claim, 900, request)
+    given_up = Verdict(to=Status.DEAD, error="given up")
+    assert await world.store.leave_open(await world.entry(entry.id), given_up)
+    return await world.entry(entry.id)

@@ -5,8 +5,9 @@ import logging
 
 import pytest
 
+from orchestrator.adapters.store.operations import Operations
 from orchestrator.core.actions import RESTART, Resolution, resolve
-from orchestrator.core.models import Claim, Run, RunRequest
+from orchestrator.core.models import Claim, LogRow, Run, RunRequest, Verdict
 from orchestrator.core.states import Status
 from tests.fakes import FakeRuns
 from tests.use_cases.test_operator import operator
@@ -84,3 +85,23 @@ async def test_a_restarted_entry_runs_again_when_its_run_is_over(world: World) -
     again = await world.entry(entry.id)
     assert (again.status, again.runid, again.stop_reason) == (Status.RUNNING, 1001, None)
     assert [log.runid for log in await world.store.logs(entry.id)] == [1000]
+
+
+async def test_resolution_of_an_entry_that_is_over_does_not_log_its_run_again(world: World) -> None:
+    entry = await world.running()
+    world.databricks.end(1000, "FAILED")
+    await world.monitor()
+    action = resolve(Resolution.FAILED, "cannot be loaded")
+    assert await Operations(world.store.pool).change(action, [entry.id]) == [entry.id]
+    logs = await world.store.logs(entry.id)
+    assert [(log.runid, log.status) for log in logs] == [(1000, Status.FAILED), (None, Status.DEAD)]
+
+
+async def test_restart_is_not_lost_when_the_run_ends_meanwhile(world: World) -> None:
+    entry = await world.running()  # a pass has read the entry, and that its run is over
+    assert await Operations(world.store.pool).change(RESTART, [entry.id]) == [entry.id]
+    log = LogRow(entry_id=entry.id, submission=1, attempt=1, status=Status.DONE, runid=1000)
+    assert not await world.store.finish(entry, Verdict(to=Status.DONE, error=None), log)
+    world.databricks.end(1000, "SUCCESS")
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.PENDING

@@ -1,5 +1,6 @@
 """What becomes of entries when a workspace tells the end of a run in each of its ways: over HTTP."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,16 @@ async def test_exit_value_is_kept_on_request(world: AnsweredWorld, kept: bool) -
     [log] = await world.store.logs(entry.id)
     assert log.result == ("17 rows" if kept else None)
     assert world.api.calls.count("runs/get-output") == int(kept)
+
+
+async def test_entry_that_found_no_capacity_sends_what_its_row_says_now(world: AnsweredWorld) -> None:
+    world.api.answers["run-now"] = (429, {"error_code": "QUOTA_EXCEEDED", "message": "full"})
+    [entry_id] = await world.add("sales", parameters='{"day": "1"}')
+    await world.next_pass()
+    assert (await world.entry(entry_id)).status is Status.PENDING
+    world.database.execute('UPDATE track_processing SET parameters = \'{"day": "2"}\'')
+    world.api.answers.clear()
+    await world.next_pass()
+    entry = await world.entry(entry_id)
+    assert entry.status is Status.RUNNING
+    assert json.loads(entry.request or "")["run_now"]["parameters"] == {"day": "2"}

@@ -152,13 +152,16 @@ class Store:
     async def revive(self, entry: Entry, reason: str) -> bool:
         """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again.
 
-        False: the entry has changed, or a call in doubt may have started another run.
+        False: the entry has changed.
 
         :param reason: for ``last_error``, since the entry follows a run that the app did not start.
         """
         return await self.pool.transact(
             lambda session: (
-                session.change("revive", cut(reason), entry.id, entry.submission, entry.last_runid) == 1
+                session.change(
+                    "revive", cut(reason), entry.id, entry.submission, entry.last_runid, entry.deliveries
+                )
+                == 1
             ),
             writes=True,
         )
@@ -221,7 +224,11 @@ class Store:
         )
 
     async def finish(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:
-        """RUNNING → the state that the verdict names, with its log row. False: another monitor was faster."""
+        """RUNNING → the state that the verdict names, with its log row.
+
+        False: another monitor was faster, or the entry has another reason to be stopped than it had: the
+        verdict does not heed that, so the next pass decides.
+        """
 
         return await self.pool.transact(
             lambda session: _change_and_log(
@@ -237,6 +244,7 @@ class Store:
                 entry.id,
                 entry.submission,
                 entry.runid,
+                entry.stop_reason or "",
             ),
             writes=True,
         )
@@ -349,7 +357,7 @@ class Store:
         rows = await self.pool.transact(
             lambda session: session.rows("last_success", table_name, workspace), writes=False
         )
-        return read_time(rows[0]["started_at"]) if rows else None
+        return None if rows[0]["started_at"] is None else read_time(rows[0]["started_at"])
 
     async def running_workspaces(self) -> set[str]:
         """Return the workspaces that RUNNING entries name, configured or not."""

@@ -154,7 +154,9 @@ UPDATE track_processing
 SET status = 'RUNNING',
     runid = ?,
     last_runid = ?,
-    attempt = attempt + 1,
+    -- Attempts are the app's own: a run that a person repaired counts as one only if there is none.
+    attempt = attempt + CASE WHEN deliveries > 0 OR attempt = 0 THEN 1 ELSE 0 END,
+    request = CASE WHEN deliveries > 0 THEN request END,
     postponements = 0,
     lease_expires_at = NULL,
     last_error = NULL,
@@ -171,8 +173,10 @@ UPDATE track_processing
 SET status = 'RUNNING',
     submission = submission + 1,
     runid = last_runid,
+    -- Attempts are the app's own: a run that a person repaired counts as one only if there is none.
     attempt = CASE attempt WHEN 0 THEN 1 ELSE attempt END,
     request = NULL,
+    deliveries = 0,
     -- A request that has ended the entry is done; one that is still open now means this run.
     cancel_requested = CASE WHEN status IN ('PENDING', 'FAILED') THEN cancel_requested ELSE 0 END,
     stop_reason = NULL,
@@ -183,7 +187,7 @@ SET status = 'RUNNING',
     submitted_at = {now},
     finished_at = NULL,
     updated_at = {now}
-WHERE id = ? AND submission = ? AND last_runid = ? AND deliveries = 0 AND submission < 2147483647
+WHERE id = ? AND submission = ? AND last_runid = ? AND deliveries = ? AND submission < 2147483647
     AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
 
 -- release --
@@ -193,6 +197,7 @@ SET status = 'PENDING',
     available_at = {after_ms ?},
     last_error = ?,
     slot_waits = ?,
+    request = NULL,  -- nothing was started, so the entry may be changed
     deliveries = 0,
     lease_expires_at = NULL,
     updated_at = {now}
@@ -236,7 +241,7 @@ SET lease_expires_at = {after_ms ?},
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
 -- finish --
--- RUNNING to its end: the run is over.
+-- RUNNING to its end: the run is over, and nobody has asked for a restart since it was looked at.
 UPDATE track_processing
 SET status = ?,
     available_at = {after_ms ?},
@@ -250,7 +255,7 @@ SET status = ?,
     unreadable_since = NULL,
     updated_at = {now},
     finished_at = {now}
-WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
+WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING' AND COALESCE(stop_reason, '') = ?
 
 -- note_trouble --
 -- RUNNING stays RUNNING: what is wrong with its run, and since when it is missing or cannot be read.
@@ -312,11 +317,13 @@ SELECT
             SELECT 1 FROM track_processing AS going
             WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
                 AND going.submitted_at > {after_ms ?}
+                AND going.request IS NOT NULL  -- otherwise a person repaired its run: no call was accepted
         ) THEN 1
         WHEN EXISTS (
             SELECT 1 FROM track_processing AS gone
             WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {after_ms ?}
                 AND gone.workspace = ? AND gone.submitted_at > {after_ms ?}
+                AND gone.request IS NOT NULL
         ) THEN 1
         ELSE 0
     END AS accepted,
@@ -367,7 +374,6 @@ SELECT {entry_columns}
 FROM track_processing
 WHERE workspace = ?
     AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
-    AND deliveries = 0
     AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
 ORDER BY id
 
@@ -378,13 +384,11 @@ FROM track_processing
 WHERE workspace = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 
 -- last_success --
--- When the latest successful run of a source table started.
-SELECT COALESCE(settled.started_at, settled.created_at) AS started_at
+-- When the latest successful run of a source table started; a resolution by hand is no run. NULL without one.
+SELECT MAX(settled.started_at) AS started_at
 FROM track_processing AS entry
 INNER JOIN process_log AS settled ON settled.entry_id = entry.id
-WHERE entry.table_name = ? AND entry.workspace = ? AND settled.status = 'DONE'
-ORDER BY entry.updated_at DESC, entry.id DESC, settled.submission DESC
-{limit 1}
+WHERE entry.table_name = ? AND entry.workspace = ? AND settled.status = 'DONE' AND settled.runid IS NOT NULL
 
 -- running_workspaces --
 -- The workspaces that entries with a run name, configured or not.
@@ -447,6 +451,8 @@ WHERE id = ? AND status = 'RUNNING'
 UPDATE track_processing
 SET status = ?,
     submission = submission + CASE WHEN submission = 0 OR {is_settled track_processing} THEN 1 ELSE 0 END,
+    -- The log has one row for each end of a run: a submission of the operator's own has no run.
+    runid = CASE WHEN {is_settled track_processing} THEN NULL ELSE runid END,
     attempt = CASE attempt WHEN 0 THEN 1 ELSE attempt END,
     last_runid = NULL,
     last_error = ?,
