@@ -246,6 +246,8 @@ class ActiveRun:
     queued: bool = False
     #: a *Run Job* task of another run started it, and waits for it
     is_child: bool = False
+    #: how long it was queued, None = not said
+    queue_seconds: float | None = None
 
     @property
     def takes_slot(self) -> bool:

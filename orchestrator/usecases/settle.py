@@ -28,6 +28,9 @@ _YOUNG = timedelta(minutes=2)
 #: A run that was repaired a moment ago may still show its old end. This long after the repair it is believed.
 _OLD_END_SECONDS = 600.0
 
+#: A shorter wait in Databricks' own queue that no pass saw is not worth a write for each run.
+_SHORT_WAIT_SECONDS = 1.0
+
 #: Time limit for the texts of one run's end, or for its result. They only inform, and a pass has many runs to
 #: settle in its two minutes.
 _TEXT_SECONDS = 45.0
@@ -74,7 +77,7 @@ class Settle:
             return False
         listed = None if view.active is None else view.active.get(entry.runid)
         if listed is not None:
-            await self._watch(entry, view.began, queued=listed.queued)
+            await self._watch(entry, view.began, queued=listed.queued, waited=listed.queue_seconds)
             return False
         try:
             run = await self.runs[entry.workspace].get_run(entry.runid)
@@ -121,13 +124,12 @@ class Settle:
     async def _watch(self, entry: Entry, now: datetime, *, queued: bool, waited: float | None = None) -> None:
         """Note what is new about a run that goes on, and cancel it if that is due.
 
-        :param waited: how long it was queued, as far as Databricks says so.
+        :param waited: how many seconds it was queued, as far as Databricks says so.
         """
         if entry.missing_since or entry.unreadable_since or (entry.last_error or "").startswith(_UNREADABLE):
             await self.store.note_trouble(entry, None)
-        if queued != (entry.queue_seconds is None):
-            since = seconds_since_submission(entry, now)
-            seconds = None if queued else min(since, since if waited is None else waited)
+        seconds = None if queued else _queue_seconds(entry, now, waited or 0.0)
+        if seconds != entry.queue_seconds:
             await self.store.note_queue(entry, seconds)
             entry = replace(entry, queue_seconds=seconds)
         await self._stop_if_due(entry, now)
@@ -213,6 +215,22 @@ class Settle:
         self.telemetry.record(Metric.FINISHED, 1, **labels)
         if run.execution_seconds is not None:
             self.telemetry.record(Metric.RUN, run.execution_seconds, **labels)
+
+
+def _queue_seconds(entry: Entry, now: datetime, waited: float) -> float:
+    """Return how long the run of an entry was queued, now that it is not.
+
+    It may have been queued between two passes, so that only Databricks knows. A longer time than that since
+    the submission is of the run before its repair.
+
+    :param waited: what Databricks says, 0 = nothing.
+    """
+    since = seconds_since_submission(entry, now)
+    if entry.queue_seconds is None:
+        return min(since, waited or since)
+    if waited <= since and waited - entry.queue_seconds >= _SHORT_WAIT_SECONDS:
+        return waited
+    return entry.queue_seconds
 
 
 def _is_refusal(error: DatabricksError) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.adapters.databricks import fields, responses, task_outcomes, task_responses
 from orchestrator.adapters.databricks.task_outcomes import Cause
 from orchestrator.core.errors import WorkspaceUnavailable
-from orchestrator.core.models import Run, TaskRun
+from orchestrator.core.models import ActiveRun, Run, TaskRun
 
 #: A failed run with one retried task, as ``runs/get`` of API 2.2 shows it.
 FAILED: dict[str, Any] = {
@@ -99,6 +99,14 @@ def test_a_failed_run() -> None:
         ("odd", {"state": "BLOCKED"}, "BLOCKED"),
         ({}, {"state": "SOMETHING_NEW"}, "SOMETHING_NEW"),
         ({"life_cycle_state": 5}, {"state": "PENDING"}, "PENDING"),
+        (None, {"state": "PENDING", "queue_details": {"code": "MAX_CONCURRENT_RUNS_REACHED"}}, "QUEUED"),
+        ({"life_cycle_state": "PENDING"}, {"state": "BLOCKED", "queue_details": {"code": "X"}}, "QUEUED"),
+        ({"life_cycle_state": "PENDING"}, {"state": "QUEUED"}, "QUEUED"),
+        (None, {"state": "WAITING", "queue_details": {"code": "X"}}, "QUEUED"),
+        (None, {"state": "RUNNING", "queue_details": {"code": "X"}}, "RUNNING"),
+        (None, {"state": "TERMINATED", "queue_details": {"code": "X"}}, "TERMINATED"),
+        (None, {"state": "PENDING", "queue_details": {}}, "PENDING"),
+        (None, {"state": "PENDING", "queue_details": "X"}, "PENDING"),
     ],
 )
 def test_the_life_cycle_state(state: Any, status: Any, expected: str) -> None:
@@ -188,7 +196,11 @@ def test_a_run_without_tasks_is_its_own_task() -> None:
     [
         ({}, 1, False),
         ({"max_concurrent_runs": 1000, "queue": {"enabled": True}}, 1000, True),
-        ({"max_concurrent_runs": "5", "queue": "yes"}, 1, False),
+        ({"max_concurrent_runs": None}, 1, False),
+        ({"max_concurrent_runs": 0}, 0, False),
+        ({"max_concurrent_runs": -3}, 1000, False),
+        ({"max_concurrent_runs": True}, 1000, False),
+        ({"max_concurrent_runs": "5", "queue": "yes"}, 1000, False),
     ],
 )
 def test_a_job(settings: Any, limit: int, queued: bool) -> None:
@@ -199,6 +211,116 @@ def test_a_job(settings: Any, limit: int, queued: bool) -> None:
 def test_a_job_without_settings() -> None:
     with pytest.raises(WorkspaceUnavailable):
         responses.parse_job({"job_id": 7})
+
+
+def test_another_job_than_the_one_asked_for() -> None:
+    with pytest.raises(WorkspaceUnavailable, match="asked for job 5 and sent job 7"):
+        responses.parse_job({"job_id": 7, "settings": {}}, asked=5)
+    assert responses.parse_job({"job_id": 7, "settings": {}}, asked=7).job_id == 7
+
+
+@pytest.mark.parametrize(
+    ("trigger", "continuous"),
+    [({}, False), ({"continuous": None}, False), ({"continuous": {}}, True)]
+    + [({"continuous": {"pause_status": status}}, True) for status in ("PAUSED", "UNPAUSED")],
+)
+def test_a_continuous_job(trigger: Any, continuous: bool) -> None:
+    assert responses.parse_job({"job_id": 7, "settings": trigger}).continuous is continuous
+
+
+def repair(repair_id: Any, start_time: Any = None) -> dict[str, Any]:
+    return {"type": "REPAIR", "id": repair_id, "start_time": start_time}
+
+
+@pytest.mark.parametrize(
+    ("history", "newest"),
+    [
+        ([], None),
+        ([{"type": "ORIGINAL", "start_time": 9_000}], None),
+        ([{"type": "ORIGINAL", "start_time": 1_000}, repair(900, 2_000), repair(50, 3_000)], 50),
+        ([repair(50, 3_000), repair(900, 2_000), {"type": "ORIGINAL", "start_time": 1_000}], 50),
+        ([repair(900, 2_000), repair(50, 2_000)], 50),
+        ([repair(900), repair(50)], 50),
+        ([repair(900, 2_000), repair(50)], 50),
+        ([repair("900", 5_000), repair(50, 2_000), None], 50),
+    ],
+)
+def test_the_newest_repair_is_the_one_that_began_last(history: Any, newest: int | None) -> None:
+    response = {"run_id": 1, "state": {"life_cycle_state": "TERMINATED"}, "repair_history": history}
+    assert responses.parse_run(response).latest_repair_id == newest
+
+
+def listed(**fields_of_run: Any) -> ActiveRun | None:
+    """Read one run of ``runs/list``; None if it is left out."""
+    runs = responses.parse_active_runs({"runs": [{"run_id": 1, **fields_of_run}]}).runs
+    return runs[0] if runs else None
+
+
+@pytest.mark.parametrize(
+    ("told", "active"),
+    [
+        ({}, True),
+        ({"state": {"life_cycle_state": "RUNNING"}}, True),
+        ({"state": {"life_cycle_state": "TERMINATED"}}, False),
+        ({"state": {"life_cycle_state": "SKIPPED"}}, False),
+        ({"status": {"state": "TERMINATED"}}, False),
+        ({"state": {"life_cycle_state": "INTERNAL_ERROR"}, "status": {"state": "TERMINATED"}}, False),
+        ({"state": {"life_cycle_state": "TERMINATED"}, "status": {"state": "RUNNING"}}, True),
+        ({"state": {"life_cycle_state": "RUNNING"}, "status": {"state": "TERMINATED"}}, True),
+        ({"status": {"state": "COMPLETED"}}, True),
+        ({"status": {"state": "COMPLETED"}, "end_time": 5_000}, True),
+        ({"status": {"state": "COMPLETED", "termination_details": {"code": "X"}}, "end_time": 5_000}, False),
+        ({"state": {"life_cycle_state": "FAILED", "result_state": "FAILED"}, "end_time": 5_000}, False),
+        ({"state": {"life_cycle_state": "RUNNING", "result_state": "FAILED"}, "end_time": 5_000}, True),
+    ],
+)
+def test_a_listed_run_that_is_over_is_not_active(told: Any, active: bool) -> None:
+    assert (listed(**told) is not None) is active
+
+
+@pytest.mark.parametrize(
+    ("told", "child"),
+    [
+        ({}, False),
+        ({"trigger": "RUN_JOB_TASK"}, True),
+        ({"trigger_info": {"run_id": 5}}, True),
+        ({"trigger": None, "trigger_info": {"run_id": 5}}, True),
+        ({"trigger": "PERIODIC", "trigger_info": {"run_id": 5}}, False),
+        ({"trigger_info": {"run_id": "5"}}, False),
+        ({"trigger_info": None}, False),
+    ],
+)
+def test_a_child_run(told: Any, child: bool) -> None:
+    run = listed(**told)
+    assert run is not None
+    assert run.is_child is child
+
+
+@pytest.mark.parametrize(("sent", "seconds"), [(None, None), (0, 0.0), (1_500, 1.5), ("9", None)])
+def test_the_queueing_of_a_listed_run(sent: Any, seconds: float | None) -> None:
+    run = listed(queue_duration=sent, status={"state": "PENDING", "queue_details": {"code": "X"}})
+    assert run is not None
+    assert (run.queued, run.queue_seconds) == (True, seconds)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {},
+        {"runs": None},
+        {"runs": [], "has_more": False, "next_page_token": "a"},
+        {"has_more": False, "next_page_token": 5},
+    ],
+)
+def test_a_page_without_runs_is_the_last(page: Any) -> None:
+    assert responses.parse_active_runs(page) == responses.ActiveRunsPage(runs=(), next_page_token=None)
+
+
+@pytest.mark.parametrize("name", ["error_code", "error", "message"])
+def test_an_error_is_not_an_empty_list(name: str) -> None:
+    with pytest.raises(WorkspaceUnavailable, match="an error instead of runs"):
+        responses.parse_active_runs({name: "oops"})
+    assert responses.parse_active_runs({name: "oops", "runs": []}).runs == ()
 
 
 JSON = st.recursive(

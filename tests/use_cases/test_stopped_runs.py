@@ -54,6 +54,53 @@ async def test_databricks_own_figure_of_the_wait_is_preferred(world: AnsweredWor
     assert (await world.entry(entry.id)).queue_seconds == 1800
 
 
+@pytest.mark.parametrize("unlisted", [set(), {1000}])
+async def test_wait_that_no_pass_saw_is_not_execution(world: AnsweredWorld, unlisted: set[int]) -> None:
+    world.policy = policy(run_timeout_seconds=3600)
+    entry = await world.running()
+    world.api.unlisted = unlisted
+    world.api.runs[1000] = goes_on("RUNNING", queue_duration=3_000_000)
+    world.database.pass_time(6500)
+    await world.monitor()
+    assert (await world.entry(entry.id)).queue_seconds == 3000
+    assert world.api.cancelled == []
+    world.database.pass_time(200)
+    await world.monitor()
+    assert world.api.cancelled == [1000]
+
+
+async def test_wait_before_the_submission_does_not_count(world: AnsweredWorld) -> None:
+    world.policy = policy(run_timeout_seconds=100)
+    await world.running()
+    world.api.runs[1000] = goes_on("RUNNING", queue_duration=3_000_000)
+    world.database.pass_time(101)
+    await world.monitor()
+    assert world.api.cancelled == [1000]
+
+
+async def test_wait_that_databricks_does_not_measure_is_what_was_seen(world: AnsweredWorld) -> None:
+    entry = await world.running()
+    world.api.runs[1000] = goes_on("QUEUED", queue_duration=0)
+    await world.monitor()
+    world.database.pass_time(3600)
+    world.api.runs[1000] = goes_on("RUNNING", queue_duration=0)
+    await world.monitor()
+    assert (await world.entry(entry.id)).queue_seconds == pytest.approx(3600, abs=5)
+
+
+async def test_wait_told_by_its_details_is_not_execution(world: AnsweredWorld) -> None:
+    world.policy = policy(run_timeout_seconds=3600)
+    entry = await world.running()
+    details = {"code": "MAX_CONCURRENT_RUNS_REACHED", "message": "Queued due to reaching maximum runs"}
+    world.api.runs[1000] = {"status": {"state": "PENDING", "queue_details": details}}
+    for _ in range(2):
+        world.database.pass_time(4200)
+        await world.monitor()
+    waiting = await world.entry(entry.id)
+    assert (waiting.status, waiting.queue_seconds, waiting.stop_reason) == (Status.RUNNING, None, None)
+    assert world.api.cancelled == []
+
+
 @pytest.mark.parametrize("own", [None, 100])
 async def test_too_long_a_wait_in_the_queue_gives_the_attempt_back(
     world: AnsweredWorld, own: int | None

@@ -47,6 +47,30 @@ async def test_lie_about_a_listed_run_is_never_heard(world: AnsweredWorld) -> No
     assert list(world.api.runs) == [1000]
 
 
+async def test_listed_run_that_is_over_is_settled_and_takes_no_slot(world: AnsweredWorld) -> None:
+    entry = await world.running()
+    over = {"state": {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS"}}
+    everything = [{"run_id": run_id, "job_id": 5, **over} for run_id in range(1000, 1150)]
+    world.api.runs[1000] = SUCCESS
+    world.api.answers["runs/list"] = (200, {"runs": everything, "has_more": False, "next_page_token": "x"})
+    [other] = await world.add("orders")
+    await world.next_pass()
+    assert (await world.entry(entry.id)).status is Status.DONE
+    assert (await world.entry(other)).status is Status.RUNNING
+
+
+async def test_error_in_place_of_the_list_proves_nothing(world: AnsweredWorld) -> None:
+    entry = await world.running()
+    world.api.answers |= {"runs/get": GONE, "runs/list": (200, {"error_code": "X", "message": "oops"})}
+    for _ in range(5):
+        world.database.pass_time(600)
+        await world.monitor()
+    await world.add("sales")
+    await world.next_pass()
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+    assert list(world.api.runs) == [1000]
+
+
 async def test_run_that_is_gone_is_believed_the_second_time(world: AnsweredWorld) -> None:
     entry = await world.running()
     world.database.pass_time(1000)

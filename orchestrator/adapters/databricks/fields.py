@@ -20,6 +20,9 @@ _PAGE_TOKEN_CHARACTERS = 4_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+#: States in which ``status.queue_details`` tells that the run is queued; afterwards they may stay.
+_MAY_BE_QUEUED = frozenset({"BLOCKED", "PENDING", "WAITING_FOR_RETRY"})
+
 #: ``status.state`` → ``state.life_cycle_state`` where the two names differ.
 _LIFE_CYCLE_OF_STATUS = {"WAITING": "WAITING_FOR_RETRY"}
 
@@ -58,9 +61,12 @@ def page_token_of(content: Json) -> str | None:
 def life_cycle_state_of(state: Json, status: Json) -> str | None:
     """Return the state of a run or task, from the older field ``state`` or the newer ``status``."""
     newer = text_of(status.get("state"), NAME_CHARACTERS)
-    return text_of(state.get("life_cycle_state"), NAME_CHARACTERS) or (
+    told = text_of(state.get("life_cycle_state"), NAME_CHARACTERS) or (
         newer and _LIFE_CYCLE_OF_STATUS.get(newer, newer)
     )
+    if told in _MAY_BE_QUEUED and (newer == "QUEUED" or object_at(status, "queue_details")):
+        return "QUEUED"
+    return told
 
 
 def object_at(content: Json, name: str) -> Json:

@@ -209,7 +209,7 @@ def get_job(job_id: int) -> Request[Job]:
         method="GET",
         path=f"{_JOBS}/get",
         query={"job_id": str(job_id)},
-        read=responses.parse_job,
+        read=partial(responses.parse_job, asked=job_id),
         refusal=errors.job_refused,
     )
 

@@ -26,9 +26,14 @@ from orchestrator.adapters.databricks.fields import (
 from orchestrator.adapters.databricks.task_responses import parse_tasks
 from orchestrator.core.errors import RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, Job, Run
+from orchestrator.core.outcomes import is_over
 
 #: URLs are cut to this: one of a workspace with job and run id has about 120 characters.
 _URL_CHARACTERS = 500
+
+#: Databricks' default of a job's ``max_concurrent_runs`` and its maximum, which hardly limits anything.
+_DEFAULT_CONCURRENT_RUNS = 1
+_MAX_CONCURRENT_RUNS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +89,22 @@ def parse_run(content: Json, *, with_history: bool = False) -> Run:
 def parse_active_runs(content: Json) -> ActiveRunsPage:
     """Read a page of ``runs/list``. The key ``runs`` is absent when there are none.
 
-    :raises WorkspaceUnavailable: a run has no id, or the rest of the list cannot be fetched. A run that is
-        left out would seem to be over, and its slot free.
+    Runs that are over are left out, for a server that does not heed ``active_only``.
+
+    :raises WorkspaceUnavailable: it holds an error instead of runs, a run has no id, or the rest of the list
+        cannot be fetched. A run that is left out would seem to be over, and its slot free.
     """
-    runs = content.get("runs", [])
+    runs = content.get("runs")
+    if runs is None:
+        if any(content.get(name) for name in ("error_code", "error", "message")):
+            raise WorkspaceUnavailable("Databricks sent an error instead of runs")
+        runs = []
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         raise WorkspaceUnavailable(
             "Databricks sent runs that are not a list of objects; the next pass asks again"
         )
-    next_page_token = content.get("next_page_token") or None
+    at_end = content.get("has_more") is False  # some servers send a token all the same
+    next_page_token = None if at_end else content.get("next_page_token") or None
     if next_page_token is not None and not is_page_token(next_page_token):
         raise WorkspaceUnavailable("Databricks sent a list of runs with an unreadable page token")
     if next_page_token is None and content.get("has_more"):
@@ -100,7 +112,7 @@ def parse_active_runs(content: Json) -> ActiveRunsPage:
             "Databricks sent only a part of the active runs, and no page token for the rest"
         )
     return ActiveRunsPage(
-        runs=tuple(_active_run(run) for run in runs),
+        runs=tuple(_active_run(run) for run in runs if not _is_over(run)),
         next_page_token=next_page_token,
     )
 
@@ -110,20 +122,47 @@ def _job_id(run: Json) -> int | None:
     return job_id if is_id(job_id) else None
 
 
+def _is_over(run: Json) -> bool:
+    """Say whether a listed run is over after all. Where the older and the newer state differ, it is not."""
+    state, status = object_at(run, "state"), object_at(run, "status")
+    told_how = bool(state.get("result_state") or object_at(status, "termination_details"))
+    ended = told_how and time_of(run.get("end_time")) is not None
+    states = (life_cycle_state_of(state, {}), life_cycle_state_of({}, status))
+    told = [each for each in states if each is not None]
+    return bool(told) and all(is_over(each, ended=ended) for each in told)
+
+
 def _active_run(run: Json) -> ActiveRun:
     return ActiveRun(
         run_id=parse_id(run, "run_id"),
         job_id=_job_id(run),
         queued=life_cycle_state_of(object_at(run, "state"), object_at(run, "status")) == "QUEUED",
-        is_child=run.get("trigger") == "RUN_JOB_TASK",
+        is_child=_is_child(run),
+        queue_seconds=seconds_of(run.get("queue_duration")),
     )
 
 
+def _is_child(run: Json) -> bool:
+    trigger = run.get("trigger")
+    if trigger is None:
+        return is_id(object_at(run, "trigger_info").get("run_id"))
+    return trigger == "RUN_JOB_TASK"
+
+
 def _latest_repair_id(history: object) -> int | None:
-    """Return the newest repair of a run: ids of repairs rise, and the original run has none."""
-    repairs = history if isinstance(history, list) else []
-    ids = [repair.get("id") for repair in repairs if isinstance(repair, dict)]
-    return max((each for each in ids if is_id(each)), default=None)
+    """Return the newest repair of a run: the one that began last, or else the last of the list.
+
+    The original run is in the history, too, without an id. Ids say nothing of an order.
+    """
+    parts = history if isinstance(history, list) else []
+    repairs = [part for part in parts if isinstance(part, dict) and is_id(part.get("id"))]
+    if not repairs:
+        return None
+    began = [time_of(repair.get("start_time")) for repair in repairs]
+    known = [(time, place) for place, time in enumerate(began) if time is not None]
+    place = max(known)[1] if len(known) == len(repairs) else -1
+    newest: int = repairs[place]["id"]
+    return newest
 
 
 def parse_new_run(content: Json) -> int:
@@ -143,21 +182,33 @@ def parse_new_run(content: Json) -> int:
     return parse_id(content, "run_id")
 
 
-def parse_job(content: Json) -> Job:
-    """Read ``jobs/get``. :raises WorkspaceUnavailable: it has no settings."""
+def parse_job(content: Json, *, asked: int | None = None) -> Job:
+    """Read ``jobs/get``. :raises WorkspaceUnavailable: it has no settings, or is about another job.
+
+    :param asked: the job that was asked for; None = any.
+    """
     settings = content.get("settings")
     if not isinstance(settings, dict):
         raise WorkspaceUnavailable("Databricks sent a job without settings")
-    limit = settings.get("max_concurrent_runs")
+    job_id = parse_id(content, "job_id")
+    if asked not in {None, job_id}:
+        raise WorkspaceUnavailable(f"Databricks was asked for job {asked} and sent job {job_id}")
     return Job(
-        job_id=parse_id(content, "job_id"),
+        job_id=job_id,
         name=text_of(settings.get("name"), _URL_CHARACTERS) or "",
-        max_concurrent_runs=limit if is_int(limit) else 1,  # 1 is Databricks' default
+        max_concurrent_runs=_concurrent_runs(settings.get("max_concurrent_runs")),
         queue_enabled=object_at(settings, "queue").get("enabled") is True,
         continuous=isinstance(settings.get("continuous"), dict),
         parameters=_parameter_names(settings.get("parameters")),
         settings=settings,
     )
+
+
+def _concurrent_runs(limit: object) -> int:
+    """Return how many runs of a job may be active at once. What is no limit at all holds nothing up."""
+    if limit is None:
+        return _DEFAULT_CONCURRENT_RUNS
+    return limit if is_int(limit) and limit >= 0 else _MAX_CONCURRENT_RUNS
 
 
 def parse_job_ids(content: Json, *, name: str) -> list[int]:
