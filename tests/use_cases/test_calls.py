@@ -95,6 +95,15 @@ async def test_a_job_with_a_continuous_trigger_is_never_called(world: SimulatedW
     assert world.requests("run-now") == 0
 
 
+async def test_a_job_that_is_not_the_one_asked_for_is_never_called(world: SimulatedWorld) -> None:
+    load, other = (world.simulator.workspace.create_job({**LOAD, "name": name}) for name in ("own", "other"))
+    answer(world, "get", 200, {"job_id": other.job_id, "settings": LOAD})
+    [entry_id] = await world.add("sales", job_id=load.job_id)
+    await world.minutes(15)
+    assert (await world.entry(entry_id)).status is Status.DONE
+    assert [run.job.job_id for run in world.simulator.workspace.runs()] == [load.job_id]
+
+
 async def lost_run(world: SimulatedWorld, **fields: Any) -> Entry:
     """Let the answer of an entry's ``run-now`` be lost for good."""
     [entry_id] = await world.add("sales", **fields)
