@@ -143,7 +143,7 @@ def _active_run(run: Json) -> ActiveRun:
 
 
 def _is_child(run: Json) -> bool:
-    trigger = run.get("trigger")
+    trigger: object = run.get("trigger")
     if trigger is None:
         return is_id(object_at(run, "trigger_info").get("run_id"))
     return trigger == "RUN_JOB_TASK"
