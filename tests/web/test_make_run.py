@@ -67,6 +67,7 @@ async def test_every_route(make_run: MadeRun) -> None:
         done = await add(call, {"table_name": "airlines", "priority": 5}, ends="DONE")
         await run_it_again(call, done)
         await change_many(call, failed)
+        await resolve(call, failed)
         assert call.called == {(route.method, route.path) for route in ROUTES}
 
 
@@ -134,3 +135,14 @@ async def change_many(call: Caller, failed: int) -> None:
     assert (await call.ended(failed))["status"] == "DEAD"
     _, none = await call("POST", "cancel", {"filter": {"table": "pilots"}, "dry_run": False})
     assert (none["ids"], none["more"]) == ([], False)
+
+
+async def resolve(call: Caller, entry_id: int) -> None:
+    """Settle an entry by hand, first alone and then by a filter."""
+    by_hand = {"resolution": "done", "reason": "loaded by hand"}
+    assert (await call("POST", f"entries/{entry_id}/resolve", by_hand))[0] == 200
+    _, story = await call("GET", f"entries/{entry_id}")
+    assert (story["status"], story["runs"][-1]["message"]) == ("DONE", "resolved by hand: loaded by hand")
+    back = {"filter": {"ids": [entry_id], "state": ["DONE"]}, "resolution": "failed", "reason": "was wrong"}
+    _, found = await call("POST", "resolve", {**back, "dry_run": False})
+    assert found["ids"] == [entry_id]
