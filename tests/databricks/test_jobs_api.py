@@ -127,7 +127,8 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     ("run-now", 404, body("RESOURCE_DOES_NOT_EXIST"), RequestRefused, Remedy.NOTHING),
     ("run-now", 403, body("PERMISSION_DENIED", "no Manage Run on job 7"), RequestRefused, Remedy.RENEW),
     ("run-now", 400, body("MALFORMED_REQUEST"), RequestRefused, Remedy.NOTHING),
-    ("run-now", 413, b"", RequestRefused, Remedy.NOTHING),
+    ("run-now", 413, b"", WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 413, body("REQUEST_TOO_LARGE"), RequestRefused, Remedy.NOTHING),
     ("run-now", 200, b"{}", RequestRefused, Remedy.NOTHING),
     ("run-now", 200, b'{"run_id": null}', RequestRefused, Remedy.NOTHING),
     # the run of this token was deleted
@@ -255,7 +256,7 @@ def test_which_error_a_response_is(
         (404, body("RESOURCE_DOES_NOT_EXIST"), True),
         (403, body("PERMISSION_DENIED", "no Manage Run on job 7"), False),
         (400, body("MALFORMED_REQUEST"), False),
-        (422, b"", False),
+        (422, body("UNPROCESSABLE_ENTITY"), False),
     ],
 )
 def test_whether_a_refusal_is_permanent(status: int, content: bytes, permanent: bool) -> None:

@@ -47,6 +47,20 @@ NOT_OF_THE_ENTRY = [
     says(400, "SOMETHING_NEW", "job 7 is not ready"),
     says(418, None, "teapot"),
     says(400, None, ""),
+    says(404, "NOT_FOUND", "The job service could not be found for this shard"),
+    says(404, None, "Job backend not found"),
+    says(
+        404, "RESOURCE_DOES_NOT_EXIST", "No worker environment for workspace 12; the job service was removed"
+    ),
+    says(404, "RESOURCE_DOES_NOT_EXIST", "Org 1234 not found; cannot run job"),
+    says(403, "PERMISSION_DENIED", "Network policy blocks access to the Jobs API for this job's source IP"),
+    says(403, "PERMISSION_DENIED", "Job submission is forbidden: workspace subscription is past due"),
+    says(403, "PERMISSION_DENIED", "User is not a member of this workspace and cannot trigger job runs"),
+    says(400, "MALFORMED_REQUEST", "Proxy could not parse upstream response"),
+    says(413, None, "too large"),
+    says(422, None, "unprocessable"),
+    plain(413, "Request Entity Too Large"),
+    plain(422, "blocked, incident 12"),
     plain(400, "Bad Request"),
     plain(404, "no such site"),
     plain(403, "Forbidden"),
@@ -87,8 +101,11 @@ async def test_the_words_are_found_in_whatever_field_they_stand(workspace: Works
         (says(400, "INVALID_PARAMETER_VALUE", "'x' is not valid"), True),
         (says(400, "MALFORMED_REQUEST", "Could not parse request object"), False),
         (says(413, "REQUEST_TOO_LARGE", "too large"), False),
-        (plain(413, "Request Entity Too Large"), False),
-        (says(422, None, "unprocessable"), False),
+        (says(422, "UNPROCESSABLE_ENTITY", "unprocessable"), False),
+        (says(400, "INVALID_JOB_ID", "5 is not a valid job identifier"), True),
+        (says(400, "BAD_REQUEST", "Job parameter 'day' is not defined"), True),
+        (says(400, "INVALID_ARGUMENT", "notebook_params must not be given for a job with parameters"), True),
+        (says(403, "PERMISSION_DENIED", "You do not have CAN_MANAGE_RUN on 5"), False),
         (says(403, "PERMISSION_DENIED", "x does not have Manage Run permissions on job 7"), False),
         (says(403, "PERMISSION_DENIED", "x is not authorized to run this job"), False),
     ],
@@ -101,10 +118,29 @@ async def test_an_entry_is_refused_for_what_speaks_of_it(
     assert caught.permanent is permanent
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (400, "INVALID_PARAMETER_VALUE", "Job queue limit reached in workspace: 2000 runs"),
+        (429, "RESOURCE_EXHAUSTED", "The workspace already has 2000 active runs; limit 2000"),
+        (429, "RESOURCE_EXHAUSTED", "There are already 1,000 active runs (limit: 1,000)"),
+        (429, None, "Maximum number of concurrent runs reached"),
+        (429, "REQUEST_LIMIT_EXCEEDED", "2,000 active runs, limit: 2,000"),
+        (400, "QUOTA_EXCEEDED", "no more"),
+    ],
+)
+async def test_a_full_workspace_is_told_in_many_words(
+    workspace: Workspace, status: int, code: str | None, message: str
+) -> None:
+    caught = await raised_by_run_now(workspace, says(status, code, message))
+    assert isinstance(caught, NoCapacity)
+    assert len(workspace.seen) == 1
+
+
 # --- a call that was accepted without a run ---
 
 
-@pytest.mark.parametrize("content", [{}, {"run_id": None}, {"run_id": None, "message": "restarted"}])
+@pytest.mark.parametrize("content", [{}, {"run_id": None}, {"run_id": None, "message": None}])
 async def test_an_accepted_call_without_a_run_is_refused_and_not_repeated(
     workspace: Workspace, content: Any
 ) -> None:
@@ -113,7 +149,6 @@ async def test_an_accepted_call_without_a_run_is_refused_and_not_repeated(
     assert caught.permanent
     assert "named no run" in str(caught)
     assert "continuous trigger" in str(caught)
-    assert str(content.get("message", "")) in str(caught)
     assert len(workspace.seen) == 1
 
 
@@ -132,13 +167,18 @@ async def test_an_accepted_call_names_the_run_of_an_earlier_one_if_there_is_one(
         {"run_id": True},
         {"number_in_job": 5},
         {"error_code": "SOMETHING_NEW", "message": "the words"},
+        {"run_id": None, "message": "the words"},
+        {"message": "service warming up, job not started yet"},
+        {"error": "upstream timeout"},
+        {"status": "error", "detail": "backend overloaded"},
     ],
 )
 async def test_an_accepted_call_with_something_else_is_in_doubt(workspace: Workspace, content: Any) -> None:
     caught = await raised_by_run_now(workspace, ok(content))
     assert isinstance(caught, WorkspaceUnavailable)
     assert caught.in_doubt
-    assert str(content.get("message", "")) in str(caught)
+    for name in ("message", "error", "detail"):
+        assert str(content.get(name, "")) in str(caught)
 
 
 # --- the run of the token was deleted ---
@@ -168,6 +208,31 @@ async def test_a_deleted_run_settles_the_submission_also_in_doubt(
     assert isinstance(caught, TokenRunDeleted)
     assert message in str(caught)
     assert len(workspace.seen) == len(before) + 1
+
+
+async def test_the_code_alone_says_that_the_run_was_deleted(workspace: Workspace) -> None:
+    caught = await raised_by_run_now(workspace, drop, says(400, "RUN_DELETED", ""))
+    assert isinstance(caught, TokenRunDeleted)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Run scheduler not found in this region",
+        "The new run needs catalog main that does not exist",
+        "Could not create run: instance pool 12 does not exist",
+        "Run quota record not found for org 12",
+        "Run 11 does not exist or you do not have permission to see it",
+        "Token already used",
+    ],
+)
+@pytest.mark.parametrize("code", ["INVALID_STATE", "INVALID_PARAMETER_VALUE"])
+async def test_what_is_missing_beside_the_run_settles_no_call_in_doubt(
+    workspace: Workspace, code: str, message: str
+) -> None:
+    caught = await raised_by_run_now(workspace, drop, says(400, code, message))
+    assert isinstance(caught, WorkspaceUnavailable)
+    assert caught.in_doubt
 
 
 @pytest.mark.parametrize(
@@ -228,6 +293,14 @@ async def test_a_run_that_is_refused_is_told_from_an_outage(
         (says(400, "INVALID_PARAMETER_VALUE", "Cluster 3 does not exist"), False),
         (says(503, "RESOURCE_DOES_NOT_EXIST", "Run 11 does not exist."), False),
         (plain(404, "The requested URL was not found"), False),
+        (says(403, "PERMISSION_DENIED", "Run 11 does not exist or you do not have permission"), False),
+        (says(403, "PERMISSION_DENIED", "Run 11 does not exist"), False),
+        (says(403, None, "Run 11 does not exist"), False),
+        (says(404, "NOT_FOUND", "Run 11 does not exist or is not accessible"), False),
+        (says(404, "RESOURCE_DOES_NOT_EXIST", "The endpoint /jobs/runs/get does not exist"), False),
+        (says(404, "RESOURCE_DOES_NOT_EXIST", "Run scheduler not found"), False),
+        (says(404, "NOT_FOUND", "Job run 11 is unknown"), True),
+        (says(404, "RUN_DELETED", ""), True),
     ],
 )
 async def test_which_answer_says_that_a_run_is_gone(workspace: Workspace, reply: Reply, gone: bool) -> None:
@@ -257,3 +330,34 @@ async def test_a_repair_that_is_refused(
                     run_id=11, latest_repair_id=None, parameter_style="notebook_params", parameters={}
                 )
             )
+
+
+async def test_one_answer_does_not_settle_a_repair_in_doubt(workspace: Workspace) -> None:
+    """The first call may have made the run active, whatever the second answer says of it."""
+    workspace.replies = [drop, says(400, "INVALID_PARAMETER_VALUE", "Run 11 does not exist.")]
+    async with connected(workspace) as client:
+        with pytest.raises(WorkspaceUnavailable) as caught:
+            await client.repair(
+                RepairRequest(
+                    run_id=11, latest_repair_id=None, parameter_style="notebook_params", parameters={}
+                )
+            )
+    assert caught.value.in_doubt
+    assert len(workspace.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (says(400, "INVALID_PARAMETER_VALUE", "name is not valid"), RequestRefused),
+        (says(400, "INVALID_PARAMETER_VALUE", "Unable to load OAuth Config"), WorkspaceUnavailable),
+        (says(403, "PERMISSION_DENIED", "no"), WorkspaceUnavailable),
+    ],
+)
+async def test_a_name_that_the_list_of_jobs_refuses(
+    workspace: Workspace, reply: Reply, kind: type[DatabricksError]
+) -> None:
+    workspace.replies = [reply]
+    async with connected(workspace) as client:
+        with pytest.raises(kind):
+            await client.find_jobs("x")

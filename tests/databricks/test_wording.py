@@ -27,6 +27,26 @@ from orchestrator.adapters.databricks import wording
         "Run 11 not found",
         "The token was used already. Its run has been removed.",
         "Cannot reuse idempotency token: the corresponding run (id 11) of job 7 was purged",
+        "The token was already used for a run that has since been deleted",
+        "Run 1001 (idempotency token abc) is deleted",
+        "idempotency_token 'abc' refers to a run that no longer exists",
+        "Idempotency token belongs to deleted run 1001",
+        "The job run for this token has been purged",
+        "The run of this token cannot be found",
+        "This token was used by a run which was removed by retention",
+        "The requested run has expired and was cleaned up",
+        "Run with token abc not available anymore",
+        "Token abc: run 1001 not present",
+        "idempotency_token already used by a deleted job run",
+        "The original run of this request was erased",
+        "The run that this token started doesn't exist any more",
+        "Cannot return run 1001: it has been deleted by user a@b.c",
+        "Run id 1001 in notebook job was deleted",
+        "run 1001 of job 5 was deleted from the workspace",
+        "The idempotency token has been invalidated",
+        "Idempotency token 0f3a-1 is used up",
+        "Idempotency token abc has expired together with its run",
+        "RUN_DELETED",
     ],
 )
 def test_the_run_of_a_token_is_gone(message: str) -> None:
@@ -56,6 +76,35 @@ def test_the_run_of_a_token_is_gone(message: str) -> None:
         "The requested URL /api/2.2/jobs/run-now was not found on this server",
         "run-now: this field no longer has an effect and was removed",
         "No API found for 'POST /jobs/run-now'",
+        "Unable to run job 5: cluster 0101-abc was deleted",
+        "The run cannot be started, the job cluster was removed",
+        "Cannot start a run: the service principal no longer exists",
+        "Could not create run: instance pool 12 does not exist",
+        "Cannot create run because catalog main does not exist",
+        "Could not create run: it needs pool 12, which was deleted",
+        "Run failed to start since the existing cluster has been deleted",
+        "The run could not be created: git credentials not found",
+        "run_as identity was deleted",
+        "The run's owner was removed from the workspace",
+        "The run's node type is no longer available",
+        "Run cannot start. Budget policy 33 was removed",
+        "The run needs image foo, which does not exist",
+        "Run quota record not found for org 12",
+        "Run scheduler not found in this region",
+        "run type is no longer available",
+        "Runs of this type have been removed",
+        "The new run needs catalog main that does not exist",
+        "The new run was removed from the queue",
+        "run: library foo.whl does not exist",
+        "No run was started: volume /Volumes/x not found",
+        "Cannot find run environment key",
+        "Cannot check whether the run was deleted",
+        "The cluster of run 11 was deleted",
+        "Run 11 has not been deleted",
+        "Run 11 does not exist or you do not have permission to see it",
+        "Your access token has expired",
+        "Token already used",
+        "Idempotency token store not found",
     ],
 )
 def test_no_run_of_a_token_is_gone(message: str) -> None:
@@ -76,6 +125,14 @@ def test_no_run_of_a_token_is_gone(message: str) -> None:
         ("no job permission", False),
         ("Unable to find job: 7", True),
         ("Jobs are disabled", False),
+        ("There's no job with ID 5 here", True),
+        ("Job not found", True),
+        ("The job service could not be found for this shard", False),
+        ("Job backend not found", False),
+        ("No worker environment for workspace 12 exists; the job service was removed", False),
+        ("Org 1234 not found; cannot run job", False),
+        ("The job cluster was removed", False),
+        ("The cluster of job 7 was deleted", False),
     ],
 )
 def test_a_job_is_gone(message: str, gone: bool) -> None:
@@ -94,6 +151,10 @@ def test_a_job_is_gone(message: str, gone: bool) -> None:
         ("Public access is not allowed for workspace: 7, so job 7 cannot be run", False),
         ("Jobs are disabled for this workspace", False),
         ("This user may not run jobs", False),
+        ("You do not have CAN_MANAGE_RUN on 5", True),
+        ("Network policy blocks access to the Jobs API for this job's source IP", False),
+        ("Job submission is forbidden: workspace subscription is past due", False),
+        ("User is not a member of this workspace and cannot trigger job runs", False),
         ("no", False),
     ],
 )
@@ -110,6 +171,10 @@ def test_a_permission_on_one_job(message: str, one_job: bool) -> None:
         ("The feature is not enabled", True),
         ("Job parameters are not supported in this workspace", True),
         ("Jobs are disabled", True),
+        ("Org 1234 not found; cannot run job", True),
+        ("The job service is not there", True),
+        ("Proxy could not parse upstream response", True),
+        ("Job parameters cannot be larger than the workspace's limit", False),
         ("Missing required field: job_id", False),
         ("job_parameters are wrong", False),
         ("Value 'x' is not valid", False),
@@ -120,10 +185,63 @@ def test_what_speaks_of_the_workspace(message: str, workspace: bool) -> None:
     assert wording.is_of_workspace(message) is workspace
 
 
-@pytest.mark.parametrize("words", ["run ", "idempotency ", "run idempotency job deleted ", "no job ", "x"])
+@pytest.mark.parametrize(
+    ("message", "about_rate", "full"),
+    [
+        ("The workspace already has 2000 active runs; limit 2000", False, True),
+        ("There are already 1,000 active runs (limit: 1,000)", False, True),
+        ("There are already 1 000 running runs", True, True),
+        ("Maximum number of concurrent runs reached", False, True),
+        ("Maximum concurrent runs (1,000) exceeded", False, True),
+        ("Job queue limit reached in workspace: 2000 runs", False, True),
+        ("The limit of queued runs has been reached", False, True),
+        ("2,000 active runs, limit 2,000", True, True),
+        ("2,000 active runs, limit 2,000", False, False),
+        ("Rate limit: 10 requests per second", True, False),
+        ("Too many requests to /jobs/run-now (limit: 1,000)", True, False),
+        ("max_concurrent_runs must be at most 1000", False, False),
+        ("Run 11 is still active", True, False),
+    ],
+)
+def test_what_tells_that_there_is_no_room(message: str, about_rate: bool, full: bool) -> None:
+    assert wording.is_full(message, about_rate=about_rate) is full
+
+
+@pytest.mark.parametrize(
+    ("message", "wrong"),
+    [
+        ("Job parameter 'day' is not defined", True),
+        ("notebook_params must not be given for a job with job parameters", True),
+        ("job_parameters cannot be used here", True),
+        ("Job 7 is not defined", False),
+        ("The parameter service is not known", False),
+    ],
+)
+def test_a_parameter_that_does_not_fit_the_job(message: str, wrong: bool) -> None:
+    assert wording.names_wrong_parameter(message) is wrong
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "run ",
+            "idempotency ",
+            "run idempotency job deleted ",
+            "no job ",
+            "x",
+            "run token abc 12 ",
+            "run ( ",
+        ),
+        *("run 0f3a abc ", "run _12_", "run 1-2-3-", "run 'a1' "),
+        *("run 12", "idempotency token: ", "limit ", "already 1,0", "job param", "the of a ", "1,", "run_"),
+    ],
+)
 def test_a_long_message_is_read_in_no_time(words: str) -> None:
     message = words * (6 * 1024 * 1024 // len(words))
     began = time.perf_counter()
     for says in (wording.token_is_used_up, wording.job_is_gone, wording.is_of_workspace, wording.is_trouble):
         says(message)
+    wording.is_full(message, about_rate=True)
+    wording.names_wrong_parameter(message)
     assert time.perf_counter() - began < 1

@@ -57,13 +57,14 @@ _RATE_CODES = frozenset({"RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED"})
 #: Too early and too many requests: refused before anything was done.
 _RATE_STATUSES = frozenset({425, 429})
 #: The same request can never succeed.
-_PERMANENT_CODES = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"})
+_PERMANENT_CODES = frozenset({"INVALID_JOB_ID", "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"})
 #: What was sent can be wrong in many ways, so these speak of the request unless the text names the workspace.
-_CONTENT_CODES = frozenset({"INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST"})
-#: The same without a code: too large, not acceptable.
+_CONTENT_CODES = frozenset({"INVALID_JOB_ID", "INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST"})
+#: The same by the status: too large, not acceptable. Proxies send these, too, but without a code.
 _CONTENT_STATUSES = frozenset({413, 422})
 
-_WORKSPACE_FULL = re.compile(r"already \d+ active runs", re.IGNORECASE)
+#: A run that was asked for, or the one of a token, is gone, whatever the text says.
+_RUN_DELETED_CODE = "RUN_DELETED"
 #: What Databricks says about the token or the caller's network with HTTP 400 and with PERMISSION_DENIED.
 _CREDENTIALS = re.compile(
     r"invalid (access )?token|token (is |has )?(been )?(expir|invalid|revoked)"
@@ -116,14 +117,23 @@ class ErrorResponse:
         if self.denied:
             return wording.is_of_one_job(self.message)
         if self.code == "RESOURCE_DOES_NOT_EXIST":
-            return not self.message or wording.is_of_request(self.message)
-        about_content = self.code in _CONTENT_CODES or self.status in _CONTENT_STATUSES
-        return self.job_missing or (about_content and not wording.is_of_workspace(self.message))
+            about_content = not self.message or wording.is_of_request(self.message)
+        else:
+            about_status = self.status in _CONTENT_STATUSES and self.code != ""
+            about_content = about_status or self.code in _CONTENT_CODES
+        if self.job_missing or self.parameter_wrong:
+            return True
+        return about_content and not wording.is_of_workspace(self.message)
 
     @property
     def job_missing(self) -> bool:
         """Whether the text says, under whatever code, that the job does not exist."""
         return self.is_refusal and wording.job_is_gone(self.message)
+
+    @property
+    def parameter_wrong(self) -> bool:
+        """Whether the text plainly says, under whatever code, that a parameter does not fit the job."""
+        return self.is_refusal and self.status == 400 and wording.names_wrong_parameter(self.message)
 
     @property
     def is_refusal(self) -> bool:
@@ -160,26 +170,34 @@ class ErrorResponse:
     @property
     def workspace_full(self) -> bool:
         """Whether the refusal means capacity, not rate."""
-        full = self.throttled and bool(_WORKSPACE_FULL.search(self.message))
-        return full or self.code == "QUOTA_EXCEEDED"
+        if not 400 <= self.status < 500 or self.status == 401 or self.code in _TRANSIENT_CODES:
+            return False
+        return self.code == "QUOTA_EXCEEDED" or wording.is_full(self.message, about_rate=self.throttled)
 
     @property
     def permanent(self) -> bool:
         """Whether the same request can never succeed."""
-        return self.code in _PERMANENT_CODES or self.job_missing
+        return self.code in _PERMANENT_CODES or self.job_missing or self.parameter_wrong
 
     @property
     def run_missing(self) -> bool:
-        """Whether the run that was asked for does not exist; Databricks sends it as 404 and as 400."""
-        if not self.is_refusal or wording.is_of_workspace(self.message):
+        """Whether the run that was asked for does not exist; Databricks sends it as 404 and as 400.
+
+        An answer about permissions never says so: whoever may not see a run is told the same.
+        """
+        if not self.is_refusal or self.denied or self.status in {401, 403}:
             return False
-        return self.code == "RESOURCE_DOES_NOT_EXIST" or wording.run_is_gone(self.message)
+        if not self.message:
+            return self.code == "RESOURCE_DOES_NOT_EXIST" or _RUN_DELETED_CODE in self.code
+        return wording.run_is_gone(self.message)
 
     @property
     def token_used_up(self) -> bool:
         """Whether the answer to ``run-now`` says, under whatever code, that its token's run was deleted."""
         refused = 400 <= self.status < 500 and not self.unread and not self.workspace_full
-        return refused and not wording.is_trouble(self.message) and wording.token_is_used_up(self.message)
+        if not refused or wording.is_trouble(self.message):
+            return False
+        return _RUN_DELETED_CODE in self.code or wording.token_is_used_up(self.message)
 
     def as_error(self, kind: type[_E]) -> _E:
         """Return this response as an error of a kind."""
@@ -250,7 +268,7 @@ def never_refused(_: ErrorResponse) -> DatabricksError | None:
 
 def words_of(content: Mapping[str, object], hidden: Sequence[str]) -> str:
     """Return what a 2xx body says in the fields of an error, for the end of a text; empty if nothing."""
-    said = (_string(content.get(name)) for name in ("error_code", "message"))
+    said = (_string(content.get(name)) for name in ("error_code", *_MESSAGES))
     words = shown(" ".join(part for part in said if part), hidden)
     return f"; it says: {words}" if words else ""
 

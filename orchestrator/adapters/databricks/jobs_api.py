@@ -19,6 +19,7 @@ from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
     RequestRefused,
+    RunNotFound,
     TokenRunDeleted,
     Unauthorized,
     WorkspaceUnavailable,
@@ -57,6 +58,8 @@ class Request(Generic[_T]):
     hidden: tuple[str, ...] = field(default=(), repr=False)
     #: whether sending it twice has the effect of sending it once
     replayable: bool = True
+    #: whether it makes something new or active, as a try without an answer may have done, too
+    creates: bool = False
 
 
 class Remedy(Enum):
@@ -105,6 +108,7 @@ def run_now(run: RunRequest) -> Request[int]:
         read=responses.parse_new_run,
         refusal=errors.submission_refused,
         hidden=tuple(secrets_in(run.parameters)),
+        creates=True,
     )
 
 
@@ -142,6 +146,7 @@ def repair_run(repair: RepairRequest) -> Request[int]:
         read=partial(responses.parse_id, name="repair_id"),
         refusal=errors.repair_refused,
         hidden=tuple(secrets_in(repair.parameters)),
+        creates=True,
     )
 
 
@@ -222,6 +227,7 @@ def find_jobs(name: str) -> Request[list[int]]:
         path=f"{_JOBS}/list",
         query={"name": name, "limit": str(_PAGE_LIMIT)},
         read=partial(responses.parse_job_ids, name=name),
+        refusal=errors.job_refused,
     )
 
 
@@ -243,6 +249,7 @@ def create_job(*, name: str, notebook_path: str, max_concurrent_runs: int) -> Re
         read=partial(responses.parse_id, name="job_id"),
         refusal=errors.job_refused,
         replayable=False,
+        creates=True,
     )
 
 
@@ -339,7 +346,7 @@ def final_error(request: Request[Any], failure: Failure, *, in_doubt: bool) -> D
     if isinstance(error, WorkspaceUnavailable):
         error.in_doubt = in_doubt or not failure.unread
         error.retry_after = failure.retry_after
-    if in_doubt and request.method == "POST" and isinstance(error, RequestRefused | NoCapacity):
+    if in_doubt and request.creates and isinstance(error, RequestRefused | NoCapacity | RunNotFound):
         return WorkspaceUnavailable(
             f"{error} (an earlier try got no usable response and may have had its effect)",
             status=error.status,

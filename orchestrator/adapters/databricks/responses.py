@@ -168,10 +168,10 @@ def _latest_repair_id(history: object) -> int | None:
 def parse_new_run(content: Json) -> int:
     """Read the run's id from ``run-now``.
 
-    :raises RequestRefused: it names no run at all, so none was started for this call.
+    :raises RequestRefused: it says nothing at all, so no run was started for this call.
     :raises WorkspaceUnavailable: a run may have been started, and its id cannot be used.
     """
-    if all(content.get(name) is None for name in ("run_id", "number_in_job", "error_code")):
+    if all(value is None for value in content.values()):
         raise RequestRefused(
             "Databricks accepted the call but named no run. A job with a continuous trigger answers so: the "
             "call restarts the run that Databricks keeps going; name a job without such a trigger",
