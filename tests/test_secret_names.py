@@ -15,6 +15,7 @@ storage_account_key openai_key x-functions-key Ocp-Apim-Subscription-Key private
 secret client_secret clientSecret client-secret webhook_secret sas sas_token SASToken storage_sas
 SharedAccessSignature sig signature credential db_credentials connection_string connectionString
 CONNECTION_STRING conn_str connStr connstring jdbc.connection.string github_pat jwt Authorization
+pw PW db_pw dbPw auth basic_auth
 fs.s3a.secret.key javax.jdo.option.ConnectionPassword fs.azure.account.key.lake.dfs.core.windows.net
 """
 
@@ -24,6 +25,7 @@ sort_key partition-key foreign_key business_key LEFT_KEY date_key public_key tas
 page_token monkey turkey keyword keyspace hockey key_vault key_vault_name key_id secret_scope secret_name
 secretary token_url token_count tokenizer max_tokens password_file credential_name sas_file sas_url
 connection connection_name string passenger_count compass author authorization_mode signal design path
+auth_mode auth_type author_name oauth oauth_url pwc
 input_path table_name date catalog schema customer note dsn
 """
 
@@ -44,6 +46,9 @@ def test_a_name_that_does_not(name: str) -> None:
         (["--password", "a-99", "--path", "/x"], ["a-99"]),
         (["--token", "--verbose", "-Dkey=b-99", "--primary-key", "id"], ["b-99"]),
         ({"h": "Authorization: Bearer c-99"}, ["c-99"]),
+        ({"h": "Bearer c-98"}, ["c-98"]),
+        ({"h": "x-sent: bearer  c.98/=, Basic dTpw0w=="}, ["c.98/=", "dTpw0w=="]),
+        ({"h": "Basic processing by the bearer of it"}, []),
         ({"u": "https://h/x?key=d-99&keys=e-99"}, ["d-99"]),
         ({"u": "abfss://container@lake.dfs.core.windows.net/x"}, [""]),
         ({"j": "jdbc:sqlserver://h:1433;user=u;password=f-99;encrypt=true"}, ["f-99"]),

@@ -40,6 +40,11 @@ _CONNECTION_FIELD = re.compile(
 #: ``name=`` or ``name:`` inside a text, and what marks it as an option or as part of a URL's query.
 _FIELD = re.compile(rf"""(?P<mark>[?&]|(?<![\w-])--?|(?<![\w.-]))(?P<name>{_NAME})\\*["']?\s*[=:]\s*""")
 
+#: What an HTTP header carries, under whatever name: ``Bearer``, or ``Basic`` with what no word looks like.
+_SCHEME = re.compile(
+    r"(?<![\w-])(?:Bearer\s+(?=[\w.~+/=-]{4})|Basic\s+(?=[\w+/]{0,200}[\d=]))([\w.~+/=-]+)", re.IGNORECASE
+)
+
 #: ``--name`` before a value in a text that is a whole command line.
 _OPTION_IN_TEXT = re.compile(rf"(?<!\S)(?P<mark>--?)(?P<name>{_NAME})\s+(?!-)")
 
@@ -95,6 +100,8 @@ def _in_text(text: str) -> Iterator[str]:
     """Find the secret parts of a text: a connection string, a URL, a command line, SQL, YAML."""
     for match in _USER.finditer(text):
         yield match[1].partition(":")[2]
+    for match in _SCHEME.finditer(text):
+        yield match[1]
     if ";" in text:
         for match in _CONNECTION_FIELD.finditer(text):
             if _is_secret_field(match[1]):

@@ -16,6 +16,12 @@ _SHORTEST = 4
 #: where they occur as a word.
 _FRAGMENT = 12
 
+#: Where a text was cut. What stands of a value beside it may be shorter than a fragment.
+_CUT = re.compile(r"(\s?(?<!\[)…(?!\])\s?)")
+
+#: Fewer characters beside a cut are kept: they tell nothing, and ordinary words begin like that.
+_SHORTEST_REST = 3
+
 #: Values that are no secret: true and false, and numbers of up to four digits, such as years.
 _PLAIN = re.compile(r"true|false|-?\d{1,4}", re.IGNORECASE)
 
@@ -24,7 +30,8 @@ def without(text: str, secrets: Iterable[str]) -> str:
     """Return a text without these values, whole or in part, plain or escaped as in JSON or in a URL."""
     forms = {form for secret in secrets if _is_secret(secret) for form in _forms(secret)}
     text = _without_fragments(text, [form for form in forms if len(form) >= _FRAGMENT])
-    return _without_words(text, [form for form in forms if len(form) < _FRAGMENT])
+    text = _without_words(text, [form for form in forms if len(form) < _FRAGMENT])
+    return _without_rests(text, forms) if forms else text
 
 
 def _forms(secret: str) -> tuple[str, ...]:
@@ -52,6 +59,36 @@ def _without_fragments(text: str, values: Iterable[str]) -> str:
         if found:
             end = at + _FRAGMENT
     return "".join(pieces)
+
+
+def _without_rests(text: str, values: Iterable[str]) -> str:
+    """Remove what a cut has left of values: the start of one before it, the end of one after it."""
+    pieces = _CUT.split(text)  # each second one is a cut
+    starts, ends = _rests(values)
+    for at in range(0, len(pieces), 2):
+        if at > 0:
+            pieces[at] = _without_start(pieces[at], ends)
+        if at < len(pieces) - 1:
+            pieces[at] = _without_end(pieces[at], starts)
+    return "".join(pieces)
+
+
+def _rests(values: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Return the starts and the ends of values that are no fragment yet."""
+    parts = [
+        (value, size) for value in values for size in range(_SHORTEST_REST, min(len(value), _FRAGMENT) + 1)
+    ]
+    return {value[:size] for value, size in parts}, {value[-size:] for value, size in parts}
+
+
+def _without_start(text: str, ends: set[str]) -> str:
+    size = next((size for size in range(_FRAGMENT, 0, -1) if text[:size] in ends), 0)
+    return REDACTED + text[size:] if size else text
+
+
+def _without_end(text: str, starts: set[str]) -> str:
+    size = next((size for size in range(_FRAGMENT, 0, -1) if text[-size:] in starts), 0)
+    return text[:-size] + REDACTED if size else text
 
 
 def in_one_line(text: str) -> str:

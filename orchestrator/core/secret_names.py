@@ -29,7 +29,7 @@ _ENDINGS = tuple(
 )
 
 #: These say secret as a word of their own, unless they only begin a name: ``key_mapping``.
-_WORDS = _listed("key keys pass sas sig signature pat jwt cred creds bearer authorization")
+_WORDS = _listed("key keys pass pw sas sig signature pat jwt cred creds bearer auth authorization")
 
 #: With one of these words before it, a key or token is none that opens anything.
 _ORDINARY = {

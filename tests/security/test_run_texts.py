@@ -192,6 +192,28 @@ async def test_only_secrets_are_struck_out_of_a_refusal(apps: Apps, workspace: W
     assert (log.message or "").endswith(f": {told.shown}")
 
 
+@pytest.mark.parametrize("before", [655, 660, 666])
+async def test_no_part_of_a_secret_is_left_where_a_message_was_cut(
+    apps: Apps, workspace: Workspace, before: int
+) -> None:
+    secret = "Zq7-hidden-value"
+    words = "x" * before + secret + "y" * 5_000
+    workspace.replies = [failed_run(4711, TOKEN, words=words)]
+    async with apps.app(workspace) as running:
+        parameters = json.dumps({"auth": f"Bearer {secret}"})
+        await running.app.operator.add(
+            [NewEntry(table_name="sales", parameter_style="notebook_params", parameters=parameters)]
+        )
+        assert await running.app.trigger() == []
+        assert await running.submit_all() == [None]
+        assert await running.app.monitor() == []
+        [log] = await running.app.store.logs(1)
+        last_error = (await running.app.store.get(1)).last_error  # type: ignore[union-attr]  # it is there
+    for text in (log.message, last_error, log.error_trace):
+        assert text is not None
+        assert "Zq7" not in text
+
+
 async def test_secrets_are_struck_out_of_an_exit_value(apps: Apps, workspace: Workspace) -> None:
     contents = {
         "run-now": {"run_id": 4711},
