@@ -108,7 +108,7 @@ async def test_missing_run_that_cannot_be_cancelled_stops_nothing(
 
 
 async def test_refused_repair_of_an_active_run_starts_no_run_beside_it(answers: AnsweredWorld) -> None:
-    """Somebody repaired the run a moment before: the refusal says so, and runs/get still shows the old end."""
+    """Somebody has just repaired the run: the refusal says so, and runs/get still shows the old end."""
     entry = await answers.running(retry_mode="repair")
     answers.api.runs[1000] = FAILED
     await answers.monitor()
