@@ -140,7 +140,7 @@ SELECT job_id, job_name, parameter_style, {count} AS entries
 FROM track_processing
 WHERE workspace = ? AND status IN ('PENDING', 'FAILED')
 GROUP BY job_id, job_name, parameter_style
-ORDER BY entries DESC, job_id, job_name, parameter_style
+ORDER BY entries DESC, job_id ASC, job_name ASC, parameter_style ASC
 
 -- overdue --
 -- An entry of a workspace that could have been claimed before a time: its job has room, and no run that is active again
