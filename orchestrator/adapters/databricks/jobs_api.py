@@ -340,9 +340,8 @@ def final_error(request: Request[Any], failure: Failure, *, in_doubt: bool) -> D
         the last try only, and must not make the caller believe that nothing was started.
     """
     error = failure.error
-    if isinstance(error, TokenRunDeleted) or (isinstance(error, RequestRefused) and error.status < 300):
-        # It speaks of the earlier tries, too: an accepted call names the run of its token if there is one.
-        return error
+    if isinstance(error, TokenRunDeleted):
+        return error  # it speaks of the earlier tries, too
     if isinstance(error, WorkspaceUnavailable):
         error.in_doubt = in_doubt or not failure.unread
         error.retry_after = failure.retry_after
