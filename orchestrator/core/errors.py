@@ -117,6 +117,10 @@ class RunNotFound(DatabricksError):
     """Databricks no longer knows the run (it keeps runs for 60 days)."""
 
 
+class RunNotCancelled(OrchestratorError):
+    """A run that is to be cancelled goes on, since Databricks did not take the call."""
+
+
 class NoCapacity(DatabricksError):
     """The workspace accepts no further run now; no run was created."""
 

@@ -92,7 +92,7 @@ class Entry:
     stop_reason: str | None = None
     #: since when Databricks says that the run does not exist
     missing_since: datetime | None = None
-    #: since when Databricks does not let the app see the run
+    #: since when Databricks does not let the app read the run, or cancel one that is to be cancelled
     unreadable_since: datetime | None = None
 
     @property

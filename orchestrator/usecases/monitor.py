@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.core import decisions
-from orchestrator.core.errors import DatabricksError, OrchestratorError
+from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled
 from orchestrator.core.models import ActiveRun, Entry
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
@@ -150,7 +150,7 @@ class Monitor:
             if isinstance(error, DatabricksError):
                 try:
                     await self.settle.note_unreadable(entry, error)
-                except DatabricksError as failure:
+                except RunNotCancelled as failure:
                     _logger.warning("entry %s: %s", entry.id, failure)
 
     async def _report_unknown_workspaces(self) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from orchestrator.core import decisions, outcomes, redaction, run_requests
-from orchestrator.core.errors import DatabricksError, RunNotFound, WorkspaceUnavailable
+from orchestrator.core.errors import DatabricksError, RunNotCancelled, RunNotFound, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, Entry, Run, RunFailure, Verdict
 from orchestrator.core.outcomes import RunOutcome
 from orchestrator.core.policy import Policy
@@ -38,8 +38,9 @@ _TEXT_SECONDS = 45.0
 #: Outcomes of runs that did nothing, so that no task has an error or a result.
 _DID_NOTHING = frozenset({RunOutcome.NO_SLOT, RunOutcome.SKIPPED})
 
-#: Begins ``last_error`` of an entry whose run cannot be read.
+#: Begin ``last_error`` of an entry whose run is out of the app's reach.
 _UNREADABLE = "its run cannot be read"
+_NOT_CANCELLED = "its run cannot be cancelled"
 
 #: Statuses below 500 that speak of the token, of the rate, or of something else that passes by itself.
 _PASSING_STATUSES = frozenset({401, 408, 409, 425, 429})
@@ -71,7 +72,8 @@ class Settle:
     async def __call__(self, entry: Entry, view: View) -> bool:
         """Look at the run of a RUNNING entry; return whether this call finished the entry.
 
-        :raises DatabricksError: the run could not be read or cancelled.
+        :raises DatabricksError: the run could not be read.
+        :raises RunNotCancelled: the run is to be cancelled and could not be.
         """
         if entry.runid is None:
             return False
@@ -102,40 +104,56 @@ class Settle:
         """
         try:
             return await self(entry, View(began=await self.store.now()))
-        except DatabricksError as error:
+        except (DatabricksError, RunNotCancelled) as error:
             _logger.warning("entry %s: run %s is left to the next pass: %s", entry.id, entry.runid, error)
             return False
 
     async def note_unreadable(self, entry: Entry, error: DatabricksError) -> None:
         """Note that the run of an entry cannot be read, although the workspace answers otherwise.
 
-        What may pass by itself counts from the second time in a row. An asked-for cancellation is tried all
-        the same.
+        An asked-for cancellation is tried all the same.
 
-        :raises DatabricksError: the run could not be cancelled.
+        :raises RunNotCancelled: the run is to be cancelled and could not be.
         """
-        again = (entry.last_error or "").startswith(_UNREADABLE)
-        text = f"{_UNREADABLE}: {error}; its table stays busy until it can, or until somebody resolves it"
+        await self._note_out_of_reach(entry, _UNREADABLE, error)
+        try:
+            await self._stop_if_due(entry, await self.store.now())
+        except DatabricksError as failure:
+            raise RunNotCancelled(str(failure)) from failure
+
+    async def _note_out_of_reach(self, entry: Entry, trouble: str, error: DatabricksError) -> None:
+        """Note that a run cannot be read or cancelled; what may pass by itself counts from the second time.
+
+        :param trouble: begins the text, and tells whether the pass before noted the same.
+        """
+        again = entry.unreadable_since is not None or (entry.last_error or "").startswith(trouble)
+        text = f"{trouble}: {error}; its table stays busy until it can, or until somebody resolves it"
         if entry.unreadable_since is None or entry.last_error != text:
-            lasting = again or _is_refusal(error)
-            await self.store.note_trouble(entry, text, unreadable=lasting)
-        await self._stop_if_due(entry, await self.store.now())
+            await self.store.note_trouble(entry, text, unreadable=again or _is_refusal(error))
 
     async def _watch(self, entry: Entry, now: datetime, *, queued: bool, waited: float | None = None) -> None:
         """Note what is new about a run that goes on, and cancel it if that is due.
 
         :param waited: how many seconds it was queued, as far as Databricks says so.
+        :raises RunNotCancelled: it is to be cancelled and could not be.
         """
-        if entry.missing_since or entry.unreadable_since or (entry.last_error or "").startswith(_UNREADABLE):
-            await self.store.note_trouble(entry, None)
         seconds = None if queued else _queue_seconds(entry, now, waited or 0.0)
         if seconds != entry.queue_seconds:
             await self.store.note_queue(entry, seconds)
             entry = replace(entry, queue_seconds=seconds)
-        await self._stop_if_due(entry, now)
+        try:
+            await self._stop_if_due(entry, now)
+        except DatabricksError as error:
+            await self._note_out_of_reach(entry, _NOT_CANCELLED, error)
+            raise RunNotCancelled(str(error)) from error
+        if _is_in_trouble(entry):
+            await self.store.note_trouble(entry, None)
 
     async def _stop_if_due(self, entry: Entry, now: datetime) -> None:
-        """Ask Databricks to cancel a run; each pass asks again until the run is over."""
+        """Ask Databricks to cancel a run; each pass asks again until the run is over.
+
+        :raises DatabricksError: Databricks did not take the call.
+        """
         if entry.runid is None:
             return
         if not entry.cancel_requested and entry.stop_reason is None:
@@ -161,7 +179,10 @@ class Settle:
         if entry.missing_since is None:
             text = f"{error} (believed once the same is said again in a later pass)"
             await self.store.note_trouble(entry, text, missing=True)
-        await self._stop_if_due(entry, view.began)
+        try:
+            await self._stop_if_due(entry, view.began)
+        except DatabricksError as failure:
+            raise RunNotCancelled(str(failure)) from failure
         return False
 
     def _is_gone(self, entry: Entry, view: View) -> bool:
@@ -233,8 +254,14 @@ def _queue_seconds(entry: Entry, now: datetime, waited: float) -> float:
     return entry.queue_seconds
 
 
+def _is_in_trouble(entry: Entry) -> bool:
+    """Say whether a pass before noted that something is wrong with the run."""
+    noted = (entry.last_error or "").startswith((_UNREADABLE, _NOT_CANCELLED))
+    return noted or entry.missing_since is not None or entry.unreadable_since is not None
+
+
 def _is_refusal(error: DatabricksError) -> bool:
-    """Say whether Databricks refused to show a run, rather than failed to."""
+    """Say whether Databricks refused to show or to cancel a run, rather than failed to."""
     return 400 <= error.status < 500 and error.status not in _PASSING_STATUSES
 
 

@@ -382,7 +382,11 @@ class _EntryFields(_Schema, frozen=True, kw_only=True):
         _Time | None, Meta(description="Since when Databricks says that the run does not exist.")
     ]
     unreadable_since: Annotated[
-        _Time | None, Meta(description="Since when Databricks does not let the app see the run.")
+        _Time | None,
+        Meta(
+            description="Since when Databricks does not let the app read the run, or cancel it when that is "
+            "due."
+        ),
     ]
     finished_at: _Time | None
 

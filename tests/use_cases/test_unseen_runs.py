@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.core.actions import RESTART
 from orchestrator.core.states import Status
 from orchestrator.usecases import monitor
 from tests.use_cases.answering import START_MS, UNAVAILABLE, AnsweredWorld, answering, ended, never
+from tests.world import policy
 
 FAILED = ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR", end_time=START_MS)
 SUCCESS = ended("SUCCESS", "SUCCESS", end_time=START_MS + 60_000)
@@ -207,3 +210,60 @@ async def test_due_cancellation_needs_no_list(world: AnsweredWorld) -> None:
     await world.monitor()
     await world.monitor()
     assert (world.api.cancelled, (await world.entry(entry.id)).status) == ([1000], Status.CANCELED)
+
+
+NOT_CANCELLED = (
+    403,
+    {"error_code": "PERMISSION_DENIED", "message": "User lacks CAN MANAGE RUN on run 1000"},
+)
+
+
+@pytest.mark.parametrize("reason", ["cancel", "restart", "time-out"])
+async def test_refused_cancellation_stays_visible(world: AnsweredWorld, reason: str) -> None:
+    entry = await world.running()
+    world.api.answers["runs/cancel"] = NOT_CANCELLED
+    if reason == "time-out":
+        world.policy = policy(run_timeout_seconds=30)
+    elif reason == "restart":
+        assert await Operations(world.store.pool).change(RESTART, [entry.id]) == [entry.id]
+    else:
+        await world.cancel(entry.id)
+    since = set()
+    for passes in range(1, 5):
+        world.database.pass_time(60)
+        [problem] = await world.monitor()
+        assert "CAN MANAGE RUN" in problem
+        noted = await world.entry(entry.id)
+        assert (noted.last_error or "").startswith("its run cannot be cancelled: ")
+        since.add(noted.unreadable_since)
+        # The client repeats the first refusal with a fresh token.
+        assert world.api.calls.count("runs/cancel") == passes + 1
+    assert len(since) == 1
+    assert None not in since
+    del world.api.answers["runs/cancel"]
+    await world.monitor()
+    well = await world.entry(entry.id)
+    assert (well.last_error, well.unreadable_since, world.api.cancelled) == (None, None, [1000])
+
+
+async def test_cancellation_that_fails_once_is_no_trouble_yet(world: AnsweredWorld) -> None:
+    entry = await world.running()
+    world.api.answers["runs/cancel"] = UNAVAILABLE
+    await world.cancel(entry.id)
+    await world.monitor()
+    noted = await world.entry(entry.id)
+    assert ("cannot be cancelled" in (noted.last_error or ""), noted.unreadable_since) == (True, None)
+    await world.monitor()
+    assert (await world.entry(entry.id)).unreadable_since is not None
+
+
+async def test_run_that_is_gone_is_believed_although_it_cannot_be_cancelled(world: AnsweredWorld) -> None:
+    entry = await world.running()
+    await world.cancel(entry.id)
+    world.database.pass_time(1000)
+    del world.api.runs[1000]
+    world.api.answers["runs/cancel"] = NOT_CANCELLED
+    for _ in range(2):
+        world.database.pass_time(60)
+        await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.CANCELED

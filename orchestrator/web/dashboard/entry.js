@@ -72,7 +72,7 @@ function facts(entry) {
     ...(entry.run_id === null ? [] : [[isWaiting(entry) ? "Last run" : "Run", runLink(entry)]]),
     ...(entry.overdue ? [["Overdue", `runs of this table usually take ${duration(entry.usual_seconds)}`]] : []),
     ...(entry.missing_since ? [["Missing in Databricks", `since ${localTime(entry.missing_since)}`]] : []),
-    ...(entry.unreadable_since ? [["Not visible to the app", `since ${localTime(entry.unreadable_since)}`]] : []),
+    ...(entry.unreadable_since ? [["Cannot be read or cancelled", `since ${localTime(entry.unreadable_since)}`]] : []),
     ...(entry.cancel_requested ? [["Cancellation", "requested"]] : []),
     ...(entry.stop_reason ? [["Being cancelled", STOP_REASONS[entry.stop_reason] ?? entry.stop_reason]] : []),
     ...(entry.retry_mode ? [["Retry", entry.retry_mode]] : []),
