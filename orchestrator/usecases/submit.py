@@ -39,6 +39,9 @@ _PROBE_SECONDS = 10.0
 #: Waits after refusals of a repair, three minutes and a half in all, before a new run is started instead.
 _REPAIR_PATIENCE = 3
 
+#: Waits after refusals of a request whose style was assumed, since the job cannot be read: some ten minutes.
+_GUESS_PATIENCE = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Submit:
@@ -204,6 +207,9 @@ class Submit:
         try:
             is_outdated = await self.planner.is_outdated(entry, request)
         except WorkspaceUnavailable as unreadable:
+            if entry.postponements >= _GUESS_PATIENCE or error.status < 300:  # accepted without a run
+                await self._refuse(entry, error)
+                return
             text = f"{error}; the parameters' style was assumed, since the job cannot be read: {unreadable}"
             await self._postpone(claim, entry, WorkspaceUnavailable(text), Unanswered.NO_EFFECT)
             return
