@@ -13,7 +13,6 @@ from orchestrator.core.alerts import Alert, DeadEntries, Delivery, Kind, PassEve
 from orchestrator.core.health import Troubled
 from orchestrator.core.models import (
     ActiveRun,
-    CallsElsewhere,
     Claim,
     Entry,
     Expected,
@@ -206,8 +205,8 @@ class Store(Protocol):
         """
         ...
 
-    async def calls_elsewhere(self, entry: Entry, *, within_seconds: float) -> CallsElsewhere:
-        """Say how ``run-now`` fares for the other entries of an entry's workspace."""
+    async def calls_accepted(self, workspace: str, *, within_seconds: float) -> bool:
+        """Say whether a call of ``run-now`` was accepted lately for some entry of a workspace."""
         ...
 
     async def cancel_waiting(self, limit: int) -> int:

@@ -353,16 +353,6 @@ class Unanswered(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallsElsewhere:
-    """How calls of ``run-now`` fare for the other entries of a workspace."""
-
-    #: at least one of them recently got a run
-    accepted: bool
-    #: at least one of them has calls without an answer, too
-    unanswered: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What becomes of an entry: its next state, error and delay."""
 

@@ -221,6 +221,15 @@ def is_gone(run: Run) -> bool:
     return run.life_cycle_state == _GONE
 
 
+def has_ended_anew(run: Run, logs: Iterable[LogRow]) -> bool:
+    """Say whether a run that is over has another end than was logged last: it was repaired meanwhile.
+
+    :param logs: of the run's entry, first to last.
+    """
+    ends = [log for log in logs if log.runid == run.run_id]
+    return bool(ends) and not is_logged_end(run, ends[-1])
+
+
 def is_logged_end(run: Run, log: LogRow) -> bool:
     """Say whether a log row may hold this end of a run. A repaired run ends again, at another time.
 

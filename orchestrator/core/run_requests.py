@@ -92,7 +92,7 @@ def run_request(entry: Entry, job: Job) -> RunRequest:
 def _style(entry: Entry, job: Job) -> str:
     if entry.parameter_style != AUTO:
         return entry.parameter_style
-    return "job_parameters" if job.parameters else "notebook_params"
+    return JOB_PARAMETERS if job.parameters else "notebook_params"
 
 
 def freeze(request: RunRequest | RepairRequest) -> str:

@@ -173,8 +173,10 @@ class Monitor:
 
         Its lease has expired, so none of its calls is still in progress.
         """
-        others = await self.store.calls_elsewhere(entry, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS)
-        if not others.accepted:
+        are_accepted = await self.store.calls_accepted(
+            entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS
+        )
+        if not are_accepted:
             return
         verdict = decisions.verdict_on_giving_up(entry)
         if await self.store.leave_open(entry, verdict):

@@ -15,7 +15,7 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest
-from orchestrator.core.outcomes import RunOutcome, has_failures, is_logged_end, outcome_of
+from orchestrator.core.outcomes import RunOutcome, has_ended_anew, has_failures, outcome_of
 from orchestrator.core.policy import RETRY_MODES, Policy, RetryMode, WorkspacePolicy
 from orchestrator.core.times import iso_utc
 from orchestrator.ports import Runs, Store
@@ -120,7 +120,7 @@ class Planner:
                 return None
             raise
         outcome = outcome_of(run)
-        if outcome is RunOutcome.ACTIVE or (outcome is RunOutcome.SUCCEEDED and _is_news(run, settled)):
+        if outcome is RunOutcome.ACTIVE or (outcome is RunOutcome.SUCCEEDED and has_ended_anew(run, settled)):
             return Follow(run_id=run_id)
         mode = entry.retry_mode or self.policy.retry_mode
         return run if mode == RetryMode.REPAIR and _can_be_repaired(run, outcome) else None
@@ -185,11 +185,6 @@ class Planner:
 def _was_seen_over(settled: list[LogRow]) -> bool:
     """Say whether Databricks itself once said that a run is over: one that was only missing may be active."""
     return any(log.life_cycle_state not in {None, "NOT_FOUND"} for log in settled)
-
-
-def _is_news(run: Run, settled: list[LogRow]) -> bool:
-    """Say whether a run has ended otherwise than its log row says: it was repaired and nobody saw it."""
-    return bool(settled) and not is_logged_end(run, settled[-1])
 
 
 def _repair_of(run: Run, request: RunRequest) -> RepairRequest:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from orchestrator.core import run_requests
 from orchestrator.core.errors import DatabricksError, InvalidEntry, RunNotFound
 from orchestrator.core.models import ActiveRun, Entry, RepairRequest, Run
-from orchestrator.core.outcomes import RunOutcome, is_logged_end, outcome_of
+from orchestrator.core.outcomes import RunOutcome, has_ended_anew, outcome_of
 from orchestrator.core.redaction import one_line
 from orchestrator.core.telemetry import fields
 from orchestrator.ports import Runs, Store
@@ -67,7 +67,7 @@ async def revive_reported(store: Store, runs: Runs, workspace: str, run_id: int)
         if not _may_follow(entry):
             continue
         run = await _read(runs, run_id)
-        if run is None or not (_is_active(run) or await _has_ended_anew(store, entry, run)):
+        if run is None or not (_is_active(run) or has_ended_anew(run, await store.logs(entry.id))):
             continue
         if await _revive(store, entry):
             return await store.running_run(workspace, run_id)
@@ -103,12 +103,6 @@ async def _read(runs: Runs, run_id: int) -> Run | None:
 
 def _is_active(run: Run) -> bool:
     return outcome_of(run) is RunOutcome.ACTIVE
-
-
-async def _has_ended_anew(store: Store, entry: Entry, run: Run) -> bool:
-    """Say whether a run that is over has another end than the one that was logged last."""
-    ends = [log for log in await store.logs(entry.id) if log.runid == run.run_id]
-    return bool(ends) and not is_logged_end(run, ends[-1])
 
 
 async def _revive(store: Store, entry: Entry) -> bool:

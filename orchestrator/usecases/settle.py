@@ -116,10 +116,7 @@ class Settle:
         :raises RunNotCancelled: the run is to be cancelled and could not be.
         """
         await self._note_out_of_reach(entry, _UNREADABLE, error)
-        try:
-            await self._stop_if_due(entry, await self.store.now())
-        except DatabricksError as failure:
-            raise RunNotCancelled(str(failure)) from failure
+        await self._stop_out_of_reach(entry, await self.store.now())
 
     async def _note_out_of_reach(self, entry: Entry, trouble: str, error: DatabricksError) -> None:
         """Note that a run cannot be read or cancelled; what may pass by itself counts from the second time.
@@ -164,6 +161,16 @@ class Settle:
         _logger.info("entry %s: cancelling run %s", entry.id, entry.runid)
         await self.runs[entry.workspace].cancel(entry.runid)
 
+    async def _stop_out_of_reach(self, entry: Entry, now: datetime) -> None:
+        """Ask Databricks to cancel a run whose trouble is noted already.
+
+        :raises RunNotCancelled: Databricks did not take the call.
+        """
+        try:
+            await self._stop_if_due(entry, now)
+        except DatabricksError as error:
+            raise RunNotCancelled(str(error)) from error
+
     async def _shows_old_end(self, entry: Entry, run: Run, now: datetime) -> bool:
         """Say whether a run only seems to be over, since Databricks still shows its end before a repair."""
         if entry.submission == 1 or seconds_since_submission(entry, now) > _OLD_END_SECONDS:
@@ -179,10 +186,7 @@ class Settle:
         if entry.missing_since is None:
             text = f"{error} (believed once the same is said again in a later pass)"
             await self.store.note_trouble(entry, text, missing=True)
-        try:
-            await self._stop_if_due(entry, view.began)
-        except DatabricksError as failure:
-            raise RunNotCancelled(str(failure)) from failure
+        await self._stop_out_of_reach(entry, view.began)
         return False
 
     def _is_gone(self, entry: Entry, view: View) -> bool:

@@ -145,8 +145,10 @@ class Submit:
         except DatabricksError:
             _logger.debug("entry %s: the workspace answers with a refusal, too", entry.id)
         # Until others are accepted, what fails may concern every call.
-        others = await self.store.calls_elsewhere(entry, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS)
-        return Unanswered.ENTRY if others.accepted else Unanswered.OUTAGE
+        are_accepted = await self.store.calls_accepted(
+            entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS
+        )
+        return Unanswered.ENTRY if are_accepted else Unanswered.OUTAGE
 
     async def _postpone(
         self, claim: Claim, entry: Entry, error: WorkspaceUnavailable, unanswered: Unanswered

@@ -302,16 +302,16 @@ async def test_repair_by_a_person_does_not_show_that_calls_are_accepted(
         assert await finish(store, entry, Status.FAILED)
     [other] = await add(store, "other")
     looking = await entry_of(store, other)
-    assert (await store.calls_elsewhere(looking, within_seconds=600)).accepted
+    assert await store.calls_accepted(looking.workspace, within_seconds=600)
     database.execute(
         "UPDATE track_processing SET submitted_at = '2020-01-01 00:00:00' WHERE submitted_at IS NOT NULL"
     )
     assert await store.revive(await entry_of(store, over.id), "repaired")
     [claimed, *_] = [each for each in await claim(store) if each.entry_id == again.id]
     assert await store.record_run(claimed, 8, deliveries=0)
-    assert not (await store.calls_elsewhere(looking, within_seconds=600)).accepted
+    assert not await store.calls_accepted(looking.workspace, within_seconds=600)
     assert await finish(store, await entry_of(store, over.id), Status.FAILED)
-    assert not (await store.calls_elsewhere(looking, within_seconds=600)).accepted
+    assert not await store.calls_accepted(looking.workspace, within_seconds=600)
 
 
 async def test_latest_success_is_the_one_that_started_last(store: Store, database: Database) -> None:

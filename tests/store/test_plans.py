@@ -37,7 +37,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "insert_log": (17, 9, 1, "DONE", 77, *(None,) * 6, "2026-01-01 00:00:00", None, *(1.5,) * 3, None, None),
     "recover": (900_000, 500),
     "unanswered": (10, 500),
-    "calls_elsewhere": ("default", -1, -1, "default", -1, "default", 17),
+    "calls_accepted": ("default", -1, -1, "default", -1),
     "cancel_waiting": (500,),
     "running": ("default",),
     "running_run": ("default", 77),

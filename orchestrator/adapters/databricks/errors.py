@@ -241,7 +241,7 @@ def submission_refused(response: ErrorResponse) -> DatabricksError | None:
         return TokenRunDeleted(
             response.text, status=response.status, error_code=response.label, permanent=False
         )
-    return _refused(response) if response.is_refusal and response.about_request else None
+    return job_refused(response)
 
 
 def repair_refused(response: ErrorResponse) -> DatabricksError | None:
@@ -252,7 +252,7 @@ def repair_refused(response: ErrorResponse) -> DatabricksError | None:
 
 
 def job_refused(response: ErrorResponse) -> DatabricksError | None:
-    """Return the error of a refusal to read or create a job, or None when it is not definite."""
+    """Return the error of a refusal to read, create or run a job, or None when it is not definite."""
     return _refused(response) if response.is_refusal and response.about_request else None
 
 

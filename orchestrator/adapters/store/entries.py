@@ -22,7 +22,6 @@ from orchestrator.adapters.store.session import Session
 from orchestrator.core.models import (
     IN_DOUBT,
     ActiveRun,
-    CallsElsewhere,
     Claim,
     Entry,
     JobKey,
@@ -310,17 +309,17 @@ class Store:
         )
         return [read_entry(row) for row in rows]
 
-    async def calls_elsewhere(self, entry: Entry, *, within_seconds: float) -> CallsElsewhere:
-        """Say how ``run-now`` fares for the other entries of an entry's workspace.
+    async def calls_accepted(self, workspace: str, *, within_seconds: float) -> bool:
+        """Say whether a call of ``run-now`` was accepted for some entry of a workspace.
 
-        :param within_seconds: how far back to look for accepted runs.
+        :param within_seconds: how far back to look.
         """
-        since, name = -milliseconds(within_seconds), entry.workspace
+        since = -milliseconds(within_seconds)
         [found] = await self.pool.transact(
-            lambda session: session.rows("calls_elsewhere", name, since, since, name, since, name, entry.id),
+            lambda session: session.rows("calls_accepted", workspace, since, since, workspace, since),
             writes=False,
         )
-        return CallsElsewhere(accepted=bool(found["accepted"]), unanswered=bool(found["unanswered"]))
+        return bool(found["accepted"])
 
     async def cancel_waiting(self, limit: int) -> int:
         """Cancel, on request, entries that certainly have no run; return how many."""

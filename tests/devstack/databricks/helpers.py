@@ -11,7 +11,14 @@ from typing import Any, cast
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
-from databricks.sdk.service.jobs import NotebookTask, RunLifeCycleState, RunNowResponse, RunResultState, Task
+from databricks.sdk.service.jobs import (
+    NotebookTask,
+    RunLifeCycleState,
+    RunNowResponse,
+    RunResultState,
+    Task,
+    TaskDependency,
+)
 from databricks.sdk.service.jobs import Run as SdkRun
 
 from devstack.databricks.executor import Executor
@@ -76,6 +83,19 @@ def make_job(sdk: WorkspaceClient, *tasks: Task, **settings: Any) -> int:
     job_id = sdk.jobs.create(name="made by the test", tasks=list(tasks), **settings).job_id
     assert job_id is not None
     return job_id
+
+
+def make_chained_job(sdk: WorkspaceClient) -> int:
+    """Create the job a -> b -> c, with d by itself."""
+    after_a, after_b = TaskDependency(task_key="a"), TaskDependency(task_key="b")
+    return make_job(
+        sdk,
+        Task(task_key="a"),
+        Task(task_key="b", depends_on=[after_a]),
+        Task(task_key="c", depends_on=[after_b]),
+        Task(task_key="d"),
+        max_concurrent_runs=10,
+    )
 
 
 def ending(url: str, fate: str, *results: str, **rule: Any) -> dict[str, str]:

@@ -19,7 +19,7 @@ from databricks.sdk.service.jobs import (
     TriggerType,
 )
 
-from tests.devstack.databricks.helpers import finished, make_job, results_of, steer, submit
+from tests.devstack.databricks.helpers import finished, make_chained_job, make_job, results_of, steer, submit
 
 DECLARED = [JobParameterDefinition(name="table_name", default="none")]
 
@@ -87,15 +87,7 @@ class TestOnly:
 
     @pytest.fixture
     def job(self, sdk: WorkspaceClient) -> int:
-        after_a, after_b = TaskDependency(task_key="a"), TaskDependency(task_key="b")
-        return make_job(
-            sdk,
-            Task(task_key="a"),
-            Task(task_key="b", depends_on=[after_a]),
-            Task(task_key="c", depends_on=[after_b]),
-            Task(task_key="d"),
-            max_concurrent_runs=10,
-        )
+        return make_chained_job(sdk)
 
     @pytest.mark.parametrize(
         ("only", "run"),

@@ -14,10 +14,17 @@ from databricks.sdk.service.jobs import (
     RunLifecycleStateV2State,
     RunResultState,
     Task,
-    TaskDependency,
 )
 
-from tests.devstack.databricks.helpers import ending, finished, make_job, result_of, steer, submit
+from tests.devstack.databricks.helpers import (
+    ending,
+    finished,
+    make_chained_job,
+    make_job,
+    result_of,
+    steer,
+    submit,
+)
 
 
 def repair(sdk: WorkspaceClient, run_id: int, **arguments: object) -> int:
@@ -165,15 +172,7 @@ class TestSeveralTasks:
 
     @pytest.fixture
     def job(self, sdk: WorkspaceClient) -> int:
-        after_a, after_b = TaskDependency(task_key="a"), TaskDependency(task_key="b")
-        return make_job(
-            sdk,
-            Task(task_key="a"),
-            Task(task_key="b", depends_on=[after_a]),
-            Task(task_key="c", depends_on=[after_b]),
-            Task(task_key="d"),
-            max_concurrent_runs=10,
-        )
+        return make_chained_job(sdk)
 
     def repaired(self, sdk: WorkspaceClient, run_id: int) -> str:
         """The keys of the tasks that the newest repair ran, in the job's order."""

@@ -34,6 +34,10 @@ EXISTS (
 -- no run here and no log row. Then its token finds the run, if there is one.
 {alias}.submission = 0 OR {alias}.runid IS NOT NULL OR {is_settled {alias}}
 
+-- as_seen (fragment) --
+-- The entry is still as the operator saw it: least and most submission, and the states, '' for none.
+submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
+
 -- acquire_lock (sqlite) --
 -- Take a lock until the transaction ends; a negative result is a time-out.
 SELECT 0 AS result, ? AS waited_ms, ? AS lock  -- BEGIN IMMEDIATE is the lock: one writer at a time
@@ -309,8 +313,8 @@ WHERE status = 'QUEUED' AND (lease_expires_at IS NULL OR lease_expires_at <= {no
 ORDER BY lease_expires_at, id
 {limit ?}
 
--- calls_elsewhere --
--- How run-now fares for the other entries of a workspace: accepted not long ago, or waiting for an answer too.
+-- calls_accepted --
+-- Whether a call of run-now was accepted for some entry of a workspace not long ago.
 SELECT
     CASE
         WHEN EXISTS (
@@ -326,15 +330,7 @@ SELECT
                 AND gone.request IS NOT NULL
         ) THEN 1
         ELSE 0
-    END AS accepted,
-    CASE
-        WHEN EXISTS (
-            SELECT 1 FROM track_processing AS waiting
-            WHERE waiting.workspace = ? AND waiting.status = 'QUEUED' AND waiting.deliveries > 0
-                AND waiting.id <> ?
-        ) THEN 1
-        ELSE 0
-    END AS unanswered
+    END AS accepted
 
 -- cancel_waiting --
 -- Cancel entries that certainly have no run: their submission was never begun, or is settled.
@@ -404,7 +400,7 @@ UPDATE track_processing
 SET cancel_requested = 1,
     updated_at = {now}
 WHERE id = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
-    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
+    AND {as_seen}
 
 -- retry --
 -- An operator runs a final entry again, with all its attempts, if it is still as the operator saw it.
@@ -418,7 +414,7 @@ SET status = 'PENDING',
     available_at = {now},
     updated_at = {now}
 WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
-    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
+    AND {as_seen}
 
 -- retry_now --
 -- The same for a FAILED entry, without waiting for its back-off.
@@ -431,7 +427,7 @@ SET attempt = 0,
     available_at = {now},
     updated_at = {now}
 WHERE id = ? AND status = 'FAILED'
-    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
+    AND {as_seen}
 
 -- restart --
 -- The same for an entry with a live run: a later pass cancels the run, awaits its end and makes the entry wait again.
@@ -444,7 +440,7 @@ SET stop_reason = 'RESTART',
     cancel_requested = 0,
     updated_at = {now}
 WHERE id = ? AND status = 'RUNNING'
-    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
+    AND {as_seen}
 
 -- resolve --
 -- An operator settles an entry by hand, whatever state it is in. Its run, if there is one, is followed no longer.
@@ -468,7 +464,7 @@ SET status = ?,
     updated_at = {now}
 {returning {entry_columns}}
 WHERE id = ? AND status <> ? AND submission < 2147483647
-    AND submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
+    AND {as_seen}
 
 -- insert_entry --
 -- A new entry; the table's defaults fill the rest.
