@@ -226,7 +226,10 @@ class Submit:
         try:
             request = await self.planner.new_run(entry)
         except InvalidEntry as invalid:
-            await self._settle_refusal(entry, Verdict(to=Status.DEAD, error=str(invalid)))
+            final = RequestRefused(
+                str(invalid), status=error.status, error_code=error.error_code, permanent=True
+            )
+            await self._refuse(entry, final)
         except WorkspaceUnavailable as unavailable:
             await self._postpone(claim, entry, unavailable, Unanswered.NO_EFFECT)
         else:

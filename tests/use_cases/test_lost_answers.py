@@ -1,12 +1,14 @@
 """A lost or late answer to ``run-now``: the same token finds the same run again."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import NoCapacity, RequestRefused
-from orchestrator.core.models import Claim
+from orchestrator.core.models import Claim, Job
 from orchestrator.core.states import Status
 from tests.fakes import UNAVAILABLE
 from tests.world import World
@@ -134,3 +136,20 @@ async def test_run_recorded_by_another_delivery_is_left_alone(world: World) -> N
     world.store = fast
     await slow.pool.close()
     assert world.databricks.cancelled == []
+
+
+async def test_job_that_takes_no_runs_any_more_leaves_a_call_in_doubt_open(world: World) -> None:
+    """The call is refused, and what would be sent instead is impossible: the lost one may have a run."""
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    [claim] = world.queue.sent
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    stream = Job(job_id=5, name="load", max_concurrent_runs=1, queue_enabled=False, continuous=True)
+    world.databricks.jobs[5] = replace(stream, parameters=("day",))
+    refusal = RequestRefused("no", status=400, error_code="X", permanent=True)
+    world.databricks.errors = [refusal]
+    await world.submit(claim)
+    left = await world.entry(entry_id)
+    assert (left.status, left.submission, left.deliveries) == (Status.DEAD, 1, 2)
+    assert await world.store.logs(entry_id) == [], "the submission is not settled"
