@@ -151,17 +151,24 @@ class AnsweredWorld(DeliveredUseCases):
 
 
 @asynccontextmanager
-async def answering(folder: Path) -> AsyncIterator[AnsweredWorld]:
-    """Serve a workspace and wire the app to it."""
-    api = JobsApi()
+async def served(api: JobsApi) -> AsyncIterator[str]:
+    """Serve a workspace and return its address."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.handle)
     server = TestServer(app, host="127.0.0.1")
     await server.start_server(shutdown_timeout=0.1)
+    yield str(server.make_url("/"))
+    await server.close()
+
+
+@asynccontextmanager
+async def answering(folder: Path) -> AsyncIterator[AnsweredWorld]:
+    """Serve a workspace and wire the app to it."""
+    api = JobsApi()
     database = Database(folder)
-    async with aiohttp.ClientSession() as session:
+    async with served(api) as host, aiohttp.ClientSession() as session:
         client = DatabricksClient(
-            host=str(server.make_url("/")), tokens=Tokens(), session=lambda: session, clock=ManualClock()
+            host=host, tokens=Tokens(), session=lambda: session, clock=ManualClock()
         )
         world = AnsweredWorld(
             store=Store(Pool(database.connector)),
@@ -172,7 +179,6 @@ async def answering(folder: Path) -> AsyncIterator[AnsweredWorld]:
         )
         yield world
         await world.store.pool.close()
-    await server.close()
 
 
 async def never() -> None:
