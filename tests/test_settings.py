@@ -17,6 +17,21 @@ IN_AZURE = {"WEBSITE_SITE_NAME": "app", "STATE_DB": "", "SQL_CONNECTION_STRING":
 
 AZURES_OWN = {"AZURE_FUNCTIONS_ENVIRONMENT", "WEBSITE_SITE_NAME"}
 
+#: Of services that a developer's machine does not have, and of a table that is adopted.
+OF_OTHER_SERVICES = {
+    "ALERT_FORMAT",
+    "ALERT_WEBHOOK_URL",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "AZURE_CLIENT_ID",
+    "DATABRICKS_TOKEN_SECRET",
+    "EVENTS_SECRET",
+    "KEY_VAULT_URL",
+    "PARAMETERS_COLUMN",
+    "SQL_CONNECTION_STRING",
+    "STATUS_MAP",
+    "TABLE_NAME_COLUMN",
+}
+
 GOOD = {
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     "DATABRICKS_HOST": "https://adb-1.7.azuredatabricks.net",
@@ -342,12 +357,23 @@ def test_sample_settings_are_complete_and_valid() -> None:
     assert settings.load(sample).trigger_schedule
 
 
-def test_every_setting_is_in_the_readme() -> None:
+def names_of_settings() -> set[str]:
+    """Return the settings that the code reads."""
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "orchestrator" / "settings").glob("*.py")]
     names = set(re.findall(r'"([A-Z][A-Z]+(?:_[A-Z]+)+)"', "\n".join(sources))) - AZURES_OWN
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(names) > 15
-    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
+    return names
+
+
+def test_every_setting_is_in_a_table_of_the_readme() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    tables = "\n".join(line for line in lines if line.startswith("|"))
+    assert [name for name in sorted(names_of_settings()) if f"`{name}`" not in tables] == []
+
+
+def test_every_setting_for_local_work_is_in_the_sample() -> None:
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))["Values"]
+    assert names_of_settings() - sample.keys() == OF_OTHER_SERVICES
 
 
 def test_nothing_else_reads_the_environment() -> None:

@@ -1,4 +1,4 @@
-"""``check`` looks at every job that waiting entries name, in a workspace over HTTP."""
+"""``check`` looks at every job that waiting entries name, in a workspace over HTTP, and at the settings."""
 
 import json
 from typing import Any
@@ -110,3 +110,26 @@ def test_a_workspaces_default_job_by_name(full_cli: CommandLine, simulator: str)
     job_id = create(simulator, name="by name")
     full_cli.environment["DATABRICKS_JOB_NAME"] = "by name"
     assert findings(full_cli) == {"job": (True, f"{job_id} allows 130 runs at once, cap 130")}
+
+
+def test_a_setting_that_cannot_be_used_has_a_line_each(cli: CommandLine) -> None:
+    wrong = {
+        "DATABRICKS_AUTH": "oauth",
+        "DATABRICKS_TENANT_ID": "adb-tenant",
+        "DATABRICKS_CLIENT_ID": "not an id",
+        "DATABRICKS_CLIENT_SECRET": "x",
+        "DATABRICKS_CLIENT_SECRET_NAME": "y",
+        "DATABRICKS_WORKSPACE_ID": "eu",
+        "DATABRICKS_JOB_ID": "5",
+        "DATABRICKS_JOB_NAME": "load",
+        "QUEUE_TIMEOUT_SECONDS": "-1",
+        "RETRY_MODE": "again",
+        "RETRY_CANCELED_RUNS": "maybe",
+        "MAX_PLATFORM_RETRIES": "-1",
+        "STORE_RESULTS": "perhaps",
+        "HTTPS_PROXY": "socks5://proxy",
+        "HTTP_PROXY": "ftp://proxy",
+    }
+    lines = cli("check", DATABRICKS_HOST="https://adb-1.7.azuredatabricks.net", **wrong).stdout.splitlines()
+    for name in wrong:
+        assert [line for line in lines if line.startswith("FAIL  settings: ") and name in line], name

@@ -170,3 +170,11 @@ def test_successes_with_failures_are_found_and_marked(history: CommandLine) -> N
     assert [row["id"] for row in exported] == ["1"]
     history.execute("UPDATE track_processing SET last_error = NULL WHERE id = 1")
     assert history("list", "--with-failures").returncode == 3
+
+
+def test_show_has_the_exit_value_of_a_notebook(history: CommandLine) -> None:
+    assert "result " not in history("show", "2").stdout
+    history.execute("UPDATE process_log SET result = ?", '{"rows": 17}')
+    assert [run["result"] for run in history.json("show", "2")["runs"]] == ['{"rows": 17}']
+    [line] = [line for line in history("show", "2").stdout.splitlines() if line.startswith("  result ")]
+    assert line.split(None, 1) == ["result", '{"rows": 17}']

@@ -127,6 +127,18 @@ async def test_the_story_of_an_entry(page: Page, site: Site) -> None:
     assert at.endswith(" UTC")
 
 
+async def test_the_exit_value_of_a_notebook_is_shown(page: Page, site: Site) -> None:
+    planes = site.entry("planes")["id"]
+    value = '{"rows": 17, "note": "<b>well</b>"}'
+    site.stack.execute("UPDATE process_log SET result = ? WHERE entry_id = ?", [(value, planes)])
+    await page.goto(site.dashboard(f"entry={planes}"))
+    story = page.get_by_role("region", name="Runs")
+    shown = story.locator("details pre")
+    await expect(shown).to_be_hidden()
+    await story.get_by_text("Exit value", exact=True).click()
+    await expect(shown).to_have_text(value)
+
+
 async def test_a_run_in_flight_links_to_databricks(page: Page, site: Site) -> None:
     """The first view and the entry's story both link to the run, and the link opens it."""
     entry_id, _ = site.entry_ids("flights")

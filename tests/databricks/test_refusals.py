@@ -77,6 +77,32 @@ async def test_what_is_not_known_to_speak_of_the_entry_is_the_workspaces(
     assert "HTTP 4" in str(caught)
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "INVALID_PARAMETER_VALUE"), (404, "NOT_FOUND"), (403, None)]
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Workspace 7 does not have any associated worker environments",
+        "There is no worker environment with id 3",
+        "Unknown worker environment",
+        "com.databricks.UnknownWorkerEnvironmentException: job 7",
+        "ClusterNotReadyException: cluster of job 7",
+        "Unexpected error",
+        "Please try again later or try a faster operation.",
+        "RPC token bucket limit has been exceeded",
+    ],
+)
+async def test_a_passing_trouble_is_ridden_out_whatever_the_status(
+    workspace: Workspace, status: int, code: str | None, words: str
+) -> None:
+    """Databricks' own SDK repeats a call on these words."""
+    workspace.replies = [says(status, code, words), ok({"run_id": 5})]
+    async with connected(workspace) as client:
+        assert await client.run_now(REQUEST) == 5
+    assert len({str(seen.json) for seen in workspace.seen}) == 1
+
+
 async def test_the_words_of_an_answer_that_is_not_understood_are_kept(workspace: Workspace) -> None:
     caught = await raised_by_run_now(workspace, says(400, "BAD_REQUEST", "Unable to load OAuth Config"))
     assert str(caught) == "Databricks run-now: HTTP 400 BAD_REQUEST: Unable to load OAuth Config"

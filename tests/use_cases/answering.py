@@ -167,9 +167,7 @@ async def answering(folder: Path) -> AsyncIterator[AnsweredWorld]:
     api = JobsApi()
     database = Database(folder)
     async with served(api) as host, aiohttp.ClientSession() as session:
-        client = DatabricksClient(
-            host=host, tokens=Tokens(), session=lambda: session, clock=ManualClock()
-        )
+        client = DatabricksClient(host=host, tokens=Tokens(), session=lambda: session, clock=ManualClock())
         world = AnsweredWorld(
             store=Store(Pool(database.connector)),
             runs={"default": client},

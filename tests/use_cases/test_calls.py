@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from devstack.databricks.outcomes import parse_rule
 from devstack.databricks.requests import RunNow
 from orchestrator.core.models import Entry
 from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 from tests.use_cases.simulated import SimulatedWorld, simulated
+from tests.world import policy
 
 LOAD = {"name": "load", "max_concurrent_runs": 100, "tasks": [{"task_key": "main"}]}
 DECLARES = {**LOAD, "name": "declares", "parameters": [{"name": "table_name", "default": ""}]}
@@ -85,8 +87,9 @@ async def test_an_accepted_call_without_a_run_ends_the_entry_with_the_reason(
     assert world.requests("run-now") == 2
 
 
-async def test_a_job_with_a_continuous_trigger_is_never_called(world: SimulatedWorld) -> None:
-    stream = {**LOAD, "name": "stream", "max_concurrent_runs": 1, "continuous": {"pause_status": "PAUSED"}}
+@pytest.mark.parametrize("state", ["PAUSED", "UNPAUSED"])
+async def test_a_job_with_a_continuous_trigger_is_never_called(world: SimulatedWorld, state: str) -> None:
+    stream = {**LOAD, "name": "stream", "max_concurrent_runs": 1, "continuous": {"pause_status": state}}
     job = world.simulator.workspace.create_job(stream)
     ids = await world.add("a", "b", job_id=job.job_id)
     await world.minutes(3)
@@ -181,3 +184,61 @@ async def test_a_rate_limit_is_answered_with_growing_waits(world: SimulatedWorld
     world.simulator.faults.clear()
     await world.minutes(15)
     assert await states(world, ids) == {Status.DONE}
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"job_id": 404}, "Job 404 does not exist."),
+        ({"job_name": "never"}, "there is no job named 'never' in workspace default"),
+        ({"job_name": "twice"}, "several jobs in workspace default are named 'twice'"),
+        ({"options": '{"idempotency_token": "x"}'}, "options has no key 'idempotency_token'"),
+        ({"options": '{"queue": {"enabled": true, "size": 3}}'}, "options queue must be"),
+        ({"options": '{"performance_target": "FAST"}'}, "options performance_target must be one of"),
+    ],
+)
+async def test_what_a_plain_insert_asks_for_in_vain_ends_it_with_the_reason(
+    world: SimulatedWorld, columns: dict[str, Any], reason: str
+) -> None:
+    for _ in range(2):
+        world.simulator.workspace.create_job({**LOAD, "name": "twice"})
+    names, marks = ", ".join(("table_name", *columns)), ", ".join("?" * (1 + len(columns)))
+    insert = f"INSERT INTO track_processing ({names}) VALUES ({marks})"
+    world.database.execute(insert, "sales", *columns.values())
+    await world.minutes(3)
+    entry = await world.entry(1)
+    assert (entry.status, reason in (entry.last_error or "")) == (Status.DEAD, True), entry.last_error
+    assert [log.status for log in await world.store.logs(1)] == [Status.DEAD]
+    assert world.simulator.workspace.runs() == []
+
+
+async def test_options_go_with_the_call(world: SimulatedWorld) -> None:
+    options = {
+        "only": ["main"],
+        "queue": {"enabled": False},
+        "performance_target": "STANDARD",
+        "pipeline_params": {"full_refresh": True},
+    }
+    [entry_id] = await world.add("sales", options=json.dumps(options))
+    await world.minutes(3)
+    [request] = requests(world)
+    assert (request.only, request.queue_enabled) == (("main",), False)
+    assert (request.performance_target, request.pipeline_params) == ("STANDARD", {"full_refresh": True})
+    assert (await world.entry(entry_id)).status is Status.DONE
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_failed_run_is_repaired_once(world: SimulatedWorld, *, lost: bool) -> None:
+    """The answer to ``runs/repair`` may be lost: there is no token that would find the repair again."""
+    world.policy = policy(retry_mode="repair")
+    world.simulator.workspace.outcomes.add(parse_rule({"results": ["FAILED", "SUCCESS"]}))
+    if lost:
+        world.simulator.faults.add({"match": "runs/repair", "kind": "drop_after"})
+    [entry_id] = await world.add("sales")
+    await world.minutes(10)
+    [run] = world.simulator.workspace.runs()
+    assert [part.repair_id is None for part in run.parts] == [True, False]
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.runid, entry.submission) == (Status.DONE, run.run_id, 2)
+    logs = [(log.submission, log.runid, log.status) for log in await world.store.logs(entry_id)]
+    assert logs == [(1, run.run_id, Status.FAILED), (2, run.run_id, Status.DONE)]

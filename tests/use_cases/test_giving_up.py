@@ -1,12 +1,17 @@
 """Give up an entry whose calls are never answered, but never because of an outage of its workspace."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+from aiohttp import web
 
 from orchestrator.core import decisions
 from orchestrator.core.errors import DatabricksError, NoCapacity, WorkspaceUnavailable
 from orchestrator.core.models import Claim, Entry, RunRequest, Verdict
 from orchestrator.core.states import Status
 from tests.fakes import UNAVAILABLE, FakeRuns
+from tests.use_cases.answering import answering
 from tests.world import World, policy
 
 LIMIT = policy().max_deliveries
@@ -239,6 +244,40 @@ async def test_answer_that_nobody_understands_ends_its_entry_while_others_are_ac
     entry = await world.entry(bad)
     assert entry.status is Status.DEAD
     assert "SOMETHING_NEW: not this one" in (entry.last_error or "")
+
+
+async def test_an_entry_is_given_up_for_words_that_nobody_understands(tmp_path: Path) -> None:
+    """Over HTTP: a whole workspace that answers so ends nothing; one entry beside others is given up."""
+    async with answering(tmp_path) as world:
+        accept = world.api._run_now
+        refused: list[str] = []
+
+        def run_now(body: dict[str, Any]) -> web.Response:
+            if body["job_id"] != 66 and others_are_accepted:
+                return accept(body)
+            refused.append(body["idempotency_token"])
+            words = {"error_code": "SOMETHING_NEW", "message": "quux is not frobnicated"}
+            return web.json_response(words, status=400)
+
+        world.api._run_now = run_now  # type: ignore[method-assign]
+        others_are_accepted = False
+        bad, good = await world.add("bad", job_id=66), await world.add("good")
+        for _ in range(3 * LIMIT):
+            await world.next_pass(MINUTES)
+        for entry_id in (*bad, *good):
+            assert (await world.entry(entry_id)).status is Status.QUEUED
+        refused.clear()
+        others_are_accepted = True
+        for number in range(2 * LIMIT):
+            await world.add(f"good {number}", priority=1)
+            await world.next_pass(MINUTES)
+        entry = await world.entry(*bad)
+        assert (entry.status, entry.runid) == (Status.DEAD, None)
+        assert (entry.last_error or "").startswith("given up: ")
+        assert "SOMETHING_NEW: quux is not frobnicated" in (entry.last_error or "")
+        assert set(refused) == {f"{entry.entry_guid}-1"}
+        assert len(refused) <= LIMIT
+        assert (await world.entry(*good)).status is Status.RUNNING
 
 
 async def test_nothing_is_given_up_while_a_call_is_in_progress(

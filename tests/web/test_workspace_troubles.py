@@ -67,9 +67,7 @@ class Deployed:
 
 
 @asynccontextmanager
-async def deployed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: str
-) -> AsyncIterator[Deployed]:
+async def deployed(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: str) -> AsyncIterator[Deployed]:
     """Start the app from its settings, beside a workspace over HTTP."""
     database, clock, messages, workspace = Database(folder), ManualClock(), Messages(), JobsApi()
     monkeypatch.setattr(bootstrap, "connector", lambda _store: database.connector)
@@ -177,7 +175,9 @@ async def test_a_run_that_cannot_be_seen_is_a_reason_with_the_workspaces_words(
     world.database.pass_time(130)  # a run is never gone in its first two minutes
     await world.app.monitor()
     [reason] = await world.reasons()
-    assert reason.startswith(f"workspace default: RUNNING, but Databricks {words}: 1 entry, for example entry")
+    assert reason.startswith(
+        f"workspace default: RUNNING, but Databricks {words}: 1 entry, for example entry"
+    )
     shown = await world.entry(entry_id)
     for text in (reason, shown["last_error"]):
         assert answer[1]["message"] in text
@@ -205,8 +205,9 @@ async def test_a_run_far_beyond_the_usual_time_is_a_reason_and_marked(world: Dep
     for number in range(3):
         await add(world.site, "sales")
         await world.passes()
-        times = {"setup_duration": 1000, "execution_duration": 59_000, "end_time": 1_800_000_000_000}
-        world.workspace.runs[1000 + number] = ended("SUCCESS", "SUCCESS", **times)
+        world.workspace.runs[1000 + number] = ended(
+            "SUCCESS", "SUCCESS", setup_duration=1000, execution_duration=59_000
+        )
         await world.passes()
     [entry_id] = await add(world.site, "sales")
     await world.passes(10, seconds=60)
