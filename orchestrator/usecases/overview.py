@@ -232,10 +232,8 @@ class Overview:
             for name, last in passes.items()
             if (reason := _lateness(name, last, now, known.pass_late_seconds))
         ]
-        if late:
-            return late
         waiting = await self._overdue(known, passes["trigger"]) if self._active else []
-        return [*waiting, *await self._troubled(known), *await self._long_runs()]
+        return [*late, *waiting, *await self._troubled(known), *await self._long_runs()]
 
     async def _troubled(self, known: Known) -> list[str]:
         """Return what is wrong with entries that the app cannot bring on by itself."""

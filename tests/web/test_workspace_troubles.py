@@ -187,6 +187,18 @@ async def test_a_run_that_cannot_be_seen_is_a_reason_with_the_workspaces_words(
     assert ((await world.entry(entry_id))["last_error"], await world.reasons()) == (None, [])
 
 
+async def test_a_late_timer_function_hides_no_other_reason(world: Deployed) -> None:
+    await add(world.site, "sales")
+    await world.passes()
+    world.workspace.unlisted = {1000}
+    world.workspace.answers["runs/get"] = DENIED
+    await world.app.monitor()
+    world.database.pass_time(LONG)
+    reasons = await world.reasons()
+    assert [reason for reason in reasons if reason.startswith("monitor has not begun since")]
+    assert [reason for reason in reasons if "You may not view run 1000" in reason]
+
+
 async def test_foreign_runs_that_keep_entries_waiting_are_named(world: Deployed) -> None:
     foreign = {9001: goes_on(job_id=8), 9002: goes_on(job_id=8), 9003: goes_on(job_id=9)}
     world.workspace.runs |= foreign
