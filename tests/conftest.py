@@ -1,5 +1,9 @@
 """The parts that several tests share."""
 
+import os
+import shutil
+import signal
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +18,43 @@ ROOT = Path(__file__).parents[1]
 
 #: The property (``record_property``) of a test that tells how much it has tried.
 FIGURE = "figure"
+
+
+#: Where Linux keeps files in memory.
+MEMORY = Path("/dev/shm")
+
+#: Far more than the tests ever keep at once.
+ENOUGH_BYTES = 2 * 1024**3
+
+
+def pytest_configure() -> None:
+    """Make the surroundings the same for every test, whoever starts the run."""
+    _keep_files_in_memory()
+    _let_ctrl_c_arrive()
+
+
+def _keep_files_in_memory() -> None:
+    """Put the tests' files into memory where there is room, unless ``TMPDIR`` names another place.
+
+    SQLite waits for the disk at every commit, and the tests make hundreds of thousands of them. No test cuts
+    the power, so a disk would prove nothing more.
+    """
+    if "TMPDIR" not in os.environ and _can_hold_files(MEMORY):
+        os.environ["TMPDIR"] = str(MEMORY)  # for the processes that tests start as well
+        tempfile.tempdir = None  # forget what was found before
+
+
+def _can_hold_files(folder: Path) -> bool:
+    """Whether a folder takes the tests' files and programs."""
+    if not os.access(folder, os.W_OK | os.X_OK) or os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return False
+    return shutil.disk_usage(folder).free >= ENOUGH_BYTES
+
+
+def _let_ctrl_c_arrive() -> None:
+    """Undo what a shell script does to its background jobs: they, and all that they start, ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

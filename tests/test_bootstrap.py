@@ -11,11 +11,10 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken
-from orchestrator.adapters.store import migrate
-from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import QueueError, SchemaError, StoreError
 from orchestrator.usecases import alerting, timer_pass
+from tests.empty_store import make_empty_store
 
 ENVIRONMENT = {
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
@@ -34,8 +33,7 @@ ENVIRONMENT = {
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[Application]:
     """An application with three workspaces on an empty SQLite store; nothing of it can be reached."""
-    path = tmp_path / "state.db"
-    migrate.apply(SqliteConnector(path, create=True))
+    path = make_empty_store(tmp_path / "state.db")
     made = Application(settings.load({**ENVIRONMENT, "STATE_DB": str(path)}))
     yield made
     await made.close()

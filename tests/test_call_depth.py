@@ -14,10 +14,10 @@ import pytest
 
 import function_app
 from orchestrator import bootstrap, settings
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.connector import Connection, Opened
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.models import NewEntry
+from tests.empty_store import make_empty_store
 from tests.fakes import FakeRuns
 
 #: Functions of this project that may be on the stack, in all, when a submission runs a statement.
@@ -103,8 +103,7 @@ def _name(code: Any) -> str:
 @pytest.fixture
 def connector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TracedConnector:
     """An empty store, whose threads are traced, too."""
-    migrate.apply(SqliteConnector(tmp_path / "state.db", create=True))
-    made = TracedConnector(tmp_path / "state.db")
+    made = TracedConnector(make_empty_store(tmp_path / "state.db"))
     monkeypatch.setattr(bootstrap, "connector", lambda _: made)
     monkeypatch.setattr("orchestrator.adapters.store.pool.ThreadPoolExecutor", Executor)
     return made

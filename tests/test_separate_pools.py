@@ -16,15 +16,14 @@ from orchestrator import settings
 from orchestrator.adapters import queue
 from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.adapters.http_session import Connections
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import _THREADS
-from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import _CONNECTIONS, _WEB_CONNECTIONS, Application
 from orchestrator.core.states import Status
 from orchestrator.web.api import Api
 from orchestrator.web.http import Request
 from tests.databricks.support import Workspace
+from tests.empty_store import make_empty_store
 from tests.store.helpers import entry_of, queued, running
 
 #: A run whose look-up gets no response for as long as the test wants.
@@ -102,8 +101,7 @@ def databricks() -> Databricks:
 @pytest.fixture
 async def app(tmp_path: Path, databricks: Databricks) -> AsyncIterator[Application]:
     """An application with one workspace on an empty store."""
-    path = tmp_path / "state.db"
-    migrate.apply(SqliteConnector(path, create=True))
+    path = make_empty_store(tmp_path / "state.db")
     workspace = Workspace()
     workspace.replies = [databricks.reply]
     async with workspace.serve():

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
@@ -24,6 +23,7 @@ from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.settle import Settle
 from orchestrator.usecases.submit import Submit
 from orchestrator.usecases.trigger import Trigger
+from tests.empty_store import make_empty_store
 from tests.fakes import FakeClock, FakeQueue, FakeRuns
 
 
@@ -137,10 +137,9 @@ class Database:
     """A SQLite file with the app's tables, and its clock, which the test moves."""
 
     def __init__(self, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.path = folder / "state.db"
+        self.path = make_empty_store(folder / "state.db")
         self.offset = timedelta()
-        self.connector = SqliteConnector(self.path, create=True, now=lambda: now() + self.offset)
-        migrate.apply(self.connector)
+        self.connector = SqliteConnector(self.path, now=lambda: now() + self.offset)
 
     def pass_time(self, seconds: float) -> None:
         self.offset += timedelta(seconds=seconds)

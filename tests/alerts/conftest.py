@@ -10,7 +10,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.connector import Connection, Opened
 from orchestrator.adapters.store.entries import Store
@@ -22,6 +21,7 @@ from orchestrator.core import alerts
 from orchestrator.core.models import LastPass
 from orchestrator.usecases.alerting import Alerting
 from tests.alerts.receiver import Receiver
+from tests.empty_store import make_empty_store
 
 #: A timer function that has not started for this long is late, in seconds.
 LATE_SECONDS = 600.0
@@ -168,9 +168,9 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     made: Desk
-    connector = HeldConnector(tmp_path / "state.db", create=True, now=lambda: datetime.now(UTC) + made.offset)
+    file = make_empty_store(tmp_path / "state.db")
+    connector = HeldConnector(file, now=lambda: datetime.now(UTC) + made.offset)
     async with Receiver().serve() as receiver, aiohttp.ClientSession() as session:
         made = Desk(connector=connector, store=Store(Pool(connector)), session=session, receiver=receiver)
-        migrate.apply(connector)
         yield made
         await made.store.pool.close()

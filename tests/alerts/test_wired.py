@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator import settings
-from orchestrator.adapters.store import migrate
-from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
 from orchestrator.core.actions import CANCEL
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import LastPass, NewEntry
 from tests.alerts.receiver import Receiver
+from tests.empty_store import make_empty_store
 
 #: An entry that went DEAD just now, and one that the pass has to cancel.
 ROWS = """
@@ -45,8 +44,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def app(receiver: Receiver, tmp_path: Path) -> AsyncIterator[Application]:
-    path = tmp_path / "state.db"
-    migrate.apply(SqliteConnector(path, create=True))
+    path = make_empty_store(tmp_path / "state.db")
     environment = {
         "ALERT_WEBHOOK_URL": receiver.url,
         "AzureWebJobsStorage": "UseDevelopmentStorage=true",

@@ -12,12 +12,12 @@ from typing import Any
 
 from orchestrator.adapters.databricks import jobs_api
 from orchestrator.adapters.queue import _encode, decode
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.models import RunRequest
 from orchestrator.core.states import FINAL
+from tests.empty_store import make_empty_store
 from tests.fakes import FakeQueue, FakeRuns
 from tests.world import UseCases, policy, workspace
 
@@ -62,8 +62,8 @@ class ThirdParty:
 
     def __init__(self, folder: Path) -> None:
         self._offset = timedelta()
-        self._connector = SqliteConnector(folder / "state.db", create=True, now=lambda: START + self._offset)
-        migrate.apply(self._connector)
+        file = make_empty_store(folder / "state.db")
+        self._connector = SqliteConnector(file, now=lambda: START + self._offset)
         self._outside: sqlite3.Connection = self._connector.connect().connection  # type: ignore[assignment]
         self._outside.execute("PRAGMA synchronous = OFF")
         self._runner = asyncio.Runner()

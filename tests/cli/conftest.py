@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from devstack import processes
-from tests.cli.support import AT_LATEST, PARAMETERS, TOKEN, CommandLine
+from tests.cli.support import PARAMETERS, TOKEN, CommandLine
 from tests.conftest import ROOT, Azurite
+from tests.empty_store import make_empty_store
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> CommandLine:
     """A command line whose store is an empty SQLite file."""
-    made = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})
-    assert made("init-db").stdout.endswith(AT_LATEST)
-    return made
+    make_empty_store(tmp_path / "state.db")
+    return CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,11 @@ def test_no_command_is_a_usage_error(cli: CommandLine) -> None:
     assert cli().returncode == 2
 
 
-def test_init_db_again_changes_nothing(cli: CommandLine) -> None:
+def test_init_db_creates_the_store_and_again_changes_nothing(tmp_path: Path) -> None:
+    cli = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})
+    created = cli("init-db").stdout
+    assert created.startswith("applied 0001_")
+    assert created.endswith(AT_LATEST)
     assert cli("init-db").stdout == AT_LATEST
 
 

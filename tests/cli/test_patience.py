@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
-from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.cli.context import PATIENCE_SECONDS, _Waiting
 from orchestrator.core.errors import StoreUnavailable
 from tests.cli.paused import PAUSED, PausedConnector
 from tests.cli.support import TOKEN, CommandLine
 from tests.cli.terminal import terminal
+from tests.empty_store import make_empty_store
 
 #: More tries than any patience has.
 FOR_EVER = 10_000
@@ -44,8 +43,7 @@ def clock() -> Clock:
 
 
 def paused(folder: Path, refusals: int) -> PausedConnector:
-    migrate.apply(SqliteConnector(folder / "state.db", create=True))
-    return PausedConnector(folder / "state.db", refusals)
+    return PausedConnector(make_empty_store(folder / "state.db"), refusals)
 
 
 async def ask(connector: PausedConnector, clock: Clock) -> list[tuple[float, str]]:

@@ -14,8 +14,7 @@ import aiohttp
 
 from devstack import processes
 from devstack.processes import Process
-from orchestrator.adapters.store import migrate
-from orchestrator.adapters.store.sqlite import SqliteConnector
+from tests.empty_store import make_empty_store
 from tests.invariants import AUDIT, Facts, gather, violations
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +51,7 @@ class Stack:
         (self.folder / "function_app.py").symlink_to(self.function_app)
         for name in ("host.json", "orchestrator"):
             (self.folder / name).symlink_to(ROOT / name)
-        migrate.apply(SqliteConnector(self.database, create=True))
+        make_empty_store(self.database)
         with closing(sqlite3.connect(self.database)) as connection:
             connection.executescript(AUDIT)
 

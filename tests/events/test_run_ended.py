@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
@@ -18,6 +17,7 @@ from orchestrator.core.errors import DatabricksError, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, NewEntry, Run
 from orchestrator.core.states import Status
 from orchestrator.usecases.run_ended import RunEnded
+from tests.empty_store import make_empty_store
 from tests.fakes import FakeQueue, FakeRuns
 from tests.world import DeliveredUseCases, UseCases, policy, workspace
 
@@ -79,8 +79,7 @@ class Desk(DeliveredUseCases):
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """All slots of both workspaces are taken, and as many entries wait."""
-    connector = SqliteConnector(tmp_path / "state.db", create=True)
-    migrate.apply(connector)
+    connector = SqliteConnector(make_empty_store(tmp_path / "state.db"))
     made = Desk.make(Store(Pool(connector)))
     new = [NewEntry(table_name=f"table_{number}") for number in range(2 * CAP)]
     await Operations(made.store.pool).add(new)

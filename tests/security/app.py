@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import settings
-from orchestrator.adapters.store import migrate
-from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
 from orchestrator.core.models import NewEntry
 from tests.conftest import Azurite
 from tests.databricks.support import Workspace
+from tests.empty_store import make_empty_store
 from tests.security.canary import PARAMETERS, TOKEN, Evidence
 
 JOB_ID = "7"
@@ -64,8 +63,7 @@ class Apps:
     @asynccontextmanager
     async def app(self, workspace: Workspace, **changes: str) -> AsyncIterator[Running]:
         """Run an app that calls a workspace, by default with a static token."""
-        database = self._folder / "state.db"
-        migrate.apply(SqliteConnector(database, create=True))
+        database = make_empty_store(self._folder / "state.db")
         environment = {
             "AzureWebJobsStorage": self._azurite.connection_string,
             "SUBMIT_QUEUE_NAME": self._queue_name,

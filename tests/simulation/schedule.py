@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.actions import Resolution
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim
 from orchestrator.core.states import FINAL, Status
+from tests.empty_store import make_empty_store
 from tests.invariants import AUDIT
 from tests.operators import Operator
 from tests.simulation.databricks import SimulatedRuns
@@ -43,8 +43,7 @@ class Schedule:
     def __init__(self, folder: Path) -> None:
         self.scheduler = Scheduler()
         self.offset = timedelta()
-        connector = SqliteConnector(folder / "state.db", create=True, now=self._now)
-        migrate.apply(connector)
+        connector = SqliteConnector(make_empty_store(folder / "state.db"), now=self._now)
         self.pool = SimulatedPool(connector, self.scheduler)
         self.databricks = SimulatedRuns(self.scheduler, self._now)
         self.queue = SimulatedQueue(self.scheduler)

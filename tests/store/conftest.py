@@ -15,6 +15,7 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.states import EDGES, Status
+from tests.empty_store import make_empty_store
 from tests.store.rivals import Rival
 
 SQLSERVER = os.environ.get("TEST_SQLSERVER")
@@ -93,9 +94,12 @@ class SqlServerDatabase(_Database):
 @contextmanager
 def open_database(dialect: str, folder: Path) -> Iterator[Database]:
     """Open a database that has the schema and no entries."""
-    made = SqlServerDatabase(SQLSERVER) if dialect == "sqlserver" and SQLSERVER else None
-    opened = made or SqliteDatabase(folder / "state.db")
-    migrate.apply(opened.connector)
+    opened: _Database
+    if dialect == "sqlserver" and SQLSERVER:
+        opened = SqlServerDatabase(SQLSERVER)
+        migrate.apply(opened.connector)
+    else:
+        opened = SqliteDatabase(make_empty_store(folder / "state.db"))
     yield opened
     opened.close()
 

@@ -17,6 +17,7 @@ from orchestrator.adapters.store.pool import _THREADS, PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
 from orchestrator.core.models import NewEntry
+from tests.empty_store import make_empty_store
 from tests.store.helpers import counts
 
 
@@ -140,8 +141,7 @@ def timer() -> Timer:
 
 @pytest.fixture
 def connector(tmp_path: Path, timer: Timer) -> FailingConnector:
-    migrate.apply(SqliteConnector(tmp_path / "state.db", create=True))
-    return FailingConnector(tmp_path / "state.db", timer)
+    return FailingConnector(make_empty_store(tmp_path / "state.db"), timer)
 
 
 @pytest.fixture

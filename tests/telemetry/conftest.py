@@ -13,9 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from orchestrator import settings
 from orchestrator.adapters.azure_monitor import OpenTelemetry
-from orchestrator.adapters.store import migrate
-from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
+from tests.empty_store import make_empty_store
 from tests.fakes import FakeQueue, FakeRuns
 
 
@@ -58,8 +57,7 @@ def memory() -> Iterator[Memory]:
 @pytest.fixture
 async def app(memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Application]:
     """The app as it is wired, with fakes of Databricks and the queue."""
-    path = tmp_path / "state.db"
-    migrate.apply(SqliteConnector(path, create=True))
+    path = make_empty_store(tmp_path / "state.db")
     environment = {
         "AzureWebJobsStorage": "UseDevelopmentStorage=true",
         "DATABRICKS_HOST": "https://adb-1.7.azuredatabricks.net",

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import settings
-from orchestrator.adapters.store import migrate
-from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
+from tests.empty_store import make_empty_store
 from tests.fakes import FakeRuns
 from tests.web.support import Site
 
@@ -26,8 +25,7 @@ ENVIRONMENT = {
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """An API on an empty store."""
-    database = tmp_path / "state.db"
-    migrate.apply(SqliteConnector(database, create=True))
+    database = make_empty_store(tmp_path / "state.db")
     app = Application(settings.load({**ENVIRONMENT, "STATE_DB": str(database)}), patience=0)
     runs = FakeRuns()
     for clients in (app.runs, app.web_runs):
