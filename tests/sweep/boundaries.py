@@ -83,7 +83,7 @@ class Boundaries:
             _die()
         if name == self._target and self._damage is Damage.LOSE_ANSWERS:
             self._left_to_lose = REPEATS
-        if self._left_to_lose and _kind(name) == _kind(self._target or ""):
+        if self._left_to_lose and kind(name) == kind(self._target or ""):
             self._left_to_lose -= 1
             return True
         return name == self._target and self._damage is Damage.LOSE_ANSWER
@@ -115,7 +115,8 @@ class _Watched:
             self._last_change = " ".join(found.groups())
 
 
-def _kind(name: str) -> str:
+def kind(name: str) -> str:
+    """Return the kind of a named boundary."""
     return name.rpartition(" #")[0]
 
 

@@ -1,4 +1,4 @@
-"""The standard scenario as one process: the real app and the real queue, until every entry is final.
+"""A story as one process: the real app and the real queue, until every entry is final.
 
 Everything is decided by the state store, the queue and Databricks, so that the same function goes on after a
 crash of its process where the one before was ended.
@@ -10,12 +10,11 @@ import json
 import logging
 import os
 import sqlite3
-from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from unittest.mock import patch
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -24,17 +23,15 @@ from azure.storage.queue import QueueMessage
 
 from devstack.host.storage import MessageQueue
 from orchestrator import settings
-from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
 from orchestrator.core.actions import Resolution
 from orchestrator.core.errors import OrchestratorError
+from tests.empty_store import make_empty_store
 from tests.invariants import AUDIT
 from tests.operators import Operator
 from tests.sweep.boundaries import Boundaries, Damage
-
-CAP = 8
-MAX_ATTEMPTS = 2
+from tests.sweep.stories import PASS_SECONDS, Story
 
 #: More passes than any damage needs.
 PASSES = 30
@@ -43,63 +40,11 @@ PASSES = 30
 INVISIBLE = timedelta(seconds=1)
 MAX_DEQUEUE_COUNT = 5
 
+#: Divides the pauses of the clients between their tries: nothing outside needs the time.
+HASTE = 20
+
 #: The setting that names the file with the seconds that have passed at Databricks.
 CLOCK = "SCENARIO_CLOCK"
-
-#: Duration of a simulated run, and the time between two passes.
-RUN_SECONDS = 30.0
-PASS_SECONDS = 60.0
-
-#: Entries that never get a run.
-NEVER_RUN = ("not json", "no such job", "never wanted")
-
-#: Each entry by its table: its final state and number of attempts.
-EXPECTED = {
-    "repaired": ("DONE", 1),
-    "restarted": ("DONE", 1),
-    "mended": ("DONE", 2),
-    "resolved": ("DONE", 1),
-    "unwanted": ("CANCELED", 1),
-    "flaky": ("DONE", 2),
-    "hopeless": ("DEAD", MAX_ATTEMPTS),
-    "twin": ("DONE", 1),
-    "not json": ("DEAD", 1),
-    "no such job": ("DEAD", 1),
-    "good": ("DONE", 1),
-    "never wanted": ("CANCELED", 0),
-}
-
-#: Runs and repairs of each table.
-RUNS = Counter(
-    {**dict.fromkeys(EXPECTED, 1), "flaky": 2, "hopeless": 2, "twin": 2, "restarted": 2}
-    | dict.fromkeys(NEVER_RUN, 0)
-)
-REPAIRS = Counter({"mended": 1, "repaired": 1})
-
-#: The outcomes that the simulator is asked for.
-OUTCOMES: list[dict[str, Any]] = [
-    {"match": {"table_name": "flaky"}, "results": ["FAILED", "SUCCESS"]},
-    {"match": {"table_name": "hopeless"}, "results": ["FAILED"]},
-    {"match": {"table_name": "unwanted"}, "results": ["SUCCESS"], "run_seconds": 86_400},
-    {"match": {"table_name": "mended"}, "results": ["FAILED", "SUCCESS"]},
-    # Long enough for a pass to see the repaired run active, and for an operator to come in between.
-    {
-        "match": {"table_name": "repaired"},
-        "results": ["FAILED", "SUCCESS"],
-        "run_seconds": 1.5 * PASS_SECONDS,
-    },
-    {"match": {"table_name": "resolved"}, "results": ["SUCCESS"], "run_seconds": 86_400},
-    {"match": {"table_name": "restarted"}, "results": ["SUCCESS"], "run_seconds": 90},
-]
-
-#: Columns of the entries that give more than their table.
-COLUMNS: dict[str, dict[str, Any]] = {
-    "not json": {"parameters": "{"},
-    "no such job": {"job_id": 999},
-    "never wanted": {"cancel_requested": 1},
-    "mended": {"retry_mode": "repair"},
-    "repaired": {"max_attempts": 1},
-}
 
 
 class _PeoplesConnector(SqliteConnector):
@@ -108,17 +53,16 @@ class _PeoplesConnector(SqliteConnector):
     connect = SqliteConnector.connect  # as it is before anything watches it
 
 
-def prepare(database: Path) -> None:
-    """Create the database with the scenario's entries and an audit of every change of status."""
-    migrate.apply(SqliteConnector(database, create=True))
+def prepare(database: Path, story: Story) -> None:
+    """Create the database with the story's entries and an audit of every change of status."""
+    make_empty_store(database)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript(AUDIT)
-        tables = [*EXPECTED, "twin"]  # a table is never in flight twice
-        for table in tables:
+        for planned in story.entries:
             columns = {
-                "table_name": table,
+                "table_name": planned.table,
                 "available_at": "2020-01-01 00:00:00",
-                **COLUMNS.get(table, {}),
+                **planned.columns,
             }
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
             insert = f"INSERT INTO track_processing ({names}) VALUES ({marks})"
@@ -126,16 +70,21 @@ def prepare(database: Path) -> None:
 
 
 def main(environment: Mapping[str, str], record: str, target: str | None, damage: Damage) -> None:
-    """Run the scenario in this process to its end, or to the boundary where it is killed.
+    """Run a story in this process to its end, or to the boundary where it is killed.
 
     :param record: file that takes the names of the boundaries, a line each.
     """
     logging.disable(logging.CRITICAL)
     with open(record, "a", encoding="utf-8", buffering=1) as names:  # noqa: PTH123 - line by line
         Boundaries(target, damage, lambda name: print(name, file=names)).install()
+        patch.object(asyncio, "sleep", _hurry(asyncio.sleep)).start()
         asyncio.run(_run(environment))
         names.flush()
         os._exit(0)  # a forked process has nothing to clean up
+
+
+def _hurry(sleep: Callable[[float], Awaitable[None]]) -> Callable[[float], Awaitable[None]]:
+    return lambda seconds: sleep(seconds / HASTE)
 
 
 async def _run(environment: Mapping[str, str]) -> None:

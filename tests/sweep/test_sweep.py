@@ -1,4 +1,4 @@
-"""Kill the process, or lose the response, at every boundary of the standard scenario, one at a time.
+"""Kill the process, or lose the response, at every boundary of every story, one at a time.
 
 What is left is taken up by a new process; then everything is counted in Databricks and in the database.
 """
@@ -10,7 +10,7 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -27,7 +27,8 @@ from devstack.serving import serving
 from tests import invariants
 from tests.conftest import FIGURE, Azurite
 from tests.sweep import scenario
-from tests.sweep.boundaries import Damage
+from tests.sweep.boundaries import Damage, kind
+from tests.sweep.stories import MAX_ATTEMPTS, RUN_SECONDS, STORIES, Planned, Story
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -40,20 +41,46 @@ CONCURRENCY = 3
 PROCESS_SECONDS = 60
 
 #: Modules that the fork server imports, so that forked processes start at once.
-PRELOAD = ["aiohttp", "azure.storage.queue.aio", "devstack.host.storage", "tests.sweep.scenario"]
+PRELOAD = [
+    "aiohttp",
+    "azure.storage.queue.aio",
+    "devstack.host.storage",
+    "orchestrator.adapters.databricks.client",
+    "tests.sweep.scenario",
+]
+
+#: Every kind of boundary that the app has. The stories must meet each of them.
+KINDS = {
+    "GET /api/2.2/jobs/get",
+    "POST /api/2.2/jobs/run-now",
+    "GET /api/2.2/jobs/runs/list",
+    "GET /api/2.2/jobs/runs/get",
+    "GET /api/2.2/jobs/runs/get-output",
+    "POST /api/2.2/jobs/runs/cancel",
+    "POST /api/2.2/jobs/runs/repair",
+    "PUT /devstoreaccount1/QUEUE",
+    "POST /devstoreaccount1/QUEUE/messages",
+    "GET /devstoreaccount1/QUEUE/messages",
+    "DELETE /devstoreaccount1/QUEUE/messages/ID",
+    "commit of UPDATE track_processing",
+    "commit of INSERT INTO process_log",
+    "commit of INSERT INTO orchestrator_tick",
+    "commit of UPDATE orchestrator_tick",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """The resources that all trials share."""
+    """The resources that all trials of one story share."""
 
+    story: Story
     folder: Path
     template: Path
     azurite: Azurite
     processes: ForkServerContext
 
     async def boundaries(self) -> list[str]:
-        """Run the scenario undisturbed and return its boundaries in order."""
+        """Run the story undisturbed and return its boundaries in order."""
         trial = Trial(sweep=self, name="undisturbed")
         await trial.run(None, Damage.KILL_BEFORE)
         return trial.record.read_text().splitlines()
@@ -61,7 +88,6 @@ class Sweep:
     async def try_all(self, damage: Damage) -> int:
         """Break each boundary in a trial of its own; return how many there are."""
         names = await self.boundaries()
-        assert any("runs/repair" in name for name in names), "no run was repaired"
         if damage is Damage.LOSE_ANSWERS:  # only calls that change something: clients wait before they repeat
             names = [name for name in names if name.startswith("POST ")]
         slots = asyncio.Semaphore(CONCURRENCY)
@@ -78,7 +104,7 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One run of the scenario with its own Databricks, queue and database."""
+    """One run of the story with its own Databricks, queue and database."""
 
     sweep: Sweep
     name: str
@@ -100,16 +126,14 @@ class Trial:
 
     def _simulator(self) -> Simulator:
         start = time.time()
-        options = Options(
-            seed=1, pending_seconds=0, run_seconds=scenario.RUN_SECONDS, jobs=((JOB_ID, "/job"),)
-        )
+        options = Options(seed=1, pending_seconds=0, run_seconds=RUN_SECONDS, jobs=((JOB_ID, "/job"),))
         simulator = Simulator(options, now=lambda: start + float(self.clock.read_text()))
-        for rule in scenario.OUTCOMES:
-            simulator.workspace.outcomes.add(parse_rule(rule))
+        for planned in self.sweep.story.entries:
+            simulator.workspace.outcomes.add(parse_rule(_outcome(planned)))
         return simulator
 
     async def run(self, target: str | None, damage: Damage) -> None:
-        """Run the scenario, break it at the target, continue with a new process, and check the result."""
+        """Run the story, break it at the target, continue with a new process, and check the result."""
         shutil.copy(self.sweep.template, self.database)
         self.clock.write_text("0")
         async with serving(make_app(self._simulator())) as url:
@@ -134,8 +158,8 @@ class Trial:
             "DATABRICKS_HOST": url,
             "DATABRICKS_TOKEN": "token",
             "DATABRICKS_JOB_ID": str(JOB_ID),
-            "MAX_ACTIVE_RUNS": str(scenario.CAP),
-            "MAX_ATTEMPTS": str(scenario.MAX_ATTEMPTS),
+            "MAX_ACTIVE_RUNS": str(self.sweep.story.cap),
+            "MAX_ATTEMPTS": str(MAX_ATTEMPTS),
             "RETRY_BACKOFF_SECONDS": "0",
         }
 
@@ -158,23 +182,37 @@ class Trial:
         return process.exitcode
 
     def _check(self, found: list[dict[str, Any]]) -> None:
+        story = self.sweep.story
         facts = invariants.gather(
             self.database,
             runs=found,
-            cap=scenario.CAP,
-            max_attempts=scenario.MAX_ATTEMPTS,
+            cap=story.cap,
+            max_attempts=MAX_ATTEMPTS,
             by_hand=[run["run_id"] for run in found if run["parameters"].get("table_name") == "repaired"],
         )
         assert invariants.violations(facts) == []
-        rows = {row["table_name"]: (row["status"], row["attempt"]) for row in facts.entries.values()}
-        assert rows == scenario.EXPECTED
+        ends = Counter((row["table_name"], row["status"], row["attempt"]) for row in facts.entries.values())
+        assert ends == Counter((each.table, each.status, each.attempts) for each in story.entries)
         runs, repairs = Counter[str](), Counter[str]()
         for run in facts.runs:
             table = run["parameters"]["table_name"]
             runs[table] += 1
             repairs[table] += len(run["parts"]) - 1
-        assert runs == scenario.RUNS
-        assert repairs == scenario.REPAIRS
+        assert runs == _totals((each.table, each.runs) for each in story.entries)
+        assert repairs == _totals((each.table, each.repairs) for each in story.entries)
+
+
+def _outcome(planned: Planned) -> dict[str, Any]:
+    """Return the rule by which the simulator ends an entry's runs."""
+    rule = {"match": {"table_name": planned.table}, "results": [*planned.results]}
+    return rule if planned.run_seconds is None else {**rule, "run_seconds": planned.run_seconds}
+
+
+def _totals(counts: Iterable[tuple[str, int]]) -> Counter[str]:
+    totals = Counter[str]()
+    for table, count in counts:
+        totals[table] += count
+    return totals
 
 
 async def _get(url: str) -> Any:
@@ -182,19 +220,34 @@ async def _get(url: str) -> Any:
         return await response.json()
 
 
+MakeSweep = Callable[[Story], Sweep]
+
+
 @pytest.fixture
-def sweep(tmp_path: Path, azurite: Azurite) -> Sweep:
-    """Prepare a folder with the scenario's database and a fork server."""
+def make_sweep(tmp_path: Path, azurite: Azurite) -> MakeSweep:
+    """Prepare a fork server, and for a story a folder with its database."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(PRELOAD)
-    scenario.prepare(tmp_path / "template.db")
-    return Sweep(folder=tmp_path, template=tmp_path / "template.db", azurite=azurite, processes=processes)
+
+    def make(story: Story) -> Sweep:
+        folder = tmp_path / story.name
+        folder.mkdir()
+        template = folder / "template.db"
+        scenario.prepare(template, story)
+        return Sweep(story=story, folder=folder, template=template, azurite=azurite, processes=processes)
+
+    return make
+
+
+async def test_stories_meet_every_kind_of_boundary(make_sweep: MakeSweep) -> None:
+    met = {kind(name) for story in STORIES for name in await make_sweep(story).boundaries()}
+    assert met == KINDS
 
 
 @pytest.mark.parametrize("damage", list(Damage))
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 async def test_every_boundary(
-    sweep: Sweep, damage: Damage, record_property: Callable[[str, object], None]
+    make_sweep: MakeSweep, story: Story, damage: Damage, record_property: Callable[[str, object], None]
 ) -> None:
-    boundaries = await sweep.try_all(damage)
-    assert boundaries > (10 if damage is Damage.LOSE_ANSWERS else 100), "the scenario has far more"
-    record_property(FIGURE, f"boundaries swept, {damage}: {boundaries}")
+    boundaries = await make_sweep(story).try_all(damage)
+    record_property(FIGURE, f"boundaries swept, {story.name}, {damage}: {boundaries}")
