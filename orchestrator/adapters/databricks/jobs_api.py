@@ -12,8 +12,9 @@ from enum import Enum
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from orchestrator.adapters.databricks import errors, fields, responses, task_responses
+from orchestrator.adapters.databricks import errors, fields, meanings, responses, task_responses
 from orchestrator.adapters.databricks.errors import ErrorResponse
+from orchestrator.adapters.databricks.meanings import About, Meaning
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core.errors import (
     DatabricksError,
@@ -52,14 +53,12 @@ class Request(Generic[_T]):
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     #: reads the JSON of a 2xx response; raises WorkspaceUnavailable when it lacks what it must have
     read: Callable[[fields.Json], _T]
-    #: returns the error if an error response is a definite refusal of this one request, else None
-    refusal: Callable[[ErrorResponse], DatabricksError | None] = errors.never_refused
+    #: which refusals can be its own
+    about: About = About.NOTHING
     #: texts that must not appear in a message
     hidden: tuple[str, ...] = field(default=(), repr=False)
     #: whether sending it twice has the effect of sending it once
     replayable: bool = True
-    #: whether it makes something new or active, as a try without an answer may have done, too
-    creates: bool = False
 
 
 class Remedy(Enum):
@@ -106,9 +105,8 @@ def run_now(run: RunRequest) -> Request[int]:
             **run.options,
         },
         read=responses.parse_new_run,
-        refusal=errors.submission_refused,
+        about=About.START,
         hidden=tuple(secrets_in(run.parameters)),
-        creates=True,
     )
 
 
@@ -144,9 +142,8 @@ def repair_run(repair: RepairRequest) -> Request[int]:
             **latest,
         },
         read=partial(responses.parse_id, name="repair_id"),
-        refusal=errors.repair_refused,
+        about=About.REPAIR,
         hidden=tuple(secrets_in(repair.parameters)),
-        creates=True,
     )
 
 
@@ -158,7 +155,7 @@ def get_run(run_id: int, *, with_history: bool = False) -> Request[Run]:
         path=f"{_JOBS}/runs/get",
         query={"run_id": str(run_id), **_history(with_history)},
         read=partial(responses.parse_run, with_history=with_history),
-        refusal=errors.run_missing,
+        about=About.RUN,
     )
 
 
@@ -176,7 +173,7 @@ def get_task_page(
         path=f"{_JOBS}/runs/get",
         query={"run_id": str(run_id), **token, **_history(with_history)},
         read=task_responses.parse_task_page,
-        refusal=errors.run_missing,
+        about=About.RUN,
     )
 
 
@@ -203,7 +200,7 @@ def cancel_run(run_id: int) -> Request[None]:
         path=f"{_JOBS}/runs/cancel",
         json={"run_id": run_id},
         read=lambda _: None,
-        refusal=errors.run_missing,
+        about=About.RUN,
     )
 
 
@@ -215,7 +212,7 @@ def get_job(job_id: int) -> Request[Job]:
         path=f"{_JOBS}/get",
         query={"job_id": str(job_id)},
         read=partial(responses.parse_job, asked=job_id),
-        refusal=errors.job_refused,
+        about=About.JOB,
     )
 
 
@@ -227,7 +224,7 @@ def find_jobs(name: str) -> Request[list[int]]:
         path=f"{_JOBS}/list",
         query={"name": name, "limit": str(_PAGE_LIMIT)},
         read=partial(responses.parse_job_ids, name=name),
-        refusal=errors.job_refused,
+        about=About.JOB,
     )
 
 
@@ -247,21 +244,46 @@ def create_job(*, name: str, notebook_path: str, max_concurrent_runs: int) -> Re
             "tasks": [{"task_key": "main", "notebook_task": {"notebook_path": notebook_path}}],
         },
         read=partial(responses.parse_id, name="job_id"),
-        refusal=errors.job_refused,
+        about=About.JOB,
         replayable=False,
-        creates=True,
     )
 
 
-def interpret(request: Request[_T], response: Response, *, token: str) -> Success[_T] | Failure:
+#: What follows from a response: the class of its error, and what may help.
+_REMEDIES: dict[Meaning, tuple[type[DatabricksError], Remedy]] = {
+    Meaning.TROUBLE: (WorkspaceUnavailable, Remedy.REPLAY),
+    Meaning.RATE: (WorkspaceUnavailable, Remedy.WAIT),
+    Meaning.UNAUTHORIZED: (Unauthorized, Remedy.RENEW),
+    Meaning.FORBIDDEN: (Unauthorized, Remedy.RENEW),
+    Meaning.FULL: (NoCapacity, Remedy.NOTHING),
+    Meaning.USED_UP: (TokenRunDeleted, Remedy.NOTHING),
+    Meaning.RUN_GONE: (RunNotFound, Remedy.NOTHING),
+    Meaning.IMPOSSIBLE: (RequestRefused, Remedy.NOTHING),
+    Meaning.REFUSED: (RequestRefused, Remedy.NOTHING),
+    Meaning.DENIED: (RequestRefused, Remedy.RENEW),
+    Meaning.STILL_IN_DOUBT: (WorkspaceUnavailable, Remedy.NOTHING),
+    Meaning.ELSEWHERE: (WorkspaceUnavailable, Remedy.NOTHING),
+    Meaning.NOT_UNDERSTOOD: (WorkspaceUnavailable, Remedy.NOTHING),
+}
+#: The request was refused before it was read.
+_UNREAD = frozenset({Meaning.RATE, Meaning.UNAUTHORIZED})
+#: The workspace has read the request, and its answer stays unexplained.
+_ANSWERED = frozenset({Meaning.FORBIDDEN, Meaning.NOT_UNDERSTOOD})
+_STILL_IN_DOUBT = " (an earlier try got no usable response and may have had its effect)"
+
+
+def interpret(
+    request: Request[_T], response: Response, *, token: str, in_doubt: bool = False
+) -> Success[_T] | Failure:
     """Read a response. Never raises, whatever the body holds.
 
     :param token: the access token that was sent, so that no text shows it.
+    :param in_doubt: an earlier try of this request may have had its effect. A refusal then speaks of this try
+        only, and must not make the caller believe that nothing was started.
     """
     if not 200 <= response.status < 300:
-        return _failure(
-            request, errors.read_error(response, name=request.name, hidden=(*request.hidden, token))
-        )
+        error = errors.read_error(response, name=request.name, hidden=(*request.hidden, token))
+        return _failure(error, meanings.meaning_of(error, request.about, in_doubt=in_doubt))
     content = fields.json_object(errors.without_token(response.body, token))
     if content is None:
         return no_response(request, "the body is not a JSON object", token=token, status=response.status)
@@ -273,6 +295,8 @@ def interpret(request: Request[_T], response: Response, *, token: str) -> Succes
         return Failure(error=unusable)
     except RequestRefused as error:
         text = _text(request, error, content, token)
+        if in_doubt:
+            return Failure(error=WorkspaceUnavailable(text + _STILL_IN_DOUBT, status=response.status))
         return Failure(
             error=RequestRefused(
                 text, status=response.status, error_code=error.error_code, permanent=error.permanent
@@ -333,45 +357,30 @@ def pause(failure: Failure, *, tries: int, jitter: float) -> float:
     return backoff * (1 + jitter) / 2
 
 
-def final_error(request: Request[Any], failure: Failure, *, in_doubt: bool) -> DatabricksError:
+def final_error(failure: Failure, *, in_doubt: bool) -> DatabricksError:
     """Return the error to raise after the last try.
 
-    :param in_doubt: an earlier try of this request may have had its effect. A definite refusal then speaks of
-        the last try only, and must not make the caller believe that nothing was started.
+    :param in_doubt: an earlier try of this request may have had its effect.
     """
     error = failure.error
-    if isinstance(error, TokenRunDeleted):
-        return error  # it speaks of the earlier tries, too
     if isinstance(error, WorkspaceUnavailable):
         error.in_doubt = in_doubt or not failure.unread
         error.retry_after = failure.retry_after
-    if in_doubt and request.creates and isinstance(error, RequestRefused | NoCapacity | RunNotFound):
-        return WorkspaceUnavailable(
-            f"{error} (an earlier try got no usable response and may have had its effect)",
-            status=error.status,
-            error_code=error.error_code,
-        )
     return error
 
 
-def _failure(request: Request[Any], response: ErrorResponse) -> Failure:
-    refused = request.refusal(response)
-    if isinstance(refused, TokenRunDeleted):
-        return Failure(error=refused)
-    if response.transient:
-        unavailable = response.as_error(WorkspaceUnavailable)
-        return Failure(error=unavailable, remedy=Remedy.REPLAY, retry_after=response.retry_after)
-    if refused is not None and not response.about_credentials:
-        return Failure(error=refused, remedy=Remedy.RENEW if response.denied else Remedy.NOTHING)
-    return _unavailable(response)
+def _failure(response: ErrorResponse, meaning: Meaning) -> Failure:
+    kind, remedy = _REMEDIES[meaning]
+    text = response.text + (_STILL_IN_DOUBT if meaning is Meaning.STILL_IN_DOUBT else "")
+    error = _error(kind, text, response, permanent=meaning is Meaning.IMPOSSIBLE)
+    if isinstance(error, WorkspaceUnavailable):
+        error.answered = meaning in _ANSWERED
+    return Failure(error=error, remedy=remedy, retry_after=response.retry_after, unread=meaning in _UNREAD)
 
 
-def _unavailable(response: ErrorResponse) -> Failure:
-    """Return the failure of a response that says nothing about the request, or nothing that is understood."""
-    about_token = response.about_credentials or response.denied
-    error = response.as_error(Unauthorized if about_token else WorkspaceUnavailable)
-    error.answered = response.answered
-    if about_token:
-        return Failure(error=error, remedy=Remedy.RENEW, unread=response.unread)
-    remedy = Remedy.WAIT if response.throttled else Remedy.NOTHING
-    return Failure(error=error, remedy=remedy, retry_after=response.retry_after, unread=response.unread)
+def _error(
+    kind: type[DatabricksError], text: str, response: ErrorResponse, *, permanent: bool
+) -> DatabricksError:
+    if issubclass(kind, RequestRefused):
+        return kind(text, status=response.status, error_code=response.label, permanent=permanent)
+    return kind(text, status=response.status, error_code=response.label)
