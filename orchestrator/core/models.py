@@ -198,6 +198,8 @@ class TaskRun:
     life_cycle_state: str
     #: or the termination code, if only that was sent
     result_state: str | None
+    #: whose fault its end is
+    termination_type: str | None = None
     #: the field that describes the task: ``notebook_task``, ``for_each_task``, …; None = unknown
     kind: str | None = None
     #: what Databricks says about its end; the error of the task's own code is in its output
@@ -207,15 +209,15 @@ class TaskRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run as returned by ``runs/get``. Unknown values of Databricks' enums are kept unchanged."""
+    """A run as returned by ``runs/get``. Unknown values of Databricks' enums are kept, in capital letters."""
 
     run_id: int
-    #: ``state.life_cycle_state``, or the equivalent of ``status.state`` if only that was sent
+    #: ``state.life_cycle_state``, or ``status.state`` if that stands alone or contradicts it
     life_cycle_state: str
     result_state: str | None = None
     #: ``status.termination_details.code``; more precise than the result state
     termination_code: str | None = None
-    #: ``status.termination_details.type``: whose fault it is
+    #: ``status.termination_details.type``, or that of its failed tasks: whose fault it is
     termination_type: str | None = None
     message: str | None = None
     run_page_url: str | None = None

@@ -50,6 +50,10 @@ _SKIPPED = frozenset({"DISABLED", "EXCLUDED", "SKIPPED"})
 
 #: Words that tell a person's cancellation where the code does not. "By user or time-out" tells neither.
 _CANCELED_BY_PERSON = re.compile(r"\bcancell?ed by (?:(?:an? |the )?user\b(?! or\b)|\S+@\S)", re.IGNORECASE)
+_RUN_CANCELED_BY_PERSON = re.compile(rf"(?:the )?run (?:was )?{_CANCELED_BY_PERSON.pattern}", re.IGNORECASE)
+
+#: ``termination_details.type`` of a failure; another one is not known, and the code decides.
+_TYPES_OF_FAILURE = frozenset({"CLIENT_ERROR", "CLOUD_FAILURE", "INTERNAL_ERROR"})
 
 #: The platform's fault. Of the code BREAKING_CHANGE Databricks says that the run is retried with other
 #: settings, whoever's fault it is.
@@ -126,9 +130,14 @@ def is_over(life_cycle_state: str, *, ended: bool) -> bool:
     return ended and life_cycle_state not in _ACTIVE_LIFE_CYCLE_STATES
 
 
+def has_known_state(life_cycle_state: str) -> bool:
+    """Say whether a state tells by itself if a run goes on or is over."""
+    return life_cycle_state in _ACTIVE_LIFE_CYCLE_STATES | _FINAL_LIFE_CYCLE_STATES
+
+
 def has_unknown_state(run: Run) -> bool:
     """Say whether nothing tells if a run goes on or is over."""
-    known = run.life_cycle_state in {_GONE, *_ACTIVE_LIFE_CYCLE_STATES, *_FINAL_LIFE_CYCLE_STATES}
+    known = has_known_state(run.life_cycle_state) or run.life_cycle_state == _GONE
     return not known and not _tells_its_end(run)
 
 
@@ -138,10 +147,11 @@ def _tells_its_end(run: Run) -> bool:
 
 
 def _succeeded(run: Run) -> bool:
-    told = {run.termination_code, run.result_state}
-    if _SUCCESS & told:  # an unknown code may accompany SUCCESS
+    if run.termination_code in _FAILURES:
+        return False
+    if _SUCCESS & {run.termination_code, run.result_state}:  # an unknown code may accompany SUCCESS
         return True
-    return run.termination_type == _TYPE_OF_SUCCESS and not _FAILURES & told
+    return run.termination_type == _TYPE_OF_SUCCESS and run.result_state not in _FAILURES
 
 
 def _outcome_without_success(run: Run) -> RunOutcome:
@@ -187,14 +197,17 @@ def _was_cancelled_by_person(run: Run) -> bool:
         return True
     if run.termination_code is None and run.result_state == "CANCELED":
         return True
-    return was_cancelled(run) and _CANCELED_BY_PERSON.search(run.message or "") is not None
+    if was_cancelled(run):
+        return _CANCELED_BY_PERSON.search(run.message or "") is not None
+    # Without a code a message of Databricks itself, which begins so, tells more than FAILED.
+    return run.termination_code is None and _RUN_CANCELED_BY_PERSON.match(run.message or "") is not None
 
 
 def _failed_by_platform(run: Run) -> bool:
     """Say whose fault a failure is: the type says it, or else the code, or else the state."""
     if run.termination_code == _ALWAYS_PLATFORM:
         return True
-    if run.termination_type is not None:
+    if run.termination_type in _TYPES_OF_FAILURE:
         return run.termination_type in _PLATFORM
     if run.termination_code is not None:
         return run.termination_code in _PLATFORM

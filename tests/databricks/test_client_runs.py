@@ -13,6 +13,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.models import Run, RunFailure, TaskRun
 from tests.databricks.support import (
+    REQUEST,
     Workspace,
     connected,
     drop,
@@ -56,7 +57,7 @@ async def test_a_fault_in_the_middle_of_the_pages_loses_nothing(workspace: Works
     [
         {"runs": [{"run_id": 1}], "has_more": True},
         {"runs": [{"run_id": 1}, {"id": 2}]},
-        {"runs": [{"run_id": "1"}]},
+        {"runs": [{"run_id": "one"}]},
         {"runs": {"run_id": 1}},
         {"runs": None, "next_page_token": 5},
     ],
@@ -168,3 +169,43 @@ async def test_the_error_texts_of_a_run_are_bounded(workspace: Workspace) -> Non
     async with connected(workspace, limits=Limits(operation_seconds=0.05)) as client:
         failure = await client.failure_of(failed_run(task(11, "a"), task(21, "b")))
     assert failure.message == "Task a failed"
+
+
+@pytest.mark.parametrize("run_id", [5, "5", 5.0])
+async def test_an_id_may_be_written_in_other_ways(workspace: Workspace, run_id: Any) -> None:
+    workspace.replies = [
+        ok({"run_id": run_id}),
+        ok({"runs": [{"run_id": run_id}]}),
+        ok({"run_id": run_id, "status": {"state": "RUNNING"}}),
+    ]
+    async with connected(workspace) as client:
+        assert await client.run_now(REQUEST) == 5
+        assert [run.run_id for run in await client.active_runs()] == [5]
+        assert (await client.get_run(5)).run_id == 5
+
+
+async def test_an_answer_about_another_run_is_not_believed(workspace: Workspace) -> None:
+    workspace.replies = [ok({"run_id": 6, "state": {"life_cycle_state": "TERMINATED"}})]
+    async with connected(workspace) as client:
+        with pytest.raises(WorkspaceUnavailable, match="asked for run_id 5 and sent 6") as caught:
+            await client.get_run(5)
+    assert caught.value.answered
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "its own"),
+        ({"run_id": 11}, "its own"),
+        ({"run_id": 12, "job_run_id": 11}, "its own"),
+        ({"run_id": 12}, "of the run"),
+        ({"run_id": 12, "job_run_id": 13}, "of the run"),
+    ],
+)
+async def test_the_output_of_another_run_is_not_taken(
+    workspace: Workspace, metadata: Any, message: str
+) -> None:
+    workspace.replies = [ok({"error": "its own", "metadata": metadata})]
+    run = Run(run_id=11, life_cycle_state="TERMINATED", result_state="FAILED", message="of the run")
+    async with connected(workspace) as client:
+        assert (await client.failure_of(run)).message == message

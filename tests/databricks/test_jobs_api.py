@@ -232,8 +232,8 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     ("run-now", 200, b"\xff\xfe\xfa", WorkspaceUnavailable, Remedy.REPLAY),
     ("run-now", 200, b'{"number_in_job": 5}', WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 200, body("SOMETHING_NEW"), WorkspaceUnavailable, Remedy.NOTHING),
-    ("run-now", 200, b'{"run_id": "5"}', WorkspaceUnavailable, Remedy.NOTHING),
-    ("run-now", 200, b'{"run_id": 5.0}', WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 200, b'{"run_id": "x5"}', WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 200, b'{"run_id": 5.5}', WorkspaceUnavailable, Remedy.NOTHING),
     ("get", 200, b"{}", WorkspaceUnavailable, Remedy.NOTHING),
 ]
 

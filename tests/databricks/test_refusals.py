@@ -189,7 +189,8 @@ async def test_an_answer_without_a_run_says_nothing_of_an_earlier_call(workspace
 @pytest.mark.parametrize(
     "content",
     [
-        {"run_id": "5"},
+        {"run_id": "five"},
+        {"run_id": 5.5},
         {"run_id": -5},
         {"run_id": True},
         {"number_in_job": 5},

@@ -92,7 +92,13 @@ def test_a_failed_run() -> None:
     ("state", "status", "expected"),
     [
         ({"life_cycle_state": "RUNNING"}, None, "RUNNING"),
-        ({"life_cycle_state": "SOMETHING_NEW"}, {"state": "RUNNING"}, "SOMETHING_NEW"),
+        ({"life_cycle_state": "SOMETHING_NEW"}, {"state": "RUNNING"}, "RUNNING"),
+        ({"life_cycle_state": "RUNNING"}, {"state": "SOMETHING_NEW"}, "RUNNING"),
+        ({"life_cycle_state": "TERMINATED"}, {"state": "RUNNING"}, "RUNNING"),
+        ({"life_cycle_state": "INTERNAL_ERROR"}, {"state": "QUEUED"}, "QUEUED"),
+        ({"life_cycle_state": "RUNNING"}, {"state": "TERMINATED"}, "TERMINATED"),
+        ({"life_cycle_state": "SKIPPED"}, {"state": "TERMINATED"}, "SKIPPED"),
+        ({"life_cycle_state": "Terminated"}, {"state": "odd"}, "TERMINATED"),
         (None, {"state": "QUEUED"}, "QUEUED"),
         (None, {"state": "WAITING"}, "WAITING_FOR_RETRY"),
         (None, {"state": "TERMINATED"}, "TERMINATED"),
@@ -123,7 +129,8 @@ def test_the_life_cycle_state(state: Any, status: Any, expected: str) -> None:
         {"run_id": 1, "state": [], "status": "RUNNING"},
         {"run_id": 1, "state": {"life_cycle_state": None}},
         {"state": {"life_cycle_state": "RUNNING"}},
-        {"run_id": "1", "state": {"life_cycle_state": "RUNNING"}},
+        {"run_id": "1x", "state": {"life_cycle_state": "RUNNING"}},
+        {"run_id": 1.5, "state": {"life_cycle_state": "RUNNING"}},
         {"run_id": True, "state": {"life_cycle_state": "RUNNING"}},
         {"run_id": 0, "state": {"life_cycle_state": "RUNNING"}},
         {"run_id": 2**63, "state": {"life_cycle_state": "RUNNING"}},
@@ -214,7 +221,7 @@ def test_a_job_without_settings() -> None:
 
 
 def test_another_job_than_the_one_asked_for() -> None:
-    with pytest.raises(WorkspaceUnavailable, match="asked for job 5 and sent job 7"):
+    with pytest.raises(WorkspaceUnavailable, match="asked for job_id 5 and sent 7"):
         responses.parse_job({"job_id": 7, "settings": {}}, asked=5)
     assert responses.parse_job({"job_id": 7, "settings": {}}, asked=7).job_id == 7
 
@@ -242,7 +249,8 @@ def repair(repair_id: Any, start_time: Any = None) -> dict[str, Any]:
         ([repair(900, 2_000), repair(50, 2_000)], 50),
         ([repair(900), repair(50)], 50),
         ([repair(900, 2_000), repair(50)], 50),
-        ([repair("900", 5_000), repair(50, 2_000), None], 50),
+        ([repair("900", 5_000), repair(50, 2_000), None], 900),
+        ([repair("x", 5_000), repair(50, 2_000), None], 50),
     ],
 )
 def test_the_newest_repair_is_the_one_that_began_last(history: Any, newest: int | None) -> None:
@@ -266,7 +274,7 @@ def listed(**fields_of_run: Any) -> ActiveRun | None:
         ({"status": {"state": "TERMINATED"}}, False),
         ({"state": {"life_cycle_state": "INTERNAL_ERROR"}, "status": {"state": "TERMINATED"}}, False),
         ({"state": {"life_cycle_state": "TERMINATED"}, "status": {"state": "RUNNING"}}, True),
-        ({"state": {"life_cycle_state": "RUNNING"}, "status": {"state": "TERMINATED"}}, True),
+        ({"state": {"life_cycle_state": "RUNNING"}, "status": {"state": "TERMINATED"}}, False),
         ({"status": {"state": "COMPLETED"}}, True),
         ({"status": {"state": "COMPLETED"}, "end_time": 5_000}, True),
         ({"status": {"state": "COMPLETED", "termination_details": {"code": "X"}}, "end_time": 5_000}, False),
@@ -286,7 +294,8 @@ def test_a_listed_run_that_is_over_is_not_active(told: Any, active: bool) -> Non
         ({"trigger_info": {"run_id": 5}}, True),
         ({"trigger": None, "trigger_info": {"run_id": 5}}, True),
         ({"trigger": "PERIODIC", "trigger_info": {"run_id": 5}}, False),
-        ({"trigger_info": {"run_id": "5"}}, False),
+        ({"trigger_info": {"run_id": "5"}}, True),
+        ({"trigger_info": {"run_id": "x"}}, False),
         ({"trigger_info": None}, False),
     ],
 )

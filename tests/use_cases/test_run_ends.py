@@ -109,6 +109,7 @@ def ended_as(name: str, **details: str) -> dict[str, Any]:
         ended_as("TERMINATED", type="SUCCESS", code="COMPLETED_WITH_WARNINGS"),
         ended_as("COMPLETED", type="SUCCESS", code="SUCCESS"),
         ended(life_cycle="Terminated", result="SUCCESS"),
+        ended("success", result="Success"),
     ],
 )
 async def test_success_in_other_words(world: AnsweredWorld, told: dict[str, Any]) -> None:
@@ -155,7 +156,15 @@ async def test_skipped_run_makes_the_job_looked_up_again(world: AnsweredWorld) -
         ended("CLUSTER_ERROR", "CLOUD_FAILURE"),
         ended("RUN_EXECUTION_ERROR", "INTERNAL_ERROR"),
         ended("SOMETHING_NEW", "CLOUD_FAILURE"),
+        ended("CLOUD_FAILURE", "SOMETHING_NEW"),
+        ended("INTERNAL_ERROR", "UNSPECIFIED"),
+        ended("DRIVER_ERROR", "internal_error"),
         ended(life_cycle="INTERNAL_ERROR"),
+        ended(
+            life_cycle="INTERNAL_ERROR",
+            result="FAILED",
+            tasks=[{"run_id": 3, "task_key": "t", **ended("CLOUD_FAILURE", "CLOUD_FAILURE")}],
+        ),
     ],
 )
 async def test_failure_of_the_platform_spends_no_attempt(world: AnsweredWorld, told: dict[str, Any]) -> None:
@@ -173,9 +182,17 @@ async def test_failure_of_the_platform_spends_no_attempt(world: AnsweredWorld, t
     assert [log.status for log in logs] == [Status.FAILED, Status.FAILED, Status.DEAD]
 
 
-async def test_failure_of_the_job_spends_an_attempt(world: AnsweredWorld) -> None:
+@pytest.mark.parametrize(
+    ("life_cycle", "result"),
+    [("INTERNAL_ERROR", "FAILED"), ("TERMINATED", "SUCCESS"), ("RUNNING", "FAILED")],
+)
+async def test_failure_of_the_job_spends_an_attempt(
+    world: AnsweredWorld, life_cycle: str, result: str
+) -> None:
+    """``termination_details`` decides, whatever the deprecated ``state`` says."""
     world.policy = policy(max_attempts=1)
-    entry = await end(world, ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR", life_cycle="INTERNAL_ERROR"))
+    told = ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR", life_cycle=life_cycle, result=result)
+    entry = await end(world, told)
     assert (entry.status, entry.attempt) == (Status.DEAD, 1)
     [log] = await world.store.logs(entry.id)
     assert (log.termination_code, log.termination_type) == ("RUN_EXECUTION_ERROR", "CLIENT_ERROR")
@@ -187,6 +204,7 @@ async def test_failure_of_the_job_spends_an_attempt(world: AnsweredWorld) -> Non
         ended("USER_CANCELED", "CLIENT_ERROR"),
         ended(result="CANCELED"),
         ended("CANCELED", "CLIENT_ERROR", result="CANCELED", message="Run cancelled by user."),
+        ended(result="FAILED", message="Run cancelled by user x@y.z"),
     ],
 )
 @pytest.mark.parametrize("retried", [False, True])
@@ -237,3 +255,35 @@ async def test_entry_that_found_no_capacity_sends_what_its_row_says_now(world: A
     entry = await world.entry(entry_id)
     assert entry.status is Status.RUNNING
     assert json.loads(entry.request or "")["run_now"]["parameters"] == {"day": "2"}
+
+
+async def test_answer_about_another_run_decides_nothing(world: AnsweredWorld) -> None:
+    entry = await world.running()
+    world.api.unlisted = {1000}
+    world.api.answers["runs/get/1000"] = (200, {"run_id": 7, **ended("SUCCESS", "SUCCESS")})
+    for _ in range(3):
+        await world.next_pass()
+    noted = await world.entry(entry.id)
+    assert (noted.status, noted.runid) == (Status.RUNNING, 1000)
+    assert "asked for run_id 1000 and sent 7" in (noted.last_error or "")
+    assert list(world.api.runs) == [1000]
+    del world.api.answers["runs/get/1000"]
+    world.api.runs[1000] = ended("SUCCESS", "SUCCESS")
+    await world.next_pass()
+    assert (await world.entry(entry.id)).status is Status.DONE
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_repaired_run_goes_on_while_the_deprecated_state_shows_its_old_end(
+    world: AnsweredWorld, attempts: int
+) -> None:
+    world.policy = policy(max_attempts=attempts)
+    failed = ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR", life_cycle="INTERNAL_ERROR", result="FAILED")
+    entry = await end(world, failed)
+    world.api.runs[1000] = {"state": failed["state"], **goes_on()}
+    await world.next_pass()
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+    assert list(world.api.runs) == [1000]
+    world.api.runs[1000] = ended("SUCCESS", "SUCCESS", end_time=START_MS + 900_000)
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.DONE

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.outcomes import has_known_state, is_over
 
 Json = Mapping[str, Any]
 
@@ -25,6 +26,11 @@ _MAY_BE_QUEUED = frozenset({"BLOCKED", "PENDING", "WAITING_FOR_RETRY"})
 
 #: ``status.state`` → ``state.life_cycle_state`` where the two names differ.
 _LIFE_CYCLE_OF_STATUS = {"WAITING": "WAITING_FOR_RETRY"}
+
+#: The digits of a 64-bit integer.
+_DIGITS = re.compile(r"[0-9]{1,19}")
+#: Up to here a floating-point number holds every integer.
+_EXACT_FLOAT = 2.0**53
 
 #: Colours and cursor movements, of which notebook tracebacks are full.
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -59,14 +65,25 @@ def page_token_of(content: Json) -> str | None:
 
 
 def life_cycle_state_of(state: Json, status: Json) -> str | None:
-    """Return the state of a run or task, from the older field ``state`` or the newer ``status``."""
-    newer = text_of(status.get("state"), NAME_CHARACTERS)
-    told = text_of(state.get("life_cycle_state"), NAME_CHARACTERS) or (
-        newer and _LIFE_CYCLE_OF_STATUS.get(newer, newer)
-    )
+    """Return the state of a run or task, from the deprecated field ``state`` and the newer ``status``.
+
+    The deprecated one has the more exact names, such as SKIPPED. Where the two differ about whether the run
+    is over, as they may after a repair, the newer one counts.
+    """
+    older, newer = name_of(state.get("life_cycle_state")), name_of(status.get("state"))
+    told = newer and _LIFE_CYCLE_OF_STATUS.get(newer, newer)
+    if older is not None and (told is None or not _overrules(told, older)):
+        told = older
     if told in _MAY_BE_QUEUED and (newer == "QUEUED" or object_at(status, "queue_details")):
         return "QUEUED"
     return told
+
+
+def _overrules(newer: str, older: str) -> bool:
+    """Say whether a state is known and contradicts another one, or the other one is not known."""
+    return has_known_state(newer) and (
+        not has_known_state(older) or is_over(newer, ended=False) is not is_over(older, ended=False)
+    )
 
 
 def object_at(content: Json, name: str) -> Json:
@@ -83,14 +100,27 @@ def text_of(value: object, limit: int | None) -> str | None:
     return (text if limit is None else cut(text, limit)) or None
 
 
+def name_of(value: object) -> str | None:
+    """Return a value of an enum, in capital letters as Databricks documents it."""
+    name = text_of(value, NAME_CHARACTERS)
+    return None if name is None else name.upper()
+
+
 def is_int(value: object) -> TypeGuard[int]:
     """Say whether it is an integer; JSON's true and false are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_id(value: object) -> TypeGuard[int]:
-    """Say whether it is a positive 64-bit integer."""
-    return is_int(value) and 0 < value <= MAX_ID
+def id_of(value: object) -> int | None:
+    """Return a positive 64-bit integer, or None.
+
+    Some servers send it as text, as JSON forms of 64-bit integers do, or with a fraction of zero.
+    """
+    if isinstance(value, str):
+        value = int(value) if _DIGITS.fullmatch(value) else None
+    elif isinstance(value, float):
+        value = int(value) if value.is_integer() and value <= _EXACT_FLOAT else None
+    return value if is_int(value) and 0 < value <= MAX_ID else None
 
 
 def is_page_token(value: object) -> TypeGuard[str]:

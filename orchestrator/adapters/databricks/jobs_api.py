@@ -154,7 +154,7 @@ def get_run(run_id: int, *, with_history: bool = False) -> Request[Run]:
         method="GET",
         path=f"{_JOBS}/runs/get",
         query={"run_id": str(run_id), **_history(with_history)},
-        read=partial(responses.parse_run, with_history=with_history),
+        read=partial(responses.parse_run, asked=run_id, with_history=with_history),
         about=About.RUN,
     )
 
@@ -172,7 +172,7 @@ def get_task_page(
         method="GET",
         path=f"{_JOBS}/runs/get",
         query={"run_id": str(run_id), **token, **_history(with_history)},
-        read=task_responses.parse_task_page,
+        read=partial(task_responses.parse_task_page, asked=run_id),
         about=About.RUN,
     )
 
@@ -188,7 +188,7 @@ def get_output(task_run_id: int) -> Request[task_responses.TaskOutput]:
         method="GET",
         path=f"{_JOBS}/runs/get-output",
         query={"run_id": str(task_run_id)},
-        read=task_responses.parse_output,
+        read=partial(task_responses.parse_output, asked=task_run_id),
     )
 
 

@@ -7,22 +7,23 @@ Unknown enum values are kept unchanged: https://docs.databricks.com/api/workspac
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.adapters.databricks.fields import (
     MESSAGE_CHARACTERS,
-    NAME_CHARACTERS,
     Json,
-    is_id,
+    id_of,
     is_int,
     is_page_token,
     life_cycle_state_of,
+    name_of,
     object_at,
     page_token_of,
     seconds_of,
     text_of,
     time_of,
 )
+from orchestrator.adapters.databricks.task_outcomes import failed_tasks
 from orchestrator.adapters.databricks.task_responses import parse_tasks
 from orchestrator.core.errors import RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, Job, Run
@@ -54,9 +55,10 @@ class ActiveRunsPage:
     next_page_token: str | None
 
 
-def parse_run(content: Json, *, with_history: bool = False) -> Run:
-    """Read ``runs/get``. :raises WorkspaceUnavailable: it has no run id or no state.
+def parse_run(content: Json, *, asked: int | None = None, with_history: bool = False) -> Run:
+    """Read ``runs/get``. :raises WorkspaceUnavailable: it has no run id or no state, or is about another run.
 
+    :param asked: the run that was asked for; None = any.
     :param with_history: whether the repairs were asked for.
     """
     state, status = object_at(content, "state"), object_at(content, "status")
@@ -64,13 +66,13 @@ def parse_run(content: Json, *, with_history: bool = False) -> Run:
     life_cycle_state = life_cycle_state_of(state, status)
     if life_cycle_state is None:
         raise WorkspaceUnavailable("Databricks sent a run without a state; the next pass looks again")
-    return Run(
-        run_id=parse_id(content, "run_id"),
-        job_id=_job_id(content),
+    run = Run(
+        run_id=_parse_asked(content, "run_id", asked),
+        job_id=id_of(content.get("job_id")),
         life_cycle_state=life_cycle_state,
-        result_state=text_of(state.get("result_state"), NAME_CHARACTERS),
-        termination_code=text_of(details.get("code"), NAME_CHARACTERS),
-        termination_type=text_of(details.get("type"), NAME_CHARACTERS),
+        result_state=name_of(state.get("result_state")),
+        termination_code=name_of(details.get("code")),
+        termination_type=name_of(details.get("type")),
         message=text_of(details.get("message"), MESSAGE_CHARACTERS)
         or text_of(state.get("state_message"), MESSAGE_CHARACTERS),
         run_page_url=text_of(content.get("run_page_url"), _URL_CHARACTERS),
@@ -84,6 +86,13 @@ def parse_run(content: Json, *, with_history: bool = False) -> Run:
         with_history=with_history,
         latest_repair_id=_latest_repair_id(content.get("repair_history")),
     )
+    return run if details else replace(run, termination_type=_type_of_tasks(run))
+
+
+def _type_of_tasks(run: Run) -> str | None:
+    """Return whose fault the end of all failed tasks is, for a run that does not say it itself."""
+    types = {task.termination_type for task in failed_tasks(run, run.tasks)}
+    return types.pop() if len(types) == 1 else None
 
 
 def parse_active_runs(content: Json) -> ActiveRunsPage:
@@ -117,25 +126,19 @@ def parse_active_runs(content: Json) -> ActiveRunsPage:
     )
 
 
-def _job_id(run: Json) -> int | None:
-    job_id = run.get("job_id")
-    return job_id if is_id(job_id) else None
-
-
 def _is_over(run: Json) -> bool:
-    """Say whether a listed run is over after all. Where the older and the newer state differ, it is not."""
+    """Say whether a listed run is over after all."""
     state, status = object_at(run, "state"), object_at(run, "status")
     told_how = bool(state.get("result_state") or object_at(status, "termination_details"))
     ended = told_how and time_of(run.get("end_time")) is not None
-    states = (life_cycle_state_of(state, {}), life_cycle_state_of({}, status))
-    told = [each for each in states if each is not None]
-    return bool(told) and all(is_over(each, ended=ended) for each in told)
+    told = life_cycle_state_of(state, status)
+    return told is not None and is_over(told, ended=ended)
 
 
 def _active_run(run: Json) -> ActiveRun:
     return ActiveRun(
         run_id=parse_id(run, "run_id"),
-        job_id=_job_id(run),
+        job_id=id_of(run.get("job_id")),
         queued=life_cycle_state_of(object_at(run, "state"), object_at(run, "status")) == "QUEUED",
         is_child=_is_child(run),
         queue_seconds=seconds_of(run.get("queue_duration")),
@@ -145,7 +148,7 @@ def _active_run(run: Json) -> ActiveRun:
 def _is_child(run: Json) -> bool:
     trigger: object = run.get("trigger")
     if trigger is None:
-        return is_id(object_at(run, "trigger_info").get("run_id"))
+        return id_of(object_at(run, "trigger_info").get("run_id")) is not None
     return trigger == "RUN_JOB_TASK"
 
 
@@ -155,14 +158,16 @@ def _latest_repair_id(history: object) -> int | None:
     The original run is in the history, too, without an id. Ids say nothing of an order.
     """
     parts = history if isinstance(history, list) else []
-    repairs = [part for part in parts if isinstance(part, dict) and is_id(part.get("id"))]
+    repairs = [
+        (repair_id, time_of(part.get("start_time")))
+        for part in parts
+        if isinstance(part, dict) and (repair_id := id_of(part.get("id"))) is not None
+    ]
     if not repairs:
         return None
-    began = [time_of(repair.get("start_time")) for repair in repairs]
-    known = [(time, place) for place, time in enumerate(began) if time is not None]
+    known = [(time, place) for place, (_, time) in enumerate(repairs) if time is not None]
     place = max(known)[1] if len(known) == len(repairs) else -1
-    newest: int = repairs[place]["id"]
-    return newest
+    return repairs[place][0]
 
 
 def parse_new_run(content: Json) -> int:
@@ -190,11 +195,8 @@ def parse_job(content: Json, *, asked: int | None = None) -> Job:
     settings = content.get("settings")
     if not isinstance(settings, dict):
         raise WorkspaceUnavailable("Databricks sent a job without settings")
-    job_id = parse_id(content, "job_id")
-    if asked not in {None, job_id}:
-        raise WorkspaceUnavailable(f"Databricks was asked for job {asked} and sent job {job_id}")
     return Job(
-        job_id=job_id,
+        job_id=_parse_asked(content, "job_id", asked),
         name=text_of(settings.get("name"), _URL_CHARACTERS) or "",
         max_concurrent_runs=_concurrent_runs(settings.get("max_concurrent_runs")),
         queue_enabled=object_at(settings, "queue").get("enabled") is True,
@@ -230,7 +232,15 @@ def _parameter_names(value: object) -> tuple[str, ...]:
 
 def parse_id(content: Json, name: str) -> int:
     """Return the id called ``name``. :raises WorkspaceUnavailable: it is not a positive 64-bit integer."""
-    value = content.get(name)
-    if not is_id(value):
+    value = id_of(content.get(name))
+    if value is None:
         raise WorkspaceUnavailable(f"Databricks sent a response without a usable {name}")
     return value
+
+
+def _parse_asked(content: Json, name: str, asked: int | None) -> int:
+    """Return an id that must be the one that was asked for, if that is given."""
+    sent = parse_id(content, name)
+    if asked not in {None, sent}:
+        raise WorkspaceUnavailable(f"Databricks was asked for {name} {asked} and sent {sent}")
+    return sent

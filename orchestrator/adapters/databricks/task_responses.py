@@ -6,9 +6,10 @@ from orchestrator.adapters.databricks.fields import (
     MESSAGE_CHARACTERS,
     NAME_CHARACTERS,
     Json,
-    is_id,
+    id_of,
     is_int,
     life_cycle_state_of,
+    name_of,
     object_at,
     page_token_of,
     text_of,
@@ -49,12 +50,14 @@ class TaskOutput:
     child_run_id: int | None = None
 
 
-def parse_task_page(content: Json) -> TaskPage:
+def parse_task_page(content: Json, *, asked: int | None = None) -> TaskPage:
     """Read the tasks from any page of ``runs/get``.
 
-    :raises WorkspaceUnavailable: tasks or iterations are not a list. On a page after their last they are
-        absent, null or empty.
+    :param asked: the run that was asked for; None = any.
+    :raises WorkspaceUnavailable: it is about another run, or tasks or iterations are not a list. On a page
+        after their last they are absent, null or empty.
     """
+    _check_asked(asked, content.get("run_id"))
     for name in ("tasks", "iterations"):
         if not isinstance(content.get(name), list | None):
             raise WorkspaceUnavailable(f"Databricks sent {name} that are not a list")
@@ -65,39 +68,54 @@ def parse_task_page(content: Json) -> TaskPage:
     )
 
 
-def parse_output(content: Json) -> TaskOutput:
-    """Read ``runs/get-output``. Everything in it only informs."""
-    notebook = object_at(content, "notebook_output")
-    child_run_id = object_at(content, "run_job_output").get("run_id")
+def parse_output(content: Json, *, asked: int | None = None) -> TaskOutput:
+    """Read ``runs/get-output``. Everything in it only informs.
+
+    :param asked: the run that was asked for, of a task or of a run with one task; None = any.
+    :raises WorkspaceUnavailable: it is about another run.
+    """
+    metadata, notebook = object_at(content, "metadata"), object_at(content, "notebook_output")
+    _check_asked(asked, metadata.get("run_id"), metadata.get("job_run_id"))
     return TaskOutput(
         error=text_of(content.get("error"), None),
         error_trace=text_of(content.get("error_trace"), None),
         result=text_of(notebook.get("result"), None),
         result_is_cut=notebook.get("truncated") is True,
-        child_run_id=child_run_id if is_id(child_run_id) else None,
+        child_run_id=id_of(object_at(content, "run_job_output").get("run_id")),
     )
+
+
+def _check_asked(asked: int | None, *sent: object) -> None:
+    """Check that an answer is about the run that was asked for, as far as it says so."""
+    ids = {run_id for each in sent if (run_id := id_of(each)) is not None}
+    if asked is not None and ids and asked not in ids:
+        raise WorkspaceUnavailable(f"Databricks was asked for run_id {asked} and sent {min(ids)}")
 
 
 def parse_tasks(value: object) -> tuple[TaskRun, ...]:
     """Read a list of tasks or iterations; an element without an id is left out."""
     tasks = value if isinstance(value, list) else []
-    return tuple(_task(task) for task in tasks if isinstance(task, dict) and is_id(task.get("run_id")))
+    return tuple(
+        _task(task, run_id)
+        for task in tasks
+        if isinstance(task, dict) and (run_id := id_of(task.get("run_id"))) is not None
+    )
 
 
-def _task(task: Json) -> TaskRun:
+def _task(task: Json, run_id: int) -> TaskRun:
     state, status = object_at(task, "state"), object_at(task, "status")
     details = object_at(status, "termination_details")
     attempt = task.get("attempt_number")
-    result = text_of(state.get("result_state"), NAME_CHARACTERS)
-    code = text_of(details.get("code"), NAME_CHARACTERS)
+    result, code = name_of(state.get("result_state")), name_of(details.get("code"))
     if result == "CANCELED":  # also of a task whose cluster died; the code says more
         result = code or result
     return TaskRun(
-        run_id=task["run_id"],
+        run_id=run_id,
         task_key=text_of(task.get("task_key"), NAME_CHARACTERS) or "",
         attempt_number=attempt if is_int(attempt) else 0,
         life_cycle_state=life_cycle_state_of(state, status) or "UNKNOWN",
-        result_state=result or code or text_of(details.get("type"), NAME_CHARACTERS),
+        result_state=result or code or name_of(details.get("type")),
+        termination_type=name_of(details.get("type")),
         kind=_kind(task),
         message=_end_of_task(task),
         started_at=time_of(task.get("start_time")),
