@@ -16,6 +16,7 @@ ALL = {
     "only": ["load", "+report", "clean+", "+a-b_c+"],
     "queue": {"enabled": False},
     "performance_target": "COST_OPTIMIZED",
+    "duration_target": "24h",
     "pipeline_params": {"full_refresh": True},
 }
 
@@ -67,6 +68,8 @@ def test_no_options() -> None:
         ('{"queue": {"enabled": true, "x": 1}}', "queue must be"),
         ('{"performance_target": "FAST"}', "performance_target must be one of PERFORMANCE_OPTIMIZED"),
         ('{"performance_target": ["STANDARD"]}', "performance_target must be one of"),
+        ('{"duration_target": "1h"}', "duration_target must be one of NO_FLEXIBILITY, 4h, 12h, 24h, 72h"),
+        ('{"duration_target": 24}', "duration_target must be one of"),
         ('{"pipeline_params": {"full_refresh": null}}', "pipeline_params must be"),
         ('{"pipeline_params": {"full_refresh": NaN}}', "is not valid JSON"),
     ],

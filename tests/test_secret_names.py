@@ -5,6 +5,7 @@ import time
 import pytest
 
 from orchestrator.core.parameter_secrets import secrets_in
+from orchestrator.core.redaction import without
 from orchestrator.core.secret_names import says_secret
 
 _SECRET = """
@@ -15,7 +16,7 @@ storage_account_key openai_key x-functions-key Ocp-Apim-Subscription-Key private
 secret client_secret clientSecret client-secret webhook_secret sas sas_token SASToken storage_sas
 SharedAccessSignature sig signature credential db_credentials connection_string connectionString
 CONNECTION_STRING conn_str connStr connstring jdbc.connection.string github_pat jwt Authorization
-pw PW db_pw dbPw auth basic_auth
+pw PW db_pw dbPw auth basic_auth passwort db_passwort Kennwort mot_de_passe contrasena
 fs.s3a.secret.key javax.jdo.option.ConnectionPassword fs.azure.account.key.lake.dfs.core.windows.net
 """
 
@@ -27,6 +28,15 @@ secretary token_url token_count tokenizer max_tokens password_file credential_na
 connection connection_name string passenger_count compass author authorization_mode signal design path
 auth_mode auth_type author_name oauth oauth_url pwc
 input_path table_name date catalog schema customer note dsn
+"""
+
+_TEXTS = """
+a:b@c abfss://container@account.dfs.core.windows.net/x wasbs://c@a.blob.core.windows.net/p s3://b/a:b@c/d
+anna@example.com mailto:anna@example.com mailto:anna99@example.com owner:anna.berg7@example.com
+user:anna99@example.com /Repos/anna@example.com/p /Workspace/Users/a@b.c/n:main@v1 git@github.com:o/r.git
+ssh://git@github.com/o image:tag@sha256:abcdef0123456 registry/app:1.2@sha256:abcdef catalog:schema@version
+table:sales_2024@v3 table:sales_2024@lake.example.com delta.`/mnt/x`@v12 urn:x:y@z 12:30@room.example.com
+npm:left-pad@1.3.0 pkg:pypi/requests@2.31 dbfs:/x/y@z.csv C:/data/x@y 2026-01-01T04:00:00@x
 """
 
 
@@ -58,6 +68,19 @@ def test_a_name_that_does_not(name: str) -> None:
         ({"tokens": '["j-99", "k-99"]'}, ['["j-99", "k-99"]']),
         ({"x": "/mnt/token/part=key/secret"}, []),
         ({"password": True, "x": None}, []),
+        ({"login": "user:l-99!@host"}, ["l-99!"]),
+        ({"login": "user:letters@host:5432/db"}, ["letters"]),
+        ({"x": ["--login", "user:letters@host"]}, ["letters"]),
+        ({"x": "run --login user:letters@host now"}, ["letters"]),
+        ({"x": "smtp=user:letters@host;to=anna@example.com"}, ["letters"]),
+        ({"x": "to u:m99-no@h.example.com:25"}, ["m99-no"]),
+        ({"x": "postgres://user:p@ss-99@host/db"}, ["p@ss-99"]),
+        ({"x": "redis://:q-99@h:6379"}, ["q-99"]),
+        ({"x": "jdbc:oracle:thin:user/r-99@//h:1521/x"}, ["r-99"]),
+        ({"x": "jdbc:postgresql://h/db?user=u&password=s-99"}, ["s-99"]),
+        ({"kennwort": "t-99", "y": "Kennwort=u-99;Benutzer=me"}, ["t-99", "u-99"]),
+        ({"auth": "user:v-99"}, ["user:v-99", "v-99"]),
+        ({"auth": "Bearer w-99"}, ["Bearer w-99", "w-99"]),
         ('{"password": ', []),
         (None, []),
     ],
@@ -66,11 +89,26 @@ def test_where_secrets_are_found(value: object, secrets: list[str]) -> None:
     assert secrets_in(value) == secrets
 
 
+@pytest.mark.parametrize("text", _TEXTS.split())
+@pytest.mark.parametrize("name", ["path", "owner", "x"])
+def test_ordinary_texts_stay(name: str, text: str) -> None:
+    error = f"cannot use {text}: {text}, since it is not there"
+    for value in (text, f"see {text} and {text}"):
+        assert without(error, secrets_in({name: value})) == error
+
+
 @pytest.mark.parametrize(
     "text",
     [
         *("[" * 100_000, '{"a":' * 20_000, "token=" * 20_000, ";a={" * 20_000, ";pwd={" * 20_000),
         *("--a " * 20_000, "://" * 20_000, "a=" * 50_000, "token=\\" * 20_000, "a" * 100_000, "; " * 50_000),
+        *(
+            "user:a@" * 10_000,
+            "a:b" * 20_000,
+            "Bearer aaaa" * 9_000,
+            "jdbc:oracle:a:" * 9_000,
+            "--a=b:" * 9_000,
+        ),
     ],
 )
 def test_no_text_takes_long(text: str) -> None:

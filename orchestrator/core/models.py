@@ -169,7 +169,7 @@ class RunRequest:
     parameter_style: str
     #: an object or a list of strings, depending on the style
     parameters: dict[str, str] | list[str] = field(repr=False)
-    #: further fields of the request: ``only``, ``queue``, ``performance_target``, ``pipeline_params``
+    #: further fields of the request: ``only``, ``queue``, ``performance_target``, …
     options: Mapping[str, Any] = field(default_factory=dict)
     #: True = the job could not be read, so the style is assumed
     is_guess: bool = False

@@ -195,11 +195,15 @@ _TASK_KEY = re.compile(r"\+?[A-Za-z0-9_-]{1,100}\+?")
 
 _TARGETS = ("PERFORMANCE_OPTIMIZED", "STANDARD", "COST_OPTIMIZED")
 
+#: How long a run may take with COST_OPTIMIZED, which needs it unless the job has one.
+_DURATIONS = ("NO_FLEXIBILITY", "4h", "12h", "24h", "72h")
+
 #: By the key in ``options``: whether a value can be sent, and what it must be.
 _OPTION_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "only": (_are_task_keys, 'a list of task keys, such as ["load", "+report"]'),
     "queue": (_is_flag("enabled"), '{"enabled": true} or {"enabled": false}'),
     "performance_target": (lambda value: value in _TARGETS, f"one of {', '.join(_TARGETS)}"),
+    "duration_target": (lambda value: value in _DURATIONS, f"one of {', '.join(_DURATIONS)}"),
     "pipeline_params": (_is_flag("full_refresh"), '{"full_refresh": true} or {"full_refresh": false}'),
 }
 

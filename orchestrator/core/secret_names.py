@@ -21,6 +21,7 @@ _ENDINGS = tuple(
     f"{ending}{plural}"
     for ending in (
         *("password", "passwd", "passphrase", "passcode", "pwd", "secret", "credential", "token"),
+        *("passwort", "kennwort", "wachtwoord", "contrasena", "senha"),
         *("connectionstring", "connstring", "connstr"),
         *("accesskey", "accountkey", "apikey", "authkey", "encryptionkey", "functionkey", "hostkey"),
         *("masterkey", "privatekey", "sharedkey", "signingkey", "storagekey", "subscriptionkey"),
@@ -29,7 +30,7 @@ _ENDINGS = tuple(
 )
 
 #: These say secret as a word of their own, unless they only begin a name: ``key_mapping``.
-_WORDS = _listed("key keys pass pw sas sig signature pat jwt cred creds bearer auth authorization")
+_WORDS = _listed("key keys pass passe pw sas sig signature pat jwt cred creds bearer auth authorization")
 
 #: With one of these words before it, a key or token is none that opens anything.
 _ORDINARY = {
@@ -45,6 +46,12 @@ _ORDINARY = {
 #: The primary key of one of these is a key of Azure and not one of a table.
 _SERVICES = _listed("access account api cosmos storage")
 
+#: Names of where somebody signs in; ``user:password@host`` may stand there.
+_SIGN_IN = _listed(
+    "broker conn connection connections database db dsn endpoint host jdbc login logon proxy remote server "
+    "smtp uri uris url urls"
+)
+
 #: With one of these as its last word a name only speaks about a secret: ``secret_scope``, ``token_url``.
 _ABOUT = _listed(
     "alg algorithm budget col cols column columns count date dir enabled endpoint expiry field fields file "
@@ -59,6 +66,11 @@ def says_secret(name: str) -> bool:
     if not words or words[-1] in _ABOUT:
         return False
     return any(_is_secret(words, at) for at in range(len(words)))
+
+
+def says_sign_in(name: str) -> bool:
+    """Say whether a name is one of something that people and programs sign in to."""
+    return not _SIGN_IN.isdisjoint(_WORD.findall(_HUMP.sub(" ", name).lower()))
 
 
 def _is_secret(words: list[str], at: int) -> bool:

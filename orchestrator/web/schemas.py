@@ -189,7 +189,7 @@ class NewEntry(_Schema, frozen=True, kw_only=True):
         dict[str, Any] | str | None,
         Meta(
             description="More of run-now, or the same as JSON text: only, queue, performance_target, "
-            "pipeline_params. Default: none."
+            "duration_target, pipeline_params. Default: none."
         ),
     ] = None
     priority: Annotated[

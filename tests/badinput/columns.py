@@ -157,7 +157,9 @@ guids = st.sampled_from(
 
 options = st.one_of(
     st.dictionaries(
-        st.sampled_from(["only", "queue", "performance_target", "pipeline_params", "job_id", "", "\ud800"]),
+        st.sampled_from(
+            ["only", "queue", "performance_target", "duration_target", "pipeline_params", "", "\ud800"]
+        ),
         st.sampled_from(
             [
                 ["load"],

@@ -118,6 +118,16 @@ TOLD = {
         "postgres://reader:s3c%40ret@erp.example/sales: password s3c@ret of reader is wrong",
         "postgres://reader:[…]@erp.example/sales: password […] of reader is wrong",
     ),
+    "a login": Told(
+        '{"login": "reader:s3cret-9940@erp", "kennwort": "geheim-9941", "auth": "Bearer tok-9942"}',
+        "reader:s3cret-9940@erp: s3cret-9940 of reader is wrong, so are geheim-9941 and tok-9942",
+        "reader:[…]@erp: […] of reader is wrong, so are […] and […]",
+    ),
+    "an address": Told(
+        '{"notify": "owner:anna.berg7@example.com", "image": "app:12@sha256:99a", "url": "git@hub.example"}',
+        "anna.berg7@example.com cannot pull app:12@sha256:99a from git@hub.example",
+        "anna.berg7@example.com cannot pull app:12@sha256:99a from git@hub.example",
+    ),
     "JSON in a value": Told(
         json.dumps({"config": json.dumps({"path": "/raw/sales", "auth": {"clientSecret": "inner-9931"}})}),
         "cannot read /raw/sales with inner-9931",

@@ -195,6 +195,7 @@ async def test_a_rate_limit_is_answered_with_growing_waits(world: SimulatedWorld
         ({"options": '{"idempotency_token": "x"}'}, "options has no key 'idempotency_token'"),
         ({"options": '{"queue": {"enabled": true, "size": 3}}'}, "options queue must be"),
         ({"options": '{"performance_target": "FAST"}'}, "options performance_target must be one of"),
+        ({"options": '{"performance_target": "COST_OPTIMIZED"}'}, "duration_target is required"),
     ],
 )
 async def test_what_a_plain_insert_asks_for_in_vain_ends_it_with_the_reason(
@@ -212,18 +213,26 @@ async def test_what_a_plain_insert_asks_for_in_vain_ends_it_with_the_reason(
     assert world.simulator.workspace.runs() == []
 
 
-async def test_options_go_with_the_call(world: SimulatedWorld) -> None:
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"performance_target": "STANDARD"},
+        {"performance_target": "COST_OPTIMIZED", "duration_target": "24h"},
+    ],
+)
+async def test_options_go_with_the_call(world: SimulatedWorld, target: dict[str, str]) -> None:
     options = {
         "only": ["main"],
         "queue": {"enabled": False},
-        "performance_target": "STANDARD",
         "pipeline_params": {"full_refresh": True},
+        **target,
     }
     [entry_id] = await world.add("sales", options=json.dumps(options))
     await world.minutes(3)
     [request] = requests(world)
     assert (request.only, request.queue_enabled) == (("main",), False)
-    assert (request.performance_target, request.pipeline_params) == ("STANDARD", {"full_refresh": True})
+    assert request.performance_target == target["performance_target"]
+    assert request.pipeline_params == {"full_refresh": True}
     assert (await world.entry(entry_id)).status is Status.DONE
 
 
