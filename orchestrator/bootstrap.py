@@ -44,7 +44,7 @@ from orchestrator.usecases.timer_pass import PassWork, TimerPass
 from orchestrator.usecases.trigger import Trigger
 
 if TYPE_CHECKING:
-    from orchestrator.adapters.databricks.auth import TokenSource
+    from orchestrator.adapters.databricks.auth.token_source import TokenSource
     from orchestrator.adapters.databricks.client import DatabricksClient
 
 _logger = logging.getLogger(__name__)
@@ -310,9 +310,9 @@ class _Workspaces:
                 last_first.push_async_callback(close)
 
     def _token_source(self, workspace: WorkspaceSettings) -> "TokenSource":
-        from orchestrator.adapters.databricks.auth import EntraPrincipalToken, EntraToken, OAuthToken
-
         if workspace.auth == "oauth":
+            from orchestrator.adapters.databricks.auth.oauth import OAuthToken
+
             return OAuthToken(
                 workspace.host,
                 workspace.client_id or "",
@@ -322,25 +322,32 @@ class _Workspaces:
                 workspace_id=workspace.workspace_id,
                 proxy=self._settings.proxies.of(workspace.host),
             )
-        if workspace.auth == "entra" and workspace.tenant_id is not None:
-            principal = functools.partial(
-                credentials.service_principal, workspace.tenant_id, workspace.client_id or ""
-            )
-            return EntraPrincipalToken(self._client_secret(workspace), principal, clock=self._clock)
         if workspace.auth == "entra":
-            return EntraToken(self._identity(workspace.client_id).get, clock=self._clock)
+            return self._entra_token(workspace)
         return self._secret(workspace.secret, workspace.token, "DATABRICKS_TOKEN")
+
+    def _entra_token(self, workspace: WorkspaceSettings) -> "TokenSource":
+        from orchestrator.adapters.databricks.auth.entra import EntraPrincipalToken, EntraToken
+
+        if workspace.tenant_id is None:
+            return EntraToken(self._identity(workspace.client_id).get, clock=self._clock)
+        principal = functools.partial(
+            credentials.service_principal, workspace.tenant_id, workspace.client_id or ""
+        )
+        return EntraPrincipalToken(self._client_secret(workspace), principal, clock=self._clock)
 
     def _client_secret(self, workspace: WorkspaceSettings) -> "TokenSource":
         return self._secret(workspace.client_secret_name, workspace.client_secret, "DATABRICKS_CLIENT_SECRET")
 
     def _secret(self, name: str | None, value: str | None, setting: str) -> "TokenSource":
         """Return a secret of Key Vault if it has a name there, else the setting's value."""
-        from orchestrator.adapters.databricks.auth import KeyVaultToken, StaticToken
-
         url = self._settings.key_vault_url
         if name is None or url is None:
+            from orchestrator.adapters.databricks.auth.token_source import StaticToken
+
             return StaticToken(value or "", setting)
+        from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
+
         return KeyVaultToken(
             url,
             name,

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator import settings
-from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken
+from orchestrator.adapters.databricks.auth.entra import EntraToken
+from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
+from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import QueueError, SchemaError, StoreError
 from orchestrator.usecases import alerting, timer_pass

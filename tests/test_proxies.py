@@ -18,7 +18,9 @@ from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import FakeKeyVault
 from devstack.serving import serving
 from orchestrator import settings
-from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken
+from orchestrator.adapters.databricks.auth.entra import EntraToken
+from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
+from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.adapters.databricks.client import DatabricksClient, Limits
 from orchestrator.adapters.queue import StorageQueue
 from orchestrator.adapters.webhook import Webhook

@@ -12,8 +12,10 @@ from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
 from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import FakeKeyVault
-from orchestrator.adapters.databricks import auth
-from orchestrator.adapters.databricks.auth import EntraToken, KeyVaultToken, StaticToken, TokenSource
+from orchestrator.adapters.databricks.auth import azure_calls, key_vault, token_source
+from orchestrator.adapters.databricks.auth.entra import EntraToken
+from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
+from orchestrator.adapters.databricks.auth.token_source import StaticToken, TokenSource
 from orchestrator.core.errors import TokenUnavailable
 from tests.databricks.support import CANARY, ManualClock, assert_no_leak
 
@@ -72,7 +74,7 @@ async def test_the_secret_is_read_once_until_it_is_old(
     assert [await tokens.token() for _ in range(5)] == [CANARY] * 5
     assert vault.reads == 1
     vault.set_secret(SECRET, "rotated")
-    clock.now += auth._SECRET_SECONDS - 1
+    clock.now += key_vault._SECRET_SECONDS - 1
     assert await tokens.token() == CANARY
     clock.now += 2
     assert await tokens.token() == "rotated"
@@ -85,7 +87,7 @@ async def test_a_rotated_secret_is_read_once_for_all_who_were_refused(
     stale = await tokens.token()
     vault.set_secret(SECRET, "rotated")
     assert await asyncio.gather(*(tokens.refresh(stale) for _ in range(10))) == ["rotated"] * 10
-    clock.now += auth._FORCED_PAUSE_SECONDS + 1
+    clock.now += token_source._FORCED_PAUSE_SECONDS + 1
     assert await tokens.refresh(stale) == "rotated"
     assert await tokens.token() == "rotated"
     assert vault.reads == 2
@@ -104,7 +106,7 @@ async def test_forced_fetches_are_apart(
         assert await tokens.refresh(stale) == stale
     assert vault.reads == 2
     vault.set_secret(SECRET, "rotated")
-    clock.now += auth._FORCED_PAUSE_SECONDS
+    clock.now += token_source._FORCED_PAUSE_SECONDS
     assert await tokens.refresh(stale) == "rotated"
     assert vault.reads == 3
 
@@ -115,16 +117,16 @@ async def test_while_the_vault_fails_the_held_token_is_used(
 ) -> None:
     stale = await tokens.token()
     vault.fault = status
-    clock.now += auth._SECRET_SECONDS + 1
+    clock.now += key_vault._SECRET_SECONDS + 1
     assert await tokens.token() == CANARY
     reads = vault.reads
     assert [await tokens.token(), await tokens.refresh(stale)] == [CANARY, CANARY]
-    clock.now += auth._FORCED_PAUSE_SECONDS + 1
+    clock.now += token_source._FORCED_PAUSE_SECONDS + 1
     assert await tokens.token() == CANARY
     assert vault.reads == reads  # no caller waits for another fetch so soon
     vault.fault = None
     vault.set_secret(SECRET, "rotated")
-    clock.now += auth._STALE_SECONDS + 1
+    clock.now += token_source._STALE_SECONDS + 1
     assert await tokens.token() == "rotated"
 
 
@@ -150,7 +152,7 @@ async def test_a_vault_that_fails_from_the_start(
     reads = vault.reads
     assert reads <= 3  # one fetch and the SDK's own two retries
     vault.fault = None
-    clock.now += auth._FORCED_PAUSE_SECONDS
+    clock.now += token_source._FORCED_PAUSE_SECONDS
     assert await tokens.token() == CANARY
     assert_no_leak(caplog)
 
@@ -265,7 +267,7 @@ async def test_an_identity_that_fails(identity: FakeIdentity, credential: Any, c
     with pytest.raises(TokenUnavailable, match="Microsoft Entra ID"):
         await source.token()
     identity.fault = None
-    clock.now += auth._FORCED_PAUSE_SECONDS
+    clock.now += token_source._FORCED_PAUSE_SECONDS
     assert await source.token() in identity.issued
 
 
@@ -291,12 +293,12 @@ async def test_an_entra_token_is_renewed_ahead_and_never_used_past_its_end(
     credential = Expiring(clock.monotonic)
     source = EntraToken(lambda: cast(Any, credential), clock=clock)
     assert await source.token() == "entra-1"
-    clock.now += 3600 - auth._RENEW_AHEAD_SECONDS - 1
+    clock.now += 3600 - token_source.RENEW_AHEAD_SECONDS - 1
     assert await source.token() == "entra-1"
     clock.now += 2
     assert await source.token() == "entra-2"
     credential.lifetime = None
-    clock.now += 3600 - auth._REFUSED_AHEAD_SECONDS - 5
+    clock.now += 3600 - token_source.REFUSED_AHEAD_SECONDS - 5
     assert await source.token() == "entra-2"
     clock.now += 6
     with pytest.raises(TokenUnavailable, match="TimeoutError: no response"):
@@ -319,7 +321,7 @@ async def test_a_fetch_that_hangs_ends(clock: ManualClock, monkeypatch: pytest.M
             await asyncio.Event().wait()
             raise AssertionError("unreachable")
 
-    monkeypatch.setattr(auth, "_FETCH_SECONDS", 0.05)
+    monkeypatch.setattr(azure_calls, "FETCH_SECONDS", 0.05)
     source = EntraToken(lambda: cast(Any, Hanging()), clock=clock)
     with pytest.raises(TokenUnavailable, match="TimeoutError"):
         await source.token()

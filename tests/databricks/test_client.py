@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.databricks.auth import StaticToken
+from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.adapters.databricks.client import DatabricksClient, Limits, _workspace_url
 from orchestrator.core.errors import (
     NoCapacity,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.adapters.databricks.auth import StaticToken
+from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.core.errors import (
     DatabricksError,
     RequestRefused,

@@ -15,8 +15,9 @@ from devstack.fakes.identity import FakeIdentity
 from devstack.serving import serving
 from orchestrator import settings
 from orchestrator.adapters import credentials
-from orchestrator.adapters.databricks import auth
-from orchestrator.adapters.databricks.auth import EntraPrincipalToken, StaticToken, TokenSource
+from orchestrator.adapters.databricks.auth import token_source
+from orchestrator.adapters.databricks.auth.entra import EntraPrincipalToken
+from orchestrator.adapters.databricks.auth.token_source import StaticToken, TokenSource
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import TokenUnavailable
 from tests.databricks.support import ManualClock, Tokens, assert_no_leak
@@ -107,7 +108,7 @@ async def test_a_wrong_secret_says_what_to_check(entra: Entra, caplog: pytest.Lo
             await tokens.token()
         assert_no_leak(caplog, caught.value, of="Abc8Q~wrong-canary")
         entra.secret = "Abc8Q~wrong-canary"
-        clock.now += auth._FORCED_PAUSE_SECONDS
+        clock.now += token_source._FORCED_PAUSE_SECONDS
         assert await tokens.token() == "entra-2"
 
 

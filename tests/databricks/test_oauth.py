@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from orchestrator import settings
-from orchestrator.adapters.databricks import auth
-from orchestrator.adapters.databricks.auth import OAuthToken, StaticToken
+from orchestrator.adapters.databricks.auth import token_source
+from orchestrator.adapters.databricks.auth.oauth import OAuthToken
+from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import TokenUnavailable
@@ -76,16 +77,16 @@ async def test_it_is_renewed_ahead_of_its_end_and_never_used_past_it(
 ) -> None:
     async with source(oauth, clock) as tokens:
         assert await tokens.token() == "oauth-token-1-canary"
-        clock.now += 3600 - auth._RENEW_AHEAD_SECONDS - 1
+        clock.now += 3600 - token_source.RENEW_AHEAD_SECONDS - 1
         assert await tokens.token() == "oauth-token-1-canary"
         oauth.fault = error(503, {})
         clock.now += 2
         assert await tokens.token() == "oauth-token-1-canary"  # it lives for five more minutes
-        clock.now += auth._STALE_SECONDS + 1
+        clock.now += token_source._STALE_SECONDS + 1
         oauth.fault = None
         assert await tokens.token() == "oauth-token-2-canary"
         oauth.fault = error(503, {})
-        clock.now += 3600 - auth._REFUSED_AHEAD_SECONDS + 1
+        clock.now += 3600 - token_source.REFUSED_AHEAD_SECONDS + 1
         with pytest.raises(TokenUnavailable, match="HTTP 503: the app tries again later"):
             await tokens.token()
 
@@ -192,7 +193,7 @@ async def test_a_token_endpoint_that_fails(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(auth, "_FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(f"{OAuthToken.__module__}.FETCH_SECONDS", 0.5)
     oauth.fault = fault
     async with source(oauth, clock) as tokens, aiohttp.ClientSession() as session:
         client = DatabricksClient(host=oauth.url, tokens=tokens, session=lambda: session, clock=clock)
@@ -203,7 +204,7 @@ async def test_a_token_endpoint_that_fails(
         for secret in (CLIENT_SECRET, BASIC):
             assert_no_leak(caplog, caught.value, of=secret)
         oauth.fault = None
-        clock.now += auth._FORCED_PAUSE_SECONDS
+        clock.now += token_source._FORCED_PAUSE_SECONDS
         assert (await client.get_job(7)).job_id == 7
     assert oauth.calls == ["oauth-token-1-canary"]
 

@@ -16,7 +16,7 @@ from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import RESOURCE, FakeKeyVault
 from devstack.serving import serving
 from orchestrator.adapters.credentials import blocking_credential
-from orchestrator.adapters.databricks.auth import KeyVaultToken
+from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
 from orchestrator.adapters.queue import StorageQueue
 from orchestrator.adapters.store.access_token import _AccessToken
 from orchestrator.adapters.store.entries import Store

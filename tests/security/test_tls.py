@@ -20,7 +20,8 @@ from devstack.fakes import certificate
 from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import FakeKeyVault
 from devstack.serving import serving
-from orchestrator.adapters.databricks.auth import KeyVaultToken, StaticToken
+from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
+from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.adapters.queue import StorageQueue
 from orchestrator.adapters.store.sqlserver import SqlServerConnector, _complete

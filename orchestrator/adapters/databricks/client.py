@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from orchestrator.adapters.databricks import jobs_api
-from orchestrator.adapters.databricks.auth import TokenSource, workspace_header
+from orchestrator.adapters.databricks.auth.token_source import TokenSource, workspace_header
 from orchestrator.adapters.databricks.jobs_api import Failure, Remedy, Request, Success
 from orchestrator.adapters.databricks.rate import RateGate
 from orchestrator.adapters.databricks.responses import Response

@@ -19,7 +19,7 @@ READ = """
 import asyncio, os
 from azure.identity.aio import DefaultAzureCredential
 from orchestrator.adapters.clock import SystemClock
-from orchestrator.adapters.databricks.auth import KeyVaultToken
+from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
 
 async def main():
     async with DefaultAzureCredential() as credential:

@@ -1,0 +1,1 @@
+"""Access tokens of a workspace: a module for each way to sign in."""
