@@ -26,7 +26,7 @@ class Trouble(StrEnum):
     PLATFORM = "failures of the platform, 10 times in a row or more"
     LONG_QUEUED = "QUEUED for longer than two leases"
     MISSING = "RUNNING, but Databricks says that the run does not exist"
-    UNREADABLE = "RUNNING, but Databricks does not let the app read or cancel the run"
+    UNREADABLE = "RUNNING, but Databricks keeps the app from reading or cancelling the run"
     OVERDUE = "RUNNING for far longer than usual"
 
 

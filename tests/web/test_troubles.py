@@ -71,7 +71,7 @@ async def test_entries_that_are_queued_for_longer_than_two_leases(site: Site) ->
     ("column", "trouble"),
     [
         ("missing_since", "RUNNING, but Databricks says that the run does not exist"),
-        ("unreadable_since", "RUNNING, but Databricks does not let the app read or cancel the run"),
+        ("unreadable_since", "RUNNING, but Databricks keeps the app from reading or cancelling the run"),
     ],
 )
 async def test_runs_that_are_missing_or_cannot_be_read(site: Site, column: str, trouble: str) -> None:

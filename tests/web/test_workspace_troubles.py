@@ -158,7 +158,7 @@ async def test_entries_that_a_workspace_keeps_queued_are_a_reason(world: Deploye
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (DENIED, "does not let the app read or cancel the run"),
+        (DENIED, "keeps the app from reading or cancelling the run"),
         (
             (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Run 1000 does not exist."}),
             "says that the run does not exist",
