@@ -81,6 +81,8 @@ def test_a_name_that_does_not(name: str) -> None:
         ({"kennwort": "t-99", "y": "Kennwort=u-99;Benutzer=me"}, ["t-99", "u-99"]),
         ({"auth": "user:v-99"}, ["user:v-99", "v-99"]),
         ({"auth": "Bearer w-99"}, ["Bearer w-99", "w-99"]),
+        ({"auth": "Bearer letters"}, ["Bearer letters", "letters"]),
+        ({"h": "Authorization: Bearer letters"}, ["letters"]),
         ('{"password": ', []),
         (None, []),
     ],

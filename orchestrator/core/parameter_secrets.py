@@ -28,8 +28,8 @@ _NAME = r"[A-Za-z_][\w.-]*"
 #: What follows a name in a text: quoted, escaped or not, or up to a blank or another separator.
 _VALUE = re.compile(r"""\\*"([^"]*)"|\\*'([^']*)'|(?:(?:Bearer|Basic)\s+)?([^\s"'&;\\{\[][^\s"'&;\\]*)""")
 
-#: A user and a password under a name that says secret.
-_PAIR = re.compile(r"^[^\s:/=;]{1,100}:([^\s/=;]{4,200})$")
+#: A user or a scheme before the secret itself, under a name that says secret.
+_PAIR = re.compile(r"^(?:(?:Bearer|Basic)\s+|[^\s:/=;]{1,100}:)([^\s/=;]{4,}={0,2})$", re.IGNORECASE)
 
 #: An element of a list that is an option or a property with its value, or an option whose value comes next.
 _ASSIGNMENT = re.compile(rf"(?:-D|--?)?({_NAME})=(.*)", re.DOTALL)
