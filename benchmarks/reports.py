@@ -207,7 +207,7 @@ SETTINGS = {
 class IdleWorkspace:
     """Stands in for Databricks, whose answer takes as long as it takes: no run is active."""
 
-    async def active_runs(self) -> tuple[ActiveRun, ...]:
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:  # noqa: ARG002
         """Answer at once."""
         return ()
 

@@ -21,7 +21,7 @@ from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.pool import PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.reports import Reports
-from orchestrator.core import alerts
+from orchestrator.core import alerts, pass_budget
 from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.telemetry import NO_TELEMETRY
 from orchestrator.core.urls import is_loopback, split_url
@@ -29,7 +29,6 @@ from orchestrator.ports import Clock, Telemetry
 from orchestrator.settings import Settings
 from orchestrator.settings.store import StoreSettings
 from orchestrator.settings.workspaces import WorkspaceSettings
-from orchestrator.usecases import timer_pass
 from orchestrator.usecases.alerting import Alerting
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
@@ -169,11 +168,11 @@ class Application:
         """Submit the entry of a queue message.
 
         :raises QueueError: the message is not one of ours; the host moves it to the poison queue.
-        :raises TimeoutError: it was not done in ``timer_pass.INVOCATION_SECONDS``; it is safe to repeat.
+        :raises TimeoutError: it was not done in ``pass_budget.INVOCATION_SECONDS``; it is safe to repeat.
         """
         claim = queue.decode(message)
         with self.telemetry.span("submit", entry_id=claim.entry_id, submission=claim.submission):
-            async with asyncio.timeout(timer_pass.INVOCATION_SECONDS):
+            async with asyncio.timeout(pass_budget.INVOCATION_SECONDS):
                 await self._check_schema(self._pool)
                 await self._submit(claim)
 
@@ -268,6 +267,7 @@ class Application:
             policy=self.settings.policy,
             monitor=monitor,
             jobs=self.jobs,
+            clock=self.clock,
             telemetry=self.telemetry,
         )
 

@@ -61,8 +61,12 @@ class Runs(Protocol):
         """
         ...
 
-    async def active_runs(self) -> tuple[ActiveRun, ...]:
-        """Return all active runs of the workspace, foreign runs included."""
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
+        """Return all active runs of the workspace, foreign runs included.
+
+        :param seconds: how long it may take; None = as long as other operations.
+        :raises ListIncomplete: only some of them could be listed in time, or at all.
+        """
         ...
 
     async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:

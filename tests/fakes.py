@@ -107,7 +107,7 @@ class FakeRuns:
         self._lose_answer()
         return repair_id
 
-    async def active_runs(self) -> tuple[ActiveRun, ...]:
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
         self._fail_on_request()
         active = {
             run_id for run_id, run in self.runs.items() if run.life_cycle_state in {"RUNNING", "QUEUED"}

@@ -68,7 +68,8 @@ class UseCases:
         return Settle(store=self.store, runs=self.runs, policy=self.policy, clock=self.clock, jobs=self.jobs)
 
     def make_trigger(self) -> Trigger:
-        return Trigger(queue=self.queue, monitor=self.make_monitor(), jobs=self.jobs, **self._parts())
+        parts = {**self._parts(), "jobs": self.jobs, "clock": self.clock}
+        return Trigger(queue=self.queue, monitor=self.make_monitor(), **parts)
 
     async def monitor(self) -> list[str]:
         """Make a monitor pass and return its problems."""

@@ -19,7 +19,10 @@ OrchestratorError
     WorkspaceUnavailable
       Unauthorized
       TokenUnavailable
+      ListIncomplete
 """
+
+from orchestrator.core.models import ActiveRun
 
 
 class OrchestratorError(Exception):
@@ -148,3 +151,16 @@ class TokenUnavailable(WorkspaceUnavailable):
     """Key Vault or Entra ID returned no token, so no request was sent."""
 
     in_doubt = False
+
+
+class ListIncomplete(WorkspaceUnavailable):
+    """Only a part of the active runs could be listed.
+
+    The rest may hold any number of runs. So the part shows which slots are taken, and never that one is free.
+
+    :param runs: those that were listed.
+    """
+
+    def __init__(self, message: str, *, status: int, error_code: str, runs: tuple[ActiveRun, ...]) -> None:
+        super().__init__(message, status=status, error_code=error_code)
+        self.runs = runs

@@ -72,9 +72,10 @@ def long_runs(runs: Sequence[TimedEntry]) -> str:
 def foreign_runs(status: WorkspaceStatus) -> str:
     """Say that foreign runs keep entries waiting, how many they are and of which jobs."""
     slots = "slot" if status.cap == 1 else "slots"
+    at_least = "" if status.active.error is None else "at least "
     return (
-        f"entries of workspace {one_line(status.report.name)} wait: foreign runs take {status.foreign:,} of "
-        f"its {status.cap:,} {slots} ({_jobs(status.foreign_runs)})"
+        f"entries of workspace {one_line(status.report.name)} wait: foreign runs take "
+        f"{at_least}{status.foreign:,} of its {status.cap:,} {slots} ({_jobs(status.foreign_runs)})"
     )
 
 

@@ -103,8 +103,9 @@ class Known:
 class Active:
     """The active runs of a workspace, as Databricks lists them."""
 
+    #: as far as they are known
     runs: tuple[ActiveRun, ...] = ()
-    #: why they are unknown; None = they are known
+    #: why they are unknown, or only some of them known; None = all are known
     error: str | None = None
 
 

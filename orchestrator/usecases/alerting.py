@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.core import pass_budget
 from orchestrator.core.alerts import (
     SHOWN_ENTRIES,
     Alert,
@@ -35,9 +36,6 @@ _EXAMINED_ENTRIES = 10_000
 
 #: Claims deleted per pass.
 _FORGOTTEN_CLAIMS = 10_000
-
-#: Time limit for all alerts of a pass. The invocation has 280 s for everything.
-_ALERTING_SECONDS = 45.0
 
 #: Time limit for claiming events: the last claim still has 10 s to be sent and 5 s to be recorded.
 _CLAIMING_SECONDS = 30.0
@@ -85,7 +83,7 @@ class Alerting:
         :param taken_at: the time of that snapshot by the database's clock; a pass takes minutes.
         """
         try:
-            async with asyncio.timeout(_ALERTING_SECONDS):
+            async with asyncio.timeout(pass_budget.ALERTING_SECONDS):
                 await self._alert(own, before, taken_at)
         except OrchestratorError as error:
             _logger.warning("alerts: %s", error)

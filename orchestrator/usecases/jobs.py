@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from orchestrator.core import run_requests
+from orchestrator.core import pass_budget, run_requests
 from orchestrator.core.errors import InvalidEntry, OrchestratorError, RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import Job, JobKey, JobLimit
 from orchestrator.core.policy import WorkspacePolicy
@@ -30,9 +30,6 @@ _KEEP_ID_SECONDS = 60.0
 
 #: How long a failed look-up is kept: somebody may be correcting the job, and the workspace may answer again.
 _KEEP_FAILURE_SECONDS = 30.0
-
-#: Time limit of a look-up; a workspace that answers takes a second at most.
-_LOOK_UP_SECONDS = 15.0
 
 #: Jobs whose limits are looked up for one claim, and at the same time. Entries rarely name more than a few
 #: jobs, and most are known from the pass before.
@@ -218,9 +215,9 @@ class _Kept(Generic[_T]):
 async def _in_time(look_up: Awaitable[_T]) -> _T:
     """Await a look-up within its time limit. :raises WorkspaceUnavailable: it took longer."""
     try:
-        async with asyncio.timeout(_LOOK_UP_SECONDS):
+        async with asyncio.timeout(pass_budget.JOB_SECONDS):
             return await look_up
     except TimeoutError:
         raise WorkspaceUnavailable(
-            f"Databricks sent no answer about a job within {_LOOK_UP_SECONDS:.0f} s"
+            f"Databricks sent no answer about a job within {pass_budget.JOB_SECONDS:.0f} s"
         ) from None

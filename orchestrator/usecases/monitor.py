@@ -2,36 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from orchestrator.core import decisions
+from orchestrator.core import decisions, pass_budget
 from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled
-from orchestrator.core.models import ActiveRun, Entry
+from orchestrator.core.models import Entry
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
 from orchestrator.core.telemetry import fields
 from orchestrator.ports import Clock, Queue, Runs, Store
 from orchestrator.usecases.dispatch import dispatch
+from orchestrator.usecases.listing import ActiveList, Listing
 from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.settle import Settle, View
-from orchestrator.usecases.tasks import gather_all
+from orchestrator.usecases.tasks import both, gather_all
 
 _logger = logging.getLogger(__name__)
 
 #: Runs fetched at the same time, far below the 100 ``runs/get`` per second that Databricks allows.
 _CONCURRENCY = 10
 
-#: Time limit of a pass; the next pass continues. The functions' time-out is 300 s, and the trigger still has
-#: to claim entries after its monitor pass.
-_PASS_SECONDS = 120.0
-
-#: Time limit of the list of active runs. It only saves calls: how long it is depends on other people's runs,
-#: and settling the app's own must not.
-_LIST_SECONDS = 30.0
-
-#: Failed calls without a single success after which a pass leaves a workspace alone: the workspace is down,
-#: and each further call would wait for its time-out. Single runs that cannot be read never block the others.
+#: Calls without an answer, and without a single success, after which a pass leaves a workspace alone: it is
+#: down, and each further call would wait for its time-out. Single runs that cannot be read block no others.
 _MAX_FAILURES = _CONCURRENCY
 
 #: Entries cancelled or recovered in one pass; the rest waits for the next pass.
@@ -44,11 +38,24 @@ class _Looks:
 
     succeeded: int = 0
     failures: list[tuple[Entry, OrchestratorError]] = field(default_factory=list)
+    #: looked at before the list of active runs was there
+    without_list: list[Entry] = field(default_factory=list)
 
     @property
     def is_down(self) -> bool:
-        """Whether the workspace seems not to answer at all."""
-        return len(self.failures) >= _MAX_FAILURES and not self.succeeded
+        """Whether the workspace seems not to answer at all. A refusal is an answer."""
+        silent = sum(not getattr(error, "answered", False) for _, error in self.failures)
+        return silent >= _MAX_FAILURES and not self.succeeded
+
+
+@dataclass(kw_only=True)
+class Checked:
+    """What a look at the runs of one workspace has found."""
+
+    #: one line each
+    problems: list[str] = field(default_factory=list)
+    #: the active runs; None = they were not asked for, or not in time
+    active: ActiveList | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,79 +77,120 @@ class Monitor:
 
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
+        problems, checked = await self.check(everywhere=False)
+        return problems + [problem for each in checked.values() for problem in each.problems]
+
+    async def check(self, *, everywhere: bool) -> tuple[list[str], dict[str, Checked]]:
+        """Make a pass; return the problems of no workspace, and what was found in each of them.
+
+        :param everywhere: list the active runs also where no entry is RUNNING: a run may have been repaired.
+        :raises StoreError: the database is unavailable; nothing can be done without it.
+        """
         canceled = await self.store.cancel_waiting(_BATCH)
         if canceled:
             _logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", entries=canceled))
-        of_workspaces = await gather_all(self._check_workspace(name) for name in self.workspaces)
-        problems = [problem for found in of_workspaces for problem in found]
-        problems.append(await self._report_unknown_workspaces())
-        problems.append(await self._resend_lost_messages())
-        return [problem for problem in problems if problem]
+        # Lost messages do not wait for the runs, whose check takes longer where other people have many.
+        found, unsent = await both(
+            gather_all(self._check_workspace(name, everywhere=everywhere) for name in self.workspaces),
+            self._resend_lost_messages(),
+        )
+        problems = [await self._report_unknown_workspaces(), unsent]
+        return [problem for problem in problems if problem], dict(zip(self.workspaces, found, strict=True))
 
-    async def _check_workspace(self, workspace: str) -> list[str]:
-        problems: list[str] = []
+    async def _check_workspace(self, workspace: str, *, everywhere: bool) -> Checked:
+        checked = Checked()
         try:
-            async with asyncio.timeout(_PASS_SECONDS):
-                await self._check_runs(workspace, problems)
+            async with asyncio.timeout(pass_budget.CHECK_SECONDS):
+                await self._check_runs(workspace, checked, everywhere=everywhere)
         except OrchestratorError as error:
-            problems.append(f"workspace {workspace}: {error}")
+            checked.problems.append(f"workspace {workspace}: {error}")
         except TimeoutError:
-            problems.append(
-                f"workspace {workspace}: the pass took over {_PASS_SECONDS:.0f} s; the next continues"
+            checked.problems.append(
+                f"workspace {workspace}: not everything was looked at; the next pass continues"
             )
-        for problem in problems:
+        for problem in checked.problems:
             _logger.warning("%s", problem)
-        return problems
+        return checked
 
-    async def _check_runs(self, workspace: str, problems: list[str]) -> None:
-        """Look at every run of the app's own, and then for others that were repaired; add what is wrong."""
+    async def _check_runs(self, workspace: str, checked: Checked, *, everywhere: bool) -> None:
+        """Look at every run of the app's own, and then for others that were repaired; note what is found."""
+        settle_until = asyncio.get_running_loop().time() + pass_budget.SETTLE_SECONDS
         began = await self.store.now()
         # Entries are read before the list of active runs: a recorded run that the list lacks has ended.
         entries = await self.store.running(workspace)
-        if not entries:
+        if not entries and not everywhere:
             return
-        active = await self._active_runs(workspace, problems)
-        view = View(began=began, active=None if active is None else {run.run_id: run for run in active})
-        looks = await self._look_at_each(entries, view)
-        if looks.failures:
-            problems.append(f"workspace {workspace}: {looks.failures[0][1]}")
-        if active is not None or looks.succeeded:
-            await self._note_unreadable(looks)
-        if active is not None:
-            ours = {entry.runid for entry in entries}
-            others = [run for run in active if run.run_id not in ours]
-            problems += await revive_repaired(self.store, self.runs[workspace], workspace, others)
-
-    async def _active_runs(self, workspace: str, problems: list[str]) -> Sequence[ActiveRun] | None:
-        """Return the active runs, or None if they cannot be listed in time."""
+        runs = self.runs[workspace]
+        async with Listing(runs, self.clock, seconds=pass_budget.LIST_SECONDS) as listing:
+            looks = _Looks()
+            try:
+                async with asyncio.timeout_at(settle_until):
+                    await listing.wait(pass_budget.FIRST_LIST_SECONDS)
+                    await self._look_at_each(entries, began, listing, looks)
+            except TimeoutError:
+                seconds = pass_budget.SETTLE_SECONDS
+                checked.problems.append(
+                    f"workspace {workspace}: settling took over {seconds:.0f} s; the next pass continues"
+                )
+            await listing.wait()
+            active = listing.result
+        checked.active = active
+        if active is None:
+            return
+        if active.error is not None and entries:
+            checked.problems.append(
+                f"workspace {workspace}: active runs are looked up one by one: {active.error}"
+            )
         try:
-            async with asyncio.timeout(_LIST_SECONDS):
-                return await self.runs[workspace].active_runs()
-        except DatabricksError as error:
-            reason = str(error)
-        except TimeoutError:
-            reason = f"the list was not complete after {_LIST_SECONDS:.0f} s"
-        problems.append(f"workspace {workspace}: active runs are looked up one by one: {reason}")
-        return None
+            async with asyncio.timeout(pass_budget.AFTER_LIST_SECONDS):
+                if active.error is None:
+                    await self._look_again(looks, View(began=began, active=active.by_id))
+                    await self._note_unreadable(looks)
+                elif looks.succeeded:
+                    await self._note_unreadable(looks)
+                checked.problems += await self._revive(workspace, entries, active)
+        finally:
+            if looks.failures:
+                checked.problems.append(f"workspace {workspace}: {looks.failures[0][1]}")
 
-    async def _look_at_each(self, entries: list[Entry], view: View) -> _Looks:
+    async def _revive(self, workspace: str, entries: list[Entry], active: ActiveList) -> list[str]:
+        """Follow the runs of other entries that somebody repaired; return the problems."""
+        ours = {entry.runid for entry in entries}
+        others = [run for run in active.runs if run.run_id not in ours]
+        return await revive_repaired(self.store, self.runs[workspace], workspace, others)
+
+    async def _look_at_each(
+        self, entries: list[Entry], began: datetime, listing: Listing, looks: _Looks
+    ) -> None:
+        """Look at the run of each entry, in the list of active runs as soon as that is there."""
         limit = asyncio.Semaphore(_CONCURRENCY)
-        looks = _Looks()
 
         async def look(entry: Entry) -> None:
             async with limit:
                 if looks.is_down:
                     return
-                try:
-                    await self.settle(entry, view)
-                    looks.succeeded += 1
-                except OrchestratorError as error:
-                    looks.failures.append((entry, error))
+                active = listing.result
+                if active is None or active.error is not None:
+                    looks.without_list.append(entry)
+                    await self._look(entry, View(began=began), looks)
+                else:
+                    await self._look(entry, View(began=began, active=active.by_id), looks)
 
         # In random order, so that entries that fail in every pass do not always come first.
         entries.sort(key=lambda _: self.clock.jitter())
         await gather_all(look(entry) for entry in entries)
-        return looks
+
+    async def _look_again(self, looks: _Looks, view: View) -> None:
+        """Look once more at runs that were missing before this pass: the list says whether they are."""
+        missing = [entry for entry in looks.without_list if entry.missing_since is not None]
+        await gather_all(self._look(entry, view, looks) for entry in missing[:_CONCURRENCY])
+
+    async def _look(self, entry: Entry, view: View, looks: _Looks) -> None:
+        try:
+            await self.settle(entry, view)
+            looks.succeeded += 1
+        except OrchestratorError as error:
+            looks.failures.append((entry, error))
 
     async def _note_unreadable(self, looks: _Looks) -> None:
         """Note which runs cannot be read although the workspace answers: that may never pass by itself."""

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from orchestrator.core import health, run_requests
 from orchestrator.core.durations import LEAST_EXCESS_SECONDS
-from orchestrator.core.errors import DatabricksError, InvalidEntry, OrchestratorError, SettingsError
+from orchestrator.core.errors import InvalidEntry, OrchestratorError, SettingsError
 from orchestrator.core.health import second
 from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass, RunRequest
 from orchestrator.core.reports import (
@@ -28,6 +28,7 @@ from orchestrator.core.slots import NO_OBSTACLES, Obstacles, job_rooms
 from orchestrator.core.waiting import Slots, Waiting, explain
 from orchestrator.ports import Clock, PassLog, Reports, Runs
 from orchestrator.usecases.jobs import Jobs
+from orchestrator.usecases.listing import list_active
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 
 #: An entry that could be claimed while slots are free, and is not for this long, means that something is
@@ -77,13 +78,8 @@ class ActiveRuns:
             return active
 
     async def _ask(self, workspace: str) -> Active:
-        try:
-            async with asyncio.timeout(_ASK_SECONDS):
-                return Active(runs=await self._runs[workspace].active_runs())
-        except TimeoutError:
-            return Active(error=f"no answer from Databricks within {_ASK_SECONDS:.0f} s")
-        except DatabricksError as error:
-            return Active(error=str(error))
+        found = await list_active(self._runs[workspace], self._clock, seconds=_ASK_SECONDS)
+        return Active(runs=found.runs, error=None if found.error is None else str(found.error))
 
 
 class Overview:
@@ -196,8 +192,9 @@ class Overview:
         """Return a workspace's slots; unknown if Databricks is not asked or the settings do not name it."""
         if self._active is None or status.cap is None:
             return Slots()
-        reachable = status.active.error is None
-        obstacles = await self._obstacles(status) if reachable else NO_OBSTACLES
+        # A part of the active runs may be known, and enough to know that they take all slots.
+        reachable = status.active.error is None or status.free == 0
+        obstacles = await self._obstacles(status) if status.active.error is None else NO_OBSTACLES
         return Slots(free=status.free, reachable=reachable, obstacles=obstacles)
 
     async def _obstacles(self, status: WorkspaceStatus) -> Obstacles:
@@ -267,7 +264,7 @@ class Overview:
         :param outcome: of the last trigger pass, if something was wrong.
         """
         name = status.report.name
-        if status.active.error is not None:
+        if status.active.error is not None and not (status.active.runs and status.free == 0):
             problem = status.active.error
             return [
                 f"entries of workspace {name} wait, and its active runs cannot be listed: {problem}{outcome}"

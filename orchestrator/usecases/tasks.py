@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orchestrator.core.errors import OrchestratorError
 
 _logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_U = TypeVar("_U")
 
 
 async def gather_all(work: Iterable[Awaitable[_T]]) -> list[_T]:
@@ -22,6 +23,15 @@ async def gather_all(work: Iterable[Awaitable[_T]]) -> list[_T]:
         if isinstance(result, BaseException):
             raise result
     return [result for result in results if not isinstance(result, BaseException)]
+
+
+async def both(first: Awaitable[_T], second: Awaitable[_U]) -> tuple[_T, _U]:
+    """Wait for both awaitables, then return their results or raise the first error, as :func:`gather_all`."""
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast("tuple[_T, _U]", results)
 
 
 class BackgroundTasks:

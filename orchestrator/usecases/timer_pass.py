@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.core import pass_budget
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import LastPass
 from orchestrator.core.telemetry import Metric, fields
@@ -13,16 +14,6 @@ from orchestrator.ports import Clock, PassLog, Telemetry
 from orchestrator.usecases.alerting import Alerting
 
 _logger = logging.getLogger(__name__)
-
-#: Time limit of an invocation, below the 300 s of ``functionTimeout`` in host.json. After those the host
-#: would kill the worker process and everything else that runs in it.
-INVOCATION_SECONDS = 280.0
-
-#: Time limit of the work itself. The rest is for recording the pass and for alerts (see alerting.py).
-_WORK_SECONDS = 220.0
-
-#: Time limit for reading what alerting needs before the work begins, so that the work is not held up.
-_SNAPSHOT_SECONDS = 5.0
 
 #: The timer functions.
 TIMER_FUNCTIONS = ("trigger", "monitor")
@@ -69,8 +60,8 @@ class TimerPass:
         self.telemetry.record(Metric.PASS, seconds, function=name, outcome=outcome)
 
     async def _within_limits(self, name: str, work: PassWork, by_hand: bool) -> list[str]:
-        work_until = asyncio.get_running_loop().time() + _WORK_SECONDS
-        async with asyncio.timeout(INVOCATION_SECONDS):
+        work_until = asyncio.get_running_loop().time() + pass_budget.WORK_SECONDS
+        async with asyncio.timeout(pass_budget.INVOCATION_SECONDS):
             await self.check()
             return await (work() if by_hand else self._recorded_pass(name, work, work_until))
 
@@ -97,7 +88,7 @@ class TimerPass:
         if self.alerting is None:
             return None
         try:
-            async with asyncio.timeout(_SNAPSHOT_SECONDS):
+            async with asyncio.timeout(pass_budget.SNAPSHOT_SECONDS):
                 return await self.alerting.snapshot()
         except (OrchestratorError, TimeoutError) as error:
             _logger.warning("alerts: this pass sends none: %s", _describe(error))

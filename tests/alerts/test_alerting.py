@@ -11,8 +11,8 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.core import pass_budget
 from orchestrator.core.actions import RETRY
-from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk
 
 
@@ -106,7 +106,7 @@ async def test_store_error_is_only_a_warning(desk: Desk, caplog: pytest.LogCaptu
 async def test_receiver_that_hangs_ends_with_the_pass(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(alerting, "_ALERTING_SECONDS", 0.2)
+    monkeypatch.setattr(pass_budget, "ALERTING_SECONDS", 0.2)
     desk.kill()
     desk.receiver.answers = ["hang"]
     await desk.make_pass("monitor")

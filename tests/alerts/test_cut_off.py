@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.adapters import webhook
 from orchestrator.adapters.store.alerts import AlertLog
+from orchestrator.core import pass_budget
 from orchestrator.core.alerts import DeadEntries
 from orchestrator.usecases import alerting
 from tests.alerts.conftest import Desk, Hold
@@ -87,4 +88,6 @@ async def test_claim_whose_answer_is_lost(desk: Desk, caplog: pytest.LogCaptureF
 
 def test_last_claim_leaves_time_to_send_its_alert() -> None:
     note_seconds = 5
-    assert alerting._CLAIMING_SECONDS + webhook._TIMEOUT_SECONDS + note_seconds <= alerting._ALERTING_SECONDS
+    assert (
+        alerting._CLAIMING_SECONDS + webhook._TIMEOUT_SECONDS + note_seconds <= pass_budget.ALERTING_SECONDS
+    )

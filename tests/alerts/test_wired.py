@@ -103,7 +103,7 @@ async def test_failed_snapshot_for_alerts_does_not_stop_the_pass(
         raise StoreError("not now")
 
     run(tmp_path, ROWS)
-    monkeypatch.setattr("orchestrator.usecases.timer_pass._SNAPSHOT_SECONDS", 0.05)
+    monkeypatch.setattr("orchestrator.core.pass_budget.SNAPSHOT_SECONDS", 0.05)
     [entry_id] = await app.operator.add([NewEntry(table_name="sales")])
     await app.operator.change_one(CANCEL, entry_id)
     monkeypatch.setattr(app.pass_log, "passes", look)

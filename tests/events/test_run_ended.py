@@ -36,10 +36,10 @@ class CountingRuns(FakeRuns):
         self.calls.append("get")
         return await super().get_run(run_id, with_history=with_history)
 
-    async def active_runs(self) -> tuple[ActiveRun, ...]:
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
         self.calls.append("list")
         await self.may_list.wait()
-        return await super().active_runs()
+        return await super().active_runs(seconds=seconds)
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,7 @@
 """A simulated workspace that always honours tokens but may lose, delay or falsify its answers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -51,6 +51,8 @@ class SimulatedRuns:
     check_start: Callable[[str], None] = lambda _: None
     check_repair: Callable[[SimulatedRun], None] = lambda _: None
     check_cancel: Callable[[SimulatedRun], None] = lambda _: None
+    #: every list that was sent, with the runs of our entries in it
+    lists: list[tuple[Collection[ActiveRun], dict[SimulatedRun, int]]] = field(default_factory=list)
     _beginnings: int = 0
 
     def live(self) -> list[SimulatedRun]:
@@ -105,16 +107,21 @@ class SimulatedRuns:
         """No entry names a job."""
         raise NotImplementedError
 
-    async def active_runs(self) -> tuple[ActiveRun, ...]:
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
         """List the active runs; a run that began last may be missing."""
         fault = await self._before()
         seen = [run for run in self.live() if not run.shows_old_end(self.now())]
         active = sorted(seen, key=lambda run: run.began)
         listed = active[: -1 if fault == "lagging" else None]
-        foreign = frozenset(self.foreign)
         ours = [ActiveRun(run_id=run.run_id, job_id=1, queued=run.is_queued) for run in listed]
+        found = (*ours, *(ActiveRun(run_id=run_id) for run_id in sorted(self.foreign)))
+        self.lists.append((found, {run: run.began for run in listed}))
         await self._after(fault)
-        return (*ours, *(ActiveRun(run_id=run_id) for run_id in foreign))
+        return found
+
+    def listed_in(self, found: Collection[ActiveRun]) -> dict[SimulatedRun, int]:
+        """Return the runs of our entries that a list holds, and which of their beginnings it has seen."""
+        return next((runs for known, runs in self.lists if known is found), {})
 
     async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
         """Return a run."""

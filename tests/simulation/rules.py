@@ -144,6 +144,12 @@ class Rules:
         ours = {found for row in rows for found in self._runs_of(*row)}
         foreign = [run for run in listing if run.takes_slot and run.run_id not in ours]
         assert len(rows) + len(foreign) <= self.cap, "over the cap"
+        # The list may be older than what was settled since: what it holds and what goes on is counted once.
+        still = {run for run, began in self.databricks.listed_in(listing).items() if run.began == began}
+        counted = {run.run_id for run in foreign if run.run_id > 0}
+        going_on = {run.run_id for run in still if run.is_live and not run.is_queued}
+        assert going_on <= ours | counted, "a run that goes on is not counted"
+        assert not counted & ours, "a run is counted twice"
         active = {run.run_id for run in listing}
         for entry_id, table, _ in claimed:
             others = self.sql(

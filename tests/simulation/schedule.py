@@ -12,6 +12,7 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim
 from orchestrator.core.states import FINAL, Status
 from tests.empty_store import make_empty_store
+from tests.fakes import FakeClock
 from tests.invariants import AUDIT
 from tests.operators import Operator
 from tests.simulation.databricks import SimulatedRuns
@@ -61,6 +62,7 @@ class Schedule:
             workspaces={"default": workspace(job_id=1, cap=CAP)},
             queue=self.queue,
             policy=POLICY,
+            clock=_ScheduleClock(self),
         )
 
     def _now(self) -> datetime:
@@ -212,6 +214,17 @@ class Schedule:
         """All entries are final; one with an open submission is retried, to find its run."""
         self.run_again("status IN ('DEAD', 'CANCELED') AND deliveries > 0")
         return all(status in FINAL for (status,) in self.sql("SELECT status FROM track_processing"))
+
+
+class _ScheduleClock(FakeClock):
+    """The app's clock: it goes with the schedule's, so that lists of active runs and jobs go out of date."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self._schedule = schedule
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._schedule.offset.total_seconds()
 
 
 async def _pass(work: Callable[[], Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core import pass_budget
 from orchestrator.core.errors import InvalidEntry, RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import JobKey, JobLimit
 from orchestrator.core.policy import WorkspacePolicy
@@ -150,7 +151,7 @@ async def test_a_known_job_outlives_an_outage_and_an_unknown_one_says_so() -> No
 
 
 async def test_a_workspace_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_module, "_LOOK_UP_SECONDS", 0.05)
+    monkeypatch.setattr(pass_budget, "JOB_SECONDS", 0.05)
     async with Workspace().serve() as workspace, connected(workspace) as client:
         workspace.replies = [hang]
         jobs = Jobs(runs={"default": client}, workspaces={"default": NAMED}, clock=FakeClock())
@@ -176,7 +177,7 @@ async def test_the_trigger_asks_for_the_limits_of_the_jobs_that_open_entries_nam
     await world.add("a", job_name="load")
     await world.add("b", job_id=stream.job_id)
     await world.add("c", job_id=404)
-    limits = await world.make_trigger()._job_limits("default")
+    limits = await world.make_trigger()._job_limits("default", seconds=5)
     assert limits == {JobKey(job_name="load"): JobLimit(job_id=load.job_id, max_concurrent_runs=2)}
 
 

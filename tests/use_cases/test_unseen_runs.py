@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.store.operations import Operations
+from orchestrator.core import pass_budget
 from orchestrator.core.actions import RESTART
 from orchestrator.core.states import Status
-from orchestrator.usecases import monitor
 from tests.use_cases.answering import START_MS, UNAVAILABLE, AnsweredWorld, answering, ended, never
 from tests.world import policy
 
@@ -194,12 +194,13 @@ async def test_ended_runs_are_settled_while_the_list_fails(world: AnsweredWorld)
 async def test_ended_runs_are_settled_while_the_list_takes_too_long(
     world: AnsweredWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitor, "_LIST_SECONDS", 0.2)
+    monkeypatch.setattr(pass_budget, "FIRST_LIST_SECONDS", 0.2)
+    monkeypatch.setattr(pass_budget, "LIST_SECONDS", 0.5)
     entry = await world.running()
     world.api.runs[1000] = SUCCESS
     world.api.before_list = never
     [problem] = await world.monitor()
-    assert "was not complete after" in problem
+    assert "not done within 0.5 s" in problem
     assert (await world.entry(entry.id)).status is Status.DONE
 
 

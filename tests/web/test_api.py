@@ -278,7 +278,7 @@ async def test_databricks_is_asked_once_however_many_look() -> None:
     class Counting:
         asked = 0
 
-        async def active_runs(self) -> tuple[ActiveRun, ...]:
+        async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
             self.asked += 1
             return (ActiveRun(run_id=1),)
 

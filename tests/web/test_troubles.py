@@ -133,7 +133,7 @@ class Shared(FakeRuns):
 
     listed: tuple[ActiveRun, ...] = ()
 
-    async def active_runs(self) -> tuple[ActiveRun, ...]:
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
         return self.listed
 
 

@@ -17,7 +17,9 @@ from orchestrator.adapters.databricks.jobs_api import Failure, Remedy, Request, 
 from orchestrator.adapters.databricks.rate import RateGate
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.adapters.databricks.run_reader import RunReader
+from orchestrator.core import pass_budget
 from orchestrator.core.errors import (
+    ListIncomplete,
     RunNotFound,
     SettingsError,
     TokenUnavailable,
@@ -36,6 +38,9 @@ _T = TypeVar("_T")
 #: runs in pages of 24. With more than that nothing is claimed, because the slots would be counted wrongly.
 _MAX_PAGES = 500
 
+#: After a list that took longer its first pages are read again: runs that have begun since are not in them.
+_LONG_LIST_SECONDS = 20.0
+
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -48,7 +53,7 @@ class Limits:
     #: for a request with its whole response: runs/list takes a second at most, get-output of 5 MB a few
     request_seconds: float = 30.0
     #: for an operation with all its tries, pages and tokens; far below the functions' time-out
-    operation_seconds: float = 90.0
+    operation_seconds: float = pass_budget.OPERATION_SECONDS
     #: for all waits of one request; a longer one is left to the caller. Half of the operation's time, so that
     #: a refusal after the waits is still reported as what it is
     wait_seconds: float = 45.0
@@ -112,10 +117,27 @@ class DatabricksClient:
         """Run the failed tasks of a run again and return the repair's id."""
         return await self._operation(jobs_api.repair_run(request))
 
-    async def active_runs(self) -> tuple[ActiveRun, ...]:
-        """Return all active runs of the workspace."""
-        async with self._bounded("runs/list"):
-            return await self._all_pages()
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
+        """Return all active runs of the workspace.
+
+        :param seconds: how long it may take; None = as long as other operations.
+        :raises ListIncomplete: only some of them could be listed.
+        """
+        runs: dict[int, ActiveRun] = {}  # a run may move to the next page while pages are read
+        began = self._clock.monotonic()
+        try:
+            async with self._bounded("runs/list", seconds):
+                await self._read_pages(runs)
+                if self._clock.monotonic() - began > _LONG_LIST_SECONDS:
+                    await self._read_pages(runs, only_new=True)
+        except WorkspaceUnavailable as error:
+            if not runs:
+                raise
+            text = f"{error} (after {len(runs):,} active runs)"
+            raise ListIncomplete(
+                text, status=error.status, error_code=error.error_code, runs=tuple(runs.values())
+            ) from None
+        return tuple(runs.values())
 
     async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
         """Return a run, with its newest repair if the history is asked for."""
@@ -163,16 +185,20 @@ class DatabricksClient:
         """Return the ids of the jobs with exactly this name, at most two of them."""
         return await self._operation(jobs_api.find_jobs(name))
 
-    async def _all_pages(self) -> tuple[ActiveRun, ...]:
-        runs: dict[int, ActiveRun] = {}  # a run may move to the next page while pages are read
+    async def _read_pages(self, runs: dict[int, ActiveRun], *, only_new: bool = False) -> None:
+        """Read the pages of active runs into ``runs``.
+
+        :param only_new: stop at a page without a new run; the newest runs come first.
+        """
         page_token: str | None = None
         asked: set[str] = set()
         for _ in range(_MAX_PAGES):
             page = await self._send(jobs_api.list_active_runs(page_token))
+            has_new = any(run.run_id not in runs for run in page.runs)
             runs |= {run.run_id: run for run in page.runs}
             page_token = page.next_page_token
-            if page_token is None:
-                return tuple(runs.values())
+            if page_token is None or (only_new and not has_new):
+                return
             if page_token in asked:
                 raise WorkspaceUnavailable("Databricks runs/list: the same page token came twice")
             asked.add(page_token)
@@ -186,8 +212,8 @@ class DatabricksClient:
             return await self._send(request)
 
     @asynccontextmanager
-    async def _bounded(self, name: str) -> AsyncIterator[None]:
-        seconds = self._limits.operation_seconds
+    async def _bounded(self, name: str, seconds: float | None = None) -> AsyncIterator[None]:
+        seconds = self._limits.operation_seconds if seconds is None else seconds
         try:
             async with asyncio.timeout(seconds):
                 yield

@@ -1,0 +1,75 @@
+"""The list of a workspace's active runs, fetched in the background while its entries are settled."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from orchestrator.core import pass_budget
+from orchestrator.core.errors import DatabricksError, ListIncomplete
+from orchestrator.core.models import ActiveRun
+from orchestrator.ports import Clock, Runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveList:
+    """The active runs of a workspace at one time."""
+
+    runs: tuple[ActiveRun, ...]
+    #: when it was asked for and when it was there, on the clock
+    began: float
+    ended: float
+    #: why runs may be missing; None = all are here
+    error: DatabricksError | None = None
+
+    @cached_property
+    def by_id(self) -> Mapping[int, ActiveRun]:
+        """The runs by their ids."""
+        return {run.run_id: run for run in self.runs}
+
+    def is_out_of_date(self, now: float) -> bool:
+        """Say whether a claim should list the active runs once more.
+
+        A list that failed after a long time would fail again in the little time that a claim has.
+        """
+        if self.error is not None:
+            return self.ended - self.began <= pass_budget.LIST_AGAIN_SECONDS
+        return now - self.ended > pass_budget.FRESH_SECONDS
+
+
+async def list_active(runs: Runs, clock: Clock, *, seconds: float) -> ActiveList:
+    """List the active runs. An error of the workspace is returned with the runs that are known."""
+    began = clock.monotonic()
+    found: tuple[ActiveRun, ...] = ()
+    failure: DatabricksError | None = None
+    try:
+        found = await runs.active_runs(seconds=seconds)
+    except ListIncomplete as error:
+        found, failure = error.runs, error
+    except DatabricksError as error:
+        failure = error
+    return ActiveList(runs=found, began=began, ended=clock.monotonic(), error=failure)
+
+
+class Listing:
+    """A list that is being fetched until the context ends."""
+
+    def __init__(self, runs: Runs, clock: Clock, *, seconds: float) -> None:
+        self._task = asyncio.create_task(list_active(runs, clock, seconds=seconds))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait until the list is there; None = as long as it takes."""
+        await asyncio.wait({self._task}, timeout=seconds)
+
+    @property
+    def result(self) -> ActiveList | None:
+        """The list; None = it is not there yet."""
+        return self._task.result() if self._task.done() else None

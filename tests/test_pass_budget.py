@@ -1,0 +1,51 @@
+"""The time limits of a pass add up, and the host ends no worker process before them."""
+
+import json
+from pathlib import Path
+
+from orchestrator.core import pass_budget as budget
+from orchestrator.settings import load
+from orchestrator.usecases import run_ended
+from tests.test_settings import GOOD
+
+HOST = json.loads((Path(__file__).parents[1] / "host.json").read_text(encoding="utf-8"))
+
+
+def seconds(span: str) -> float:
+    hours, minutes, rest = span.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
+def test_both_ways_to_a_claim_fit_into_the_work_of_a_pass() -> None:
+    list_is_long = budget.LIST_SECONDS + budget.AFTER_LIST_SECONDS + budget.NEW_JOBS_SECONDS
+    settling_is_long = (
+        budget.SETTLE_SECONDS + budget.AFTER_LIST_SECONDS + budget.LIST_AGAIN_SECONDS + budget.REVIVE_SECONDS
+    )
+    for before_the_claim in (list_is_long, settling_is_long):
+        together = budget.SNAPSHOT_SECONDS + before_the_claim + budget.CLAIM_SECONDS
+        assert together <= budget.WORK_SECONDS
+
+
+def test_what_goes_on_beside_something_is_no_longer_than_that() -> None:
+    assert budget.FIRST_LIST_SECONDS < budget.SETTLE_SECONDS
+    assert budget.SETTLE_SECONDS + budget.AFTER_LIST_SECONDS <= budget.CHECK_SECONDS
+    assert budget.JOB_SECONDS <= budget.JOBS_SECONDS <= budget.LIST_AGAIN_SECONDS
+    assert budget.OPERATION_SECONDS <= budget.SETTLE_SECONDS
+
+
+def test_a_pass_is_recorded_and_told_before_the_host_s_time_out() -> None:
+    invocation = budget.WORK_SECONDS + budget.RECORD_SECONDS + budget.ALERTING_SECONDS
+    assert invocation <= budget.INVOCATION_SECONDS < budget.FUNCTION_SECONDS
+    assert seconds(HOST["functionTimeout"]) == budget.FUNCTION_SECONDS
+
+
+def test_a_pass_that_takes_its_time_is_neither_late_nor_loses_what_it_has_claimed() -> None:
+    """The host begins the next pass of a timer function when the one before is over."""
+    usual = load(GOOD)
+    assert usual.pass_late_seconds > budget.INVOCATION_SECONDS * 2
+    assert usual.policy.submit_lease_seconds > budget.CLAIM_SECONDS
+
+
+def test_a_notification_fits_into_an_invocation() -> None:
+    assert run_ended._EVENT_SECONDS * 2 < budget.INVOCATION_SECONDS
+    assert budget.FILL_SECONDS < budget.INVOCATION_SECONDS
