@@ -3,6 +3,7 @@
 OrchestratorError
   SettingsError
   InvalidEntry
+    JobUnclear
   EntryNotFound
   Conflict
   StoreError
@@ -46,6 +47,13 @@ class InvalidEntry(OrchestratorError):
     def __init__(self, problem: str, *, column: str | None = None) -> None:
         super().__init__(f"{column} {problem}" if column else problem)
         self.column = column
+
+
+class JobUnclear(InvalidEntry):
+    """A name stands for no job, for several, or for one that cannot be had.
+
+    While jobs are deployed anew that may be so for a moment only.
+    """
 
 
 class EntryNotFound(OrchestratorError):

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from orchestrator.core import pass_budget, run_requests
-from orchestrator.core.errors import InvalidEntry, OrchestratorError, RequestRefused, WorkspaceUnavailable
+from orchestrator.core.errors import (
+    InvalidEntry,
+    JobUnclear,
+    OrchestratorError,
+    RequestRefused,
+    WorkspaceUnavailable,
+)
 from orchestrator.core.models import Job, JobKey, JobLimit
 from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.core.redaction import one_line
@@ -52,6 +58,9 @@ class Jobs:
     ) -> None:
         self._runs = runs
         self._workspaces = workspaces
+        self._clock = clock
+        #: by workspace and the way in which entries name the job: until when, and which limit
+        self._learnt: dict[tuple[str, JobKey], tuple[float, JobLimit]] = {}
         self._jobs: _Kept[Job] = _Kept(clock, _KEEP_SECONDS)
         self._ids: _Kept[int] = _Kept(clock, _KEEP_ID_SECONDS)
 
@@ -60,8 +69,9 @@ class Jobs:
 
         While the workspace is unavailable, a job that was known before is returned.
 
-        :raises InvalidEntry: there is no such name, more than one job has it, or no job is named at all.
-        :raises RequestRefused: the job does not exist, or the app may not see it.
+        :raises JobUnclear: there is no such name, more than one job has it, or the job cannot be had.
+        :raises InvalidEntry: no job is named at all.
+        :raises RequestRefused: the job of an id does not exist, or the app may not see it.
         :raises WorkspaceUnavailable: there was no usable answer.
         """
         wanted = self._wanted(workspace, key)
@@ -71,12 +81,15 @@ class Jobs:
         job_id = await self._id_of(workspace, name)
         try:
             return await self._job(workspace, job_id)
-        except RequestRefused:
+        except RequestRefused as error:
             # It was deleted, and perhaps deployed anew: then the name stands for another id.
             self._ids.expire((workspace, name))
             if (newer := await self._id_of(workspace, name)) == job_id:
-                raise
+                raise JobUnclear(str(error)) from None
+        try:
             return await self._job(workspace, newer)
+        except RequestRefused as error:
+            raise JobUnclear(str(error)) from None
 
     async def limits(
         self, workspace: str, keys: Collection[JobKey], *, seconds: float
@@ -107,7 +120,8 @@ class Jobs:
             job = await self.resolve(workspace, key)
         except OrchestratorError as error:
             _logger.warning("workspace %s: a job's limit is not known: %s", one_line(workspace), error)
-            return None
+            until, learnt = self._learnt.get((workspace, key), (-math.inf, None))
+            return learnt if self._clock.monotonic() < until else None
         if job.continuous:  # no entry can run on it: its entries are claimed only to be refused
             return None
         return JobLimit(job_id=job.job_id, max_concurrent_runs=job.max_concurrent_runs)
@@ -117,6 +131,13 @@ class Jobs:
         self._jobs.expire((workspace, job_id))
         for name in self._ids.keys_of(job_id):
             self._ids.expire(name)
+
+    def learn(self, workspace: str, key: JobKey, limit: JobLimit) -> None:
+        """Note how many runs of a job were active when it had no slot, for a job that cannot be looked up."""
+        self._learnt.pop((workspace, key), None)
+        self._learnt[workspace, key] = (self._clock.monotonic() + _KEEP_SECONDS, limit)
+        for oldest in list(self._learnt)[:-_MAX_KEPT]:
+            del self._learnt[oldest]
 
     def _wanted(self, workspace: str, key: JobKey) -> JobKey:
         """Return the job's id or name, from the workspace's settings if the entry names neither."""
@@ -133,19 +154,19 @@ class Jobs:
         return await self._ids.get((workspace, name), lambda: self._find(workspace, name))
 
     async def _find(self, workspace: str, name: str) -> int:
-        found = await self._runs[workspace].find_jobs(name)
+        found = set(await self._runs[workspace].find_jobs(name))
         if not found:
-            raise InvalidEntry(
+            raise JobUnclear(
                 f"there is no job named {name!r} in workspace {workspace}, or the app may not see it: "
                 "correct job_name, or grant the app's identity CAN MANAGE RUN on the job"
             )
         if len(found) > 1:
             ids = ", ".join(str(job_id) for job_id in sorted(found))
-            raise InvalidEntry(
+            raise JobUnclear(
                 f"several jobs in workspace {workspace} are named {name!r} (for example {ids}): rename all "
                 "but one, or give job_id instead of job_name"
             )
-        return found[0]
+        return found.pop()
 
 
 @dataclass

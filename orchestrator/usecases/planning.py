@@ -7,9 +7,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.core import run_requests, templates
+from orchestrator.core import decisions, run_requests, templates
 from orchestrator.core.errors import (
     InvalidEntry,
+    JobUnclear,
     RequestRefused,
     RunNotFound,
     WorkspaceUnavailable,
@@ -26,6 +27,17 @@ _logger = logging.getLogger(__name__)
 #: Waits for a job that cannot be read, after which ``auto`` means ``notebook_params``, as for a job that
 #: declares no parameters: an endpoint that fails for good must not keep an entry from its run.
 _PATIENCE = 1
+
+#: A job that is deployed anew may be missing, or be there twice, for so long.
+_DEPLOYMENT_SECONDS = 120.0
+
+#: Waits for a job's name to stand for one job, three minutes and a half in all; nearly eight where the
+#: workspace has accepted no call lately, so that all its answers may be wrong.
+_NAME_PATIENCE = 3
+_LONG_NAME_PATIENCE = 4
+
+#: So much of two errors is compared; ``last_error`` may be cut.
+_COMPARED_CHARACTERS = 200
 
 #: Waits for a last run that was seen to be over and can no longer be read, after which a new one begins.
 _LAST_RUN_PATIENCE = 5
@@ -88,12 +100,16 @@ class Planner:
         The job's name stands for another job since it was deployed anew, or the job takes its parameters in
         another style than was known or assumed.
 
-        :raises WorkspaceUnavailable: the style was assumed, and the job still cannot be read.
+        :raises WorkspaceUnavailable: the style was assumed, and the job still cannot be read; or its
+            name is unclear, perhaps for a moment only.
         """
         self.jobs.forget(entry.workspace, request.job_id)
         try:
             job = await self.jobs.resolve(entry.workspace, self._key(entry))
             newer = run_requests.run_request(entry, job)
+        except JobUnclear as error:
+            await self._doubt(entry, error)
+            return False
         except (InvalidEntry, RequestRefused):
             return False
         except WorkspaceUnavailable:
@@ -152,6 +168,9 @@ class Planner:
         """Return what Databricks says of a job, or what is assumed of one that cannot be read."""
         try:
             return await self.jobs.resolve(entry.workspace, key)
+        except JobUnclear as error:
+            await self._doubt(entry, error)
+            raise
         except RequestRefused as error:
             if key.job_id is None:
                 raise InvalidEntry(str(error)) from None
@@ -162,6 +181,25 @@ class Planner:
                 raise
             _logger.info("entry %s: job %s cannot be read: %s", entry.id, key.job_id, error)
             return _assumed(key.job_id)
+
+    async def _doubt(self, entry: Entry, error: JobUnclear) -> None:
+        """Return if it is believed that a job's name stands for no one job.
+
+        :raises WorkspaceUnavailable: it may be so for a moment only.
+        """
+        if not await self._is_believed(entry, str(error)):
+            text = f"{error} (believed once the same is said again in later passes)"
+            raise WorkspaceUnavailable(text) from None
+
+    async def _is_believed(self, entry: Entry, text: str) -> bool:
+        seconds = (await self.store.now() - (entry.claimed_at or entry.updated_at)).total_seconds()
+        said_before = (entry.last_error or "").startswith(text[:_COMPARED_CHARACTERS])
+        if not said_before or seconds < _DEPLOYMENT_SECONDS:
+            return False
+        others_are_accepted = await self.store.calls_accepted(
+            entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS
+        )
+        return entry.postponements >= (_NAME_PATIENCE if others_are_accepted else _LONG_NAME_PATIENCE)
 
     async def _filled(self, entry: Entry, values: dict[str, str] | list[str]) -> dict[str, str] | list[str]:
         wanted = templates.names_in(values)

@@ -156,3 +156,26 @@ def test_later_migrations_suit_a_status_of_either_type() -> None:
     """An adopted STATUS may be varchar; its filtered indexes take no nvarchar literal (error 10620)."""
     for migration in migrate.available("sqlserver")[1:]:
         assert not re.search(r"status\s*(=|IN)\s*\(?\s*N'", migration.script, re.IGNORECASE), migration.name
+
+
+@pytest.mark.parametrize("column", ["options", "Request", "claimed_at"])
+def test_a_column_of_the_team_s_own_with_a_new_name_is_named_before_anything_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    connector = SqliteConnector(tmp_path / "state.db", create=True)
+    everything = migrate.available("sqlite")
+    monkeypatch.setattr(migrate, "available", lambda _: everything[:3])
+    migrate.apply(connector)
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute(f"ALTER TABLE track_processing ADD COLUMN {column} TEXT")
+    monkeypatch.undo()
+    with pytest.raises(SchemaError) as caught:
+        migrate.apply(connector)
+    assert str(caught.value) == (
+        f"track_processing.{column}: this is the name of a new column of the app's; rename yours and repeat"
+    )
+    with pytest.raises(SchemaError, match="lacks 0004_databricks"):
+        schema_version(connector)
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute(f"ALTER TABLE track_processing RENAME COLUMN {column} TO theirs")
+    assert [migration.version for migration in migrate.apply(connector)] == [4]

@@ -206,7 +206,7 @@ async def test_what_a_plain_insert_asks_for_in_vain_ends_it_with_the_reason(
     names, marks = ", ".join(("table_name", *columns)), ", ".join("?" * (1 + len(columns)))
     insert = f"INSERT INTO track_processing ({names}) VALUES ({marks})"
     world.database.execute(insert, "sales", *columns.values())
-    await world.minutes(3)
+    await world.minutes(15)  # a name is doubted for some minutes
     entry = await world.entry(1)
     assert (entry.status, reason in (entry.last_error or "")) == (Status.DEAD, True), entry.last_error
     assert [log.status for log in await world.store.logs(1)] == [Status.DEAD]

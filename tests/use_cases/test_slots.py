@@ -23,6 +23,9 @@ class Listing:
         self.active: list[dict[str, Any]] = []
         #: None = jobs/get fails
         self.max_concurrent_runs: int | None = 1000
+        #: runs over this number are skipped; the app is not told
+        self.hidden_limit = 1000
+        self.skipped: set[int] = set()
         self.started = 0
 
     async def reply(self, request: web.Request) -> web.Response:
@@ -34,10 +37,23 @@ class Listing:
         if call == "get":
             settings = {"max_concurrent_runs": self.max_concurrent_runs}
             return web.json_response({"job_id": JOB_ID, "settings": settings})
+        if call == "runs/get":
+            return web.json_response(self.over(int(request.query["run_id"])))
         assert call == "run-now"
         self.started += 1
-        self.active.append(run(self.started))
+        if len(self.active) < self.hidden_limit:
+            self.active.append(run(self.started))
+        else:
+            self.skipped.add(self.started)
         return web.json_response({"run_id": self.started})
+
+    def over(self, run_id: int) -> dict[str, Any]:
+        """Return a run that has ended."""
+        code, kind = ("MAX_CONCURRENT_RUNS_EXCEEDED", "CLIENT_ERROR")
+        if run_id not in self.skipped:
+            code, kind = ("SUCCESS", "SUCCESS")
+        status = {"state": "TERMINATED", "termination_details": {"code": code, "type": kind}}
+        return {"run_id": run_id, "job_id": JOB_ID, "status": status, "end_time": 1_800_000_000_000 + run_id}
 
     def page(self, start: int) -> dict[str, Any]:
         more = start + 24 < len(self.active)
@@ -116,3 +132,19 @@ async def test_a_job_whose_limit_cannot_be_read_has_none(tmp_path: Path) -> None
     async with claiming(tmp_path, cap=130) as (listing, usecases):
         listing.max_concurrent_runs = None
         assert await claimed(usecases, await usecases.add("a", "b", "c")) == 3
+
+
+async def test_a_job_that_cannot_be_read_is_not_run_into_its_limit_again_and_again(tmp_path: Path) -> None:
+    """20 entries on a job that runs two at a time: what ran beside a skipped run is taken for the limit."""
+    async with claiming(tmp_path, cap=130) as (listing, usecases):
+        listing.max_concurrent_runs, listing.hidden_limit = None, 2
+        await usecases.add(*(f"t{number}" for number in range(20)), parameter_style="notebook_params")
+        await usecases.trigger()
+        await usecases.deliver()
+        assert (listing.started, len(listing.skipped)) == (20, 18)
+        ids = await usecases.add(*(f"u{number}" for number in range(20)))
+        assert await claimed(usecases, ids) == 0, "two runs go on"
+        listing.active = []
+        assert await claimed(usecases, ids) == 2
+        usecases.clock.time += 301
+        assert await claimed(usecases, ids) == 20, "the limit may be another one by now"

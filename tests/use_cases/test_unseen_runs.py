@@ -191,6 +191,21 @@ async def test_ended_runs_are_settled_while_the_list_fails(world: AnsweredWorld)
     assert (states.count(Status.DONE), states.count(Status.RUNNING)) == (20, 10)
 
 
+async def test_runs_that_may_not_be_seen_are_no_sign_of_an_outage(world: AnsweredWorld) -> None:
+    """57 of 60 runs are denied and the list fails: the three that have ended are settled all the same."""
+    ids = await world.add(*(f"t{n}" for n in range(60)))
+    await world.trigger()
+    await world.deliver()
+    world.api.answers["runs/list"] = UNAVAILABLE
+    for run_id in world.api.runs:
+        world.api.runs[run_id] = SUCCESS
+        if run_id < 1057:
+            world.api.answers[f"runs/get/{run_id}"] = DENIED
+    await world.monitor()
+    states = [(await world.entry(entry_id)).status for entry_id in ids]
+    assert states.count(Status.DONE) == 3
+
+
 async def test_ended_runs_are_settled_while_the_list_takes_too_long(
     world: AnsweredWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

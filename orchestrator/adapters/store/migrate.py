@@ -12,6 +12,9 @@ from orchestrator.core.errors import SchemaError
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
+#: A statement of a migration that adds a column: the table and the column.
+_ADDS_COLUMN = re.compile(r"^ALTER TABLE (\w+) ADD (?:COLUMN )?(?!CONSTRAINT\b)(\w+)", re.MULTILINE)
+
 #: Records which migrations a database has. The same in both dialects.
 CREATE_LEDGER = (
     "CREATE TABLE orchestrator_schema (version int NOT NULL PRIMARY KEY, name nvarchar(200) NOT NULL)"
@@ -47,7 +50,8 @@ def available(dialect: str) -> list[Migration]:
 def apply(connector: Connector) -> list[Migration]:
     """Apply the migrations that a database lacks, all or none, and return them.
 
-    :raises SchemaError: the database is newer than this version of the app.
+    :raises SchemaError: the database is newer than this version of the app, or a column of the team's own has
+        the name of a new one.
     :raises StoreError: the database refused, or cannot be reached.
     """
     connection = connector.connect().connection
@@ -57,6 +61,8 @@ def apply(connector: Connector) -> list[Migration]:
         if version is None:
             execute(connection, CREATE_LEDGER)
         missing = _missing(connector.dialect, version or 0)
+        if version:
+            _check_columns(connection, missing)
         for migration in missing:
             for statement in connector.split(migration.script):
                 execute(connection, statement)
@@ -127,6 +133,29 @@ def lock_schema(session: Session) -> int | None:
     """Take the lock that a change of the schema needs and return the version, None without a ledger."""
     session.acquire_lock(_SCHEMA_LOCK, _SCHEMA_LOCK_TIMEOUT_MS)
     return _ledger_version(session)
+
+
+def _check_columns(connection: Connection, missing: list[Migration]) -> None:
+    """Check that no column of a team's own has the name of one that a migration adds.
+
+    :raises SchemaError: some have.
+    """
+    added = [found for migration in missing for found in _ADDS_COLUMN.findall(migration.script)]
+    present = {table: _columns(connection, table) for table, _ in added}
+    taken = [
+        f"{table}.{present[table][name.lower()]}" for table, name in added if name.lower() in present[table]
+    ]
+    if taken:
+        raise SchemaError(
+            f"{', '.join(taken)}: this is the name of a new column of the app's; rename yours and repeat"
+        )
+
+
+def _columns(connection: Connection, table: str) -> dict[str, str]:
+    """Return the names of a table's columns, by their names in small letters."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - the name is from our own migration
+        return {column[0].lower(): column[0] for column in cursor.description}
 
 
 def _missing(dialect: str, version: int) -> list[Migration]:

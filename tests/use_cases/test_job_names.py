@@ -1,0 +1,120 @@
+"""A job's name that stands for no job, or for two, while jobs are deployed anew: no entry ends for it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.states import Status
+from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, answering
+
+GONE = (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Job 5 does not exist."})
+
+
+def named(*job_ids: int) -> tuple[int, dict[str, Any]]:
+    return 200, {"jobs": [{"job_id": job_id, "settings": {"name": "nightly"}} for job_id in job_ids]}
+
+
+#: How jobs/list looks while a job is deployed anew.
+MOMENTARY = {"empty": (200, {}), "no jobs": named(), "old and new": named(5, 6)}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[AnsweredWorld]:
+    async with answering(tmp_path) as made:
+        made.api.answers["list"] = named(5)
+        yield made
+
+
+async def later(world: AnsweredWorld, seconds: float) -> None:
+    """Let time pass, also for the jobs that the app keeps, and make a pass."""
+    world.clock.time += seconds
+    await world.next_pass(seconds)
+
+
+@pytest.mark.parametrize("how", list(MOMENTARY))
+async def test_a_name_that_is_unclear_for_a_moment_ends_no_entry(world: AnsweredWorld, how: str) -> None:
+    world.api.answers["list"] = MOMENTARY[how]
+    [entry_id] = await world.add("sales", job_name="nightly")
+    for _ in range(3):  # passes come as often as they like
+        await later(world, 31)
+        entry = await world.entry(entry_id)
+        assert entry.status is Status.QUEUED
+        assert "named 'nightly'" in (entry.last_error or "")
+        assert "believed once the same is said again" in (entry.last_error or "")
+    world.api.answers["list"] = named(6)
+    await later(world, 130)
+    entry = await world.entry(entry_id)
+    assert (entry.status, '"job_id": 6' in (entry.request or "")) == (Status.RUNNING, True)
+
+
+@pytest.mark.parametrize(("accepted", "passes"), [(True, 4), (False, 5)])
+async def test_a_name_that_stays_unclear_ends_the_entry(
+    world: AnsweredWorld, accepted: bool, passes: int
+) -> None:
+    world.api.answers["list"] = named()
+    [entry_id] = await world.add("sales", job_name="nightly")
+    for number in range(1, passes + 1):
+        if accepted:
+            await world.add(f"other{number}")
+        await later(world, 301)
+        entry = await world.entry(entry_id)
+        assert entry.status is (Status.DEAD if number == passes else Status.QUEUED)
+    assert (entry.last_error or "").startswith("there is no job named 'nightly'")
+    assert "believed" not in (entry.last_error or "")
+
+
+async def test_it_is_not_believed_within_two_minutes_however_often_it_is_said(world: AnsweredWorld) -> None:
+    world.api.answers["list"] = named()
+    await world.add("other")
+    [entry_id] = await world.add("sales", job_name="nightly")
+    await later(world, 1)
+    for _ in range(10):
+        world.database.execute("UPDATE track_processing SET lease_expires_at = '2000-01-01' WHERE id = 2")
+        await later(world, 10)
+        assert (await world.entry(entry_id)).status is Status.QUEUED
+
+
+async def test_an_outage_before_it_proves_nothing(world: AnsweredWorld) -> None:
+    world.api.answers["list"] = UNAVAILABLE
+    [entry_id] = await world.add("sales", job_name="nightly")
+    await world.add("other")
+    for _ in range(6):
+        await later(world, 301)
+    world.api.answers["list"] = named()
+    await later(world, 301)
+    assert (await world.entry(entry_id)).status is Status.QUEUED
+    world.api.answers["list"] = named(5)
+    await later(world, 301)
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+
+
+async def test_a_job_that_vanishes_between_two_calls_is_looked_for_again(world: AnsweredWorld) -> None:
+    """The name still stands for the job that jobs/get no longer has."""
+    world.api.answers["get"] = GONE
+    [entry_id] = await world.add("sales", job_name="nightly")
+    await later(world, 31)
+    assert (await world.entry(entry_id)).status is Status.QUEUED
+    del world.api.answers["get"]
+    world.api.answers["list"] = named(6)
+    await later(world, 31)
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+
+
+async def test_a_job_that_run_now_no_longer_has_is_looked_for_again(world: AnsweredWorld) -> None:
+    """The app knew the job from a minute ago; run-now refuses it, and its successor is not there yet."""
+    await world.running("first", job_name="nightly")
+    world.api.answers |= {"run-now": GONE, "list": named()}
+    [entry_id] = await world.add("sales", job_name="nightly")
+    await later(world, 31)
+    assert (await world.entry(entry_id)).status is Status.QUEUED
+    del world.api.answers["run-now"]
+    world.api.answers["list"] = named(6)
+    await later(world, 31)
+    assert (await world.entry(entry_id)).status is Status.RUNNING
+
+
+async def test_a_job_listed_twice_is_one_job(world: AnsweredWorld) -> None:
+    world.api.answers["list"] = named(5, 5)
+    await world.running(job_name="nightly")
