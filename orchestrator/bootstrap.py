@@ -148,9 +148,8 @@ class Application:
     def _wire_operators(self) -> None:
         """Wire what operators read and do over HTTP."""
         self.reports = Reports(self._web_pool)
-        self.overview = _overview(
-            self._web_pool, self.reports, self.settings, ActiveRuns(self.web_runs, self.clock), self.jobs
-        )
+        active = ActiveRuns(self.web_runs, self.clock, self._trigger.lists)
+        self.overview = _overview(self._web_pool, self.reports, self.settings, active, self.jobs)
         self.operator = _operator(self.web_store, self.reports, self.settings.store)
 
     async def trigger(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:

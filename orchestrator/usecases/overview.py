@@ -11,7 +11,7 @@ from datetime import datetime
 
 from orchestrator.core import health, run_requests
 from orchestrator.core.durations import LEAST_EXCESS_SECONDS
-from orchestrator.core.errors import InvalidEntry, OrchestratorError, SettingsError
+from orchestrator.core.errors import InvalidEntry, ListIncomplete, OrchestratorError, SettingsError
 from orchestrator.core.health import second
 from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass, RunRequest
 from orchestrator.core.reports import (
@@ -28,7 +28,7 @@ from orchestrator.core.slots import NO_OBSTACLES, Obstacles, job_rooms
 from orchestrator.core.waiting import Slots, Waiting, explain
 from orchestrator.ports import Clock, PassLog, Reports, Runs
 from orchestrator.usecases.jobs import Jobs
-from orchestrator.usecases.listing import list_active
+from orchestrator.usecases.listing import ActiveList, list_active
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 
 #: An entry that could be claimed while slots are free, and is not for this long, means that something is
@@ -42,6 +42,9 @@ _ASK_SECONDS = 5.0
 #: are listed.
 _KEEP_SECONDS = 10.0
 
+#: How old a list of the trigger may be that is shown in place of an incomplete one.
+_KNOWN_SECONDS = 300.0
+
 #: RUNNING entries compared with the usual time of their table, the longest first.
 _LONG_RUNS = 50
 
@@ -52,11 +55,18 @@ _NO_SUCH_WORKSPACE = Active(error="the settings name no such workspace")
 
 
 class ActiveRuns:
-    """Lists the active runs of each workspace, and keeps the list or the error for a short time."""
+    """Lists the active runs of each workspace, and keeps the list or the error for a short time.
 
-    def __init__(self, runs: Mapping[str, Runs], clock: Clock) -> None:
+    :param known: the lists of the trigger's passes in this process, shown when a new one takes longer than a
+        reader can wait.
+    """
+
+    def __init__(
+        self, runs: Mapping[str, Runs], clock: Clock, known: Mapping[str, ActiveList] | None = None
+    ) -> None:
         self._runs = runs
         self._clock = clock
+        self._known = {} if known is None else known
         self._locks = {name: asyncio.Lock() for name in runs}
         #: by workspace, with the time at which it expires
         self._kept: dict[str, tuple[float, Active]] = {}
@@ -79,6 +89,10 @@ class ActiveRuns:
 
     async def _ask(self, workspace: str) -> Active:
         found = await list_active(self._runs[workspace], self._clock, seconds=_ASK_SECONDS)
+        if isinstance(found.error, ListIncomplete):
+            known = self._known.get(workspace)
+            if known is not None and self._clock.monotonic() - known.ended <= _KNOWN_SECONDS:
+                found = known
         return Active(runs=found.runs, error=None if found.error is None else str(found.error))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.core import pass_budget
 from orchestrator.core.errors import DatabricksError, OrchestratorError
@@ -38,6 +38,8 @@ class Trigger:
     jobs: Jobs
     clock: Clock
     telemetry: Telemetry = NO_TELEMETRY
+    #: by workspace, the last list that was whole, for readers who cannot wait for one
+    lists: dict[str, ActiveList] = field(default_factory=dict, repr=False)
 
     async def __call__(self) -> list[str]:
         """Make a pass and return its problems, one line each.
@@ -91,6 +93,7 @@ class Trigger:
             # The number of free slots is unknown, or known to be none.
             problems.append(_without_list(shown, policy.cap, active.runs, active.error))
         else:
+            self.lists[workspace] = active
             self.telemetry.record(Metric.ACTIVE_RUNS, len(active.runs), workspace=workspace)
             problems.append(await self._claim(workspace, cap=policy.cap, active=active.runs, jobs=limits))
         return "; ".join(problem for problem in problems if problem)

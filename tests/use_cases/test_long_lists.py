@@ -5,7 +5,7 @@ The servers take as long as they say, on a loop whose time jumps.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import pass_budget
 from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.states import Status
+from orchestrator.usecases.listing import ActiveList
 from orchestrator.usecases.overview import ActiveRuns, Overview
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 from tests.databricks.support import Tokens
@@ -108,7 +109,7 @@ class SlowWorld(DeliveredUseCases):
     async def states(self, ids: list[int]) -> list[str]:
         return [(await self.entry(entry_id)).status for entry_id in ids]
 
-    async def health(self, outcome: str = OK) -> list[str]:
+    async def health(self, outcome: str = OK, lists: Mapping[str, ActiveList] | None = None) -> list[str]:
         """Return the reasons in health after passes with this outcome."""
         log = PassLog(self.store.pool)
         for name in TIMER_FUNCTIONS:
@@ -124,7 +125,7 @@ class SlowWorld(DeliveredUseCases):
             pass_log=log,
             check_schema=self._check_schema,
             known=known,
-            active=ActiveRuns(self.runs, self.clock),
+            active=ActiveRuns(self.runs, self.clock, lists),
         )
         return list((await overview.health()).reasons)
 
@@ -197,6 +198,26 @@ def test_three_thousand_foreign_runs_that_run_leave_no_slot_and_are_named(tmp_pa
             [reason] = await world.health()
             assert reason.startswith("entries of workspace default wait: foreign runs take at least 139 of")
             assert "job 9: 139" in reason
+
+    run_jumping(scenario())
+
+
+def test_health_knows_a_long_list_from_the_trigger(tmp_path: Path) -> None:
+    """The runs that take slots are on its last page, which health has no time to read."""
+
+    async def scenario() -> None:
+        async with slow(tmp_path) as world:
+            world.api.foreign = foreign(2900, "QUEUED") + foreign(3000, "RUNNING")[2900:]
+            await world.add(*(f"u{n}" for n in range(50)))
+            trigger = world.make_trigger()
+            assert await trigger() == []
+            await world.deliver()
+            await asyncio.sleep(400)
+            assert await trigger() == []
+            [unknown] = await world.health()
+            assert "cannot be listed" in unknown
+            [reason] = await world.health(lists=trigger.lists)
+            assert "foreign runs take 100 of its 130 slots" in reason
 
     run_jumping(scenario())
 
