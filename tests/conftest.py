@@ -26,11 +26,27 @@ MEMORY = Path("/dev/shm")
 #: Far more than the tests ever keep at once.
 ENOUGH_BYTES = 2 * 1024**3
 
+#: The time limit of a long test, at least.
+LONG_SECONDS = 150
+
 
 def pytest_configure() -> None:
     """Make the surroundings the same for every test, whoever starts the run."""
     _keep_files_in_memory()
     _let_ctrl_c_arrive()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long tests, so that no process is left with one of them when the others are done.
+
+    Those that share a ``make run`` are among them, and then run in the same process.
+    """
+    items.sort(key=lambda item: not _is_long(item))
+
+
+def _is_long(item: pytest.Item) -> bool:
+    limit = item.get_closest_marker("timeout")
+    return limit is not None and limit.args[0] >= LONG_SECONDS
 
 
 def _keep_files_in_memory() -> None:
