@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import settings
+from orchestrator import bootstrap, settings
 from orchestrator.adapters.databricks.auth.entra import EntraToken
 from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
 from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import QueueError, SchemaError, StoreError
+from tests.databricks.support import ManualClock
 from tests.empty_store import make_empty_store
 
 ENVIRONMENT = {
@@ -32,8 +33,12 @@ ENVIRONMENT = {
 
 
 @pytest.fixture
-async def app(tmp_path: Path) -> AsyncIterator[Application]:
-    """An application with three workspaces on an empty SQLite store; nothing of it can be reached."""
+async def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Application]:
+    """An application with three workspaces on an empty SQLite store; nothing of it can be reached.
+
+    The pauses between its tries take no time.
+    """
+    monkeypatch.setattr(bootstrap, "SystemClock", ManualClock)
     path = make_empty_store(tmp_path / "state.db")
     made = Application(settings.load({**ENVIRONMENT, "STATE_DB": str(path)}))
     yield made

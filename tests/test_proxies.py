@@ -17,7 +17,7 @@ from devstack.fakes import certificate
 from devstack.fakes.identity import FakeIdentity
 from devstack.fakes.keyvault import FakeKeyVault
 from devstack.serving import serving
-from orchestrator import settings
+from orchestrator import bootstrap, settings
 from orchestrator.adapters.databricks.auth.entra import EntraToken
 from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
 from orchestrator.adapters.databricks.auth.token_source import StaticToken
@@ -191,8 +191,13 @@ async def test_a_plain_proxy_that_echoes_its_password(
 
 @pytest.mark.parametrize("host", ["https://adb-1.7.azuredatabricks.net", "http://127.0.0.1:9"])
 async def test_a_dead_proxy_is_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, unused_tcp_port: int, host: str
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port: int,
+    host: str,
 ) -> None:
+    monkeypatch.setattr(bootstrap, "SystemClock", ManualClock)  # the pauses between the tries
     caplog.set_level(logging.DEBUG)
     url = f"http://app:{PASSWORD.replace('@', '%40')}@127.0.0.1:{unused_tcp_port}"
     name = "HTTPS_PROXY" if host.startswith("https") else "HTTP_PROXY"

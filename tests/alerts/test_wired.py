@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import settings
+from orchestrator import bootstrap, settings
 from orchestrator.bootstrap import Application
 from orchestrator.core.actions import CANCEL
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import LastPass, NewEntry
 from tests.alerts.receiver import Receiver
+from tests.databricks.support import ManualClock
 from tests.empty_store import make_empty_store
 
 #: An entry that went DEAD just now, and one that the pass has to cancel.
@@ -43,7 +44,11 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def app(receiver: Receiver, tmp_path: Path) -> AsyncIterator[Application]:
+async def app(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Application]:
+    """An application that reaches no workspace; the pauses between its tries take no time."""
+    monkeypatch.setattr(bootstrap, "SystemClock", ManualClock)
     path = make_empty_store(tmp_path / "state.db")
     environment = {
         "ALERT_WEBHOOK_URL": receiver.url,
