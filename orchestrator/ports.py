@@ -102,7 +102,7 @@ class Runs(Protocol):
         ...
 
     async def find_jobs(self, name: str) -> list[int]:
-        """Return the ids of the jobs with exactly this name, at most two of them."""
+        """Return the ids of the jobs with exactly this name, or of some of them if there are several."""
         ...
 
     async def create_job(self, *, name: str, notebook_path: str, max_concurrent_runs: int) -> int:

@@ -63,6 +63,8 @@ class JobsApi:
     cancelled: list[int] = field(default_factory=list)
     #: answers instead of the usual ones, by the end of the path or by ``runs/get/`` and a run's id
     answers: dict[str, Answer] = field(default_factory=dict)
+    #: answers by the page's token, by the end of the path
+    by_page: dict[str, dict[str | None, Answer]] = field(default_factory=dict)
     #: runs that the list lacks although they are active
     unlisted: set[int] = field(default_factory=set)
     #: raw answers of ``runs/get-output`` by the task's run id
@@ -77,6 +79,9 @@ class JobsApi:
         body = await request.json() if request.method == "POST" else dict(request.query)
         self.calls.append(call)
         for name in (f"{call}/{body.get('run_id')}", call):
+            if name in self.by_page:
+                status, content = self.by_page[name][body.get("page_token")]
+                return web.json_response(content, status=status)
             if name in self.answers:
                 status, content = self.answers[name]
                 return web.json_response(content, status=status)

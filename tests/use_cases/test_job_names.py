@@ -118,3 +118,31 @@ async def test_a_job_that_run_now_no_longer_has_is_looked_for_again(world: Answe
 async def test_a_job_listed_twice_is_one_job(world: AnsweredWorld) -> None:
     world.api.answers["list"] = named(5, 5)
     await world.running(job_name="nightly")
+
+
+async def test_a_job_on_a_later_page_is_found(world: AnsweredWorld) -> None:
+    """The first page is empty and says that there is more."""
+    world.api.by_page["list"] = {None: (200, {"has_more": True, "next_page_token": "2"}), "2": named(6)}
+    entry = await world.running(job_name="nightly")
+    assert '"job_id": 6' in (entry.request or "")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error_code": "X", "message": "oops"},
+        {"has_more": True},
+        {"has_more": True, "next_page_token": "again"},
+        {"jobs": "none"},
+    ],
+)
+async def test_what_is_no_whole_list_of_jobs_says_nothing_of_a_name(
+    world: AnsweredWorld, answer: dict[str, Any]
+) -> None:
+    world.api.answers["list"] = (200, answer)
+    [entry_id] = await world.add("sales", job_name="nightly")
+    for _ in range(8):
+        await later(world, 301)
+    entry = await world.entry(entry_id)
+    assert entry.status is Status.QUEUED
+    assert "no job named" not in (entry.last_error or "")

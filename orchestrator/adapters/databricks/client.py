@@ -38,6 +38,9 @@ _T = TypeVar("_T")
 #: runs in pages of 24. With more than that nothing is claimed, because the slots would be counted wrongly.
 _MAX_PAGES = 500
 
+#: Jobs are listed by their name, so that there are hardly ever more than a few.
+_MAX_JOB_PAGES = 20
+
 #: After a list that took longer its first pages are read again: runs that have begun since are not in them.
 _LONG_LIST_SECONDS = 20.0
 
@@ -182,8 +185,20 @@ class DatabricksClient:
         return await self._operation(request)
 
     async def find_jobs(self, name: str) -> list[int]:
-        """Return the ids of the jobs with exactly this name, at most two of them."""
-        return await self._operation(jobs_api.find_jobs(name))
+        """Return the ids of the jobs with exactly this name. Once there are two, no more are looked for.
+
+        :raises WorkspaceUnavailable: there is no usable answer, or the list has no end.
+        """
+        found: set[int] = set()
+        page_token: str | None = None
+        async with self._bounded("jobs/list"):
+            for _ in range(_MAX_JOB_PAGES):
+                page = await self._send(jobs_api.find_jobs(name, page_token))
+                found.update(page.job_ids)
+                page_token = page.next_page_token
+                if page_token is None or len(found) > 1:
+                    return sorted(found)
+        raise WorkspaceUnavailable(f"Databricks jobs/list: more than {_MAX_JOB_PAGES} pages of one name")
 
     async def _read_pages(self, runs: dict[int, ActiveRun], *, only_new: bool = False) -> None:
         """Read the pages of active runs into ``runs``.

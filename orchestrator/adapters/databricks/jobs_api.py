@@ -216,13 +216,14 @@ def get_job(job_id: int) -> Request[Job]:
     )
 
 
-def find_jobs(name: str) -> Request[list[int]]:
-    """Ask for the jobs of a name. Databricks ignores case, so the reader compares the names."""
+def find_jobs(name: str, page_token: str | None) -> Request[responses.JobIdsPage]:
+    """Ask for one page of the jobs of a name. Databricks ignores case, so the reader compares the names."""
+    token = {} if page_token is None else {"page_token": page_token}
     return Request(
         name="jobs/list",
         method="GET",
         path=f"{_JOBS}/list",
-        query={"name": name, "limit": str(_PAGE_LIMIT)},
+        query={"name": name, "limit": str(_PAGE_LIMIT), **token},
         read=partial(responses.parse_job_ids, name=name),
         about=About.JOB,
     )

@@ -55,6 +55,15 @@ class ActiveRunsPage:
     next_page_token: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobIdsPage:
+    """The jobs of one name in a page of ``jobs/list``."""
+
+    job_ids: tuple[int, ...]
+    #: asks for the next page; None on the last
+    next_page_token: str | None
+
+
 def parse_run(content: Json, *, asked: int | None = None, with_history: bool = False) -> Run:
     """Read ``runs/get``. :raises WorkspaceUnavailable: it has no run id or no state, or is about another run.
 
@@ -103,27 +112,37 @@ def parse_active_runs(content: Json) -> ActiveRunsPage:
     :raises WorkspaceUnavailable: it holds an error instead of runs, a run has no id, or the rest of the list
         cannot be fetched. A run that is left out would seem to be over, and its slot free.
     """
-    runs = content.get("runs")
-    if runs is None:
-        if any(content.get(name) for name in ("error_code", "error", "message")):
-            raise WorkspaceUnavailable("Databricks sent an error instead of runs")
-        runs = []
-    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
-        raise WorkspaceUnavailable(
-            "Databricks sent runs that are not a list of objects; the next pass asks again"
-        )
-    at_end = content.get("has_more") is False  # some servers send a token all the same
-    next_page_token = None if at_end else content.get("next_page_token") or None
-    if next_page_token is not None and not is_page_token(next_page_token):
-        raise WorkspaceUnavailable("Databricks sent a list of runs with an unreadable page token")
-    if next_page_token is None and content.get("has_more"):
-        raise WorkspaceUnavailable(
-            "Databricks sent only a part of the active runs, and no page token for the rest"
-        )
+    runs, next_page_token = _page_of(content, "runs")
     return ActiveRunsPage(
         runs=tuple(_active_run(run) for run in runs if not _is_over(run)),
         next_page_token=next_page_token,
     )
+
+
+def _page_of(content: Json, name: str) -> tuple[list[Json], str | None]:
+    """Return the objects of a page, and the token of the next one; None on the last.
+
+    :param name: of the objects; the key is absent when there are none.
+    :raises WorkspaceUnavailable: it holds an error instead, or the rest cannot be fetched.
+    """
+    items = content.get(name)
+    if items is None:
+        if any(content.get(key) for key in ("error_code", "error", "message")):
+            raise WorkspaceUnavailable(f"Databricks sent an error instead of {name}")
+        items = []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise WorkspaceUnavailable(
+            f"Databricks sent {name} that are not a list of objects; the next pass asks again"
+        )
+    at_end = content.get("has_more") is False  # some servers send a token all the same
+    next_page_token = None if at_end else content.get("next_page_token") or None
+    if next_page_token is not None and not is_page_token(next_page_token):
+        raise WorkspaceUnavailable(f"Databricks sent a list of {name} with an unreadable page token")
+    if next_page_token is None and content.get("has_more"):
+        raise WorkspaceUnavailable(
+            f"Databricks sent only a part of the {name}, and no page token for the rest"
+        )
+    return items, next_page_token
 
 
 def _is_over(run: Json) -> bool:
@@ -213,15 +232,16 @@ def _concurrent_runs(limit: object) -> int:
     return limit if is_int(limit) and limit >= 0 else _MAX_CONCURRENT_RUNS
 
 
-def parse_job_ids(content: Json, *, name: str) -> list[int]:
-    """Read from ``jobs/list`` the ids of the jobs with exactly this name.
+def parse_job_ids(content: Json, *, name: str) -> JobIdsPage:
+    """Read from a page of ``jobs/list`` the ids of the jobs with exactly this name.
 
-    :raises WorkspaceUnavailable: it is not a list of jobs.
+    :raises WorkspaceUnavailable: it is not a list of jobs, or the rest of the list cannot be fetched.
     """
-    jobs = content.get("jobs", [])
-    if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
-        raise WorkspaceUnavailable("Databricks sent jobs that are not a list of objects")
-    return [parse_id(job, "job_id") for job in jobs if object_at(job, "settings").get("name") == name]
+    jobs, next_page_token = _page_of(content, "jobs")
+    named = [job for job in jobs if object_at(job, "settings").get("name") == name]
+    return JobIdsPage(
+        job_ids=tuple(parse_id(job, "job_id") for job in named), next_page_token=next_page_token
+    )
 
 
 def _parameter_names(value: object) -> tuple[str, ...]:
