@@ -162,8 +162,8 @@ class Store(Protocol):
         """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again."""
         ...
 
-    async def release(self, entry: Entry, verdict: Verdict) -> bool:
-        """QUEUED → PENDING: release the claim."""
+    async def unclaim(self, entry: Entry, verdict: Verdict) -> bool:
+        """QUEUED → PENDING: undo the claim."""
         ...
 
     async def refuse(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:

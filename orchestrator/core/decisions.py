@@ -204,7 +204,7 @@ def log_of_refusal(entry: Entry, verdict: Verdict) -> LogRow:
     return LogRow(
         entry_id=entry.id,
         submission=entry.submission,
-        attempt=entry.attempt + 1,
+        attempt=entry.attempt + int(verdict.attempt_spent),
         status=verdict.to,
         message=verdict.error,
     )

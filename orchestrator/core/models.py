@@ -185,6 +185,11 @@ class RepairRequest:
     #: as in :class:`RunRequest`; a repair without parameters may run without those of its run
     parameter_style: str
     parameters: dict[str, str] | list[str] = field(repr=False)
+    #: when the run was over as the caller saw it; a later end is that of a repair
+    ended_at: datetime | None = None
+    #: since when no call is made any more, by the database's clock: it only remains to see whether an earlier
+    #: one has begun the repair. None = calls are made
+    quiet_since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +239,8 @@ class Run:
     with_history: bool = False
     #: newest repair of the run; None = it was never repaired, or the history was not asked for
     latest_repair_id: int | None = None
+    #: when that repair began; None = Databricks did not say
+    latest_repair_at: datetime | None = None
     #: None = Databricks did not send it
     job_id: int | None = None
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from orchestrator.core.errors import InvalidEntry
@@ -98,7 +99,7 @@ def _style(entry: Entry, job: Job) -> str:
 def freeze(request: RunRequest | RepairRequest) -> str:
     """Return a request as JSON, to be kept with the submission. The token is left out: the entry has it."""
     if isinstance(request, RepairRequest):
-        return json.dumps({"repair": asdict(request)})
+        return json.dumps({"repair": asdict(request)}, default=datetime.isoformat)
     fields = asdict(request)
     del fields["idempotency_token"]
     return json.dumps({"run_now": fields}, ensure_ascii=False)
@@ -112,10 +113,18 @@ def thaw(entry: Entry) -> RunRequest | RepairRequest:
     try:
         [(kind, fields)] = json.loads(entry.request or "").items()
         if kind == "repair":
-            return RepairRequest(**fields)
+            return RepairRequest(**{**fields, **{name: _time(fields.get(name)) for name in _REPAIR_TIMES}})
         return RunRequest(**fields, idempotency_token=_idempotency_token(entry))
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidEntry("is not a request that the app has written", column="request") from None
+
+
+#: What a repair's request holds as text when it is kept.
+_REPAIR_TIMES = ("ended_at", "quiet_since")
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _idempotency_token(entry: Entry) -> str:

@@ -4,7 +4,7 @@ What is decided here is stored before the call is made, and a repeated call is t
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core import decisions, run_requests, templates
@@ -18,6 +18,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest
 from orchestrator.core.outcomes import RunOutcome, has_ended_anew, has_failures, outcome_of
 from orchestrator.core.policy import RETRY_MODES, Policy, RetryMode, WorkspacePolicy
+from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 from orchestrator.ports import Runs, Store
 from orchestrator.usecases.jobs import Jobs
@@ -124,7 +125,8 @@ class Planner:
         Return it if it is to be repaired; None = a new run may begin.
         """
         runs = self.runs[entry.workspace]
-        settled = [log for log in await self.store.logs(entry.id) if log.runid == run_id]
+        logs = await self.store.logs(entry.id)
+        settled = [log for log in logs if log.runid == run_id]
         try:
             run = await runs.get_run(run_id, with_history=True)
         except RunNotFound:
@@ -139,7 +141,9 @@ class Planner:
         if outcome is RunOutcome.ACTIVE or (outcome is RunOutcome.SUCCEEDED and has_ended_anew(run, settled)):
             return Follow(run_id=run_id)
         mode = entry.retry_mode or self.policy.retry_mode
-        return run if mode == RetryMode.REPAIR and _can_be_repaired(run, outcome) else None
+        if mode != RetryMode.REPAIR or _was_given_up(logs):
+            return None
+        return run if _can_be_repaired(run, outcome) else None
 
     async def _cancel_if_possible(self, entry: Entry, run_id: int) -> None:
         """Cancel a run that is said not to exist: that may be wrong, and two runs must not be active."""
@@ -225,11 +229,20 @@ def _was_seen_over(settled: list[LogRow]) -> bool:
     return any(log.life_cycle_state not in {None, "NOT_FOUND"} for log in settled)
 
 
+def _was_given_up(logs: Sequence[LogRow]) -> bool:
+    """Say whether the submission after the last run was refused, as a repair that is given up is.
+
+    A refusal that ended the entry says nothing: an operator has run it again since.
+    """
+    return bool(logs) and logs[-1].runid is None and logs[-1].status is Status.FAILED
+
+
 def _repair_of(run: Run, request: RunRequest) -> RepairRequest:
     """Return the request that repairs a run with the parameters of what would be a new one."""
     return RepairRequest(
         run_id=run.run_id,
         latest_repair_id=run.latest_repair_id,
+        ended_at=run.finished_at,
         parameter_style=request.parameter_style,
         parameters=request.parameters,
     )

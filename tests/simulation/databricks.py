@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator.core.errors import (
     NoCapacity,
@@ -34,6 +34,10 @@ FAULTS = (
 )
 
 
+#: The client ends a call that takes longer. ``run-now`` needs no such limit, since it has a token.
+_LONGEST_CALL = timedelta(seconds=90)
+
+
 @dataclass
 class SimulatedRuns:
     """The runs of one workspace; the test decides what happens between two calls."""
@@ -47,6 +51,8 @@ class SimulatedRuns:
     foreign: set[int] = field(default_factory=set)
     #: a run that the app repairs looks over for a moment, wherever it is looked up
     repairs_lag: bool = False
+    #: how every call for a repair fails, empty = they work
+    repairs_fail: str = ""
     #: called before a run is started, repaired or cancelled; they raise if that must not be
     check_start: Callable[[str], None] = lambda _: None
     check_repair: Callable[[SimulatedRun], None] = lambda _: None
@@ -86,11 +92,14 @@ class SimulatedRuns:
 
     async def repair(self, request: RepairRequest) -> int:
         """Run the failed tasks of a run again, if it is over and nobody has repaired it since."""
-        fault = await self._before()
+        asked_at = self.now()
+        fault = await self._before() or self.repairs_fail
         if fault == "no capacity":
             raise NoCapacity("already full", status=429)
         if fault in {"refused", "denied"}:
             raise RequestRefused("no", status=400, error_code="X", permanent=fault == "refused")
+        if fault == "lost before" or self.now() - asked_at > _LONGEST_CALL:
+            raise WorkspaceUnavailable("no answer")
         run = self.runs[request.run_id]
         if run.deleted:
             raise RunNotFound("gone", status=400)

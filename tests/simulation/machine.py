@@ -103,6 +103,11 @@ class Simulation(RuleBasedStateMachine):
     def repairs_lag(self, lag: bool) -> None:
         self.world.databricks.repairs_lag = lag
 
+    @rule(how=st.sampled_from(["", "lost before", "refused"]))
+    def repairs_fail(self, how: str) -> None:
+        """No run can be repaired for a while, or for good."""
+        self.world.databricks.repairs_fail = how
+
     @rule(fault=st.sampled_from(STORE_FAULTS))
     def store_fault(self, fault: str) -> None:
         self.world.pool.faults.insert(0, fault)

@@ -134,7 +134,7 @@ async def test_submission_stays_while_its_outcome_is_unknown(store: Store, datab
 
 async def test_released_entry_waits_without_spending_an_attempt(store: Store, database: Database) -> None:
     entry = await begun(store, await queued(store))
-    assert await store.release(entry, verdict(Status.PENDING, 60))
+    assert await store.unclaim(entry, verdict(Status.PENDING, 60))
     waiting = await entry_of(store, entry.id)
     assert (waiting.status, waiting.attempt, waiting.deliveries) == (Status.PENDING, 0, 0)
     assert await claim(store) == []

@@ -207,7 +207,7 @@ async def test_released_entry_is_cancelled_at_the_next_pass_at_the_latest(
     entry = await begun(one, await queued(one))
     await request_cancel(one, entry.id)
     released, canceled = await race(
-        (one, lambda store: store.release(entry, verdict(Status.PENDING))),
+        (one, lambda store: store.unclaim(entry, verdict(Status.PENDING))),
         (other, lambda store: store.cancel_waiting(10)),
     )
     assert released

@@ -89,9 +89,9 @@ EFFECTS = [
         },
     ),
     Effect(
-        "release",
+        "unclaim",
         QUEUED,
-        lambda store, e: store.release(e, verdict(PENDING, 60)),
+        lambda store, e: store.unclaim(e, verdict(PENDING, 60)),
         {"status": PENDING, "deliveries": 0, "request": None, **WAITS_AGAIN},
     ),
     Effect(

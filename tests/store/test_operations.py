@@ -94,7 +94,7 @@ async def test_who_is_late_changes_nothing_that_was_resolved(store: Store, opera
     assert not await store.record_run(message, 78)
     assert not await finish(store, ran, Status.DONE)
     assert not await store.note_trouble(ran, "gone", missing=True)
-    assert not await store.release(waited, verdict(Status.PENDING))
+    assert not await store.unclaim(waited, verdict(Status.PENDING))
     for entry in (ran, waited):
         assert (await entry_of(store, entry.id)).status is Status.CANCELED
         assert len(await store.logs(entry.id)) == 1

@@ -76,7 +76,7 @@ async def test_entry_that_is_not_final_stays_however_old(store: Store, database:
     again = await ended(store, 2, Status.DEAD)
     assert await retry(store, again)
     released = await begun(store, await queued(store, "full"))
-    assert await store.release(released, verdict(Status.PENDING, 60))
+    assert await store.unclaim(released, verdict(Status.PENDING, 60))
     waiting, in_flight, with_run = (
         (await add(store, "waiting", workspace="eu"))[0],
         (await queued(store, "in flight")).entry_id,

@@ -85,7 +85,7 @@ async def test_refusal_does_not_settle_what_another_delivery_has_begun(store: St
     first = await begun(store, claimed)
     await begun(store, claimed)
     assert not await refuse(store, first, Status.DEAD)
-    assert not await store.release(first, verdict(Status.PENDING))
+    assert not await store.unclaim(first, verdict(Status.PENDING))
     assert not await store.leave_open(first, verdict(Status.DEAD))
     assert await store.record_run(claimed, 77)
 
@@ -265,7 +265,7 @@ CHANGES: dict[str, Change] = {
         Claim(entry_id=e.id, submission=e.submission), LEASE_SECONDS, "{}"
     ),
     "record": lambda store, e: store.record_run(Claim(entry_id=e.id, submission=e.submission), 5),
-    "release": lambda store, e: store.release(e, verdict(Status.PENDING)),
+    "release": lambda store, e: store.unclaim(e, verdict(Status.PENDING)),
     "refuse": lambda store, e: refuse(store, e, Status.DEAD),
     "leave open": lambda store, e: store.leave_open(e, verdict(Status.FAILED)),
     "finish": lambda store, e: finish(store, replace(e, runid=e.runid or 0), Status.DONE),

@@ -18,8 +18,8 @@ from orchestrator.usecases.run_ended import RunEnded
 from tests.databricks.support import ManualClock, Tokens
 from tests.world import Database, DeliveredUseCases, workspace
 
-#: An answer: its status and its body.
-Answer = tuple[int, dict[str, Any]]
+#: An answer: its status and its body, text as it is. Status 0: the connection is closed without an answer.
+Answer = tuple[int, dict[str, Any] | str]
 
 #: 2026-01-01, in milliseconds.
 START_MS = 1_767_225_600_000
@@ -83,8 +83,7 @@ class JobsApi:
                 status, content = self.by_page[name][body.get("page_token")]
                 return web.json_response(content, status=status)
             if name in self.answers:
-                status, content = self.answers[name]
-                return web.json_response(content, status=status)
+                return _answer(request, *self.answers[name])
         if call == "runs/list" and self.before_list is not None:
             await self.before_list()
         method = {
@@ -94,6 +93,7 @@ class JobsApi:
             "runs/get": self._get,
             "runs/get-output": self._output,
             "runs/cancel": self._cancel,
+            "runs/repair": self._repair,
         }[call]
         return method(body)
 
@@ -126,12 +126,26 @@ class JobsApi:
     def _output(self, body: dict[str, Any]) -> web.Response:
         return web.json_response(self.outputs.get(int(body["run_id"]), {"metadata": {}}))
 
+    def _repair(self, body: dict[str, Any]) -> web.Response:
+        run = self.runs[int(body["run_id"])]
+        history = [*run.get("repair_history", []), {"id": 77, "start_time": START_MS + 1}]
+        self.runs[int(body["run_id"])] = goes_on(repair_history=history)
+        return web.json_response({"repair_id": 77})
+
     def _cancel(self, body: dict[str, Any]) -> web.Response:
         run_id = int(body["run_id"])
         self.cancelled.append(run_id)
         if run_id in self.runs and "end_time" not in self.runs[run_id]:
             self.runs[run_id] = ended("USER_CANCELED", "CLIENT_ERROR", result="CANCELED")
         return web.json_response({})
+
+
+def _answer(request: web.Request, status: int, content: dict[str, Any] | str) -> web.Response:
+    if status == 0 and request.transport is not None:
+        request.transport.close()
+    if isinstance(content, str):
+        return web.Response(text=content, status=status or 200, content_type="text/html")
+    return web.json_response(content, status=status or 200)
 
 
 @dataclass(kw_only=True)

@@ -167,7 +167,7 @@ async def test_refusal_after_a_lost_answer_starts_no_new_run(world: World) -> No
     world.databricks.repair = refuse  # type: ignore[method-assign]  # and its repetition is refused
     await world.submit(Claim(entry_id=entry.id, submission=2))
     left = await world.entry(entry.id)
-    assert (left.status, left.submission) == (Status.FAILED, 2)
+    assert (left.status, left.submission) == (Status.QUEUED, 2)
     assert len(world.databricks.requests) == 1
 
 

@@ -8,6 +8,7 @@ Unknown enum values are kept unchanged: https://docs.databricks.com/api/workspac
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from orchestrator.adapters.databricks.fields import (
     MESSAGE_CHARACTERS,
@@ -75,6 +76,7 @@ def parse_run(content: Json, *, asked: int | None = None, with_history: bool = F
     life_cycle_state = life_cycle_state_of(state, status)
     if life_cycle_state is None:
         raise WorkspaceUnavailable("Databricks sent a run without a state; the next pass looks again")
+    repair_id, repaired_at = _latest_repair(content.get("repair_history"))
     run = Run(
         run_id=_parse_asked(content, "run_id", asked),
         job_id=id_of(content.get("job_id")),
@@ -93,7 +95,8 @@ def parse_run(content: Json, *, asked: int | None = None, with_history: bool = F
         tasks=parse_tasks(content.get("tasks")),
         next_page_token=page_token_of(content),
         with_history=with_history,
-        latest_repair_id=_latest_repair_id(content.get("repair_history")),
+        latest_repair_id=repair_id,
+        latest_repair_at=repaired_at,
     )
     return run if details else replace(run, termination_type=_type_of_tasks(run))
 
@@ -171,8 +174,8 @@ def _is_child(run: Json) -> bool:
     return trigger == "RUN_JOB_TASK"
 
 
-def _latest_repair_id(history: object) -> int | None:
-    """Return the newest repair of a run: the one that began last, or else the last of the list.
+def _latest_repair(history: object) -> tuple[int | None, datetime | None]:
+    """Return the id and the start of a run's newest repair: the one that began last, or else the last listed.
 
     The original run is in the history, too, without an id. Ids say nothing of an order.
     """
@@ -183,10 +186,10 @@ def _latest_repair_id(history: object) -> int | None:
         if isinstance(part, dict) and (repair_id := id_of(part.get("id"))) is not None
     ]
     if not repairs:
-        return None
+        return None, None
     known = [(time, place) for place, (_, time) in enumerate(repairs) if time is not None]
     place = max(known)[1] if len(known) == len(repairs) else -1
-    return repairs[place][0]
+    return repairs[place]
 
 
 def parse_new_run(content: Json) -> int:

@@ -124,7 +124,7 @@ class Store:
         return read_entry(rows[0]) if rows else None
 
     async def replace_request(self, entry: Entry, request: str) -> bool:
-        """QUEUED stays QUEUED: keep another request, since the first was refused and started nothing.
+        """QUEUED stays QUEUED: keep another request for this submission.
 
         False: another delivery has taken over.
         """
@@ -165,12 +165,12 @@ class Store:
             writes=True,
         )
 
-    async def release(self, entry: Entry, verdict: Verdict) -> bool:
+    async def unclaim(self, entry: Entry, verdict: Verdict) -> bool:
         """QUEUED → PENDING: no run may be started now. False: another delivery has taken over."""
         return await self.pool.transact(
             lambda session: (
                 session.change(
-                    "release",
+                    "unclaim",
                     milliseconds(verdict.delay_seconds),
                     cut(verdict.error),
                     verdict.slot_waits,
@@ -394,6 +394,7 @@ def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:
         verdict.to,
         milliseconds(verdict.delay_seconds),
         cut(verdict.error),
+        int(verdict.attempt_spent),
         entry.id,
         entry.submission,
         entry.deliveries,

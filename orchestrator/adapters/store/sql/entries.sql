@@ -146,7 +146,7 @@ SET deliveries = deliveries + 1,
 WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 OR deliveries > 0)
 
 -- replace_request --
--- QUEUED stays QUEUED: the first request was refused and started nothing, so another one may be made.
+-- QUEUED stays QUEUED: another request is to be made, or the same one under other conditions.
 UPDATE track_processing
 SET request = ?,
     updated_at = {now}
@@ -194,7 +194,7 @@ SET status = 'RUNNING',
 WHERE id = ? AND submission = ? AND last_runid = ? AND deliveries = ? AND submission < 2147483647
     AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
 
--- release --
+-- unclaim --
 -- QUEUED to PENDING: no capacity, no run was created, and nobody else has begun this submission since.
 UPDATE track_processing
 SET status = 'PENDING',
@@ -213,7 +213,7 @@ UPDATE track_processing
 SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
-    attempt = attempt + 1,
+    attempt = attempt + ?,
     slot_waits = 0,
     platform_failures = 0,
     deliveries = 0,
@@ -228,7 +228,7 @@ UPDATE track_processing
 SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
-    attempt = attempt + 1,
+    attempt = attempt + ?,
     lease_expires_at = NULL,
     updated_at = {now},
     finished_at = {now}

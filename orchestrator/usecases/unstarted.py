@@ -1,0 +1,121 @@
+"""Store what becomes of a submission that has not started a run: it waits, is given back, or ends."""
+
+import logging
+from dataclasses import dataclass
+
+from orchestrator.core import decisions
+from orchestrator.core.errors import (
+    DatabricksError,
+    InvalidEntry,
+    NoCapacity,
+    RequestRefused,
+    TokenRunDeleted,
+    WorkspaceUnavailable,
+)
+from orchestrator.core.models import IN_DOUBT, Claim, Entry, Unanswered, Verdict
+from orchestrator.core.policy import Policy
+from orchestrator.core.states import Status
+from orchestrator.core.telemetry import fields
+from orchestrator.ports import Clock, Store
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unstarted:
+    """Brings QUEUED entries on whose calls started no run. Every method may raise :class:`StoreError`."""
+
+    store: Store
+    policy: Policy
+    clock: Clock
+
+    async def postpone(self, entry: Entry, error: WorkspaceUnavailable, unanswered: Unanswered) -> None:
+        """Let the message of an entry be sent again, later each time."""
+        seconds = decisions.postponement_seconds(entry.postponements + 1, self.policy)
+        seconds = max(seconds, error.retry_after or 0.0)
+        extra = fields("postponed", entry, delay_seconds=seconds)
+        _logger.warning("entry %s: %s; its message is sent again", entry.id, error, extra=extra)
+        claim = Claim(entry_id=entry.id, submission=entry.submission)
+        await self.store.postpone(claim, seconds=seconds, reason=str(error), unanswered=unanswered)
+
+    async def no_capacity(self, entry: Entry, error: NoCapacity) -> None:
+        """Make an entry PENDING again, since the workspace is full, unless there may be a run already."""
+        if in_doubt(entry):
+            await self.postpone(entry, as_unavailable(error), Unanswered.NO_EFFECT)
+            return
+        verdict = decisions.verdict_without_slot(entry, str(error), jitter=self.clock.jitter())
+        if await self.store.unclaim(entry, verdict):
+            extra = fields("postponed", entry, delay_seconds=verdict.delay_seconds)
+            _logger.info("entry %s: no capacity, PENDING again", entry.id, extra=extra)
+
+    async def invalid(self, entry: Entry, error: InvalidEntry) -> None:
+        """End an entry that cannot be submitted as it stands."""
+        if entry.deliveries > 0:
+            # run-now was called before the entry (or the settings) became invalid: there may be a run.
+            await self._leave_open(entry, str(error), permanent=True)
+        else:
+            await self._settle(entry, Verdict(to=Status.DEAD, error=str(error)))
+
+    async def refuse(self, entry: Entry, error: RequestRefused) -> None:
+        """End a submission that Databricks refused; one that may have started a run stays open."""
+        if isinstance(error, TokenRunDeleted):
+            # The submission had a run, and it is gone: that is its end, however many calls are in doubt.
+            await self._settle(entry, self._verdict(entry, str(error), permanent=False))
+        elif in_doubt(entry):
+            await self._leave_open(entry, str(error), permanent=error.permanent)
+        elif entry.cancel_requested:
+            await self.cancel(entry, str(error))
+        else:
+            await self._settle(entry, self._verdict(entry, str(error), permanent=error.permanent))
+
+    async def cancel(self, entry: Entry, reason: str) -> None:
+        """End an entry whose cancellation was asked for, and whose submission has started nothing."""
+        await self._settle(entry, Verdict(to=Status.CANCELED, error=reason))
+
+    async def go_on(self, entry: Entry, reason: str) -> None:
+        """End a submission that has certainly started nothing, and let the next one begin at once.
+
+        The attempt is not spent: there was no run.
+        """
+        await self._settle(entry, Verdict(to=Status.FAILED, error=reason, attempt_spent=False))
+
+    async def _leave_open(self, entry: Entry, reason: str, *, permanent: bool) -> None:
+        text = (
+            f"{reason} (an earlier call had no answer; a retry first looks for its run; resolve the entry to "
+            "let go of it)"
+        )
+        verdict = self._verdict(entry, text, permanent=permanent)
+        if await self.store.leave_open(entry, verdict):
+            extra = fields("refused", entry, status=verdict.to.value)
+            _logger.error("entry %s: now %s: %s", entry.id, verdict.to, text, extra=extra)
+
+    async def _settle(self, entry: Entry, verdict: Verdict) -> None:
+        if await self.store.refuse(entry, verdict, decisions.log_of_refusal(entry, verdict)):
+            extra = fields(
+                "canceled" if verdict.to is Status.CANCELED else "refused", entry, status=verdict.to.value
+            )
+            _logger.warning("entry %s: refused, now %s: %s", entry.id, verdict.to, verdict.error, extra=extra)
+
+    def _verdict(self, entry: Entry, error: str, *, permanent: bool) -> Verdict:
+        return decisions.verdict_on_failure(
+            entry,
+            entry.attempt + 1,
+            error,
+            permanent=permanent,
+            policy=self.policy,
+            jitter=self.clock.jitter(),
+        )
+
+
+def in_doubt(entry: Entry) -> bool:
+    """Say whether an earlier call of this submission may have started a run.
+
+    Databricks does not document whether it looks up the token before it refuses a call. A refusal now is
+    therefore no proof that there is no run, and the submission keeps its number and its token.
+    """
+    return entry.deliveries >= IN_DOUBT
+
+
+def as_unavailable(error: DatabricksError) -> WorkspaceUnavailable:
+    """Return an error as one that the entry waits out."""
+    return WorkspaceUnavailable(str(error), status=error.status, error_code=error.error_code)
