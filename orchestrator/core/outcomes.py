@@ -11,6 +11,7 @@ from enum import Enum
 
 from orchestrator.core import redaction
 from orchestrator.core.models import LogRow, Run, RunFailure
+from orchestrator.core.states import Status
 
 #: ``state.life_cycle_state`` of a run that is over.
 _FINAL_LIFE_CYCLE_STATES = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
@@ -154,6 +155,11 @@ def _succeeded(run: Run) -> bool:
     return run.termination_type == _TYPE_OF_SUCCESS and run.result_state not in _FAILURES
 
 
+def had_succeeded(log: LogRow) -> bool:
+    """Say whether a log row holds the end of a run that succeeded."""
+    return bool(_SUCCESS & {log.termination_code, log.result_state}) or log.status is Status.DONE
+
+
 def _outcome_without_success(run: Run) -> RunOutcome:
     code = run.termination_code
     if _found_no_slot(run):
@@ -241,6 +247,20 @@ def has_ended_anew(run: Run, logs: Iterable[LogRow]) -> bool:
     """
     ends = [log for log in logs if log.runid == run.run_id]
     return bool(ends) and not is_logged_end(run, ends[-1])
+
+
+def was_repaired_since(run: Run, logs: Iterable[LogRow]) -> bool:
+    """Say whether the history of a run that is over holds a repair newer than the last log row.
+
+    Once that end is logged this is False, whatever else the run's times say.
+
+    :param logs: of the run's entry, first to last.
+    """
+    ends = [log.finished_at for log in logs if log.runid == run.run_id]
+    logged, began, ended = ends[-1] if ends else None, run.latest_repair_at, run.finished_at
+    if logged is None or began is None or ended is None:
+        return False
+    return logged < began <= ended
 
 
 def is_logged_end(run: Run, log: LogRow) -> bool:

@@ -16,7 +16,14 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest
-from orchestrator.core.outcomes import RunOutcome, has_ended_anew, has_failures, outcome_of
+from orchestrator.core.outcomes import (
+    RunOutcome,
+    had_succeeded,
+    has_ended_anew,
+    has_failures,
+    outcome_of,
+    was_repaired_since,
+)
 from orchestrator.core.policy import RETRY_MODES, Policy, RetryMode, WorkspacePolicy
 from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
@@ -138,7 +145,7 @@ class Planner:
                 return None
             raise
         outcome = outcome_of(run)
-        if outcome is RunOutcome.ACTIVE or (outcome is RunOutcome.SUCCEEDED and has_ended_anew(run, settled)):
+        if outcome is RunOutcome.ACTIVE or _has_unseen_end(entry, run, settled):
             return Follow(run_id=run_id)
         mode = entry.retry_mode or self.policy.retry_mode
         if mode != RetryMode.REPAIR or _was_given_up(logs):
@@ -227,6 +234,19 @@ class Planner:
 def _was_seen_over(settled: list[LogRow]) -> bool:
     """Say whether Databricks itself once said that a run is over: one that was only missing may be active."""
     return any(log.life_cycle_state not in {None, "NOT_FOUND"} for log in settled)
+
+
+def _has_unseen_end(entry: Entry, run: Run, settled: list[LogRow]) -> bool:
+    """Say whether a person's repair of a run that is over has to be recorded before the entry goes on.
+
+    A success ends the entry, unless the run had succeeded before: then an operator wants another run. Another
+    end only needs its log row, and an operator's retry, which begins with no attempts, does not wait for it.
+
+    :param settled: the log rows of the run.
+    """
+    if outcome_of(run) is RunOutcome.SUCCEEDED:
+        return has_ended_anew(run, settled) and not had_succeeded(settled[-1])
+    return entry.attempt > 0 and was_repaired_since(run, settled)
 
 
 def _was_given_up(logs: Sequence[LogRow]) -> bool:

@@ -187,6 +187,7 @@ class SimulatedRuns:
     def _begin_repair(self, run: SimulatedRun, *, by_person: bool) -> None:
         self._beginnings += 1
         run.repairs.append(by_person)
+        run.repaired_at = self.now()
         run.began = self._beginnings
         run.begin(queued=False)
 

@@ -33,6 +33,8 @@ class SimulatedRun:
     ends: list[Run] = field(default_factory=list)
     #: every repair so far: whether a person asked for it
     repairs: list[bool] = field(default_factory=list)
+    #: when its newest repair began
+    repaired_at: datetime | None = None
     #: somebody deleted it, or its 60 days have passed
     deleted: bool = False
     #: for the moment the app is not allowed to see it
@@ -110,7 +112,13 @@ class SimulatedRun:
         if self.shows_old_end(now):
             state, repairs = self.ends[-1], repairs - 1
         newest = (repairs or None) if with_history else None
-        return replace(state, with_history=with_history, latest_repair_id=newest)
+        began = self.repaired_at if newest == self.latest_repair_id else None
+        return replace(
+            state,
+            with_history=with_history,
+            latest_repair_id=newest,
+            latest_repair_at=began if newest else None,
+        )
 
     def may_be_missed(self, *, with_history: bool) -> bool:
         """Say whether Databricks may say now, wrongly, that the run does not exist: once, while it is live.

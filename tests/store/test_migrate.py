@@ -90,6 +90,37 @@ def test_forward_from_an_older_schema(database: Database, monkeypatch: pytest.Mo
     assert database.execute("SELECT table_name, remark FROM track_processing") == [("sales", None)]
 
 
+@pytest.mark.parametrize("column", ["options", "Job_Name", "request", "claimed_at"])
+def test_upgrade_names_the_team_s_column_that_is_in_the_way(
+    database: Database, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    today = migrate.available(database.connector.dialect)
+    for table in TABLES:
+        database.execute(f"DROP TABLE {table}")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "available", lambda _dialect: today[:3])
+        migrate.apply(database.connector)
+    database.execute(f"ALTER TABLE track_processing ADD {column} int")
+    database.execute(f"INSERT INTO track_processing (table_name, {column}) VALUES ('sales', 7)")
+    words = rf"track_processing\.{column} \(int\w*\) has the name of a column of the app's: rename yours"
+    with pytest.raises(SchemaError, match=rf"nothing was changed:\n  - {words}"):
+        migrate.apply(database.connector)
+    with pytest.raises(SchemaError, match=rf"lacks 0004_databricks; {words}; then run: python"):
+        schema_version(database.connector)
+    versions = database.execute("SELECT MAX(version) FROM orchestrator_schema")
+    assert versions == [(3,)]
+    if database.connector.dialect == "sqlite":
+        database.execute(f"ALTER TABLE track_processing RENAME COLUMN {column} TO theirs")
+        assert [each.version for each in migrate.apply(database.connector)] == [4]
+        assert database.execute("SELECT table_name, theirs FROM track_processing") == [("sales", 7)]
+
+
+def test_column_of_the_team_s_in_the_log_is_in_the_way_too(database: Database) -> None:
+    database.execute("DELETE FROM orchestrator_schema WHERE version = 4")
+    with pytest.raises(SchemaError, match=r"process_log\.result \(\w+\) has the name"):
+        migrate.apply(database.connector)
+
+
 def test_two_processes_at_once_apply_once(tmp_path: Path) -> None:
     connector = SqliteConnector(tmp_path / "state.db", create=True)
     with ThreadPoolExecutor(4) as pool:
@@ -156,26 +187,3 @@ def test_later_migrations_suit_a_status_of_either_type() -> None:
     """An adopted STATUS may be varchar; its filtered indexes take no nvarchar literal (error 10620)."""
     for migration in migrate.available("sqlserver")[1:]:
         assert not re.search(r"status\s*(=|IN)\s*\(?\s*N'", migration.script, re.IGNORECASE), migration.name
-
-
-@pytest.mark.parametrize("column", ["options", "Request", "claimed_at"])
-def test_a_column_of_the_team_s_own_with_a_new_name_is_named_before_anything_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str
-) -> None:
-    connector = SqliteConnector(tmp_path / "state.db", create=True)
-    everything = migrate.available("sqlite")
-    monkeypatch.setattr(migrate, "available", lambda _: everything[:3])
-    migrate.apply(connector)
-    with sqlite3.connect(tmp_path / "state.db") as connection:
-        connection.execute(f"ALTER TABLE track_processing ADD COLUMN {column} TEXT")
-    monkeypatch.undo()
-    with pytest.raises(SchemaError) as caught:
-        migrate.apply(connector)
-    assert str(caught.value) == (
-        f"track_processing.{column}: this is the name of a new column of the app's; rename yours and repeat"
-    )
-    with pytest.raises(SchemaError, match="lacks 0004_databricks"):
-        schema_version(connector)
-    with sqlite3.connect(tmp_path / "state.db") as connection:
-        connection.execute(f"ALTER TABLE track_processing RENAME COLUMN {column} TO theirs")
-    assert [migration.version for migration in migrate.apply(connector)] == [4]

@@ -104,6 +104,64 @@ async def test_repair_that_nobody_saw_is_reported(world: AnsweredWorld, end: dic
     assert len(await world.store.logs(entry.id)) == 2
 
 
+def repaired(end: dict[str, object], *, seconds: int = 60) -> dict[str, object]:
+    """Return an end of a run that somebody repaired since its first end."""
+    began = START_MS + 1000 * seconds - 30_000
+    return {**end, "end_time": START_MS + 1000 * seconds, "repair_history": [{"id": 7, "start_time": began}]}
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+async def test_failed_repair_that_nobody_saw_is_logged_before_the_next_run(
+    world: AnsweredWorld, limit: int
+) -> None:
+    world.policy = policy(max_attempts=limit)
+    entry = await world.running()
+    world.api.runs[1000] = FAILED
+    await world.monitor()
+    world.api.runs[1000] = repaired(FAILED)
+    for _ in range(3):
+        await world.next_pass()
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.attempt) == (Status.RUNNING, 1001, 2)
+    logs = [(log.submission, log.runid, log.status) for log in await world.store.logs(entry.id)]
+    assert logs == [(1, 1000, Status.FAILED), (2, 1000, Status.FAILED)]
+    assert "runs/repair" not in world.api.calls
+
+
+async def test_times_that_are_told_otherwise_each_time_are_no_repair(world: AnsweredWorld) -> None:
+    entry = await world.running()
+    world.api.runs[1000] = FAILED
+    await world.monitor()
+    world.api.runs[1000] = {**FAILED, "end_time": START_MS + 5000}
+    await world.next_pass()
+    assert (await world.entry(entry.id)).runid == 1001
+    assert len(await world.store.logs(entry.id)) == 1
+
+
+async def test_operators_retry_does_not_wait_for_the_log_of_a_failed_repair(world: AnsweredWorld) -> None:
+    world.policy = policy(max_attempts=1)
+    entry = await world.running()
+    world.api.runs[1000] = FAILED
+    await world.monitor()
+    world.api.runs[1000] = repaired(FAILED)
+    assert await world.retry(entry.id)
+    await world.next_pass()
+    assert (await world.entry(entry.id)).runid == 1001
+
+
+@pytest.mark.parametrize("end_time", [START_MS + 5, START_MS + 60_000])
+async def test_done_entry_that_is_run_again_gets_a_new_run_whatever_its_end_looks_like(
+    world: AnsweredWorld, end_time: int
+) -> None:
+    entry = await world.running()
+    world.api.runs[1000] = SUCCESS
+    await world.monitor()
+    world.api.runs[1000] = {**SUCCESS, "end_time": end_time}
+    assert await world.retry(entry.id)
+    await world.next_pass()
+    assert (await world.entry(entry.id)).runid == 1001
+
+
 async def test_cancelled_entry_follows_its_repaired_run(world: AnsweredWorld) -> None:
     entry = await world.running()
     await world.cancel(entry.id)

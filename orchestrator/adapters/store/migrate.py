@@ -1,6 +1,7 @@
 """The schema: its numbered migrations, the version that a database has, and the rights that the app needs."""
 
 import re
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,17 @@ from orchestrator.core.errors import SchemaError
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
-#: A statement of a migration that adds a column: the table and the column.
-_ADDS_COLUMN = re.compile(r"^ALTER TABLE (\w+) ADD (?:COLUMN )?(?!CONSTRAINT\b)(\w+)", re.MULTILINE)
+#: A column that a migration adds: its table and its name.
+_ADDED_COLUMN = re.compile(r"^ALTER TABLE (\w+) ADD (?:COLUMN )?(?!CONSTRAINT\b)(\w+) ", re.MULTILINE)
+
+#: The columns of a table and their types; none if there is no such table.
+_COLUMNS = {
+    "sqlite": "SELECT name, type FROM pragma_table_xinfo(?)",
+    "sqlserver": (
+        "SELECT c.name, t.name AS type FROM sys.columns AS c"
+        " INNER JOIN sys.types AS t ON t.user_type_id = c.user_type_id WHERE c.object_id = OBJECT_ID(?)"
+    ),
+}
 
 #: Records which migrations a database has. The same in both dialects.
 CREATE_LEDGER = (
@@ -50,19 +60,23 @@ def available(dialect: str) -> list[Migration]:
 def apply(connector: Connector) -> list[Migration]:
     """Apply the migrations that a database lacks, all or none, and return them.
 
-    :raises SchemaError: the database is newer than this version of the app, or a column of the team's own has
-        the name of a new one.
+    :raises SchemaError: the database is newer than this version of the app, or has columns of the team's own
+        with names that the app needs.
     :raises StoreError: the database refused, or cannot be reached.
     """
     connection = connector.connect().connection
     try:
         connector.begin_write(connection)
-        version = lock_schema(Session(connection, connector))
+        session = Session(connection, connector)
+        version = lock_schema(session)
+        missing = _missing(connector.dialect, version or 0)
+        if version and (taken := _taken_columns(session, missing)):
+            raise SchemaError(
+                "the database cannot be upgraded, and nothing was changed:\n"
+                + "\n".join(f"  - {problem}" for problem in taken)
+            )
         if version is None:
             execute(connection, CREATE_LEDGER)
-        missing = _missing(connector.dialect, version or 0)
-        if version:
-            _check_columns(connection, missing)
         for migration in missing:
             for statement in connector.split(migration.script):
                 execute(connection, statement)
@@ -117,8 +131,30 @@ def check(session: Session) -> int:
     version = _ledger_version(session) or 0
     if missing := _missing(session.dialect, version):
         names = ", ".join(f"{migration.version:04}_{migration.name}" for migration in missing)
-        raise SchemaError(f"the database lacks {names}; run: python -m orchestrator init-db")
+        first = "".join(f"{problem}; then " for problem in _taken_columns(session, missing))
+        raise SchemaError(f"the database lacks {names}; {first}run: python -m orchestrator init-db")
     return version
+
+
+def name_is_taken(column: str, kind: str) -> str:
+    """Say that a column of the team's own has a name that the app needs, and what to do.
+
+    :param kind: the column's type.
+    """
+    return f"{column}{f' ({kind})' if kind else ''} has the name of a column of the app's: rename yours"
+
+
+def _taken_columns(session: Session, missing: Sequence[Migration]) -> list[str]:
+    """Return what is wrong with columns that exist already and that a migration is about to add."""
+    problems = []
+    for table, column in (found for each in missing for found in _ADDED_COLUMN.findall(each.script)):
+        existing = session.select(_COLUMNS[session.dialect], table)
+        problems += [
+            name_is_taken(f"{table}.{row['name']}", str(row["type"]).lower())
+            for row in existing
+            if row["name"].lower() == column.lower()
+        ]
+    return problems
 
 
 def missing_rights(session: Session) -> dict[str, list[str]]:
@@ -133,29 +169,6 @@ def lock_schema(session: Session) -> int | None:
     """Take the lock that a change of the schema needs and return the version, None without a ledger."""
     session.acquire_lock(_SCHEMA_LOCK, _SCHEMA_LOCK_TIMEOUT_MS)
     return _ledger_version(session)
-
-
-def _check_columns(connection: Connection, missing: list[Migration]) -> None:
-    """Check that no column of a team's own has the name of one that a migration adds.
-
-    :raises SchemaError: some have.
-    """
-    added = [found for migration in missing for found in _ADDS_COLUMN.findall(migration.script)]
-    present = {table: _columns(connection, table) for table, _ in added}
-    taken = [
-        f"{table}.{present[table][name.lower()]}" for table, name in added if name.lower() in present[table]
-    ]
-    if taken:
-        raise SchemaError(
-            f"{', '.join(taken)}: this is the name of a new column of the app's; rename yours and repeat"
-        )
-
-
-def _columns(connection: Connection, table: str) -> dict[str, str]:
-    """Return the names of a table's columns, by their names in small letters."""
-    with closing(connection.cursor()) as cursor:
-        cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - the name is from our own migration
-        return {column[0].lower(): column[0] for column in cursor.description}
 
 
 def _missing(dialect: str, version: int) -> list[Migration]:

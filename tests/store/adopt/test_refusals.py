@@ -43,7 +43,8 @@ def test_problems_are_listed_and_nothing_is_changed(legacy: Legacy) -> None:
         "1 rows have the run id 'n/a'",
         "1 rows have the run id '12x'",
         "2 rows are RUNNING with the run id 8",
-        "Job_Name has the name of a column of the app's",
+        "Job_Name (",
+        "has the name of a column of the app's: rename yours",
     ):
         assert problem.lower() in text.lower()
     assert text.count("  - ") == 9

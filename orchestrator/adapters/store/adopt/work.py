@@ -163,8 +163,7 @@ def column_problems(work: Work, columns: Columns) -> list[str]:
     ]
     later = {field.name for field in fields(Entry)} - set(work.baseline.columns)
     problems += [
-        f"{columns[name].name} has the name of a column of the app's: rename yours"
-        for name in sorted(later & set(columns))
+        migrate.name_is_taken(columns[name].name, columns[name].type) for name in sorted(later & set(columns))
     ]
     return problems
 
