@@ -152,7 +152,7 @@ def test_queueing_and_executing_have_a_limit_each(
     entry: Entry, seconds: float, reason: StopReason | None
 ) -> None:
     limits = make_policy(run_timeout_seconds=100, queue_timeout_seconds=1000)
-    assert time_limits.overdue(entry, after(seconds), limits) is reason
+    assert time_limits.exceeded_limit(entry, after(seconds), limits) is reason
 
 
 def test_entry_s_own_limit_is_named() -> None:

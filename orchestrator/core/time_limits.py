@@ -6,6 +6,7 @@ gets its time.
 
 from datetime import datetime
 
+from orchestrator.core.durations import running_seconds
 from orchestrator.core.models import Entry, StopReason
 from orchestrator.core.policy import Policy
 
@@ -15,13 +16,13 @@ def seconds_since_submission(entry: Entry, now: datetime) -> float:
     return (now - entry.submitted_at).total_seconds() if entry.submitted_at else 0.0
 
 
-def overdue(entry: Entry, now: datetime, policy: Policy) -> StopReason | None:
+def exceeded_limit(entry: Entry, now: datetime, policy: Policy) -> StopReason | None:
     """Return which limit the run of an entry is over, or None."""
-    seconds = seconds_since_submission(entry, now)
-    queued = entry.queue_seconds is None
-    reason = StopReason.QUEUE_TIMEOUT if queued else StopReason.RUN_TIMEOUT
+    seconds, reason = running_seconds(entry, now), StopReason.RUN_TIMEOUT
+    if seconds is None:
+        seconds, reason = seconds_since_submission(entry, now), StopReason.QUEUE_TIMEOUT
     _, limit = _limit(entry, policy, reason)
-    return reason if 0 < limit < seconds - (entry.queue_seconds or 0.0) else None
+    return reason if 0 < limit < seconds else None
 
 
 def limit_in_words(entry: Entry, policy: Policy) -> str:

@@ -6,16 +6,18 @@ What is decided here is stored before the call is made, and a repeated call is t
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from orchestrator.core import decisions, run_requests, templates
 from orchestrator.core.errors import (
+    DatabricksError,
     InvalidEntry,
     JobUnclear,
     RequestRefused,
     RunNotFound,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest
+from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest, StopReason
 from orchestrator.core.outcomes import (
     RunOutcome,
     had_succeeded,
@@ -47,7 +49,7 @@ _LONG_NAME_PATIENCE = 4
 #: So much of two errors is compared; ``last_error`` may be cut.
 _COMPARED_CHARACTERS = 200
 
-#: Waits for a last run that was seen to be over and can no longer be read, after which a new one begins.
+#: Waits for a last run that was seen to be over, or let go, and cannot be read, after which a new one begins.
 _LAST_RUN_PATIENCE = 5
 
 #: The ends of a run after which its failed tasks can be run again. A run without a slot has no such tasks.
@@ -87,9 +89,7 @@ class Planner:
             raise InvalidEntry(f"workspace is unknown; the settings have {known}")
         if entry.retry_mode not in {None, *RETRY_MODES}:
             raise InvalidEntry(f"must be {' or '.join(RETRY_MODES)}", column="retry_mode")
-        last_run = None
-        if entry.last_runid is not None and entry.deliveries == 0:
-            last_run = await self._last_run(entry, entry.last_runid)
+        last_run = await self._last_run(entry) if entry.deliveries == 0 else None
         if isinstance(last_run, Follow):
             return last_run
         if entry.request:
@@ -126,31 +126,68 @@ class Planner:
             return False
         return (newer.job_id, newer.parameter_style) != (request.job_id, request.parameter_style)
 
-    async def _last_run(self, entry: Entry, run_id: int) -> Run | Follow | None:
+    async def _last_run(self, entry: Entry) -> Run | Follow | None:
         """Look at the last run once more before a new one begins.
 
         Return it if it is to be repaired; None = a new run may begin.
         """
-        runs = self.runs[entry.workspace]
-        logs = await self.store.logs(entry.id)
-        settled = [log for log in logs if log.runid == run_id]
-        try:
-            run = await runs.get_run(run_id, with_history=True)
-        except RunNotFound:
-            await self._cancel_if_possible(entry, run_id)
+        if entry.last_runid is None and entry.submission <= 1:
             return None
-        except WorkspaceUnavailable as error:
-            if _was_seen_over(settled) and (error.answered or entry.postponements >= _LAST_RUN_PATIENCE):
-                _logger.info("entry %s: run %s is over and cannot be read now: %s", entry.id, run_id, error)
-                return None
-            raise
+        logs = await self.store.logs(entry.id)
+        # A resolution lets go of the last run, but no second one may be active beside it.
+        let_go = None if entry.last_runid else next((log.runid for log in reversed(logs) if log.runid), None)
+        run_id = entry.last_runid or let_go
+        if run_id is None:
+            return None
+        settled = [log for log in logs if log.runid == run_id]
+        run = await self._over_or_active(
+            entry, run_id, may_go_on=let_go is not None or _was_seen_over(settled)
+        )
+        if run is None:
+            return None
         outcome = outcome_of(run)
-        if outcome is RunOutcome.ACTIVE or _has_unseen_end(entry, run, settled):
+        if let_go is not None:
+            if outcome is RunOutcome.ACTIVE:
+                await self._await_end(entry, run_id)
+        elif outcome is RunOutcome.ACTIVE or _has_unseen_end(entry, run, settled):
             return Follow(run_id=run_id)
         mode = entry.retry_mode or self.policy.retry_mode
         if mode != RetryMode.REPAIR or _was_given_up(logs):
             return None
         return run if _can_be_repaired(run, outcome) else None
+
+    async def _over_or_active(self, entry: Entry, run_id: int, *, may_go_on: bool) -> Run | None:
+        """Return the last run, or None if it does not exist, or cannot be read and need not be waited for.
+
+        :param may_go_on: it was seen to be over, or an operator has decided.
+        """
+        try:
+            return await self.runs[entry.workspace].get_run(run_id, with_history=True)
+        except RunNotFound:
+            await self._cancel_if_possible(entry, run_id)
+        except WorkspaceUnavailable as error:
+            if (entry.last_error or "").startswith(_let_go(run_id)):  # it was seen to be active
+                raise WorkspaceUnavailable(f"{_let_go(run_id)} was active, and now: {error}") from error
+            if not may_go_on or not (error.answered or entry.postponements >= _LAST_RUN_PATIENCE):
+                raise
+            _logger.info("entry %s: run %s cannot be read now: %s", entry.id, run_id, error)
+        return None
+
+    async def _await_end(self, entry: Entry, run_id: int) -> NoReturn:
+        """Let an entry wait for the end of a run that was let go, and cancel that run for a restart.
+
+        :raises WorkspaceUnavailable: always.
+        """
+        advice = "wait, cancel it in Databricks, or cancel this entry and retry it with --restart"
+        if entry.stop_reason == StopReason.RESTART:
+            try:
+                await self.runs[entry.workspace].cancel(run_id)
+                advice = "it is being cancelled"
+            except DatabricksError as error:
+                advice = f"it cannot be cancelled: {error}"
+        raise WorkspaceUnavailable(
+            f"{_let_go(run_id)} is still active, and no other begins beside it: {advice}"
+        )
 
     async def _cancel_if_possible(self, entry: Entry, run_id: int) -> None:
         """Cancel a run that is said not to exist: that may be wrong, and two runs must not be active."""
@@ -229,6 +266,11 @@ class Planner:
     async def _last_success(self, entry: Entry) -> str:
         started_at = await self.store.last_success(entry.workspace, entry.table_name)
         return "" if started_at is None else iso_utc(started_at, "milliseconds")
+
+
+def _let_go(run_id: int) -> str:
+    """Return how the reason to wait for a run begins that an operator's resolution has let go."""
+    return f"run {run_id}, which a resolution has let go,"
 
 
 def _was_seen_over(settled: list[LogRow]) -> bool:

@@ -14,7 +14,7 @@ from orchestrator.core.outcomes import RunOutcome
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
-from orchestrator.core.time_limits import overdue, seconds_since_submission
+from orchestrator.core.time_limits import exceeded_limit, seconds_since_submission
 from orchestrator.ports import Clock, Runs, Store, Telemetry
 from orchestrator.usecases.jobs import Jobs
 
@@ -154,7 +154,7 @@ class Settle:
         if entry.runid is None:
             return
         if not entry.cancel_requested and entry.stop_reason is None:
-            reason = overdue(entry, now, self.policy)
+            reason = exceeded_limit(entry, now, self.policy)
             # Noted first, so that the end of the run is not taken for a person's cancellation.
             if reason is None or not await self.store.note_stop(entry, reason):
                 return

@@ -22,6 +22,10 @@ _IS_SETTLED = (
 )
 
 
+#: Waits for a run that does not answer, after which the app goes on without it.
+_PATIENCE = 5
+
+
 class _Change(NamedTuple):
     """A row of the audit."""
 
@@ -46,6 +50,7 @@ class _Row:
     deliveries: int
     request: str | None
     stop_reason: str | None
+    postponements: int
     is_settled: int
 
     @property
@@ -184,7 +189,7 @@ class Rules:
         """Return the entry that a run was started for."""
         [values] = self.sql(
             "SELECT id, status, submission, runid, last_runid, deliveries, request, stop_reason,"
-            f" {_IS_SETTLED} FROM track_processing AS t WHERE entry_guid = ?",
+            f" postponements, {_IS_SETTLED} FROM track_processing AS t WHERE entry_guid = ?",
             run.guid,
         )
         return _Row(**dict(zip(_Row.__dataclass_fields__, values, strict=True)))
@@ -219,12 +224,27 @@ class Rules:
         """No run is started beside another one, unless a person repaired that one a moment ago."""
         guid = token.rpartition("-")[0]
         for run in self.databricks.live():
-            if run.guid == guid and self._is_ours(run):
+            if run.guid == guid and (self._is_ours(run) or self._must_be_waited_for(run)):
                 look = run.looks.get(asyncio.current_task())
                 assert look is not None, f"the last run {run.run_id} is live and nobody looked"
                 assert run.repaired_by_person, f"the last run {run.run_id} is live"
                 assert look < run.began or run.unreadable, f"the last run {run.run_id} was seen to be live"
                 self.astray.add(run)
+
+    def _must_be_waited_for(self, run: SimulatedRun) -> bool:
+        """Say whether no run may begin beside a run that was let go: it is the entry's last that is logged.
+
+        One that cannot be read is not waited for, since the operator has decided, and neither is one that the
+        app has never heard of.
+        """
+        row = self.row(run)
+        logged = self.sql(
+            "SELECT runid FROM process_log WHERE entry_id = ? AND runid IS NOT NULL"
+            " ORDER BY submission DESC LIMIT 1",
+            row.id,
+        )
+        is_last = row.last_runid is None and logged == [(run.run_id,)]
+        return run not in self.astray and is_last and not run.unreadable and row.postponements < _PATIENCE
 
     def check_repair(self, run: SimulatedRun) -> None:
         """The app repairs a run for a submission that asks for it, and once only."""

@@ -15,6 +15,7 @@ class Scheduler:
         self.loop = asyncio.new_event_loop()
         self.tasks: list[asyncio.Task[Any]] = []
         self._parked: list[asyncio.Future[None]] = []
+        self._aside: list[asyncio.Future[None]] = []
 
     async def boundary(self) -> None:
         """Wait here, just before or after an effect, until the test advances this task."""
@@ -49,10 +50,20 @@ class Scheduler:
             task.cancel()
         self._settle()
 
+    def set_aside(self) -> None:
+        """Leave every task where it is parked, whatever becomes of the others."""
+        self._aside += self._parked
+        self._parked.clear()
+
+    def bring_back(self) -> None:
+        """Let the tasks go on that were set aside."""
+        self._parked += self._aside
+        self._aside.clear()
+
     def finish(self) -> None:
-        """Run every task to its end."""
+        """Run every task to its end, but those set aside."""
         for _ in range(100_000):
-            if not self.tasks:
+            if len(self.tasks) <= len(self._aside):
                 return
             self.advance(0)
             self._settle()

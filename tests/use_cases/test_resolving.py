@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.core.actions import RESTART, Resolution, resolve
-from orchestrator.core.models import Claim, LogRow, Run, RunRequest, Verdict
+from orchestrator.core.errors import WorkspaceUnavailable
+from orchestrator.core.models import Claim, Entry, LogRow, Run, RunRequest, Verdict
 from orchestrator.core.states import Status
 from tests.fakes import FakeRuns
 from tests.use_cases.test_operator import operator
@@ -105,3 +106,87 @@ async def test_restart_is_not_lost_when_the_run_ends_meanwhile(world: World) -> 
     world.databricks.end(1000, "SUCCESS")
     await world.monitor()
     assert (await world.entry(entry.id)).status is Status.PENDING
+
+
+async def let_go(world: World, resolution: Resolution = Resolution.FAILED) -> Entry:
+    """Return an entry whose live run an operator has let go, and that is run again."""
+    entry = await world.running()
+    action = resolve(resolution, "its run cannot be read")
+    assert await Operations(world.store.pool).change(action, [entry.id]) == [entry.id]
+    assert await world.retry(entry.id)
+    await world.trigger()
+    return await world.entry(entry.id)
+
+
+async def test_retry_of_a_resolved_entry_waits_for_the_run_that_was_let_go(world: World) -> None:
+    entry = await let_go(world)
+    [claim] = await world.deliver()
+    waiting = await world.entry(entry.id)
+    assert (waiting.status, waiting.deliveries, waiting.postponements) == (Status.QUEUED, 0, 1)
+    assert (waiting.last_error or "").startswith("run 1000, which a resolution has let go, is still active")
+    assert "retry it with --restart" in (waiting.last_error or "")
+    assert world.databricks.cancelled == []
+    world.databricks.end(1000, "SUCCESS")
+    await world.submit(claim)
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid) == (Status.RUNNING, 1001), "its success does not count any more"
+
+
+async def test_restart_of_a_resolved_entry_cancels_the_run_that_was_let_go(world: World) -> None:
+    entry = await let_go(world)
+    await world.deliver()
+    await world.cancel(entry.id)
+    await world.monitor()
+    assert await Operations(world.store.pool).change(RESTART, [entry.id]) == [entry.id]
+    await world.trigger()
+    [claim] = await world.deliver()
+    assert world.databricks.cancelled == [1000]
+    assert "it is being cancelled" in ((await world.entry(entry.id)).last_error or "")
+    await world.submit(claim)
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.stop_reason) == (Status.RUNNING, 1001, None)
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.RUNNING
+    assert world.databricks.cancelled == [1000], "the restart is over"
+
+
+async def test_run_that_was_let_go_and_cannot_be_read_does_not_stop_the_retry(world: World) -> None:
+    entry = await let_go(world)
+    denied = WorkspaceUnavailable("You may not view run 1000", status=403)
+    denied.answered = True
+    world.databricks.errors = [denied]
+    await world.deliver()
+    assert (await world.entry(entry.id)).runid == 1001
+
+
+async def test_run_that_was_let_go_and_seen_active_is_waited_for_when_it_cannot_be_read(world: World) -> None:
+    entry = await let_go(world)
+    [claim] = await world.deliver()
+    denied = WorkspaceUnavailable("You may not view run 1000", status=403)
+    denied.answered = True
+    for _ in range(8):
+        world.databricks.errors = [denied]
+        await world.submit(claim)
+    waiting = await world.entry(entry.id)
+    assert (waiting.status, list(world.databricks.runs)) == (Status.QUEUED, [1000])
+    assert (waiting.last_error or "").endswith("was active, and now: You may not view run 1000")
+
+
+async def test_repaired_run_is_looked_at_after_a_resolution_without_it(world: World) -> None:
+    """The entry was over when it was resolved, so only its earlier log row names the run."""
+    entry = await world.running()
+    world.databricks.end(1000, "FAILED")
+    await world.monitor()
+    action = resolve(Resolution.FAILED, "cannot be loaded")
+    assert await Operations(world.store.pool).change(action, [entry.id]) == [entry.id]
+    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state="RUNNING", latest_repair_id=1)
+    assert await world.retry(entry.id)
+    world.database.pass_time(1)
+    [claim] = [Claim(entry_id=entry.id, submission=3)]
+    await world.trigger()
+    await world.deliver()
+    waiting = await world.entry(entry.id)
+    assert (waiting.status, waiting.submission) == (Status.QUEUED, 3)
+    world.databricks.end(1000, "FAILED")
+    await world.submit(claim)
+    assert (await world.entry(entry.id)).runid == 1001

@@ -98,7 +98,7 @@ def _change(session: Session, action: Action, entry_id: int, expected: Expected)
     seen = _as_seen(expected)
     if isinstance(action, Resolve):
         return _resolve(session, action, entry_id, seen)
-    given = (action.mode,) if isinstance(action, Retry) else ()
+    given = (int(action.name == "restart"), action.mode) if isinstance(action, Retry) else ()
     return any(session.change(name, *given, entry_id, *seen) == 1 for name in _STATEMENTS[action.name])
 
 

@@ -38,6 +38,16 @@ EXISTS (
 -- The entry is still as the operator saw it: least and most submission, and the states, '' for none.
 submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
+-- begun_anew (fragment) --
+-- What an operator's retry sets. Parameters: 1 for a restart, and the mode from now on or NULL. A restart cancels the
+-- run that the entry has, or one that an operator has let go.
+stop_reason = CASE WHEN ? = 1 AND (status = 'RUNNING' OR last_runid IS NULL) THEN 'RESTART' END,
+    retry_mode = COALESCE(?, retry_mode),
+    slot_waits = 0,
+    platform_failures = 0,
+    cancel_requested = 0,
+    updated_at = {now}
+
 -- acquire_lock (sqlite) --
 -- Take a lock until the transaction ends; a negative result is a time-out.
 SELECT 0 AS result, ? AS waited_ms, ? AS lock  -- BEGIN IMMEDIATE is the lock: one writer at a time
@@ -81,7 +91,8 @@ SET status = 'QUEUED',
     deliveries = CASE WHEN deliveries > 2 THEN 2 ELSE deliveries END,
     postponements = 0,
     runid = NULL,
-    stop_reason = NULL,
+    -- A restart is over once the entry has a run again: until then a run that was let go is cancelled.
+    stop_reason = CASE stop_reason WHEN 'RESTART' THEN stop_reason END,
     queue_seconds = NULL,
     submitted_at = NULL,
     finished_at = NULL,
@@ -164,6 +175,7 @@ SET status = 'RUNNING',
     postponements = 0,
     lease_expires_at = NULL,
     last_error = NULL,
+    stop_reason = NULL,
     queue_seconds = 0,
     missing_since = NULL,
     unreadable_since = NULL,
@@ -214,6 +226,7 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + ?,
+    stop_reason = NULL,
     slot_waits = 0,
     platform_failures = 0,
     deliveries = 0,
@@ -229,6 +242,7 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + ?,
+    stop_reason = NULL,
     lease_expires_at = NULL,
     updated_at = {now},
     finished_at = {now}
@@ -336,6 +350,7 @@ SELECT
 -- Cancel entries that certainly have no run: their submission was never begun, or is settled.
 UPDATE track_processing
 SET status = 'CANCELED',
+    stop_reason = NULL,
     lease_expires_at = NULL,
     updated_at = {now},
     finished_at = {now}
@@ -407,12 +422,8 @@ WHERE id = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 UPDATE track_processing
 SET status = 'PENDING',
     attempt = 0,
-    slot_waits = 0,
-    platform_failures = 0,
-    retry_mode = COALESCE(?, retry_mode),
-    cancel_requested = 0,
     available_at = {now},
-    updated_at = {now}
+    {begun_anew}
 WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
     AND {as_seen}
 
@@ -420,25 +431,16 @@ WHERE id = ? AND status IN ('DONE', 'DEAD', 'CANCELED')
 -- The same for a FAILED entry, without waiting for its back-off.
 UPDATE track_processing
 SET attempt = 0,
-    slot_waits = 0,
-    platform_failures = 0,
-    retry_mode = COALESCE(?, retry_mode),
-    cancel_requested = 0,
     available_at = {now},
-    updated_at = {now}
+    {begun_anew}
 WHERE id = ? AND status = 'FAILED'
     AND {as_seen}
 
 -- restart --
 -- The same for an entry with a live run: a later pass cancels the run, awaits its end and makes the entry wait again.
 UPDATE track_processing
-SET stop_reason = 'RESTART',
-    attempt = 1,
-    slot_waits = 0,
-    platform_failures = 0,
-    retry_mode = COALESCE(?, retry_mode),
-    cancel_requested = 0,
-    updated_at = {now}
+SET attempt = 1,
+    {begun_anew}
 WHERE id = ? AND status = 'RUNNING'
     AND {as_seen}
 
