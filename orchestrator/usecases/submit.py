@@ -9,6 +9,7 @@ from orchestrator.core.errors import (
     InvalidEntry,
     NoCapacity,
     RequestRefused,
+    StoreError,
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import Claim, Entry, LogRow, RepairRequest, RunRequest, Unanswered
@@ -110,7 +111,18 @@ class Submit:
         except WorkspaceUnavailable as error:
             await self._refusals.unanswered(entry, request, error)
         else:
-            await self._record(entry, run_id, self.clock.monotonic() - called_at)
+            seconds = self.clock.monotonic() - called_at
+            claim = Claim(entry_id=entry.id, submission=entry.submission)
+            try:
+                if await self.store.record_run(claim, run_id):
+                    self._recorded(entry, run_id, seconds)
+                else:
+                    await self._came_too_late(claim, entry, run_id)
+            except StoreError as error:
+                other = await self.store.running_run(entry.workspace, run_id)
+                if other is None or other.id == entry.id:
+                    raise
+                await self._refusals.unanswered(entry, request, _not_its_own(run_id, other, error))
         return None
 
     async def _start(self, entry: Entry, request: RunRequest | RepairRequest, began: float) -> int:
@@ -128,15 +140,7 @@ class Submit:
                 is_late=lambda: self.clock.monotonic() - began > LATEST_CALL_SECONDS,
             )
 
-    async def _record(self, entry: Entry, run_id: int, seconds: float) -> None:
-        """Store the run of an entry.
-
-        :param seconds: that the call took.
-        """
-        claim = Claim(entry_id=entry.id, submission=entry.submission)
-        if not await self.store.record_run(claim, run_id):
-            await self._came_too_late(claim, entry, run_id)
-            return
+    def _recorded(self, entry: Entry, run_id: int, seconds: float) -> None:
         # begin_submission has just set updated_at, by the clock that also set available_at.
         queued = max(0.0, (entry.updated_at - entry.available_at).total_seconds())
         extra = fields("submitted", entry, run_id=run_id, submit_seconds=seconds, queue_seconds=queued)
@@ -159,6 +163,15 @@ class Submit:
             _logger.exception(
                 "run %s belongs to no entry and could not be cancelled: cancel it by hand", run_id
             )
+
+
+def _not_its_own(run_id: int, other: Entry, error: StoreError) -> WorkspaceUnavailable:
+    """Return the error of an answer that names the run of another entry, which the database refused."""
+    _logger.warning("run %s cannot be recorded: %s", run_id, error)
+    return WorkspaceUnavailable(
+        f"Databricks answered with run {run_id}, which entry {other.id} follows: one run cannot be that of "
+        "two entries, so whether this one has a run is not known"
+    )
 
 
 def _is_followed(entry: Entry, logs: Sequence[LogRow], claim: Claim, run_id: int) -> bool:
