@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.devstack.proctable import descendants, is_alive
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,6 +45,9 @@ def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
 class MadeRun:
     """A run that is up, its rows at their end."""
 
+    process: subprocess.Popen[str]
+    #: the first lines that it printed
+    opening: Sequence[str]
     #: by what is there, as it printed them
     addresses: Mapping[str, Sequence[str]]
     #: what a shell has after ``. …/env``
@@ -57,16 +62,20 @@ class MadeRun:
 
 @contextmanager
 def made_run(runs: Path) -> Iterator[MadeRun]:
-    """``make run``, ended as Ctrl-C ends it."""
+    """``make run``, ended as Ctrl-C ends it; no process of it is left then."""
     process = start_run(runs)
     try:
         assert process.stdout is not None
+        opening = [next(process.stdout) for _ in range(3)]
         found = addresses(process.stdout)
         [folder] = runs.iterdir()
-        yield MadeRun(addresses=found, settings=_exports(folder / "env"))
+        settings = _exports(folder / "env")
+        yield MadeRun(process=process, opening=opening, addresses=found, settings=settings)
+        started = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
+        assert not {pid for pid in started if is_alive(pid)}
     finally:
         if process.poll() is None:
             process.terminate()
