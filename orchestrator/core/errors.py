@@ -14,6 +14,7 @@ OrchestratorError
   QueueError
   DatabricksError
     RequestRefused
+      NoRunNamed
       TokenRunDeleted
     RunNotFound
     NoCapacity
@@ -115,6 +116,13 @@ class RequestRefused(DatabricksError):
     def __init__(self, message: str, *, status: int, error_code: str, permanent: bool) -> None:
         super().__init__(message, status=status, error_code=error_code)
         self.permanent = permanent
+
+
+class NoRunNamed(RequestRefused):
+    """``run-now`` was accepted, and the answer says something other than a run or an error.
+
+    There may be a run, so the submission stays open: its token finds the run.
+    """
 
 
 class TokenRunDeleted(RequestRefused):

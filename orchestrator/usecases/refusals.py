@@ -9,6 +9,7 @@ from orchestrator.core import decisions, run_requests
 from orchestrator.core.errors import (
     DatabricksError,
     InvalidEntry,
+    NoRunNamed,
     RequestRefused,
     TokenRunDeleted,
     WorkspaceUnavailable,
@@ -52,7 +53,7 @@ class Refusals:
 
         :param may_replace: False = the refused request has replaced another one already.
         """
-        if isinstance(error, TokenRunDeleted):
+        if isinstance(error, TokenRunDeleted | NoRunNamed):
             await self.unstarted.refuse(entry, error)
         elif isinstance(request, RepairRequest) and in_doubt(entry):
             await self._doubtful_repair_refused(entry, request, error)
@@ -96,12 +97,10 @@ class Refusals:
         try:
             if await self.planner.is_outdated(entry, request):
                 return await self._run_instead(entry, error)
-        except WorkspaceUnavailable as unreadable:
+        except WorkspaceUnavailable as unclear:
             was_accepted = error.status < 300  # without a run
             if entry.postponements < _GUESS_PATIENCE and not was_accepted:
-                text = (
-                    f"{error}; the parameters' style was assumed, since the job cannot be read: {unreadable}"
-                )
+                text = f"{error}; whether the job would take another request is not clear: {unclear}"
                 await self.unstarted.postpone(entry, WorkspaceUnavailable(text), Unanswered.NO_EFFECT)
                 return None
         await self.unstarted.refuse(entry, error)

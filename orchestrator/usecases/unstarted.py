@@ -8,6 +8,7 @@ from orchestrator.core.errors import (
     DatabricksError,
     InvalidEntry,
     NoCapacity,
+    NoRunNamed,
     RequestRefused,
     TokenRunDeleted,
     WorkspaceUnavailable,
@@ -61,7 +62,7 @@ class Unstarted:
         if isinstance(error, TokenRunDeleted):
             # The submission had a run, and it is gone: that is its end, however many calls are in doubt.
             await self._settle(entry, self._verdict(entry, str(error), permanent=False))
-        elif in_doubt(entry):
+        elif in_doubt(entry) or isinstance(error, NoRunNamed):
             await self._leave_open(entry, str(error), permanent=error.permanent)
         elif entry.cancel_requested:
             await self.cancel(entry, str(error))
@@ -81,8 +82,8 @@ class Unstarted:
 
     async def _leave_open(self, entry: Entry, reason: str, *, permanent: bool) -> None:
         text = (
-            f"{reason} (an earlier call had no answer; a retry first looks for its run; resolve the entry to "
-            "let go of it)"
+            f"{reason} (there may be a run of an earlier call; a retry first looks for it; resolve the entry "
+            "to let go of it)"
         )
         verdict = self._verdict(entry, text, permanent=permanent)
         if await self.store.leave_open(entry, verdict):

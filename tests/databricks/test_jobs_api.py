@@ -14,6 +14,7 @@ from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
+    NoRunNamed,
     RequestRefused,
     RunNotFound,
     TokenRunDeleted,
@@ -230,7 +231,7 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     ("run-now", 200, b"[1]", WorkspaceUnavailable, Remedy.REPLAY),
     ("run-now", 200, b"[" * 100_000, WorkspaceUnavailable, Remedy.REPLAY),
     ("run-now", 200, b"\xff\xfe\xfa", WorkspaceUnavailable, Remedy.REPLAY),
-    ("run-now", 200, b'{"number_in_job": 5}', WorkspaceUnavailable, Remedy.NOTHING),
+    ("run-now", 200, b'{"number_in_job": 5}', NoRunNamed, Remedy.NOTHING),
     ("run-now", 200, body("SOMETHING_NEW"), WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 200, b'{"run_id": "x5"}', WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 200, b'{"run_id": 5.5}', WorkspaceUnavailable, Remedy.NOTHING),

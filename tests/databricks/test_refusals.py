@@ -7,6 +7,7 @@ import pytest
 from orchestrator.core.errors import (
     DatabricksError,
     NoCapacity,
+    NoRunNamed,
     RequestRefused,
     RunNotFound,
     TokenRunDeleted,
@@ -188,12 +189,23 @@ async def test_an_answer_without_a_run_says_nothing_of_an_earlier_call(workspace
 
 @pytest.mark.parametrize(
     "content",
+    [{"number_in_job": 5}, {"run_id": None, "job_id": 5}, {"status": "OK"}, {"result": {"run_id": 5}}],
+)
+async def test_an_accepted_call_that_names_no_run_is_not_repeated(workspace: Workspace, content: Any) -> None:
+    caught = await raised_by_run_now(workspace, ok(content))
+    assert isinstance(caught, NoRunNamed)
+    assert caught.permanent
+    assert "named no run" in str(caught)
+    assert len(workspace.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
     [
         {"run_id": "five"},
         {"run_id": 5.5},
         {"run_id": -5},
         {"run_id": True},
-        {"number_in_job": 5},
         {"error_code": "SOMETHING_NEW", "message": "the words"},
         {"run_id": None, "message": "the words"},
         {"message": "service warming up, job not started yet"},

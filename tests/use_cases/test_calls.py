@@ -87,6 +87,20 @@ async def test_an_accepted_call_without_a_run_ends_the_entry_with_the_reason(
     assert world.requests("run-now") == 2
 
 
+async def test_an_answer_that_names_no_run_ends_the_entry_and_keeps_its_token(world: SimulatedWorld) -> None:
+    [entry_id] = await world.add("a")
+    answer(world, "run-now", 200, {"status": "OK"})
+    await world.minutes(3)
+    entry = await world.entry(entry_id)
+    assert (entry.status, world.requests("run-now")) == (Status.DEAD, 1)
+    assert "named no run" in (entry.last_error or "")
+    world.simulator.faults.clear()
+    assert await world.retry(entry_id)
+    await world.minutes(15)
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.submission) == (Status.DONE, 1)
+
+
 @pytest.mark.parametrize("state", ["PAUSED", "UNPAUSED"])
 async def test_a_job_with_a_continuous_trigger_is_never_called(world: SimulatedWorld, state: str) -> None:
     stream = {**LOAD, "name": "stream", "max_concurrent_runs": 1, "continuous": {"pause_status": state}}

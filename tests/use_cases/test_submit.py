@@ -158,7 +158,7 @@ async def test_job_deployed_anew_after_its_name_was_looked_up_is_called_by_its_n
     assert [request.job_id for request in world.databricks.requests] == [8]
 
 
-async def test_job_that_is_gone_under_its_name_ends_the_entry(world: World) -> None:
+async def test_job_that_is_gone_under_its_name_is_not_believed_at_once(world: World) -> None:
     world.databricks.jobs = {7: Job(job_id=7, name="load", max_concurrent_runs=9, queue_enabled=False)}
     [entry_id] = await world.add("sales", job_name="load")
     await world.trigger()
@@ -166,7 +166,10 @@ async def test_job_that_is_gone_under_its_name_ends_the_entry(world: World) -> N
     gone = RequestRefused("job 7 does not exist", status=400, error_code="X", permanent=True)
     world.databricks.errors = [gone]
     await world.deliver()
-    assert (await world.entry(entry_id)).status is Status.DEAD
+    entry = await world.entry(entry_id)
+    assert entry.status is Status.QUEUED
+    assert "job 7 does not exist" in (entry.last_error or "")
+    assert "believed once the same is said again" in (entry.last_error or "")
 
 
 async def test_style_that_was_assumed_while_the_job_could_not_be_read_is_corrected(world: World) -> None:

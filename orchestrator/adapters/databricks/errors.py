@@ -11,15 +11,13 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
 
-from orchestrator.adapters.databricks.fields import NAME_CHARACTERS, clean, json_object
+from orchestrator.adapters.databricks.fields import ERROR_TEXTS, NAME_CHARACTERS, clean, json_object
 from orchestrator.adapters.databricks.responses import Response
 from orchestrator.core import redaction
 
 #: A longer ``Retry-After`` is cut to this, in seconds: an hour, after which it does no harm to ask again.
 _MAX_RETRY_AFTER_SECONDS = 3600.0
 
-#: Fields of an error's text. The first is that of the API, the others are of gateways and of sign-in.
-_MESSAGES = ("message", "detail", "error_description", "error")
 #: A server's message is cut to this in an error, in characters.
 _MESSAGE_CHARACTERS = 500
 #: Only this part of a message or an error page is read, in characters. Its start says what it is, and a body
@@ -64,7 +62,7 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
         code, message = "", _plain_text(response.body)
     else:
         code = _string(content.get("error_code"))
-        message = next((words for name in _MESSAGES if (words := _string(content.get(name)))), "")
+        message = next((words for name in ERROR_TEXTS if (words := _string(content.get(name)))), "")
     label = shown(code, hidden)[:NAME_CHARACTERS]
     words = shown(message, hidden)
     if 300 <= response.status < 400:
@@ -84,7 +82,7 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
 
 def words_of(content: Mapping[str, object], hidden: Sequence[str]) -> str:
     """Return what a 2xx body says in the fields of an error, for the end of a text; empty if nothing."""
-    said = (_string(content.get(name)) for name in ("error_code", *_MESSAGES))
+    said = (_string(content.get(name)) for name in ("error_code", *ERROR_TEXTS))
     words = shown(" ".join(part for part in said if part), hidden)
     return f"; it says: {words}" if words else ""
 

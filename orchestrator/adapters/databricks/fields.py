@@ -19,6 +19,9 @@ NAME_CHARACTERS = 100
 #: A longer page token is refused. They have some hundred characters; servers commonly accept 8,000 in a URL.
 _PAGE_TOKEN_CHARACTERS = 4_000
 
+#: Fields of an error's text. The first is that of the API, the others are of gateways and of sign-in.
+ERROR_TEXTS = ("message", "detail", "error_description", "error")
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: States in which ``status.queue_details`` tells that the run is queued; afterwards they may stay.
@@ -43,6 +46,11 @@ def json_object(body: bytes) -> Json | None:
     except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested thousands deep
         return None
     return content if isinstance(content, dict) else None
+
+
+def says_error(content: Json) -> bool:
+    """Say whether a 2xx body has a field of an error."""
+    return any(content.get(name) for name in ("error_code", *ERROR_TEXTS))
 
 
 def cut(text: str, limit: int) -> str:

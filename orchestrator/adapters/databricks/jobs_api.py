@@ -298,11 +298,10 @@ def interpret(
         text = _text(request, error, content, token)
         if in_doubt:
             return Failure(error=WorkspaceUnavailable(text + _STILL_IN_DOUBT, status=response.status))
-        return Failure(
-            error=RequestRefused(
-                text, status=response.status, error_code=error.error_code, permanent=error.permanent
-            )
+        refusal = type(error)(
+            text, status=response.status, error_code=error.error_code, permanent=error.permanent
         )
+        return Failure(error=refusal)
 
 
 def _text(request: Request[Any], error: DatabricksError, content: fields.Json, token: str) -> str:

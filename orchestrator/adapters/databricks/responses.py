@@ -20,13 +20,14 @@ from orchestrator.adapters.databricks.fields import (
     name_of,
     object_at,
     page_token_of,
+    says_error,
     seconds_of,
     text_of,
     time_of,
 )
 from orchestrator.adapters.databricks.task_outcomes import failed_tasks
 from orchestrator.adapters.databricks.task_responses import parse_tasks
-from orchestrator.core.errors import RequestRefused, WorkspaceUnavailable
+from orchestrator.core.errors import NoRunNamed, RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, Job, Run
 from orchestrator.core.outcomes import is_over
 
@@ -130,7 +131,7 @@ def _page_of(content: Json, name: str) -> tuple[list[Json], str | None]:
     """
     items = content.get(name)
     if items is None:
-        if any(content.get(key) for key in ("error_code", "error", "message")):
+        if says_error(content):
             raise WorkspaceUnavailable(f"Databricks sent an error instead of {name}")
         items = []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -196,12 +197,20 @@ def parse_new_run(content: Json) -> int:
     """Read the run's id from ``run-now``.
 
     :raises RequestRefused: it says nothing at all, so no run was started for this call.
-    :raises WorkspaceUnavailable: a run may have been started, and its id cannot be used.
+    :raises NoRunNamed: it says something else, and not what would be wrong.
+    :raises WorkspaceUnavailable: it says what is wrong, or names a run by an id that cannot be used.
     """
     if all(value is None for value in content.values()):
         raise RequestRefused(
             "Databricks accepted the call but named no run. A job with a continuous trigger answers so: the "
             "call restarts the run that Databricks keeps going; name a job without such a trigger",
+            status=200,
+            error_code="",
+            permanent=True,
+        )
+    if content.get("run_id") is None and not says_error(content):
+        raise NoRunNamed(
+            "Databricks accepted the call but named no run, so it is not known whether there is one",
             status=200,
             error_code="",
             permanent=True,
