@@ -31,7 +31,16 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
-from orchestrator.core.reports import History, JobUse, Story, Tables, TimedEntry, WorkspaceReport
+from orchestrator.core.reports import (
+    History,
+    JobUse,
+    Period,
+    Silence,
+    Story,
+    Tables,
+    TimedEntry,
+    WorkspaceReport,
+)
 from orchestrator.core.search import EntryFilter, EntryPage, Matching, Sort
 from orchestrator.core.slots import Obstacles
 from orchestrator.core.states import Status
@@ -137,6 +146,14 @@ class Store(Protocol):
         serialize_tables: bool,
     ) -> list[Claim]:
         """PENDING or FAILED → QUEUED: claim at most as many entries as there are free slots."""
+        ...
+
+    async def note_silence(self, workspace: str, problem: str) -> None:
+        """Count a pass that got no list of active runs from a workspace."""
+        ...
+
+    async def note_answer(self, workspace: str) -> None:
+        """End a workspace's silence: it has listed its active runs."""
         ...
 
     async def get(self, entry_id: int) -> Entry | None:
@@ -291,8 +308,15 @@ class Reports(Protocol):
         """Return an entry with all its settled submissions, or None."""
         ...
 
-    async def status(self) -> list[WorkspaceReport]:
-        """Return the counts of each workspace that has open entries or some that ended in the last day."""
+    async def status(self, *, listed: Period | None = None) -> list[WorkspaceReport]:
+        """Return the counts of each workspace that has open entries or some that ended in the last day.
+
+        :param listed: when the active runs were listed; also return what belonged to an entry then.
+        """
+        ...
+
+    async def silences(self, *, passes: int, seconds: float) -> list[Silence]:
+        """Return the workspaces that answered none of so many passes in a row, and not for `seconds`."""
         ...
 
     async def candidates(self, workspace: str, limit: int) -> Candidates:

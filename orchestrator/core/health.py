@@ -9,7 +9,7 @@ from enum import StrEnum
 from orchestrator.core import durations
 from orchestrator.core.models import ActiveRun, Entry
 from orchestrator.core.redaction import one_line
-from orchestrator.core.reports import TimedEntry, WorkspaceStatus
+from orchestrator.core.reports import Silence, TimedEntry, WorkspaceStatus
 from orchestrator.core.slots import JobRoom
 
 #: Errors are cut to this, in characters; the entry has the whole text.
@@ -67,6 +67,14 @@ def long_runs(runs: Sequence[TimedEntry]) -> str:
     seconds = durations.running_seconds(first.entry, first.now) or 0.0
     detail = f"run {first.entry.runid}, {seconds:,.0f} s, usually {first.usual_seconds or 0.0:,.0f} s"
     return troubled(Troubled(trouble=Trouble.OVERDUE, entries=len(runs), example=first.entry, detail=detail))
+
+
+def silent(found: Silence) -> str:
+    """Say that a workspace does not answer, since when, and what the last pass met."""
+    return (
+        f"workspace {one_line(found.workspace)} has not answered since {second(found.since)}, so nothing is "
+        f"claimed there{_words(found.problem)}"
+    )
 
 
 def foreign_runs(status: WorkspaceStatus) -> str:

@@ -43,6 +43,14 @@ class Story(TimedEntry):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Period:
+    """Two times by the database's clock."""
+
+    begin: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkspaceReport:
     """The entries of a workspace, counted."""
 
@@ -56,6 +64,11 @@ class WorkspaceReport:
     oldest_waiting_seconds: float | None = None
     #: runs of the entries in flight, as far as they are known
     run_ids: frozenset[int] = frozenset()
+    #: runs of the entries that left flight since the active runs were listed
+    late_run_ids: frozenset[int] = frozenset()
+    #: jobs of the entries for which ``run-now`` was called before that and has not answered, one for each:
+    #: Databricks may list a run before its id is known here
+    called_jobs: tuple[JobKey, ...] = ()
     #: jobs of the entries in flight, one for each
     in_flight_jobs: tuple[JobKey, ...] = ()
 
@@ -107,6 +120,8 @@ class Active:
     runs: tuple[ActiveRun, ...] = ()
     #: why they are unknown, or only some of them known; None = all are known
     error: str | None = None
+    #: when the listing took place; None = they are unknown
+    listed: Period | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +132,23 @@ class WorkspaceStatus:
     #: most active runs at a time; None = the settings do not name the workspace, or are incomplete
     cap: int | None
     active: Active
+    #: job of entries that name none; None = it is not known
+    job_id: int | None = None
 
     @property
     def foreign_runs(self) -> list[ActiveRun]:
-        """The active runs of no entry in flight, as far as they are known."""
-        return [run for run in self.active.runs if run.run_id not in self.report.run_ids]
+        """The active runs of no entry in flight, as far as they are known.
+
+        A run that belonged to an entry when the runs were listed, or later, is not one of them.
+        """
+        ours = self.report.run_ids | self.report.late_run_ids
+        unknown = [run for run in self.active.runs if run.run_id not in ours]
+        for key in self.report.called_jobs:
+            job_id = self.job_id if key == JobKey() else key.job_id
+            called = next((run for run in unknown if job_id is None or run.job_id in {None, job_id}), None)
+            if called is not None:
+                unknown.remove(called)
+        return unknown
 
     @property
     def foreign(self) -> int:
@@ -142,6 +169,17 @@ class WorkspaceStatus:
     def free(self) -> int | None:
         """How many slots are free; None = the cap is unknown."""
         return None if self.cap is None else max(0, self.cap - self.in_use)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silence:
+    """A workspace that does not answer the passes."""
+
+    workspace: str
+    #: the first pass without an answer
+    since: datetime
+    #: what the last pass met
+    problem: str
 
 
 @dataclass(frozen=True, kw_only=True)

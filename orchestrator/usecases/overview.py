@@ -7,7 +7,7 @@ settings, and without asking Databricks.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator.core import health, run_requests
 from orchestrator.core.durations import LEAST_EXCESS_SECONDS
@@ -19,6 +19,8 @@ from orchestrator.core.reports import (
     Health,
     Known,
     PassStatus,
+    Period,
+    Silence,
     StatusReport,
     TimedEntry,
     WorkspaceReport,
@@ -35,6 +37,10 @@ from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 #: wrong. Never sooner than a timer function counts as late.
 _OVERDUE_SECONDS = 300.0
 
+#: A workspace that has answered none of so many passes in a row, and not for so long, is a reason in health.
+_SILENT_PASSES = 2
+_SILENT_SECONDS = 300.0
+
 #: Longest wait for Databricks' active runs: the overview is then shown without them.
 _ASK_SECONDS = 5.0
 
@@ -50,6 +56,9 @@ _LONG_RUNS = 50
 
 #: Why only the store can be asked.
 _INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
+
+#: Returns the time by the database's clock.
+_Now = Callable[[], Awaitable[datetime]]
 
 _NO_SUCH_WORKSPACE = Active(error="the settings name no such workspace")
 
@@ -71,29 +80,35 @@ class ActiveRuns:
         #: by workspace, with the time at which it expires
         self._kept: dict[str, tuple[float, Active]] = {}
 
-    async def of(self, workspaces: Collection[str]) -> dict[str, Active]:
+    async def of(self, workspaces: Collection[str], now: _Now) -> dict[str, Active]:
         """Return the active runs of these workspaces, listed concurrently."""
-        return dict(
-            zip(workspaces, await asyncio.gather(*(self._one(name) for name in workspaces)), strict=True)
-        )
+        found = await asyncio.gather(*(self._one(name, now) for name in workspaces))
+        return dict(zip(workspaces, found, strict=True))
 
-    async def _one(self, workspace: str) -> Active:
+    async def _one(self, workspace: str, now: _Now) -> Active:
         if workspace not in self._runs:
             return _NO_SUCH_WORKSPACE
         async with self._locks[workspace]:
             until, active = self._kept.get(workspace, (0.0, Active()))
             if workspace not in self._kept or self._clock.monotonic() >= until:
-                active = await self._ask(workspace)
+                active = await self._ask(workspace, now)
                 self._kept[workspace] = (self._clock.monotonic() + _KEEP_SECONDS, active)
             return active
 
-    async def _ask(self, workspace: str) -> Active:
+    async def _ask(self, workspace: str, now: _Now) -> Active:
+        before, asked = await now(), self._clock.monotonic()
         found = await list_active(self._runs[workspace], self._clock, seconds=_ASK_SECONDS)
+        listed = Period(begin=before, end=await now())
         if isinstance(found.error, ListIncomplete):
             known = self._known.get(workspace)
             if known is not None and self._clock.monotonic() - known.ended <= _KNOWN_SECONDS:
                 found = known
-        return Active(runs=found.runs, error=None if found.error is None else str(found.error))
+                listed = Period(
+                    begin=before - timedelta(seconds=asked - known.began),
+                    end=before - timedelta(seconds=asked - known.ended),
+                )
+        error = None if found.error is None else str(found.error)
+        return Active(runs=found.runs, error=error, listed=listed)
 
 
 class Overview:
@@ -125,10 +140,7 @@ class Overview:
 
     async def status(self) -> StatusReport:
         """Return the state of all workspaces and of the timer functions' last passes."""
-        reports = {report.name: report for report in await self._reports.status()}
-        for name in self._workspaces:
-            reports.setdefault(name, WorkspaceReport(name=name))
-        workspaces = await self._status_of([reports[name] for name in sorted(reports)])
+        workspaces = await self._look()
         passes = await self._last_passes()
         now = await self._pass_log.now()
         return StatusReport(
@@ -164,10 +176,10 @@ class Overview:
         """
         if self._known is None:
             raise SettingsError([_INCOMPLETE])
-        reports = [each for each in await self._reports.status() if workspace in {None, each.name}]
-        share = max(1, limit // max(1, len(reports)))
+        names = [each.name for each in await self._reports.status() if workspace in {None, each.name}]
+        share = max(1, limit // max(1, len(names)))
         found: list[Waiting] = []
-        for status in await self._status_of(reports[:limit]):
+        for status in await self._look(names[:limit]):
             candidates = await self._reports.candidates(status.report.name, share)
             found += explain(candidates, await self._slots(status), self._known.policy)
         return found
@@ -187,20 +199,36 @@ class Overview:
         place = f"?o={workspace.workspace_id}" if workspace.workspace_id is not None else ""
         return f"{workspace.host}/{place}#job/{job_id}/run/{entry.runid}" if job_id is not None else None
 
-    async def _status_of(self, reports: Sequence[WorkspaceReport]) -> list[WorkspaceStatus]:
-        active = await self._active_of([report.name for report in reports])
+    async def _look(self, wanted: Collection[str] | None = None) -> list[WorkspaceStatus]:
+        """Return the state of workspaces; None = those of the settings and all others that have entries.
+
+        The entries are read after the active runs were listed, with what has become of them since then: a run
+        of theirs is never taken for a foreign one.
+        """
+        names = self._workspaces if wanted is None else wanted
+        active = await self._active.of(names, self._pass_log.now) if self._active is not None else {}
+        listed = _period([each.listed for each in active.values() if each.listed is not None])
+        reports = {report.name: report for report in await self._reports.status(listed=listed)}
+        shown = sorted({*names, *reports}) if wanted is None else names
         return [
-            WorkspaceStatus(report=report, cap=self._cap(report.name), active=active[report.name])
-            for report in reports
+            self._status_of(reports.get(name) or WorkspaceReport(name=name), active.get(name))
+            for name in shown
         ]
 
-    async def _active_of(self, workspaces: Collection[str]) -> dict[str, Active]:
-        if self._active is not None:
-            return await self._active.of(workspaces)
-        return dict.fromkeys(workspaces, Active(error="not asked for" if self._known else _INCOMPLETE))
+    def _status_of(self, report: WorkspaceReport, active: Active | None) -> WorkspaceStatus:
+        workspace = self._workspaces.get(report.name)
+        return WorkspaceStatus(
+            report=report,
+            cap=workspace.cap if workspace else None,
+            active=active or self._not_listed(),
+            job_id=workspace.job_id if workspace else None,
+        )
 
-    def _cap(self, name: str) -> int | None:
-        return self._workspaces[name].cap if name in self._workspaces else None
+    def _not_listed(self) -> Active:
+        """Say why the active runs of a workspace were not asked for."""
+        if self._active is not None:
+            return _NO_SUCH_WORKSPACE
+        return Active(error="not asked for" if self._known else _INCOMPLETE)
 
     async def _slots(self, status: WorkspaceStatus) -> Slots:
         """Return a workspace's slots; unknown if Databricks is not asked or the settings do not name it."""
@@ -243,8 +271,22 @@ class Overview:
             for name, last in passes.items()
             if (reason := _lateness(name, last, now, known.pass_late_seconds))
         ]
-        waiting = await self._overdue(known, passes["trigger"]) if self._active else []
-        return [*late, *waiting, *await self._troubled(known), *await self._long_runs()]
+        silent = {each.workspace: each for each in await self._silences(passes["trigger"], now)}
+        waiting = await self._overdue(known, passes["trigger"], silent) if self._active else []
+        return [
+            *late,
+            *map(health.silent, silent.values()),
+            *waiting,
+            *await self._troubled(known),
+            *await self._long_runs(),
+        ]
+
+    async def _silences(self, trigger: LastPass | None, now: datetime) -> list[Silence]:
+        """Return the workspaces of the settings that do not answer; none while no pass asks them."""
+        if self._is_late(trigger, now):
+            return []
+        found = await self._reports.silences(passes=_SILENT_PASSES, seconds=_SILENT_SECONDS)
+        return [each for each in found if each.workspace in self._workspaces]
 
     async def _troubled(self, known: Known) -> list[str]:
         """Return what is wrong with entries that the app cannot bring on by itself."""
@@ -259,16 +301,20 @@ class Overview:
                 found[run.entry.workspace].append(run)
         return [health.long_runs(runs) for _, runs in sorted(found.items())]
 
-    async def _overdue(self, known: Known, trigger: LastPass | None) -> list[str]:
-        """Return why entries of which workspaces wait for long, if it is not for the app's own runs."""
+    async def _overdue(self, known: Known, trigger: LastPass | None, silent: Collection[str]) -> list[str]:
+        """Return why entries of which workspaces wait for long, if it is not for the app's own runs.
+
+        :param silent: workspaces whose reason is known: nothing is claimed while they do not answer.
+        """
         waiting = [
-            report
+            report.name
             for report in await self._reports.status()
-            if report.name in self._workspaces and (report.oldest_waiting_seconds or 0.0) > _OVERDUE_SECONDS
+            if report.name in self._workspaces.keys() - silent
+            and (report.oldest_waiting_seconds or 0.0) > _OVERDUE_SECONDS
         ]
-        overdue = [report for report in waiting if await self._is_overdue(report.name, known, NO_OBSTACLES)]
+        overdue = [name for name in waiting if await self._is_overdue(name, known, NO_OBSTACLES)]
         reasons: list[str] = []
-        for status in await self._status_of(overdue):
+        for status in await self._look(overdue) if overdue else ():
             reasons += await self._why_overdue(status, known, _outcome(trigger))
         return reasons
 
@@ -305,6 +351,13 @@ class Overview:
             serialize_tables=known.policy.serialize_tables,
             obstacles=obstacles,
         )
+
+
+def _period(listed: Sequence[Period]) -> Period | None:
+    """Return the time in which all lists were made; None = there are none."""
+    if not listed:
+        return None
+    return Period(begin=min(each.begin for each in listed), end=max(each.end for each in listed))
 
 
 def _requested_job_id(entry: Entry) -> int | None:

@@ -89,6 +89,7 @@ class Trigger:
         else:
             active = known
             limits = await self._job_limits(workspace, seconds=pass_budget.NEW_JOBS_SECONDS)
+        await self._note_answer(workspace, active)
         if active.error is not None:
             # The number of free slots is unknown, or known to be none.
             problems.append(_without_list(shown, policy.cap, active.runs, active.error))
@@ -97,6 +98,13 @@ class Trigger:
             self.telemetry.record(Metric.ACTIVE_RUNS, len(active.runs), workspace=workspace)
             problems.append(await self._claim(workspace, cap=policy.cap, active=active.runs, jobs=limits))
         return "; ".join(problem for problem in problems if problem)
+
+    async def _note_answer(self, workspace: str, active: ActiveList) -> None:
+        """Count a pass without an answer; an answer, also in part, ends the count."""
+        if active.error is None or active.runs:
+            await self.store.note_answer(workspace)
+        else:
+            await self.store.note_silence(workspace, str(active.error))
 
     async def _claim(
         self, workspace: str, *, cap: int, active: Sequence[ActiveRun], jobs: dict[JobKey, JobLimit]

@@ -116,7 +116,10 @@ class Evidence:
         connection = sqlite3.connect(path)
         connection.row_factory = sqlite3.Row
         try:
-            for table in ("track_processing", "process_log", "orchestrator_tick", "orchestrator_alert"):
+            for table in (
+                *("track_processing", "process_log"),
+                *("orchestrator_tick", "orchestrator_alert", "orchestrator_silence"),
+            ):
                 for row in connection.execute(f"SELECT * FROM {table}"):
                     for column in set(row.keys()) - {"parameters", "request"}:
                         self.add(f"{table}.{column}", row[column])

@@ -26,6 +26,7 @@ TABLES = (
     "orchestrator_tick",
     "orchestrator_request",
     "orchestrator_alert",
+    "orchestrator_silence",
     "orchestrator_schema",
 )
 

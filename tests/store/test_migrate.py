@@ -105,18 +105,18 @@ def test_upgrade_names_the_team_s_column_that_is_in_the_way(
     words = rf"track_processing\.{column} \(int\w*\) has the name of a column of the app's: rename yours"
     with pytest.raises(SchemaError, match=rf"nothing was changed:\n  - {words}"):
         migrate.apply(database.connector)
-    with pytest.raises(SchemaError, match=rf"lacks 0004_databricks; {words}; then run: python"):
+    with pytest.raises(SchemaError, match=rf"lacks 0004_databricks.*; {words}; then run: python"):
         schema_version(database.connector)
     versions = database.execute("SELECT MAX(version) FROM orchestrator_schema")
     assert versions == [(3,)]
     if database.connector.dialect == "sqlite":
         database.execute(f"ALTER TABLE track_processing RENAME COLUMN {column} TO theirs")
-        assert [each.version for each in migrate.apply(database.connector)] == [4]
+        assert migrate.apply(database.connector) == list(today[3:])
         assert database.execute("SELECT table_name, theirs FROM track_processing") == [("sales", 7)]
 
 
 def test_column_of_the_team_s_in_the_log_is_in_the_way_too(database: Database) -> None:
-    database.execute("DELETE FROM orchestrator_schema WHERE version = 4")
+    database.execute("DELETE FROM orchestrator_schema WHERE version >= 4")
     with pytest.raises(SchemaError, match=r"process_log\.result \(\w+\) has the name"):
         migrate.apply(database.connector)
 

@@ -75,7 +75,8 @@ HOT: dict[str, tuple[object, ...]] = {
     "window_run": (77, 77),
     "open_states": (),
     "oldest_waiting": ("2026-01-01 00:00:00.000",),
-    "flying_runs": (),
+    "flying_runs": ("2026-01-01 00:00:00.000", "2026-01-01 00:00:00.000"),
+    "late_runs": ("2126-01-01 00:00:00.000",),
     "ended": ("2026-01-01 00:00:00.000", "2026-01-01 00:00:00.000"),
     "waiting": ("default", 50),
     "waiting_jobs": ("default",),
@@ -111,6 +112,11 @@ OTHERS = {
     "pass_failed",
     "pass_finished",
     "passes",
+    "is_silent",
+    "silence_begins",
+    "silence_goes_on",
+    "silence_ends",
+    "silences",
 }
 
 #: Not statements without a window before them; test_search_plans.py checks the whole.

@@ -1,6 +1,7 @@
 """What each route answers, called as the host calls it."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -282,12 +283,15 @@ async def test_databricks_is_asked_once_however_many_look() -> None:
             self.asked += 1
             return (ActiveRun(run_id=1),)
 
+    async def now() -> datetime:
+        return datetime.now(UTC)
+
     runs, clock = Counting(), FakeClock()
     active = overview.ActiveRuns({"default": runs}, clock)  # type: ignore[dict-item]  # nothing else is called
     for _ in range(3):
-        assert (await active.of(["default", "unknown"]))["default"].runs == (ActiveRun(run_id=1),)
+        assert (await active.of(["default", "unknown"], now))["default"].runs == (ActiveRun(run_id=1),)
     await clock.sleep(overview._KEEP_SECONDS)
-    await active.of(["default"])
+    await active.of(["default"], now)
     assert runs.asked == 2
 
 

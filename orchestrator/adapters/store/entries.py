@@ -36,6 +36,9 @@ from orchestrator.core.slots import job_rooms
 #: All claims in a database take this one lock, whatever the workspace: a claim takes milliseconds.
 _CLAIM_LOCK = "databricks-job-orchestrator/claim"
 
+#: Keeps two passes from both inserting the first silence of a workspace.
+_SILENCE_LOCK = "databricks-job-orchestrator/silence"
+
 #: A call without an answer is subtracted from ``deliveries`` again where there are more of them than this.
 _SUBTRACTED_ABOVE = {
     Unanswered.NOT_MADE: NO_LIMIT,
@@ -102,6 +105,21 @@ class Store:
             return [read_claim(row) for row in rows]
 
         return await self.pool.transact(work, writes=True)
+
+    async def note_silence(self, workspace: str, problem: str) -> None:
+        """Count a pass that got no list of active runs from a workspace."""
+
+        def work(session: Session) -> None:
+            session.acquire_lock(_SILENCE_LOCK)
+            if session.change("silence_goes_on", cut(problem), workspace) == 0:
+                session.change("silence_begins", workspace, cut(problem))
+
+        await self.pool.transact(work, writes=True)
+
+    async def note_answer(self, workspace: str) -> None:
+        """End a workspace's silence: it has listed its active runs. Without one, nothing is written."""
+        if await self.pool.transact(lambda session: session.rows("is_silent", workspace), writes=False):
+            await self.pool.transact(lambda session: session.change("silence_ends", workspace), writes=True)
 
     async def get(self, entry_id: int) -> Entry | None:
         """Return an entry, or None."""

@@ -14,6 +14,7 @@ from orchestrator.adapters.store.records import (
     read_entry,
     read_job_key,
     read_log_row,
+    read_time,
     rooms_json,
 )
 from orchestrator.adapters.store.search import Search, Statement
@@ -27,6 +28,8 @@ from orchestrator.core.reports import (
     Bucket,
     History,
     JobUse,
+    Period,
+    Silence,
     Story,
     TableReport,
     Tables,
@@ -52,6 +55,11 @@ _WINDOWS = (500, 4_500, MAX_EXAMINED - 5_000)
 
 #: Entries of a source table among which its last successes are looked for, last changed first.
 _RECENT = 300
+
+#: A call of ``run-now`` that began earlier is over: its repetitions take less than this.
+_CALL_SECONDS = 120.0
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Pages that a search for entries to change reads at most.
 _MATCHING_ROUNDS = 10
@@ -104,9 +112,24 @@ class Reports:
 
         return await self._pool.transact(work, writes=False)
 
-    async def status(self) -> list[WorkspaceReport]:
-        """Return the counts of each workspace that has open entries or some that ended in the last day."""
-        return await self._pool.transact(_status, writes=False)
+    async def status(self, *, listed: Period | None = None) -> list[WorkspaceReport]:
+        """Return the counts of each workspace that has open entries or some that ended in the last day.
+
+        :param listed: when the active runs were listed; also return what belonged to an entry then.
+        """
+        return await self._pool.transact(lambda session: _status(session, listed), writes=False)
+
+    async def silences(self, *, passes: int, seconds: float) -> list[Silence]:
+        """Return the workspaces that answered none of so many passes in a row, and not for `seconds`."""
+
+        def work(session: Session) -> list[Silence]:
+            before = session.now() - timedelta(seconds=seconds)
+            return [
+                Silence(workspace=row["workspace"], since=read_time(row["since"]), problem=row["problem"])
+                for row in session.rows("silences", passes, before)
+            ]
+
+        return await self._pool.transact(work, writes=False)
 
     async def candidates(self, workspace: str, limit: int) -> Candidates:
         """Return at most `limit` waiting entries, in the order of the claim."""
@@ -277,12 +300,15 @@ def _counted_since(session: Session, start: datetime) -> datetime:
     return cut or start
 
 
-def _status(session: Session) -> list[WorkspaceReport]:
+def _status(session: Session, listed: Period | None) -> list[WorkspaceReport]:
     now = _now(session)
     reports: dict[str, dict[str, Any]] = {}
 
     def of(row: dict[str, Any]) -> dict[str, Any]:
-        empty: dict[str, Any] = {"open": {}, "finished_hour": {}, "finished_day": {}, "in_flight": []}
+        empty: dict[str, Any] = {
+            **{name: {} for name in ("open", "finished_hour", "finished_day")},
+            **{name: [] for name in ("in_flight", "late")},
+        }
         return reports.setdefault(row["workspace"], empty)
 
     for row in session.rows("open_states"):
@@ -290,18 +316,25 @@ def _status(session: Session) -> list[WorkspaceReport]:
     for row in session.rows("oldest_waiting", now):
         since = as_utc(row["since"])
         of(row)["oldest_waiting_seconds"] = (now - since).total_seconds() if since else None
-    for row in session.rows("flying_runs"):
+    called_until = listed.end if listed else _NEVER
+    for row in session.rows("flying_runs", now - timedelta(seconds=_CALL_SECONDS), called_until):
         of(row)["in_flight"].append(row)
+    for row in session.rows("late_runs", listed.begin) if listed else ():
+        of(row)["late"].append(row["runid"])
     for row in session.rows("ended", now - timedelta(hours=1), now - timedelta(days=1)):
         of(row)["finished_day"][Status(row["status"])] = int(row["entries"])
         of(row)["finished_hour"][Status(row["status"])] = int(row["lately"])
     return [_workspace_report(name, **found) for name, found in sorted(reports.items())]
 
 
-def _workspace_report(name: str, *, in_flight: list[dict[str, Any]], **counts: Any) -> WorkspaceReport:
+def _workspace_report(
+    name: str, *, in_flight: list[dict[str, Any]], late: list[int], **counts: Any
+) -> WorkspaceReport:
     return WorkspaceReport(
         name=name,
         run_ids=frozenset(row["runid"] for row in in_flight if row["runid"] is not None),
+        late_run_ids=frozenset(late),
+        called_jobs=tuple(read_job_key(row) for row in in_flight if row["is_called"]),
         in_flight_jobs=tuple(read_job_key(row) for row in in_flight),
         **counts,
     )

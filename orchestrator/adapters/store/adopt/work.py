@@ -17,6 +17,15 @@ from orchestrator.core.states import Status
 
 TABLE = "track_processing"
 
+#: The tables that the app makes beside it.
+_OWN_TABLES = (
+    "process_log",
+    "orchestrator_tick",
+    "orchestrator_request",
+    "orchestrator_alert",
+    "orchestrator_silence",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
@@ -134,7 +143,7 @@ def objects_in_the_way(kinds: Mapping[str, str]) -> list[str]:
         problems.append(f"{TABLE} is a {kinds[TABLE]}: the app needs the table itself under this name")
     problems += [
         f"there already is a {kinds[name]} {name}: rename it, the app creates its own"
-        for name in ("process_log", "orchestrator_tick", "orchestrator_request", "orchestrator_alert")
+        for name in _OWN_TABLES
         if name in kinds
     ]
     return problems

@@ -514,6 +514,24 @@ WHERE name = ?
 -- The last pass of each timer function.
 SELECT name, started_at, finished_at, outcome FROM orchestrator_tick ORDER BY name
 
+-- silence_goes_on --
+-- A pass got no answer from a workspace; no row is changed at the first such pass.
+UPDATE orchestrator_silence
+SET passes = passes + 1, problem = ?
+WHERE workspace = ?
+
+-- silence_begins --
+-- The first pass in a row that got no answer from a workspace.
+INSERT INTO orchestrator_silence (workspace, since, passes, problem) VALUES (?, {now}, 1, ?)
+
+-- is_silent --
+-- Whether the last pass got no answer from a workspace.
+SELECT passes FROM orchestrator_silence WHERE workspace = ?
+
+-- silence_ends --
+-- A workspace has answered.
+DELETE FROM orchestrator_silence WHERE workspace = ?
+
 -- purge --
 -- Delete entries that have been final for this many seconds, oldest first, except those with an open submission.
 DELETE FROM track_processing
@@ -546,6 +564,10 @@ FROM (
     (N'orchestrator_request', N'INSERT'),
     (N'orchestrator_request', N'SELECT'),
     (N'orchestrator_schema', N'SELECT'),
+    (N'orchestrator_silence', N'DELETE'),
+    (N'orchestrator_silence', N'INSERT'),
+    (N'orchestrator_silence', N'SELECT'),
+    (N'orchestrator_silence', N'UPDATE'),
     (N'orchestrator_tick', N'INSERT'),
     (N'orchestrator_tick', N'SELECT'),
     (N'orchestrator_tick', N'UPDATE'),

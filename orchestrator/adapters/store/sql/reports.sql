@@ -109,10 +109,20 @@ WHERE status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNI
 GROUP BY workspace
 
 -- flying_runs --
--- The runs of the entries in flight, and the jobs that they name.
-SELECT workspace, runid, job_id, job_name
+-- The runs of the entries in flight, the jobs that they name, and whether run-now was called between two times.
+SELECT
+    workspace, runid, job_id, job_name,
+    CASE WHEN status = 'QUEUED' AND deliveries > 0 AND updated_at >= ? AND updated_at <= ? THEN 1 ELSE 0 END AS is_called
 FROM track_processing {index ix_track_processing_in_flight}
 WHERE status IN ('QUEUED', 'RUNNING')
+
+-- late_runs --
+-- The last runs of the entries that were changed since a time: a list of active runs of that time may hold them.
+SELECT entry.workspace, settled.runid
+FROM track_processing AS entry {index ix_track_processing_updated}
+{join_in_order} process_log AS settled
+    ON settled.entry_id = entry.id AND settled.submission >= entry.submission - 2
+WHERE entry.updated_at >= ? AND settled.runid IS NOT NULL
 
 -- ended --
 -- How many entries of each workspace ended in which state: since a recent time, and since an earlier one.
@@ -158,6 +168,10 @@ WHERE entry.workspace = ?
     AND entry.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
 ORDER BY entry.priority DESC, entry.id ASC
 {limit 1}
+
+-- silences --
+-- The workspaces that gave no answer to this many passes in a row, nor since a time.
+SELECT workspace, since, problem FROM orchestrator_silence WHERE passes >= ? AND since <= ? ORDER BY workspace
 
 -- repeated (fragment) --
 -- In each workspace, the entries with 10 or more of a count, and the oldest of them.
