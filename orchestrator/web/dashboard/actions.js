@@ -4,7 +4,7 @@
 import { api } from "./api.js";
 import { ask } from "./dialog.js";
 import { h } from "./dom.js";
-import { count, plural } from "./format.js";
+import { count, localTime, plural } from "./format.js";
 
 const HOW = {
   key: "mode", label: "How",
@@ -25,26 +25,26 @@ const howChosen = ({ mode }) => (mode ? { mode } : {});
 // fields: what the dialog asks for; body: what it adds to the request.
 const VERBS = {
   retry: {
-    name: "Retry", effect: "runs again at the next pass", effects: "run again at the next passes",
+    name: "Retry", effect: "will run again at the next pass", effects: "will run again at the next passes",
     participle: "retried", confirmation: (all) => `${all} will run again`,
     expected: asShown, fields: () => [HOW], body: howChosen, said: () => "",
   },
   restart: {
     name: "Restart", route: "retry",
-    effect: "starts anew: its run is cancelled in Databricks, and then the entry waits again",
+    effect: "will start anew: its run is cancelled in Databricks, and then the entry waits again",
     expected: asShown, fields: () => [HOW], body: (values) => ({ restart: true, ...howChosen(values) }),
     said: ({ status }) => (status === "RUNNING" ? "; its run is cancelled first" : ""),
   },
   cancel: {
-    name: "Cancel", effect: "is cancelled; a live run is stopped in Databricks first",
-    effects: "are cancelled; live runs are stopped in Databricks first",
+    name: "Cancel", effect: "will be cancelled; a live run is stopped in Databricks first",
+    effects: "will be cancelled; live runs are stopped in Databricks first",
     participle: "cancelled", confirmation: (all) => `Cancellation of ${all} requested`,
     expected: () => ({}), fields: () => [], body: () => ({}),
     said: ({ status }) => (status === "CANCELED" ? "" : "; cancellation requested"),
   },
   resolve: {
     name: "Resolve",
-    effect: "is settled by hand. A run that is still active is not cancelled, and is no longer followed",
+    effect: "will be settled by hand. A run that is still active is not cancelled, and is no longer followed",
     expected: asShown,
     fields: ({ status }) => [
       { key: "resolution", label: "Settle it as", choices: RESOLUTIONS.filter(([, , state]) => state !== status) },
@@ -77,6 +77,19 @@ function askOne(verb, entry) {
   });
 }
 
+// Name the conditions of a bulk change, all of them: [name, value] pairs.
+function conditions(filter, states) {
+  const { table, error, workspace, since, until } = filter;
+  return [
+    ["Table", table],
+    ["Error with", error],
+    ["State", filter.with_failures ? "DONE, with failures" : states.join(" or ")],
+    ["Workspace", workspace ?? "all"],
+    ["Changed since", since && localTime(since)],
+    ["Changed until", until && localTime(until)],
+  ].filter(([, value]) => value);
+}
+
 // A dry run first, so that the dialog can say how many entries would change.
 async function askAll(verb, filter, words) {
   const { name, effect, effects, participle, fields, body } = VERBS[verb];
@@ -89,7 +102,9 @@ async function askAll(verb, filter, words) {
   }
   if (found.count === 0) {
     const fitting = found.states.length > 0 ? `is ${found.states.join(" or ")}` : `can be ${participle}`;
-    ask({ title: `Nothing to ${verb}`, text: [`None of the ${words} ${fitting}.`] });
+    ask({
+      title: `Nothing to ${verb}`, text: [`None of the ${words} ${fitting}.`], facts: conditions(filter, found.states),
+    });
     return;
   }
   const all = entries(found.count);
@@ -99,6 +114,7 @@ async function askAll(verb, filter, words) {
       `${counted(found.count, words)} ${found.count === 1 ? effect : effects}.`,
       ...(found.more ? [`More were found; this changes the first ${count(found.count)}.`] : []),
     ],
+    facts: conditions(filter, found.states),
     fields: fields({}),
     yes: `${name} ${all}`,
     act: (values) => changeAll(verb, found, body(values)),

@@ -13,21 +13,25 @@ function showToast(text) {
   place.timer = setTimeout(() => place.replaceChildren(), TOAST_MS);
 }
 
+const makeFact = ([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+
 // Make a field under its label: a choice between [value, text] pairs, or else a text that must be given.
 const makeField = ({ key, label, choices }) =>
   h("label", {}, label, choices
     ? h("select", { name: key }, choices.map(([value, text]) => h("option", { value }, text)))
     : h("textarea", { name: key, rows: 2, maxlength: MAX_TEXT, required: true }));
 
-// Open the dialog. `act` gets the fields' values by key and returns the text that confirms the change; when it fails, the
+// Open the dialog. `facts` are [name, value] pairs that say what is changed. `act` gets the fields' values by key and returns the text that confirms the change; when it fails, the
 // dialog stays open with the reason. Without `act`, the dialog only informs.
-export function ask({ title, text, fields = [], yes, act }) {
+export function ask({ title, text, facts = [], fields = [], yes, act }) {
   const dialog = byId("ask");
   const failure = byId("ask-error");
   const button = byId("ask-yes");
   const form = dialog.querySelector("form");
   byId("ask-title").textContent = title;
-  byId("ask-text").replaceChildren(...text.map((line) => h("p", {}, line)));
+  byId("ask-text").replaceChildren(
+    ...text.map((line) => h("p", {}, line)),
+    facts.length > 0 ? h("dl", { class: "facts" }, facts.map(makeFact)) : "");
   byId("ask-fields").replaceChildren(...fields.map(makeField));
   byId("ask-no").textContent = act ? "No, go back" : "Close";
   button.textContent = yes ?? "";

@@ -43,6 +43,12 @@ export function show(place, data, build) {
   (focused ?? place).focus();
 }
 
+// Where a line may end: after a separator, but not within a number or a date.
+const BREAKS = /(?<=[_/])(?=[^_/])|(?<=[.:,-])(?=\p{L})/u;
+
+// Let long names be broken after their separators, and not in mid-word. A <wbr> is not copied with the text.
+export const breakable = (text) => text.split(BREAKS).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
+
 export const statusBadge = (status) => h("span", { class: `status ${status}` }, status);
 
 // An entry may be DONE although tasks of its run failed.

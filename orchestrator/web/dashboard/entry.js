@@ -2,7 +2,7 @@
 
 import { actionButtons } from "./actions.js";
 import { api, nullIfNotFound } from "./api.js";
-import { externalLink, h, statusBadge, statusBadges } from "./dom.js";
+import { breakable, externalLink, h, statusBadge, statusBadges } from "./dom.js";
 import { isInFlight, isWaiting, runLink } from "./entries.js";
 import { age, count, duration, localTime } from "./format.js";
 import { MAX_REASONS, explainWait } from "./waiting.js";
@@ -24,7 +24,7 @@ function build({ id, entry }) {
     back,
     h("section", { class: "card", "aria-label": "Entry" },
       h("div", { class: "title" },
-        h("h2", {}, entry.table_name), statusBadges(entry), h("span", { class: "quiet" }, `entry ${entry.id}`)),
+        h("h2", {}, breakable(entry.table_name)), statusBadges(entry), h("span", { class: "quiet" }, `entry ${entry.id}`)),
       entry.last_error && h("p", { class: "message" }, entry.last_error),
       h("dl", { class: "facts" }, facts(entry).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
       h("div", { class: "buttons" }, actionButtons(entry, "big"))),
@@ -58,7 +58,7 @@ const limitFact = (name, seconds) => (seconds === null ? [] : [[name, seconds ==
 
 function facts(entry) {
   return [
-    ["Workspace", entry.workspace],
+    ["Workspace", breakable(entry.workspace)],
     ["Job", String(entry.job_id ?? entry.job_name ?? "the workspace’s default")],
     ["Attempt", `${entry.attempt} (${attemptLimit(entry)})`],
     ["Submission", String(entry.submission)],

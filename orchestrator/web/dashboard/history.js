@@ -2,7 +2,7 @@
 
 import { api, query } from "./api.js";
 import { bars, bucketName, fitWidth, trend } from "./charts.js";
-import { h, segment, statusBadge } from "./dom.js";
+import { breakable, h, segment, statusBadge } from "./dom.js";
 import { count, duration, localTime, percent, utc } from "./format.js";
 
 const MAX_TABLES = 100;
@@ -66,7 +66,7 @@ const tableOfTables = (tables) =>
       COLUMNS.map((name) => h("th", { scope: "col", class: NUMERIC.has(name) ? "right" : null }, name)))),
     h("tbody", {}, tables.map((table) => h("tr", {},
       h("td", {}, searchLink(table)),
-      h("td", {}, table.workspace),
+      h("td", {}, breakable(table.workspace)),
       h("td", { class: "tight" }, successBar(table.success_rate), percent(table.success_rate)),
       [count(table.runs), count(table.failed), duration(table.mean_seconds), duration(table.max_seconds)]
         .map((cell) => h("td", { class: "right tight" }, cell)),
@@ -74,7 +74,7 @@ const tableOfTables = (tables) =>
       h("td", { class: "tight" }, localTime(table.last_finished_at)))))));
 
 const searchLink = ({ table_name: name, workspace }) =>
-  h("a", { href: `#${query({ search: name, in: "table", workspace })}` }, name);
+  h("a", { href: `#${query({ search: name, in: "table", workspace })}` }, breakable(name));
 
 const successBar = (rate) =>
   rate !== null && h("span", { class: "rate", "aria-hidden": "true" }, segment("", rate, 1));

@@ -1,5 +1,6 @@
 // Starts the page: opens the view that the address names after #, and listens to the keys and the buttons around it.
 
+import { ignoredWords, readAddress } from "./address.js";
 import { api } from "./api.js";
 import { ask } from "./dialog.js";
 import { byId } from "./dom.js";
@@ -12,20 +13,11 @@ import { startTheme } from "./theme.js";
 
 const VIEWS = { now: nowView, history: historyView, search: searchView, entry: entryView };
 
-let current = route();
-
-// Everything that a view needs is in the address, so that each view can be linked to.
-function route() {
-  const hash = new URLSearchParams(location.hash.slice(1));
-  const given = Object.fromEntries(hash);
-  if (hash.has("entry")) return { name: "entry", params: { id: given.entry } };
-  if (hash.has("history")) return { name: "history", params: { hours: given.history === "168" ? 168 : 24 } };
-  if (hash.has("search")) return { name: "search", params: { ...given, search: given.search.trim() } };
-  return { name: "now", params: {} };
-}
+let current = readAddress(location.hash);
 
 function openCurrent() {
-  current = route();
+  current = readAddress(location.hash);
+  byId("notice").textContent = ignoredWords(current.ignored);
   for (const link of document.querySelectorAll("nav [data-view]")) {
     if (link.dataset.view === current.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");

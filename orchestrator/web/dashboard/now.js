@@ -1,7 +1,7 @@
 // The first view: is the app healthy, what failed, what is in flight, and what is waiting and why.
 
 import { api } from "./api.js";
-import { h, segment } from "./dom.js";
+import { breakable, h, segment } from "./dom.js";
 import { entryTable, errorColumn, runColumn, workspaceColumns } from "./entries.js";
 import { age, count, duration, hoursAgo, localTime, plural, setServerTime } from "./format.js";
 import { MAX_REASONS, explainWait, summarize } from "./waiting.js";
@@ -58,20 +58,32 @@ const summaryCard = (kind, question, figure, ...more) =>
 
 const figure = (text, attributes = {}) => h("p", { class: "figure", ...attributes }, text);
 
-const healthWords = ({ reasons = [] }) => (reasons.length ? "Needs attention" : "Healthy");
-
-function healthCard({ health, passes }) {
-  const reasons = health.reasons ?? [];
-  return summaryCard(reasons.length ? "bad" : "good", "Is it healthy?",
-    figure(healthWords(health), { "data-health": true }),
-    reasons.length > 0 && h("ul", {}, reasons.map((reason) => h("li", {}, reason))),
-    h("p", { class: "quiet legend" }, passes.length ? passes.map(lastPass) : "No pass yet."));
+// How the app is: green only if health has no reason, every workspace answers and the last passes met no problem.
+function verdict({ health, passes, workspaces }) {
+  if (health.status !== "ok") return { kind: "bad", words: "Needs attention" };
+  const silent = workspaces.filter(({ cap, active }) => cap !== null && active.error !== null);
+  if (silent.length > 0)
+    return { kind: "warn", words: `${plural(silent.length, "workspace does", "workspaces do")} not answer` };
+  if (passes.some(({ late, outcome }) => late || hasProblems(outcome)))
+    return { kind: "warn", words: "The last pass had problems" };
+  return { kind: "good", words: "Healthy" };
 }
 
-const lastPass = (pass) =>
-  h("span", { class: pass.late ? "bad" : null },
-    `${pass.name} `, pass.started_at ? age(pass.started_at, { suffix: " ago" }) : "never",
-    pass.outcome && pass.outcome !== "ok" ? `: ${pass.outcome}` : "", pass.late ? " (late)" : "");
+const hasProblems = (outcome) => Boolean(outcome) && outcome !== "ok";
+
+function healthCard(data) {
+  const { kind, words } = verdict(data);
+  const reasons = data.health.reasons ?? [];
+  return summaryCard(kind, "Is it healthy?",
+    figure(words, { "data-health": true }),
+    reasons.length > 0 && h("ul", {}, reasons.map((reason) => h("li", {}, breakable(reason)))),
+    data.passes.length ? data.passes.map(lastPass) : h("p", { class: "quiet" }, "No pass yet."));
+}
+
+const lastPass = ({ name, started_at: began, outcome, late }) =>
+  h("p", { class: late ? "bad clip" : "quiet clip", title: hasProblems(outcome) ? outcome : null },
+    `${name} `, began ? age(began, { suffix: " ago" }) : "never", late ? " (late)" : "",
+    hasProblems(outcome) ? [": ", breakable(outcome)] : "");
 
 function failedCard({ workspaces }) {
   const dead = totalFinished(workspaces, "finished_last_day", "DEAD");
@@ -104,7 +116,7 @@ function workspaceCard({ name, cap, active, states, finished_last_day: day, fini
   const slots = cap === null ? "?" : count(cap); // a workspace that the settings do not know has no cap
   const foreign = isKnown ? plural(active.foreign, "foreign run") : "an unknown number of foreign runs";
   return h("div", { class: "card workspace", "data-workspace": name },
-    h("h2", {}, name, h("span", { class: "quiet" }, `${isKnown ? "" : "at least "}${count(used)} of ${slots} slots in use`)),
+    h("h2", {}, h("span", { class: "name" }, breakable(name)), h("span", { class: "quiet" }, `${isKnown ? "" : "at least "}${count(used)} of ${slots} slots in use`)),
     h("div", {
       class: "gauge", role: "meter", "aria-label": `Active runs in ${name}`,
       "aria-valuemin": 0, "aria-valuemax": cap ?? used, "aria-valuenow": used,
@@ -113,7 +125,7 @@ function workspaceCard({ name, cap, active, states, finished_last_day: day, fini
     h("p", { class: isKnown ? "legend quiet" : "legend bad" },
       h("span", {}, h("span", { class: "key ours" }), `${count(active.ours)} ours`),
       h("span", {}, h("span", { class: "key foreign" }),
-        isKnown ? `${count(active.foreign)} foreign` : `foreign runs unknown: ${active.error}`),
+        isKnown ? `${count(active.foreign)} foreign` : ["foreign runs unknown: ", breakable(active.error)]),
       active.foreign_queued > 0 && h("span", {}, `${count(active.foreign_queued)} foreign in Databricks’ queue`),
       isKnown && h("span", {}, `${count(Math.max(0, cap - used))} free`)),
     stateCounts(states, day, hour));
@@ -121,7 +133,7 @@ function workspaceCard({ name, cap, active, states, finished_last_day: day, fini
 
 function stateCounts(states, day, hour) {
   const current = ["PENDING", "QUEUED", "RUNNING", "FAILED"].map((state) => [state, states[state]]);
-  const finished = ["DONE", "DEAD", "CANCELED"].map((state) => [`${state} in 24 h`, day[state], hour[state]]);
+  const finished = ["DONE", "DEAD", "CANCELED"].map((state) => [`${state} in 24\u00a0h`, day[state], hour[state]]);
   return h("dl", { class: "states" },
     [...current, ...finished].map(([label, number, lastHour]) =>
       h("div", { title: lastHour === undefined ? null : `${count(lastHour)} in the last hour` },
@@ -134,7 +146,7 @@ const failedTable = (entries, names) =>
     : entryTable(entries, [
       ...workspaceColumns(names), errorColumn,
       { name: "Attempt", kind: "attempt", cell: ({ attempt }) => attempt },
-      { name: "When", cell: ({ updated_at: at }) => localTime(at) },
+      { name: "When", kind: "when", cell: ({ updated_at: at }) => localTime(at) },
     ], { label: "Recent failures" });
 
 const inFlightTable = (entries, names) =>
@@ -142,7 +154,7 @@ const inFlightTable = (entries, names) =>
     ? h("p", { class: "empty" }, "Nothing is in flight.")
     : entryTable(entries, [
       ...workspaceColumns(names),
-      { name: "Since", cell: (entry) => age(entry.submitted_at ?? entry.updated_at) },
+      { name: "Since", kind: "since", cell: (entry) => age(entry.submitted_at ?? entry.updated_at) },
       runColumn,
     ], { label: "In flight" });
 
@@ -159,9 +171,9 @@ const isUnused = (workspaces) =>
   total(workspaces, "QUEUED", "RUNNING") === 0 &&
   ["DONE", "DEAD", "CANCELED"].every((state) => totalFinished(workspaces, "finished_last_day", state) === 0);
 
-function announce({ health }) {
+function announce(data) {
   const [, failed, waiting] = [...document.querySelectorAll(".summary .figure")].map(({ textContent }) => textContent);
-  return `${healthWords(health)}. Failed: ${failed}. Waiting: ${waiting}.`;
+  return `${verdict(data).words}. Failed: ${failed}. Waiting: ${waiting}.`;
 }
 
 export const nowView = { load, build, announce, title: () => "Now" };

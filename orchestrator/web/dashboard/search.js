@@ -22,6 +22,45 @@ const PERIOD_CHOICES = [
 const SORT_CHOICES = [["-updated", "last changed"], ["updated", "first changed"], ["-id", "newest"], ["id", "oldest"]];
 const IN_CHOICES = [["", "everything"], ["table", "table name (* = any text)"], ["error", "error text"]];
 
+// Longest text to search for, as in the box; longest name of a workspace.
+const MAX_TEXT = 200;
+const MAX_NAME = 64;
+
+// A time as an input of times gives it, in a year that the API takes in each time zone.
+function isTime(text) {
+  const year = new Date(text).getFullYear();
+  return /^\d{4}-\d\d-\d\dT/.test(text) && year >= 1900 && year < 9999;
+}
+
+// What the API takes as a text: no control characters, no halves of characters, and no spaces but the usual one.
+const isPrintable = (text) => /^(?: |[^\p{C}\p{Z}])*$/u.test(text);
+
+const isOneOf = (choices) => (value) => choices.some(([choice]) => choice === value);
+
+// What the address may say of a search, and which values are understood.
+const UNDERSTOOD = {
+  in: isOneOf(IN_CHOICES),
+  state: (value) => isOneOf(STATE_CHOICES)(value) || value.split(",").every((state) => STATES.includes(state)),
+  workspace: (value) => value.length <= MAX_NAME && isPrintable(value),
+  since: isOneOf(PERIOD_CHOICES),
+  from: isTime,
+  until: isTime,
+  sort: isOneOf(SORT_CHOICES),
+};
+
+// Read a search from the [name, value] pairs of the address: its parameters, and the pairs that are not understood.
+export function readSearch(given) {
+  const params = { search: "" };
+  const ignored = [];
+  for (const [key, value] of given) {
+    const text = value.replace(/\s+/g, " ").trim(); // names are copied with all kinds of spaces
+    if (key === "search" && text.length <= MAX_TEXT && isPrintable(text)) params.search = text;
+    else if (Object.hasOwn(UNDERSTOOD, key) && (value === "" || UNDERSTOOD[key](value))) params[key] = value;
+    else ignored.push([key, value]);
+  }
+  return { params, ignored };
+}
+
 let workspaceNames = null;
 
 // The part of the filter that does not depend on what was typed.
@@ -30,13 +69,11 @@ function commonFilter({ state, workspace, since, from, until }) {
   if (state === "with-failures") filter.with_failures = true;
   else if (state) filter.state = state.split(",");
   if (workspace) filter.workspace = workspace;
-  if (since in PERIOD_HOURS) filter.since = hoursAgo(PERIOD_HOURS[since]);
-  if (since === "between" && isTime(from)) filter.since = new Date(from).toISOString();
-  if (since === "between" && isTime(until)) filter.until = new Date(until).toISOString();
+  if (Object.hasOwn(PERIOD_HOURS, since ?? "")) filter.since = hoursAgo(PERIOD_HOURS[since]);
+  if (since === "between" && from) filter.since = new Date(from).toISOString();
+  if (since === "between" && until) filter.until = new Date(until).toISOString();
   return filter;
 }
-
-const isTime = (text) => Boolean(text) && !Number.isNaN(Date.parse(text));
 
 // The ways to read what was typed, the likeliest first: {words, filter}, and an id when it may be one entry's.
 function readings({ search: text, in: where }) {
@@ -85,7 +122,7 @@ function build(data) {
       entries.length > 0 && entryTable(entries, [
         ...workspaceColumns(names), errorColumn,
         runColumn,
-        { name: "Changed", cell: ({ updated_at: at }) => localTime(at) },
+        { name: "Changed", kind: "when", cell: ({ updated_at: at }) => localTime(at) },
       ], { label: "Found" }),
       entries.length === 0 && h("p", { class: "empty" }, next
         ? "No match among the entries searched so far."
@@ -133,6 +170,6 @@ function filters({ params, names }) {
 
 // The search as part of the page's address: always with search=, the rest only where it is set.
 export const searchHash = ({ search, ...rest }) =>
-  [`search=${encodeURIComponent(search)}`, query(rest)].filter(Boolean).join("&");
+  [`search=${encodeURIComponent(search.toWellFormed())}`, query(rest)].filter(Boolean).join("&");
 
 export const searchView = { load, build, title: () => "Search", announce: () => byId("found").textContent };
