@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 #: Set by Azure, not by people.
 IN_AZURE = {"WEBSITE_SITE_NAME": "app", "STATE_DB": "", "SQL_CONNECTION_STRING": "SERVER=x"}
 
-AZURES_OWN = {"AZURE_FUNCTIONS_ENVIRONMENT", "WEBSITE_SITE_NAME"}
+AZURE_STORAGE = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YQ=="
+
+AZURES_OWN = {"AZURE_FUNCTIONS_ENVIRONMENT", "WEBSITE_HOSTNAME", "WEBSITE_SITE_NAME"}
 
 #: Of services that a developer's machine does not have, and of a table that is adopted.
 OF_OTHER_SERVICES = {
@@ -45,6 +47,14 @@ def problems(**changes: str) -> list[str]:
         settings.load({**GOOD, **changes})
     assert "canary" not in str(caught.value)
     return caught.value.problems
+
+
+def test_the_app_s_own_address_is_known_in_azure_only() -> None:
+    host = {"WEBSITE_HOSTNAME": "app.azurewebsites.net"}
+    assert settings.load({**GOOD, **host}).site_host is None
+    azure = {**GOOD, **IN_AZURE, **host, "AzureWebJobsStorage": AZURE_STORAGE}
+    assert settings.load(azure).site_host == "app.azurewebsites.net"
+    assert settings.load({**azure, "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}).site_host is None
 
 
 def test_defaults() -> None:

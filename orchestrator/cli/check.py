@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from orchestrator.bootstrap import Application
-from orchestrator.cli import context
+from orchestrator.cli import context, exposure
 from orchestrator.cli.options import json_option
 from orchestrator.cli.output import FAILED, OK, print_json
 from orchestrator.core.errors import (
@@ -52,6 +52,9 @@ class _Finding:
 async def run(app: Application) -> AsyncGenerator[_Finding, None]:
     """Test one thing after another, each even if an earlier one failed."""
     yield _schedules(app.settings)
+    if app.settings.site_host is not None:
+        async for finding in _exposure(app.settings.site_host):
+            yield finding
     yield await _finding("store", _store(app))
     yield await _finding("queue", _queue(app))
     for workspace in app.settings.workspaces:
@@ -93,6 +96,16 @@ def _schedules(settings: Settings) -> _Finding:
     names = ", ".join(workspace.name for workspace in settings.workspaces)
     through = "".join(f"; {proxy}" for proxy in settings.proxies.all())
     return _Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}{through}")
+
+
+async def _exposure(host: str) -> AsyncGenerator[_Finding, None]:
+    """Look at how the function app is exposed to the network."""
+    for subject, sight in (
+        ("plain HTTP", await exposure.plain_http(host)),
+        ("TLS", await exposure.old_tls(host)),
+        ("publishing", exposure.publishing()),
+    ):
+        yield _Finding(subject=f"function app, {subject}", ok=sight.ok, text=sight.text)
 
 
 async def _store(app: Application) -> str:

@@ -71,6 +71,8 @@ class Settings:
     events_secret: str | None = field(repr=False)
     #: of Application Insights; None = OpenTelemetry is not imported
     telemetry_connection_string: str | None = field(repr=False)
+    #: the app's own address in Azure; None = it does not run there
+    site_host: str | None = None
 
     def secrets(self) -> tuple[str, ...]:
         """Return the passwords, keys and tokens that must never be shown, whatever text holds them."""
@@ -144,6 +146,7 @@ def _read(reader: Reader) -> Settings:
         pass_late_seconds=reader.number("TICK_LATE_SECONDS", 900, least=60, most=_MAX_SECONDS),
         events_secret=_events_secret(reader),
         telemetry_connection_string=reader.text("APPLICATIONINSIGHTS_CONNECTION_STRING"),
+        site_host=reader.text("WEBSITE_HOSTNAME") if reader.in_azure else None,
     )
 
 
