@@ -215,6 +215,14 @@ class Store(Protocol):
         """RUNNING stays RUNNING: note why the app is about to cancel its run."""
         ...
 
+    async def note_cancel(self, entry: Entry) -> bool:
+        """RUNNING stays RUNNING: note that Databricks accepted a call to cancel its run."""
+        ...
+
+    async def note_state(self, entry: Entry, state: str | None) -> bool:
+        """RUNNING stays RUNNING: note in which state its run stands still from now on; None = it does not."""
+        ...
+
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
         """Renew at most `limit` expired leases and return their claims, to be sent again."""
         ...

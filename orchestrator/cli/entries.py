@@ -131,7 +131,8 @@ _CSV_COLUMNS = (
     *("submission", "attempt", "max_attempts", "retry_mode", "run_timeout_seconds", "queue_timeout_seconds"),
     *("available_at", "cancel_requested", "stop_reason", "last_error", "with_failures", "slot_waits"),
     *("platform_failures", "postponements", "created_at", "updated_at", "claimed_at", "submitted_at"),
-    *("queue_seconds", "missing_since", "unreadable_since", "finished_at"),
+    *("queue_seconds", "missing_since", "unreadable_since", "cancel_asked_at", "run_state"),
+    *("run_state_since", "finished_at"),
 )
 
 

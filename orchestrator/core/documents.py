@@ -49,6 +49,9 @@ def entry_fields(entry: Entry, run_page_url: str | None) -> dict[str, Any]:
         "queue_seconds": entry.queue_seconds,
         "missing_since": _iso(entry.missing_since),
         "unreadable_since": _iso(entry.unreadable_since),
+        "cancel_asked_at": _iso(entry.cancel_asked_at),
+        "run_state": entry.run_state,
+        "run_state_since": _iso(entry.run_state_since),
         "finished_at": _iso(entry.finished_at),
     }
 

@@ -94,6 +94,12 @@ class Entry:
     missing_since: datetime | None = None
     #: since when Databricks does not let the app read the run, or cancel one that is to be cancelled
     unreadable_since: datetime | None = None
+    #: when Databricks first and last accepted a call to cancel the run
+    cancel_asked_at: datetime | None = None
+    cancel_repeated_at: datetime | None = None
+    #: Databricks' state of a run that neither executes nor ends, and since when the app sees it
+    run_state: str | None = None
+    run_state_since: datetime | None = None
 
     @property
     def with_failures(self) -> bool:
@@ -257,6 +263,8 @@ class ActiveRun:
     is_child: bool = False
     #: how long it was queued, None = not said
     queue_seconds: float | None = None
+    #: as :attr:`Run.life_cycle_state`; None = not said
+    life_cycle_state: str | None = None
 
     @property
     def takes_slot(self) -> bool:

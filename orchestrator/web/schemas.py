@@ -388,6 +388,14 @@ class _EntryFields(_Schema, frozen=True, kw_only=True):
             "due."
         ),
     ]
+    cancel_asked_at: Annotated[
+        _Time | None, Meta(description="When Databricks first accepted a call to cancel the run.")
+    ]
+    run_state: Annotated[
+        str | None,
+        Meta(description="Databricks' state of a run that stands still: it neither executes nor ends."),
+    ]
+    run_state_since: Annotated[_Time | None, Meta(description="Since when the app sees that state.")]
     finished_at: _Time | None
 
 

@@ -159,12 +159,14 @@ def _is_over(run: Json) -> bool:
 
 
 def _active_run(run: Json) -> ActiveRun:
+    state = life_cycle_state_of(object_at(run, "state"), object_at(run, "status"))
     return ActiveRun(
         run_id=parse_id(run, "run_id"),
         job_id=id_of(run.get("job_id")),
-        queued=life_cycle_state_of(object_at(run, "state"), object_at(run, "status")) == "QUEUED",
+        queued=state == "QUEUED",
         is_child=_is_child(run),
         queue_seconds=seconds_of(run.get("queue_duration")),
+        life_cycle_state=state,
     )
 
 

@@ -9,6 +9,7 @@ from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
     NO_LIMIT,
     cut,
+    cut_name,
     log_values,
     milliseconds,
     read_claim,
@@ -311,6 +312,26 @@ class Store:
         return await self.pool.transact(
             lambda session: session.change("note_stop", reason, entry.id, entry.submission, entry.runid) == 1,
             writes=True,
+        )
+
+    async def note_cancel(self, entry: Entry) -> bool:
+        """RUNNING stays RUNNING: note that Databricks accepted a call to cancel the run.
+
+        False: the entry follows this run no longer.
+        """
+        return await self.pool.transact(
+            lambda session: session.change("note_cancel", entry.id, entry.submission, entry.runid) == 1,
+            writes=True,
+        )
+
+    async def note_state(self, entry: Entry, state: str | None) -> bool:
+        """RUNNING stays RUNNING: note in which state the run stands still from now on; None = it does not.
+
+        False: the entry follows this run no longer.
+        """
+        values = (cut_name(state), int(state is not None), entry.id, entry.submission, entry.runid)
+        return await self.pool.transact(
+            lambda session: session.change("note_state", *values) == 1, writes=True
         )
 
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:

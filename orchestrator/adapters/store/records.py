@@ -28,6 +28,9 @@ _OPTIONAL_TIMES = (
     "claimed_at",
     "missing_since",
     "unreadable_since",
+    "cancel_asked_at",
+    "cancel_repeated_at",
+    "run_state_since",
 )
 
 #: Stands for a time that cannot be read. An error would stop every entry that is read together with it.
@@ -101,9 +104,9 @@ def log_values(log: LogRow) -> tuple[Any, ...]:
         log.attempt,
         log.status,
         log.runid,
-        cut(log.life_cycle_state, _MAX_NAME_LENGTH),
-        cut(log.result_state, _MAX_NAME_LENGTH),
-        cut(log.termination_code, _MAX_NAME_LENGTH),
+        cut_name(log.life_cycle_state),
+        cut_name(log.result_state),
+        cut_name(log.termination_code),
         cut(log.message),
         log.error_trace,
         cut(log.run_page_url, _MAX_URL_LENGTH),
@@ -112,7 +115,7 @@ def log_values(log: LogRow) -> tuple[Any, ...]:
         log.queue_seconds,
         log.setup_seconds,
         log.execution_seconds,
-        cut(log.termination_type, _MAX_NAME_LENGTH),
+        cut_name(log.termination_type),
         cut(log.result),
     )
 
@@ -120,6 +123,11 @@ def log_values(log: LogRow) -> tuple[Any, ...]:
 def milliseconds(seconds: float) -> int:
     """Return a duration as the queries take it."""
     return round(seconds * 1000)
+
+
+def cut_name(text: str | None) -> str | None:
+    """Cut a state or a code to the length of its column."""
+    return cut(text, _MAX_NAME_LENGTH)
 
 
 def cut(text: str | None, units: int = _MAX_ERROR_LENGTH) -> str | None:

@@ -179,6 +179,10 @@ SET status = 'RUNNING',
     queue_seconds = 0,
     missing_since = NULL,
     unreadable_since = NULL,
+    cancel_asked_at = NULL,
+    cancel_repeated_at = NULL,
+    run_state = NULL,
+    run_state_since = NULL,
     submitted_at = {now},
     updated_at = {now}
 WHERE id = ? AND submission = ? AND deliveries <= ? AND status = 'QUEUED'
@@ -199,6 +203,10 @@ SET status = 'RUNNING',
     queue_seconds = 0,
     missing_since = NULL,
     unreadable_since = NULL,
+    cancel_asked_at = NULL,
+    cancel_repeated_at = NULL,
+    run_state = NULL,
+    run_state_since = NULL,
     last_error = ?,
     submitted_at = {now},
     finished_at = NULL,
@@ -271,6 +279,10 @@ SET status = ?,
     stop_reason = NULL,
     missing_since = NULL,
     unreadable_since = NULL,
+    cancel_asked_at = NULL,
+    cancel_repeated_at = NULL,
+    run_state = NULL,
+    run_state_since = NULL,
     updated_at = {now},
     finished_at = {now}
 WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING' AND COALESCE(stop_reason, '') = ?
@@ -295,6 +307,22 @@ WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
 -- RUNNING stays RUNNING: why the app is about to cancel its run. The first reason stays.
 UPDATE track_processing
 SET stop_reason = COALESCE(stop_reason, ?),
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
+
+-- note_cancel --
+-- RUNNING stays RUNNING: Databricks accepted a call to cancel its run.
+UPDATE track_processing
+SET cancel_asked_at = COALESCE(cancel_asked_at, {now}),
+    cancel_repeated_at = {now},
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
+
+-- note_state --
+-- RUNNING stays RUNNING: the state in which its run stands still from now on; NULL = it does not.
+UPDATE track_processing
+SET run_state = ?,
+    run_state_since = CASE WHEN ? = 1 THEN {now} END,
     updated_at = {now}
 WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
 
@@ -461,6 +489,10 @@ SET status = ?,
     stop_reason = NULL,
     missing_since = NULL,
     unreadable_since = NULL,
+    cancel_asked_at = NULL,
+    cancel_repeated_at = NULL,
+    run_state = NULL,
+    run_state_since = NULL,
     lease_expires_at = NULL,
     finished_at = {now},
     updated_at = {now}
