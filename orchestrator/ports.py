@@ -168,7 +168,9 @@ class Store(Protocol):
         """QUEUED stays QUEUED: keep another request; the first was refused and started nothing."""
         ...
 
-    async def record_run(self, claim: Claim, run_id: int, *, deliveries: int | None = None) -> bool:
+    async def record_run(
+        self, claim: Claim, run_id: int, *, deliveries: int | None = None, new_in: str | None = None
+    ) -> bool:
         """QUEUED → RUNNING: store the run's id.
 
         :param deliveries: how many calls of ``run-now`` may have been begun; None = any number.

@@ -10,6 +10,7 @@ OrchestratorError
     StoreUnavailable
     StoreInDoubt
     RequestConflict
+    RunTaken
     SchemaError
   QueueError
   DatabricksError
@@ -82,6 +83,17 @@ class StoreInDoubt(StoreError):
 
 class RequestConflict(StoreError):
     """The Idempotency-Key was used with a different body before."""
+
+
+class RunTaken(StoreError):
+    """The run belongs to another entry, or to an earlier submission; nothing was changed.
+
+    :param entry_id: the entry that has, or had, this run.
+    """
+
+    def __init__(self, run_id: int, entry_id: int) -> None:
+        super().__init__(f"run {run_id} is that of entry {entry_id}")
+        self.entry_id = entry_id
 
 
 class SchemaError(StoreError):

@@ -9,6 +9,7 @@ from orchestrator.core.errors import (
     InvalidEntry,
     NoCapacity,
     RequestRefused,
+    RunTaken,
     StoreError,
     WorkspaceUnavailable,
 )
@@ -111,19 +112,30 @@ class Submit:
         except WorkspaceUnavailable as error:
             await self._refusals.unanswered(entry, request, error)
         else:
-            seconds = self.clock.monotonic() - called_at
-            claim = Claim(entry_id=entry.id, submission=entry.submission)
-            try:
-                if await self.store.record_run(claim, run_id):
-                    self._recorded(entry, run_id, seconds)
-                else:
-                    await self._came_too_late(claim, entry, run_id)
-            except StoreError as error:
-                other = await self.store.running_run(entry.workspace, run_id)
-                if other is None or other.id == entry.id:
-                    raise
-                await self._refusals.unanswered(entry, request, _not_its_own(run_id, other, error))
+            await self._record(entry, request, run_id, self.clock.monotonic() - called_at)
         return None
+
+    async def _record(
+        self, entry: Entry, request: RunRequest | RepairRequest, run_id: int, seconds: float
+    ) -> None:
+        """Store the run that Databricks has answered with, unless it cannot be this submission's.
+
+        :param seconds: how long the call took.
+        """
+        claim = Claim(entry_id=entry.id, submission=entry.submission)
+        new_in = entry.workspace if isinstance(request, RunRequest) else None
+        try:
+            if await self.store.record_run(claim, run_id, new_in=new_in):
+                self._recorded(entry, run_id, seconds)
+            else:
+                await self._came_too_late(claim, entry, run_id)
+        except RunTaken as taken:
+            await self._refusals.unanswered(entry, request, _not_its_own(run_id, taken.entry_id, taken))
+        except StoreError as error:
+            other = await self.store.running_run(entry.workspace, run_id)
+            if other is None or other.id == entry.id:
+                raise
+            await self._refusals.unanswered(entry, request, _not_its_own(run_id, other.id, error))
 
     async def _start(self, entry: Entry, request: RunRequest | RepairRequest, began: float) -> int:
         """Start the run and return its id. Raises what :meth:`Runs.run_now` and :func:`repair_run` raise."""
@@ -165,12 +177,16 @@ class Submit:
             )
 
 
-def _not_its_own(run_id: int, other: Entry, error: StoreError) -> WorkspaceUnavailable:
-    """Return the error of an answer that names the run of another entry, which the database refused."""
+def _not_its_own(run_id: int, entry_id: int, error: StoreError) -> WorkspaceUnavailable:
+    """Return the error of an answer that names a run which cannot be this submission's.
+
+    :param entry_id: the entry that has, or had, this run.
+    :param error: what the database says of it.
+    """
     _logger.warning("run %s cannot be recorded: %s", run_id, error)
     return WorkspaceUnavailable(
-        f"Databricks answered with run {run_id}, which entry {other.id} follows: one run cannot be that of "
-        "two entries, so whether this one has a run is not known"
+        f"Databricks answered with run {run_id}, which is an earlier one, of entry {entry_id}: one run "
+        "cannot be that of two submissions, so whether this one has a run is not known"
     )
 
 

@@ -41,6 +41,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "cancel_waiting": (500,),
     "running": ("default",),
     "running_run": ("default", 77),
+    "run_taken": ("default", 77, 17, 77, "default"),
     "ended_runs": ("default", "[77, 78]"),
     "alive": ("default", "[77, 78]"),
     "open_jobs": ("default",),

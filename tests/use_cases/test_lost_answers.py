@@ -97,9 +97,11 @@ async def test_request_that_somebody_changed_keeps_its_token(world: World) -> No
 class SlowStore(Store):
     """Runs a hook after Databricks has answered and before the answer is stored."""
 
-    async def record_run(self, claim: Claim, run_id: int, *, deliveries: int | None = None) -> bool:
+    async def record_run(
+        self, claim: Claim, run_id: int, *, deliveries: int | None = None, new_in: str | None = None
+    ) -> bool:
         await self.meanwhile()
-        return await super().record_run(claim, run_id, deliveries=deliveries)
+        return await super().record_run(claim, run_id, deliveries=deliveries, new_in=new_in)
 
     async def meanwhile(self) -> None:
         """The hook."""

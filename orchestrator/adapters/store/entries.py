@@ -20,6 +20,7 @@ from orchestrator.adapters.store.records import (
     rooms_json,
 )
 from orchestrator.adapters.store.session import Session
+from orchestrator.core.errors import RunTaken
 from orchestrator.core.models import (
     IN_DOUBT,
     ActiveRun,
@@ -154,18 +155,29 @@ class Store:
             writes=True,
         )
 
-    async def record_run(self, claim: Claim, run_id: int, *, deliveries: int | None = None) -> bool:
+    async def record_run(
+        self, claim: Claim, run_id: int, *, deliveries: int | None = None, new_in: str | None = None
+    ) -> bool:
         """QUEUED → RUNNING. False: the entry is no longer QUEUED for this submission, or calls were begun.
 
         :param deliveries: how many calls may have been begun; None = any number.
+        :param new_in: the workspace that says that it has begun this run just now; None = the entry had it
+            before.
+        :raises RunTaken: a run that should be new belongs to another entry or to an earlier submission.
         """
         most = NO_LIMIT if deliveries is None else deliveries
-        return await self.pool.transact(
-            lambda session: (
-                session.change("record_run", run_id, run_id, claim.entry_id, claim.submission, most) == 1
-            ),
-            writes=True,
-        )
+
+        def work(session: Session) -> bool:
+            # The change comes first: by its unique index two entries that are told one run take turns.
+            if session.change("record_run", run_id, run_id, claim.entry_id, claim.submission, most) != 1:
+                return False
+            if new_in is not None:
+                [taken] = session.rows("run_taken", new_in, run_id, claim.entry_id, run_id, new_in)
+                if taken["entry_id"] is not None:
+                    raise RunTaken(run_id, taken["entry_id"])
+            return True
+
+        return await self.pool.transact(work, writes=True)
 
     async def revive(self, entry: Entry, reason: str) -> bool:
         """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again.

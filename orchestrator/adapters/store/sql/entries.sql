@@ -187,6 +187,20 @@ SET status = 'RUNNING',
     updated_at = {now}
 WHERE id = ? AND submission = ? AND deliveries <= ? AND status = 'QUEUED'
 
+-- run_taken --
+-- Whom a run of a workspace belongs to, if it is not the new run of an entry: another entry, or an earlier submission.
+SELECT MIN(taken.entry_id) AS entry_id
+FROM (
+    SELECT followed.id AS entry_id
+    FROM track_processing AS followed
+    WHERE followed.workspace = ? AND followed.last_runid = ? AND followed.id <> ?
+    UNION ALL
+    SELECT settled.entry_id
+    FROM process_log AS settled
+    INNER JOIN track_processing AS logged ON logged.id = settled.entry_id
+    WHERE settled.runid = ? AND logged.workspace = ?
+) AS taken
+
 -- revive --
 -- To RUNNING: the last run is active again, since somebody repaired it. It counts as a submission of its own.
 UPDATE track_processing
