@@ -148,7 +148,7 @@ async def test_a_full_workspace_is_not_retried(workspace: Workspace) -> None:
     "no",
     [
         error(429, {"error_code": "QUOTA_EXCEEDED", "message": "full"}),
-        error(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "gone"}),
+        error(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Unknown parameter"}),
     ],
 )
 async def test_a_refusal_after_a_lost_response_leaves_the_run_in_doubt(workspace: Workspace, no: Any) -> None:

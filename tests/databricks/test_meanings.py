@@ -101,6 +101,7 @@ ANSWERS: list[Answer] = [
     (Meaning.RUN_GONE, About.RUN, 404, "RUN_DELETED", ""),
     (Meaning.RUN_GONE, About.REPAIR, 400, "INVALID_PARAMETER_VALUE", "Run 11 does not exist"),
     (Meaning.RUN_GONE, About.RUN, 404, "RESOURCE_DOES_NOT_EXIST", ""),
+    (Meaning.NOT_UNDERSTOOD, About.START, 404, "RESOURCE_DOES_NOT_EXIST", "Job 7 not found in the replica"),
     (Meaning.IMPOSSIBLE, About.START, 404, "SOMETHING_NEW", "Job 7 does not exist"),
     (
         Meaning.NOT_UNDERSTOOD,
@@ -112,6 +113,8 @@ ANSWERS: list[Answer] = [
     (Meaning.IMPOSSIBLE, About.START, 400, "BAD_REQUEST", "Job parameter 'day' is not defined"),
     (Meaning.NOT_UNDERSTOOD, About.START, 400, "INVALID_PARAMETER_VALUE", "The region is closed"),
     (Meaning.IMPOSSIBLE, About.START, 404, "RESOURCE_DOES_NOT_EXIST", "notebook /x is not there"),
+    (Meaning.IMPOSSIBLE, About.START, 400, "JOB_NOT_FOUND", "7"),
+    (Meaning.IMPOSSIBLE, About.REPAIR, 400, "INVALID_PARAMETER_VALUE", "Run 11 is in progress"),
     (Meaning.IMPOSSIBLE, About.START, 400, "INVALID_PARAMETER_VALUE", "'x' is not valid"),
     (Meaning.REFUSED, About.START, 400, "MALFORMED_REQUEST", "Could not parse request object"),
     (Meaning.REFUSED, About.START, 413, "REQUEST_TOO_LARGE", "too large"),
@@ -338,3 +341,258 @@ async def test_other_words_of_the_same_kind(
     else:
         assert type(caught) is _ERRORS[meaning]
     assert message in str(caught)
+
+
+#: Said of the request, or of the job that it names: the entry ends at once.
+PLAIN_REFUSALS: dict[tuple[int, str], list[str]] = {
+    (400, "INVALID_PARAMETER_VALUE"): [
+        "Job 5 does not exist.",
+        "Job with ID 5 does not exist",
+        "No job found with id 5",
+        "The job 5 was deleted.",
+        "Invalid value for parameter day",
+        "Parameter 'day' is not a declared parameter of the job",
+        "Unexpected parameter: day",
+        "job_parameters[0]: value must be a string",
+        "Invalid job parameter name: 'my day'",
+        "Unrecognized field `foo`",
+        "Missing required parameter: day",
+        "Required parameter day was not provided",
+        "notebook_params and job_parameters cannot both be specified",
+        "Cannot specify notebook_params for a job with job parameters",
+        "The job has parameters; notebook_params cannot be used",
+        "Only job_parameters are accepted",
+        "Parameters too long",
+        "The size of notebook_params is larger than 10000 bytes",
+        "The JSON representation of notebook_params cannot exceed 10,000 bytes",
+        "python_params contains non-ASCII characters",
+        "Invalid notebook path: /x",
+        "Notebook /Users/x does not exist",
+        "Task 'foo' does not exist in job 5",
+        "Unknown task key: foo",
+        "Task keys foo not found in job 5",
+        "Duplicate parameter name 'day'",
+        "idempotency_token must have at most 64 characters",
+        "Invalid idempotency token",
+        "queue.enabled must be a boolean",
+        "performance_target is not supported for this job",
+        "job_id must be a positive integer",
+        "Invalid job ID: -5",
+        "'abc' is not a valid number",
+        "Expected a map for field notebook_params but got list",
+        "Could not parse field 'job_parameters'",
+        "Cannot deserialize value of type `java.lang.String` from Object value",
+        "Job 5 does not accept notebook_params",
+        "Job 5 is not a notebook job",
+        "The value of day is wrong",
+        "Values of parameters may not be null",
+        "sql_params is only valid for SQL tasks",
+        "Argument list has too many elements",
+        "jar_params are not supported for this task type",
+        "The request is missing job_id",
+        "pipeline_params.full_refresh is not allowed with only",
+        "dbt_commands must begin with 'dbt'",
+        "You cannot pass python_params to a job without Python tasks",
+        "Parameter `day` has the wrong type",
+        "No parameter named 'day' in job 5",
+        "The provided parameters do not match the job's definition",
+        "Job parameter day: value is too large",
+        "Illegal character in parameter name",
+        "Parameter names must be unique",
+        "Job 5 has no parameter 'day'",
+        "Bad parameter day",
+        "Path does not exist: abfss://raw@lake/part-1",
+        "The job declares job parameters: use job_parameters.",
+        "The run parameter 'day' isn't known",
+        "The parameter key day is not valid for this job",
+        "Parameters [a, b] were not recognized",
+        "Number of parameters exceeds the limit of 100",
+    ],
+    (404, "RESOURCE_DOES_NOT_EXIST"): [
+        "Job 5 does not exist.",
+        "Job not found",
+        "Job 5 not found.",
+        "The requested resource does not exist",
+        "Resource not found",
+        "Job with job_id 5 could not be found",
+        "Job 5 is not available",
+        "No job with ID 5 exists in this workspace",
+        "The specified job does not exist",
+        "The job 5 cannot be located",
+        "Notebook /x/y not found",
+        "Could not find job with id 5.",
+        "5 does not exist",
+        "job 5 has been removed",
+        "Unknown job id 5",
+        "Unable to locate job 5",
+    ],
+    (403, "PERMISSION_DENIED"): [
+        "User a@b.c does not have Manage Run permissions on job 5",
+        "User x does not have CAN_MANAGE_RUN permission on the job",
+        "You do not have permission to run this job",
+        "You don't have permission to access job 5",
+        "a@b.c does not have permission to trigger job 5",
+        "Permission denied on job 5",
+        "No permission on this job",
+        "Principal 12 is not authorized to manage job 5",
+        "Access to job 5 is denied",
+        "User does not have 'Manage Run' permission on Job with ID: 5",
+        "Job 5 is not accessible to user x",
+        "Requires CAN MANAGE RUN on job 5",
+        "Missing CAN_MANAGE_RUN on job",
+        "The service principal lacks Can Manage Run on job 5",
+    ],
+    (400, "MALFORMED_REQUEST"): [
+        "Could not parse request object: Expected 'START_OBJECT' not 'VALUE_STRING'",
+        "Invalid JSON given in the body of the request - expected a map",
+        "Could not parse request object",
+        "Request body is not valid JSON",
+    ],
+}
+
+
+#: The same codes with words that speak of something else: no entry ends by one answer.
+OTHER_REASONS: dict[tuple[int, str], list[str]] = {
+    (400, "INVALID_PARAMETER_VALUE"): [
+        "Cluster pool for serverless job runs is not ready",
+        "No healthy instance available for job execution",
+        "The server is shutting down, job cannot be accepted",
+        "Invalid token",
+        "Serverless compute is not enabled",
+        "Databricks is being upgraded",
+        "Unity Catalog is not reachable for job 5",
+        "Read-only mode: job runs cannot be created",
+        "Cell migration in progress; job 5 is locked",
+        "Unable to acquire lease",
+        "Please wait, the job store is starting",
+        "Request throttled, slow down",
+        "Compute plane is warming up",
+        "No capacity for serverless compute",
+        "Quota for serverless exceeded",
+        "The workspace storage is offline, job 5 not started",
+        "Hive metastore is unreachable",
+        "Kafka broker rejected",
+        "Master node elected, please repeat",
+        "Cloud provider returned an error",
+        "Storage credential of the root bucket expired",
+        "Run creation has been suspended by the administrator",
+        "Customer-managed key is disabled",
+        "Encryption key unavailable",
+        "Billing account is past due",
+        "The license is invalid",
+        "License has expired",
+        "Certificate is not valid",
+        "Could not contact identity provider",
+        "DNS lookup failed",
+        "Unity Catalog has no metastore assigned",
+        "Request came from an unknown IP",
+        "Unknown host",
+        "Unknown error",
+        "Something went wrong",
+        "An error occurred while reading job 5",
+        "Failed to load job 5 from store",
+        "Jobs are paused for this cell",
+        "The admission controller rejected the run",
+        "Node pool exhausted",
+        "Bad gateway",
+        "Missing routing information",
+        "Configuration not loaded",
+        "Invalid deployment state",
+        "Invalid session",
+        "Invalid state",
+        "The run was not created: backend returned 500",
+        "Jobs quota 1000 reached",
+        "Dependency vault not initialized",
+        "Too many connections",
+        "Invalid credentials",
+        "Failed to acquire task lock",
+        "Region failover under way",
+        "Snapshot of job 5 is stale",
+        "Job 5 is being updated",
+    ],
+    (404, "RESOURCE_DOES_NOT_EXIST"): [
+        "Job 5 could not be loaded: database replica lag",
+        "Principal app-1 does not exist so job 5 can not be run",
+        "Jobs database does not exist on this replica",
+        "No job cluster available",
+        "No task slot for this",
+        "Metastore 3 does not exist",
+        "User x does not exist",
+        "Cluster policy does not exist",
+        "Tenant not found",
+        "Route not found",
+        "Default catalog does not exist",
+        "The principal that owns job 5 does not exist",
+        "Node type not found for job 5",
+        "Backend for job 5 not found",
+        "The service could not find its own table jobs",
+        "Workspace root does not exist",
+    ],
+    (403, "PERMISSION_DENIED"): [
+        "Cannot run job: token lacks scope jobs",
+        "User is disabled and cannot run job 5",
+        "Missing required scopes: jobs; job 5",
+        "Trial expired: job runs are not allowed",
+        "Token scopes do not include jobs for job 5",
+        "User account is locked; job 5 not run",
+        "User is suspended and may not run job 5",
+        "Job runs are not allowed",
+        "Your plan does not include job runs",
+        "IP not allowed to run job 5",
+        "Conditional access policy prevents running job 5",
+        "Account admin has disabled job 5's region",
+    ],
+    (400, "MALFORMED_REQUEST"): [
+        "Unexpected end of file",
+        "Could not parse request object: Unexpected end-of-input",
+        "Missing header X-Databricks-Org-Id",
+        "Upstream sent malformed response",
+    ],
+}
+
+
+#: No further run for now: the attempt is given back.
+NO_ROOM: dict[tuple[int, str], list[str]] = {
+    (400, "INVALID_PARAMETER_VALUE"): [
+        "Cannot start more than 10000 runs per hour",
+        "The job exceeded maximum runs creation rate of 10000 per hour",
+        "Job 5 already has an active run and max_concurrent_runs is 1",
+        "The job's maximum number of queued runs has been met",
+    ],
+    (400, "INVALID_STATE"): [
+        "Job 5 already has an active run and max_concurrent_runs is 1",
+    ],
+    (429, "RESOURCE_EXHAUSTED"): [
+        "Job run creation rate exceeded: 10,000 runs per hour",
+    ],
+}
+
+
+def each_of(wordings: dict[tuple[int, str], list[str]]) -> list[tuple[int, str, str]]:
+    return [(*answer, message) for answer, messages in wordings.items() for message in messages]
+
+
+@pytest.mark.parametrize(("status", "code", "message"), each_of(PLAIN_REFUSALS))
+async def test_a_plain_refusal_is_the_entrys(
+    workspace: Workspace, status: int, code: str, message: str
+) -> None:
+    caught = await raised(workspace, About.START, says(status, code, message))
+    assert type(caught) is RequestRefused
+    assert message in str(caught)
+
+
+@pytest.mark.parametrize(("status", "code", "message"), each_of(OTHER_REASONS))
+async def test_a_code_of_refusals_alone_is_not_the_entrys(
+    workspace: Workspace, status: int, code: str, message: str
+) -> None:
+    caught = await raised(workspace, About.START, says(status, code, message))
+    assert isinstance(caught, WorkspaceUnavailable)
+    assert message in str(caught)
+
+
+@pytest.mark.parametrize(("status", "code", "message"), each_of(NO_ROOM))
+async def test_no_room_for_a_run_is_no_refusal(
+    workspace: Workspace, status: int, code: str, message: str
+) -> None:
+    caught = await raised(workspace, About.START, says(status, code, message))
+    assert type(caught) is NoCapacity

@@ -187,7 +187,9 @@ async def test_only_secrets_are_struck_out_of_a_run_s_error(
 @pytest.mark.parametrize("case", TOLD)
 async def test_only_secrets_are_struck_out_of_a_refusal(apps: Apps, workspace: Workspace, case: str) -> None:
     told = TOLD[case]
-    refusal = error(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": told.said})
+    refusal = error(
+        400, {"error_code": "INVALID_PARAMETER_VALUE", "message": f"Invalid parameter: {told.said}"}
+    )
 
     async def reply(request: web.Request) -> web.StreamResponse:
         return await (refusal if request.path.endswith("run-now") else ok({}))(request)

@@ -149,7 +149,7 @@ TABLE = (
         about=_JOBS,
         code="PERMISSION_DENIED",
         says=(wording.ONE_JOB,),
-        unless=(wording.ONLY_WORKSPACE, wording.WORKSPACE),
+        unless=(wording.ONLY_WORKSPACE, wording.WORKSPACE, wording.CALLER, wording.PASSING),
     ),
     # also where it says that a run does not exist: whoever may not see a run is told the same
     Row(Meaning.FORBIDDEN, code="PERMISSION_DENIED"),
@@ -163,6 +163,8 @@ TABLE = (
     # without words the code speaks of what was asked for
     Row(Meaning.RUN_GONE, about=_RUNS, code="RESOURCE_DOES_NOT_EXIST", says=(wording.NOTHING,)),
     # --- a job or what is sent to it ---
+    # passes by itself, even if a job or a parameter is named beside it
+    Row(Meaning.NOT_UNDERSTOOD, about={About.START, About.JOB}, says=(wording.PASSING,)),
     # the job does not exist, under whatever code
     Row(Meaning.IMPOSSIBLE, about=_JOBS, says=(wording.JOB_GONE,)),
     # wrong with the workspace, even if a parameter is named beside it
@@ -171,21 +173,37 @@ TABLE = (
     Row(Meaning.IMPOSSIBLE, about=_JOBS, status={400}, says=(wording.WRONG_PARAMETER,)),
     # names a part of the workspace, and nothing that a request could be wrong about
     Row(Meaning.NOT_UNDERSTOOD, says=(wording.WORKSPACE,), unless=(wording.REQUEST,)),
-    # something of the request does not exist; a metastore would be the workspace's
+    # a job, or something of the request, does not exist; a metastore or a user would be the workspace's
     Row(
         Meaning.IMPOSSIBLE,
         about=_JOBS,
         code="RESOURCE_DOES_NOT_EXIST",
-        says=(wording.ONE_JOB, wording.REQUEST, wording.NOTHING),
+        says=(wording.JOB_FIRST, wording.NOT_THERE, wording.WRONG_REQUEST, wording.NOTHING),
     ),
-    # what was sent can be wrong in many ways, so the code is enough
+    # the code speaks of a job
+    Row(Meaning.IMPOSSIBLE, about=_JOBS, code="INVALID_JOB_ID|JOB_(NOT_FOUND|DOES_NOT_EXIST|DELETED)"),
+    # a repair can be refused in many ways, and a refused one is waited for and then given up for a new run
+    Row(Meaning.IMPOSSIBLE, about={About.REPAIR}, code="INVALID_PARAMETER_VALUE"),
+    # the code stands for much; a text that says nothing of the request speaks of something else
     Row(
         Meaning.IMPOSSIBLE,
         about=_JOBS,
-        code="INVALID_JOB_ID|INVALID_PARAMETER_VALUE|JOB_(NOT_FOUND|DOES_NOT_EXIST|DELETED)",
+        code="INVALID_PARAMETER_VALUE|INVALID_ARGUMENT|INVALID_REQUEST|BAD_REQUEST",
+        says=(
+            wording.PARAMETER,
+            wording.WRONG_REQUEST,
+            wording.WRONG_VALUE,
+            wording.UNFIT_JOB,
+            wording.NOTHING,
+        ),
     ),
     # the request as it was built; a later version of the row may pass
-    Row(Meaning.REFUSED, about=_JOBS, code="MALFORMED_REQUEST"),
+    Row(
+        Meaning.REFUSED,
+        about=_JOBS,
+        code="MALFORMED_REQUEST",
+        says=(wording.PARAMETER, wording.WRONG_REQUEST, wording.WRONG_VALUE, wording.NOTHING),
+    ),
     # too large, or not acceptable; without a code a proxy said it
     Row(Meaning.REFUSED, about=_JOBS, status={413, 422}, code=".+"),
     # the workspace's trouble until proven otherwise
