@@ -157,6 +157,7 @@ async def test_after_a_lost_answer_only_the_end_of_the_tokens_run_settles_anythi
     else:
         assert isinstance(caught, WorkspaceUnavailable)
         assert caught.in_doubt
+        assert not caught.answered, "what it says of this try is no answer about the earlier one"
 
 
 #: By what they mean for ``run-now``; None = the workspace's trouble, of whatever kind.

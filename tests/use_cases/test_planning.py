@@ -12,7 +12,7 @@ from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.models import Claim, RepairRequest
 from orchestrator.core.states import Status
 from orchestrator.usecases.jobs import Jobs
-from tests.use_cases.answering import START_MS, UNAVAILABLE, AnsweredWorld, answering, ended, goes_on
+from tests.use_cases.answering import START_MS, UNAVAILABLE, Answer, AnsweredWorld, answering, ended, goes_on
 from tests.use_cases.test_operator import operator
 from tests.world import World
 
@@ -137,6 +137,40 @@ async def test_refused_repair_starts_no_run_at_once(answers: AnsweredWorld, code
     await answers.next_pass()
     answers.api.runs[1000] = goes_on()
     assert [run for run, said in answers.api.runs.items() if "end_time" not in said] == [1000]
+
+
+DENIED: Answer = (403, {"error_code": "PERMISSION_DENIED", "message": "no"})
+ACTIVE: Answer = (
+    400,
+    {"error_code": "INVALID_STATE", "message": "Run 1000 cannot be repaired while it is active"},
+)
+
+
+@pytest.mark.parametrize("said", [DENIED, ACTIVE], ids=["denied", "active"])
+async def test_repair_that_is_refused_after_a_lost_try_starts_no_run_beside_it(
+    answers: AnsweredWorld, said: Answer
+) -> None:
+    """The first try may have begun the repair; runs/get may show the old end for ten minutes."""
+    await answers.running(retry_mode="repair")
+    answers.api.runs[1000] = FAILED
+    await answers.monitor()
+    answers.database.pass_time(3700)
+    await answers.trigger()
+    tries = 0
+
+    def repair(body: dict[str, Any]) -> web.Response:
+        nonlocal tries
+        tries += 1
+        status, content = UNAVAILABLE if tries == 1 else said
+        return web.json_response(content, status=status)
+
+    answers.api._repair = repair  # type: ignore[method-assign]
+    for _ in range(8):
+        await answers.deliver()
+        answers.database.pass_time(60)
+        await answers.trigger()
+    assert tries >= 2
+    assert list(answers.api.runs) == [1000]
 
 
 async def test_repair_that_begins_after_its_entry_was_resolved_is_cancelled(world: World) -> None:

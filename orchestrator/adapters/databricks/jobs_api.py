@@ -268,6 +268,8 @@ _REMEDIES: dict[Meaning, tuple[type[DatabricksError], Remedy]] = {
 }
 #: The request was refused before it was read.
 _UNREAD = frozenset({Meaning.RATE, Meaning.UNAUTHORIZED})
+#: Requests that start something.
+_STARTS = frozenset({About.START, About.REPAIR})
 #: The workspace has read the request, and its answer stays unexplained.
 _ANSWERED = frozenset({Meaning.FORBIDDEN, Meaning.NOT_UNDERSTOOD})
 _STILL_IN_DOUBT = " (an earlier try got no usable response and may have had its effect)"
@@ -284,7 +286,8 @@ def interpret(
     """
     if not 200 <= response.status < 300:
         error = errors.read_error(response, name=request.name, hidden=(*request.hidden, token))
-        return _failure(error, meanings.meaning_of(error, request.about, in_doubt=in_doubt))
+        meaning = meanings.meaning_of(error, request.about, in_doubt=in_doubt)
+        return _failure(error, meaning, is_answer=not (in_doubt and request.about in _STARTS))
     content = fields.json_object(errors.without_token(response.body, token))
     if content is None:
         return no_response(request, "the body is not a JSON object", token=token, status=response.status)
@@ -369,12 +372,16 @@ def final_error(failure: Failure, *, in_doubt: bool) -> DatabricksError:
     return error
 
 
-def _failure(response: ErrorResponse, meaning: Meaning) -> Failure:
+def _failure(response: ErrorResponse, meaning: Meaning, *, is_answer: bool) -> Failure:
+    """Return what follows from a response.
+
+    :param is_answer: it speaks of the whole operation. False = an earlier try may have started something.
+    """
     kind, remedy = _REMEDIES[meaning]
     text = response.text + (_STILL_IN_DOUBT if meaning is Meaning.STILL_IN_DOUBT else "")
     error = _error(kind, text, response, permanent=meaning is Meaning.IMPOSSIBLE)
     if isinstance(error, WorkspaceUnavailable):
-        error.answered = meaning in _ANSWERED
+        error.answered = is_answer and meaning in _ANSWERED
     return Failure(error=error, remedy=remedy, retry_after=response.retry_after, unread=meaning in _UNREAD)
 
 
