@@ -296,6 +296,14 @@ async def test_finish_is_about_one_entry_one_submission_and_one_run(store: Store
     assert (await entry_of(store, claim_of_other.entry_id)).status is RUNNING
 
 
+async def test_finish_keeps_a_run_that_an_older_version_recorded(store: Store, database: Database) -> None:
+    """The older version does not know the column, and it ran beside this one during a deployment."""
+    entry = await running(store, 5)
+    database.execute("UPDATE track_processing SET last_runid = NULL WHERE id = ?", entry.id)
+    assert await finish(store, entry, DONE)
+    assert (await entry_of(store, entry.id)).last_runid == 5
+
+
 async def test_running_entries_of_a_workspace(store: Store) -> None:
     entry = await running(store, 5, "a")
     await finish(store, await running(store, 6, "b"), DONE)

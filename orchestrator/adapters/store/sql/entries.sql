@@ -290,6 +290,8 @@ SET status = ?,
     slot_waits = ?,
     platform_failures = ?,
     deliveries = 0,
+    -- An older version of the app, which ran beside this one during a deployment, did not keep it.
+    last_runid = COALESCE(last_runid, runid),
     stop_reason = NULL,
     missing_since = NULL,
     unreadable_since = NULL,
