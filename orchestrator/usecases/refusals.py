@@ -82,9 +82,9 @@ class Refusals:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await self.runs[entry.workspace].get_job(request.job_id)
-        except (WorkspaceUnavailable, TimeoutError):
-            return Unanswered.OUTAGE
-        except DatabricksError:
+        except (DatabricksError, TimeoutError) as probe:
+            if not _is_refusal(probe):
+                return Unanswered.OUTAGE
             _logger.debug("entry %s: the workspace answers with a refusal, too", entry.id)
         # Until others are accepted, what fails may concern every call.
         are_accepted = await self.store.calls_accepted(
@@ -184,6 +184,13 @@ class Refusals:
                 f"without one if the run shows none for {minutes:.0f} minutes"
             )
             await self.unstarted.postpone(entry, WorkspaceUnavailable(text), Unanswered.ENTRY)
+
+
+def _is_refusal(probe: DatabricksError | TimeoutError) -> bool:
+    """Say whether a workspace refuses to show a job, which an owner of the token may not see for example."""
+    if isinstance(probe, WorkspaceUnavailable):
+        return probe.answered and probe.status >= 400
+    return isinstance(probe, DatabricksError)
 
 
 def _unseen(request: RepairRequest, error: WorkspaceUnavailable) -> WorkspaceUnavailable:

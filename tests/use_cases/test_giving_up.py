@@ -1,5 +1,6 @@
 """Give up an entry whose calls are never answered, but never because of an outage of its workspace."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +278,46 @@ async def test_an_entry_is_given_up_for_words_that_nobody_understands(tmp_path: 
         assert "SOMETHING_NEW: quux is not frobnicated" in (entry.last_error or "")
         assert set(refused) == {f"{entry.entry_guid}-1"}
         assert len(refused) <= LIMIT
+        assert (await world.entry(*good)).status is Status.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, {"error_code": "PERMISSION_DENIED", "message": "You are not allowed to do this"}),
+        (403, {"message": "Forbidden"}),
+        (400, {"error_code": "SOMETHING_NEW", "message": "not this one"}),
+    ],
+)
+async def test_an_entry_whose_job_may_be_neither_run_nor_read_is_given_up(
+    tmp_path: Path, status: int, words: dict[str, str]
+) -> None:
+    """A refusal is an answer; when all jobs are refused it may be maintenance, which ends nothing."""
+    async with answering(tmp_path) as world:
+        others_are_accepted = False
+
+        def refusing(usual: Callable[[dict[str, Any]], web.Response]) -> Any:
+            def answer(body: dict[str, Any]) -> web.Response:
+                if others_are_accepted and int(body["job_id"]) != 66:
+                    return usual(body)
+                return web.json_response(words, status=status)
+
+            return answer
+
+        world.api._run_now = refusing(world.api._run_now)  # type: ignore[method-assign]
+        world.api._get_job = refusing(world.api._get_job)  # type: ignore[method-assign]
+        bad, good = await world.add("bad", job_id=66), await world.add("good")
+        for _ in range(3 * LIMIT):
+            await world.next_pass(MINUTES)
+        for entry_id in (*bad, *good):
+            assert (await world.entry(entry_id)).status is Status.QUEUED
+        others_are_accepted = True
+        for number in range(2 * LIMIT):
+            await world.add(f"good {number}", priority=1)
+            await world.next_pass(MINUTES)
+        entry = await world.entry(*bad)
+        assert (entry.status, entry.runid) == (Status.DEAD, None)
+        assert (entry.last_error or "").startswith("given up: ")
         assert (await world.entry(*good)).status is Status.RUNNING
 
 
