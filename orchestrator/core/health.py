@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from orchestrator.core import durations
+from orchestrator.core import durations, time_limits
 from orchestrator.core.models import ActiveRun, Entry
 from orchestrator.core.redaction import one_line
 from orchestrator.core.reports import Silence, TimedEntry, WorkspaceStatus
@@ -27,6 +27,8 @@ class Trouble(StrEnum):
     LONG_QUEUED = "QUEUED for longer than two leases"
     MISSING = "RUNNING, but Databricks says that the run does not exist"
     UNREADABLE = "RUNNING, but Databricks keeps the app from reading or cancelling the run"
+    UNHEEDED = "RUNNING for long after its cancellation was asked for"
+    STANDS_STILL = "RUNNING, but its run in Databricks neither executes nor ends"
     OVERDUE = "RUNNING for far longer than usual"
 
 
@@ -43,11 +45,35 @@ class Troubled:
     @property
     def since(self) -> datetime | None:
         """Since when the example has the trouble; None = the trouble is a matter of times, not of time."""
+        entry = self.example
         return {
-            Trouble.LONG_QUEUED: self.example.claimed_at or self.example.updated_at,
-            Trouble.MISSING: self.example.missing_since,
-            Trouble.UNREADABLE: self.example.unreadable_since,
+            Trouble.LONG_QUEUED: entry.claimed_at or entry.updated_at,
+            Trouble.MISSING: entry.missing_since,
+            Trouble.UNREADABLE: entry.unreadable_since,
+            Trouble.UNHEEDED: entry.cancel_asked_at,
+            Trouble.STANDS_STILL: time_limits.in_state_since(entry),
         }.get(self.trouble)
+
+
+def trouble_of_run(entry: Entry, now: datetime) -> Trouble | None:
+    """Return what is wrong with the run of a RUNNING entry, the gravest first; how long it takes aside."""
+    if entry.missing_since is not None:
+        return Trouble.MISSING
+    if entry.unreadable_since is not None:
+        return Trouble.UNREADABLE
+    if time_limits.heeds_no_cancellation(entry, now):
+        return Trouble.UNHEEDED
+    return Trouble.STANDS_STILL if time_limits.stands_still(entry, now) else None
+
+
+def runs_in_trouble(trouble: Trouble, entries: Sequence[Entry]) -> Troubled:
+    """Return the entries of a workspace whose runs have the same trouble; the first is the example."""
+    first = entries[0]
+    detail = None
+    if trouble is Trouble.STANDS_STILL:
+        state = "QUEUED" if first.queue_seconds is None else first.run_state
+        detail = f"run {first.runid} is {state}"
+    return Troubled(trouble=trouble, entries=len(entries), example=first, detail=detail)
 
 
 def troubled(found: Troubled) -> str:

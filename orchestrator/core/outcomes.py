@@ -142,6 +142,13 @@ def has_unknown_state(run: Run) -> bool:
     return not known and not _tells_its_end(run)
 
 
+def lacks_result(run: Run) -> bool:
+    """Say whether a run is over, and nothing tells how it ended: an answer that is not complete yet."""
+    told = (run.result_state, run.termination_code, run.termination_type)
+    is_terminated = run.life_cycle_state == "TERMINATED" and told == (None, None, None)
+    return is_terminated and outcome_of(run) is RunOutcome.FAILED  # its message may tell another outcome
+
+
 def _tells_its_end(run: Run) -> bool:
     how = (run.result_state, run.termination_code, run.termination_type)
     return run.finished_at is not None and how != (None, None, None)
@@ -281,6 +288,8 @@ def is_same_moment(run: Run, log: LogRow) -> bool:
 def describe(run: Run, failure: RunFailure) -> str:
     """Say in one line why a run ended: the task's own error if there is one, or else Databricks' message."""
     code = run.termination_code or run.result_state or run.life_cycle_state
+    if lacks_result(run):
+        code = f"{code} without a result"
     detail = failure.message or run.message
     return f"{code}: {detail}" if detail else code
 

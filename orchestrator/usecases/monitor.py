@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import math
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator.core import decisions, pass_budget
 from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled
@@ -27,6 +29,15 @@ _CONCURRENCY = 10
 #: Calls without an answer, and without a single success, after which a pass leaves a workspace alone: it is
 #: down, and each further call would wait for its time-out. Single runs that cannot be read block no others.
 _MAX_FAILURES = _CONCURRENCY
+
+#: A listed run that has gone on for this long may be looked up, too: a list that is out of date, from a
+#: gateway's cache for example, would show a run for ever that is over.
+_DOUBTED_AFTER = timedelta(minutes=15)
+
+#: One in so many of them is looked up in a pass, and no more than a few: with two passes a minute each run
+#: every 10 minutes, and every 50 minutes if there are 2,000.
+_DOUBTED_ONE_IN = 20
+_MAX_DOUBTED = 20
 
 #: Entries cancelled or recovered in one pass; the rest waits for the next pass.
 _BATCH = 500
@@ -164,6 +175,7 @@ class Monitor:
     ) -> None:
         """Look at the run of each entry, in the list of active runs as soon as that is there."""
         limit = asyncio.Semaphore(_CONCURRENCY)
+        doubted = _doubted(entries, began)
 
         async def look(entry: Entry) -> None:
             async with limit:
@@ -174,7 +186,8 @@ class Monitor:
                     looks.without_list.append(entry)
                     await self._look(entry, View(began=began), looks)
                 else:
-                    await self._look(entry, View(began=began, active=active.by_id), looks)
+                    view = View(began=began, active=active.by_id, doubted=doubted)
+                    await self._look(entry, view, looks)
 
         # In random order, so that entries that fail in every pass do not always come first.
         entries.sort(key=lambda _: self.clock.jitter())
@@ -229,3 +242,14 @@ class Monitor:
         verdict = decisions.verdict_on_giving_up(entry)
         if await self.store.leave_open(entry, verdict):
             _logger.error("entry %s: now %s: %s", entry.id, verdict.to, verdict.error)
+
+
+def _doubted(entries: Sequence[Entry], began: datetime) -> frozenset[int]:
+    """Return the entries whose run a pass looks up although it is listed: others in each pass."""
+    ids = [
+        entry.id
+        for entry in entries
+        if entry.submitted_at is not None and began - entry.submitted_at >= _DOUBTED_AFTER
+    ]
+    ids.sort(key=lambda entry_id: zlib.crc32(f"{began.isoformat()} {entry_id}".encode()))
+    return frozenset(ids[: min(_MAX_DOUBTED, math.ceil(len(ids) / _DOUBTED_ONE_IN))])

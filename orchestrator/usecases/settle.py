@@ -9,12 +9,19 @@ from typing import TypeVar
 
 from orchestrator.core import decisions, outcomes, redaction, run_requests
 from orchestrator.core.errors import DatabricksError, RunNotCancelled, RunNotFound, WorkspaceUnavailable
+from orchestrator.core.health import second
 from orchestrator.core.models import ActiveRun, Entry, JobKey, JobLimit, Run, RunFailure, Verdict
 from orchestrator.core.outcomes import RunOutcome
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
 from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
-from orchestrator.core.time_limits import exceeded_limit, seconds_since_submission
+from orchestrator.core.time_limits import (
+    exceeded_limit,
+    heeds_no_cancellation,
+    may_ask_to_cancel,
+    seconds_since_submission,
+    state_worth_noting,
+)
 from orchestrator.ports import Clock, Runs, Store, Telemetry
 from orchestrator.usecases.jobs import Jobs
 
@@ -38,9 +45,19 @@ _TEXT_SECONDS = 45.0
 #: Outcomes of runs that did nothing, so that no task has an error or a result.
 _DID_NOTHING = frozenset({RunOutcome.NO_SLOT, RunOutcome.SKIPPED})
 
+#: A run that is over without a result: after this time the result is not expected any more.
+_RESULT_TAKES = timedelta(minutes=10)
+
+#: Time limit for the look at a run that is listed.
+_SECOND_LOOK_SECONDS = 10.0
+
 #: Begin ``last_error`` of an entry whose run is out of the app's reach.
 _UNREADABLE = "its run cannot be read"
 _NOT_CANCELLED = "its run cannot be cancelled"
+_GOES_ON = "its run goes on although Databricks accepted a call to cancel it"
+
+#: The same while the result of a run is awaited.
+_NO_RESULT = f"{_UNREADABLE}: it is TERMINATED, and Databricks does not say how it ended"
 
 #: Statuses below 500 that speak of the token, of the rate, or of something else that passes by itself.
 _PASSING_STATUSES = frozenset({401, 408, 409, 425, 429})
@@ -54,6 +71,8 @@ class View:
     began: datetime
     #: the active runs of the workspace by id; None = the list is not known
     active: Mapping[int, ActiveRun] | None = None
+    #: ids of entries whose run is looked up although it is listed: the list may be out of date
+    doubted: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +97,19 @@ class Settle:
         if entry.runid is None:
             return False
         listed = None if view.active is None else view.active.get(entry.runid)
-        if listed is not None:
-            await self._watch(entry, view.began, queued=listed.queued, waited=listed.queue_seconds)
-            return False
+        if listed is None:
+            return await self._settle_unlisted(entry, entry.runid, view)
+        run = await self._end_of_listed(entry, entry.runid, view)
+        if run is not None:
+            return await self._finish(entry, run, await self._failure_of(entry, run))
+        state = "QUEUED" if listed.queued else listed.life_cycle_state
+        await self._watch(entry, view.began, state=state, waited=listed.queue_seconds)
+        return False
+
+    async def _settle_unlisted(self, entry: Entry, run_id: int, view: View) -> bool:
+        """Look up the run of an entry; return whether this call finished the entry."""
         try:
-            run = await self.runs[entry.workspace].get_run(entry.runid)
+            run = await self.runs[entry.workspace].get_run(run_id)
         except RunNotFound as error:
             return await self._settle_missing(entry, view, error)
         if outcomes.has_unknown_state(run):
@@ -91,11 +118,24 @@ class Settle:
             return False
         if outcomes.outcome_of(run) is RunOutcome.ACTIVE or await self._shows_old_end(entry, run, view.began):
             # The list of active runs is out of date or omits this state: BLOCKED, WAITING_FOR_RETRY.
-            await self._watch(
-                entry, view.began, queued=run.life_cycle_state == "QUEUED", waited=run.queue_seconds
-            )
+            await self._watch(entry, view.began, state=run.life_cycle_state, waited=run.queue_seconds)
+            return False
+        if outcomes.lacks_result(run) and not _is_result_overdue(entry, view.began):
+            await self._note_no_result(entry)
             return False
         return await self._finish(entry, run, await self._failure_of(entry, run))
+
+    async def _end_of_listed(self, entry: Entry, run_id: int, view: View) -> Run | None:
+        """Return the run of an entry if it is over although it is listed; None = the list is believed."""
+        if entry.id not in view.doubted:
+            return None
+        try:
+            async with asyncio.timeout(_SECOND_LOOK_SECONDS):
+                run = await self.runs[entry.workspace].get_run(run_id)
+        except (DatabricksError, TimeoutError):
+            return None
+        is_over = outcomes.outcome_of(run) is not RunOutcome.ACTIVE and not outcomes.lacks_result(run)
+        return run if is_over and not await self._shows_old_end(entry, run, view.began) else None
 
     async def reported(self, entry: Entry) -> bool:
         """Look at the run of a RUNNING entry between two passes; return whether this call finished the entry.
@@ -128,26 +168,44 @@ class Settle:
         if entry.unreadable_since is None or entry.last_error != text:
             await self.store.note_trouble(entry, text, unreadable=again or _is_refusal(error))
 
-    async def _watch(self, entry: Entry, now: datetime, *, queued: bool, waited: float | None = None) -> None:
+    async def _note_no_result(self, entry: Entry) -> None:
+        """Note that a run is over without a result; the wait for it counts from the second time in a row."""
+        if not (entry.last_error or "").startswith(_NO_RESULT):
+            await self.store.note_trouble(entry, _NO_RESULT)
+        elif entry.unreadable_since is None:
+            await self.store.note_trouble(entry, _NO_RESULT, unreadable=True)
+
+    async def _watch(self, entry: Entry, now: datetime, *, state: str | None, waited: float | None) -> None:
         """Note what is new about a run that goes on, and cancel it if that is due.
 
+        :param state: Databricks' state of it; None = not said.
         :param waited: how many seconds it was queued, as far as Databricks says so.
         :raises RunNotCancelled: it is to be cancelled and could not be.
         """
-        seconds = None if queued else _queue_seconds(entry, now, waited or 0.0)
+        seconds = None if state == "QUEUED" else _queue_seconds(entry, now, waited or 0.0)
         if seconds != entry.queue_seconds:
             await self.store.note_queue(entry, seconds)
             entry = replace(entry, queue_seconds=seconds)
+        noted = None if state is None else state_worth_noting(entry, state, now)
+        if noted != entry.run_state:
+            await self.store.note_state(entry, noted)
         try:
             await self._stop_if_due(entry, now)
         except DatabricksError as error:
             await self._note_out_of_reach(entry, _NOT_CANCELLED, error)
             raise RunNotCancelled(str(error)) from error
-        if _is_in_trouble(entry):
-            await self.store.note_trouble(entry, None)
+        await self._note_well_or_unheeded(entry, now)
+
+    async def _note_well_or_unheeded(self, entry: Entry, now: datetime) -> None:
+        """Note that nothing is wrong with a run that goes on, or that it heeds no cancellation."""
+        text = None
+        if heeds_no_cancellation(entry, now) and entry.cancel_asked_at is not None:
+            text = f"{_GOES_ON} at {second(entry.cancel_asked_at)}; its table stays busy until it ends"
+        if _is_in_trouble(entry) if text is None else entry.last_error != text:
+            await self.store.note_trouble(entry, text)
 
     async def _stop_if_due(self, entry: Entry, now: datetime) -> None:
-        """Ask Databricks to cancel a run; each pass asks again until the run is over.
+        """Ask Databricks to cancel a run; later passes ask again, with growing pauses, until the run is over.
 
         :raises DatabricksError: Databricks did not take the call.
         """
@@ -158,8 +216,11 @@ class Settle:
             # Noted first, so that the end of the run is not taken for a person's cancellation.
             if reason is None or not await self.store.note_stop(entry, reason):
                 return
+        if not may_ask_to_cancel(entry, now):
+            return
         _logger.info("entry %s: cancelling run %s", entry.id, entry.runid)
         await self.runs[entry.workspace].cancel(entry.runid)
+        await self.store.note_cancel(entry)
 
     async def _stop_out_of_reach(self, entry: Entry, now: datetime) -> None:
         """Ask Databricks to cancel a run whose trouble is noted already.
@@ -268,8 +329,14 @@ def _queue_seconds(entry: Entry, now: datetime, waited: float) -> float:
 
 def _is_in_trouble(entry: Entry) -> bool:
     """Say whether a pass before noted that something is wrong with the run."""
-    noted = (entry.last_error or "").startswith((_UNREADABLE, _NOT_CANCELLED))
+    noted = (entry.last_error or "").startswith((_UNREADABLE, _NOT_CANCELLED, _GOES_ON))
     return noted or entry.missing_since is not None or entry.unreadable_since is not None
+
+
+def _is_result_overdue(entry: Entry, now: datetime) -> bool:
+    """Say whether the result of a run that is over has been awaited for long enough."""
+    is_awaited = (entry.last_error or "").startswith(_NO_RESULT) and entry.unreadable_since is not None
+    return is_awaited and now - (entry.unreadable_since or now) >= _RESULT_TAKES
 
 
 def _is_refusal(error: DatabricksError) -> bool:

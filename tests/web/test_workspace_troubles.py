@@ -187,6 +187,64 @@ async def test_a_run_that_cannot_be_seen_is_a_reason_with_the_workspaces_words(
     assert ((await world.entry(entry_id))["last_error"], await world.reasons()) == (None, [])
 
 
+@pytest.mark.parametrize("reason", ["a person", "time-out"])
+async def test_a_cancellation_without_effect_is_a_reason_from_a_quarter_of_an_hour_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    seconds = "60" if reason == "time-out" else "0"
+    async with deployed(tmp_path, monkeypatch, RUN_TIMEOUT_SECONDS=seconds) as world:
+        [entry_id] = await add(world.site, "sales")
+        await world.passes()
+        world.workspace.runs[1000] = goes_on("TERMINATING")
+        world.workspace.answers["runs/cancel"] = (200, {})
+        if reason == "a person":
+            await world.site.call("POST", f"entries/{entry_id}/cancel")
+        await world.passes(12, seconds=60)
+        assert await world.reasons() == []
+        await world.passes(10, seconds=60)
+        [told] = await world.reasons()
+        words = "RUNNING for long after its cancellation was asked for: 1 entry, for example entry"
+        assert told.startswith(f"workspace default: {words} {entry_id} since ")
+        assert "its run goes on although Databricks accepted a call to cancel it at" in told
+        shown = await world.entry(entry_id)
+        assert (shown["status"], shown["run_state"]) == ("RUNNING", "TERMINATING")
+        assert shown["last_error"] in told
+        del world.workspace.answers["runs/cancel"]
+        await world.passes(17, seconds=60)
+        assert await world.reasons() == []
+
+
+@pytest.mark.parametrize(
+    ("state", "hours"),
+    [
+        ("QUEUED", 48),
+        ("PENDING", 24.3),
+        ("BLOCKED", 24.3),
+        ("WAITING_FOR_RETRY", 24.3),
+        ("TERMINATING", 1.3),
+    ],
+)
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_run_that_stands_still_is_a_reason(
+    world: Deployed, state: str, hours: float, listed: bool
+) -> None:
+    [entry_id] = await add(world.site, "sales")
+    await world.passes()
+    world.workspace.runs[1000] = goes_on(state)
+    world.workspace.unlisted = set() if listed else {1000}
+    await world.passes(2, seconds=901)
+    await world.passes(seconds=3600 * hours - 3000)
+    assert await world.reasons() == []
+    await world.passes(seconds=3000)
+    [told] = await world.reasons()
+    words = "RUNNING, but its run in Databricks neither executes nor ends: 1 entry, for example entry"
+    assert told.startswith(f"workspace default: {words} {entry_id} since ")
+    assert told.endswith(f": run 1000 is {state}")
+    world.workspace.runs[1000] = goes_on()
+    await world.passes(seconds=60)
+    assert await world.reasons() == []
+
+
 async def test_a_late_timer_function_hides_no_other_reason(world: Deployed) -> None:
     await add(world.site, "sales")
     await world.passes()

@@ -20,7 +20,7 @@ from orchestrator.adapters.store.records import (
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.durations import USUAL_OF, Duration, usual_seconds
-from orchestrator.core.health import Trouble, Troubled
+from orchestrator.core.health import Trouble, Troubled, runs_in_trouble, trouble_of_run
 from orchestrator.core.models import Entry
 from orchestrator.core.reports import (
     HOURLY_UP_TO,
@@ -48,6 +48,7 @@ from orchestrator.core.search import (
 )
 from orchestrator.core.slots import NO_OBSTACLES, Obstacles
 from orchestrator.core.states import Status
+from orchestrator.core.time_limits import QUEUE_TAKES
 from orchestrator.core.waiting import Candidate, Candidates
 
 #: Entries that a search examines per step: most pages are full after the first.
@@ -352,19 +353,19 @@ def _usual_seconds(session: Session, workspace: str, table_name: str) -> float |
 
 
 def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
-    before = _now(session) - timedelta(seconds=queued_seconds)
+    now = _now(session)
+    before = now - timedelta(seconds=queued_seconds)
     found = [
         *(_counted(Trouble.NO_SLOT, row) for row in session.rows("without_slot")),
         *(_counted(Trouble.PLATFORM, row) for row in session.rows("failed_by_platform")),
         *(_counted(Trouble.LONG_QUEUED, row) for row in session.rows("long_queued", before)),
     ]
     runs: dict[tuple[Trouble, str], list[Entry]] = defaultdict(list)
-    for entry in map(read_entry, session.rows("troubled_runs")):
-        trouble = Trouble.MISSING if entry.missing_since else Trouble.UNREADABLE
-        runs[trouble, entry.workspace].append(entry)
-    for (trouble, _), entries in sorted(runs.items()):
-        found.append(Troubled(trouble=trouble, entries=len(entries), example=entries[0]))
-    return found
+    for entry in map(read_entry, session.rows("troubled_runs", now - QUEUE_TAKES)):
+        trouble = trouble_of_run(entry, now)
+        if trouble is not None:
+            runs[trouble, entry.workspace].append(entry)
+    return found + [runs_in_trouble(trouble, entries) for (trouble, _), entries in sorted(runs.items())]
 
 
 def _counted(trouble: Trouble, row: dict[str, Any]) -> Troubled:

@@ -206,11 +206,18 @@ FROM (
 ORDER BY example.workspace
 
 -- troubled_runs --
--- The RUNNING entries whose run is missing or cannot be read.
+-- The RUNNING entries whose run is missing, cannot be read, is to be cancelled, stands still, or has waited in
+-- Databricks' queue since before a time.
 SELECT {entry_columns}
 FROM track_processing {index ix_track_processing_in_flight}
 WHERE status IN ('QUEUED', 'RUNNING') AND status = 'RUNNING'
-    AND (missing_since IS NOT NULL OR unreadable_since IS NOT NULL)
+    AND (
+        missing_since IS NOT NULL
+        OR unreadable_since IS NOT NULL
+        OR cancel_asked_at IS NOT NULL
+        OR run_state IS NOT NULL
+        OR (queue_seconds IS NULL AND submitted_at < ?)
+    )
 ORDER BY id
 
 -- long_running --
