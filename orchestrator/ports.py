@@ -10,6 +10,7 @@ from typing import Protocol
 
 from orchestrator.core.actions import Action
 from orchestrator.core.alerts import Alert, DeadEntries, Delivery, Kind, PassEvent
+from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.health import Troubled
 from orchestrator.core.models import (
     ActiveRun,
@@ -197,6 +198,14 @@ class Store(Protocol):
         self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered | None = None
     ) -> bool:
         """Keep an entry QUEUED and have its message sent again after `seconds`."""
+        ...
+
+    async def hear(self, entry: Entry, doubt: Doubt) -> Heard:
+        """Count what was heard of a QUEUED entry's submission, and return how often it was."""
+        ...
+
+    async def forget(self, entry: Entry, doubt: Doubt) -> None:
+        """Forget what was heard of a QUEUED entry's submission: it is so no more."""
         ...
 
     async def finish(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:

@@ -90,6 +90,9 @@ class Entry:
     queue_seconds: float | None = None
     #: why the app itself asked Databricks to cancel the run (:class:`StopReason`)
     stop_reason: str | None = None
+    #: JSON text: what was heard of the current submission that is believed only once it is repeated
+    #: (:class:`~orchestrator.core.doubts.Doubt`), how often, and since when
+    doubts: str | None = None
     #: since when Databricks says that the run does not exist
     missing_since: datetime | None = None
     #: since when Databricks does not let the app read the run, or cancel one that is to be cancelled

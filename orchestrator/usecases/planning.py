@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from orchestrator.core import decisions, run_requests, templates
+from orchestrator.core import decisions, doubts, run_requests, templates
+from orchestrator.core.doubts import Doubt
 from orchestrator.core.errors import (
     DatabricksError,
     InvalidEntry,
     JobUnclear,
+    ListIncomplete,
     RequestRefused,
     RunNotFound,
     WorkspaceUnavailable,
@@ -38,19 +40,17 @@ _logger = logging.getLogger(__name__)
 #: declares no parameters: an endpoint that fails for good must not keep an entry from its run.
 _PATIENCE = 1
 
-#: A job that is deployed anew may be missing, or be there twice, for so long.
-_DEPLOYMENT_SECONDS = 120.0
-
 #: Waits for a job's name to stand for one job, three minutes and a half in all; nearly eight where the
 #: workspace has accepted no call lately, so that all its answers may be wrong.
 _NAME_PATIENCE = 3
 _LONG_NAME_PATIENCE = 4
 
-#: So much of two errors is compared; ``last_error`` may be cut.
-_COMPARED_CHARACTERS = 200
-
-#: Waits for a last run that was seen to be over, or let go, and cannot be read, after which a new one begins.
+#: Waits for a last run that cannot be read, or that is missing and cannot be cancelled, some thirteen minutes
+#: in all: refusals come in bursts during maintenance, and each may hide a live run.
 _LAST_RUN_PATIENCE = 5
+
+#: Time limit of the list that is asked for such a run, within the lease of the submission.
+_LIST_SECONDS = 60.0
 
 #: The ends of a run after which its failed tasks can be run again. A run without a slot has no such tasks.
 _REPAIRABLE = frozenset({RunOutcome.FAILED, RunOutcome.PLATFORM, RunOutcome.CANCELED, RunOutcome.SUCCEEDED})
@@ -140,11 +140,11 @@ class Planner:
         if run_id is None:
             return None
         settled = [log for log in logs if log.runid == run_id]
-        run = await self._over_or_active(
-            entry, run_id, may_go_on=let_go is not None or _was_seen_over(settled)
+        run = await self._looked_at(
+            entry, run_id, was_let_go=let_go is not None, was_seen_over=_was_seen_over(settled)
         )
-        if run is None:
-            return None
+        if not isinstance(run, Run):
+            return run
         outcome = outcome_of(run)
         if let_go is not None:
             if outcome is RunOutcome.ACTIVE:
@@ -156,21 +156,51 @@ class Planner:
             return None
         return run if _can_be_repaired(run, outcome) else None
 
-    async def _over_or_active(self, entry: Entry, run_id: int, *, may_go_on: bool) -> Run | None:
-        """Return the last run, or None if it does not exist, or cannot be read and need not be waited for.
-
-        :param may_go_on: it was seen to be over, or an operator has decided.
-        """
+    async def _looked_at(
+        self, entry: Entry, run_id: int, *, was_let_go: bool, was_seen_over: bool
+    ) -> Run | Follow | None:
+        """Return the last run, or what to do if it does not exist or cannot be read; None = it is over."""
         try:
-            return await self.runs[entry.workspace].get_run(run_id, with_history=True)
+            run = await self.runs[entry.workspace].get_run(run_id, with_history=True)
         except RunNotFound:
-            await self._cancel_if_possible(entry, run_id)
+            await self._cancel_missing(entry, run_id)
+            return None
         except WorkspaceUnavailable as error:
-            if (entry.last_error or "").startswith(_let_go(run_id)):  # it was seen to be active
+            if Doubt.LAST_RUN_GOES_ON in doubts.read(entry.doubts):
                 raise WorkspaceUnavailable(f"{_let_go(run_id)} was active, and now: {error}") from error
-            if not may_go_on or not (error.answered or entry.postponements >= _LAST_RUN_PATIENCE):
+            if not was_let_go and not was_seen_over:
                 raise
-            _logger.info("entry %s: run %s cannot be read now: %s", entry.id, run_id, error)
+            return await self._unreadable(entry, run_id, error, was_seen_over=was_seen_over)
+        if Doubt.LAST_RUN in doubts.read(entry.doubts):
+            await self.store.forget(entry, Doubt.LAST_RUN)
+        return run
+
+    async def _unreadable(
+        self, entry: Entry, run_id: int, error: WorkspaceUnavailable, *, was_seen_over: bool
+    ) -> Follow | None:
+        """Decide about a last run that cannot be read: None = a new one may begin.
+
+        Whatever the answer, it may hide a live run. So it has to be repeated, and then the list of active
+        runs is asked. A run that was seen to be over is not waited for any longer if there is no list either.
+
+        :raises WorkspaceUnavailable: the run may be active.
+        """
+        heard = await self.store.hear(entry, Doubt.LAST_RUN)
+        if not heard.is_believed(_LAST_RUN_PATIENCE):
+            raise error
+        try:
+            active, is_whole = await self.runs[entry.workspace].active_runs(seconds=_LIST_SECONDS), True
+        except ListIncomplete as part:
+            active, is_whole = part.runs, False
+        except WorkspaceUnavailable:
+            active, is_whole = (), False
+        if run_id in {run.run_id for run in active}:
+            if entry.last_runid is None:
+                await self._await_end(entry, run_id)
+            return Follow(run_id=run_id)
+        if not is_whole and not was_seen_over:
+            raise error
+        _logger.warning("entry %s: run %s cannot be read, and is not listed: %s", entry.id, run_id, error)
         return None
 
     async def _await_end(self, entry: Entry, run_id: int) -> NoReturn:
@@ -178,6 +208,8 @@ class Planner:
 
         :raises WorkspaceUnavailable: always.
         """
+        await self.store.hear(entry, Doubt.LAST_RUN_GOES_ON)
+        await self.store.forget(entry, Doubt.LAST_RUN)
         advice = "wait, cancel it in Databricks, or cancel this entry and retry it with --restart"
         if entry.stop_reason == StopReason.RESTART:
             try:
@@ -189,14 +221,18 @@ class Planner:
             f"{_let_go(run_id)} is still active, and no other begins beside it: {advice}"
         )
 
-    async def _cancel_if_possible(self, entry: Entry, run_id: int) -> None:
-        """Cancel a run that is said not to exist: that may be wrong, and two runs must not be active."""
+    async def _cancel_missing(self, entry: Entry, run_id: int) -> None:
+        """Cancel a run that is said not to exist: that may be wrong, and two runs must not be active.
+
+        :raises WorkspaceUnavailable: it cannot be cancelled, which is not believed yet.
+        """
         try:
             await self.runs[entry.workspace].cancel(run_id)
         except WorkspaceUnavailable as error:
-            if not error.answered:
+            heard = await self.store.hear(entry, Doubt.LAST_RUN)
+            if not heard.is_believed(_LAST_RUN_PATIENCE):
                 raise
-            _logger.info("entry %s: missing run %s cannot be cancelled: %s", entry.id, run_id, error)
+            _logger.warning("entry %s: missing run %s cannot be cancelled: %s", entry.id, run_id, error)
 
     async def _job(self, entry: Entry) -> Job:
         """Return the job of an entry. :raises InvalidEntry: it cannot take runs from outside."""
@@ -225,7 +261,9 @@ class Planner:
             return _assumed(key.job_id)  # run-now says the same, or the job may be run and not be read
         except WorkspaceUnavailable as error:
             needed = entry.parameter_style == run_requests.AUTO and not error.answered
-            if key.job_id is None or (needed and entry.postponements < _PATIENCE):
+            if key.job_id is None:
+                raise
+            if needed and (await self.store.hear(entry, Doubt.JOB)).times <= _PATIENCE:
                 raise
             _logger.info("entry %s: job %s cannot be read: %s", entry.id, key.job_id, error)
             return _assumed(key.job_id)
@@ -235,19 +273,16 @@ class Planner:
 
         :raises WorkspaceUnavailable: it may be so for a moment only.
         """
-        if not await self._is_believed(entry, str(error)):
+        if not await self._is_believed(entry):
             text = f"{error} (believed once the same is said again in later passes)"
             raise WorkspaceUnavailable(text) from None
 
-    async def _is_believed(self, entry: Entry, text: str) -> bool:
-        seconds = (await self.store.now() - (entry.claimed_at or entry.updated_at)).total_seconds()
-        said_before = (entry.last_error or "").startswith(text[:_COMPARED_CHARACTERS])
-        if not said_before or seconds < _DEPLOYMENT_SECONDS:
-            return False
+    async def _is_believed(self, entry: Entry) -> bool:
+        heard = await self.store.hear(entry, Doubt.NAME)
         others_are_accepted = await self.store.calls_accepted(
             entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS
         )
-        return entry.postponements >= (_NAME_PATIENCE if others_are_accepted else _LONG_NAME_PATIENCE)
+        return heard.is_believed(_NAME_PATIENCE if others_are_accepted else _LONG_NAME_PATIENCE)
 
     async def _filled(self, entry: Entry, values: dict[str, str] | list[str]) -> dict[str, str] | list[str]:
         wanted = templates.names_in(values)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.core import decisions, run_requests
+from orchestrator.core.doubts import Doubt
 from orchestrator.core.errors import (
     DatabricksError,
     InvalidEntry,
@@ -99,7 +100,7 @@ class Refusals:
                 return await self._run_instead(entry, error)
         except WorkspaceUnavailable as unclear:
             was_accepted = error.status < 300  # without a run
-            if entry.postponements < _GUESS_PATIENCE and not was_accepted:
+            if not was_accepted and not await self._is_believed(entry, Doubt.REQUEST, _GUESS_PATIENCE):
                 text = f"{error}; whether the job would take another request is not clear: {unclear}"
                 await self.unstarted.postpone(entry, WorkspaceUnavailable(text), Unanswered.NO_EFFECT)
                 return None
@@ -130,10 +131,13 @@ class Refusals:
         The refusal may mean that the run is active, since somebody has just repaired it, and what Databricks
         says of the run may be older.
         """
-        if entry.postponements < _REPAIR_PATIENCE:
+        if not await self._is_believed(entry, Doubt.REPAIR, _REPAIR_PATIENCE):
             await self.unstarted.postpone(entry, as_unavailable(error), Unanswered.NO_EFFECT)
             return None
         return await self._run_instead(entry, error)
+
+    async def _is_believed(self, entry: Entry, doubt: Doubt, waits: int) -> bool:
+        return (await self.store.hear(entry, doubt)).is_believed(waits)
 
     async def _repair_unanswered(
         self, entry: Entry, request: RepairRequest, error: WorkspaceUnavailable

@@ -234,8 +234,8 @@ class Rules:
     def _must_be_waited_for(self, run: SimulatedRun) -> bool:
         """Say whether no run may begin beside a run that was let go: it is the entry's last that is logged.
 
-        One that cannot be read is not waited for, since the operator has decided, and neither is one that the
-        app has never heard of.
+        One that the app has never heard of is not waited for. Nor is one that cannot be read: the list may
+        lack it, too.
         """
         row = self.row(run)
         logged = self.sql(

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.passes import PassLog
+from orchestrator.core.doubts import Doubt
 from orchestrator.core.models import Claim, Entry, StopReason, Unanswered
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
@@ -251,6 +252,23 @@ async def test_columns_that_a_change_writes(store: Store, database: Database, ef
     changed = difference(row, await entry_of(store, row.id), await store.now())
     assert changed == {"updated_at": NOW, **effect.columns}
     assert await entry_of(store, bystander.id) == bystander
+
+
+async def test_each_doubt_counts_by_itself(store: Store, database: Database) -> None:
+    entry = await begun(store, await queued(store, "a"))
+    bystander = await begun(store, await queued(store, "b"))
+    assert [(await store.hear(entry, Doubt.REPAIR)).times for _ in range(3)] == [1, 2, 3]
+    assert (await store.hear(entry, Doubt.NAME)).times == 1
+    await store.forget(entry, Doubt.REPAIR)
+    assert (await store.hear(entry, Doubt.REPAIR)).times == 1
+    assert (await store.hear(entry, Doubt.NAME)).times == 2
+    assert (await entry_of(store, bystander.id)).doubts is None
+    assert await store.record_run(claim_of(entry), 11)
+    assert (await entry_of(store, entry.id)).doubts is None
+    await store.hear(entry, Doubt.NAME)
+    assert (await entry_of(store, entry.id)).doubts is None, "it is RUNNING"
+    database.execute("UPDATE track_processing SET doubts = '[1]' WHERE id = ?", bystander.id)
+    assert (await store.hear(bystander, Doubt.NAME)).times == 1, "what cannot be read was never heard"
 
 
 async def test_open_submission_keeps_its_number_whatever_else_is_settled(store: Store) -> None:

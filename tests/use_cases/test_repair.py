@@ -122,10 +122,11 @@ async def test_run_that_cannot_be_repaired_is_run_anew_after_some_waits(world: W
         raise REFUSED
 
     world.databricks.repair = refuse  # type: ignore[method-assign]  # only runs/repair refuses
-    for _ in range(3):
+    for seconds in (30, 60, 120):
         await world.submit(claim)
         waiting = await world.entry(entry.id)
         assert (waiting.status, waiting.deliveries) == (Status.QUEUED, 0)
+        world.database.pass_time(seconds)
     await world.submit(claim)
     again = await world.entry(entry.id)
     assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1001, 2)

@@ -150,15 +150,6 @@ async def test_restart_of_a_resolved_entry_cancels_the_run_that_was_let_go(world
     assert world.databricks.cancelled == [1000], "the restart is over"
 
 
-async def test_run_that_was_let_go_and_cannot_be_read_does_not_stop_the_retry(world: World) -> None:
-    entry = await let_go(world)
-    denied = WorkspaceUnavailable("You may not view run 1000", status=403)
-    denied.answered = True
-    world.databricks.errors = [denied]
-    await world.deliver()
-    assert (await world.entry(entry.id)).runid == 1001
-
-
 async def test_run_that_was_let_go_and_seen_active_is_waited_for_when_it_cannot_be_read(world: World) -> None:
     entry = await let_go(world)
     [claim] = await world.deliver()

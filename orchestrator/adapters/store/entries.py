@@ -20,6 +20,8 @@ from orchestrator.adapters.store.records import (
     rooms_json,
 )
 from orchestrator.adapters.store.session import Session
+from orchestrator.core import doubts
+from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.errors import RunTaken
 from orchestrator.core.models import (
     IN_DOUBT,
@@ -253,6 +255,29 @@ class Store:
             writes=True,
         )
 
+    async def hear(self, entry: Entry, doubt: Doubt) -> Heard:
+        """QUEUED stays QUEUED: count what was heard of its submission, and return how often it was."""
+
+        def work(session: Session) -> Heard:
+            now = session.now()
+            known = _doubts_of(session, entry)
+            times, since = known.get(doubt, (0, now))
+            known[doubt] = times + 1, since
+            session.change("note_doubts", doubts.write(known), entry.id, entry.submission)
+            return Heard(times=times + 1, seconds=(now - since).total_seconds())
+
+        return await self.pool.transact(work, writes=True)
+
+    async def forget(self, entry: Entry, doubt: Doubt) -> None:
+        """QUEUED stays QUEUED: what was heard of the entry's submission is so no more."""
+
+        def work(session: Session) -> None:
+            known = _doubts_of(session, entry)
+            if known.pop(doubt, None) is not None:
+                session.change("note_doubts", doubts.write(known), entry.id, entry.submission)
+
+        await self.pool.transact(work, writes=True)
+
     async def finish(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:
         """RUNNING → the state that the verdict names, with its log row.
 
@@ -437,6 +462,11 @@ class Store:
     async def now(self) -> datetime:
         """Return the database's clock."""
         return await self.pool.transact(Session.now, writes=False)
+
+
+def _doubts_of(session: Session, entry: Entry) -> dict[str, tuple[int, datetime]]:
+    """Return what was heard of an entry's submission."""
+    return doubts.read(next((row["doubts"] for row in session.rows("get_entry", entry.id)), None))
 
 
 def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ COMPARED = (
     "created_at", "updated_at", "submitted_at", "finished_at", "runid", "job_name", "options", "retry_mode",
     "run_timeout_seconds", "queue_timeout_seconds", "last_runid", "request", "claimed_at", "postponements",
     "slot_waits", "platform_failures", "queue_seconds", "stop_reason", "missing_since", "unreadable_since",
-    "cancel_asked_at", "cancel_repeated_at", "run_state", "run_state_since",
+    "cancel_asked_at", "cancel_repeated_at", "run_state", "run_state_since", "doubts",
 )  # fmt: skip
 
 

@@ -90,6 +90,7 @@ SET status = 'QUEUED',
     -- Calls are counted anew at each claim, but not below 2, which says that an earlier one is in doubt.
     deliveries = CASE WHEN deliveries > 2 THEN 2 ELSE deliveries END,
     postponements = 0,
+    doubts = NULL,
     runid = NULL,
     -- A restart is over once the entry has a run again: until then a run that was let go is cancelled.
     stop_reason = CASE stop_reason WHEN 'RESTART' THEN stop_reason END,
@@ -173,6 +174,7 @@ SET status = 'RUNNING',
     attempt = attempt + CASE WHEN deliveries > 0 OR attempt = 0 THEN 1 ELSE 0 END,
     request = CASE WHEN deliveries > 0 THEN request END,
     postponements = 0,
+    doubts = NULL,
     lease_expires_at = NULL,
     last_error = NULL,
     stop_reason = NULL,
@@ -277,6 +279,13 @@ SET lease_expires_at = {after_ms ?},
     last_error = ?,
     postponements = postponements + ?,
     deliveries = CASE WHEN deliveries > ? THEN deliveries - 1 ELSE deliveries END,
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND status = 'QUEUED'
+
+-- note_doubts --
+-- QUEUED stays QUEUED: what was heard that is believed only once it is repeated.
+UPDATE track_processing
+SET doubts = ?,
     updated_at = {now}
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
