@@ -26,10 +26,23 @@ def test_both_ways_to_a_claim_fit_into_the_work_of_a_pass() -> None:
         assert together <= budget.WORK_SECONDS
 
 
+def test_no_way_to_a_claim_is_longer() -> None:
+    # What ends after the longest settling is not listed again: neither a whole list, nor one that failed.
+    assert budget.AFTER_LIST_SECONDS < budget.FRESH_SECONDS
+    assert budget.LIST_AGAIN_SECONDS < budget.SETTLE_SECONDS
+    # Nor is a list that waits for jobs alone.
+    assert budget.JOBS_SECONDS < budget.FRESH_SECONDS
+    # Each way is cut off at its end, and not by the end of the pass.
+    by_the_list = budget.CHECK_SECONDS + budget.FILL_BY_LIST_SECONDS
+    with_another = budget.SETTLE_SECONDS + budget.AFTER_LIST_SECONDS + budget.FILL_SECONDS
+    assert budget.SNAPSHOT_SECONDS + max(by_the_list, with_another) <= budget.WORK_SECONDS
+
+
 def test_what_goes_on_beside_something_is_no_longer_than_that() -> None:
     assert budget.FIRST_LIST_SECONDS < budget.SETTLE_SECONDS
     assert budget.SETTLE_SECONDS + budget.AFTER_LIST_SECONDS <= budget.CHECK_SECONDS
     assert budget.JOB_SECONDS <= budget.JOBS_SECONDS <= budget.LIST_AGAIN_SECONDS
+    assert budget.JOBS_SECONDS <= budget.CHECK_SECONDS
     assert budget.OPERATION_SECONDS <= budget.SETTLE_SECONDS
 
 

@@ -1,6 +1,7 @@
 """How long each part of a pass may take, in seconds. Pure; ``tests/test_pass_budget.py`` adds the parts up.
 
-A trigger pass for a workspace has two ways to its claim, and each fits into the work of a pass:
+A trigger pass checks the runs of a workspace and then claims, and waits for no other workspace in between.
+There are two ways to the claim, and each fits into the work of a pass:
 
 ==========================================  =====================================
 the list of active runs takes long          settling takes long
@@ -14,8 +15,12 @@ the list of active runs takes long          settling takes long
 together 220                                together 215
 ==========================================  =====================================
 
+No way is longer. A list that ends after ``SETTLE`` is ``AFTER_LIST`` old at most when the claim begins, so it
+is fresh. One that fails is read again only if that took ``LIST_AGAIN`` at most. After a check that was cut
+off without a list nothing is claimed. Jobs are looked up beside the check, which takes less time.
+
 ``WORK`` 220, ``RECORD`` 10 and ``ALERTING`` 45 make 275 of the ``INVOCATION``'s 280, and the host ends the
-worker process after ``FUNCTION`` 300. Workspaces are worked on concurrently.
+worker process after ``FUNCTION`` 300.
 """
 
 #: ``functionTimeout`` in host.json. After it the host would kill the worker process and all that runs in it.
@@ -53,7 +58,8 @@ AFTER_LIST_SECONDS = 15.0
 #: The whole check of a workspace's runs.
 CHECK_SECONDS = LIST_SECONDS + AFTER_LIST_SECONDS
 
-#: A list of active runs in place of one that failed or is out of date.
+#: A list of active runs in place of one that failed or is out of date. Of a longer list a part is read, and
+#: the newest runs, which come first, are added to the list that is out of date.
 LIST_AGAIN_SECONDS = 20.0
 
 #: Looking up the jobs that open entries name, while the runs are checked.
@@ -68,10 +74,13 @@ REVIVE_SECONDS = 10.0
 #: The claim's transaction, and sending its messages.
 CLAIM_SECONDS = 50.0
 
-#: All that a claim needs, as after the notification about one run.
+#: All that a claim by the list of the check needs.
+FILL_BY_LIST_SECONDS = NEW_JOBS_SECONDS + CLAIM_SECONDS
+
+#: All that a claim with a list of its own needs, as after the notification about one run.
 FILL_SECONDS = LIST_AGAIN_SECONDS + REVIVE_SECONDS + CLAIM_SECONDS
 
-#: How long a list may be used after its end. Foreign runs that have begun since are not in it.
+#: How long a list may be used after its end without another look at the newest runs.
 FRESH_SECONDS = 30.0
 
 #: A call of Databricks with all its tries, pages and tokens, a list of active runs excepted.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -28,14 +28,29 @@ class ActiveList:
         """The runs by their ids."""
         return {run.run_id: run for run in self.runs}
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether it took longer than another one may."""
+        return self.ended - self.began > pass_budget.LIST_AGAIN_SECONDS
+
     def is_out_of_date(self, now: float) -> bool:
         """Say whether a claim should list the active runs once more.
 
         A list that failed after a long time would fail again in the little time that a claim has.
         """
         if self.error is not None:
-            return self.ended - self.began <= pass_budget.LIST_AGAIN_SECONDS
+            return not self.takes_long
         return now - self.ended > pass_budget.FRESH_SECONDS
+
+    def brought_up_to_date(self, newer: "ActiveList") -> "ActiveList":
+        """Return what a newer list shows, or both together if only this one was read to its end.
+
+        The newest runs come first, so a part has those that have begun since. Runs that have ended since are
+        still in it, which makes too few slots seem free, not too many.
+        """
+        if newer.error is None or self.error is not None:
+            return newer
+        return replace(self, runs=tuple({**self.by_id, **newer.by_id}.values()))
 
 
 async def list_active(runs: Runs, clock: Clock, *, seconds: float) -> ActiveList:

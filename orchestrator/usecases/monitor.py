@@ -88,27 +88,25 @@ class Monitor:
 
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
-        problems, checked = await self.check(everywhere=False)
-        return problems + [problem for each in checked.values() for problem in each.problems]
+        problems, found = await both(self.aside(), gather_all(map(self.check, self.workspaces)))
+        return problems + [problem for checked in found for problem in checked.problems]
 
-    async def check(self, *, everywhere: bool) -> tuple[list[str], dict[str, Checked]]:
-        """Make a pass; return the problems of no workspace, and what was found in each of them.
+    async def aside(self) -> list[str]:
+        """Do what waits for no run, whatever the workspaces answer; return the problems.
 
-        :param everywhere: list the active runs also where no entry is RUNNING: a run may have been repaired.
-        :raises StoreError: the database is unavailable; nothing can be done without it.
+        :raises StoreError: the database is unavailable.
         """
         canceled = await self.store.cancel_waiting(_BATCH)
         if canceled:
             _logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", entries=canceled))
-        # Lost messages do not wait for the runs, whose check takes longer where other people have many.
-        found, unsent = await both(
-            gather_all(self._check_workspace(name, everywhere=everywhere) for name in self.workspaces),
-            self._resend_lost_messages(),
-        )
-        problems = [await self._report_unknown_workspaces(), unsent]
-        return [problem for problem in problems if problem], dict(zip(self.workspaces, found, strict=True))
+        problems = [await self._resend_lost_messages(), await self._report_unknown_workspaces()]
+        return [problem for problem in problems if problem]
 
-    async def _check_workspace(self, workspace: str, *, everywhere: bool) -> Checked:
+    async def check(self, workspace: str, *, everywhere: bool = False) -> Checked:
+        """Look at the runs of one workspace. An error of it, or of the store, is among the problems.
+
+        :param everywhere: list the active runs also if no entry is RUNNING: a run may have been repaired.
+        """
         checked = Checked()
         try:
             async with asyncio.timeout(pass_budget.CHECK_SECONDS):

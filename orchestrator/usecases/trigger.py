@@ -1,6 +1,7 @@
 """The trigger: make a monitor pass, then claim waiting entries for each workspace's free slots."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,16 +47,25 @@ class Trigger:
 
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
+        chains = [self._aside(), *map(self._check_and_fill, sorted(self.workspaces))]
+        return [problem for problems in await gather_all(chains) for problem in problems if problem]
+
+    async def _aside(self) -> list[str]:
+        """Do what belongs to no workspace of the settings; return the problems."""
+        problems = await self.monitor.aside()
+        unknown = await self.store.waiting_workspaces() - self.workspaces.keys()
+        return problems + await gather_all(map(self.fill, sorted(unknown)))
+
+    async def _check_and_fill(self, workspace: str) -> list[str]:
+        """Check a workspace's runs, then claim for its free slots. It waits for no other workspace."""
         # Also where nothing waits: somebody may have repaired the run of an entry that is over, and only the
         # list of active runs tells. It costs one listing per pass and workspace.
-        (problems, checked), _ = await both(
-            self.monitor.check(everywhere=True), gather_all(map(self._look_up_jobs, self.workspaces))
-        )
-        problems += [problem for each in checked.values() for problem in each.problems]
-        lists = {name: each.active for name, each in checked.items()}
-        workspaces = await self.store.waiting_workspaces() | self.workspaces.keys()
-        problems += await gather_all(self.fill(name, lists.get(name)) for name in sorted(workspaces))
-        return [problem for problem in problems if problem]
+        checked, _ = await both(self.monitor.check(workspace, everywhere=True), self._look_up_jobs(workspace))
+        if checked.active is None:  # the time for another list is over, or the store fails
+            problem = f"workspace {workspace}: nothing claimed: its active runs were not listed"
+            _logger.warning("%s", problem)
+            return [*checked.problems, problem]
+        return [*checked.problems, await self.fill(workspace, checked.active)]
 
     async def fill(self, workspace: str, active: ActiveList | None = None) -> str:
         """Claim waiting entries for a workspace's free slots; return the problem, empty if there is none.
@@ -63,41 +73,54 @@ class Trigger:
         :param active: the active runs, if they were listed a moment ago.
         """
         shown = one_line(workspace)  # an entry may name anything
+        if active is None or active.is_out_of_date(self.clock.monotonic()):
+            work, seconds = self._list_and_fill(workspace, shown, active), pass_budget.FILL_SECONDS
+        else:
+            work, seconds = self._fill_by(workspace, shown, active), pass_budget.FILL_BY_LIST_SECONDS
         try:
-            async with asyncio.timeout(pass_budget.FILL_SECONDS):
-                problem = await self._fill(workspace, shown, active)
+            async with asyncio.timeout(seconds):
+                problem = await work
         except OrchestratorError as error:
             problem = f"workspace {shown}: nothing claimed: {error}"
         except TimeoutError:
-            problem = f"workspace {shown}: claiming took over {pass_budget.FILL_SECONDS:.0f} s"
+            problem = f"workspace {shown}: claiming took over {seconds:.0f} s"
         if problem:
             _logger.warning("%s", problem)
         return problem
 
-    async def _fill(self, workspace: str, shown: str, known: ActiveList | None) -> str:
-        policy = self.workspaces.get(workspace)
-        if policy is None:
+    async def _list_and_fill(self, workspace: str, shown: str, known: ActiveList | None) -> str:
+        """List the active runs, as far as there is time, and claim."""
+        if workspace not in self.workspaces:
             return await self._claim(workspace, cap=_UNKNOWN_WORKSPACE_CAP, active=(), jobs={})
-        problems: list[str] = []
-        if known is None or known.is_out_of_date(self.clock.monotonic()):
-            seconds = pass_budget.LIST_AGAIN_SECONDS
-            active, limits = await both(
-                list_active(self.runs[workspace], self.clock, seconds=seconds),
-                self._job_limits(workspace, seconds=seconds),
-            )
-            problems += await self._revive(workspace, active.runs)
-        else:
-            active = known
-            limits = await self._job_limits(workspace, seconds=pass_budget.NEW_JOBS_SECONDS)
+        if known is None and workspace in self.lists and self.lists[workspace].takes_long:
+            return f"workspace {shown}: nothing claimed before the next pass: its list of active runs is long"
+        seconds = pass_budget.LIST_AGAIN_SECONDS
+        newer, limits = await both(
+            list_active(self.runs[workspace], self.clock, seconds=seconds),
+            self._job_limits(workspace, seconds=seconds),
+        )
+        problems = await self._revive(workspace, newer.runs)
+        active = newer if known is None else known.brought_up_to_date(newer)
+        problems.append(await self._fill_from(workspace, shown, active, limits))
+        return "; ".join(problem for problem in problems if problem)
+
+    async def _fill_by(self, workspace: str, shown: str, active: ActiveList) -> str:
+        """Claim by a list that the check of the runs has just read."""
+        limits = await self._job_limits(workspace, seconds=pass_budget.NEW_JOBS_SECONDS)
+        return await self._fill_from(workspace, shown, active, limits)
+
+    async def _fill_from(
+        self, workspace: str, shown: str, active: ActiveList, limits: dict[JobKey, JobLimit]
+    ) -> str:
+        """Claim if the number of free slots is known; return the problem, empty if there is none."""
         await self._note_answer(workspace, active)
+        cap = self.workspaces[workspace].cap
         if active.error is not None:
             # The number of free slots is unknown, or known to be none.
-            problems.append(_without_list(shown, policy.cap, active.runs, active.error))
-        else:
-            self.lists[workspace] = active
-            self.telemetry.record(Metric.ACTIVE_RUNS, len(active.runs), workspace=workspace)
-            problems.append(await self._claim(workspace, cap=policy.cap, active=active.runs, jobs=limits))
-        return "; ".join(problem for problem in problems if problem)
+            return _without_list(shown, cap, active.runs, active.error)
+        self.lists[workspace] = active
+        self.telemetry.record(Metric.ACTIVE_RUNS, len(active.runs), workspace=workspace)
+        return await self._claim(workspace, cap=cap, active=active.runs, jobs=limits)
 
     async def _note_answer(self, workspace: str, active: ActiveList) -> None:
         """Count a pass without an answer; an answer, also in part, ends the count."""
@@ -137,7 +160,9 @@ class Trigger:
 
     async def _look_up_jobs(self, workspace: str) -> None:
         """Look up the jobs that entries name while the runs are checked, so that the claim knows them."""
-        await self._job_limits(workspace, seconds=pass_budget.JOBS_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pass_budget.JOBS_SECONDS):
+                await self._job_limits(workspace, seconds=pass_budget.JOBS_SECONDS)
 
     async def _job_limits(self, workspace: str, *, seconds: float) -> dict[JobKey, JobLimit]:
         """Return the limits of the jobs that open entries name, as far as they are known in time."""

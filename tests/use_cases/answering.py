@@ -176,8 +176,10 @@ async def served(api: JobsApi) -> AsyncIterator[str]:
     app.router.add_route("*", "/{path:.*}", api.handle)
     server = TestServer(app, host="127.0.0.1")
     await server.start_server(shutdown_timeout=0.1)
-    yield str(server.make_url("/"))
-    await server.close()
+    try:
+        yield str(server.make_url("/"))
+    finally:
+        await server.close()
 
 
 @asynccontextmanager

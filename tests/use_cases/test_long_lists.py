@@ -6,7 +6,7 @@ The servers take as long as they say, on a loop whose time jumps.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.adapters.store.entries import Store
@@ -30,7 +29,7 @@ from orchestrator.usecases.overview import ActiveRuns, Overview
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 from tests.databricks.support import Tokens
 from tests.jumping import LoopClock, run_jumping
-from tests.use_cases.answering import UNAVAILABLE, JobsApi, ended, goes_on
+from tests.use_cases.answering import UNAVAILABLE, JobsApi, ended, goes_on, served
 from tests.world import Database, DeliveredUseCases, policy, workspace
 
 SUCCESS = ended("SUCCESS", "SUCCESS")
@@ -134,32 +133,34 @@ class SlowWorld(DeliveredUseCases):
 
 
 @asynccontextmanager
-async def slow(folder: Path) -> AsyncIterator[SlowWorld]:
+async def slow(folder: Path, eu: JobsApi | None = None) -> AsyncIterator[SlowWorld]:
+    """Serve a workspace, and perhaps another one, and wire the app to them."""
     api = PagedApi(answers={"get": (200, {"job_id": 5, "settings": {"max_concurrent_runs": 1000}})})
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", api.handle)
-    server = TestServer(app, host="127.0.0.1")
-    await server.start_server(shutdown_timeout=0.1)
+    apis: dict[str, JobsApi] = {"default": api} if eu is None else {"default": api, "eu": eu}
     loop, clock = asyncio.get_running_loop(), LoopClock()
     start = datetime(2030, 1, 1, tzinfo=UTC).timestamp() - loop.time()
     database = Database(folder, now=lambda: datetime.fromtimestamp(start + loop.time(), UTC))
-    async with aiohttp.ClientSession() as session:
-        client = DatabricksClient(
-            host=str(server.make_url("/")), tokens=Tokens(), session=lambda: session, clock=clock
-        )
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        runs = {
+            name: DatabricksClient(
+                host=await stack.enter_async_context(served(each)),
+                tokens=Tokens(),
+                session=lambda: session,
+                clock=clock,
+            )
+            for name, each in apis.items()
+        }
         world = SlowWorld(
             store=Store(Pool(database.connector)),
-            runs={"default": client},
-            workspaces={"default": workspace(cap=130)},
+            runs=runs,
+            workspaces={name: workspace(name, cap=130) for name in apis},
             clock=clock,
             api=api,
             database=database,
         )
-        try:
-            yield world
-        finally:
-            await world.store.pool.close()
-            await server.close()
+        stack.push_async_callback(world.store.pool.close)
+        yield world
 
 
 def test_three_thousand_foreign_runs_in_the_queue_keep_nobody_waiting(tmp_path: Path) -> None:
@@ -322,6 +323,124 @@ def test_a_list_that_is_out_of_date_after_settling_is_read_again(tmp_path: Path)
             assert problems == []
             assert Counter(await world.states(waiting)) == {Status.QUEUED: 5, Status.PENDING: 15}
             assert world.api.pages[0] == 2
+
+    run_jumping(scenario())
+
+
+def settling_slowly(world: SlowWorld, seconds: float) -> None:
+    """Let each look at a run take its time, and let twenty runs end."""
+
+    async def before_get() -> None:
+        await asyncio.sleep(seconds)
+
+    world.api.before_get = before_get
+    for run_id in [each for each, run in world.api.runs.items() if "end_time" not in run][:20]:
+        world.api.runs[run_id] = SUCCESS
+
+
+@pytest.mark.parametrize("pages", [10, 26, 50, 100])
+def test_a_list_that_cannot_be_read_again_in_time_is_used(tmp_path: Path, pages: int) -> None:
+    """It is whole, and settling goes on long after it: it would be out of date in every pass."""
+
+    async def scenario() -> None:
+        async with slow(tmp_path) as world:
+            await world.begin(*(f"t{n}" for n in range(60)))
+            world.api.foreign = foreign(pages * PAGE, "QUEUED")
+            settling_slowly(world, 25)
+            waiting = await world.add("waits")
+            problems, _ = await world.timed(world.trigger)
+            assert (problems, await world.states(waiting)) == ([], [Status.QUEUED])
+
+    run_jumping(scenario())
+
+
+def test_foreign_runs_that_begin_while_runs_are_settled_after_a_long_list_are_counted(tmp_path: Path) -> None:
+    """A part of the second list has them: the newest runs come first."""
+
+    async def scenario() -> None:
+        async with slow(tmp_path) as world:
+            await world.begin(*(f"t{n}" for n in range(20)))
+            world.api.foreign = foreign(50 * PAGE, "QUEUED")
+            settling_slowly(world, 25)
+            newer = [{"run_id": 900_000 + n, "job_id": 9, **goes_on("RUNNING")} for n in range(100)]
+
+            async def begin_when_listed() -> None:
+                await asyncio.sleep(25)
+                if world.api.pages[49] and newer:
+                    world.api.foreign = [*newer, *world.api.foreign]
+                    newer.clear()
+
+            world.api.before_get = begin_when_listed
+            waiting = await world.add(*(f"u{n}" for n in range(200)))
+            problems, _ = await world.timed(world.trigger)
+            assert (problems, newer) == ([], [])
+            assert Counter(await world.states(waiting))[Status.QUEUED] == 30
+
+    run_jumping(scenario())
+
+
+def test_a_notification_does_not_read_a_list_that_is_too_long_for_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with slow(tmp_path) as world:
+            world.api.foreign = foreign(50 * PAGE, "QUEUED")
+            trigger = world.make_trigger()
+            assert await trigger() == []
+            world.api.pages.clear()
+            assert "nothing claimed before the next pass" in await trigger.fill("default")
+            assert not world.api.pages
+
+    run_jumping(scenario())
+
+
+@dataclass
+class SilentApi(JobsApi):
+    """A workspace that takes requests and never answers."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError(request.path)
+
+
+class DeadApi(JobsApi):
+    """A workspace that closes every connection."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if request.transport is not None:
+            request.transport.close()
+        return web.Response()
+
+
+@dataclass
+class EndlessApi(JobsApi):
+    """A workspace whose list of active runs has no end."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if not request.path.endswith("runs/list"):
+            return await super().handle(request)
+        await asyncio.sleep(0.8)
+        page = int(request.query.get("page_token", "0"))
+        return web.json_response({"runs": foreign(1, "QUEUED"), "next_page_token": str(page + 1)})
+
+
+@pytest.mark.parametrize("neighbour", [SilentApi, DeadApi, EndlessApi])
+@pytest.mark.parametrize("pages", [1, 31, 120])
+def test_a_workspace_claims_before_a_neighbour_has_answered(
+    tmp_path: Path, neighbour: type[JobsApi], pages: int
+) -> None:
+    async def scenario() -> None:
+        async with slow(tmp_path, eu=neighbour()) as world:
+            world.api.foreign = foreign(pages * PAGE, "QUEUED")
+            for number in range(2):
+                [waiting] = await world.add(f"t{number}")
+                [in_eu] = await world.add(f"t{number}", workspace="eu")
+                began = await world.store.now()
+                problems, _ = await world.timed(world.trigger)
+                claimed_at = (await world.entry(waiting)).claimed_at
+                assert claimed_at is not None
+                assert (claimed_at - began).total_seconds() < pages * 0.8 + 10
+                assert await world.states([waiting, in_eu]) == [Status.QUEUED, Status.PENDING]
+                assert problems
+                assert all("workspace eu" in problem for problem in problems)
 
     run_jumping(scenario())
 
