@@ -37,13 +37,13 @@ _KEEP_ID_SECONDS = 60.0
 #: How long a failed look-up is kept: somebody may be correcting the job, and the workspace may answer again.
 _KEEP_FAILURE_SECONDS = 30.0
 
-#: Jobs whose limits are looked up for one claim, and at the same time. Entries rarely name more than a few
-#: jobs, and most are known from the pass before.
-_MAX_LIMITS = 200
+#: Jobs that Databricks is asked for in one claim, and at the same time. Before that number the time is over.
+#: Entries rarely name more than a few jobs, and most are known from the pass before.
+_MAX_LOOKED_UP = 2_000
 _AT_ONCE = 10
 
 #: Most jobs and most names that are kept; beyond that the ones looked up longest ago are dropped.
-_MAX_KEPT = 1_000
+_MAX_KEPT = 10_000
 
 
 class Jobs:
@@ -96,7 +96,8 @@ class Jobs:
     ) -> dict[JobKey, JobLimit]:
         """Return the limits of jobs, as far as they can be found out in time. Never raises.
 
-        A job that cannot be looked up has no limit: the submission of its entries says what is wrong.
+        One that was known before is better than none. Without any, a job has no limit: the submission of its
+        entries says what is wrong.
         """
         limit = asyncio.Semaphore(_AT_ONCE)
         limits: dict[JobKey, JobLimit] = {}
@@ -109,22 +110,58 @@ class Jobs:
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*(look_up(key) for key in sorted(keys, key=str)[:_MAX_LIMITS]))
+                await asyncio.gather(*(look_up(key) for key in self._kept_first(workspace, keys)))
+        for key in set(keys) - limits.keys():
+            if (known := self._known_limit(workspace, key)) is not None:
+                limits[key] = known
         if len(limits) < len(keys):
             text = "workspace %s: the limits of %s of %s jobs are not known"
             _logger.info(text, one_line(workspace), len(keys) - len(limits), len(keys))
         return limits
 
+    def _kept_first(self, workspace: str, keys: Collection[JobKey]) -> list[JobKey]:
+        """Return the jobs that cost no call, then the others, in random order so that each has its turn."""
+        kept: list[JobKey] = []
+        others: list[JobKey] = []
+        for key in sorted(keys, key=str):
+            (kept if self._is_kept(workspace, key) else others).append(key)
+        others.sort(key=lambda _: self._clock.jitter())
+        return [*kept, *others[:_MAX_LOOKED_UP]]
+
+    def _is_kept(self, workspace: str, key: JobKey) -> bool:
+        """Say whether a look-up costs no call, since the job, or why it cannot be had, is kept."""
+        try:
+            wanted = self._wanted(workspace, key)
+        except InvalidEntry:
+            return True
+        job_id = wanted.job_id
+        if job_id is None:
+            name = (workspace, wanted.job_name or "")
+            if not self._ids.is_kept(name):
+                return False
+            job_id = self._ids.last(name)
+        return job_id is None or self._jobs.is_kept((workspace, job_id))
+
     async def _limit(self, workspace: str, key: JobKey) -> JobLimit | None:
         try:
-            job = await self.resolve(workspace, key)
+            return _limit_of(await self.resolve(workspace, key))
         except OrchestratorError as error:
             _logger.warning("workspace %s: a job's limit is not known: %s", one_line(workspace), error)
-            until, learnt = self._learnt.get((workspace, key), (-math.inf, None))
-            return learnt if self._clock.monotonic() < until else None
-        if job.continuous:  # no entry can run on it: its entries are claimed only to be refused
+            return self._learnt_limit(workspace, key)
+
+    def _known_limit(self, workspace: str, key: JobKey) -> JobLimit | None:
+        """Return the limit of a job that was not looked up in time, as it was before."""
+        try:
+            wanted = self._wanted(workspace, key)
+        except InvalidEntry:
             return None
-        return JobLimit(job_id=job.job_id, max_concurrent_runs=job.max_concurrent_runs)
+        job_id = wanted.job_id or self._ids.last((workspace, wanted.job_name or ""))
+        job = None if job_id is None else self._jobs.last((workspace, job_id))
+        return self._learnt_limit(workspace, key) if job is None else _limit_of(job)
+
+    def _learnt_limit(self, workspace: str, key: JobKey) -> JobLimit | None:
+        until, learnt = self._learnt.get((workspace, key), (-math.inf, None))
+        return learnt if self._clock.monotonic() < until else None
 
     def forget(self, workspace: str, job_id: int) -> None:
         """Look a job up again at the next call, since it is not, or no longer, as it was known."""
@@ -154,7 +191,11 @@ class Jobs:
         return await self._ids.get((workspace, name), lambda: self._find(workspace, name))
 
     async def _find(self, workspace: str, name: str) -> int:
-        found = set(await self._runs[workspace].find_jobs(name))
+        try:
+            found = set(await self._runs[workspace].find_jobs(name))
+        except RequestRefused as error:
+            # A list of jobs was refused. That says nothing of one job, nor does it end an entry.
+            raise WorkspaceUnavailable(str(error), status=error.status, error_code=error.error_code) from None
         if not found:
             raise JobUnclear(
                 f"there is no job named {name!r} in workspace {workspace}, or the app may not see it: "
@@ -167,6 +208,12 @@ class Jobs:
                 "but one, or give job_id instead of job_name"
             )
         return found.pop()
+
+
+def _limit_of(job: Job) -> JobLimit | None:
+    if job.continuous:  # no entry can run on it: its entries are claimed only to be refused
+        return None
+    return JobLimit(job_id=job.job_id, max_concurrent_runs=job.max_concurrent_runs)
 
 
 @dataclass
@@ -204,6 +251,17 @@ class _Kept(Generic[_T]):
             raise outcome.with_traceback(None)  # one error for all callers: its traceback would grow
         return outcome
 
+    def is_kept(self, key: _Key) -> bool:
+        """Say whether a result or an error is kept, so that nothing has to be looked up."""
+        slot = self._slots.get(key)
+        return slot is not None and slot.outcome is not None and self._clock.monotonic() < slot.until
+
+    def last(self, key: _Key) -> _T | None:
+        """Return the last result, also one that is kept no longer; None = there is none, or an error."""
+        slot = self._slots.get(key)
+        outcome = None if slot is None else slot.outcome
+        return None if isinstance(outcome, OrchestratorError) else outcome
+
     def expire(self, key: _Key) -> None:
         """Look a key up again at its next use."""
         if key in self._slots:
@@ -229,8 +287,8 @@ class _Kept(Generic[_T]):
         return outcome
 
     def _drop_oldest(self) -> None:
-        for key in list(self._slots)[: max(0, len(self._slots) - _MAX_KEPT)]:
-            del self._slots[key]
+        while len(self._slots) > _MAX_KEPT:
+            del self._slots[next(iter(self._slots))]
 
 
 async def _in_time(look_up: Awaitable[_T]) -> _T:

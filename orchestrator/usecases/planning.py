@@ -255,14 +255,12 @@ class Planner:
         except JobUnclear as error:
             await self._doubt(entry, error)
             raise
-        except RequestRefused as error:
-            if key.job_id is None:
-                raise InvalidEntry(str(error)) from None
-            return _assumed(key.job_id)  # run-now says the same, or the job may be run and not be read
-        except WorkspaceUnavailable as error:
-            needed = entry.parameter_style == run_requests.AUTO and not error.answered
+        except (RequestRefused, WorkspaceUnavailable) as error:
             if key.job_id is None:
                 raise
+            # After a refusal run-now says the same, or the job may be run and not be read.
+            is_refused = isinstance(error, RequestRefused) or error.answered
+            needed = entry.parameter_style == run_requests.AUTO and not is_refused
             if needed and (await self.store.hear(entry, Doubt.JOB)).times <= _PATIENCE:
                 raise
             _logger.info("entry %s: job %s cannot be read: %s", entry.id, key.job_id, error)

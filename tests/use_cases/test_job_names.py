@@ -146,3 +146,54 @@ async def test_what_is_no_whole_list_of_jobs_says_nothing_of_a_name(
     entry = await world.entry(entry_id)
     assert entry.status is Status.QUEUED
     assert "no job named" not in (entry.last_error or "")
+
+
+#: Refusals of jobs/list: none of them speaks of one job.
+REFUSED: dict[str, tuple[int, dict[str, Any] | str]] = {
+    "not permitted": (
+        403,
+        {"error_code": "PERMISSION_DENIED", "message": "not permitted to view this job list"},
+    ),
+    "no permission on jobs": (
+        403,
+        {"error_code": "PERMISSION_DENIED", "message": "User does not have View permission on job 5."},
+    ),
+    "a parameter": (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Cannot resolve the request"}),
+    "a wrong parameter": (
+        400,
+        {"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid name parameter"},
+    ),
+    "no job": (404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Job does not exist."}),
+    "malformed": (400, {"error_code": "MALFORMED_REQUEST", "message": "Could not parse the request"}),
+    "unprocessable": (422, {"error_code": "INVALID_STATE", "message": "no"}),
+    "no such path": (404, "<html>not found</html>"),
+}
+
+
+@pytest.mark.parametrize("how", list(REFUSED))
+async def test_refused_lists_of_jobs_end_no_entry(world: AnsweredWorld, how: str) -> None:
+    """However often it is said, and although entries that name a job by its id are accepted meanwhile."""
+    world.api.answers["list"] = REFUSED[how]
+    ids = await world.add("sales", "orders", job_name="nightly")
+    for number in range(8):
+        [other] = await world.add(f"other{number}")
+        await later(world, 301)
+        assert (await world.entry(other)).status is Status.RUNNING
+    entries = [await world.entry(entry_id) for entry_id in ids]
+    assert [(entry.status, entry.attempt, entry.deliveries) for entry in entries] == [
+        (Status.QUEUED, 0, 0)
+    ] * 2
+    assert "jobs/list" in (entries[0].last_error or "")
+    world.api.answers["list"] = named(5)
+    await later(world, 301)
+    assert {(await world.entry(entry_id)).status for entry_id in ids} == {Status.RUNNING}
+
+
+@pytest.mark.parametrize("how", list(REFUSED))
+async def test_a_name_that_is_known_outlives_refused_lists(world: AnsweredWorld, how: str) -> None:
+    await world.running("first", job_name="nightly")
+    world.api.answers["list"] = REFUSED[how]
+    [entry_id] = await world.add("sales", job_name="nightly")
+    await later(world, 61)
+    entry = await world.entry(entry_id)
+    assert (entry.status, '"job_id": 5' in (entry.request or "")) == (Status.RUNNING, True)

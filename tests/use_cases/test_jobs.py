@@ -169,6 +169,36 @@ async def test_only_so_many_are_kept(world: SimulatedWorld, monkeypatch: pytest.
     assert world.requests("get") == 4
 
 
+@pytest.mark.parametrize("kept", [0, 200, 205])
+async def test_limits_are_known_of_all_jobs_however_many_entries_name(
+    world: SimulatedWorld, kept: int
+) -> None:
+    """Also of the job that always comes last, whatever is known already."""
+    ids = [world.simulator.workspace.create_job(settings(max_concurrent_runs=7)).job_id for _ in range(210)]
+    for job_id in ids[:kept]:
+        await world.jobs.resolve("default", JobKey(job_id=job_id))
+    limits = await world.jobs.limits("default", {JobKey(job_id=each) for each in ids}, seconds=20)
+    assert len(limits) == 210
+    assert world.requests("get") == 210
+
+
+async def test_limits_that_are_kept_come_before_jobs_that_give_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Jobs without an answer keep all look-ups busy. A limit from before is better than none."""
+    async with Workspace().serve() as workspace, connected(workspace) as client:
+        clock = FakeClock()
+        jobs = Jobs(runs={"default": client}, workspaces={"default": NAMED}, clock=clock)
+        workspace.replies = [ok({"job_id": 5, "settings": {"max_concurrent_runs": 3}})]
+        await jobs.resolve("default", JobKey(job_id=5))
+        workspace.replies = [hang]
+        keys = [JobKey(job_id=job_id) for job_id in (*range(10, 40), 5)]
+        known = {JobKey(job_id=5): JobLimit(job_id=5, max_concurrent_runs=3)}
+        assert await jobs.limits("default", keys, seconds=0.05) == known
+        clock.time += 301
+        assert await jobs.limits("default", keys, seconds=0.05) == known
+
+
 async def test_the_trigger_asks_for_the_limits_of_the_jobs_that_open_entries_name(
     world: SimulatedWorld,
 ) -> None:
