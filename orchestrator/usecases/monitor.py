@@ -54,9 +54,14 @@ class _Looks:
 
     @property
     def is_down(self) -> bool:
-        """Whether the workspace seems not to answer at all. A refusal is an answer."""
-        silent = sum(not getattr(error, "answered", False) for _, error in self.failures)
-        return silent >= _MAX_FAILURES and not self.succeeded
+        """Whether the workspace seems not to answer at all. A refusal is an answer.
+
+        A run is read before its cancellation is asked for, so one that was not cancelled was read.
+        """
+        errors = [error for _, error in self.failures]
+        was_read = self.succeeded or any(isinstance(error, RunNotCancelled) for error in errors)
+        silent = sum(not getattr(error, "answered", False) for error in errors)
+        return silent >= _MAX_FAILURES and not was_read
 
 
 @dataclass(kw_only=True)

@@ -9,7 +9,7 @@ from orchestrator.adapters.store.operations import Operations
 from orchestrator.core import pass_budget
 from orchestrator.core.actions import RESTART
 from orchestrator.core.states import Status
-from tests.use_cases.answering import START_MS, UNAVAILABLE, AnsweredWorld, answering, ended, never
+from tests.use_cases.answering import START_MS, UNAVAILABLE, Answer, AnsweredWorld, answering, ended, never
 from tests.world import policy
 
 FAILED = ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR", end_time=START_MS)
@@ -204,6 +204,32 @@ async def test_runs_that_may_not_be_seen_are_no_sign_of_an_outage(world: Answere
     await world.monitor()
     states = [(await world.entry(entry_id)).status for entry_id in ids]
     assert states.count(Status.DONE) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, {"error_code": "PERMISSION_DENIED", "message": "no"}),
+        (400, {"error_code": "FEATURE_DISABLED", "message": "no"}),
+        UNAVAILABLE,
+        (0, ""),
+    ],
+    ids=["denied", "not understood", "unavailable", "closed"],
+)
+async def test_runs_that_cannot_be_cancelled_are_no_sign_of_an_outage(
+    world: AnsweredWorld, answer: Answer
+) -> None:
+    """59 of 60 runs cannot be cancelled, and the list fails: the one that has ended is settled."""
+    ids = await world.add(*(f"t{n}" for n in range(60)))
+    await world.trigger()
+    await world.deliver()
+    world.api.answers |= {"runs/cancel": answer, "runs/list": UNAVAILABLE}
+    for entry_id in ids[:59]:
+        await world.cancel(entry_id)
+    last = await world.entry(ids[59])
+    world.api.runs[last.runid or 0] = SUCCESS
+    await world.monitor()
+    assert (await world.entry(ids[59])).status is Status.DONE
 
 
 async def test_ended_runs_are_settled_while_the_list_takes_too_long(
