@@ -29,6 +29,7 @@ from orchestrator.core.models import (
     RunFailure,
     RunRequest,
     StopReason,
+    StrayRun,
     Unanswered,
     Verdict,
 )
@@ -177,6 +178,18 @@ class Store(Protocol):
         :param deliveries: how many calls of ``run-now`` may have been begun; None = any number.
         """
         ...
+
+    async def note_stray(self, workspace: str, run_id: int, entry_id: int) -> None:
+        """Keep a run that came when its entry had gone on without it."""
+
+    async def strays(self, workspace: str) -> list[StrayRun]:
+        """Return these runs, oldest first."""
+
+    async def stray_goes_on(self, stray: StrayRun, problem: str | None) -> None:
+        """Note what keeps the app from cancelling such a run; None = nothing any more."""
+
+    async def forget_stray(self, stray: StrayRun) -> None:
+        """Forget such a run: it is over."""
 
     async def revive(self, entry: Entry, reason: str) -> bool:
         """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again."""

@@ -88,11 +88,12 @@ class RequestConflict(StoreError):
 class RunTaken(StoreError):
     """The run belongs to another entry, or to an earlier submission; nothing was changed.
 
-    :param entry_id: the entry that has, or had, this run.
+    :param entry_id: the entry that has, or had, it.
     """
 
     def __init__(self, run_id: int, entry_id: int) -> None:
         super().__init__(f"run {run_id} is that of entry {entry_id}")
+        self.run_id = run_id
         self.entry_id = entry_id
 
 

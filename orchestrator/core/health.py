@@ -30,6 +30,7 @@ class Trouble(StrEnum):
     UNHEEDED = "RUNNING for long after its cancellation was asked for"
     STANDS_STILL = "RUNNING, but its run in Databricks neither executes nor ends"
     OVERDUE = "RUNNING for far longer than usual"
+    STRAY = "a run that nobody wants goes on and cannot be cancelled"
 
 
 @dataclass(frozen=True, kw_only=True)

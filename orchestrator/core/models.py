@@ -115,6 +115,18 @@ class Entry:
         return self.request is not None
 
 
+@dataclass(frozen=True, kw_only=True)
+class StrayRun:
+    """A run that Databricks told of when its entry had gone on without it; nobody wants it."""
+
+    workspace: str
+    run_id: int
+    entry_id: int
+    since: datetime
+    #: what keeps the app from cancelling it
+    problem: str | None = None
+
+
 class StopReason(StrEnum):
     """Why the app asks Databricks to cancel a run that nobody asked to cancel."""
 

@@ -19,6 +19,7 @@ from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.listing import ActiveList, Listing
 from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.settle import Settle, View
+from orchestrator.usecases.strays import cancel_strays
 from orchestrator.usecases.tasks import both, gather_all
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ _MAX_DOUBTED = 20
 
 #: Entries cancelled or recovered in one pass; the rest waits for the next pass.
 _BATCH = 500
+
+#: Runs that nobody wants, looked at in one pass; the rest waits for the next pass.
+_STRAYS = 20
 
 
 @dataclass(kw_only=True)
@@ -115,7 +119,10 @@ class Monitor:
         checked = Checked()
         try:
             async with asyncio.timeout(pass_budget.CHECK_SECONDS):
-                await self._check_runs(workspace, checked, everywhere=everywhere)
+                await both(
+                    self._check_runs(workspace, checked, everywhere=everywhere),
+                    self._cancel_strays(workspace),
+                )
         except OrchestratorError as error:
             checked.problems.append(f"workspace {workspace}: {error}")
         except TimeoutError:
@@ -125,6 +132,10 @@ class Monitor:
         for problem in checked.problems:
             _logger.warning("%s", problem)
         return checked
+
+    async def _cancel_strays(self, workspace: str) -> None:
+        strays = await self.store.strays(workspace)
+        await cancel_strays(self.store, self.runs[workspace], strays[:_STRAYS])
 
     async def _check_runs(self, workspace: str, checked: Checked, *, everywhere: bool) -> None:
         """Look at every run of the app's own, and then for others that were repaired; note what is found."""

@@ -33,6 +33,7 @@ from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 from orchestrator.ports import Runs, Store
 from orchestrator.usecases.jobs import Jobs
+from orchestrator.usecases.strays import stray_that_goes_on
 
 _logger = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class Planner:
             raise InvalidEntry(f"workspace is unknown; the settings have {known}")
         if entry.retry_mode not in {None, *RETRY_MODES}:
             raise InvalidEntry(f"must be {' or '.join(RETRY_MODES)}", column="retry_mode")
+        if entry.deliveries == 0 and entry.submission > 1:
+            await self._await_strays(entry)
         last_run = await self._last_run(entry) if entry.deliveries == 0 else None
         if isinstance(last_run, Follow):
             return last_run
@@ -125,6 +128,19 @@ class Planner:
                 raise
             return False
         return (newer.job_id, newer.parameter_style) != (request.job_id, request.parameter_style)
+
+    async def _await_strays(self, entry: Entry) -> None:
+        """Return once no run goes on that came when the entry had gone on without it.
+
+        :raises WorkspaceUnavailable: one goes on, or cannot be read.
+        """
+        strays = [each for each in await self.store.strays(entry.workspace) if each.entry_id == entry.id]
+        stray = await stray_that_goes_on(self.store, self.runs[entry.workspace], strays)
+        if stray is not None:
+            raise WorkspaceUnavailable(
+                f"run {stray.run_id}, which an earlier call of this entry began, is still active, and no "
+                "other begins beside it: it is being cancelled"
+            )
 
     async def _last_run(self, entry: Entry) -> Run | Follow | None:
         """Look at the last run once more before a new one begins.

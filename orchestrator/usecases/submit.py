@@ -10,7 +10,6 @@ from orchestrator.core.errors import (
     NoCapacity,
     RequestRefused,
     RunTaken,
-    StoreError,
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import Claim, Entry, LogRow, RepairRequest, RunRequest, Unanswered
@@ -21,6 +20,7 @@ from orchestrator.ports import Clock, Runs, Store, Telemetry
 from orchestrator.usecases.planning import Follow, Planner
 from orchestrator.usecases.refusals import Refusals
 from orchestrator.usecases.repair import LATEST_CALL_SECONDS, repair_run
+from orchestrator.usecases.strays import cancel_strays
 from orchestrator.usecases.unstarted import Unstarted, in_doubt
 
 _logger = logging.getLogger(__name__)
@@ -103,39 +103,26 @@ class Submit:
         """
         request = run_requests.thaw(entry)  # another delivery of the message may have fixed it first
         called_at = self.clock.monotonic()
+        claim = Claim(entry_id=entry.id, submission=entry.submission)
+        new_in = entry.workspace if isinstance(request, RunRequest) else None
         try:
             run_id = await self._start(entry, request, began)
+            seconds = self.clock.monotonic() - called_at
+            is_recorded = await self.store.record_run(claim, run_id, new_in=new_in)
         except NoCapacity as error:
             await self._unstarted.no_capacity(entry, error)
         except RequestRefused as error:
             return await self._refusals.refused(entry, request, error, may_replace=may_replace)
         except WorkspaceUnavailable as error:
             await self._refusals.unanswered(entry, request, error)
+        except RunTaken as error:
+            await self._refusals.unanswered(entry, request, _not_its_own(error))
         else:
-            await self._record(entry, request, run_id, self.clock.monotonic() - called_at)
-        return None
-
-    async def _record(
-        self, entry: Entry, request: RunRequest | RepairRequest, run_id: int, seconds: float
-    ) -> None:
-        """Store the run that Databricks has answered with, unless it cannot be this submission's.
-
-        :param seconds: how long the call took.
-        """
-        claim = Claim(entry_id=entry.id, submission=entry.submission)
-        new_in = entry.workspace if isinstance(request, RunRequest) else None
-        try:
-            if await self.store.record_run(claim, run_id, new_in=new_in):
+            if is_recorded:
                 self._recorded(entry, run_id, seconds)
             else:
                 await self._came_too_late(claim, entry, run_id)
-        except RunTaken as taken:
-            await self._refusals.unanswered(entry, request, _not_its_own(run_id, taken.entry_id, taken))
-        except StoreError as error:
-            other = await self.store.running_run(entry.workspace, run_id)
-            if other is None or other.id == entry.id:
-                raise
-            await self._refusals.unanswered(entry, request, _not_its_own(run_id, other.id, error))
+        return None
 
     async def _start(self, entry: Entry, request: RunRequest | RepairRequest, began: float) -> int:
         """Start the run and return its id. Raises what :meth:`Runs.run_now` and :func:`repair_run` raise."""
@@ -167,26 +154,20 @@ class Submit:
                 "entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id
             )
             return
-        # The entry moved on while the response was on its way. Nobody would ever check this run.
+        # The entry moved on while the response was on its way. Nobody would ever check this run. It is kept
+        # before it is cancelled, so that a later pass does that if this call fails.
         _logger.warning("entry %s: run %s came too late and is being cancelled", claim.entry_id, run_id)
-        try:
-            await self.runs[entry.workspace].cancel(run_id)
-        except WorkspaceUnavailable:
-            _logger.exception(
-                "run %s belongs to no entry and could not be cancelled: cancel it by hand", run_id
-            )
+        await self.store.note_stray(entry.workspace, run_id, entry.id)
+        strays = [each for each in await self.store.strays(entry.workspace) if each.run_id == run_id]
+        await cancel_strays(self.store, self.runs[entry.workspace], strays)
 
 
-def _not_its_own(run_id: int, entry_id: int, error: StoreError) -> WorkspaceUnavailable:
-    """Return the error of an answer that names a run which cannot be this submission's.
-
-    :param entry_id: the entry that has, or had, this run.
-    :param error: what the database says of it.
-    """
-    _logger.warning("run %s cannot be recorded: %s", run_id, error)
+def _not_its_own(error: RunTaken) -> WorkspaceUnavailable:
+    """Return the error of an answer that names a run which cannot be this submission's."""
+    _logger.warning("a run cannot be recorded: %s", error)
     return WorkspaceUnavailable(
-        f"Databricks answered with run {run_id}, which is an earlier one, of entry {entry_id}: one run "
-        "cannot be that of two submissions, so whether this one has a run is not known"
+        f"Databricks answered with run {error.run_id}, which is an earlier one, of entry {error.entry_id}: "
+        "one run cannot be that of two submissions, so whether this one has a run is not known"
     )
 
 

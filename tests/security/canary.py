@@ -118,7 +118,12 @@ class Evidence:
         try:
             for table in (
                 *("track_processing", "process_log"),
-                *("orchestrator_tick", "orchestrator_alert", "orchestrator_silence"),
+                *(
+                    "orchestrator_tick",
+                    "orchestrator_alert",
+                    "orchestrator_silence",
+                    "orchestrator_stray_run",
+                ),
             ):
                 for row in connection.execute(f"SELECT * FROM {table}"):
                     for column in set(row.keys()) - {"parameters", "request"}:

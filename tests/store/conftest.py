@@ -27,6 +27,7 @@ TABLES = (
     "orchestrator_request",
     "orchestrator_alert",
     "orchestrator_silence",
+    "orchestrator_stray_run",
     "orchestrator_schema",
 )
 

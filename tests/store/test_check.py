@@ -192,6 +192,7 @@ async def test_sqlserver_user_who_may_only_read(user: User) -> None:
         "GRANT DELETE, INSERT, UPDATE ON orchestrator_alert TO [USER]; "
         "GRANT DELETE, INSERT ON orchestrator_request TO [USER]; "
         "GRANT DELETE, INSERT, UPDATE ON orchestrator_silence TO [USER]; "
+        "GRANT DELETE, INSERT, UPDATE ON orchestrator_stray_run TO [USER]; "
         "GRANT INSERT, UPDATE ON orchestrator_tick TO [USER]; GRANT INSERT ON process_log TO [USER]; "
         "GRANT INSERT, UPDATE ON track_processing TO [USER]"
     )

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
@@ -16,13 +17,14 @@ from orchestrator.adapters.store.records import (
     read_entry,
     read_job_key,
     read_log_row,
+    read_stray,
     read_time,
     rooms_json,
 )
 from orchestrator.adapters.store.session import Session
 from orchestrator.core import doubts
 from orchestrator.core.doubts import Doubt, Heard
-from orchestrator.core.errors import RunTaken
+from orchestrator.core.errors import RunTaken, StoreError, StoreUnavailable
 from orchestrator.core.models import (
     IN_DOUBT,
     ActiveRun,
@@ -32,6 +34,7 @@ from orchestrator.core.models import (
     JobLimit,
     LogRow,
     StopReason,
+    StrayRun,
     Unanswered,
     Verdict,
 )
@@ -169,17 +172,52 @@ class Store:
         """
         most = NO_LIMIT if deliveries is None else deliveries
 
+        asked = (new_in, run_id, claim.entry_id, run_id, new_in)
+
         def work(session: Session) -> bool:
             # The change comes first: by its unique index two entries that are told one run take turns.
             if session.change("record_run", run_id, run_id, claim.entry_id, claim.submission, most) != 1:
                 return False
             if new_in is not None:
-                [taken] = session.rows("run_taken", new_in, run_id, claim.entry_id, run_id, new_in)
-                if taken["entry_id"] is not None:
-                    raise RunTaken(run_id, taken["entry_id"])
+                _refuse_if_taken(run_id, session.rows("run_taken", *asked))
+                session.change("forget_stray", new_in, run_id)
             return True
 
-        return await self.pool.transact(work, writes=True)
+        try:
+            return await self.pool.transact(work, writes=True)
+        except StoreError as error:
+            if new_in is None or isinstance(error, StoreUnavailable | RunTaken):
+                raise
+            rows = await self.pool.transact(lambda each: each.rows("run_taken", *asked), writes=False)
+            _refuse_if_taken(run_id, rows)  # the index may have refused it
+            raise
+
+    async def note_stray(self, workspace: str, run_id: int, entry_id: int) -> None:
+        """Keep a run that came when its entry had gone on without it."""
+
+        def work(session: Session) -> None:
+            if run_id not in {row["runid"] for row in session.rows("stray_runs", workspace)}:
+                session.change("note_stray", workspace, run_id, entry_id)
+
+        await self.pool.transact(work, writes=True)
+
+    async def strays(self, workspace: str) -> list[StrayRun]:
+        """Return the runs that came when their entries had gone on without them, oldest first."""
+        rows = await self.pool.transact(lambda session: session.rows("stray_runs", workspace), writes=False)
+        return [read_stray({**row, "workspace": workspace}) for row in rows]
+
+    async def stray_goes_on(self, stray: StrayRun, problem: str | None) -> None:
+        """Note what keeps the app from cancelling a run that nobody wants; None = nothing any more."""
+        await self.pool.transact(
+            lambda session: session.change("stray_goes_on", cut(problem), stray.workspace, stray.run_id),
+            writes=True,
+        )
+
+    async def forget_stray(self, stray: StrayRun) -> None:
+        """Forget a run that nobody wanted: it is over."""
+        await self.pool.transact(
+            lambda session: session.change("forget_stray", stray.workspace, stray.run_id), writes=True
+        )
 
     async def revive(self, entry: Entry, reason: str) -> bool:
         """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again.
@@ -480,6 +518,13 @@ def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:
         entry.submission,
         entry.deliveries,
     )
+
+
+def _refuse_if_taken(run_id: int, rows: list[dict[str, Any]]) -> None:
+    """Return if nobody has or had a run. :raises RunTaken: somebody has."""
+    [taken] = rows
+    if taken["entry_id"] is not None:
+        raise RunTaken(run_id, taken["entry_id"])
 
 
 def _change_and_log(session: Session, log: LogRow, name: str, *parameters: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.adapters.store.connector import as_utc
 from orchestrator.core.errors import StoreError
-from orchestrator.core.models import Claim, Entry, JobKey, LogRow
+from orchestrator.core.models import Claim, Entry, JobKey, LogRow, StrayRun
 from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.slots import JobRoom
 from orchestrator.core.states import Status
@@ -81,6 +81,17 @@ def read_entry(row: dict[str, Any]) -> Entry:
             **{name: as_utc(row[name]) or _UNREADABLE for name in _TIMES},
             **{name: as_utc(row[name]) for name in _OPTIONAL_TIMES},
         }
+    )
+
+
+def read_stray(row: dict[str, Any]) -> StrayRun:
+    """Read a row of ``orchestrator_stray_run``."""
+    return StrayRun(
+        workspace=row["workspace"],
+        run_id=row["runid"],
+        entry_id=row["entry_id"],
+        since=read_time(row["since"]),
+        problem=row.get("problem"),
     )
 
 

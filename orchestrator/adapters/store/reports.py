@@ -14,6 +14,7 @@ from orchestrator.adapters.store.records import (
     read_entry,
     read_job_key,
     read_log_row,
+    read_stray,
     read_time,
     rooms_json,
 )
@@ -21,7 +22,7 @@ from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.durations import USUAL_OF, Duration, usual_seconds
 from orchestrator.core.health import Trouble, Troubled, runs_in_trouble, trouble_of_run
-from orchestrator.core.models import Entry
+from orchestrator.core.models import Entry, StrayRun
 from orchestrator.core.reports import (
     HOURLY_UP_TO,
     MAX_COUNTED,
@@ -365,7 +366,23 @@ def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
         trouble = trouble_of_run(entry, now)
         if trouble is not None:
             runs[trouble, entry.workspace].append(entry)
-    return found + [runs_in_trouble(trouble, entries) for (trouble, _), entries in sorted(runs.items())]
+    found += [runs_in_trouble(trouble, entries) for (trouble, _), entries in sorted(runs.items())]
+    return [*found, *_strays(session)]
+
+
+def _strays(session: Session) -> list[Troubled]:
+    """Return the entries with a run that came too late and cannot be cancelled."""
+    strays: dict[int, StrayRun] = {}
+    for stray in map(read_stray, session.rows("strays")):
+        strays.setdefault(stray.entry_id, stray)
+    found: list[Troubled] = []
+    for entry_id, stray in strays.items():
+        detail = f"run {stray.run_id}, which came when the entry had gone on without it: {stray.problem}"
+        found.extend(
+            Troubled(trouble=Trouble.STRAY, entries=1, example=read_entry(row), detail=detail)
+            for row in session.rows("get_entry", entry_id)
+        )
+    return found
 
 
 def _counted(trouble: Trouble, row: dict[str, Any]) -> Troubled:

@@ -24,6 +24,7 @@ _OWN_TABLES = (
     "orchestrator_request",
     "orchestrator_alert",
     "orchestrator_silence",
+    "orchestrator_stray_run",
 )
 
 

@@ -203,6 +203,27 @@ FROM (
     WHERE settled.runid = ? AND logged.workspace = ?
 ) AS taken
 
+-- note_stray --
+-- Keep a run that came when its entry had gone on without it.
+INSERT INTO orchestrator_stray_run (workspace, runid, entry_id, since) VALUES (?, ?, ?, {now})
+
+-- stray_runs --
+-- The runs of a workspace that came when their entries had gone on without them.
+SELECT runid, entry_id, since
+FROM orchestrator_stray_run
+WHERE workspace = ?
+ORDER BY since, runid
+
+-- stray_goes_on --
+-- What keeps the app from cancelling a run; NULL: nothing any more.
+UPDATE orchestrator_stray_run
+SET problem = ?
+WHERE workspace = ? AND runid = ?
+
+-- forget_stray --
+-- A run is over, or its entry has it after all.
+DELETE FROM orchestrator_stray_run WHERE workspace = ? AND runid = ?
+
 -- revive --
 -- To RUNNING: the last run is active again, since somebody repaired it. It counts as a submission of its own.
 UPDATE track_processing
@@ -625,6 +646,10 @@ FROM (
     (N'orchestrator_silence', N'INSERT'),
     (N'orchestrator_silence', N'SELECT'),
     (N'orchestrator_silence', N'UPDATE'),
+    (N'orchestrator_stray_run', N'DELETE'),
+    (N'orchestrator_stray_run', N'INSERT'),
+    (N'orchestrator_stray_run', N'SELECT'),
+    (N'orchestrator_stray_run', N'UPDATE'),
     (N'orchestrator_tick', N'INSERT'),
     (N'orchestrator_tick', N'SELECT'),
     (N'orchestrator_tick', N'UPDATE'),

@@ -205,6 +205,13 @@ FROM (
 {join_in_order} track_processing AS example ON example.id = counted.id
 ORDER BY example.workspace
 
+-- strays --
+-- The runs that came when their entries had gone on without them, and that cannot be cancelled.
+SELECT workspace, runid, entry_id, since, problem
+FROM orchestrator_stray_run
+WHERE problem IS NOT NULL
+ORDER BY since, runid
+
 -- troubled_runs --
 -- The RUNNING entries whose run is missing, cannot be read, is to be cancelled, stands still, or has waited in
 -- Databricks' queue since before a time.

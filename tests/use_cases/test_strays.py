@@ -1,0 +1,100 @@
+"""A run that Databricks tells of when its entry has gone on without it: it is kept, cancelled and awaited."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.core import health
+from orchestrator.core.actions import Resolution, resolve
+from orchestrator.core.states import Status
+from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, answering
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[AnsweredWorld]:
+    async with answering(tmp_path) as made:
+        yield made
+
+
+async def came_too_late(world: AnsweredWorld, resolution: Resolution) -> int:
+    """Resolve an entry while its run-now is on its way, and let the cancellation of its run fail."""
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+
+    async def resolved_meanwhile(claim: Any, *args: Any, **more: Any) -> bool:
+        world.store.record_run = record_run  # type: ignore[method-assign]
+        action = resolve(resolution, "it hangs")
+        assert await Operations(world.store.pool).change(action, [entry_id]) == [entry_id]
+        return await record_run(claim, *args, **more)
+
+    record_run, world.store.record_run = world.store.record_run, resolved_meanwhile  # type: ignore[method-assign]
+    world.api.answers["runs/cancel"] = UNAVAILABLE
+    await world.deliver()
+    return entry_id
+
+
+def active(world: AnsweredWorld) -> list[int]:
+    return [run_id for run_id, run in world.api.runs.items() if "end_time" not in run]
+
+
+async def reasons(world: AnsweredWorld) -> list[str]:
+    found = await Reports(world.store.pool).troubled(queued_seconds=1800)
+    return [health.troubled(each) for each in found]
+
+
+@pytest.mark.parametrize("resolution", Resolution)
+async def test_run_that_came_too_late_is_cancelled_by_a_later_pass(
+    world: AnsweredWorld, resolution: Resolution
+) -> None:
+    entry_id = await came_too_late(world, resolution)
+    settled = (await world.entry(entry_id)).status
+    await world.monitor()
+    [reason] = await reasons(world)
+    assert f"entry {entry_id}" in reason
+    assert "run 1000, which came when the entry had gone on without it" in reason
+    del world.api.answers["runs/cancel"]
+    await world.monitor()
+    assert (active(world), world.api.cancelled) == ([], [1000])
+    assert (await reasons(world)) == []
+    await world.monitor()
+    assert await world.store.strays("default") == []
+    assert (await world.entry(entry_id)).status is settled
+
+
+async def test_retry_waits_for_the_run_that_came_too_late(world: AnsweredWorld) -> None:
+    entry_id = await came_too_late(world, Resolution.FAILED)
+    assert await world.retry(entry_id)
+    await world.next_pass()
+    waiting = await world.entry(entry_id)
+    assert (waiting.status, active(world)) == (Status.QUEUED, [1000])
+    assert "run 1000, which an earlier call of this entry began, is still active" in (
+        waiting.last_error or ""
+    )
+    del world.api.answers["runs/cancel"]
+    await world.next_pass()
+    assert ((await world.entry(entry_id)).runid, active(world)) == (1001, [1001])
+
+
+async def test_cancellation_without_effect_is_told(world: AnsweredWorld) -> None:
+    await came_too_late(world, Resolution.DONE)
+    world.api.answers["runs/cancel"] = (200, {})
+    await world.monitor()
+    assert await reasons(world) == []
+    world.database.pass_time(1000)
+    await world.monitor()
+    [reason] = await reasons(world)
+    assert "cancelled again and again, without effect" in reason
+
+
+async def test_run_that_is_gone_is_forgotten(world: AnsweredWorld) -> None:
+    await came_too_late(world, Resolution.DONE)
+    del world.api.runs[1000]
+    await world.monitor()
+    assert len(await world.store.strays("default")) == 1, "a new run may not be known at once"
+    world.database.pass_time(130)
+    await world.monitor()
+    assert await world.store.strays("default") == []
