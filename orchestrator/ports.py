@@ -359,8 +359,11 @@ class Reports(Protocol):
         """Return which jobs the waiting entries of a workspace name, those of most entries first."""
         ...
 
-    async def alive(self, workspace: str, run_ids: Collection[int]) -> dict[int, str]:
-        """Return, with their table, the entries out of flight whose last run is one of these active runs."""
+    async def alive(self, workspace: str, run_ids: Collection[int]) -> dict[int, str | None]:
+        """Return the entries out of flight one of whose runs is among these active ones.
+
+        Each comes with its table if that is busy meanwhile, or None if the entry has let go of the run.
+        """
         ...
 
     async def is_overdue(

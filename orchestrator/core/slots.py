@@ -30,7 +30,8 @@ class Obstacles:
 
     #: by the way in which entries name their job; a job that is missing has room for all
     rooms: Mapping[JobKey, JobRoom] = field(default_factory=dict)
-    #: entries that are not in flight, but whose last run is active in Databricks; and their tables
+    #: entries that are not in flight, but one of whose runs is active in Databricks; and their tables, unless
+    #: an entry has let go of its run
     alive_entries: frozenset[int] = frozenset()
     alive_tables: frozenset[str] = frozenset()
 

@@ -252,7 +252,7 @@ class Overview:
         return Obstacles(
             rooms={key: room for key, room in rooms.items() if key in waiting},
             alive_entries=frozenset(alive),
-            alive_tables=frozenset(alive.values()),
+            alive_tables=frozenset(table for table in alive.values() if table is not None),
         )
 
     async def _last_passes(self) -> dict[str, LastPass | None]:

@@ -192,14 +192,22 @@ class Schedule:
         raise AssertionError(f"{PASSES} passes did not do: {rows}")
 
     def _only_live_runs_are_unfinished(self) -> bool:
-        """Entries that wait for a slot or for their table are also behind a live run."""
-        rows = self.sql("SELECT table_name, status, runid, last_runid FROM track_processing")
+        """Entries that wait for a slot, their table or a run of their own are also behind a live run."""
+        rows = self.sql("SELECT id, table_name, status, runid, last_runid FROM track_processing")
         live = {run.run_id for run in self.databricks.live()}
-        busy = {table for table, _, _, last_runid in rows if last_runid in live}
+        logged = self.sql("SELECT entry_id, runid FROM process_log")
+        behind = {entry_id for entry_id, runid in logged if runid in live}
+        busy = {
+            table
+            for entry_id, table, _, _, last_runid in rows
+            if last_runid in live or (last_runid is not None and entry_id in behind)
+        }
         stuck = [
             table
-            for table, status, runid, _ in rows
-            if status not in FINAL and not (status == Status.RUNNING and runid in live)
+            for entry_id, table, status, runid, _ in rows
+            if status not in FINAL
+            and not (status == Status.RUNNING and runid in live)
+            and entry_id not in behind
         ]
         return not stuck or len(live) >= CAP or all(table in busy for table in stuck)
 

@@ -50,7 +50,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "forget_stray": ("default", 77),
     "run_taken": ("default", 77, 17, 77, "default"),
     "ended_runs": ("default", "[77, 78]"),
-    "alive": ("default", "[77, 78]"),
+    "alive": ("default", "[77, 78]", "[77, 78]", "default"),
     "open_jobs": ("default",),
     "last_success": ("new 1", "default"),
     "running_workspaces": (),

@@ -30,12 +30,14 @@ async def world(tmp_path: Path) -> AsyncIterator[AnsweredWorld]:
 
 
 async def let_go(world: AnsweredWorld) -> int:
-    """Return an entry whose live run an operator has let go, and that is run again."""
+    """Return an entry whose live run an operator has let go, claimed while the list lacks that run."""
     entry = await world.running()
     action = resolve(Resolution.FAILED, "it hangs")
     assert await Operations(world.store.pool).change(action, [entry.id]) == [entry.id]
     assert await world.retry(entry.id)
+    world.api.unlisted = {1000}
     await world.trigger()
+    world.api.unlisted = set()
     return entry.id
 
 

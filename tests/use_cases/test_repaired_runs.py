@@ -61,6 +61,26 @@ async def test_monitor_lists_nothing_where_nothing_runs(world: AnsweredWorld) ->
     assert world.api.calls == before
 
 
+async def test_no_run_begins_beside_an_earlier_one_that_is_repaired(world: AnsweredWorld) -> None:
+    """Somebody repairs the run of the first message about the entry, not its last one."""
+    entry = await world.running()
+    for run_id in (1000, 1001):
+        world.api.runs[run_id] = FAILED
+        await world.next_pass(3700)
+    world.api.runs[1001] = FAILED
+    await world.monitor()
+    world.api.runs[1000] = goes_on()
+    other = await world.add("sales")
+    for _ in range(3):
+        await world.next_pass(3700)
+    assert list(world.api.runs) == [1000, 1001]
+    waiting = [(await world.entry(each)).status for each in (entry.id, *other)]
+    assert waiting == [Status.FAILED, Status.PENDING]
+    world.api.runs[1000] = FAILED
+    await world.next_pass()
+    assert (await world.entry(entry.id)).runid == 1002
+
+
 async def test_each_repair_has_a_log_row(world: AnsweredWorld) -> None:
     entry = await world.running()
     for repairs in range(4):

@@ -108,10 +108,14 @@ async def test_restart_is_not_lost_when_the_run_ends_meanwhile(world: World) -> 
     assert (await world.entry(entry.id)).status is Status.PENDING
 
 
-async def let_go(world: World, resolution: Resolution = Resolution.FAILED) -> Entry:
-    """Return an entry whose live run an operator has let go, and that is run again."""
+async def let_go(world: World, state: str = "RUNNING") -> Entry:
+    """Return an entry whose live run an operator has let go, and that is run again.
+
+    :param state: of the run; the list of active runs lacks those that are BLOCKED.
+    """
     entry = await world.running()
-    action = resolve(resolution, "its run cannot be read")
+    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state=state)
+    action = resolve(Resolution.FAILED, "its run cannot be read")
     assert await Operations(world.store.pool).change(action, [entry.id]) == [entry.id]
     assert await world.retry(entry.id)
     await world.trigger()
@@ -119,21 +123,34 @@ async def let_go(world: World, resolution: Resolution = Resolution.FAILED) -> En
 
 
 async def test_retry_of_a_resolved_entry_waits_for_the_run_that_was_let_go(world: World) -> None:
+    """It takes no slot meanwhile, and its table stays free."""
     entry = await let_go(world)
+    assert entry.status is Status.PENDING
+    other = await world.running(entry.table_name)
+    assert world.databricks.cancelled == []
+    world.databricks.end(1000, "SUCCESS")
+    world.databricks.end(other.runid or 0, "SUCCESS")
+    await world.trigger()
+    await world.deliver()
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid) == (Status.RUNNING, 1002), "its success does not count any more"
+
+
+async def test_run_that_was_let_go_and_is_not_listed_is_looked_at_before_another_begins(world: World) -> None:
+    entry = await let_go(world, "BLOCKED")
     [claim] = await world.deliver()
     waiting = await world.entry(entry.id)
     assert (waiting.status, waiting.deliveries, waiting.postponements) == (Status.QUEUED, 0, 1)
     assert (waiting.last_error or "").startswith("run 1000, which a resolution has let go, is still active")
     assert "retry it with --restart" in (waiting.last_error or "")
-    assert world.databricks.cancelled == []
     world.databricks.end(1000, "SUCCESS")
     await world.submit(claim)
-    again = await world.entry(entry.id)
-    assert (again.status, again.runid) == (Status.RUNNING, 1001), "its success does not count any more"
+    assert (await world.entry(entry.id)).runid == 1001
 
 
-async def test_restart_of_a_resolved_entry_cancels_the_run_that_was_let_go(world: World) -> None:
-    entry = await let_go(world)
+@pytest.mark.parametrize("state", ["RUNNING", "BLOCKED"])
+async def test_restart_of_a_resolved_entry_cancels_the_run_that_was_let_go(world: World, state: str) -> None:
+    entry = await let_go(world, state)
     await world.deliver()
     await world.cancel(entry.id)
     await world.monitor()
@@ -151,7 +168,7 @@ async def test_restart_of_a_resolved_entry_cancels_the_run_that_was_let_go(world
 
 
 async def test_run_that_was_let_go_and_seen_active_is_waited_for_when_it_cannot_be_read(world: World) -> None:
-    entry = await let_go(world)
+    entry = await let_go(world, "BLOCKED")
     [claim] = await world.deliver()
     denied = WorkspaceUnavailable("You may not view run 1000", status=403)
     denied.answered = True
@@ -170,7 +187,7 @@ async def test_repaired_run_is_looked_at_after_a_resolution_without_it(world: Wo
     await world.monitor()
     action = resolve(Resolution.FAILED, "cannot be loaded")
     assert await Operations(world.store.pool).change(action, [entry.id]) == [entry.id]
-    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state="RUNNING", latest_repair_id=1)
+    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state="BLOCKED", latest_repair_id=1)
     assert await world.retry(entry.id)
     world.database.pass_time(1)
     [claim] = [Claim(entry_id=entry.id, submission=3)]

@@ -81,7 +81,8 @@ class Store:
 
         Each entry in flight takes a slot, and so does each foreign run that is not queued or a child. The run
         of an entry that has just ended counts as foreign for one pass: that pass claims too few entries,
-        never too many. An entry whose last run is active is not claimed, nor another one of its table.
+        never too many. An entry one of whose runs is active is not claimed, nor another one of its table,
+        unless the entry has let go of the run.
 
         :param jobs: the limits of the jobs that open entries name; a job that is missing has none.
         """
@@ -94,7 +95,9 @@ class Store:
             free = cap - len(in_flight) - sum(run.takes_slot for run in foreign)
             if free <= 0:
                 return []
-            alive = session.rows("alive", workspace, json.dumps([run.run_id for run in foreign]))
+            runs = json.dumps([run.run_id for run in foreign])
+            alive = session.rows("alive", workspace, runs, runs, workspace)
+            busy = {row["busy_table"] for row in alive} - {None} if serialize_tables else set()
             rows = session.rows(
                 "claim",
                 max_attempts or NO_LIMIT,
@@ -103,8 +106,8 @@ class Store:
                 workspace,
                 max_attempts or NO_LIMIT,
                 int(serialize_tables),
-                json.dumps([row["id"] for row in alive]),
-                json.dumps([row["table_name"] for row in alive] if serialize_tables else []),
+                json.dumps(sorted({row["id"] for row in alive})),
+                json.dumps(sorted(busy)),
                 int(serialize_tables),
                 free,
             )

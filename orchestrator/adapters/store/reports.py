@@ -189,14 +189,18 @@ class Reports:
 
         return await self._pool.transact(work, writes=False)
 
-    async def alive(self, workspace: str, run_ids: Collection[int]) -> dict[int, str]:
-        """Return, with their table, the entries out of flight whose last run is one of these active runs."""
+    async def alive(self, workspace: str, run_ids: Collection[int]) -> dict[int, str | None]:
+        """Return the entries out of flight one of whose runs is among these active ones.
+
+        Each comes with its table if that is busy meanwhile, or None if the entry has let go of the run.
+        """
         if not run_ids:
             return {}
+        runs = json.dumps(sorted(run_ids))
         rows = await self._pool.transact(
-            lambda session: session.rows("alive", workspace, json.dumps(sorted(run_ids))), writes=False
+            lambda session: session.rows("alive", workspace, runs, runs, workspace), writes=False
         )
-        return {row["id"]: row["table_name"] for row in rows}
+        return {row["id"]: row["busy_table"] for row in sorted(rows, key=lambda row: row["busy_table"] or "")}
 
     async def troubled(self, *, queued_seconds: float) -> list[Troubled]:
         """Return what is wrong with entries that the app cannot bring on by itself.

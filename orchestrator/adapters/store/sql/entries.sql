@@ -68,12 +68,21 @@ SET NOCOUNT OFF
 SELECT id, runid, job_id, job_name FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
 
 -- alive --
--- The entries that are not in flight although their last run is one of these, which are active in Databricks.
-SELECT id, table_name
+-- The entries that are not in flight although one of their runs is among these, which are active in Databricks: the
+-- last one, or one that the log names. An entry without a last run has let go of it, so its table stays free.
+SELECT id, table_name AS busy_table
 FROM track_processing
 WHERE workspace = ?
     AND status NOT IN ('QUEUED', 'RUNNING')
     AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
+UNION
+SELECT entry.id, CASE WHEN entry.last_runid IS NOT NULL THEN entry.table_name END AS busy_table
+FROM process_log AS ended
+INNER JOIN track_processing AS entry ON entry.id = ended.entry_id
+WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
+    AND entry.workspace = ?
+    AND entry.status NOT IN ('QUEUED', 'RUNNING')
+    AND COALESCE(entry.stop_reason, '') <> 'RESTART'  -- its next submission cancels the run first
 
 -- claim --
 -- Claim the waiting entries that may be submitted now; runs inside the lock, after the count.
