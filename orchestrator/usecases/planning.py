@@ -162,13 +162,14 @@ class Planner:
         if not isinstance(run, Run):
             return run
         outcome = outcome_of(run)
-        if let_go is not None:
+        starts_anew = entry.stop_reason == StopReason.RESTART
+        if let_go is not None or starts_anew:
             if outcome is RunOutcome.ACTIVE:
                 await self._await_end(entry, run_id)
         elif outcome is RunOutcome.ACTIVE or _has_unseen_end(entry, run, settled):
             return Follow(run_id=run_id)
         mode = entry.retry_mode or self.policy.retry_mode
-        if mode != RetryMode.REPAIR or _was_given_up(logs):
+        if mode != RetryMode.REPAIR or starts_anew or _was_given_up(logs):
             return None
         return run if _can_be_repaired(run, outcome) else None
 
@@ -220,7 +221,7 @@ class Planner:
         return None
 
     async def _await_end(self, entry: Entry, run_id: int) -> NoReturn:
-        """Let an entry wait for the end of a run that was let go, and cancel that run for a restart.
+        """Let an entry wait for the end of a run that it does not follow, and cancel that run for a restart.
 
         :raises WorkspaceUnavailable: always.
         """
@@ -233,9 +234,8 @@ class Planner:
                 advice = "it is being cancelled"
             except DatabricksError as error:
                 advice = f"it cannot be cancelled: {error}"
-        raise WorkspaceUnavailable(
-            f"{_let_go(run_id)} is still active, and no other begins beside it: {advice}"
-        )
+        run = f"run {run_id}" if entry.last_runid else _let_go(run_id)
+        raise WorkspaceUnavailable(f"{run} is still active, and no other begins beside it: {advice}")
 
     async def _cancel_missing(self, entry: Entry, run_id: int) -> None:
         """Cancel a run that is said not to exist: that may be wrong, and two runs must not be active.

@@ -30,7 +30,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "leave_open": ("DEAD", 0, "bad", 1, 17, 1, 1),
     "postpone": (0, "why", 1, 1, 17, 1),
     "note_doubts": ("{}", 17, 1),
-    "finish": ("DONE", 0, None, 0, 0, 0, 17, 1, 77, ""),
+    "finish": ("DONE", 0, None, 0, 0, 0, "DONE", 17, 1, 77, ""),
     "note_trouble": ("why", 1, 0, 17, 1, 77),
     "note_queue": (1.5, 17, 1, 77),
     "note_stop": ("RESTART", 17, 1, 77),

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.core.actions import RESTART
 from orchestrator.core.models import StopReason
 from orchestrator.core.states import Status
 from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, answering, ended, goes_on
@@ -166,3 +168,22 @@ async def test_restart_awaits_the_end_of_the_run(world: AnsweredWorld, succeeds:
     assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1001, 2)
     [log] = await world.store.logs(entry.id)
     assert (log.runid, log.status) == (1000, Status.PENDING)
+
+
+async def test_restart_begins_a_new_run_where_a_retry_would_repair(world: AnsweredWorld) -> None:
+    entry = await world.running(retry_mode="repair")
+    assert await Operations(world.store.pool).change(RESTART, [entry.id]) == [entry.id]
+    await world.monitor()
+    await world.monitor()
+    await world.next_pass(0)
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, again.stop_reason) == (Status.RUNNING, 1001, None)
+
+
+async def test_restart_of_a_failed_entry_begins_a_new_run(world: AnsweredWorld) -> None:
+    entry = await world.running(retry_mode="repair")
+    world.api.runs[1000] = ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR")
+    await world.monitor()
+    assert await Operations(world.store.pool).change(RESTART, [entry.id]) == [entry.id]
+    await world.next_pass(0)
+    assert (await world.entry(entry.id)).runid == 1001

@@ -337,6 +337,7 @@ class Store:
                 0 if verdict.attempt_spent else 1,
                 verdict.slot_waits,
                 verdict.platform_failures,
+                verdict.to,
                 entry.id,
                 entry.submission,
                 entry.runid,

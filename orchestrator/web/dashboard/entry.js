@@ -76,7 +76,7 @@ function facts(entry) {
     ...(entry.run_state ? [["State in Databricks", `${entry.run_state} since ${localTime(entry.run_state_since)}`]] : []),
     ...(entry.cancel_requested ? [["Cancellation", "requested"]] : []),
     ...(entry.cancel_asked_at ? [["Databricks was asked to cancel it", localTime(entry.cancel_asked_at)]] : []),
-    ...(entry.stop_reason ? [["Being cancelled", STOP_REASONS[entry.stop_reason] ?? entry.stop_reason]] : []),
+    ...(entry.stop_reason && !isWaiting(entry) ? [["Being cancelled", STOP_REASONS[entry.stop_reason] ?? entry.stop_reason]] : []),
     ...(entry.retry_mode ? [["Retry", entry.retry_mode]] : []),
     ...(entry.options ? [["Options", entry.options]] : []),
     ...limitFact("Limit of the run", entry.run_timeout_seconds),

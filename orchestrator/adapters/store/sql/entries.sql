@@ -40,8 +40,8 @@ submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
 -- begun_anew (fragment) --
 -- What an operator's retry sets. Parameters: 1 for a restart, and the mode from now on or NULL. A restart cancels the
--- run that the entry has, or one that an operator has let go.
-stop_reason = CASE WHEN ? = 1 AND (status = 'RUNNING' OR last_runid IS NULL) THEN 'RESTART' END,
+-- run that is active, also one that an operator has let go, and is kept until the entry has a new run.
+stop_reason = CASE WHEN ? = 1 THEN 'RESTART' END,
     retry_mode = COALESCE(?, retry_mode),
     slot_waits = 0,
     platform_failures = 0,
@@ -331,7 +331,8 @@ SET status = ?,
     deliveries = 0,
     -- An older version of the app, which ran beside this one during a deployment, did not keep it.
     last_runid = COALESCE(last_runid, runid),
-    stop_reason = NULL,
+    -- The next submission has to know that it starts anew.
+    stop_reason = CASE WHEN stop_reason = 'RESTART' AND ? = 'PENDING' THEN stop_reason END,
     missing_since = NULL,
     unreadable_since = NULL,
     cancel_asked_at = NULL,
