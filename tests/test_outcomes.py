@@ -164,6 +164,9 @@ def test_result_outweighs_the_type_of_a_success(result: str) -> None:
             "Skipping this run because the limit of 1 maximum concurrent runs has been reached.",
             RunOutcome.NO_SLOT,
         ),
+        ("If/else condition 'capacity == low' evaluated to false", RunOutcome.SKIPPED),
+        ("The condition on the quota was not met", RunOutcome.SKIPPED),
+        ("The run_if expression 'limit > 0' is false", RunOutcome.SKIPPED),
         ("Too many runs of this job are active", RunOutcome.NO_SLOT),
         ("The job is at its concurrency limit", RunOutcome.NO_SLOT),
     ],
@@ -188,6 +191,37 @@ def test_skipped_without_a_code(message: str, result: str | None, outcome: RunOu
 def test_cancellation_told_by_words(message: str | None, result: str | None, outcome: RunOutcome) -> None:
     state = replace(run("TERMINATED", result, "CANCELED", "CLIENT_ERROR"), message=message)
     assert outcomes.outcome_of(state) is outcome
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        (None, RunOutcome.CANCELED),
+        ("Run cancelled.", RunOutcome.CANCELED),
+        ("Run cancelled by user: it took too long", RunOutcome.CANCELED),
+        ("Run cancelled: maximum duration of 3600 s exceeded", RunOutcome.FAILED),
+        ("The run timed out after 3600 seconds", RunOutcome.FAILED),
+        ("Cancelled since the job's timeout of 1 h was reached", RunOutcome.FAILED),
+        ("Run exceeded the time limit", RunOutcome.FAILED),
+    ],
+)
+def test_cancellation_told_by_the_result_alone(message: str | None, outcome: RunOutcome) -> None:
+    state = replace(run("TERMINATED", "CANCELED"), message=message)
+    assert outcomes.outcome_of(state) is outcome
+
+
+@pytest.mark.parametrize(
+    ("life_cycle", "code", "outcome"),
+    [
+        ("SKIPPED", "SERVERLESS_CAPACITY_EXCEEDED", RunOutcome.NO_SLOT),
+        ("SKIPPED", "REGION_QUOTA_REACHED", RunOutcome.NO_SLOT),
+        ("SKIPPED", "BUDGET_POLICY_LIMIT_EXCEEDED", RunOutcome.FAILED),
+        ("SKIPPED", "A_NEW_CODE", RunOutcome.FAILED),
+        ("TERMINATED", "SERVERLESS_CAPACITY_EXCEEDED", RunOutcome.FAILED),
+    ],
+)
+def test_code_of_tomorrow_that_names_a_lack_of_room(life_cycle: str, code: str, outcome: RunOutcome) -> None:
+    assert outcomes.outcome_of(run(life_cycle, None, code, "CLIENT_ERROR")) is outcome
 
 
 @pytest.mark.parametrize("name", ["COMPLETED", "CANCELED", "FAILED", "Terminated"])

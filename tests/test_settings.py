@@ -190,6 +190,11 @@ def test_odd_numbers(value: str) -> None:
         ({**IN_AZURE, "AzureWebJobsStorage": "DefaultEndpointsProtocol=http;AccountName=a"}, "plain http"),
         ({**IN_AZURE, "AzureWebJobsStorage": "QueueEndpoint=http://a/b;AccountName=a"}, "plain http"),
         ({"DATABRICKS_WORKSPACES": "[]"}, "must be JSON"),
+        ({"DATABRICKS_WORKSPACES": '{"eu":' * 100_000 + "1" + "}" * 100_000}, "must be JSON"),
+        ({"DATABRICKS_HOST": "adb..net"}, "DATABRICKS_HOST must be an https address of a host"),
+        ({"DATABRICKS_HOST": "https://adb.net;x"}, "DATABRICKS_HOST must be an https address of a host"),
+        ({"DATABRICKS_HOST": "https://adb_1.net"}, "DATABRICKS_HOST must be an https address of a host"),
+        ({"DATABRICKS_HOST": "https://-adb.net"}, "DATABRICKS_HOST must be an https address of a host"),
         ({"DATABRICKS_WORKSPACES": '{"eu": {"hots": "x"}}'}, "unknown keys hots"),
         ({"DATABRICKS_WORKSPACES": '{"default": {"host": "https://x"}}'}, "is not 'default'"),
         (

@@ -46,12 +46,27 @@ _NO_SLOT_RESULT = "MAXIMUM_CONCURRENT_RUNS_REACHED"
 #: Words that tell "no slot" where neither a code nor a result does.
 _NO_SLOT_WORDS = re.compile(r"\b(?:concurren|limit|too many\b|capacity\b|quota\b)", re.IGNORECASE)
 
+#: A condition of the job may be about capacity, too, and what it says then tells nothing of a slot.
+_CONDITION_WORDS = re.compile(
+    r"\b(?:conditions?|if/else|run_if|run if|expression|evaluated)\b", re.IGNORECASE
+)
+
+#: What names a lack of room in a code that nobody knows yet.
+_NO_SLOT_NAME = re.compile(r"CAPACITY|CONCURREN|LIMIT|QUOTA|QUEUE|TOO_MANY|NO_SLOT")
+
 #: Nothing was run because of how the job is made: its conditions, or a task that is switched off.
 _SKIPPED = frozenset({"DISABLED", "EXCLUDED", "SKIPPED"})
 
 #: Words that tell a person's cancellation where the code does not. "By user or time-out" tells neither.
 _CANCELED_BY_PERSON = re.compile(r"\bcancell?ed by (?:(?:an? |the )?user\b(?! or\b)|\S+@\S)", re.IGNORECASE)
 _RUN_CANCELED_BY_PERSON = re.compile(rf"(?:the )?run (?:was )?{_CANCELED_BY_PERSON.pattern}", re.IGNORECASE)
+
+#: A limit of the job or of Databricks ended the run, not a person.
+_TIMED_OUT = re.compile(
+    r"\b(?:max(?:imum)?\b[^.;]{0,20}\b(?:duration|run ?time|time)|time(?:d)?[ -]?out|time limit|too long"
+    r"|exceed\w*\b[^.;]{0,40}\b(?:duration|time ?out|time))\b",
+    re.IGNORECASE,
+)
 
 #: ``termination_details.type`` of a failure; another one is not known, and the code decides.
 _TYPES_OF_FAILURE = frozenset({"CLIENT_ERROR", "CLOUD_FAILURE", "INTERNAL_ERROR"})
@@ -185,11 +200,20 @@ def _found_no_slot(run: Run) -> bool:
         return True
     if run.result_state == _NO_SLOT_RESULT:
         return run.termination_code not in _SKIPPED
-    # Older servers skip a run without a word when its job is full.
-    return _is_only_skipped(run) and (
-        (run.message is None and run.result_state is None)
-        or _NO_SLOT_WORDS.search(run.message or "") is not None
-    )
+    if _is_only_skipped(run):
+        # Older servers skip a run without a word when its job is full.
+        said_nothing = run.message is None and run.result_state is None
+        return said_nothing or _says_no_slot(run.message or "")
+    return run.life_cycle_state == "SKIPPED" and _has_new_code_for_no_slot(run)
+
+
+def _says_no_slot(message: str) -> bool:
+    return _NO_SLOT_WORDS.search(message) is not None and _CONDITION_WORDS.search(message) is None
+
+
+def _has_new_code_for_no_slot(run: Run) -> bool:
+    code = run.termination_code or ""
+    return code not in _FAILURES | _SUCCESS and _NO_SLOT_NAME.search(code) is not None
 
 
 def _was_skipped(run: Run) -> bool:
@@ -208,12 +232,13 @@ def _is_only_skipped(run: Run) -> bool:
 def _was_cancelled_by_person(run: Run) -> bool:
     if run.termination_code == "USER_CANCELED":
         return True
-    if run.termination_code is None and run.result_state == "CANCELED":
+    message = run.message or ""
+    if run.termination_code is None and run.result_state == "CANCELED" and not _TIMED_OUT.search(message):
         return True
     if was_cancelled(run):
-        return _CANCELED_BY_PERSON.search(run.message or "") is not None
+        return _CANCELED_BY_PERSON.search(message) is not None
     # Without a code a message of Databricks itself, which begins so, tells more than FAILED.
-    return run.termination_code is None and _RUN_CANCELED_BY_PERSON.match(run.message or "") is not None
+    return run.termination_code is None and _RUN_CANCELED_BY_PERSON.match(message) is not None
 
 
 def _failed_by_platform(run: Run) -> bool:

@@ -1,6 +1,7 @@
 """Check addresses: split URLs safely, and recognize this machine's own. Pure."""
 
 import base64
+import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -9,6 +10,10 @@ PORT_RULE = "a port is a number from 1 to 65535"
 
 _NO_URL = urlsplit("")
 
+#: A part of a host's name. https://www.rfc-editor.org/rfc/rfc1123#section-2
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
+
 
 def is_loopback(host: str) -> bool:
     """Say whether a host is this machine itself, so that nothing that is sent to it crosses a network."""
@@ -16,6 +21,15 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_host(host: str) -> bool:
+    """Say whether a text can be the name of a host, or is the address of one."""
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return _HOST_NAME.fullmatch(host) is not None
+    return True
 
 
 def split_url(url: str) -> SplitResult:

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult
 
 from orchestrator.core.numbers import MAX_ID, whole_of_text
 from orchestrator.core.policy import WorkspacePolicy
-from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
+from orchestrator.core.urls import PORT_RULE, is_host, is_loopback, split_url
 from orchestrator.settings.reader import Reader
 from orchestrator.settings.sign_in import SIGN_IN_KEYS, check_sign_in
 
@@ -128,7 +128,7 @@ def _named(reader: Reader) -> dict[str, dict[str, Any]]:
     """Return the further workspaces by name, as they are written in the setting."""
     try:
         named = json.loads(reader.text("DATABRICKS_WORKSPACES") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         named = None
     if not isinstance(named, dict) or not all(isinstance(value, dict) for value in named.values()):
         reader.problems.append('DATABRICKS_WORKSPACES must be JSON like {"NAME": {"host": "https://…"}}')
@@ -204,8 +204,8 @@ def _host(reader: Reader, value: object, label: str) -> str:
     url = split_url(text if "://" in text else f"https://{text}")
     if not _is_workspace_address(url):
         reader.problems.append(
-            f"{label} must be an https address without a path or blanks (http only on this machine); "
-            f"{PORT_RULE}"
+            f"{label} must be an https address of a host, without a path or blanks (http only on this "
+            f"machine); {PORT_RULE}"
         )
         return ""  # the value may be a secret in the wrong place, so it is not shown
     return url.geturl()
@@ -214,6 +214,8 @@ def _host(reader: Reader, value: object, label: str) -> str:
 def _is_workspace_address(url: SplitResult) -> bool:
     """Say whether it has a scheme, a host and a port only. A host without a dot may be a token."""
     host = url.hostname or ""
+    if not is_host(host):
+        return False
     if "@" in url.netloc or url.path or url.query or not ("." in host or is_loopback(host)):
         return False
     return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))

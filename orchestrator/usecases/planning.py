@@ -103,6 +103,8 @@ class Planner:
     async def new_run(self, entry: Entry) -> RunRequest:
         """Return the request for a new run. Raises what :meth:`plan` raises."""
         request = run_requests.run_request(entry, await self._job(entry))
+        if entry.parameters is None:  # a table's name is no template
+            return request
         return replace(request, parameters=await self._filled(entry, request.parameters))
 
     async def is_outdated(self, entry: Entry, request: RunRequest) -> bool:

@@ -187,6 +187,13 @@ async def test_placeholders_are_filled_in_and_those_of_databricks_stay(world: Si
     assert one.named["at"].endswith("Z")
 
 
+async def test_a_tables_name_is_no_template(world: SimulatedWorld) -> None:
+    await world.add("{{entry_id}}")
+    await world.minutes(1)
+    [request] = requests(world)
+    assert request.named == {"table_name": "{{entry_id}}"}
+
+
 async def test_a_rate_limit_is_answered_with_growing_waits(world: SimulatedWorld) -> None:
     """Ten entries and an hour of 429 make few calls, and no entry is given up."""
     ids = await world.add(*(f"t{n}" for n in range(10)))
