@@ -205,7 +205,7 @@ CHECKS: dict[type, Callable[[Any], None]] = {
 def check_response(case: Case, response: Response) -> None:
     """Check that the response is a valid result or a documented error, and shows no secret."""
     for in_doubt in (case.request.replayable, False):
-        result = jobs_api.interpret(case.request, response, token=CANARY, in_doubt=in_doubt)
+        result = jobs_api.interpret(case.request, response, secrets=(CANARY,), in_doubt=in_doubt)
         if isinstance(result, Success):
             assert 200 <= response.status < 300
             CHECKS[type(result.value)](result.value)

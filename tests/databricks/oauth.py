@@ -32,6 +32,9 @@ class OAuthWorkspace:
     issued: list[str] = field(default_factory=list)
     #: tokens that the API no longer accepts
     revoked: set[str] = field(default_factory=set)
+    job_name: str = "load"
+    #: says so to every call; None = they are answered
+    refusal: str | None = None
     #: form fields of the token requests
     forms: list[dict[str, str]] = field(default_factory=list)
     #: of all requests
@@ -83,4 +86,6 @@ class OAuthWorkspace:
             return web.json_response(content, status=401)
         if request.path.endswith("runs/list"):
             return web.json_response({"has_more": False})
-        return web.json_response({"job_id": 7, "settings": {"max_concurrent_runs": 200}})
+        if self.refusal is not None:
+            return web.json_response({"message": self.refusal}, status=400)
+        return web.json_response({"job_id": 7, "settings": {"name": self.job_name}})

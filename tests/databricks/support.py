@@ -68,6 +68,9 @@ class Tokens:
         self.current = self.fresh
         return self.current
 
+    def secrets(self) -> tuple[str, ...]:
+        return (self.current,)
+
     async def close(self) -> None:
         pass
 

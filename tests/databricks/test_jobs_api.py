@@ -43,7 +43,9 @@ def body(error_code: str, message: str = "") -> bytes:
 
 def read(request: Request[Any], status: int, content: bytes, **headers: str) -> Success[Any] | Failure:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return jobs_api.interpret(request, Response(status=status, headers=names, body=content), token=CANARY)
+    return jobs_api.interpret(
+        request, Response(status=status, headers=names, body=content), secrets=(CANARY,)
+    )
 
 
 def failure(request: Request[Any], status: int, content: bytes, **headers: str) -> Failure:
@@ -307,7 +309,7 @@ def test_pauses(tries: int, retry_after: float | None, jitter: float, seconds: f
 )
 def test_retry_after_is_read_whatever_the_case_of_its_name(retry_after: str, seconds: float | None) -> None:
     response = Response(status=503, headers={"rEtRy-AfTeR": retry_after}, body=b"")
-    result = jobs_api.interpret(RUN_NOW, response, token=CANARY)
+    result = jobs_api.interpret(RUN_NOW, response, secrets=(CANARY,))
     assert isinstance(result, Failure)
     assert result.retry_after == seconds
 

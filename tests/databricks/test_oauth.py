@@ -16,7 +16,7 @@ from orchestrator.adapters.databricks.auth.oauth import OAuthToken
 from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.bootstrap import Application
-from orchestrator.core.errors import TokenUnavailable
+from orchestrator.core.errors import DatabricksError, TokenUnavailable
 from tests.databricks.oauth import BASIC, CLIENT_ID, CLIENT_SECRET, OAuthWorkspace
 from tests.databricks.support import (
     ManualClock,
@@ -127,6 +127,22 @@ async def test_a_refused_token_is_replaced_within_the_request(
         assert (await client.get_job(7)).job_id == 7
     assert oauth.calls == ["oauth-token-1-canary"] * 2 + ["oauth-token-2-canary"]
     assert set(oauth.workspace_ids) == {"42"}
+
+
+async def test_no_text_shows_a_token_of_the_past_or_the_client_secret(
+    oauth: OAuthWorkspace, clock: ManualClock
+) -> None:
+    """A notebook may print what its run was started with; the token is valid for an hour."""
+    async with source(oauth, clock) as tokens, aiohttp.ClientSession() as session:
+        client = DatabricksClient(host=oauth.url, tokens=tokens, session=lambda: session, clock=clock)
+        await client.get_job(7)
+        oauth.revoked.add("oauth-token-1-canary")
+        oauth.job_name = f"oauth-token-1-canary, oauth-token-2-canary, {CLIENT_SECRET}"
+        assert (await client.get_job(7)).name == "[…], […], […]"
+        oauth.refusal = oauth.job_name
+        with pytest.raises(DatabricksError) as caught:
+            await client.get_job(7)
+    assert str(caught.value).endswith("[…], […], […]")
 
 
 async def test_a_host_with_one_workspace_gets_no_workspace_id(

@@ -262,14 +262,14 @@ async def test_secrets_are_struck_out_of_an_exit_value(apps: Apps, workspace: Wo
 
 def test_the_token_is_struck_out_of_a_good_response() -> None:
     response = Response(status=200, headers={}, body=f'{{"error": "leaked {TOKEN}!"}}'.encode())
-    result = jobs_api.interpret(jobs_api.get_output(1), response, token=TOKEN)
+    result = jobs_api.interpret(jobs_api.get_output(1), response, secrets=(TOKEN,))
     assert isinstance(result, Success)
     assert result.value.error == "leaked […]!"
 
 
 def test_a_short_token_for_local_work_changes_no_response() -> None:
     response = Response(status=200, headers={}, body=b'{"run_id": 5}')
-    assert jobs_api.interpret(jobs_api.run_now(REQUEST), response, token="run_id") == Success(value=5)
+    assert jobs_api.interpret(jobs_api.run_now(REQUEST), response, secrets=("run_id",)) == Success(value=5)
 
 
 SECRETS = [

@@ -315,10 +315,13 @@ class DatabricksClient:
                 response = Response(status=received.status, headers=received.headers, body=body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Returned as a value, so that no error chain keeps the request with its headers.
-            return jobs_api.no_response(request, self._reason(error), token=token)
+            return jobs_api.no_response(request, self._reason(error), secrets=self._secrets(token))
         if len(body) > self._limits.response_bytes:
             return jobs_api.too_long(request, self._limits.response_bytes)
-        return jobs_api.interpret(request, response, token=token, in_doubt=in_doubt)
+        return jobs_api.interpret(request, response, secrets=self._secrets(token), in_doubt=in_doubt)
+
+    def _secrets(self, token: str) -> tuple[str, ...]:
+        return (token, *self._tokens.secrets())
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Read the body, up to one chunk more than the limit."""

@@ -87,11 +87,12 @@ def words_of(content: Mapping[str, object], hidden: Sequence[str]) -> str:
     return f"; it says: {words}" if words else ""
 
 
-def without_token(body: bytes, token: str) -> bytes:
-    """Strike the token out of the body of a 2xx response: a run's own error text may hold it."""
-    if len(token) < _SHORTEST_TOKEN:
-        return body
-    return body.replace(token.encode(), redaction.REDACTED.encode())
+def without_secrets(body: bytes, secrets: Sequence[str]) -> bytes:
+    """Strike tokens out of the body of a 2xx response: a run's own error text may hold them."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_TOKEN:
+            body = body.replace(secret.encode(), redaction.REDACTED.encode())
+    return body
 
 
 def shown(text: str, hidden: Sequence[str]) -> str:

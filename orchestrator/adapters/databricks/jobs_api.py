@@ -6,7 +6,7 @@ client only follows. :func:`pause` says how long to wait before a repetition, fo
 https://docs.databricks.com/api/workspace/jobs
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -276,29 +276,29 @@ _STILL_IN_DOUBT = " (an earlier try got no usable response and may have had its 
 
 
 def interpret(
-    request: Request[_T], response: Response, *, token: str, in_doubt: bool = False
+    request: Request[_T], response: Response, *, secrets: Sequence[str], in_doubt: bool = False
 ) -> Success[_T] | Failure:
     """Read a response. Never raises, whatever the body holds.
 
-    :param token: the access token that was sent, so that no text shows it.
+    :param secrets: the access token that was sent and earlier ones, so that no text shows them.
     :param in_doubt: an earlier try of this request may have had its effect. A refusal then speaks of this try
         only, and must not make the caller believe that nothing was started.
     """
     if not 200 <= response.status < 300:
-        error = errors.read_error(response, name=request.name, hidden=(*request.hidden, token))
+        error = errors.read_error(response, name=request.name, hidden=(*request.hidden, *secrets))
         meaning = meanings.meaning_of(error, request.about, in_doubt=in_doubt)
         return _failure(error, meaning, is_answer=not (in_doubt and request.about in _STARTS))
-    content = fields.json_object(errors.without_token(response.body, token))
+    content = fields.json_object(errors.without_secrets(response.body, secrets))
     if content is None:
-        return no_response(request, "the body is not a JSON object", token=token, status=response.status)
+        return no_response(request, "the body is not a JSON object", secrets=secrets, status=response.status)
     try:
         return Success(value=request.read(content))
     except WorkspaceUnavailable as error:
-        unusable = WorkspaceUnavailable(_text(request, error, content, token), status=response.status)
+        unusable = WorkspaceUnavailable(_text(request, error, content, secrets), status=response.status)
         unusable.answered = request.method == "GET"  # what a POST has done is in doubt
         return Failure(error=unusable)
     except RequestRefused as error:
-        text = _text(request, error, content, token)
+        text = _text(request, error, content, secrets)
         if in_doubt:
             return Failure(error=WorkspaceUnavailable(text + _STILL_IN_DOUBT, status=response.status))
         refusal = type(error)(
@@ -307,15 +307,15 @@ def interpret(
         return Failure(error=refusal)
 
 
-def _text(request: Request[Any], error: DatabricksError, content: fields.Json, token: str) -> str:
+def _text(request: Request[Any], error: DatabricksError, content: fields.Json, secrets: Sequence[str]) -> str:
     """Return the text of a 2xx response that cannot be used, with what it says itself."""
-    words = errors.words_of(content, (*request.hidden, token))
+    words = errors.words_of(content, (*request.hidden, *secrets))
     return f"Databricks {request.name}: {error}{words}"
 
 
-def no_response(request: Request[Any], reason: str, *, token: str, status: int = 0) -> Failure:
+def no_response(request: Request[Any], reason: str, *, secrets: Sequence[str], status: int = 0) -> Failure:
     """Return the failure of a request that got nothing usable: no connection, a time-out, a broken body."""
-    text = f"Databricks {request.name}: {errors.shown(reason, (*request.hidden, token))}"
+    text = f"Databricks {request.name}: {errors.shown(reason, (*request.hidden, *secrets))}"
     return Failure(error=WorkspaceUnavailable(text, status=status), remedy=Remedy.REPLAY)
 
 

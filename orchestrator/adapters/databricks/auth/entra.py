@@ -96,6 +96,10 @@ class EntraPrincipalToken(_EntraToken):
         self._open: AsyncTokenCredential | None = None
         self._opened_with = ""
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the tokens held so far, and the client secrets."""
+        return (*super().secrets(), *self._secret.secrets())
+
     async def close(self) -> None:
         """Close the credential and the source of the secret."""
         try:

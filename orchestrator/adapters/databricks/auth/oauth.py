@@ -73,6 +73,10 @@ class OAuthToken(CachedToken):
         self._proxy = proxy
         self._name = f"Databricks OAuth, {self._url}"
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the tokens held so far, and the client secrets."""
+        return (*super().secrets(), *self._secret.secrets())
+
     async def close(self) -> None:
         """Close the source of the secret."""
         await self._secret.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -23,6 +24,9 @@ _STALE_SECONDS = 60.0
 #: 30 seconds; the rest allows for slow calls and clocks that differ. azure-identity renews at the same point.
 RENEW_AHEAD_SECONDS = 300.0
 
+#: Tokens of the past that are still struck out of texts: more than a day of hourly ones.
+_REMEMBERED = 32
+
 #: A token is not used in this last part of its life, in seconds.
 REFUSED_AHEAD_SECONDS = 30.0
 
@@ -40,6 +44,13 @@ class TokenSource(Protocol):
         Concurrent callers cause one fetch.
 
         :raises TokenUnavailable: there is none.
+        """
+        ...
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no text may show: the tokens given so far, up to a bound, and what they were had with.
+
+        A run may print the token of the call that started it, and that one stays valid when another is held.
         """
         ...
 
@@ -71,6 +82,10 @@ class StaticToken:
         """Return the same token."""
         return await self.token()
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the token."""
+        return (self._token.strip(),)
+
     async def close(self) -> None:
         """Do nothing: nothing is open."""
 
@@ -92,6 +107,7 @@ class CachedToken(ABC):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._held: Fetched | None = None
+        self._given: deque[str] = deque(maxlen=_REMEMBERED)
         self._failure: TokenUnavailable | None = None
         self._no_fetch_before = float("-inf")
         self._lock = asyncio.Lock()
@@ -111,6 +127,10 @@ class CachedToken(ABC):
                 return self._held.value
             return await self._next(forced=True)
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the tokens held so far, up to a bound."""
+        return tuple(self._given)
+
     @abstractmethod
     async def _fetch(self) -> Fetched:
         """Fetch a token. :raises TokenUnavailable: there is none."""
@@ -124,6 +144,8 @@ class CachedToken(ABC):
             return self._old_token()
         try:
             self._held = await self._fetch()
+            if self._held.value not in self._given:
+                self._given.append(self._held.value)
         except TokenUnavailable as error:
             self._failure = error
             self._no_fetch_before = self._clock.monotonic() + _FORCED_PAUSE_SECONDS
