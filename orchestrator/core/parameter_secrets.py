@@ -40,8 +40,14 @@ _CONNECTION_FIELD = re.compile(
     r"""(?:^|;)\s*(\w+(?:[ .:]\w+)*)\s*=\s*(\{(?:[^}]|\}\}){0,200}\}|"[^"]*"|'[^']*'|[^;]*)"""
 )
 
-#: ``name=`` or ``name:`` inside a text, and what marks it as an option or as part of a URL's query.
-_FIELD = re.compile(rf"""(?P<mark>[?&]|(?<![\w-])--?|(?<![\w.-]))(?P<name>{_NAME})\\*["']?\s*[=:]\s*""")
+#: ``name=``, ``name:`` or ``name =>`` in a text, and what marks it as an option or as part of a URL's query.
+_FIELD = re.compile(
+    rf"""(?P<mark>[?&]|(?<![\w-])--?|(?<![\w.-]))(?P<name>{_NAME})\\*["']?\s*(?:=>|[=:])\s*"""
+)
+
+#: An argument before another one, as Spark's ``option("name", "value")`` has them, and an element of XML.
+_ARGUMENT = re.compile(rf"""(?P<mark>)\(\s*\\*["'](?P<name>{_NAME})\\*["']\s*,\s*(?=\\*["'])""")
+_ELEMENT = re.compile(rf"(?P<mark>)<(?:\w{{1,40}}:)?(?P<name>{_NAME})(?:\s[^<>]{{0,200}})?>")
 
 #: What an HTTP header carries, under whatever name: ``Bearer`` or ``Basic`` with what no word looks like.
 _SCHEME = re.compile(
@@ -138,7 +144,8 @@ def _in_text(text: str, name: str) -> Iterator[str]:
             if _is_secret_field(match[1]):
                 yield _unquoted(match[2].strip())
     yield from _values_after(_FIELD, text)
-    yield from _values_after(_OPTION_IN_TEXT, text)
+    for pattern in (_ARGUMENT, _ELEMENT, _OPTION_IN_TEXT):
+        yield from _values_after(pattern, text)
 
 
 def _is_sign_in(match: re.Match[str], name: str) -> bool:
@@ -169,8 +176,11 @@ def _values_after(pattern: re.Pattern[str], text: str) -> Iterator[str]:
         if value:
             end = value.end()
             double_quoted, single_quoted, bare = value.groups("")
-            yield bare or (double_quoted or single_quoted).rstrip("\\")
-            yield re.split(r"[,)\]}]", bare, maxsplit=1)[0]
+            if bare:
+                yield bare
+                yield re.split(r"[,)\]}<]", bare, maxsplit=1)[0]
+            else:
+                yield (double_quoted or single_quoted).rstrip("\\")
 
 
 def _unquoted(value: str) -> str:
