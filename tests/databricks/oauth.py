@@ -88,4 +88,6 @@ class OAuthWorkspace:
             return web.json_response({"has_more": False})
         if self.refusal is not None:
             return web.json_response({"message": self.refusal}, status=400)
-        return web.json_response({"job_id": 7, "settings": {"name": self.job_name}})
+        return web.json_response(
+            {"job_id": 7, "settings": {"name": self.job_name, "max_concurrent_runs": 200}}
+        )

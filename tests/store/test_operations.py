@@ -159,9 +159,9 @@ async def test_a_restart_asks_for_the_end_of_a_live_run(
     elif status is Status.RUNNING:
         assert (changed, after.status, after.stop_reason) == ([before.id], Status.RUNNING, "RESTART")
         assert (after.runid, after.attempt, after.submission) == (77, 1, 1)
-    else:
+    else:  # the next submission has to know that it starts anew
         to = Status.FAILED if status is Status.FAILED else Status.PENDING
-        assert (changed, after.status, after.stop_reason) == ([before.id], to, None)
+        assert (changed, after.status, after.stop_reason) == ([before.id], to, "RESTART")
 
 
 async def test_the_last_wish_of_an_operator_counts(store: Store, operations: Operations) -> None:
