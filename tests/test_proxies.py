@@ -292,7 +292,8 @@ async def test_azures_own_libraries(
         source = EntraToken(lambda: credential, clock=ManualClock())
         with pytest.raises(TokenUnavailable, match="check the network and any proxy"):
             await source.token()
-    assert set(proxy.refused) == {
+    # The exporter that another test has started goes on in a thread of its own.
+    assert set(proxy.refused) - {"CONNECT settings.sdk.monitor.azure.com:443"} == {
         "CONNECT acme.queue.core.windows.net:443",
         "CONNECT login.microsoftonline.com:443",
     }

@@ -22,7 +22,7 @@ def echo_json(status: int, code: str = "INVALID_PARAMETER_VALUE") -> Reply:
     async def reply(request: web.Request) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         values = await _values(request)
-        message = f"bad token {token}; bad values {values}; {await sent(request)}"
+        message = f"Invalid parameter value {values}; bad token {token}; {await sent(request)}"
         return web.json_response({"error_code": code, "message": message}, status=status)
 
     return reply

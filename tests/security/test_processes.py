@@ -33,7 +33,10 @@ for name in {LOGGERS!r}:
     logging.getLogger(name).setLevel(logging.DEBUG)
 """
 
-INSERT = "INSERT INTO track_processing (table_name, parameters, max_attempts) VALUES (?, ?, 1)"
+INSERT = (
+    "INSERT INTO track_processing (table_name, parameters, parameter_style, max_attempts)"
+    " VALUES (?, ?, 'notebook_params', 1)"
+)
 
 ROWS = 12
 

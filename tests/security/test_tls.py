@@ -189,9 +189,13 @@ UNVERIFIED = re.compile(
 )
 
 
+#: Looks which versions of TLS a server takes, and sends it nothing.
+LOOKS_ONLY = ROOT / "orchestrator" / "cli" / "exposure.py"
+
+
 def test_nothing_in_the_app_turns_verification_off() -> None:
     files = [ROOT / "function_app.py", *(ROOT / "orchestrator").rglob("*.*")]
     texts = {path: path.read_text(encoding="utf-8") for path in files if path.suffix in {".py", ".sql"}}
     assert len(texts) > 30
-    assert [path for path, text in texts.items() if UNVERIFIED.search(text)] == []
+    assert [path for path, text in texts.items() if UNVERIFIED.search(text)] == [LOOKS_ONLY]
     assert UNVERIFIED.search("aiohttp.TCPConnector(ssl=False)")
