@@ -165,7 +165,7 @@ class Planner:
             return run
         outcome = outcome_of(run)
         starts_anew = entry.stop_reason == StopReason.RESTART
-        if let_go is not None or starts_anew:
+        if let_go is not None:
             if outcome is RunOutcome.ACTIVE:
                 await self._await_end(entry, run_id)
         elif outcome is RunOutcome.ACTIVE or _has_unseen_end(entry, run, settled):
@@ -223,7 +223,7 @@ class Planner:
         return None
 
     async def _await_end(self, entry: Entry, run_id: int) -> NoReturn:
-        """Let an entry wait for the end of a run that it does not follow, and cancel that run for a restart.
+        """Let an entry wait for the end of a run that was let go, and cancel that run for a restart.
 
         :raises WorkspaceUnavailable: always.
         """
@@ -236,8 +236,9 @@ class Planner:
                 advice = "it is being cancelled"
             except DatabricksError as error:
                 advice = f"it cannot be cancelled: {error}"
-        run = f"run {run_id}" if entry.last_runid else _let_go(run_id)
-        raise WorkspaceUnavailable(f"{run} is still active, and no other begins beside it: {advice}")
+        raise WorkspaceUnavailable(
+            f"{_let_go(run_id)} is still active, and no other begins beside it: {advice}"
+        )
 
     async def _cancel_missing(self, entry: Entry, run_id: int) -> None:
         """Cancel a run that is said not to exist: that may be wrong, and two runs must not be active.

@@ -187,3 +187,16 @@ async def test_restart_of_a_failed_entry_begins_a_new_run(world: AnsweredWorld) 
     assert await Operations(world.store.pool).change(RESTART, [entry.id]) == [entry.id]
     await world.next_pass(0)
     assert (await world.entry(entry.id)).runid == 1001
+
+
+async def test_restart_ends_a_repair_that_a_person_began_and_logs_it(world: AnsweredWorld) -> None:
+    entry = await world.running(retry_mode="repair")
+    world.api.runs[1000] = ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR")
+    await world.monitor()
+    assert await Operations(world.store.pool).change(RESTART, [entry.id]) == [entry.id]
+    world.api.runs[1000] = goes_on()
+    for _ in range(3):
+        await world.next_pass(60)
+    again = await world.entry(entry.id)
+    assert (world.api.cancelled, again.runid, again.stop_reason) == ([1000], 1001, None)
+    assert [log.runid for log in await world.store.logs(entry.id)] == [1000, 1000]

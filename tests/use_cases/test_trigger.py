@@ -31,8 +31,8 @@ async def test_caps_are_per_workspace(world: World) -> None:
 async def test_queue_that_accepts_nothing_loses_nothing(world: World) -> None:
     [entry_id] = await world.add("sales")
     world.queue.full = True
-    [problem] = await world.trigger()
-    assert "1 of 1 messages were not taken" in problem
+    problems = await world.trigger()  # the message may be sent again beside the claim
+    assert {problem.partition(";")[0] for problem in problems} == {"queue: 1 of 1 messages were not taken"}
     world.queue.full = False
     await world.monitor()
     await world.deliver()
