@@ -38,15 +38,24 @@ EXISTS (
 -- The entry is still as the operator saw it: least and most submission, and the states, '' for none.
 submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 
+-- nothing_noted (fragment) --
+-- What the passes have noted about a run is forgotten: it is over, or another one begins.
+missing_since = NULL,
+unreadable_since = NULL,
+cancel_asked_at = NULL,
+cancel_repeated_at = NULL,
+run_state = NULL,
+run_state_since = NULL
+
 -- begun_anew (fragment) --
 -- What an operator's retry sets. Parameters: 1 for a restart, and the mode from now on or NULL. A restart cancels the
 -- run that is active, also one that an operator has let go, and is kept until the entry has a new run.
 stop_reason = CASE WHEN ? = 1 THEN 'RESTART' END,
-    retry_mode = COALESCE(?, retry_mode),
-    slot_waits = 0,
-    platform_failures = 0,
-    cancel_requested = 0,
-    updated_at = {now}
+retry_mode = COALESCE(?, retry_mode),
+slot_waits = 0,
+platform_failures = 0,
+cancel_requested = 0,
+updated_at = {now}
 
 -- acquire_lock (sqlite) --
 -- Take a lock until the transaction ends; a negative result is a time-out.
@@ -189,12 +198,7 @@ SET status = 'RUNNING',
     -- A run that is followed again is the one that a restart is to end.
     stop_reason = CASE WHEN deliveries = 0 AND stop_reason = 'RESTART' THEN stop_reason END,
     queue_seconds = 0,
-    missing_since = NULL,
-    unreadable_since = NULL,
-    cancel_asked_at = NULL,
-    cancel_repeated_at = NULL,
-    run_state = NULL,
-    run_state_since = NULL,
+    {nothing_noted},
     submitted_at = {now},
     updated_at = {now}
 WHERE id = ? AND submission = ? AND deliveries <= ? AND status = 'QUEUED'
@@ -248,12 +252,7 @@ SET status = 'RUNNING',
     cancel_requested = CASE WHEN status IN ('PENDING', 'FAILED') THEN cancel_requested ELSE 0 END,
     stop_reason = CASE stop_reason WHEN 'RESTART' THEN stop_reason END,
     queue_seconds = 0,
-    missing_since = NULL,
-    unreadable_since = NULL,
-    cancel_asked_at = NULL,
-    cancel_repeated_at = NULL,
-    run_state = NULL,
-    run_state_since = NULL,
+    {nothing_noted},
     last_error = ?,
     submitted_at = {now},
     finished_at = NULL,
@@ -334,12 +333,7 @@ SET status = ?,
     last_runid = COALESCE(last_runid, runid),
     -- The next submission has to know that it starts anew.
     stop_reason = CASE WHEN stop_reason = 'RESTART' AND ? = 'PENDING' THEN stop_reason END,
-    missing_since = NULL,
-    unreadable_since = NULL,
-    cancel_asked_at = NULL,
-    cancel_repeated_at = NULL,
-    run_state = NULL,
-    run_state_since = NULL,
+    {nothing_noted},
     updated_at = {now},
     finished_at = {now}
 WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING' AND COALESCE(stop_reason, '') = ?
@@ -544,12 +538,7 @@ SET status = ?,
     platform_failures = 0,
     cancel_requested = 0,
     stop_reason = NULL,
-    missing_since = NULL,
-    unreadable_since = NULL,
-    cancel_asked_at = NULL,
-    cancel_repeated_at = NULL,
-    run_state = NULL,
-    run_state_since = NULL,
+    {nothing_noted},
     lease_expires_at = NULL,
     finished_at = {now},
     updated_at = {now}
