@@ -53,18 +53,23 @@ class ActiveList:
         return replace(self, runs=tuple({**self.by_id, **newer.by_id}.values()))
 
 
+async def known_active_runs(
+    runs: Runs, *, seconds: float
+) -> tuple[tuple[ActiveRun, ...], DatabricksError | None]:
+    """Return the active runs as far as they can be listed, and why some may be missing; None = none is."""
+    try:
+        return await runs.active_runs(seconds=seconds), None
+    except ListIncomplete as error:
+        return error.runs, error
+    except DatabricksError as error:
+        return (), error
+
+
 async def list_active(runs: Runs, clock: Clock, *, seconds: float) -> ActiveList:
     """List the active runs. An error of the workspace is returned with the runs that are known."""
     began = clock.monotonic()
-    found: tuple[ActiveRun, ...] = ()
-    failure: DatabricksError | None = None
-    try:
-        found = await runs.active_runs(seconds=seconds)
-    except ListIncomplete as error:
-        found, failure = error.runs, error
-    except DatabricksError as error:
-        failure = error
-    return ActiveList(runs=found, began=began, ended=clock.monotonic(), error=failure)
+    found, error = await known_active_runs(runs, seconds=seconds)
+    return ActiveList(runs=found, began=began, ended=clock.monotonic(), error=error)
 
 
 class Listing:

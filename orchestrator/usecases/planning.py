@@ -14,7 +14,6 @@ from orchestrator.core.errors import (
     DatabricksError,
     InvalidEntry,
     JobUnclear,
-    ListIncomplete,
     RequestRefused,
     RunNotFound,
     WorkspaceUnavailable,
@@ -33,6 +32,7 @@ from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 from orchestrator.ports import Runs, Store
 from orchestrator.usecases.jobs import Jobs
+from orchestrator.usecases.listing import known_active_runs
 from orchestrator.usecases.strays import stray_that_goes_on
 
 _logger = logging.getLogger(__name__)
@@ -207,17 +207,12 @@ class Planner:
         heard = await self.store.hear(entry, Doubt.LAST_RUN)
         if not heard.is_believed(_LAST_RUN_PATIENCE):
             raise error
-        try:
-            active, is_whole = await self.runs[entry.workspace].active_runs(seconds=_LIST_SECONDS), True
-        except ListIncomplete as part:
-            active, is_whole = part.runs, False
-        except WorkspaceUnavailable:
-            active, is_whole = (), False
+        active, list_error = await known_active_runs(self.runs[entry.workspace], seconds=_LIST_SECONDS)
         if run_id in {run.run_id for run in active}:
             if entry.last_runid is None:
                 await self._await_end(entry, run_id)
             return Follow(run_id=run_id)
-        if not is_whole and not was_seen_over:
+        if list_error is not None and not was_seen_over:
             raise error
         _logger.warning("entry %s: run %s cannot be read, and is not listed: %s", entry.id, run_id, error)
         return None
