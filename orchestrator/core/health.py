@@ -62,7 +62,7 @@ def trouble_of_run(entry: Entry, now: datetime) -> Trouble | None:
         return Trouble.MISSING
     if entry.unreadable_since is not None:
         return Trouble.UNREADABLE
-    if time_limits.heeds_no_cancellation(entry, now):
+    if time_limits.heeds_no_cancellation(entry.cancel_asked_at, now):
         return Trouble.UNHEEDED
     return Trouble.STANDS_STILL if time_limits.stands_still(entry, now) else None
 

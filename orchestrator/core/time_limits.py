@@ -13,6 +13,9 @@ from orchestrator.core.policy import Policy
 #: Longest pause between two calls to cancel a run that goes on all the same. The pauses double up to it.
 _CANCEL_PAUSE = timedelta(minutes=15)
 
+#: "Does not exist" is not believed of a younger run: not every server of Databricks knows a new run at once.
+_YOUNG = timedelta(minutes=2)
+
 #: A cancellation takes some minutes at most. After this time people are told that it had no effect.
 _CANCEL_TAKES = timedelta(minutes=15)
 
@@ -62,9 +65,14 @@ def may_ask_to_cancel(entry: Entry, now: datetime) -> bool:
     return now - entry.cancel_repeated_at >= min(asked_for, _CANCEL_PAUSE)
 
 
-def heeds_no_cancellation(entry: Entry, now: datetime) -> bool:
-    """Say whether a run goes on long after Databricks accepted a call to cancel it."""
-    return entry.cancel_asked_at is not None and now - entry.cancel_asked_at >= _CANCEL_TAKES
+def heeds_no_cancellation(asked_at: datetime | None, now: datetime) -> bool:
+    """Say whether a run goes on long after Databricks was asked to cancel it; None = it was not."""
+    return asked_at is not None and now - asked_at >= _CANCEL_TAKES
+
+
+def is_young(since: datetime | None, now: datetime) -> bool:
+    """Say whether a run is so new that some server of Databricks may not know it; None = age unknown."""
+    return since is not None and now - since < _YOUNG
 
 
 def state_worth_noting(entry: Entry, state: str, now: datetime) -> str | None:

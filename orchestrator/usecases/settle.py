@@ -18,6 +18,7 @@ from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
 from orchestrator.core.time_limits import (
     exceeded_limit,
     heeds_no_cancellation,
+    is_young,
     may_ask_to_cancel,
     seconds_since_submission,
     state_worth_noting,
@@ -28,9 +29,6 @@ from orchestrator.usecases.jobs import Jobs
 _logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-#: "Does not exist" is not believed of a younger run: not every server of Databricks knows a new run at once.
-_YOUNG = timedelta(minutes=2)
 
 #: A run that was repaired a moment ago may still show its old end. This long after the repair it is believed.
 _OLD_END_SECONDS = 600.0
@@ -199,7 +197,7 @@ class Settle:
     async def _note_well_or_unheeded(self, entry: Entry, now: datetime) -> None:
         """Note that nothing is wrong with a run that goes on, or that it heeds no cancellation."""
         text = None
-        if heeds_no_cancellation(entry, now) and entry.cancel_asked_at is not None:
+        if entry.cancel_asked_at is not None and heeds_no_cancellation(entry.cancel_asked_at, now):
             text = f"{_GOES_ON} at {second(entry.cancel_asked_at)}; its table stays busy until it ends"
         if _is_in_trouble(entry) if text is None else entry.last_error != text:
             await self.store.note_trouble(entry, text)
@@ -256,7 +254,7 @@ class Settle:
             view.active is not None
             and entry.missing_since is not None
             and entry.missing_since < view.began
-            and (entry.submitted_at is None or view.began - entry.submitted_at >= _YOUNG)
+            and not is_young(entry.submitted_at, view.began)
         )
 
     async def _failure_of(self, entry: Entry, run: Run) -> RunFailure:

@@ -2,20 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 
 from orchestrator.core.errors import DatabricksError, RunNotFound
 from orchestrator.core.models import StrayRun
 from orchestrator.core.outcomes import RunOutcome, outcome_of
+from orchestrator.core.time_limits import heeds_no_cancellation, is_young
 from orchestrator.ports import Runs, Store
 
 _logger = logging.getLogger(__name__)
-
-#: "Does not exist" is not believed of a younger run: not every server of Databricks knows a new run at once.
-_YOUNG = timedelta(minutes=2)
-
-#: A run that is cancelled ends in less. After that it is a reason in health.
-_CANCELLING = timedelta(minutes=15)
 
 
 async def cancel_strays(store: Store, runs: Runs, strays: Sequence[StrayRun]) -> None:
@@ -37,8 +31,9 @@ async def cancel_strays(store: Store, runs: Runs, strays: Sequence[StrayRun]) ->
             _logger.warning("run %s of entry %s goes on: %s", stray.run_id, stray.entry_id, error)
             await store.stray_goes_on(stray, str(error))
         else:
-            is_late = await store.now() - stray.since > _CANCELLING
-            await store.stray_goes_on(stray, "cancelled again and again, without effect" if is_late else None)
+            is_unheeded = heeds_no_cancellation(stray.since, await store.now())
+            problem = "cancelled again and again, without effect" if is_unheeded else None
+            await store.stray_goes_on(stray, problem)
 
 
 async def stray_that_goes_on(store: Store, runs: Runs, strays: Sequence[StrayRun]) -> StrayRun | None:
@@ -59,7 +54,7 @@ async def _is_active(store: Store, runs: Runs, stray: StrayRun) -> bool:
         if outcome_of(await runs.get_run(stray.run_id)) is RunOutcome.ACTIVE:
             return True
     except RunNotFound:
-        if await store.now() - stray.since < _YOUNG:
+        if is_young(stray.since, await store.now()):
             return True
     await store.forget_stray(stray)
     return False
