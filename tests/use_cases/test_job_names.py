@@ -90,29 +90,28 @@ async def test_an_outage_before_it_proves_nothing(world: AnsweredWorld) -> None:
     assert (await world.entry(entry_id)).status is Status.RUNNING
 
 
-async def test_a_job_that_vanishes_between_two_calls_is_looked_for_again(world: AnsweredWorld) -> None:
-    """The name still stands for the job that jobs/get no longer has."""
-    world.api.answers["get"] = GONE
+async def waits_until_the_job_is_there(world: AnsweredWorld, call: str) -> None:
+    """Add an entry, which waits while a call says that the job is gone, and runs on the job's successor."""
     [entry_id] = await world.add("sales", job_name="nightly")
     await later(world, 31)
     assert (await world.entry(entry_id)).status is Status.QUEUED
-    del world.api.answers["get"]
+    del world.api.answers[call]
     world.api.answers["list"] = named(6)
     await later(world, 31)
     assert (await world.entry(entry_id)).status is Status.RUNNING
+
+
+async def test_a_job_that_vanishes_between_two_calls_is_looked_for_again(world: AnsweredWorld) -> None:
+    """The name still stands for the job that jobs/get no longer has."""
+    world.api.answers["get"] = GONE
+    await waits_until_the_job_is_there(world, "get")
 
 
 async def test_a_job_that_run_now_no_longer_has_is_looked_for_again(world: AnsweredWorld) -> None:
     """The app knew the job from a minute ago; run-now refuses it, and its successor is not there yet."""
     await world.running("first", job_name="nightly")
     world.api.answers |= {"run-now": GONE, "list": named()}
-    [entry_id] = await world.add("sales", job_name="nightly")
-    await later(world, 31)
-    assert (await world.entry(entry_id)).status is Status.QUEUED
-    del world.api.answers["run-now"]
-    world.api.answers["list"] = named(6)
-    await later(world, 31)
-    assert (await world.entry(entry_id)).status is Status.RUNNING
+    await waits_until_the_job_is_there(world, "run-now")
 
 
 async def test_a_job_listed_twice_is_one_job(world: AnsweredWorld) -> None:

@@ -122,7 +122,7 @@ class Reports:
         return await self._pool.transact(lambda session: _status(session, listed), writes=False)
 
     async def silences(self, *, passes: int, seconds: float) -> list[Silence]:
-        """Return the workspaces that answered none of so many passes in a row, and not for `seconds`."""
+        """Return the workspaces that have answered neither for `seconds` nor in the last `passes` passes."""
 
         def work(session: Session) -> list[Silence]:
             before = session.now() - timedelta(seconds=seconds)
