@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from orchestrator.core import decisions, pass_budget
-from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled
+from orchestrator.core import decisions, missing, pass_budget
+from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled, RunNotFound
 from orchestrator.core.models import Entry
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
@@ -17,6 +17,7 @@ from orchestrator.core.telemetry import fields
 from orchestrator.ports import Clock, Queue, Runs, Store
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.listing import ActiveList, Listing
+from orchestrator.usecases.missing_runs import judge_missing
 from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.settle import Settle, View
 from orchestrator.usecases.strays import cancel_strays
@@ -53,8 +54,13 @@ class _Looks:
 
     succeeded: int = 0
     failures: list[tuple[Entry, OrchestratorError]] = field(default_factory=list)
-    #: looked at before the list of active runs was there
-    without_list: list[Entry] = field(default_factory=list)
+    #: entries whose run does not exist, as Databricks says
+    missing: list[tuple[Entry, RunNotFound]] = field(default_factory=list)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the workspace said something about a run, be it that there is none."""
+        return bool(self.succeeded or self.missing)
 
     @property
     def is_down(self) -> bool:
@@ -63,7 +69,7 @@ class _Looks:
         A run is read before its cancellation is asked for, so one that was not cancelled was read.
         """
         errors = [error for _, error in self.failures]
-        was_read = self.succeeded or any(isinstance(error, RunNotCancelled) for error in errors)
+        was_read = self.is_answered or any(isinstance(error, RunNotCancelled) for error in errors)
         silent = sum(not getattr(error, "answered", False) for error in errors)
         return silent >= _MAX_FAILURES and not was_read
 
@@ -168,10 +174,9 @@ class Monitor:
             )
         try:
             async with asyncio.timeout(pass_budget.AFTER_LIST_SECONDS):
-                if active.error is None:
-                    await self._look_again(looks, View(began=began, active=active.by_id))
-                    await self._note_unreadable(looks)
-                elif looks.succeeded:
+                view = View(began=began, active=active.by_id if active.error is None else None)
+                checked.problems += await self._judge_missing(workspace, looks, view)
+                if active.error is None or looks.is_answered:
                     await self._note_unreadable(looks)
                 checked.problems += await self._revive(workspace, entries, active)
         finally:
@@ -197,7 +202,6 @@ class Monitor:
                     return
                 active = listing.result
                 if active is None or active.error is not None:
-                    looks.without_list.append(entry)
                     await self._look(entry, View(began=began), looks)
                 else:
                     view = View(began=began, active=active.by_id, doubted=doubted)
@@ -207,15 +211,23 @@ class Monitor:
         entries.sort(key=lambda _: self.clock.jitter())
         await gather_all(look(entry) for entry in entries)
 
-    async def _look_again(self, looks: _Looks, view: View) -> None:
-        """Look once more at runs that were missing before this pass: the list says whether they are."""
-        missing = [entry for entry in looks.without_list if entry.missing_since is not None]
-        await gather_all(self._look(entry, view, looks) for entry in missing[:_CONCURRENCY])
+    async def _judge_missing(self, workspace: str, looks: _Looks, view: View) -> list[str]:
+        """Settle or note what Databricks says does not exist; return the problems."""
+        found = looks.missing
+        looks.failures += await judge_missing(self.settle, found, view, others_are_read=looks.succeeded > 0)
+        if not missing.vanished_together((entry for entry, _ in found), view.began):
+            return []
+        return [
+            f"workspace {workspace}: {len(found)} runs do not exist, all at once, so the workspace is "
+            f"doubted, not the runs: {found[0][1]}"
+        ]
 
     async def _look(self, entry: Entry, view: View, looks: _Looks) -> None:
         try:
             await self.settle(entry, view)
             looks.succeeded += 1
+        except RunNotFound as error:
+            looks.missing.append((entry, error))
         except OrchestratorError as error:
             looks.failures.append((entry, error))
 

@@ -18,7 +18,6 @@ from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
 from orchestrator.core.time_limits import (
     exceeded_limit,
     heeds_no_cancellation,
-    is_young,
     may_ask_to_cancel,
     seconds_since_submission,
     state_worth_noting,
@@ -89,6 +88,7 @@ class Settle:
     async def __call__(self, entry: Entry, view: View) -> bool:
         """Look at the run of a RUNNING entry; return whether this call finished the entry.
 
+        :raises RunNotFound: Databricks says that the run does not exist. Nothing was noted.
         :raises DatabricksError: the run could not be read.
         :raises RunNotCancelled: the run is to be cancelled and could not be.
         """
@@ -106,10 +106,7 @@ class Settle:
 
     async def _settle_unlisted(self, entry: Entry, run_id: int, view: View) -> bool:
         """Look up the run of an entry; return whether this call finished the entry."""
-        try:
-            run = await self.runs[entry.workspace].get_run(run_id)
-        except RunNotFound as error:
-            return await self._settle_missing(entry, view, error)
+        run = await self.runs[entry.workspace].get_run(run_id)
         if outcomes.has_unknown_state(run):
             text = f"its state {run.life_cycle_state} says neither that it goes on nor that it is over"
             await self.note_unreadable(entry, WorkspaceUnavailable(text, status=200))
@@ -237,25 +234,20 @@ class Settle:
         logs = await self.store.logs(entry.id)
         return any(log.runid == run.run_id and outcomes.is_same_moment(run, log) for log in logs)
 
-    async def _settle_missing(self, entry: Entry, view: View, error: RunNotFound) -> bool:
-        """Finish an entry whose run does not exist, once that is certain enough; before that, note it."""
-        if self._is_gone(entry, view):
-            run = outcomes.run_that_is_gone(entry.runid or 0)
-            return await self._finish(entry, run, RunFailure(message=str(error)))
-        if entry.missing_since is None:
-            text = f"{error} (believed once the same is said again in a later pass)"
-            await self.store.note_trouble(entry, text, missing=True)
-        await self._stop_out_of_reach(entry, view.began)
-        return False
+    async def finish_missing(self, entry: Entry, error: RunNotFound) -> None:
+        """Finish an entry whose run is gone."""
+        run = outcomes.run_that_is_gone(entry.runid or 0)
+        await self._finish(entry, run, RunFailure(message=str(error)))
 
-    def _is_gone(self, entry: Entry, view: View) -> bool:
-        """Say whether "does not exist" is believed: said before, not listed either, and not a new run."""
-        return (
-            view.active is not None
-            and entry.missing_since is not None
-            and entry.missing_since < view.began
-            and not is_young(entry.submitted_at, view.began)
-        )
+    async def note_missing(self, entry: Entry, note: str | None, now: datetime) -> None:
+        """Note that the run of an entry is missing; an asked-for cancellation is tried all the same.
+
+        :param note: for ``last_error``; None = it is noted already.
+        :raises RunNotCancelled: the run is to be cancelled and could not be.
+        """
+        if note is not None:
+            await self.store.note_trouble(entry, note, missing=True)
+        await self._stop_out_of_reach(entry, now)
 
     async def _failure_of(self, entry: Entry, run: Run) -> RunFailure:
         outcome = outcomes.outcome_of(run)

@@ -53,6 +53,8 @@ class SimulatedRuns:
     repairs_lag: bool = False
     #: how every call for a repair fails, empty = they work
     repairs_fail: str = ""
+    #: a replica that knows none of the runs answers
+    vanished: bool = False
     #: called before a run is started, repaired or cancelled; they raise if that must not be
     check_start: Callable[[str], None] = lambda _: None
     check_repair: Callable[[SimulatedRun], None] = lambda _: None
@@ -119,7 +121,7 @@ class SimulatedRuns:
     async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
         """List the active runs; a run that began last may be missing."""
         fault = await self._before()
-        seen = [run for run in self.live() if not run.shows_old_end(self.now())]
+        seen = [run for run in self.live() if not (self.vanished or run.shows_old_end(self.now()))]
         active = sorted(seen, key=lambda run: run.began)
         listed = active[: -1 if fault == "lagging" else None]
         ours = [ActiveRun(run_id=run.run_id, job_id=1, queued=run.is_queued) for run in listed]
@@ -138,7 +140,11 @@ class SimulatedRuns:
         run = self.runs[run_id]
         run.looks[asyncio.current_task()] = self._beginnings
         shown = run.shown(self.now(), with_history=with_history)
-        missing = run.deleted or (fault == "missing" and run.may_be_missed(with_history=with_history))
+        missing = (
+            self.vanished
+            or run.deleted
+            or (fault == "missing" and run.may_be_missed(with_history=with_history))
+        )
         unreadable = run.unreadable
         await self._after(fault)
         if missing:

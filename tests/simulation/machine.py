@@ -161,6 +161,22 @@ class Simulation(RuleBasedStateMachine):
         over = self.world.databricks.over()
         over[which % len(over)].deleted = True
 
+    @precondition(lambda self: len(self.world.followed()) >= 3)
+    @rule(passes=st.integers(1, 4))
+    def all_vanish(self, passes: int) -> None:
+        """A replica that knows no run answers for some passes: none of three or more is believed."""
+        self.world.scheduler.finish()
+        self.world.offset += timedelta(seconds=200)  # no run is so new that it need not be known yet
+        followed = self.world.followed()
+        self.world.databricks.faults.clear()
+        self.world.databricks.vanished = len(followed) >= 3
+        for _ in range(passes):
+            self.quiet_pass()
+            self.world.offset += timedelta(seconds=60)
+        if self.world.databricks.vanished:
+            assert followed <= self.world.followed()
+        self.world.databricks.vanished = False
+
     @precondition(lambda self: self.world.databricks.runs)
     @rule(which=NUMBER, unreadable=st.booleans())
     def withdraw_permission(self, which: int, unreadable: bool) -> None:

@@ -303,3 +303,24 @@ async def test_the_exit_value_of_a_notebook_is_shown_on_request(
         await world.passes()
         [run] = (await world.entry(entry_id))["runs"]
         assert (run["status"], run["result"]) == ("DONE", "17 rows" if kept else None)
+
+
+async def test_runs_that_vanish_together_are_a_reason_with_its_beginning(world: Deployed) -> None:
+    ids = await add(world.site, "a", "b", "c")
+    await world.passes()
+    world.workspace.unlisted = set(world.workspace.runs)
+    text = "Run 1 does not exist."
+    world.workspace.answers["runs/get"] = (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": text})
+    await world.passes(20, seconds=120)
+    shown = await world.entry(ids[0])
+    since = f"{shown['missing_since']:.19}".replace("T", " ")
+    [reason] = await world.reasons()
+    assert reason.startswith(
+        "workspace default: RUNNING, but Databricks says that the run does not exist: 3 entries, for example "
+        f"entry {ids[0]} since {since} UTC: its run vanished together with others: "
+    )
+    assert "Run 1 does not exist" in reason
+    world.workspace.answers.clear()
+    await world.passes(seconds=120)
+    assert await world.reasons() == []
+    assert world.workspace.calls.count("run-now") == 3
