@@ -21,6 +21,7 @@ class Doubt(StrEnum):
     JOB = "JOB"  #: the job cannot be read, so the style of its parameters is not known
     NAME = "NAME"  #: the job's name stands for no one job
     REPAIR = "REPAIR"  #: the repair is refused
+    REFUSAL = "REFUSAL"  #: the request is refused, perhaps by something other than Databricks
     REQUEST = "REQUEST"  #: the request is refused, and whether the job would take another is not known
 
 

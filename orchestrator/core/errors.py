@@ -121,10 +121,12 @@ class DatabricksError(OrchestratorError):
 class RequestRefused(DatabricksError):
     """Databricks definitely refused this request (bad parameters, no such job, no permission on the job).
 
-    It is also the error of a ``run-now`` that was accepted without a run, as a continuous job answers.
-
     :param permanent: repeating the same request cannot succeed.
     """
+
+    #: its words name the job, the run or something of the request; False = a gateway that answers every call
+    #: alike could say the same
+    is_worded: bool = True
 
     def __init__(self, message: str, *, status: int, error_code: str, permanent: bool) -> None:
         super().__init__(message, status=status, error_code=error_code)
@@ -132,10 +134,12 @@ class RequestRefused(DatabricksError):
 
 
 class NoRunNamed(RequestRefused):
-    """``run-now`` was accepted, and the answer says something other than a run or an error.
+    """``run-now`` was accepted, and the answer names neither a run nor an error, as for a continuous job.
 
     There may be a run, so the submission stays open: its token finds the run.
     """
+
+    is_worded = False
 
 
 class TokenRunDeleted(RequestRefused):

@@ -91,6 +91,21 @@ class Jobs:
         except RequestRefused as error:
             raise JobUnclear(str(error)) from None
 
+    async def resolve_anew(self, workspace: str, key: JobKey) -> Job:
+        """Return the job that an entry names as Databricks shows it now, whatever is kept.
+
+        Raises what :meth:`resolve` raises, also while the workspace is unavailable; what was known stays.
+        """
+        wanted = self._wanted(workspace, key)
+        if wanted.job_id is not None:
+            return await self._job_anew(workspace, wanted.job_id)
+        name = wanted.job_name or ""
+        job_id = await self._ids.get_anew((workspace, name), lambda: self._find(workspace, name))
+        try:
+            return await self._job_anew(workspace, job_id)
+        except RequestRefused as error:
+            raise JobUnclear(str(error)) from None
+
     async def limits(
         self, workspace: str, keys: Collection[JobKey], *, seconds: float
     ) -> dict[JobKey, JobLimit]:
@@ -187,6 +202,9 @@ class Jobs:
     async def _job(self, workspace: str, job_id: int) -> Job:
         return await self._jobs.get((workspace, job_id), lambda: self._runs[workspace].get_job(job_id))
 
+    async def _job_anew(self, workspace: str, job_id: int) -> Job:
+        return await self._jobs.get_anew((workspace, job_id), lambda: self._runs[workspace].get_job(job_id))
+
     async def _id_of(self, workspace: str, name: str) -> int:
         return await self._ids.get((workspace, name), lambda: self._find(workspace, name))
 
@@ -208,6 +226,14 @@ class Jobs:
                 "but one, or give job_id instead of job_name"
             )
         return found.pop()
+
+
+def continuous_reason(job: Job) -> str:
+    """Say why no entry can run on a job with a continuous trigger, and what to do."""
+    return (
+        f"job {job.job_id} has a continuous trigger: Databricks keeps one run of it going, and run-now would "
+        "only restart that run; name a job without one"
+    )
 
 
 def _limit_of(job: Job) -> JobLimit | None:
@@ -250,6 +276,15 @@ class _Kept(Generic[_T]):
         if isinstance(outcome, OrchestratorError):
             raise outcome.with_traceback(None)  # one error for all callers: its traceback would grow
         return outcome
+
+    async def get_anew(self, key: _Key, look_up: Callable[[], Awaitable[_T]]) -> _T:
+        """Look a key up whatever is kept, and keep the result. Raises what the look-up raises."""
+        self.expire(key)
+        result = await _in_time(look_up())
+        self._slots.pop(key, None)
+        self._slots[key] = _Slot(until=self._clock.monotonic() + self._seconds, outcome=result)
+        self._drop_oldest()
+        return result
 
     def is_kept(self, key: _Key) -> bool:
         """Say whether a result or an error is kept, so that nothing has to be looked up."""

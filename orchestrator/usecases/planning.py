@@ -31,7 +31,7 @@ from orchestrator.core.policy import RETRY_MODES, Policy, RetryMode, WorkspacePo
 from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 from orchestrator.ports import Runs, Store
-from orchestrator.usecases.jobs import Jobs
+from orchestrator.usecases.jobs import Jobs, continuous_reason
 from orchestrator.usecases.listing import known_active_runs
 from orchestrator.usecases.strays import stray_that_goes_on
 
@@ -250,13 +250,23 @@ class Planner:
 
     async def _job(self, entry: Entry) -> Job:
         """Return the job of an entry. :raises InvalidEntry: it cannot take runs from outside."""
-        job = await self._looked_up(entry, self._key(entry))
+        key = self._key(entry)
+        job = await self._looked_up(entry, key)
         if job.continuous:
-            raise InvalidEntry(
-                f"job {job.job_id} has a continuous trigger: Databricks keeps one run of it going, and "
-                "run-now would only restart that run; name a job without one"
-            )
+            job = await self._anew(entry, key)
+        if job.continuous:
+            raise InvalidEntry(continuous_reason(job))
         return job
+
+    async def _anew(self, entry: Entry, key: JobKey) -> Job:
+        """Return a job as it is now: no entry ends for what was so some minutes ago.
+
+        :raises WorkspaceUnavailable: it cannot be read, or is no longer there, which the next look settles.
+        """
+        try:
+            return await self.jobs.resolve_anew(entry.workspace, key)
+        except (JobUnclear, RequestRefused) as error:
+            raise WorkspaceUnavailable(str(error)) from None
 
     def _key(self, entry: Entry) -> JobKey:
         named = JobKey(job_id=entry.job_id, job_name=entry.job_name)
@@ -268,7 +278,7 @@ class Planner:
             return await self.jobs.resolve(entry.workspace, key)
         except JobUnclear as error:
             await self._doubt(entry, error)
-            raise
+            return await self.jobs.resolve_anew(entry.workspace, key)
         except (RequestRefused, WorkspaceUnavailable) as error:
             if key.job_id is None:
                 raise

@@ -18,6 +18,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.models import Entry, RepairRequest, RunRequest, Unanswered
 from orchestrator.core.policy import Policy
 from orchestrator.ports import Runs, Store
+from orchestrator.usecases.jobs import continuous_reason
 from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.repair import QUIET, is_quiet_for_long, was_repaired
 from orchestrator.usecases.unstarted import Unstarted, as_unavailable, in_doubt
@@ -54,6 +55,12 @@ class Refusals:
 
         :param may_replace: False = the refused request has replaced another one already.
         """
+        if isinstance(request, RunRequest) and not error.is_worded:
+            try:
+                error = await self._confirmed(entry, request, error)
+            except WorkspaceUnavailable as unclear:
+                await self.unstarted.postpone(entry, unclear, Unanswered.OUTAGE)
+                return None
         if isinstance(error, TokenRunDeleted | NoRunNamed):
             await self.unstarted.refuse(entry, error)
         elif isinstance(request, RepairRequest) and in_doubt(entry):
@@ -92,6 +99,33 @@ class Refusals:
             entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS
         )
         return Unanswered.ENTRY if are_accepted else Unanswered.OUTAGE
+
+    async def _confirmed(self, entry: Entry, request: RunRequest, error: RequestRefused) -> RequestRefused:
+        """Return a refusal that any gateway could send, once it is known to be one of Databricks.
+
+        It is if the job can be read now, or is refused in words that name it, or if calls of other entries
+        were accepted since the refusal was first heard. A job with a continuous trigger explains why no run
+        is named.
+
+        :raises WorkspaceUnavailable: something else may answer, so the refusal says nothing of the entry.
+        """
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                job = await self.runs[entry.workspace].get_job(request.job_id)
+        except (DatabricksError, TimeoutError) as probe:
+            is_worded = isinstance(probe, RequestRefused) and probe.is_worded
+            if is_worded or (_is_refusal(probe) and await self._others_are_accepted(entry)):
+                return error
+            text = f"{error}; nor can the job be read, so that this may be no answer of Databricks: {probe}"
+            raise WorkspaceUnavailable(text, status=error.status, error_code=error.error_code) from None
+        if isinstance(error, NoRunNamed) and job.continuous:
+            return RequestRefused(continuous_reason(job), status=error.status, error_code="", permanent=True)
+        return error
+
+    async def _others_are_accepted(self, entry: Entry) -> bool:
+        heard = await self.store.hear(entry, Doubt.REFUSAL)
+        seconds = min(heard.seconds, decisions.ACCEPTED_WITHIN_SECONDS)
+        return await self.store.calls_accepted(entry.workspace, within_seconds=seconds)
 
     async def _run_refused(self, entry: Entry, request: RunRequest, error: RequestRefused) -> Entry | None:
         """Return the request that the job takes now, if that is another one; the token stays the same."""

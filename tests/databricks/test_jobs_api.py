@@ -132,8 +132,8 @@ ANSWERS: list[tuple[str, int, bytes, type[DatabricksError], Remedy]] = [
     ("run-now", 400, body("MALFORMED_REQUEST"), RequestRefused, Remedy.NOTHING),
     ("run-now", 413, b"", WorkspaceUnavailable, Remedy.NOTHING),
     ("run-now", 413, body("REQUEST_TOO_LARGE"), RequestRefused, Remedy.NOTHING),
-    ("run-now", 200, b"{}", RequestRefused, Remedy.NOTHING),
-    ("run-now", 200, b'{"run_id": null}', RequestRefused, Remedy.NOTHING),
+    ("run-now", 200, b"{}", NoRunNamed, Remedy.NOTHING),
+    ("run-now", 200, b'{"run_id": null}', NoRunNamed, Remedy.NOTHING),
     # the run of this token was deleted
     ("run-now", 400, body("INVALID_PARAMETER_VALUE", GONE), TokenRunDeleted, Remedy.NOTHING),
     ("run-now", 404, body("RESOURCE_DOES_NOT_EXIST", GONE_TOO), TokenRunDeleted, Remedy.NOTHING),

@@ -172,7 +172,7 @@ async def test_an_accepted_call_without_a_run_is_refused_and_not_repeated(
     workspace: Workspace, content: Any
 ) -> None:
     caught = await raised_by_run_now(workspace, ok(content))
-    assert isinstance(caught, RequestRefused)
+    assert isinstance(caught, NoRunNamed)
     assert caught.permanent
     assert "named no run" in str(caught)
     assert "continuous trigger" in str(caught)

@@ -101,6 +101,72 @@ async def test_an_answer_that_names_no_run_ends_the_entry_and_keeps_its_token(wo
     assert (entry.status, entry.submission) == (Status.DONE, 1)
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {}),
+        (200, {"status": "ok"}),
+        (404, {"error_code": "RESOURCE_DOES_NOT_EXIST"}),
+        (404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "The requested job or run was not found"}),
+        (400, {"error_code": "INVALID_PARAMETER_VALUE"}),
+        (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Request body is empty"}),
+        (400, {"error_code": "MALFORMED_REQUEST", "message": "Invalid JSON"}),
+        (413, {"error_code": "REQUEST_TOO_LARGE", "message": "blocked"}),
+    ],
+)
+async def test_a_gateway_that_answers_every_call_alike_ends_no_entry(
+    world: SimulatedWorld, status: int, body: dict[str, Any]
+) -> None:
+    ids = await world.add("a", "b")
+    await world.trigger()
+    answer(world, "", status, body)
+    await world.deliver()
+    await world.minutes(60)
+    assert await states(world, ids) == {Status.QUEUED}
+    waiting = await world.entry(ids[0])
+    assert (waiting.attempt, waiting.last_error is None) == (0, False)
+    assert 5 < waiting.postponements < 20, "the waits grow"
+    world.simulator.faults.clear()
+    await world.minutes(15)
+    assert await states(world, ids) == {Status.DONE}
+    assert len(world.simulator.workspace.runs()) == 2
+
+
+@pytest.mark.parametrize("body", [{}, {"status": "ok"}])
+async def test_no_run_is_explained_by_a_continuous_trigger_that_is_new(
+    world: SimulatedWorld, body: dict[str, Any]
+) -> None:
+    job = world.simulator.workspace.create_job({**LOAD, "name": "stream"})
+    await world.add("first", job_id=job.job_id)
+    await world.minutes(1)
+    settings = {**LOAD, "name": "stream", "continuous": {"pause_status": "UNPAUSED"}}
+    answer(world, "get", 200, {"job_id": job.job_id, "settings": settings})
+    answer(world, "run-now", 200, body)
+    [entry_id] = await world.add("a", job_id=job.job_id)
+    await world.minutes(3)
+    entry = await world.entry(entry_id)
+    assert entry.status is Status.DEAD
+    assert (entry.last_error or "").startswith(f"job {job.job_id} has a continuous trigger")
+
+
+async def test_a_job_that_is_continuous_no_longer_is_asked_for_again(world: SimulatedWorld) -> None:
+    job = world.simulator.workspace.create_job({**LOAD, "name": "stream"})
+    settings = {**LOAD, "name": "stream", "continuous": {"pause_status": "UNPAUSED"}}
+    answer(world, "get", 200, {"job_id": job.job_id, "settings": settings})
+    [entry_id] = await world.add("a", job_id=job.job_id)
+    await world.minutes(1)
+    assert (await world.entry(entry_id)).status is Status.DEAD
+    world.simulator.faults.clear()
+    answer(world, "get", 503, {"message": "try again later"})
+    assert await world.retry(entry_id)
+    await world.minutes(2)
+    assert (await world.entry(entry_id)).status is Status.QUEUED, "what is kept ends no entry"
+    assert world.requests("run-now") == 0
+    world.simulator.faults.clear()
+    await world.minutes(10)
+    assert (await world.entry(entry_id)).status is Status.DONE
+
+
 @pytest.mark.parametrize("state", ["PAUSED", "UNPAUSED"])
 async def test_a_job_with_a_continuous_trigger_is_never_called(world: SimulatedWorld, state: str) -> None:
     stream = {**LOAD, "name": "stream", "max_concurrent_runs": 1, "continuous": {"pause_status": state}}

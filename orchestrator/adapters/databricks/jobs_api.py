@@ -389,5 +389,7 @@ def _error(
     kind: type[DatabricksError], text: str, response: ErrorResponse, *, permanent: bool
 ) -> DatabricksError:
     if issubclass(kind, RequestRefused):
-        return kind(text, status=response.status, error_code=response.label, permanent=permanent)
+        refusal = kind(text, status=response.status, error_code=response.label, permanent=permanent)
+        refusal.is_worded = meanings.names_something(response)
+        return refusal
     return kind(text, status=response.status, error_code=response.label)

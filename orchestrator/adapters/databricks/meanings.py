@@ -235,5 +235,10 @@ def meaning_of(response: ErrorResponse, about: About, *, in_doubt: bool) -> Mean
     return _IN_DOUBT.get(meaning, meaning) if in_doubt and about in _STARTS else meaning
 
 
+def names_something(response: ErrorResponse) -> bool:
+    """Say whether a refusal names the job, the run or something of the request. A code alone does not."""
+    return _says((wording.NAMED, wording.JOB_GONE, wording.TOKEN_GONE), response)
+
+
 def _says(words: tuple[Words, ...], response: ErrorResponse) -> bool:
     return any(each.said_in(response.message) for each in words)

@@ -27,7 +27,7 @@ from orchestrator.adapters.databricks.fields import (
 )
 from orchestrator.adapters.databricks.task_outcomes import failed_tasks
 from orchestrator.adapters.databricks.task_responses import parse_tasks
-from orchestrator.core.errors import NoRunNamed, RequestRefused, WorkspaceUnavailable
+from orchestrator.core.errors import NoRunNamed, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, Job, Run
 from orchestrator.core.outcomes import is_over
 
@@ -198,21 +198,13 @@ def _latest_repair(history: object) -> tuple[int | None, datetime | None]:
 def parse_new_run(content: Json) -> int:
     """Read the run's id from ``run-now``.
 
-    :raises RequestRefused: it says nothing at all, so no run was started for this call.
-    :raises NoRunNamed: it says something else, and not what would be wrong.
+    :raises NoRunNamed: it names no run, and does not say what would be wrong.
     :raises WorkspaceUnavailable: it says what is wrong, or names a run by an id that cannot be used.
     """
-    if all(value is None for value in content.values()):
-        raise RequestRefused(
-            "Databricks accepted the call but named no run. A job with a continuous trigger answers so: the "
-            "call restarts the run that Databricks keeps going; name a job without such a trigger",
-            status=200,
-            error_code="",
-            permanent=True,
-        )
-    if content.get("run_id") is None and not says_error(content):
+    if not content.get("run_id") and not says_error(content):
         raise NoRunNamed(
-            "Databricks accepted the call but named no run, so it is not known whether there is one",
+            "the call was accepted but named no run, as for a job with a continuous trigger, so it is not "
+            "known whether there is one",
             status=200,
             error_code="",
             permanent=True,

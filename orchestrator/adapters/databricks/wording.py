@@ -105,6 +105,12 @@ CALLER = _words(
 
 #: What a request can be wrong about, even where the text names the workspace, too.
 REQUEST = _words(_word("tasks?", "notebooks?", r"param\w*", "fields?", "arguments?"))
+#: A job or a run by its id or name, a permission that only a job has, or what a request is about.
+NAMED = _words(
+    r"(?<![a-z])(?:job|run)(?:[ _]?id)?(?:\W{1,3}|\W{0,3}with (?:the )?(?:id|name)\W{1,3})(?:\d|['\"`])"
+    r"|jobs/\d|can[ _]manage(?:[ _]run)?\b|\bmanage run\b|"
+    + _word("tasks?", "notebooks?", r"param\w*", "fields?", "arguments?", "job_ids?", "performance[ _]target")
+)
 #: What is wrong with a workspace, unless the same text names something of the request.
 WORKSPACE = _words(
     _word(
