@@ -15,6 +15,7 @@ from orchestrator.core.health import Troubled
 from orchestrator.core.models import (
     ActiveRun,
     Claim,
+    EndedRun,
     Entry,
     Expected,
     IdempotencyKey,
@@ -191,8 +192,8 @@ class Store(Protocol):
     async def forget_stray(self, stray: StrayRun) -> None:
         """Forget such a run: it is over."""
 
-    async def revive(self, entry: Entry, reason: str) -> bool:
-        """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again."""
+    async def revive(self, entry: Entry, run_id: int, reason: str) -> bool:
+        """PENDING, FAILED, DEAD or CANCELED → RUNNING: a run of the entry is active again."""
         ...
 
     async def unclaim(self, entry: Entry, verdict: Verdict) -> bool:
@@ -274,8 +275,8 @@ class Store(Protocol):
         """Return the RUNNING entry that a run belongs to, or None if it is a foreign run."""
         ...
 
-    async def ended_runs(self, workspace: str, run_ids: Collection[int]) -> list[Entry]:
-        """Return the entries that are over or wait, and whose last run is one of these."""
+    async def ended_runs(self, workspace: str, run_ids: Collection[int]) -> list[EndedRun]:
+        """Return the entries that are over or wait, with the run of theirs that is one of these."""
         ...
 
     async def open_jobs(self, workspace: str) -> set[JobKey]:
@@ -359,11 +360,20 @@ class Reports(Protocol):
         """Return which jobs the waiting entries of a workspace name, those of most entries first."""
         ...
 
-    async def alive(self, workspace: str, run_ids: Collection[int]) -> dict[int, str | None]:
-        """Return the entries out of flight one of whose runs is among these active ones.
+    async def obstacles(self, workspace: str, foreign: Collection[ActiveRun]) -> Obstacles:
+        """Return what the active runs of no entry in flight keep from being claimed, without jobs' rooms."""
+        ...
 
-        Each comes with its table if that is busy meanwhile, or None if the entry has let go of the run.
-        """
+    async def left_open(self) -> set[str]:
+        """Return the workspaces with entries that ended in doubt lately."""
+        ...
+
+    async def held_by_running(self) -> list[Troubled]:
+        """Return the tables whose entries wait for hours behind a RUNNING entry."""
+        ...
+
+    async def held_by_alive(self, workspace: str, obstacles: Obstacles) -> list[Troubled]:
+        """Return the tables whose entries wait for hours behind an active run of no entry in flight."""
         ...
 
     async def is_overdue(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.models import Entry, JobKey
+from orchestrator.core.models import AliveRun, Entry, JobKey
 from orchestrator.core.slots import JobRoom, Obstacles
 from orchestrator.core.states import Status
 from orchestrator.core.waiting import Candidate, Candidates, Reason, Slots, explain
@@ -49,7 +49,7 @@ def test_a_job_that_is_full_holds_its_entries_and_no_others() -> None:
 
 
 def test_a_run_that_is_active_again_keeps_its_table_busy() -> None:
-    slots = Slots(obstacles=Obstacles(alive_entries=frozenset({1}), alive_tables=frozenset({"sales"})))
+    slots = Slots(obstacles=Obstacles(alive=(AliveRun(entry_id=1, run_id=7, table_name="sales"),)))
     candidates = [waits(), waits(id=2), waits(id=3, table_name="orders")]
     assert reasons(*candidates, slots=slots) == [Reason.ACTIVE_RUN, Reason.ACTIVE_RUN, Reason.NEXT]
     assert reasons(*candidates, slots=slots, serialize_tables=False) == [

@@ -19,6 +19,9 @@ LEAST_EXCESS_SECONDS = 600.0
 
 _PERCENTILE = 0.95
 
+#: An entry may wait for this long behind a run of its table, if nobody knows how long the table's runs take.
+HELD_SECONDS = 6 * 3600.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Duration:

@@ -11,6 +11,7 @@ from orchestrator.core.models import ActiveRun, Entry
 from orchestrator.core.redaction import one_line
 from orchestrator.core.reports import Silence, TimedEntry, WorkspaceStatus
 from orchestrator.core.slots import JobRoom
+from orchestrator.core.unknown_runs import PossibleRun
 
 #: Errors are cut to this, in characters; the entry has the whole text.
 _ERROR_CHARACTERS = 300
@@ -31,6 +32,8 @@ class Trouble(StrEnum):
     STANDS_STILL = "RUNNING, but its run in Databricks neither executes nor ends"
     OVERDUE = "RUNNING for far longer than usual"
     STRAY = "a run that nobody wants goes on and cannot be cancelled"
+    IN_DOUBT = "ended in doubt, and a run that may be the entry's goes on"
+    TABLE_HELD = "waiting for hours behind a run of the same table"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +45,20 @@ class Troubled:
     example: Entry
     #: what to say about the example in place of its last error
     detail: str | None = None
+    #: since when, if the example does not say it
+    known_since: datetime | None = None
 
     @property
     def since(self) -> datetime | None:
         """Since when the example has the trouble; None = the trouble is a matter of times, not of time."""
         entry = self.example
-        return {
+        return self.known_since or {
             Trouble.LONG_QUEUED: entry.claimed_at or entry.updated_at,
             Trouble.MISSING: entry.missing_since,
             Trouble.UNREADABLE: entry.unreadable_since,
             Trouble.UNHEEDED: entry.cancel_asked_at,
             Trouble.STANDS_STILL: time_limits.in_state_since(entry),
+            Trouble.IN_DOUBT: entry.finished_at,
         }.get(self.trouble)
 
 
@@ -94,6 +100,23 @@ def long_runs(runs: Sequence[TimedEntry]) -> str:
     seconds = durations.running_seconds(first.entry, first.now) or 0.0
     detail = f"run {first.entry.runid}, {seconds:,.0f} s, usually {first.usual_seconds or 0.0:,.0f} s"
     return troubled(Troubled(trouble=Trouble.OVERDUE, entries=len(runs), example=first.entry, detail=detail))
+
+
+def in_doubt(found: Sequence[PossibleRun]) -> str:
+    """Say which run may be that of an entry of a workspace that ended in doubt; the first is the example."""
+    first = found[0]
+    detail = (
+        f"run {first.run.run_id} of job {first.run.job_id} may be its run, so the table is held; look at the "
+        "run in Databricks, then retry or resolve the entry"
+    )
+    entries = len({each.entry.id for each in found})
+    trouble = Troubled(trouble=Trouble.IN_DOUBT, entries=entries, example=first.entry, detail=detail)
+    return troubled(trouble)
+
+
+def holder_in_words(run_id: int | None, entry_id: int, whose: str) -> str:
+    """Name the run that keeps a table busy."""
+    return f"run {run_id} of entry {entry_id}, {whose}"
 
 
 def silent(found: Silence) -> str:

@@ -116,6 +116,19 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndedRun:
+    """A run of an entry that is over or waits; somebody may have repaired it."""
+
+    entry: Entry
+    run_id: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no later submission of the entry has a run."""
+        return self.run_id == self.entry.last_runid
+
+
+@dataclass(frozen=True, kw_only=True)
 class StrayRun:
     """A run that Databricks told of when its entry had gone on without it; nobody wants it."""
 
@@ -194,6 +207,8 @@ class RunRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: True = the job could not be read, so the style is assumed
     is_guess: bool = False
+    #: when the entry was claimed for the first call, by the database's clock: its run is younger
+    claimed_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,11 +295,23 @@ class ActiveRun:
     queue_seconds: float | None = None
     #: as :attr:`Run.life_cycle_state`; None = not said
     life_cycle_state: str | None = None
+    #: when it began, also if it was repaired since; None = not said
+    started_at: datetime | None = None
 
     @property
     def takes_slot(self) -> bool:
         """Whether a foreign run takes a slot of the workspace's cap: a child belongs to its parent."""
         return not self.queued and not self.is_child
+
+
+@dataclass(frozen=True, kw_only=True)
+class AliveRun:
+    """An active run of an entry that is not in flight: somebody repaired it, or it came too late."""
+
+    entry_id: int
+    run_id: int
+    #: the table that it keeps busy; None = the entry has let go of it
+    table_name: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,7 @@ def run_request(entry: Entry, job: Job) -> RunRequest:
         parameters=run_parameters(entry.table_name, entry.parameter_style, entry.parameters),
         options=run_options(entry.options),
         is_guess=entry.parameter_style == AUTO and job.is_assumed,
+        claimed_at=entry.claimed_at,
     )
 
 
@@ -98,11 +99,11 @@ def _style(entry: Entry, job: Job) -> str:
 
 def freeze(request: RunRequest | RepairRequest) -> str:
     """Return a request as JSON, to be kept with the submission. The token is left out: the entry has it."""
-    if isinstance(request, RepairRequest):
-        return json.dumps({"repair": asdict(request)}, default=datetime.isoformat)
     fields = asdict(request)
+    if isinstance(request, RepairRequest):
+        return json.dumps({"repair": fields}, default=datetime.isoformat)
     del fields["idempotency_token"]
-    return json.dumps({"run_now": fields}, ensure_ascii=False)
+    return json.dumps({"run_now": fields}, ensure_ascii=False, default=datetime.isoformat)
 
 
 def thaw(entry: Entry) -> RunRequest | RepairRequest:
@@ -114,7 +115,8 @@ def thaw(entry: Entry) -> RunRequest | RepairRequest:
         [(kind, fields)] = json.loads(entry.request or "").items()
         if kind == "repair":
             return RepairRequest(**{**fields, **{name: _time(fields.get(name)) for name in _REPAIR_TIMES}})
-        return RunRequest(**fields, idempotency_token=_idempotency_token(entry))
+        claimed_at = _time(fields.pop("claimed_at", None))
+        return RunRequest(**fields, claimed_at=claimed_at, idempotency_token=_idempotency_token(entry))
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidEntry("is not a request that the app has written", column="request") from None
 

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.core.models import ActiveRun, JobKey, JobLimit
+from orchestrator.core.models import ActiveRun, AliveRun, JobKey, JobLimit
+from orchestrator.core.unknown_runs import PossibleRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +31,31 @@ class Obstacles:
 
     #: by the way in which entries name their job; a job that is missing has room for all
     rooms: Mapping[JobKey, JobRoom] = field(default_factory=dict)
-    #: entries that are not in flight, but one of whose runs is active in Databricks; and their tables, unless
-    #: an entry has let go of its run
-    alive_entries: frozenset[int] = frozenset()
-    alive_tables: frozenset[str] = frozenset()
+    #: active runs of entries that are not in flight
+    alive: tuple[AliveRun, ...] = ()
+    #: active runs that entries in doubt may have
+    possible: tuple[PossibleRun, ...] = ()
+
+    @property
+    def alive_entries(self) -> frozenset[int]:
+        """Entries that begin no run, since an earlier one of theirs is active."""
+        return frozenset(each.entry_id for each in self.alive)
+
+    @property
+    def held_tables(self) -> frozenset[str]:
+        """Tables on which nothing begins, the finders' own calls aside."""
+        return self._alive_tables | {each.entry.table_name for each in self.possible}
+
+    @property
+    def finders(self) -> frozenset[int]:
+        """Entries in doubt that may be claimed although their table is held: their token finds the run."""
+        return frozenset(
+            each.entry.id for each in self.possible if each.entry.table_name not in self._alive_tables
+        )
+
+    @property
+    def _alive_tables(self) -> frozenset[str]:
+        return frozenset(each.table_name for each in self.alive if each.table_name is not None)
 
 
 NO_OBSTACLES = Obstacles()

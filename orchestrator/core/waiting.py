@@ -21,7 +21,8 @@ class Reason(StrEnum):
     CAP = "cap"  #: no slot is free
     NEXT = "next"  #: the next trigger pass claims it
     JOB = "job"  #: its job already has as many runs as it may have at a time
-    ACTIVE_RUN = "active run"  #: a run of its table that was over is active again, so the table is busy
+    #: a run of its table that was over, or that an entry in doubt may have, is active, so the table is busy
+    ACTIVE_RUN = "active run"
     UNREACHABLE = "unreachable"  #: Databricks cannot list the active runs, so nothing is claimed
 
 
@@ -102,7 +103,8 @@ def _table_reason(
         return Reason.SAME_TABLE
     if entry.id in obstacles.alive_entries:
         return Reason.ACTIVE_RUN
-    if policy.serialize_tables and entry.table_name in obstacles.alive_tables:
+    is_held = entry.table_name in obstacles.held_tables and entry.id not in obstacles.finders
+    if policy.serialize_tables and is_held:
         return Reason.ACTIVE_RUN
     return None
 

@@ -7,10 +7,11 @@ settings, and without asking Databricks.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.core import health, run_requests
-from orchestrator.core.durations import LEAST_EXCESS_SECONDS
+from orchestrator.core.durations import HELD_SECONDS, LEAST_EXCESS_SECONDS
 from orchestrator.core.errors import InvalidEntry, ListIncomplete, OrchestratorError, SettingsError
 from orchestrator.core.health import second
 from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass, RunRequest
@@ -242,18 +243,14 @@ class Overview:
     async def _obstacles(self, status: WorkspaceStatus) -> Obstacles:
         """Return what keeps entries from being claimed although their workspace has free slots."""
         name, foreign = status.report.name, status.foreign_runs
-        alive = await self._reports.alive(name, {run.run_id for run in foreign})
+        found = await self._reports.obstacles(name, foreign)
         waiting = {use.key for use in await self._reports.waiting_jobs(name)}
         limits: dict[JobKey, JobLimit] = {}
         if self._jobs is not None:
             keys = waiting | set(status.report.in_flight_jobs)
             limits = await self._jobs.limits(name, keys, seconds=_ASK_SECONDS)
         rooms = job_rooms(status.report.in_flight_jobs, foreign, limits)
-        return Obstacles(
-            rooms={key: room for key, room in rooms.items() if key in waiting},
-            alive_entries=frozenset(alive),
-            alive_tables=frozenset(table for table in alive.values() if table is not None),
-        )
+        return replace(found, rooms={key: room for key, room in rooms.items() if key in waiting})
 
     async def _last_passes(self) -> dict[str, LastPass | None]:
         last = {last_pass.name: last_pass for last_pass in await self._pass_log.passes()}
@@ -278,6 +275,7 @@ class Overview:
             *map(health.silent, silent.values()),
             *waiting,
             *await self._troubled(known),
+            *(await self._unfollowed(known, silent) if self._active else []),
             *await self._long_runs(),
         ]
 
@@ -291,7 +289,34 @@ class Overview:
     async def _troubled(self, known: Known) -> list[str]:
         """Return what is wrong with entries that the app cannot bring on by itself."""
         leases = 2 * known.policy.submit_lease_seconds
-        return [health.troubled(each) for each in await self._reports.troubled(queued_seconds=leases)]
+        found = await self._reports.troubled(queued_seconds=leases)
+        if known.policy.serialize_tables:
+            found += await self._reports.held_by_running()
+        return [health.troubled(each) for each in found]
+
+    async def _unfollowed(self, known: Known, silent: Collection[str]) -> list[str]:
+        """Return which active runs of no entry in flight keep tables busy that nobody looks after.
+
+        The active runs are listed only where entries have ended in doubt, or wait for hours.
+
+        :param silent: workspaces that do not list them.
+        """
+        names = await self._reports.left_open()
+        if known.policy.serialize_tables:
+            names |= {
+                report.name
+                for report in await self._reports.status()
+                if (report.oldest_waiting_seconds or 0.0) > HELD_SECONDS
+            }
+        reasons: list[str] = []
+        for status in await self._look(sorted(names & self._workspaces.keys() - silent)):
+            found = await self._reports.obstacles(status.report.name, status.foreign_runs)
+            if left_alone := [each for each in found.possible if each.is_left_alone]:
+                reasons.append(health.in_doubt(left_alone))
+            if known.policy.serialize_tables:
+                held = await self._reports.held_by_alive(status.report.name, found)
+                reasons += map(health.troubled, held)
+        return reasons
 
     async def _long_runs(self) -> list[str]:
         """Return the workspaces with runs that take far longer than usual."""

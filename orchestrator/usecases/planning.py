@@ -50,6 +50,9 @@ _LONG_NAME_PATIENCE = 4
 #: in all: refusals come in bursts during maintenance, and each may hide a live run.
 _LAST_RUN_PATIENCE = 5
 
+#: Earlier runs of an entry that are looked at before a new one begins, the newest first.
+_EARLIER_RUNS = 5
+
 #: Time limit of the list that is asked for such a run, within the lease of the submission.
 _LIST_SECONDS = 60.0
 
@@ -161,19 +164,43 @@ class Planner:
         run = await self._looked_at(
             entry, run_id, was_let_go=let_go is not None, was_seen_over=_was_seen_over(settled)
         )
-        if not isinstance(run, Run):
+        if isinstance(run, Follow):
             return run
-        outcome = outcome_of(run)
-        starts_anew = entry.stop_reason == StopReason.RESTART
-        if let_go is not None:
-            if outcome is RunOutcome.ACTIVE:
-                await self._await_end(entry, run_id)
-        elif outcome is RunOutcome.ACTIVE or _has_unseen_end(entry, run, settled):
-            return Follow(run_id=run_id)
+        if let_go is None:
+            repaired = await self._repaired(entry, run, logs)
+            if repaired is not None:
+                return repaired
+        elif run is not None and outcome_of(run) is RunOutcome.ACTIVE:
+            await self._await_end(entry, run_id)
         mode = entry.retry_mode or self.policy.retry_mode
-        if mode != RetryMode.REPAIR or starts_anew or _was_given_up(logs):
+        starts_anew = entry.stop_reason == StopReason.RESTART
+        if run is None or mode != RetryMode.REPAIR or starts_anew or _was_given_up(logs):
             return None
-        return run if _can_be_repaired(run, outcome) else None
+        return run if _can_be_repaired(run, outcome_of(run)) else None
+
+    async def _repaired(self, entry: Entry, last: Run | None, logs: Sequence[LogRow]) -> Follow | None:
+        """Return the run that somebody has repaired, the last one first; a restart wants no earlier one."""
+        if last is not None:
+            settled = [log for log in logs if log.runid == last.run_id]
+            if outcome_of(last) is RunOutcome.ACTIVE or _has_unseen_end(entry, last, settled):
+                return Follow(run_id=last.run_id)
+        return None if entry.stop_reason == StopReason.RESTART else await self._earlier_run(entry, logs)
+
+    async def _earlier_run(self, entry: Entry, logs: Sequence[LogRow]) -> Follow | None:
+        """Return an earlier run that somebody has repaired: it is active, or has succeeded since."""
+        others = (log.runid for log in reversed(logs) if log.runid != entry.last_runid)
+        for run_id in list(dict.fromkeys(filter(None, others)))[:_EARLIER_RUNS]:
+            try:
+                run = await self.runs[entry.workspace].get_run(run_id)
+            except DatabricksError as error:
+                _logger.info("entry %s: its earlier run %s cannot be read: %s", entry.id, run_id, error)
+                continue
+            settled = [log for log in logs if log.runid == run_id]
+            outcome = outcome_of(run)
+            has_succeeded = outcome is RunOutcome.SUCCEEDED and _has_unseen_end(entry, run, settled)
+            if outcome is RunOutcome.ACTIVE or has_succeeded:
+                return Follow(run_id=run_id)
+        return None
 
     async def _looked_at(
         self, entry: Entry, run_id: int, *, was_let_go: bool, was_seen_over: bool

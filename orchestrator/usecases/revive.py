@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.core import run_requests
 from orchestrator.core.errors import DatabricksError, InvalidEntry, RunNotFound
-from orchestrator.core.models import ActiveRun, Entry, RepairRequest, Run
+from orchestrator.core.models import ActiveRun, EndedRun, Entry, RepairRequest, Run
 from orchestrator.core.outcomes import RunOutcome, has_ended_anew, outcome_of
 from orchestrator.core.redaction import one_line
 from orchestrator.core.telemetry import fields
@@ -26,36 +26,37 @@ _REPAIRED = "its run is active again: somebody repaired it in Databricks"
 
 
 async def revive_repaired(store: Store, runs: Runs, workspace: str, active: Sequence[ActiveRun]) -> list[str]:
-    """Return every entry whose last run is active again to RUNNING, and the problems, one line each.
+    """Return every entry one of whose runs is active again to RUNNING, and the problems, one line each.
 
-    The list may be older than an entry's end, so each run is looked up before its entry is changed.
+    Its last run comes first: only if that is over, an earlier one is followed. The list may be older than an
+    entry's end, so each run is looked up before its entry is changed.
 
     :param active: the active runs of the workspace.
     :raises StoreError: the database is unavailable.
     """
     found = await store.ended_runs(workspace, [run.run_id for run in active])
-    entries = [entry for entry in found if _may_follow(entry)]
+    ended = [each for each in found if _may_follow(each)]
     limit = asyncio.Semaphore(_AT_ONCE)
     failures: list[DatabricksError] = []
 
-    async def look_up(entry: Entry) -> None:
+    async def look_up(each: EndedRun) -> None:
         async with limit:
             try:
-                await _revive_if_active(store, runs, entry)
+                await _revive_if_active(store, runs, each)
             except DatabricksError as error:
                 failures.append(error)
 
-    await gather_all(map(look_up, entries[:_BATCH]))
+    await gather_all(map(look_up, ended[:_BATCH]))
     if not failures:
         return []
     return [
-        f"workspace {one_line(workspace)}: {len(failures)} of {len(entries)} runs that seem to be repaired "
+        f"workspace {one_line(workspace)}: {len(failures)} of {len(ended)} runs that seem to be repaired "
         f"cannot be looked up: {failures[0]}"
     ]
 
 
 async def revive_reported(store: Store, runs: Runs, workspace: str, run_id: int) -> Entry | None:
-    """Return the entry whose last run is this one to RUNNING if the run is active, or has ended once more.
+    """Return the entry that this run belongs to to RUNNING if the run is active, or has ended once more.
 
     A repair may be over before anybody has seen the run active again.
 
@@ -63,35 +64,47 @@ async def revive_reported(store: Store, runs: Runs, workspace: str, run_id: int)
     :raises DatabricksError: the run could not be read.
     :raises StoreError: the database is unavailable.
     """
-    for entry in await store.ended_runs(workspace, [run_id]):
-        if not _may_follow(entry):
+    for ended in await store.ended_runs(workspace, [run_id]):
+        if not _may_follow(ended) or await _last_goes_on(runs, ended):
             continue
         run = await _read(runs, run_id)
-        if run is None or not (_is_active(run) or has_ended_anew(run, await store.logs(entry.id))):
+        if run is None or not (_is_active(run) or has_ended_anew(run, await store.logs(ended.entry.id))):
             continue
-        if await _revive(store, entry):
+        if await _revive(store, ended.entry, run_id):
             return await store.running_run(workspace, run_id)
     return None
 
 
-async def _revive_if_active(store: Store, runs: Runs, entry: Entry) -> None:
-    run = await _read(runs, entry.last_runid or 0)
+async def _revive_if_active(store: Store, runs: Runs, ended: EndedRun) -> None:
+    if await _last_goes_on(runs, ended):
+        await _revive(store, ended.entry, ended.entry.last_runid or 0)
+        return
+    run = await _read(runs, ended.run_id)
     if run is not None and _is_active(run):
-        await _revive(store, entry)
+        await _revive(store, ended.entry, ended.run_id)
 
 
-def _may_follow(entry: Entry) -> bool:
-    """Say whether an entry's last run is its only one: no call in doubt may have started another.
+async def _last_goes_on(runs: Runs, ended: EndedRun) -> bool:
+    """Say whether this run is an earlier one of its entry, and the last one is active."""
+    if ended.is_last:
+        return False
+    last = await _read(runs, ended.entry.last_runid or 0)
+    return last is not None and _is_active(last)
+
+
+def _may_follow(ended: EndedRun) -> bool:
+    """Say whether no other run of an entry may be active: no call in doubt may have started one.
 
     A repair in doubt can only have made the last run active.
     """
+    entry = ended.entry
     if entry.deliveries == 0:
         return True
     try:
         request = run_requests.thaw(entry)
     except InvalidEntry:
         return False
-    return isinstance(request, RepairRequest) and request.run_id == entry.last_runid
+    return ended.is_last and isinstance(request, RepairRequest) and request.run_id == entry.last_runid
 
 
 async def _read(runs: Runs, run_id: int) -> Run | None:
@@ -105,9 +118,9 @@ def _is_active(run: Run) -> bool:
     return outcome_of(run) is RunOutcome.ACTIVE
 
 
-async def _revive(store: Store, entry: Entry) -> bool:
-    if not await store.revive(entry, _REPAIRED):
+async def _revive(store: Store, entry: Entry, run_id: int) -> bool:
+    if not await store.revive(entry, run_id, _REPAIRED):
         return False
-    extra = fields("revived", entry, run_id=entry.last_runid, submission=entry.submission + 1)
-    _logger.warning("entry %s: run %s is active again, RUNNING", entry.id, entry.last_runid, extra=extra)
+    extra = fields("revived", entry, run_id=run_id, submission=entry.submission + 1)
+    _logger.warning("entry %s: run %s is active again, RUNNING", entry.id, run_id, extra=extra)
     return True

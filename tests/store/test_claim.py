@@ -256,8 +256,9 @@ async def test_revived_run_is_followed_under_a_submission_of_its_own(store: Stor
     over = await running(store, 7, "sales")
     assert await finish(store, over, Status.DEAD)
     [dead] = await store.ended_runs("default", [7, 8])
-    assert await store.revive(dead, "repaired")
-    assert not await store.revive(dead, "repaired"), "another pass has done it"
+    assert dead.is_last
+    assert await store.revive(dead.entry, 7, "repaired")
+    assert not await store.revive(dead.entry, 7, "repaired"), "another pass has done it"
     revived = await entry_of(store, over.id)
     assert (revived.status, revived.runid, revived.submission) == (Status.RUNNING, 7, over.submission + 1)
     assert await finish(store, revived, Status.DONE)
@@ -270,7 +271,21 @@ async def test_run_is_not_followed_in_place_of_a_call_that_has_begun_since(store
     [seen] = await store.ended_runs("default", [7])
     [again] = await claim(store)
     assert await store.leave_open(await begun(store, again), verdict(Status.DEAD))
-    assert not await store.revive(replace(seen, submission=again.submission), "repaired")
+    assert not await store.revive(replace(seen.entry, submission=again.submission), 7, "repaired")
+
+
+async def test_last_run_comes_before_earlier_ones(store: Store) -> None:
+    over = await running(store, 9, "sales")
+    for run_id in (8, 7):  # ids say nothing of an order
+        assert await finish(store, await entry_of(store, over.id), Status.FAILED)
+        [again] = await claim(store)
+        assert await store.record_run(again, run_id)
+    assert await finish(store, await entry_of(store, over.id), Status.DEAD)
+    found = {
+        asked: [(ended.run_id, ended.is_last) for ended in await store.ended_runs("default", list(asked))]
+        for asked in ((9,), (8, 9), (7, 8, 9), (6,))
+    }
+    assert found == {(9,): [(9, False)], (8, 9): [(8, False)], (7, 8, 9): [(7, True)], (6,): []}
 
 
 async def test_repeated_submission_keeps_its_request(store: Store) -> None:
@@ -306,7 +321,7 @@ async def test_repair_by_a_person_does_not_show_that_calls_are_accepted(
     database.execute(
         "UPDATE track_processing SET submitted_at = '2020-01-01 00:00:00' WHERE submitted_at IS NOT NULL"
     )
-    assert await store.revive(await entry_of(store, over.id), "repaired")
+    assert await store.revive(await entry_of(store, over.id), 7, "repaired")
     [claimed, *_] = [each for each in await claim(store) if each.entry_id == again.id]
     assert await store.record_run(claimed, 8, deliveries=0)
     assert not await store.calls_accepted(looking.workspace, within_seconds=600)

@@ -185,7 +185,7 @@ EFFECTS = [
     Effect(
         "revive",
         DEAD,
-        lambda store, e: store.revive(e, "why"),
+        lambda store, e: store.revive(e, e.last_runid or 0, "why"),
         {
             "status": RUNNING,
             "submission": 2,

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters.store.operations import Operations
 from orchestrator.core import run_requests
+from orchestrator.core.actions import RESTART
 from orchestrator.core.models import Claim, Entry, RepairRequest, Verdict
 from orchestrator.core.states import Status
 from tests.use_cases.answering import START_MS, AnsweredWorld, answering, ended, goes_on
@@ -61,22 +63,106 @@ async def test_monitor_lists_nothing_where_nothing_runs(world: AnsweredWorld) ->
     assert world.api.calls == before
 
 
-async def test_no_run_begins_beside_an_earlier_one_that_is_repaired(world: AnsweredWorld) -> None:
-    """Somebody repairs the run of the first message about the entry, not its last one."""
+async def failed_twice(world: AnsweredWorld, limit: int = 3) -> Entry:
+    """Return an entry with two failed runs, 1000 and 1001."""
+    world.policy = policy(max_attempts=limit)
     entry = await world.running()
-    for run_id in (1000, 1001):
-        world.api.runs[run_id] = FAILED
-        await world.next_pass(3700)
+    world.api.runs[1000] = FAILED
+    await world.monitor()
+    await world.next_pass()
     world.api.runs[1001] = FAILED
     await world.monitor()
+    return await world.entry(entry.id)
+
+
+async def logged(world: AnsweredWorld, entry: Entry) -> list[tuple[int | None, Status]]:
+    return [(log.runid, log.status) for log in await world.store.logs(entry.id)]
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+async def test_earlier_run_that_is_repaired_is_followed_to_its_success(
+    world: AnsweredWorld, limit: int
+) -> None:
+    """Somebody repairs the run of the first message about the entry, not its last one."""
+    entry = await failed_twice(world, limit)
+    assert entry.status is (Status.DEAD if limit == 2 else Status.FAILED)
     world.api.runs[1000] = goes_on()
-    other = await world.add("sales")
+    [other] = await world.add("sales")
     for _ in range(3):
         await world.next_pass(3700)
-    assert list(world.api.runs) == [1000, 1001]
-    waiting = [(await world.entry(each)).status for each in (entry.id, *other)]
-    assert waiting == [Status.FAILED, Status.PENDING]
-    world.api.runs[1000] = FAILED
+    followed = await world.entry(entry.id)
+    assert (followed.status, followed.runid, followed.submission) == (Status.RUNNING, 1000, 3)
+    assert (list(world.api.runs), (await world.entry(other)).status) == ([1000, 1001], Status.PENDING)
+    world.api.runs[1000] = SUCCESS
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.DONE
+    second = Status.DEAD if limit == 2 else Status.FAILED
+    assert await logged(world, entry) == [(1000, Status.FAILED), (1001, second), (1000, Status.DONE)]
+    await world.next_pass()
+    assert (await world.entry(other)).runid == 1002
+
+
+async def test_earlier_run_that_fails_again_is_retried_as_usual(world: AnsweredWorld) -> None:
+    entry = await failed_twice(world)
+    world.api.runs[1000] = goes_on()
+    await world.next_pass(60)
+    world.api.runs[1000] = {**FAILED, "end_time": START_MS + 1000}
+    await world.monitor()
+    again = await world.entry(entry.id)
+    assert (again.status, again.attempt) == (Status.FAILED, 2)
+    await world.next_pass()
+    assert (await world.entry(entry.id)).runid == 1002
+
+
+async def test_last_run_is_followed_if_an_earlier_one_is_active_too(world: AnsweredWorld) -> None:
+    entry = await failed_twice(world)
+    world.api.runs[1000] = world.api.runs[1001] = goes_on()
+    world.api.unlisted = {1001}
+    await world.next_pass(60)
+    assert (await world.entry(entry.id)).runid == 1001
+    world.api.unlisted = set()
+    for _ in range(3):
+        await world.next_pass()
+    assert (await world.entry(entry.id)).runid == 1001
+    world.api.runs[1001] = {**FAILED, "end_time": START_MS + 1000}
+    await world.next_pass()
+    assert ((await world.entry(entry.id)).runid, list(world.api.runs)) == (1000, [1000, 1001])
+
+
+@pytest.mark.parametrize("status", [503, 403])
+async def test_earlier_run_waits_until_the_last_one_can_be_read(world: AnsweredWorld, status: int) -> None:
+    entry = await failed_twice(world)
+    world.api.runs[1000] = goes_on()
+    world.api.answers["runs/get/1001"] = (status, {"error_code": "X", "message": "no"})
+    for _ in range(2):
+        await world.next_pass(60)
+    assert (await world.entry(entry.id)).status is Status.FAILED
+    world.api.answers.clear()
+    await world.next_pass(60)
+    assert (await world.entry(entry.id)).runid == 1000
+
+
+async def test_success_of_an_earlier_run_that_nobody_saw_active_ends_the_entry(world: AnsweredWorld) -> None:
+    entry = await failed_twice(world)
+    world.api.runs[1000] = SUCCESS
+    await world.next_pass()
+    await world.monitor()
+    assert ((await world.entry(entry.id)).status, list(world.api.runs)) == (Status.DONE, [1000, 1001])
+
+
+async def test_success_of_an_earlier_run_is_reported(world: AnsweredWorld) -> None:
+    entry = await failed_twice(world, 2)
+    assert not await world.notify(1000)
+    world.api.runs[1000] = SUCCESS
+    assert await world.notify(1000)
+    assert not await world.notify(1000)
+    assert (await logged(world, entry))[-1] == (1000, Status.DONE)
+
+
+async def test_restart_wants_no_earlier_run(world: AnsweredWorld) -> None:
+    entry = await failed_twice(world, 2)
+    assert await Operations(world.store.pool).change(RESTART, [entry.id]) == [entry.id]
+    world.api.runs[1000] = SUCCESS
     await world.next_pass()
     assert (await world.entry(entry.id)).runid == 1002
 
@@ -203,7 +289,7 @@ async def test_cancellation_of_a_waiting_entry_reaches_its_repaired_run(world: A
     failed = await world.entry(entry.id)
     world.api.runs[1000] = goes_on()
     await world.cancel(entry.id)
-    assert await world.store.revive(failed, "repaired")
+    assert await world.store.revive(failed, 1000, "repaired")
     await world.monitor()
     await world.monitor()
     assert (world.api.cancelled, (await world.entry(entry.id)).status) == ([1000], Status.CANCELED)

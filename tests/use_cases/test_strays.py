@@ -70,6 +70,10 @@ async def test_retry_waits_for_the_run_that_came_too_late(world: AnsweredWorld) 
     assert await world.retry(entry_id)
     await world.next_pass()
     waiting = await world.entry(entry_id)
+    assert (waiting.status, active(world)) == (Status.PENDING, [1000])
+    world.api.unlisted = {1000}
+    await world.next_pass()
+    waiting = await world.entry(entry_id)
     assert (waiting.status, active(world)) == (Status.QUEUED, [1000])
     assert "run 1000, which an earlier call of this entry began, is still active" in (
         waiting.last_error or ""
@@ -77,6 +81,21 @@ async def test_retry_waits_for_the_run_that_came_too_late(world: AnsweredWorld) 
     del world.api.answers["runs/cancel"]
     await world.next_pass()
     assert ((await world.entry(entry_id)).runid, active(world)) == (1001, [1001])
+
+
+@pytest.mark.parametrize("resolution", Resolution)
+async def test_table_is_held_while_the_run_that_came_too_late_is_active(
+    world: AnsweredWorld, resolution: Resolution
+) -> None:
+    await came_too_late(world, resolution)
+    [other] = await world.add("sales")
+    for _ in range(3):
+        await world.next_pass()
+    assert ((await world.entry(other)).status, active(world)) == (Status.PENDING, [1000])
+    del world.api.answers["runs/cancel"]
+    await world.next_pass()
+    await world.next_pass()
+    assert ((await world.entry(other)).runid, active(world)) == (1001, [1001])
 
 
 async def test_cancellation_without_effect_is_told(world: AnsweredWorld) -> None:

@@ -189,15 +189,20 @@ async def test_entries_whose_job_is_full_of_foreign_runs_are_a_reason(site: Site
     ]
 
 
-async def test_entries_whose_table_is_busy_with_a_repaired_run_are_no_reason(site: Site) -> None:
+async def test_entries_whose_table_is_busy_with_a_repaired_run_are_a_reason_after_hours(site: Site) -> None:
     """The run belongs to an entry that is DONE and stays so, but its table is busy."""
     share(site, ActiveRun(run_id=501, job_id=6))
     done = await running(site.app.store, 501, "sales")
     change(site, [done.id], status="DONE", finished_at=LONG_AGO)
     [waits] = await waiting_for_long(site, "sales")
+    change(site, [waits], available_at=ago(3600))
     assert await reasons(site) == []
     _, told = await site.call("GET", "waiting")
     assert [(each["id"], each["reason"]) for each in told["waiting"]] == [(waits, "active run")]
+    change(site, [waits], available_at=LONG_AGO)
+    [reason] = await reasons(site)
+    assert reason.startswith("workspace default: waiting for hours behind a run of the same table: 1 entry, for")
+    assert f"entry {waits} since 2026-01-01 00:00:00 UTC: table sales is held by run 501 of entry" in reason
 
 
 async def test_entry_shows_what_it_asks_for_and_its_runs_how_they_ended(site: Site) -> None:

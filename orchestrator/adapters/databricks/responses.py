@@ -167,6 +167,7 @@ def _active_run(run: Json) -> ActiveRun:
         is_child=_is_child(run),
         queue_seconds=seconds_of(run.get("queue_duration")),
         life_cycle_state=state,
+        started_at=time_of(run.get("start_time")),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+from orchestrator.adapters.store.obstacles import obstacles_of
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
     NO_LIMIT,
@@ -29,6 +30,7 @@ from orchestrator.core.models import (
     IN_DOUBT,
     ActiveRun,
     Claim,
+    EndedRun,
     Entry,
     JobKey,
     JobLimit,
@@ -82,7 +84,8 @@ class Store:
         Each entry in flight takes a slot, and so does each foreign run that is not queued or a child. The run
         of an entry that has just ended counts as foreign for one pass: that pass claims too few entries,
         never too many. An entry one of whose runs is active is not claimed, nor another one of its table,
-        unless the entry has let go of the run.
+        unless the entry has let go of the run. The same holds while a run is active that an entry in doubt
+        may have begun; that entry itself may be claimed, since its token finds the run.
 
         :param jobs: the limits of the jobs that open entries name; a job that is missing has none.
         """
@@ -95,9 +98,7 @@ class Store:
             free = cap - len(in_flight) - sum(run.takes_slot for run in foreign)
             if free <= 0:
                 return []
-            runs = json.dumps([run.run_id for run in foreign])
-            alive = session.rows("alive", workspace, runs, runs, workspace)
-            busy = {row["busy_table"] for row in alive} - {None} if serialize_tables else set()
+            obstacles = obstacles_of(session, workspace, foreign)
             rows = session.rows(
                 "claim",
                 max_attempts or NO_LIMIT,
@@ -106,8 +107,9 @@ class Store:
                 workspace,
                 max_attempts or NO_LIMIT,
                 int(serialize_tables),
-                json.dumps(sorted({row["id"] for row in alive})),
-                json.dumps(sorted(busy)),
+                json.dumps(sorted(obstacles.alive_entries)),
+                json.dumps(sorted(obstacles.held_tables) if serialize_tables else []),
+                json.dumps(sorted(obstacles.finders)),
                 int(serialize_tables),
                 free,
             )
@@ -222,21 +224,16 @@ class Store:
             lambda session: session.change("forget_stray", stray.workspace, stray.run_id), writes=True
         )
 
-    async def revive(self, entry: Entry, reason: str) -> bool:
-        """PENDING, FAILED, DEAD or CANCELED → RUNNING: the last run is active again.
+    async def revive(self, entry: Entry, run_id: int, reason: str) -> bool:
+        """PENDING, FAILED, DEAD or CANCELED → RUNNING: a run of the entry is active again.
 
         False: the entry has changed.
 
         :param reason: for ``last_error``, since the entry follows a run that the app did not start.
         """
+        seen = (entry.id, entry.submission, entry.last_runid, entry.deliveries)
         return await self.pool.transact(
-            lambda session: (
-                session.change(
-                    "revive", cut(reason), entry.id, entry.submission, entry.last_runid, entry.deliveries
-                )
-                == 1
-            ),
-            writes=True,
+            lambda session: session.change("revive", run_id, run_id, cut(reason), *seen) == 1, writes=True
         )
 
     async def unclaim(self, entry: Entry, verdict: Verdict) -> bool:
@@ -455,14 +452,24 @@ class Store:
         )
         return read_entry(rows[0]) if rows else None
 
-    async def ended_runs(self, workspace: str, run_ids: Collection[int]) -> list[Entry]:
-        """Return the entries that are over or wait, and whose last run is one of these."""
+    async def ended_runs(self, workspace: str, run_ids: Collection[int]) -> list[EndedRun]:
+        """Return the entries that are over or wait, with the run of theirs that is one of these.
+
+        It is the last run of the entry, if that is among them, or else the newest of the earlier ones.
+        """
         if not run_ids:
             return []
+        ids = json.dumps(sorted(run_ids))
         rows = await self.pool.transact(
-            lambda session: session.rows("ended_runs", workspace, json.dumps(sorted(run_ids))), writes=False
+            lambda session: session.rows("ended_runs", workspace, ids, ids, workspace), writes=False
         )
-        return [read_entry(row) for row in rows]
+        found: dict[int, EndedRun] = {}
+        for row in sorted(rows, key=lambda row: (row["id"], row["found_submission"])):
+            run_id, _ = row.pop("found_runid"), row.pop("found_submission")
+            entry = read_entry(row)
+            if entry.id not in found or not found[entry.id].is_last:
+                found[entry.id] = EndedRun(entry=entry, run_id=run_id)
+        return list(found.values())
 
     async def open_jobs(self, workspace: str) -> set[JobKey]:
         """Return how the open entries of a workspace name their jobs."""

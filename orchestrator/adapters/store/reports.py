@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.adapters.store.connector import as_utc
+from orchestrator.adapters.store.obstacles import held_by_alive, held_by_running, left_open, obstacles_of
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
     NO_LIMIT,
@@ -20,9 +21,9 @@ from orchestrator.adapters.store.records import (
 )
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
-from orchestrator.core.durations import USUAL_OF, Duration, usual_seconds
+from orchestrator.core.durations import USUAL_OF, Duration, is_overdue, usual_seconds
 from orchestrator.core.health import Trouble, Troubled, runs_in_trouble, trouble_of_run
-from orchestrator.core.models import Entry, StrayRun
+from orchestrator.core.models import ActiveRun, Entry, StrayRun
 from orchestrator.core.reports import (
     HOURLY_UP_TO,
     MAX_COUNTED,
@@ -172,7 +173,7 @@ class Reports:
         obstacles: Obstacles = NO_OBSTACLES,
     ) -> bool:
         """Say whether an entry has been claimable for `seconds`, given a free slot."""
-        tables = sorted(obstacles.alive_tables) if serialize_tables else []
+        tables = sorted(obstacles.held_tables) if serialize_tables else []
 
         def work(session: Session) -> bool:
             rows = session.rows(
@@ -184,23 +185,44 @@ class Reports:
                 int(serialize_tables),
                 json.dumps(sorted(obstacles.alive_entries)),
                 json.dumps(tables),
+                json.dumps(sorted(obstacles.finders)),
             )
             return bool(rows)
 
         return await self._pool.transact(work, writes=False)
 
-    async def alive(self, workspace: str, run_ids: Collection[int]) -> dict[int, str | None]:
-        """Return the entries out of flight one of whose runs is among these active ones.
-
-        Each comes with its table if that is busy meanwhile, or None if the entry has let go of the run.
-        """
-        if not run_ids:
-            return {}
-        runs = json.dumps(sorted(run_ids))
-        rows = await self._pool.transact(
-            lambda session: session.rows("alive", workspace, runs, runs, workspace), writes=False
+    async def obstacles(self, workspace: str, foreign: Collection[ActiveRun]) -> Obstacles:
+        """Return what the active runs of no entry in flight keep from being claimed, without jobs' rooms."""
+        return await self._pool.transact(
+            lambda session: obstacles_of(session, workspace, foreign), writes=False
         )
-        return {row["id"]: row["busy_table"] for row in sorted(rows, key=lambda row: row["busy_table"] or "")}
+
+    async def left_open(self) -> set[str]:
+        """Return the workspaces with entries that ended in doubt lately."""
+        return await self._pool.transact(left_open, writes=False)
+
+    async def held_by_running(self) -> list[Troubled]:
+        """Return the tables whose entries wait for hours behind a RUNNING entry.
+
+        A run that takes as long as those of its table usually do is no trouble.
+        """
+
+        def work(session: Session) -> list[Troubled]:
+            now = _now(session)
+
+            def is_usual(holder: Entry) -> bool:
+                usual = _usual_seconds(session, holder.workspace, holder.table_name)
+                return usual is not None and not is_overdue(holder, usual, now)
+
+            return [held for held, holder in held_by_running(session) if not is_usual(holder)]
+
+        return await self._pool.transact(work, writes=False)
+
+    async def held_by_alive(self, workspace: str, obstacles: Obstacles) -> list[Troubled]:
+        """Return the tables whose entries wait for hours behind an active run of no entry in flight."""
+        return await self._pool.transact(
+            lambda session: held_by_alive(session, workspace, obstacles), writes=False
+        )
 
     async def troubled(self, *, queued_seconds: float) -> list[Troubled]:
         """Return what is wrong with entries that the app cannot bring on by itself.

@@ -12,7 +12,7 @@ const SUMMARIES = {
   "same table": "waiting for another entry of the same table",
   cancel: "about to be cancelled",
   job: "waiting for their job, which is full",
-  "active run": "waiting for a run that was repaired",
+  "active run": "waiting for a run that no entry follows",
   next: "due at the next pass",
   unreachable: "waiting for Databricks to respond",
   attempts: "with no attempts left",
@@ -27,7 +27,7 @@ export function explainWait(entry) {
     case "back-off": return ["not before ", localTime(entry.available_at), entry.attempt > 0 ? " (back-off)" : ""];
     case "same table": return "another entry of this table is in flight or comes first";
     case "job": return "its job already has as many runs as it may have at a time";
-    case "active run": return "a run of this table that was over is active again in Databricks";
+    case "active run": return "a run of this table that no entry follows is active in Databricks";
     case "cancel": return "about to be cancelled";
     case "next": return "due at the next pass";
     case "attempts": return "no attempts left: the limit was lowered, and only a retry runs it again";

@@ -78,20 +78,40 @@ SELECT id, runid, job_id, job_name FROM track_processing WHERE workspace = ? AND
 
 -- alive --
 -- The entries that are not in flight although one of their runs is among these, which are active in Databricks: the
--- last one, or one that the log names. An entry without a last run has let go of it, so its table stays free.
-SELECT id, table_name AS busy_table
+-- last one, or one that the log names. An entry without a last run has let go of it, so its table stays free. A run
+-- that came when its entry had gone on without it holds the table in any case.
+SELECT id, last_runid AS runid, table_name AS busy_table
 FROM track_processing
 WHERE workspace = ?
     AND status NOT IN ('QUEUED', 'RUNNING')
     AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
 UNION
-SELECT entry.id, CASE WHEN entry.last_runid IS NOT NULL THEN entry.table_name END AS busy_table
+SELECT entry.id, ended.runid, CASE WHEN entry.last_runid IS NOT NULL THEN entry.table_name END AS busy_table
 FROM process_log AS ended
 INNER JOIN track_processing AS entry ON entry.id = ended.entry_id
 WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
     AND entry.workspace = ?
     AND entry.status NOT IN ('QUEUED', 'RUNNING')
     AND COALESCE(entry.stop_reason, '') <> 'RESTART'  -- its next submission cancels the run first
+UNION
+SELECT entry.id, stray.runid, entry.table_name AS busy_table
+FROM orchestrator_stray_run AS stray
+INNER JOIN track_processing AS entry ON entry.id = stray.entry_id
+WHERE stray.workspace = ?
+    AND stray.runid IN (SELECT run.value FROM {numbers ?} AS run)
+    AND entry.status NOT IN ('QUEUED', 'RUNNING')
+
+-- in_doubt --
+-- The entries of a workspace that are not in flight, and whose submission was left open: those that wait, and those
+-- that ended since a time.
+SELECT {entry_columns}
+FROM track_processing
+WHERE workspace = ? AND status IN ('PENDING', 'FAILED') AND deliveries > 0
+UNION ALL
+SELECT {entry_columns}
+FROM track_processing {index ix_track_processing_status}
+WHERE {sqlite updated_at > '' AND} status IN ('DEAD', 'CANCELED') AND updated_at >= ?
+    AND workspace = ? AND deliveries > 0
 
 -- claim --
 -- Claim the waiting entries that may be submitted now; runs inside the lock, after the count.
@@ -149,7 +169,10 @@ WHERE status IN ('PENDING', 'FAILED')
                     AND waiting.available_at <= {now}
                     AND {may_be_claimed waiting}
                     AND waiting.id NOT IN (SELECT held.value FROM {numbers ?} AS held)
-                    AND waiting.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
+                    AND (
+                        waiting.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
+                        OR waiting.id IN (SELECT finder.value FROM {numbers ?} AS finder)
+                    )
             ) AS first_of_table
             WHERE first_of_table.nth_of_table = 1 OR ? = 0
         ) AS ranked
@@ -239,11 +262,12 @@ WHERE workspace = ? AND runid = ?
 DELETE FROM orchestrator_stray_run WHERE workspace = ? AND runid = ?
 
 -- revive --
--- To RUNNING: the last run is active again, since somebody repaired it. It counts as a submission of its own.
+-- To RUNNING: a run is active again, since somebody repaired it. It counts as a submission of its own.
 UPDATE track_processing
 SET status = 'RUNNING',
     submission = submission + 1,
-    runid = last_runid,
+    runid = ?,
+    last_runid = ?,
     -- Attempts are the app's own: a run that a person repaired counts as one only if there is none.
     attempt = CASE attempt WHEN 0 THEN 1 ELSE attempt END,
     request = NULL,
@@ -459,13 +483,22 @@ FROM track_processing
 WHERE workspace = ? AND runid = ? AND status = 'RUNNING'
 
 -- ended_runs --
--- The entries that are over or wait, and whose last run is one of these.
-SELECT {entry_columns}
+-- The entries that are over or wait, with the run of theirs among these: the last one, or an earlier one of the log. An
+-- entry without a last run has let go of all; one that is restarted wants none of them.
+SELECT {entry_columns}, last_runid AS found_runid, submission AS found_submission
 FROM track_processing
 WHERE workspace = ?
     AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
     AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
-ORDER BY id
+UNION ALL
+SELECT {entry_columns entry}, ended.runid AS found_runid, ended.submission AS found_submission
+FROM process_log AS ended
+INNER JOIN track_processing AS entry ON entry.id = ended.entry_id
+WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
+    AND entry.workspace = ?
+    AND entry.status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
+    AND entry.last_runid <> ended.runid
+    AND COALESCE(entry.stop_reason, '') <> 'RESTART'
 
 -- open_jobs --
 -- The jobs that the open entries of a workspace name.

@@ -165,9 +165,56 @@ WHERE entry.workspace = ?
     AND {may_be_claimed entry}
     AND COALESCE(full_job.room, 1) > 0
     AND entry.id NOT IN (SELECT held.value FROM {numbers ?} AS held)
-    AND entry.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
+    AND (
+        entry.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
+        OR entry.id IN (SELECT finder.value FROM {numbers ?} AS finder)
+    )
 ORDER BY entry.priority DESC, entry.id ASC
 {limit 1}
+
+-- left_open --
+-- The workspaces with entries that ended since a time and whose submission was left open.
+SELECT DISTINCT workspace
+FROM track_processing {index ix_track_processing_status}
+WHERE {sqlite updated_at > '' AND} status IN ('DEAD', 'CANCELED') AND updated_at >= ? AND deliveries > 0
+
+-- held_by_running --
+-- The RUNNING entries that were submitted before a time and whose table has entries that wait since before a time.
+SELECT {entry_columns holder}, counted.entries, counted.first_id, counted.since
+FROM (
+    SELECT workspace, table_name, {count} AS entries, MIN(id) AS first_id, MIN(available_at) AS since
+    FROM track_processing {index ix_track_processing_open}
+    WHERE status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+        AND available_at <= ?
+    GROUP BY workspace, table_name
+) AS counted
+{join_in_order} track_processing AS holder
+    ON holder.workspace = counted.workspace AND holder.table_name = counted.table_name
+WHERE holder.status IN ('QUEUED', 'RUNNING') AND holder.status = 'RUNNING' AND holder.submitted_at <= ?
+ORDER BY holder.id
+
+-- held_waiting --
+-- The entries of a workspace that wait since before a time, by their table, if it is one of these.
+SELECT table_name, {count} AS entries, MIN(id) AS first_id, MIN(available_at) AS since
+FROM track_processing {index ix_track_processing_open}
+WHERE workspace = ?
+    AND status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+    AND available_at <= ?
+    AND table_name IN (SELECT busy.value FROM {names ?} AS busy)
+GROUP BY table_name
+ORDER BY first_id
+
+-- last_end --
+-- When an entry of a source table ended last, among a number of those that were changed last.
+SELECT MAX(recent.finished_at) AS finished_at
+FROM (
+    SELECT workspace, finished_at
+    FROM track_processing {index ix_track_processing_table}
+    WHERE table_name = ?
+    ORDER BY updated_at DESC, id DESC
+    {limit ?}
+) AS recent
+WHERE recent.workspace = ?
 
 -- silences --
 -- The workspaces that gave no answer to this many passes in a row, nor since a time.

@@ -1,0 +1,64 @@
+"""Find the runs that calls of ``run-now`` without an answer may have begun. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator.core import run_requests
+from orchestrator.core.errors import InvalidEntry
+from orchestrator.core.models import ActiveRun, Entry, RunRequest
+from orchestrator.core.states import Status
+
+#: A call takes less than this, and the clocks of Databricks and of the database differ by less.
+_SLACK = timedelta(minutes=2)
+
+#: An entry that ended longer ago is taken for settled, whatever still runs.
+LOOKED_BACK = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PossibleRun:
+    """An active run that nobody knows, and an entry out of flight one of whose calls may have begun it."""
+
+    entry: Entry
+    run: ActiveRun
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether the app does nothing about it any more. An entry that waits finds its run by its token."""
+        return self.entry.status in {Status.DEAD, Status.CANCELED}
+
+
+def possible_runs(entries: Iterable[Entry], runs: Iterable[ActiveRun]) -> list[PossibleRun]:
+    """Return which of these entries may have which run.
+
+    :param entries: entries out of flight whose submission was left open.
+    :param runs: active runs that are known to belong to nobody.
+    """
+    foreign = [run for run in runs if not run.is_child]
+    return [
+        PossibleRun(entry=entry, run=run) for entry in entries for run in foreign if _may_have(entry, run)
+    ]
+
+
+def ended_since(runs: Iterable[ActiveRun], now: datetime) -> datetime:
+    """Return since when an entry must have ended to be the one that began one of these runs."""
+    starts = [run.started_at for run in runs]
+    oldest = min((start for start in starts if start is not None), default=now)
+    return now - LOOKED_BACK if None in starts else max(oldest - _SLACK, now - LOOKED_BACK)
+
+
+def _may_have(entry: Entry, run: ActiveRun) -> bool:
+    """Say whether a run is of the job that an entry called for, and began while it did."""
+    try:
+        request = run_requests.thaw(entry)
+    except InvalidEntry:
+        return False
+    if not isinstance(request, RunRequest) or request.job_id != run.job_id:
+        return False
+    if run.started_at is None:
+        return True
+    began, ended = request.claimed_at or entry.claimed_at, entry.finished_at
+    return (began is None or began - _SLACK <= run.started_at) and (
+        ended is None or run.started_at <= ended + _SLACK
+    )
