@@ -13,6 +13,9 @@ from orchestrator.core.policy import Policy
 #: Longest pause between two calls to cancel a run that goes on all the same. The pauses double up to it.
 _CANCEL_PAUSE = timedelta(minutes=15)
 
+#: Shortest and longest pause between two calls to cancel a run that nobody wants. The pauses double.
+_STRAY_PAUSES = timedelta(minutes=1), timedelta(hours=1)
+
 #: "Does not exist" is not believed of a younger run: not every server of Databricks knows a new run at once.
 _YOUNG = timedelta(minutes=2)
 
@@ -63,6 +66,18 @@ def may_ask_to_cancel(entry: Entry, now: datetime) -> bool:
         return True
     asked_for = entry.cancel_repeated_at - entry.cancel_asked_at
     return now - entry.cancel_repeated_at >= min(asked_for, _CANCEL_PAUSE)
+
+
+def may_cancel_stray(since: datetime, asked_at: datetime | None, now: datetime) -> bool:
+    """Say whether it is time for a call, or one more call, to cancel a run that nobody wants.
+
+    :param since: when it was found.
+    :param asked_at: when the last call was made; None = this process has made none.
+    """
+    if asked_at is None:
+        return True
+    least, most = _STRAY_PAUSES
+    return now - asked_at >= min(max(asked_at - since, least), most)
 
 
 def heeds_no_cancellation(asked_at: datetime | None, now: datetime) -> bool:

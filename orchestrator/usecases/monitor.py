@@ -20,7 +20,7 @@ from orchestrator.usecases.listing import ActiveList, Listing
 from orchestrator.usecases.missing_runs import judge_missing
 from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.settle import Settle, View
-from orchestrator.usecases.strays import cancel_strays
+from orchestrator.usecases.strays import Asked, cancel_strays
 from orchestrator.usecases.tasks import both, gather_all
 
 _logger = logging.getLogger(__name__)
@@ -95,6 +95,8 @@ class Monitor:
     policy: Policy
     clock: Clock
     settle: Settle
+    #: when runs that nobody wants were last to be cancelled
+    strays_asked: Asked = field(default_factory=dict, repr=False)
 
     async def __call__(self) -> list[str]:
         """Make a pass and return its problems, one line each.
@@ -141,7 +143,9 @@ class Monitor:
 
     async def _cancel_strays(self, workspace: str) -> None:
         strays = await self.store.strays(workspace)
-        await cancel_strays(self.store, self.runs[workspace], strays[:_STRAYS])
+        # Those that were not asked about for the longest time come first, so that none waits for ever.
+        strays.sort(key=lambda each: self.strays_asked.get((workspace, each.run_id), each.since))
+        await cancel_strays(self.store, self.runs[workspace], strays[:_STRAYS], self.strays_asked)
 
     async def _check_runs(self, workspace: str, checked: Checked, *, everywhere: bool) -> None:
         """Look at every run of the app's own, and then for others that were repaired; note what is found."""

@@ -1,6 +1,7 @@
 """A run that Databricks tells of when its entry has gone on without it: it is kept, cancelled and awaited."""
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import health
 from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.states import Status
-from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, answering
+from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, answering, goes_on
 
 
 @pytest.fixture
@@ -107,6 +108,34 @@ async def test_cancellation_without_effect_is_told(world: AnsweredWorld) -> None
     await world.monitor()
     [reason] = await reasons(world)
     assert "cancelled again and again, without effect" in reason
+
+
+async def test_calls_to_cancel_grow_apart(world: AnsweredWorld) -> None:
+    await came_too_late(world, Resolution.DONE)
+    world.api.answers["runs/cancel"] = (200, {})
+    monitor, called = world.make_monitor(), []
+    for minute in range(300):
+        before = world.api.calls.count("runs/cancel")
+        await monitor()
+        called += [minute] * (world.api.calls.count("runs/cancel") - before)
+        world.database.pass_time(60)
+    pauses = [later - earlier for earlier, later in pairwise(called)]
+    assert all(later >= earlier - 1 for earlier, later in pairwise(pauses))
+    assert (called[0], pauses[0] <= 2, pauses[-1] in {60, 61}) == (0, True, True)
+    assert 8 <= len(called) <= 12
+
+
+async def test_no_stray_run_hides_others(world: AnsweredWorld) -> None:
+    await came_too_late(world, Resolution.DONE)
+    world.api.answers["runs/cancel"] = (200, {})
+    for run_id in range(2000, 2060):
+        world.api.runs[run_id] = goes_on()
+        await world.store.note_stray("default", run_id, 1)
+    monitor = world.make_monitor()
+    for _ in range(4):
+        await monitor()
+        world.database.pass_time(30)
+    assert world.api.calls.count("runs/cancel") >= 61
 
 
 async def test_run_that_is_gone_is_forgotten(world: AnsweredWorld) -> None:

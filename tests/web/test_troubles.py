@@ -201,7 +201,9 @@ async def test_entries_whose_table_is_busy_with_a_repaired_run_are_a_reason_afte
     assert [(each["id"], each["reason"]) for each in told["waiting"]] == [(waits, "active run")]
     change(site, [waits], available_at=LONG_AGO)
     [reason] = await reasons(site)
-    assert reason.startswith("workspace default: waiting for hours behind a run of the same table: 1 entry, for")
+    assert reason.startswith(
+        "workspace default: waiting for hours behind a run of the same table: 1 entry, for"
+    )
     assert f"entry {waits} since 2026-01-01 00:00:00 UTC: table sales is held by run 501 of entry" in reason
 
 
