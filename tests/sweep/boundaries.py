@@ -10,8 +10,9 @@ import signal
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, NoReturn
 from unittest.mock import patch
 
@@ -22,6 +23,10 @@ from orchestrator.adapters.store.sqlite import SqliteConnector
 
 #: The most times that any client of the app repeats a call.
 REPEATS = 4
+
+#: What stands before a boundary's name where it is reported: its effect is still to come, or is there.
+BEFORE = "before "
+AFTER = "after "
 
 
 class Damage(StrEnum):
@@ -37,7 +42,7 @@ class Boundaries:
     """Counts this process's boundaries by kind and breaks one.
 
     :param target: the boundary to break, as :attr:`seen` names it; None breaks none.
-    :param report: takes the name of each boundary as it is met.
+    :param report: takes each boundary's name twice, :data:`BEFORE` its effect and :data:`AFTER` it.
     """
 
     def __init__(self, target: str | None, damage: Damage, report: Callable[[str], None]) -> None:
@@ -72,13 +77,15 @@ class Boundaries:
         with self._lock:
             self._counts[kind] += 1
             name = f"{kind} #{self._counts[kind]}"
-        self._report(name)
+            self._report(BEFORE + name)
         if name == self._target and self._damage is Damage.KILL_BEFORE:
             _die()
         return name
 
     def done(self, name: str) -> bool:
         """Pass a boundary after its effect; return True if the response is lost."""
+        with self._lock:
+            self._report(AFTER + name)
         if name == self._target and self._damage is Damage.KILL_AFTER:
             _die()
         if name == self._target and self._damage is Damage.LOSE_ANSWERS:
@@ -113,6 +120,24 @@ class _Watched:
     def _remember(self, statement: str) -> None:
         if found := re.match(r"\s*(UPDATE|INSERT INTO|DELETE FROM) (\w+)", _without_comments(statement)):
             self._last_change = " ".join(found.groups())
+
+
+def met(steps: Sequence[str]) -> list[str]:
+    """Return the names of the boundaries that were met, by all that was reported."""
+    return [step.removeprefix(BEFORE) for step in steps if step.startswith(BEFORE)]
+
+
+def with_an_after_of_its_own(steps: Sequence[str]) -> list[str]:
+    """Return the boundaries after which anything else was reported than that the next one is reached.
+
+    After the others, all that is outside the process is as it is before the next one, and so is what follows
+    when the process is killed there.
+    """
+    return [
+        step.removeprefix(AFTER)
+        for step, following in pairwise([*steps, ""])
+        if step.startswith(AFTER) and not following.startswith(BEFORE)
+    ]
 
 
 def kind(name: str) -> str:

@@ -72,13 +72,17 @@ def prepare(database: Path, story: Story) -> None:
 def main(environment: Mapping[str, str], record: str, target: str | None, damage: Damage) -> None:
     """Run a story in this process to its end, or to the boundary where it is killed.
 
-    :param record: file that takes the names of the boundaries, a line each.
+    :param record: file that takes what happens outside this process, a line each: the boundaries, and others' acts.
     """
     logging.disable(logging.CRITICAL)
     with open(record, "a", encoding="utf-8", buffering=1) as names:  # noqa: PTH123 - line by line
-        Boundaries(target, damage, lambda name: print(name, file=names)).install()
+
+        def report(step: str) -> None:
+            names.write(f"{step}\n")
+
+        Boundaries(target, damage, report).install()
         patch.object(asyncio, "sleep", _hurry(asyncio.sleep)).start()
-        asyncio.run(_run(environment))
+        asyncio.run(_run(environment, report))
         names.flush()
         os._exit(0)  # a forked process has nothing to clean up
 
@@ -87,7 +91,7 @@ def _hurry(sleep: Callable[[float], Awaitable[None]]) -> Callable[[float], Await
     return lambda seconds: sleep(seconds / HASTE)
 
 
-async def _run(environment: Mapping[str, str]) -> None:
+async def _run(environment: Mapping[str, str], report: Callable[[str], None]) -> None:
     app = Application(settings.load(environment))
     database = Path(environment["STATE_DB"])
     connection = environment["AzureWebJobsStorage"]
@@ -98,6 +102,7 @@ async def _run(environment: Mapping[str, str]) -> None:
             await _deliver(app, queue)
             if _all_ended(database):
                 break
+            report("time passes, and people act")
             _let_time_pass(database, Path(environment[CLOCK]))
             await asyncio.to_thread(_people_act, database, environment["DATABRICKS_HOST"])
             await _attempt(app.monitor())
