@@ -60,8 +60,9 @@ odbc: setup
 browser: setup
 	@scripts/setup.sh browser
 
+# Three processes for two cores: the tests wait for a third of their time.
 test: check odbc browser
-	$(PY) -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+	$(PY) -m pytest --numprocesses=3 --dist=worksteal $(PYTEST_ARGS)
 
 # The short forms of these two are among the tests.
 soak: setup

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -33,20 +34,22 @@ LONG_SECONDS = 150
 def pytest_configure() -> None:
     """Make the surroundings the same for every test, whoever starts the run."""
     _keep_files_in_memory()
+    _keep_what_is_compiled()
     _let_ctrl_c_arrive()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long tests, so that no process is left with one of them when the others are done.
+    """Begin with the long tests, the longest first, so that none is left when all others are done.
 
-    Those that share a ``make run`` are among them, and then run in the same process.
+    Those that share a ``make run`` have the same limit, so that they run in the same process.
     """
-    items.sort(key=lambda item: not _is_long(item))
+    items.sort(key=_limit, reverse=True)  # keeps the order of those that have the same
 
 
-def _is_long(item: pytest.Item) -> bool:
+def _limit(item: pytest.Item) -> float:
+    """Return the time limit of a long test in seconds, 0 for all others."""
     limit = item.get_closest_marker("timeout")
-    return limit is not None and limit.args[0] >= LONG_SECONDS
+    return limit.args[0] if limit is not None and limit.args[0] >= LONG_SECONDS else 0
 
 
 def _keep_files_in_memory() -> None:
@@ -58,6 +61,16 @@ def _keep_files_in_memory() -> None:
     if "TMPDIR" not in os.environ and _can_hold_files(MEMORY):
         os.environ["TMPDIR"] = str(MEMORY)  # for the processes that tests start as well
         tempfile.tempdir = None  # forget what was found before
+
+
+def _keep_what_is_compiled() -> None:
+    """Let every process read what one has compiled, also where ``PYTHONDONTWRITEBYTECODE`` is set.
+
+    Containers often set it. The tests start hundreds of processes, and compiling the app and the local stack
+    costs each of them a third of its start.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def _can_hold_files(folder: Path) -> bool:

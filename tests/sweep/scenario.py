@@ -72,7 +72,7 @@ def prepare(database: Path, story: Story) -> None:
 def main(environment: Mapping[str, str], record: str, target: str | None, damage: Damage) -> None:
     """Run a story in this process to its end, or to the boundary where it is killed.
 
-    :param record: file that takes what happens outside this process, a line each: the boundaries, and others' acts.
+    :param record: file that takes what happens outside, a line each: at the boundaries, and by others.
     """
     logging.disable(logging.CRITICAL)
     with open(record, "a", encoding="utf-8", buffering=1) as names:  # noqa: PTH123 - line by line

@@ -82,7 +82,7 @@ class Sweep:
     processes: ForkServerContext
 
     async def undisturbed(self) -> list[str]:
-        """Run the story undisturbed and return what was reported: its boundaries in order, and others' acts."""
+        """Run the story undisturbed and return all that was reported, in order."""
         trial = Trial(sweep=self, name="undisturbed")
         await trial.run(None, Damage.KILL_BEFORE)
         return trial.steps()
