@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import aiohttp
 import pytest
@@ -19,7 +20,7 @@ from orchestrator.web.api import Api
 from orchestrator.web.limits import Rates
 from orchestrator.web.routes import ROUTES
 from tests.conftest import Azurite
-from tests.e2e.stack import ROOT, Stack
+from tests.e2e.stack import JOB_ID, ROOT, Stack
 
 DOCUMENT: dict[str, Any] = openapi.document()
 
@@ -78,6 +79,19 @@ def fill(database: Path) -> None:
             )
 
 
+def start_runs(stack: Stack) -> None:
+    """Start the runs of the rows that are RUNNING: runs that do not exist would make the app unwell."""
+    for entry_id, guid in stack.query("SELECT id, entry_guid FROM track_processing WHERE status = 'RUNNING'"):
+        call = Request(
+            f"{stack.simulator_url}/api/2.2/jobs/run-now",
+            data=json.dumps({"job_id": JOB_ID, "idempotency_token": f"{guid}-1"}).encode(),
+            headers={"Authorization": "Bearer local"},
+        )
+        with urlopen(call, timeout=30) as answer:
+            run_id = json.load(answer)["run_id"]
+        stack.execute("UPDATE track_processing SET runid = ? WHERE id = ?", [(run_id, entry_id)])
+
+
 @pytest.fixture
 def served(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[str]:
     """The API's address on a local host whose timers rest."""
@@ -100,7 +114,8 @@ def serving(stack: Stack) -> Iterator[str]:
     stack.prepare()
     fill(stack.database)
     try:
-        stack.start_simulator()
+        stack.start_simulator("--run-seconds", str(SECONDS))
+        start_runs(stack)
         rare = "0 0 0 1 1 *"
         settings = {
             "TRIGGER_SCHEDULE": rare,
