@@ -267,6 +267,10 @@ class Store(Protocol):
         """Cancel at most `limit` entries on request that certainly have no run; return their number."""
         ...
 
+    async def put_right(self, *, max_attempts: int, limit: int) -> int:
+        """Bring on at most `limit` entries of each kind that would stand still for ever; return how many."""
+        ...
+
     async def running(self, workspace: str) -> list[Entry]:
         """Return the RUNNING entries of a workspace."""
         ...

@@ -40,7 +40,6 @@ OPERATORS_EDGES = frozenset(
         (Status.PENDING, Status.DONE),
         (Status.PENDING, Status.DEAD),
         (Status.FAILED, Status.DONE),
-        (Status.FAILED, Status.DEAD),
         (Status.QUEUED, Status.DONE),
     }
 )

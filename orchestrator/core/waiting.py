@@ -17,7 +17,7 @@ class Reason(StrEnum):
     CANCEL = "cancel"  #: its cancellation was requested
     BACK_OFF = "back-off"  #: its ``available_at`` is not reached
     SAME_TABLE = "same table"  #: another entry of its table is in flight or comes first
-    ATTEMPTS = "attempts"  #: no attempt is left since the limit was lowered: it is not claimed
+    ATTEMPTS = "attempts"  #: no attempt is left since the limit was lowered: the next pass ends it
     CAP = "cap"  #: no slot is free
     NEXT = "next"  #: the next trigger pass claims it
     JOB = "job"  #: its job already has as many runs as it may have at a time

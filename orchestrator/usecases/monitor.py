@@ -41,7 +41,7 @@ _DOUBTED_AFTER = timedelta(minutes=15)
 _DOUBTED_ONE_IN = 20
 _MAX_DOUBTED = 20
 
-#: Entries cancelled or recovered in one pass; the rest waits for the next pass.
+#: Entries put right, cancelled or recovered in one pass; the rest waits for the next pass.
 _BATCH = 500
 
 #: Runs that nobody wants, looked at in one pass; the rest waits for the next pass.
@@ -113,6 +113,9 @@ class Monitor:
 
         :raises StoreError: the database is unavailable.
         """
+        stuck = await self.store.put_right(max_attempts=self.policy.max_attempts, limit=_BATCH)
+        if stuck:
+            _logger.warning("%s entries stood still, after a change by SQL or of MAX_ATTEMPTS", stuck)
         canceled = await self.store.cancel_waiting(_BATCH)
         if canceled:
             _logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", entries=canceled))

@@ -164,7 +164,9 @@ async def test_a_submission_number_without_a_next_one_stops_no_other(app: App) -
     app.insert("bad", {"submission": 2**31 - 1, "runid": 5})
     app.insert("good", {})
     await app.run()
-    assert app.ends() == [("PENDING", None, 0), ("DONE", None, 1)]
+    [(status, error, logs), good] = app.ends()
+    assert (status, logs, good) == ("DEAD", 0, ("DONE", None, 1))
+    assert "no further submission" in error
 
 
 async def test_entries_that_are_spoilt_while_they_run_end_like_the_others(app: App) -> None:

@@ -42,6 +42,9 @@ HOT: dict[str, tuple[object, ...]] = {
     "unanswered": (10, 500),
     "calls_accepted": ("default", -1, -1, "default", -1),
     "cancel_waiting": (500,),
+    "return_settled": (500,),
+    "renumber": (500,),
+    "end_unclaimable": ("why", 3, 3, 500),
     "running": ("default",),
     "running_run": ("default", 77),
     "note_stray": ("default", 77, 17),
@@ -153,7 +156,10 @@ DOUBLINGS = 14
 
 _SQLITE_SCAN = re.compile(r"^SCAN (?P<table>\w+)(?: USING (?:COVERING )?INDEX (?P<index>\w+))?$")
 #: Lines for subqueries: the plan also lists what the subqueries read.
-_SQLITE_NO_TABLE = {*("ranked", "latest", "event", "reached", "parts", "first_of_table", "counted", "recent")}
+_SQLITE_NO_TABLE = {
+    *("ranked", "latest", "event", "reached", "parts", "first_of_table", "counted", "recent"),
+    "known",
+}
 
 _SQLSERVER_SCAN = re.compile(
     r"(?:Table|Index) Scan\(OBJECT:\(\[\w+\]\.\[\w+\]\.\[(?P<table>\w+)\](?:\.\[(?P<index>\w+)\])?"

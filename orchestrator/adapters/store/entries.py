@@ -48,6 +48,9 @@ _CLAIM_LOCK = "databricks-job-orchestrator/claim"
 #: Keeps two passes from both inserting the first silence of a workspace.
 _SILENCE_LOCK = "databricks-job-orchestrator/silence"
 
+#: For ``last_error``, if there is none.
+_UNCLAIMABLE = "no attempts are left, or no further submission: retry the entry to run it again"
+
 #: A call without an answer is subtracted from ``deliveries`` again where there are more of them than this.
 _SUBTRACTED_ABOVE = {
     Unanswered.NOT_MADE: NO_LIMIT,
@@ -439,6 +442,23 @@ class Store:
     async def cancel_waiting(self, limit: int) -> int:
         """Cancel, on request, entries that certainly have no run; return how many."""
         return await self.pool.transact(lambda session: session.change("cancel_waiting", limit), writes=True)
+
+    async def put_right(self, *, max_attempts: int, limit: int) -> int:
+        """Bring on what would stand still for ever after a change by SQL or of the limit; return how many.
+
+        An entry in flight whose submission is over waits again, or is what the log says. An entry that can
+        never be claimed ends.
+        """
+        limit_or_none = max_attempts or NO_LIMIT
+
+        def work(session: Session) -> int:
+            return (
+                session.change("return_settled", limit)
+                + session.change("renumber", limit)
+                + session.change("end_unclaimable", _UNCLAIMABLE, limit_or_none, limit_or_none, limit)
+            )
+
+        return await self.pool.transact(work, writes=True)
 
     async def running(self, workspace: str) -> list[Entry]:
         """Return all RUNNING entries of a workspace."""

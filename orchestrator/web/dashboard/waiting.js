@@ -30,7 +30,7 @@ export function explainWait(entry) {
     case "active run": return "a run of this table that no entry follows is active in Databricks";
     case "cancel": return "about to be cancelled";
     case "next": return "due at the next pass";
-    case "attempts": return "no attempts left: the limit was lowered, and only a retry runs it again";
+    case "attempts": return "no attempts left: the limit was lowered, and the next pass ends it";
     case "beyond": return `behind ${MAX_REASONS} other entries`;
     case "unreachable": return "Databricks does not say which runs are active, so nothing is claimed";
     default: return entry.reason;

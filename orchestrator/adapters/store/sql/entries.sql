@@ -32,7 +32,24 @@ EXISTS (
 -- begins_anew (fragment) --
 -- The next claim begins a new submission. A number is used again only when its outcome is unknown: it has begun, has
 -- no run here and no log row. Then its token finds the run, if there is one.
-{alias}.submission = 0 OR {alias}.runid IS NOT NULL OR {is_settled {alias}}
+{alias}.submission <= 0 OR {alias}.runid IS NOT NULL OR {is_settled {alias}}
+
+-- next_submission (fragment) --
+-- The number of the next submission: above every one that the log has, whatever somebody has set by SQL.
+(
+    SELECT MAX(known.submission) + 1
+    FROM (
+        SELECT 0 AS submission
+        UNION ALL
+        SELECT {alias}.submission
+        UNION ALL
+        SELECT logged.submission FROM process_log AS logged WHERE logged.entry_id = {alias}.id
+    ) AS known
+)
+
+-- is_unclaimable (fragment) --
+-- No claim can ever take the waiting entry: no attempts are left, or no further submission. Parameter: MAX_ATTEMPTS.
+(({alias}.status = 'FAILED' AND NOT {attempts_left {alias}}) OR {alias}.submission >= 2147483647)
 
 -- as_seen (fragment) --
 -- The entry is still as the operator saw it: least and most submission, and the states, '' for none.
@@ -117,16 +134,17 @@ WHERE {sqlite updated_at > '' AND} status IN ('DEAD', 'CANCELED') AND updated_at
 -- Claim the waiting entries that may be submitted now; runs inside the lock, after the count.
 UPDATE track_processing
 SET status = 'QUEUED',
-    submission = submission + CASE WHEN {begins_anew track_processing} THEN 1 ELSE 0 END,
+    submission = CASE WHEN {begins_anew track_processing} THEN {next_submission track_processing} ELSE submission END,
     -- A repeated submission sends what it sent before.
     request = CASE WHEN {begins_anew track_processing} THEN NULL ELSE request END,
     -- An operator made a PENDING entry whose attempts are spent PENDING again: it starts anew.
     attempt = CASE
-        WHEN status = 'PENDING' AND NOT {attempts_left track_processing} THEN 0
+        WHEN attempt < 0 OR (status = 'PENDING' AND NOT {attempts_left track_processing}) THEN 0
         ELSE attempt
     END,
-    -- Calls are counted anew at each claim, but not below 2, which says that an earlier one is in doubt.
-    deliveries = CASE WHEN deliveries > 2 THEN 2 ELSE deliveries END,
+    -- Calls are counted anew at each claim, but not below 2, which says that an earlier one is in doubt. Somebody may
+    -- have set less than none: one entry must not stop the claim of all.
+    deliveries = CASE WHEN deliveries > 2 THEN 2 WHEN deliveries < 0 THEN 0 ELSE deliveries END,
     postponements = 0,
     doubts = NULL,
     runid = NULL,
@@ -265,7 +283,7 @@ DELETE FROM orchestrator_stray_run WHERE workspace = ? AND runid = ?
 -- To RUNNING: a run is active again, since somebody repaired it. It counts as a submission of its own.
 UPDATE track_processing
 SET status = 'RUNNING',
-    submission = submission + 1,
+    submission = {next_submission track_processing},
     runid = ?,
     last_runid = ?,
     -- Attempts are the app's own: a run that a person repaired counts as one only if there is none.
@@ -349,7 +367,7 @@ UPDATE track_processing
 SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
-    attempt = attempt - ?,
+    attempt = CASE WHEN attempt > 0 THEN attempt - ? ELSE 0 END,
     slot_waits = ?,
     platform_failures = ?,
     deliveries = 0,
@@ -469,6 +487,69 @@ WHERE cancel_requested = 1
         {limit ?}
     )
 
+-- return_settled --
+-- QUEUED to PENDING, and RUNNING to what the log says: somebody set an entry so by SQL whose submission is over.
+UPDATE track_processing
+SET status = CASE status
+        WHEN 'QUEUED' THEN 'PENDING'
+        ELSE (
+            SELECT ended.status FROM process_log AS ended
+            WHERE ended.entry_id = track_processing.id AND ended.submission = track_processing.submission
+        )
+    END,
+    deliveries = 0,
+    lease_expires_at = NULL,
+    {nothing_noted},
+    updated_at = {now},
+    finished_at = COALESCE(finished_at, {now})
+WHERE status IN ('QUEUED', 'RUNNING')
+    AND id IN (
+        SELECT back.id
+        FROM track_processing AS back {index ix_track_processing_in_flight}
+        {join_in_order} process_log AS ended ON ended.entry_id = back.id AND ended.submission = back.submission
+        WHERE back.status IN ('QUEUED', 'RUNNING') AND (back.status = 'QUEUED' OR ended.runid = back.runid)
+        ORDER BY back.id
+        {limit ?}
+    )
+
+-- renumber --
+-- RUNNING stays RUNNING: the log row of its submission tells of another run, so this run is a submission of its own.
+UPDATE track_processing
+SET submission = {next_submission track_processing},
+    updated_at = {now}
+WHERE status = 'RUNNING'
+    AND submission < 2147483647
+    AND id IN (
+        SELECT other.id
+        FROM track_processing AS other {index ix_track_processing_in_flight}
+        {join_in_order} process_log AS ended ON ended.entry_id = other.id AND ended.submission = other.submission
+        WHERE other.status IN ('QUEUED', 'RUNNING') AND other.status = 'RUNNING'
+            AND (ended.runid IS NULL OR ended.runid <> other.runid)
+        ORDER BY other.id
+        {limit ?}
+    )
+
+-- end_unclaimable --
+-- PENDING or FAILED to DEAD, or to CANCELED if that was asked for: no claim can ever take the entry. Its submission
+-- has its log row, or stays open.
+UPDATE track_processing
+SET status = CASE cancel_requested WHEN 1 THEN 'CANCELED' ELSE 'DEAD' END,
+    last_error = COALESCE(last_error, ?),
+    stop_reason = NULL,
+    slot_waits = 0,
+    platform_failures = 0,
+    lease_expires_at = NULL,
+    updated_at = {now},
+    finished_at = {now}
+WHERE status IN ('PENDING', 'FAILED')
+    AND {is_unclaimable track_processing}
+    AND id IN (
+        SELECT spent.id FROM track_processing AS spent {index ix_track_processing_waiting}
+        WHERE spent.status IN ('PENDING', 'FAILED') AND {is_unclaimable spent}
+        ORDER BY spent.id
+        {limit ?}
+    )
+
 -- running --
 -- All entries of a workspace that have a run.
 SELECT {entry_columns}
@@ -560,7 +641,10 @@ WHERE id = ? AND status = 'RUNNING'
 -- An operator settles an entry by hand, whatever state it is in. Its run, if there is one, is followed no longer.
 UPDATE track_processing
 SET status = ?,
-    submission = submission + CASE WHEN submission = 0 OR {is_settled track_processing} THEN 1 ELSE 0 END,
+    submission = CASE
+        WHEN submission <= 0 OR {is_settled track_processing} THEN {next_submission track_processing}
+        ELSE submission
+    END,
     -- The log has one row for each end of a run: a submission of the operator's own has no run.
     runid = CASE WHEN {is_settled track_processing} THEN NULL ELSE runid END,
     attempt = CASE attempt WHEN 0 THEN 1 ELSE attempt END,
