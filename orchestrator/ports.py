@@ -37,6 +37,7 @@ from orchestrator.core.models import (
 from orchestrator.core.reports import (
     History,
     JobUse,
+    OpenWorkspace,
     Period,
     Silence,
     Story,
@@ -291,12 +292,12 @@ class Store(Protocol):
         """Return when the latest successful run of a source table started, or None without one."""
         ...
 
-    async def running_workspaces(self) -> set[str]:
-        """Return the names of all workspaces that RUNNING entries name."""
+    async def open_workspaces(self) -> list[OpenWorkspace]:
+        """Return the workspaces that open entries name."""
         ...
 
-    async def waiting_workspaces(self) -> set[str]:
-        """Return the names of all workspaces that waiting entries name."""
+    async def note_unknown(self, known: Collection[str], *, reason: str, limit: int) -> int:
+        """Say of at most `limit` waiting entries without an error that their workspace is not known."""
         ...
 
     async def logs(self, entry_id: int) -> list[LogRow]:
@@ -354,6 +355,10 @@ class Reports(Protocol):
 
     async def silences(self, *, passes: int, seconds: float) -> list[Silence]:
         """Return the workspaces that answered none of so many passes in a row, and not for `seconds`."""
+        ...
+
+    async def open_workspaces(self) -> list[OpenWorkspace]:
+        """Return the workspaces that open entries name."""
         ...
 
     async def candidates(self, workspace: str, limit: int) -> Candidates:

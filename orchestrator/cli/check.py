@@ -22,6 +22,7 @@ from orchestrator.core.errors import (
     Unauthorized,
     WorkspaceUnavailable,
 )
+from orchestrator.core.health import unknown_workspaces
 from orchestrator.core.models import Job, JobKey
 from orchestrator.core.redaction import one_line
 from orchestrator.core.reports import JobUse
@@ -56,6 +57,7 @@ async def run(app: Application) -> AsyncGenerator[_Finding, None]:
         async for finding in _exposure(app.settings.site_host):
             yield finding
     yield await _finding("store", _store(app))
+    yield await _finding("entries", _entries(app))
     yield await _finding("queue", _queue(app))
     for workspace in app.settings.workspaces:
         name = f"workspace {workspace.name}"
@@ -119,6 +121,15 @@ async def _store(app: Application) -> str:
         raise _Problem(f"this login lacks rights; let an administrator run: {_grants(missing)}")
     clock = await app.store.now()
     return f"answers, schema {version}, its clock says {clock:%Y-%m-%d %H:%M:%S} UTC"
+
+
+async def _entries(app: Application) -> str:
+    """Look for entries whose workspace the settings do not know."""
+    found, now = await app.store.open_workspaces(), await app.store.now()
+    known = [workspace.name for workspace in app.settings.workspaces]
+    if problems := unknown_workspaces(found, known, now):
+        raise _Problem("; ".join(problems))
+    return "the settings know the workspaces of all that are open"
 
 
 async def _reach(host: str, port: int) -> None:

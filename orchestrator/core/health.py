@@ -1,7 +1,7 @@
 """Put into words what keeps the app from doing its work, one line each. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,15 +9,21 @@ from enum import StrEnum
 from orchestrator.core import durations, time_limits
 from orchestrator.core.models import ActiveRun, Entry
 from orchestrator.core.redaction import one_line
-from orchestrator.core.reports import Silence, TimedEntry, WorkspaceStatus
+from orchestrator.core.reports import OpenWorkspace, Silence, TimedEntry, WorkspaceStatus
 from orchestrator.core.slots import JobRoom
 from orchestrator.core.unknown_runs import PossibleRun
 
 #: Errors are cut to this, in characters; the entry has the whole text.
 _ERROR_CHARACTERS = 300
 
+#: Names of workspaces that nobody knows are cut to this, in characters.
+_NAME_CHARACTERS = 100
+
 #: Jobs of foreign runs that are named, those with most runs first.
 _JOBS = 3
+
+#: Workspaces named that the settings do not know, those with most entries first.
+_UNKNOWN = 5
 
 
 class Trouble(StrEnum):
@@ -117,6 +123,27 @@ def in_doubt(found: Sequence[PossibleRun]) -> str:
 def holder_in_words(run_id: int | None, entry_id: int, whose: str) -> str:
     """Name the run that keeps a table busy."""
     return f"run {run_id} of entry {entry_id}, {whose}"
+
+
+def unknown_workspaces(found: Sequence[OpenWorkspace], known: Collection[str], now: datetime) -> list[str]:
+    """Say of which workspaces the settings know nothing although entries name them; empty if of none.
+
+    :param found: of all workspaces that open entries name.
+    :param known: the names in the settings.
+    """
+    unknown = [each for each in found if each.name not in known]
+    unknown.sort(key=lambda each: (-each.waiting - each.in_flight, each.name))
+    lines = [
+        f"workspace {each.name[:_NAME_CHARACTERS]!r} is not in the settings: {each.waiting:,} waiting and "
+        f"{each.in_flight:,} in flight of its entries go on when it is, the oldest since "
+        f"{second(min(each.since, now))}; or cancel or resolve them"
+        for each in unknown[:_UNKNOWN]
+    ]
+    rest = unknown[_UNKNOWN:]
+    if rest:
+        entries = sum(each.waiting + each.in_flight for each in rest)
+        lines.append(f"{len(rest):,} further workspaces are not in the settings; open entries: {entries:,}")
+    return lines
 
 
 def silent(found: Silence) -> str:

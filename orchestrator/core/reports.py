@@ -79,6 +79,17 @@ class WorkspaceReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenWorkspace:
+    """The open entries that name a workspace."""
+
+    name: str
+    waiting: int
+    in_flight: int
+    #: since when the oldest of them may be claimed
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobUse:
     """Waiting entries that name the same job and parameter style."""
 

@@ -1,5 +1,6 @@
 """Decide why each waiting entry still waits, in the order in which the trigger claims entries. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -23,7 +24,16 @@ class Reason(StrEnum):
     JOB = "job"  #: its job already has as many runs as it may have at a time
     #: a run of its table that was over, or that an entry in doubt may have, is active, so the table is busy
     ACTIVE_RUN = "active run"
+    WORKSPACE = "workspace"  #: the settings do not know its workspace, so nothing is claimed there
     UNREACHABLE = "unreachable"  #: Databricks cannot list the active runs, so nothing is claimed
+
+
+def unknown_workspace(known: Collection[str]) -> str:
+    """Say why nothing is submitted for an entry whose workspace is none of these."""
+    return (
+        f"its workspace is not in the settings, which have {', '.join(sorted(known))}: the entry waits until "
+        "they have it, or until somebody cancels or resolves the entry"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +63,8 @@ class Slots:
     free: int | None = None
     #: False = Databricks cannot list the active runs, so nothing is claimed
     reachable: bool = True
+    #: False = the settings do not know the workspace
+    known: bool = True
     #: what else keeps entries from being claimed
     obstacles: Obstacles = field(default_factory=Obstacles)
 
@@ -73,8 +85,10 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
     waiting = []
     for candidate in found.candidates:
         entry = candidate.entry
-        reason = _own_reason(entry, found.now, policy) or _table_reason(
-            candidate, taken, slots.obstacles, policy
+        reason = (
+            _own_reason(entry, found.now, policy)
+            or (None if slots.known else Reason.WORKSPACE)
+            or _table_reason(candidate, taken, slots.obstacles, policy)
         )
         if reason is None:
             taken.add(entry.table_name)

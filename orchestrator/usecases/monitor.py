@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from orchestrator.core import decisions, missing, pass_budget
+from orchestrator.core import decisions, health, missing, pass_budget
 from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled, RunNotFound
 from orchestrator.core.models import Entry
 from orchestrator.core.policy import Policy, WorkspacePolicy
-from orchestrator.core.redaction import one_line
 from orchestrator.core.telemetry import fields
+from orchestrator.core.waiting import unknown_workspace
 from orchestrator.ports import Clock, Queue, Runs, Store
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.listing import ActiveList, Listing
@@ -119,7 +119,7 @@ class Monitor:
         canceled = await self.store.cancel_waiting(_BATCH)
         if canceled:
             _logger.info("%s waiting entries canceled", canceled, extra=fields("canceled", entries=canceled))
-        problems = [await self._resend_lost_messages(), await self._report_unknown_workspaces()]
+        problems = [await self._resend_lost_messages(), *await self._report_unknown_workspaces()]
         return [problem for problem in problems if problem]
 
     async def check(self, workspace: str, *, everywhere: bool = False) -> Checked:
@@ -247,14 +247,16 @@ class Monitor:
                 except RunNotCancelled as failure:
                     _logger.warning("entry %s: %s", entry.id, failure)
 
-    async def _report_unknown_workspaces(self) -> str:
-        unknown = sorted(await self.store.running_workspaces() - set(self.workspaces))
-        if not unknown:
-            return ""
-        names = ", ".join(one_line(name) for name in unknown)
-        problem = f"RUNNING entries in workspaces that are not in the settings: {names}"
-        _logger.warning("%s", problem)
-        return problem
+    async def _report_unknown_workspaces(self) -> list[str]:
+        """Say which workspaces the settings do not know although entries name them; the entries wait."""
+        found, now = await self.store.open_workspaces(), await self.store.now()
+        problems = health.unknown_workspaces(found, self.workspaces, now)
+        if problems:
+            reason = unknown_workspace(self.workspaces)
+            await self.store.note_unknown(self.workspaces, reason=reason, limit=_BATCH)
+        for problem in problems:
+            _logger.warning("%s", problem)
+        return problems
 
     async def _resend_lost_messages(self) -> str:
         for entry in await self.store.unanswered(deliveries=self.policy.max_deliveries, limit=_BATCH):

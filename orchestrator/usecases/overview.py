@@ -233,7 +233,9 @@ class Overview:
 
     async def _slots(self, status: WorkspaceStatus) -> Slots:
         """Return a workspace's slots; unknown if Databricks is not asked or the settings do not name it."""
-        if self._active is None or status.cap is None:
+        if status.cap is None:  # the settings are there, or nobody would ask
+            return Slots(known=False)
+        if self._active is None:
             return Slots()
         # A part of the active runs may be known, and enough to know that they take all slots.
         reachable = status.active.error is None or status.free == 0
@@ -273,6 +275,7 @@ class Overview:
         return [
             *late,
             *map(health.silent, silent.values()),
+            *health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now),
             *waiting,
             *await self._troubled(known),
             *(await self._unfollowed(known, silent) if self._active else []),

@@ -30,6 +30,7 @@ from orchestrator.core.outcomes import (
 from orchestrator.core.policy import RETRY_MODES, Policy, RetryMode, WorkspacePolicy
 from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
+from orchestrator.core.waiting import unknown_workspace
 from orchestrator.ports import Runs, Store
 from orchestrator.usecases.jobs import Jobs, continuous_reason
 from orchestrator.usecases.listing import known_active_runs
@@ -86,11 +87,10 @@ class Planner:
         :raises InvalidEntry: the entry cannot be submitted as it stands.
         :raises WorkspaceUnavailable: what has to be known could not be read; nothing was started.
         """
+        if entry.workspace not in self.workspaces:
+            raise WorkspaceUnavailable(unknown_workspace(self.workspaces))
         if entry.request and entry.deliveries > 0:
             return run_requests.thaw(entry)
-        if entry.workspace not in self.workspaces:
-            known = ", ".join(sorted(self.workspaces))
-            raise InvalidEntry(f"workspace is unknown; the settings have {known}")
         if entry.retry_mode not in {None, *RETRY_MODES}:
             raise InvalidEntry(f"must be {' or '.join(RETRY_MODES)}", column="retry_mode")
         if entry.deliveries == 0 and entry.submission > 1:

@@ -22,9 +22,6 @@ from orchestrator.usecases.tasks import both, gather_all
 
 _logger = logging.getLogger(__name__)
 
-#: Entries claimed per pass for a workspace that the settings do not know; each is then refused.
-_UNKNOWN_WORKSPACE_CAP = 100
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
@@ -52,9 +49,7 @@ class Trigger:
 
     async def _aside(self) -> list[str]:
         """Do what belongs to no workspace of the settings; return the problems."""
-        problems = await self.monitor.aside()
-        unknown = await self.store.waiting_workspaces() - self.workspaces.keys()
-        return problems + await gather_all(map(self.fill, sorted(unknown)))
+        return await self.monitor.aside()
 
     async def _check_and_fill(self, workspace: str) -> list[str]:
         """Check a workspace's runs, then claim for its free slots. It waits for no other workspace."""
@@ -90,8 +85,6 @@ class Trigger:
 
     async def _list_and_fill(self, workspace: str, shown: str, known: ActiveList | None) -> str:
         """List the active runs, as far as there is time, and claim."""
-        if workspace not in self.workspaces:
-            return await self._claim(workspace, cap=_UNKNOWN_WORKSPACE_CAP, active=(), jobs={})
         if known is None and workspace in self.lists and self.lists[workspace].takes_long:
             return f"workspace {shown}: nothing claimed before the next pass: its list of active runs is long"
         seconds = pass_budget.LIST_AGAIN_SECONDS
@@ -170,8 +163,7 @@ class Trigger:
         return await self.jobs.limits(workspace, keys, seconds=seconds)
 
     def _record(self, workspace: str, claims: Sequence[Claim]) -> None:
-        known = workspace if workspace in self.workspaces else "unknown"
-        self.telemetry.record(Metric.CLAIMED, len(claims), workspace=known)
+        self.telemetry.record(Metric.CLAIMED, len(claims), workspace=workspace)
         for claim in claims:
             extra = fields(
                 "claimed", entry_id=claim.entry_id, workspace=workspace, submission=claim.submission

@@ -36,7 +36,7 @@ NONSENSE = [
     ("default", "notebook_params", "{"),
     ("default", "no_such_style", None),
     ("default", "notebook_params", '{"nested": {"too": "deep"}}'),
-    ("nowhere", "notebook_params", None),
+    ("default", "jar_params", None),
 ]
 
 

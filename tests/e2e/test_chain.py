@@ -40,15 +40,17 @@ async def test_300_rows_stay_under_the_cap(stack: Stack) -> None:
         "INSERT INTO track_processing (table_name, parameters, workspace) VALUES (?, ?, ?)",
         [("bad", "{", "default"), ("lost", None, "nowhere")],
     )
-    stack.execute("UPDATE track_processing SET cancel_requested = 1 WHERE table_name = 'table_299'")
+    # An entry of a workspace that nobody knows waits until somebody lets go of it.
+    stack.execute(
+        "UPDATE track_processing SET cancel_requested = 1 WHERE table_name IN ('table_299', 'lost')"
+    )
     stack.start_host(DATABRICKS_TOKEN=TOKEN, MAX_ACTIVE_RUNS=str(CAP))
     await stack.until_all_ended(100)
     runs = await stack.check_invariants(CAP, MAX_ATTEMPTS)
-    assert (stack.count("DONE"), stack.count("DEAD"), stack.count("CANCELED")) == (ROWS - 2, 3, 1)
+    assert (stack.count("DONE"), stack.count("DEAD"), stack.count("CANCELED")) == (ROWS - 2, 2, 2)
     assert len(runs) == (ROWS - 2) + 1 + 3  # a run a row, one retry, three attempts
     errors = dict(stack.query("SELECT table_name, last_error FROM track_processing WHERE status = 'DEAD'"))
     assert "not valid JSON" in errors["bad"]
-    assert "workspace is unknown" in errors["lost"]
     assert "Boom" in errors["table_013"]
 
 

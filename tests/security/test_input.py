@@ -149,7 +149,6 @@ ROWS = {
     "lone surrogate": {"parameters": CONTENT[:-1] + ', "x": "\\ud800"}'},
     "an object for a list": {"parameters": CONTENT, "parameter_style": "python_params"},
     "an unknown style": {"parameters": CONTENT, "parameter_style": "nothing"},
-    "parameters as workspace": {"parameters": CONTENT, "workspace": "nowhere"},
 }
 
 

@@ -17,10 +17,6 @@ CANARY = "s3cr3t-c4n4ry"
 #: Entries that every store takes and the app refuses: what is wrong with them → the error.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "blank name": ({"table_name": " \t"}, "table_name is empty"),
-    "unknown workspace": ({"workspace": "'; DROP TABLE process_log; --"}, "workspace is unknown"),
-    "empty workspace": ({"workspace": ""}, "workspace is unknown"),
-    "workspace in capitals": ({"workspace": "DEFAULT"}, "workspace is unknown"),
-    "workspace after a blank": ({"workspace": " default"}, "workspace is unknown"),
     "no such style": ({"parameter_style": "NOTEBOOK_PARAMS"}, "parameter_style is unknown"),
     "list style without list": ({"parameter_style": "jar_params"}, "must be given"),
     "negative job": ({"job_id": -(2**63)}, "job_id must be a positive number"),
@@ -32,6 +28,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "too much": ({"parameters": f'{{"{CANARY}": "{"x" * 10_000}"}}'}, "the parameters have 10,"),
     "megabytes": ({"parameters": " " * 3_000_000}, "parameters is 3,000,000 characters long"),
 }
+
+#: Names of workspaces that every store takes and the settings do not know.
+UNKNOWN_WORKSPACES = ("'; DROP TABLE process_log; --", "", "DEFAULT", " default", "a\x1b[2J\r\nb")
 
 #: Entries that every store takes and that are odd, but valid.
 TAKEN: dict[str, dict[str, Any]] = {
@@ -133,6 +132,23 @@ async def test_a_bad_entry_says_why_and_stops_no_other(app: App) -> None:
         assert (name, status, logged) == (name, "DEAD", 1)
         assert reason in error
         assert CANARY not in error
+
+
+async def test_entries_of_an_unknown_workspace_wait_and_stop_no_other(app: App) -> None:
+    for name in UNKNOWN_WORKSPACES:
+        app.insert("lost", {"workspace": name})
+    app.insert("last", {})
+    problems = await app.usecases.trigger()
+    assert sorted(problems) == sorted(
+        problem for problem in problems if "is not in the settings: 1 waiting" in problem
+    )
+    assert len(problems) == len(UNKNOWN_WORKSPACES)
+    assert not any("\x1b" in problem or "\n" in problem for problem in problems)
+    assert [claim.entry_id for claim in app.queue.sent] == [len(UNKNOWN_WORKSPACES) + 1]
+    *lost, _ = app.ends()
+    for status, error, logged in lost:
+        assert (status, logged) == ("PENDING", 0)
+        assert "its workspace is not in the settings, which have default" in error
 
 
 async def test_an_odd_entry_is_done(app: App) -> None:

@@ -150,10 +150,19 @@ async def test_two_triggers_at_once_never_pass_the_cap(store: Store, other_store
     assert (await counts(store))["default"][Status.QUEUED] == 10
 
 
-async def test_waiting_workspaces(store: Store) -> None:
+async def test_open_workspaces(store: Store) -> None:
     await add(store, "a", workspace="nowhere")
     await queued(store, "b")
-    assert await store.waiting_workspaces() == {"nowhere"}
+    found = {each.name: (each.waiting, each.in_flight) for each in await store.open_workspaces()}
+    assert found == {"nowhere": (1, 0), "default": (0, 1)}
+
+
+async def test_waiting_entries_of_unknown_workspaces_get_an_error_that_says_so(store: Store) -> None:
+    lost, known = await add(store, "a", workspace="Default") + await add(store, "b")
+    assert await store.note_unknown(["default", "eu"], reason="why", limit=10) == 1
+    assert await store.note_unknown(["default", "eu"], reason="other", limit=10) == 0
+    assert (await entry_of(store, lost)).last_error == "why"
+    assert (await entry_of(store, known)).last_error is None
 
 
 async def test_table_whose_entry_is_running_is_busy(store: Store) -> None:
@@ -182,7 +191,7 @@ async def test_failed_entry_at_a_lowered_limit_waits_for_an_operator(store: Stor
 async def test_workspaces_differ_by_case(store: Store) -> None:
     await add(store, "a", workspace="Default")
     await add(store, "b")
-    assert await store.waiting_workspaces() == {"Default", "default"}
+    assert {each.name for each in await store.open_workspaces()} == {"Default", "default"}
     assert len(await claim(store)) == 1
 
 

@@ -330,7 +330,6 @@ async def test_running_entries_of_a_workspace(store: Store) -> None:
     assert await store.record_run(of_other, 5)
     await queued_in(store, "us")
     assert [row.id for row in await store.running("default")] == [entry.id]
-    assert await store.running_workspaces() == {"default", "eu"}
 
 
 async def test_entry_without_a_lease_is_recovered(store: Store, database: Database) -> None:

@@ -97,7 +97,7 @@ async def test_running_entries_of_a_removed_workspace_are_reported(world: World)
     entry = await world.running("sales")
     world.database.execute("UPDATE track_processing SET workspace = 'removed'")
     [problem] = await world.monitor()
-    assert "workspaces that are not in the settings: removed" in problem
+    assert "workspace 'removed' is not in the settings: 0 waiting and 1 in flight" in problem
     assert (await world.entry(entry.id)).status is Status.RUNNING
 
 

@@ -119,7 +119,7 @@ async def test_waiting_entries_of_every_workspace_have_their_reason(world: World
         ("a", Reason.SAME_TABLE),
         ("b", Reason.NEXT),
         ("c", Reason.CAP),
-        ("f", Reason.NEXT),
+        ("f", Reason.WORKSPACE),
         ("d", Reason.UNREACHABLE),
         ("e", Reason.UNREACHABLE),
     ]

@@ -73,7 +73,6 @@ async def test_refused_entry(world: World, permanent: bool, status: Status) -> N
     [
         ({"parameters": "not json"}, "not valid JSON"),
         ({"parameters": '{"a": "' + "x" * 20_000 + '"}'}, "20,009 bytes"),
-        ({"workspace": "nowhere"}, "workspace is unknown; the settings have default, eu"),
     ],
 )
 async def test_invalid_entry_ends_dead_and_does_not_block_others(

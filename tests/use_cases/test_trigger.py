@@ -45,7 +45,7 @@ async def test_name_of_a_workspace_cannot_forge_a_log_line(
     caplog.set_level("INFO")
     await world.add("sales", workspace="eu\nERROR all is lost")
     await world.trigger()
-    assert "claimed 1 entries" in caplog.text
+    assert r"workspace 'eu\nERROR all is lost' is not in the settings" in caplog.text
     assert not [line for line in caplog.text.splitlines() if line.startswith("ERROR")]
 
 
@@ -71,7 +71,7 @@ async def test_repaired_run_of_a_dead_entry_is_noticed_where_nothing_waits(world
     world.databricks.end(entry.runid or 0, "FAILED")
     assert await world.trigger() == []
     assert (await world.entry(entry.id)).status is Status.DEAD
-    assert await world.store.waiting_workspaces() == set()
+    assert [each.name for each in await world.store.open_workspaces()] == []
     world.databricks.runs[entry.runid or 0] = Run(run_id=entry.runid or 0, life_cycle_state="RUNNING")
     [same_table] = await world.add("sales")
     assert await world.trigger() == []

@@ -349,4 +349,4 @@ async def test_what_a_workspace_of_an_unknown_name_waits_for(site: Site) -> None
     _, told = await site.call("GET", "status")
     assert {each["name"]: each["cap"] for each in told["workspaces"]} == {"default": 3, "gone": None}
     _, waits = await site.call("GET", "waiting")
-    assert [row["reason"] for row in waits["waiting"]] == ["next"]
+    assert [row["reason"] for row in waits["waiting"]] == ["workspace"]

@@ -18,6 +18,7 @@ from orchestrator.adapters.store.records import (
     read_entry,
     read_job_key,
     read_log_row,
+    read_open_workspace,
     read_stray,
     read_time,
     rooms_json,
@@ -40,6 +41,7 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
+from orchestrator.core.reports import OpenWorkspace
 from orchestrator.core.slots import job_rooms
 
 #: All claims in a database take this one lock, whatever the workspace: a claim takes milliseconds.
@@ -503,15 +505,17 @@ class Store:
         )
         return None if rows[0]["started_at"] is None else read_time(rows[0]["started_at"])
 
-    async def running_workspaces(self) -> set[str]:
-        """Return the workspaces that RUNNING entries name, configured or not."""
-        rows = await self.pool.transact(lambda session: session.rows("running_workspaces"), writes=False)
-        return {row["workspace"] for row in rows}
+    async def open_workspaces(self) -> list[OpenWorkspace]:
+        """Return the workspaces that open entries name, configured or not."""
+        rows = await self.pool.transact(lambda session: session.rows("open_workspaces"), writes=False)
+        return [read_open_workspace(row) for row in rows]
 
-    async def waiting_workspaces(self) -> set[str]:
-        """Return the workspaces that waiting entries name, configured or not."""
-        rows = await self.pool.transact(lambda session: session.rows("waiting_workspaces"), writes=False)
-        return {row["workspace"] for row in rows}
+    async def note_unknown(self, known: Collection[str], *, reason: str, limit: int) -> int:
+        """Say of waiting entries without an error that their workspace is not known; return how many."""
+        names = json.dumps(sorted(known))
+        return await self.pool.transact(
+            lambda session: session.change("note_unknown", reason, names, limit), writes=True
+        )
 
     async def purge(self, *, older_than_seconds: float, limit: int) -> int:
         """Delete entries that have been final for that long, oldest first, with their logs; return how many.

@@ -9,6 +9,7 @@ from orchestrator.adapters.store.connector import as_utc
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim, Entry, JobKey, LogRow, StrayRun
 from orchestrator.core.numbers import MAX_INT32
+from orchestrator.core.reports import OpenWorkspace
 from orchestrator.core.slots import JobRoom
 from orchestrator.core.states import Status
 
@@ -81,6 +82,16 @@ def read_entry(row: dict[str, Any]) -> Entry:
             **{name: as_utc(row[name]) or _UNREADABLE for name in _TIMES},
             **{name: as_utc(row[name]) for name in _OPTIONAL_TIMES},
         }
+    )
+
+
+def read_open_workspace(row: Mapping[str, Any]) -> OpenWorkspace:
+    """Read the counts of a workspace's open entries."""
+    return OpenWorkspace(
+        name=row["workspace"],
+        waiting=int(row["waiting"]),
+        in_flight=int(row["in_flight"]),
+        since=as_utc(row["since"]) or _UNREADABLE,
     )
 
 

@@ -15,6 +15,7 @@ from orchestrator.adapters.store.records import (
     read_entry,
     read_job_key,
     read_log_row,
+    read_open_workspace,
     read_stray,
     read_time,
     rooms_json,
@@ -30,6 +31,7 @@ from orchestrator.core.reports import (
     Bucket,
     History,
     JobUse,
+    OpenWorkspace,
     Period,
     Silence,
     Story,
@@ -133,6 +135,11 @@ class Reports:
             ]
 
         return await self._pool.transact(work, writes=False)
+
+    async def open_workspaces(self) -> list[OpenWorkspace]:
+        """Return the workspaces that open entries name, configured or not."""
+        rows = await self._pool.transact(lambda session: session.rows("open_workspaces"), writes=False)
+        return [read_open_workspace(row) for row in rows]
 
     async def candidates(self, workspace: str, limit: int) -> Candidates:
         """Return at most `limit` waiting entries, in the order of the claim."""

@@ -14,6 +14,7 @@ const SUMMARIES = {
   job: "waiting for their job, which is full",
   "active run": "waiting for a run that no entry follows",
   next: "due at the next pass",
+  workspace: "waiting for their workspace, which the settings do not know",
   unreachable: "waiting for Databricks to respond",
   attempts: "with no attempts left",
 };
@@ -32,6 +33,7 @@ export function explainWait(entry) {
     case "next": return "due at the next pass";
     case "attempts": return "no attempts left: the limit was lowered, and the next pass ends it";
     case "beyond": return `behind ${MAX_REASONS} other entries`;
+    case "workspace": return "the settings do not know its workspace";
     case "unreachable": return "Databricks does not say which runs are active, so nothing is claimed";
     default: return entry.reason;
   }

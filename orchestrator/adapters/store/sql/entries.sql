@@ -594,13 +594,34 @@ FROM track_processing AS entry
 INNER JOIN process_log AS settled ON settled.entry_id = entry.id
 WHERE entry.table_name = ? AND entry.workspace = ? AND settled.status = 'DONE' AND settled.runid IS NOT NULL
 
--- running_workspaces --
--- The workspaces that entries with a run name, configured or not.
-SELECT DISTINCT workspace FROM track_processing WHERE status = 'RUNNING'
+-- open_workspaces --
+-- The workspaces that open entries name, configured or not: how many entries wait, how many are in flight, and since
+-- when the oldest of them may be claimed.
+SELECT
+    workspace,
+    SUM(CASE WHEN status IN ('PENDING', 'FAILED') THEN 1 ELSE 0 END) AS waiting,
+    SUM(CASE WHEN status IN ('QUEUED', 'RUNNING') THEN 1 ELSE 0 END) AS in_flight,
+    MIN(available_at) AS since
+FROM track_processing {index ix_track_processing_open}
+WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+GROUP BY workspace
+ORDER BY workspace
 
--- waiting_workspaces --
--- The workspaces that waiting entries name, configured or not.
-SELECT DISTINCT workspace FROM track_processing WHERE status IN ('PENDING', 'FAILED')
+-- note_unknown --
+-- PENDING stays PENDING, FAILED stays FAILED: its workspace is none of these. An error of its own stays.
+UPDATE track_processing
+SET last_error = ?,
+    updated_at = {now}
+WHERE status IN ('PENDING', 'FAILED')
+    AND last_error IS NULL
+    AND id IN (
+        SELECT lost.id FROM track_processing AS lost {index ix_track_processing_waiting}
+        WHERE lost.status IN ('PENDING', 'FAILED')
+            AND lost.workspace NOT IN (SELECT known.value FROM {names ?} AS known)
+            AND lost.last_error IS NULL
+        ORDER BY lost.id
+        {limit ?}
+    )
 
 -- request_cancel --
 -- Note that a person wants the entry cancelled, if it is still as the person saw it.
