@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.core.durations import running_seconds
 from orchestrator.core.models import Entry, StopReason
+from orchestrator.core.outcomes import is_over
 from orchestrator.core.policy import Policy
 
 #: Longest pause between two calls to cancel a run that goes on all the same. The pauses double up to it.
@@ -91,7 +92,12 @@ def is_young(since: datetime | None, now: datetime) -> bool:
 
 
 def state_worth_noting(entry: Entry, state: str, now: datetime) -> str | None:
-    """Return the state of a run that neither executes nor waits in the queue; None while it is a new run."""
+    """Return the state of a run that neither executes nor waits in the queue; None while it is a new run.
+
+    A run that is followed and over shows its end before a repair, which is worth noting at once.
+    """
+    if is_over(state, ended=False):
+        return state
     is_new = entry.submitted_at is None or now - entry.submitted_at < _START_TAKES
     return None if is_new or state in _AT_WORK else state
 

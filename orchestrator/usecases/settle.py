@@ -29,8 +29,9 @@ _logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-#: A run that was repaired a moment ago may still show its old end. This long after the repair it is believed.
-_OLD_END_SECONDS = 600.0
+#: A run that was repaired may still show its old end, at first or in an answer that is out of date. That end
+#: is believed once the passes have seen nothing else for so long.
+_OLD_END_TAKES = timedelta(minutes=10)
 
 #: A shorter wait in Databricks' own queue that no pass saw is not worth a write for each run.
 _SHORT_WAIT_SECONDS = 1.0
@@ -111,7 +112,8 @@ class Settle:
             text = f"its state {run.life_cycle_state} says neither that it goes on nor that it is over"
             await self.note_unreadable(entry, WorkspaceUnavailable(text, status=200))
             return False
-        if outcomes.outcome_of(run) is RunOutcome.ACTIVE or await self._shows_old_end(entry, run, view.began):
+        is_over = outcomes.outcome_of(run) is not RunOutcome.ACTIVE
+        if not is_over or await self._awaits_other_end(entry, run, view.began):
             # The list of active runs is out of date or omits this state: BLOCKED, WAITING_FOR_RETRY.
             await self._watch(entry, view.began, state=run.life_cycle_state, waited=run.queue_seconds)
             return False
@@ -130,7 +132,7 @@ class Settle:
         except (DatabricksError, TimeoutError):
             return None
         is_over = outcomes.outcome_of(run) is not RunOutcome.ACTIVE and not outcomes.lacks_result(run)
-        return run if is_over and not await self._shows_old_end(entry, run, view.began) else None
+        return run if is_over and not await self._shows_old_end(entry, run) else None
 
     async def reported(self, entry: Entry) -> bool:
         """Look at the run of a RUNNING entry between two passes; return whether this call finished the entry.
@@ -227,9 +229,18 @@ class Settle:
         except DatabricksError as error:
             raise RunNotCancelled(str(error)) from error
 
-    async def _shows_old_end(self, entry: Entry, run: Run, now: datetime) -> bool:
-        """Say whether a run only seems to be over, since Databricks still shows its end before a repair."""
-        if entry.submission == 1 or seconds_since_submission(entry, now) > _OLD_END_SECONDS:
+    async def _awaits_other_end(self, entry: Entry, run: Run, now: datetime) -> bool:
+        """Say whether the end that a run shows is that before its repair, and not believed yet."""
+        is_shown_for_long = (
+            entry.run_state == run.life_cycle_state
+            and entry.run_state_since is not None
+            and now - entry.run_state_since >= _OLD_END_TAKES
+        )
+        return not is_shown_for_long and await self._shows_old_end(entry, run)
+
+    async def _shows_old_end(self, entry: Entry, run: Run) -> bool:
+        """Say whether a run shows an end that is logged already: it may go on, since it was repaired."""
+        if entry.submission == 1:
             return False
         logs = await self.store.logs(entry.id)
         return any(log.runid == run.run_id and outcomes.is_same_moment(run, log) for log in logs)

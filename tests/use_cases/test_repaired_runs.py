@@ -196,6 +196,31 @@ async def test_old_end_is_not_taken_for_the_end_of_the_repair(world: AnsweredWor
     assert len(await world.store.logs(entry.id)) == 2
 
 
+async def test_old_end_in_an_answer_that_is_out_of_date_starts_no_run_beside_the_repaired(
+    world: AnsweredWorld,
+) -> None:
+    entry = await world.running()
+    world.api.runs[1000] = FAILED
+    await world.monitor()
+    world.api.runs[1000] = goes_on()
+    await world.next_pass(0)
+    for _ in range(3):
+        await world.next_pass(7200)
+        world.api.runs[1000] = FAILED
+        for _ in range(9):
+            await world.next_pass(60)
+        stale = await world.entry(entry.id)
+        assert (stale.status, stale.run_state) == (Status.RUNNING, "TERMINATED")
+        world.api.runs[1000] = goes_on()
+        await world.next_pass(60)
+        assert (await world.entry(entry.id)).run_state is None
+    assert list(world.api.by_token.values()) == [1000]
+    world.api.runs[1000] = {**FAILED, "end_time": START_MS + 1}
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.FAILED, "another end is believed at once"
+    assert [log.submission for log in await world.store.logs(entry.id)] == [1, 2]
+
+
 @pytest.mark.parametrize("end", [SUCCESS, {**FAILED, "end_time": START_MS + 1}])
 async def test_repair_that_nobody_saw_is_reported(world: AnsweredWorld, end: dict[str, object]) -> None:
     world.policy = policy(max_attempts=1)
