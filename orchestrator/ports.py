@@ -181,8 +181,9 @@ class Store(Protocol):
         """
         ...
 
-    async def note_stray(self, workspace: str, run_id: int, entry_id: int) -> None:
-        """Keep a run that came when its entry had gone on without it."""
+    async def note_stray(self, workspace: str, run_id: int, entry_id: int) -> bool:
+        """Keep a run that came when its entry had gone on without it. False: it is another entry's."""
+        ...
 
     async def strays(self, workspace: str) -> list[StrayRun]:
         """Return these runs, oldest first."""

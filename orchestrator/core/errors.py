@@ -23,6 +23,7 @@ OrchestratorError
       Unauthorized
       TokenUnavailable
       ListIncomplete
+      RunOfAnotherJob
 """
 
 from orchestrator.core.models import ActiveRun
@@ -184,6 +185,15 @@ class TokenUnavailable(WorkspaceUnavailable):
     """Key Vault or Entra ID returned no token, so no request was sent."""
 
     in_doubt = False
+
+
+class RunOfAnotherJob(WorkspaceUnavailable):
+    """The answer names a run of another job, so it says nothing about the run of this entry.
+
+    A gateway has mixed up two answers, or another workspace answers, which has a run of the same number.
+    """
+
+    answered = True
 
 
 class ListIncomplete(WorkspaceUnavailable):

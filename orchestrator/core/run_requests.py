@@ -7,8 +7,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import Entry, Job, JobKey, RepairRequest, RunRequest
+from orchestrator.core.errors import InvalidEntry, RunOfAnotherJob
+from orchestrator.core.models import ActiveRun, Entry, Job, JobKey, RepairRequest, Run, RunRequest
 from orchestrator.core.numbers import refuse_constant
 from orchestrator.core.parameter_secrets import secrets_in
 from orchestrator.core.policy import WorkspacePolicy
@@ -119,6 +119,32 @@ def thaw(entry: Entry) -> RunRequest | RepairRequest:
         return RunRequest(**fields, claimed_at=claimed_at, idempotency_token=_idempotency_token(entry))
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidEntry("is not a request that the app has written", column="request") from None
+
+
+def requested_job_id(entry: Entry) -> int | None:
+    """Return the job that the run of an entry was asked for; None = it is not known."""
+    if entry.runid is None:
+        return None
+    try:
+        request = thaw(entry)
+    except InvalidEntry:
+        return None
+    return request.job_id if isinstance(request, RunRequest) and isinstance(request.job_id, int) else None
+
+
+def is_of_another_job(run: Run | ActiveRun, asked: int | None) -> bool:
+    """Say whether Databricks shows a run of another job than the one that was asked for; None = not known."""
+    return run.job_id is not None and asked is not None and run.job_id != asked
+
+
+def check_job(run: Run, asked: int | None) -> None:
+    """Return if a run may be of the job that was asked for. :raises RunOfAnotherJob: it is not."""
+    if is_of_another_job(run, asked):
+        raise RunOfAnotherJob(
+            f"Databricks shows run {run.run_id} as one of job {run.job_id}, and that of the entry is of job "
+            f"{asked}",
+            status=200,
+        )
 
 
 #: What a repair's request holds as text when it is kept.

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 from orchestrator.core import health, run_requests
 from orchestrator.core.durations import HELD_SECONDS, LEAST_EXCESS_SECONDS
-from orchestrator.core.errors import InvalidEntry, ListIncomplete, OrchestratorError, SettingsError
+from orchestrator.core.errors import ListIncomplete, OrchestratorError, SettingsError
 from orchestrator.core.health import second
-from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass, RunRequest
+from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass
 from orchestrator.core.reports import (
     Active,
     Health,
@@ -196,7 +196,11 @@ class Overview:
         workspace = self._workspaces.get(entry.workspace)
         if workspace is None or entry.runid is None:
             return None
-        job_id = entry.job_id or _requested_job_id(entry) or (None if entry.job_name else workspace.job_id)
+        job_id = (
+            entry.job_id
+            or run_requests.requested_job_id(entry)
+            or (None if entry.job_name else workspace.job_id)
+        )
         place = f"?o={workspace.workspace_id}" if workspace.workspace_id is not None else ""
         return f"{workspace.host}/{place}#job/{job_id}/run/{entry.runid}" if job_id is not None else None
 
@@ -386,15 +390,6 @@ def _period(listed: Sequence[Period]) -> Period | None:
     if not listed:
         return None
     return Period(begin=min(each.begin for each in listed), end=max(each.end for each in listed))
-
-
-def _requested_job_id(entry: Entry) -> int | None:
-    """Return the job that the current submission was made for; None if it is not known."""
-    try:
-        request = run_requests.thaw(entry)
-    except InvalidEntry:
-        return None
-    return request.job_id if isinstance(request, RunRequest) and isinstance(request.job_id, int) else None
 
 
 def _is_late(last: LastPass | None, now: datetime, limit_seconds: float) -> bool:

@@ -16,6 +16,7 @@ from orchestrator.core.errors import (
     JobUnclear,
     RequestRefused,
     RunNotFound,
+    RunOfAnotherJob,
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import Entry, Job, JobKey, LogRow, RepairRequest, Run, RunRequest, StopReason
@@ -208,6 +209,12 @@ class Planner:
         """Return the last run, or what to do if it does not exist or cannot be read; None = it is over."""
         try:
             run = await self.runs[entry.workspace].get_run(run_id, with_history=True)
+            run_requests.check_job(run, self._named_job(entry))
+        except RunOfAnotherJob:
+            # Nor is one followed or repaired if the entry names another job than its last run had.
+            if was_seen_over and outcome_of(run) is not RunOutcome.ACTIVE:
+                return None
+            raise
         except RunNotFound:
             await self._cancel_missing(entry, run_id)
             return None
@@ -298,6 +305,13 @@ class Planner:
     def _key(self, entry: Entry) -> JobKey:
         named = JobKey(job_id=entry.job_id, job_name=entry.job_name)
         return run_requests.job_key(named, self.workspaces[entry.workspace])
+
+    def _named_job(self, entry: Entry) -> int | None:
+        """Return the job whose id an entry, or its workspace, names; None = none, or it is named wrongly."""
+        try:
+            return self._key(entry).job_id
+        except InvalidEntry:
+            return None
 
     async def _looked_up(self, entry: Entry, key: JobKey) -> Job:
         """Return what Databricks says of a job, or what is assumed of one that cannot be read."""

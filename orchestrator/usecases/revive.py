@@ -67,7 +67,7 @@ async def revive_reported(store: Store, runs: Runs, workspace: str, run_id: int)
     for ended in await store.ended_runs(workspace, [run_id]):
         if not _may_follow(ended) or await _last_goes_on(runs, ended):
             continue
-        run = await _read(runs, run_id)
+        run = await _read(runs, ended.entry, run_id)
         if run is None or not (_is_active(run) or has_ended_anew(run, await store.logs(ended.entry.id))):
             continue
         if await _revive(store, ended.entry, run_id):
@@ -79,7 +79,7 @@ async def _revive_if_active(store: Store, runs: Runs, ended: EndedRun) -> None:
     if await _last_goes_on(runs, ended):
         await _revive(store, ended.entry, ended.entry.last_runid or 0)
         return
-    run = await _read(runs, ended.run_id)
+    run = await _read(runs, ended.entry, ended.run_id)
     if run is not None and _is_active(run):
         await _revive(store, ended.entry, ended.run_id)
 
@@ -88,7 +88,7 @@ async def _last_goes_on(runs: Runs, ended: EndedRun) -> bool:
     """Say whether this run is an earlier one of its entry, and the last one is active."""
     if ended.is_last:
         return False
-    last = await _read(runs, ended.entry.last_runid or 0)
+    last = await _read(runs, ended.entry, ended.entry.last_runid or 0)
     return last is not None and _is_active(last)
 
 
@@ -107,11 +107,19 @@ def _may_follow(ended: EndedRun) -> bool:
     return ended.is_last and isinstance(request, RepairRequest) and request.run_id == entry.last_runid
 
 
-async def _read(runs: Runs, run_id: int) -> Run | None:
+async def _read(runs: Runs, entry: Entry, run_id: int) -> Run | None:
+    """Look up a run that an entry has had; None = it does not exist.
+
+    :raises RunOfAnotherJob: Databricks shows one that cannot be it.
+    :raises DatabricksError: it could not be read.
+    """
     try:
-        return await runs.get_run(run_id)
+        run = await runs.get_run(run_id)
     except RunNotFound:
         return None
+    if run_id == entry.runid:  # otherwise the request is that of another submission
+        run_requests.check_job(run, run_requests.requested_job_id(entry))
+    return run
 
 
 def _is_active(run: Run) -> bool:

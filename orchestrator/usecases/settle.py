@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from orchestrator.core import decisions, outcomes, redaction, run_requests
-from orchestrator.core.errors import DatabricksError, RunNotCancelled, RunNotFound, WorkspaceUnavailable
+from orchestrator.core.errors import (
+    DatabricksError,
+    RunNotCancelled,
+    RunNotFound,
+    RunOfAnotherJob,
+    WorkspaceUnavailable,
+)
 from orchestrator.core.health import second
 from orchestrator.core.models import ActiveRun, Entry, JobKey, JobLimit, Run, RunFailure, Verdict
 from orchestrator.core.outcomes import RunOutcome
@@ -96,7 +102,7 @@ class Settle:
         if entry.runid is None:
             return False
         listed = None if view.active is None else view.active.get(entry.runid)
-        if listed is None:
+        if listed is None or run_requests.is_of_another_job(listed, run_requests.requested_job_id(entry)):
             return await self._settle_unlisted(entry, entry.runid, view)
         run = await self._end_of_listed(entry, entry.runid, view)
         if run is not None:
@@ -107,7 +113,7 @@ class Settle:
 
     async def _settle_unlisted(self, entry: Entry, run_id: int, view: View) -> bool:
         """Look up the run of an entry; return whether this call finished the entry."""
-        run = await self.runs[entry.workspace].get_run(run_id)
+        run = await self._read(entry, run_id)
         if outcomes.has_unknown_state(run):
             text = f"its state {run.life_cycle_state} says neither that it goes on nor that it is over"
             await self.note_unreadable(entry, WorkspaceUnavailable(text, status=200))
@@ -128,11 +134,17 @@ class Settle:
             return None
         try:
             async with asyncio.timeout(_SECOND_LOOK_SECONDS):
-                run = await self.runs[entry.workspace].get_run(run_id)
+                run = await self._read(entry, run_id)
         except (DatabricksError, TimeoutError):
             return None
         is_over = outcomes.outcome_of(run) is not RunOutcome.ACTIVE and not outcomes.lacks_result(run)
         return run if is_over and not await self._shows_old_end(entry, run) else None
+
+    async def _read(self, entry: Entry, run_id: int) -> Run:
+        """Look up the run of an entry. Raises what :meth:`Runs.get_run` and ``check_job`` raise."""
+        run = await self.runs[entry.workspace].get_run(run_id)
+        run_requests.check_job(run, run_requests.requested_job_id(entry))
+        return run
 
     async def reported(self, entry: Entry) -> bool:
         """Look at the run of a RUNNING entry between two passes; return whether this call finished the entry.
@@ -148,12 +160,13 @@ class Settle:
     async def note_unreadable(self, entry: Entry, error: DatabricksError) -> None:
         """Note that the run of an entry cannot be read, although the workspace answers otherwise.
 
-        An asked-for cancellation is tried all the same.
+        An asked-for cancellation is tried all the same, unless it would meet a run of another job.
 
         :raises RunNotCancelled: the run is to be cancelled and could not be.
         """
         await self._note_out_of_reach(entry, _UNREADABLE, error)
-        await self._stop_out_of_reach(entry, await self.store.now())
+        if not isinstance(error, RunOfAnotherJob):
+            await self._stop_out_of_reach(entry, await self.store.now())
 
     async def _note_out_of_reach(self, entry: Entry, trouble: str, error: DatabricksError) -> None:
         """Note that a run cannot be read or cancelled; what may pass by itself counts from the second time.

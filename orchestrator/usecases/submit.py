@@ -156,8 +156,10 @@ class Submit:
             return
         # The entry moved on while the response was on its way. Nobody would ever check this run. It is kept
         # before it is cancelled, so that a later pass does that if this call fails.
+        if not await self.store.note_stray(entry.workspace, run_id, entry.id):
+            _logger.warning("entry %s: run %s came too late, and is another's", claim.entry_id, run_id)
+            return
         _logger.warning("entry %s: run %s came too late and is being cancelled", claim.entry_id, run_id)
-        await self.store.note_stray(entry.workspace, run_id, entry.id)
         strays = [each for each in await self.store.strays(entry.workspace) if each.run_id == run_id]
         await cancel_strays(self.store, self.runs[entry.workspace], strays)
 

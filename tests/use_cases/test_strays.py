@@ -12,7 +12,7 @@ from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import health
 from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.states import Status
-from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, answering, goes_on
+from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, answering, ended, goes_on
 
 
 @pytest.fixture
@@ -36,6 +36,24 @@ async def came_too_late(world: AnsweredWorld, resolution: Resolution) -> int:
     world.api.answers["runs/cancel"] = UNAVAILABLE
     await world.deliver()
     return entry_id
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_run_of_another_entry_that_came_too_late_is_not_cancelled(
+    world: AnsweredWorld, is_over: bool
+) -> None:
+    """A gateway answers run-now with what it has answered before."""
+    other = await world.running("orders")
+    if is_over:
+        world.api.runs[1000] = ended("SUCCESS", "SUCCESS")
+        await world.monitor()
+        world.api.runs[1000] = goes_on()  # somebody has repaired it
+    world.api.answers["run-now"] = (200, {"run_id": 1000})
+    await came_too_late(world, Resolution.FAILED)
+    del world.api.answers["runs/cancel"]
+    await world.monitor()
+    assert (world.api.cancelled, await world.store.strays("default")) == ([], [])
+    assert (await world.entry(other.id)).status is (Status.DONE if is_over else Status.RUNNING)
 
 
 def active(world: AnsweredWorld) -> list[int]:

@@ -202,14 +202,21 @@ class Store:
             _refuse_if_taken(run_id, rows)  # the index may have refused it
             raise
 
-    async def note_stray(self, workspace: str, run_id: int, entry_id: int) -> None:
-        """Keep a run that came when its entry had gone on without it."""
+    async def note_stray(self, workspace: str, run_id: int, entry_id: int) -> bool:
+        """Keep a run that came when its entry had gone on without it.
 
-        def work(session: Session) -> None:
+        False: the run is, or was, that of another entry.
+        """
+
+        def work(session: Session) -> bool:
+            [taken] = session.rows("run_taken", workspace, run_id, entry_id, run_id, workspace)
+            if taken["entry_id"] not in {None, entry_id}:
+                return False
             if run_id not in {row["runid"] for row in session.rows("stray_runs", workspace)}:
                 session.change("note_stray", workspace, run_id, entry_id)
+            return True
 
-        await self.pool.transact(work, writes=True)
+        return await self.pool.transact(work, writes=True)
 
     async def strays(self, workspace: str) -> list[StrayRun]:
         """Return the runs that came when their entries had gone on without them, oldest first."""
