@@ -39,17 +39,20 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long tests, the longest first, so that none is left when all others are done.
+    """Begin with the long tests, so that none is left when all others are done.
 
-    Those that share a ``make run`` have the same limit, so that they run in the same process.
+    Those that share a ``make run`` come first of all: a process that has nothing left takes tests from the
+    end of another's, and would have to start a second one for them.
     """
-    items.sort(key=_limit, reverse=True)  # keeps the order of those that have the same
+    items.sort(key=_length, reverse=True)  # keeps the order of those that are as long
 
 
-def _limit(item: pytest.Item) -> float:
-    """Return the time limit of a long test in seconds, 0 for all others."""
+def _length(item: pytest.Item) -> tuple[bool, float]:
+    """Return whether a test needs ``make run``, and the time limit of a long one in seconds."""
     limit = item.get_closest_marker("timeout")
-    return limit.args[0] if limit is not None and limit.args[0] >= LONG_SECONDS else 0
+    seconds = 0.0 if limit is None else float(limit.args[0])
+    uses = item.fixturenames if isinstance(item, pytest.Function) else ()
+    return "make_run" in uses, seconds if seconds >= LONG_SECONDS else 0
 
 
 def _keep_files_in_memory() -> None:
