@@ -19,6 +19,9 @@ _GIVEN_BACK_SECONDS = 60.0
 _POSTPONE_SECONDS = 30.0
 _MAX_POSTPONE_SECONDS = 300.0
 
+#: Longest wait that Databricks may ask for before a message is sent again.
+LONGEST_WAIT_SECONDS = 3600.0
+
 #: A run that was accepted this recently shows that the workspace takes submissions: twice the longest wait
 #: before a call is repeated.
 ACCEPTED_WITHIN_SECONDS = 2 * _MAX_POSTPONE_SECONDS

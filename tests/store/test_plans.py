@@ -38,7 +38,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "note_state": ("PENDING", 1, 17, 1, 77),
     "revive": (77, 77, "why", 17, 1, 77, 0),
     "insert_log": (17, 9, 1, "DONE", 77, *(None,) * 6, "2026-01-01 00:00:00", None, *(1.5,) * 3, None, None),
-    "recover": (900_000, 500),
+    "recover": (900_000, 960_000, 3_660_000, 960_000, 3_660_000, 500),
     "unanswered": (10, 500),
     "calls_accepted": ("default", -1, -1, "default", -1),
     "cancel_waiting": (500,),

@@ -25,6 +25,7 @@ from orchestrator.adapters.store.records import (
 )
 from orchestrator.adapters.store.session import Session
 from orchestrator.core import doubts
+from orchestrator.core.decisions import LONGEST_WAIT_SECONDS
 from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.errors import RunTaken, StoreError, StoreUnavailable
 from orchestrator.core.models import (
@@ -49,6 +50,9 @@ _CLAIM_LOCK = "databricks-job-orchestrator/claim"
 
 #: Keeps two passes from both inserting the first silence of a workspace.
 _SILENCE_LOCK = "databricks-job-orchestrator/silence"
+
+#: A clock that is set right goes back by less than this, in seconds, and ends no lease.
+_CLOCK_MARGIN = 60.0
 
 #: For ``last_error``, if there is none.
 _UNCLAIMABLE = "no attempts are left, or no further submission: retry the entry to run it again"
@@ -424,8 +428,10 @@ class Store:
 
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
         """Renew the lease of QUEUED entries whose lease is over and return their claims, to be sent again."""
+        longest = _longest(lease_seconds)
         rows = await self.pool.transact(
-            lambda session: session.rows("recover", milliseconds(lease_seconds), limit), writes=True
+            lambda session: session.rows("recover", milliseconds(lease_seconds), *longest, *longest, limit),
+            writes=True,
         )
         return [read_claim(row) for row in rows]
 
@@ -542,6 +548,12 @@ class Store:
     async def now(self) -> datetime:
         """Return the database's clock."""
         return await self.pool.transact(Session.now, writes=False)
+
+
+def _longest(lease_seconds: float) -> tuple[int, int]:
+    """Return how long a lease can last, and how long after a wait, both in milliseconds and with a margin."""
+    after_wait = max(lease_seconds, LONGEST_WAIT_SECONDS)
+    return milliseconds(lease_seconds + _CLOCK_MARGIN), milliseconds(after_wait + _CLOCK_MARGIN)
 
 
 def _doubts_of(session: Session, entry: Entry) -> dict[str, tuple[int, datetime]]:

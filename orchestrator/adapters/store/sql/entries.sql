@@ -22,6 +22,16 @@ AND ({alias}.cancel_requested = 0 OR {alias}.deliveries > 0)
 AND ({alias}.status = 'PENDING' OR {attempts_left {alias}})
 AND (? = 0 OR NOT {table_is_busy {alias}})
 
+-- lease_is_over (fragment) --
+-- The lease of a QUEUED entry is over. One that ends later than it can last has been given before the clock went back.
+-- Parameters: how long a lease can last, and how long after a wait that Databricks asked for, in milliseconds.
+(
+    {alias}.lease_expires_at IS NULL
+    OR {alias}.lease_expires_at <= {now}
+    OR {alias}.lease_expires_at
+    > {after_ms CASE WHEN {alias}.postponements = 0 THEN CAST(? AS int) ELSE CAST(? AS int) END}
+)
+
 -- is_settled (fragment) --
 -- The submission has its log row.
 EXISTS (
@@ -431,17 +441,18 @@ SET lease_expires_at = {after_ms ?},
     updated_at = {now}
 {returning id, submission}
 WHERE status = 'QUEUED'
-    AND (lease_expires_at IS NULL OR lease_expires_at <= {now})
+    AND {lease_is_over track_processing}
     AND id IN (
         SELECT late.id FROM track_processing AS late {claimed}
         WHERE late.status = 'QUEUED'
-            AND (late.lease_expires_at IS NULL OR late.lease_expires_at <= {now})
+            AND {lease_is_over late}
         ORDER BY late.lease_expires_at, late.id
         {limit ?}
     )
 
 -- unanswered --
--- QUEUED entries whose lease is over, with at least this many calls of run-now without a known outcome.
+-- QUEUED entries whose lease is over, with at least this many calls of run-now without a known outcome. None of them is
+-- under way; after the clock went back that is not known, so a renewed lease has to end first.
 SELECT {entry_columns}
 FROM track_processing
 WHERE status = 'QUEUED' AND (lease_expires_at IS NULL OR lease_expires_at <= {now}) AND deliveries >= ?
