@@ -291,6 +291,8 @@ class ActiveRun:
     queued: bool = False
     #: a *Run Job* task of another run started it, and waits for it
     is_child: bool = False
+    #: a schedule, a file, a table or a continuous trigger started it, so no call did
+    is_unasked: bool = False
     #: how long it was queued, None = not said
     queue_seconds: float | None = None
     #: as :attr:`Run.life_cycle_state`; None = not said

@@ -35,7 +35,7 @@ def possible_runs(entries: Iterable[Entry], runs: Iterable[ActiveRun]) -> list[P
     :param entries: entries out of flight whose submission was left open.
     :param runs: active runs that are known to belong to nobody.
     """
-    foreign = [run for run in runs if not run.is_child]
+    foreign = [run for run in runs if not run.is_child and not run.is_unasked]
     return [
         PossibleRun(entry=entry, run=run) for entry in entries for run in foreign if _may_have(entry, run)
     ]

@@ -93,9 +93,10 @@ async def test_run_that_an_entry_in_doubt_may_have_holds_its_table(world: Answer
         {"seconds": 2 * HOUR},
         {"job_id": 6},
         {"trigger": "RUN_JOB_TASK"},
+        {"trigger": "PERIODIC"},
         {"start_time": START_MS},
     ],
-    ids=["before", "after", "another job", "a child", "long before"],
+    ids=["before", "after", "another job", "a child", "of a schedule", "long before"],
 )
 async def test_run_that_cannot_be_the_entry_s_holds_nothing(
     world: AnsweredWorld, run: dict[str, Any]

@@ -38,6 +38,9 @@ _URL_CHARACTERS = 500
 _DEFAULT_CONCURRENT_RUNS = 1
 _MAX_CONCURRENT_RUNS = 1000
 
+#: Triggers of the runs that Databricks starts by itself.
+_UNASKED = frozenset({"PERIODIC", "FILE_ARRIVAL", "TABLE", "CONTINUOUS"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
@@ -165,6 +168,7 @@ def _active_run(run: Json) -> ActiveRun:
         job_id=id_of(run.get("job_id")),
         queued=state == "QUEUED",
         is_child=_is_child(run),
+        is_unasked=str(run.get("trigger")).upper() in _UNASKED,
         queue_seconds=seconds_of(run.get("queue_duration")),
         life_cycle_state=state,
         started_at=time_of(run.get("start_time")),
