@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from orchestrator.core.decisions import attempts_left
@@ -10,6 +10,9 @@ from orchestrator.core.models import Entry, JobKey
 from orchestrator.core.policy import Policy
 from orchestrator.core.slots import Obstacles
 from orchestrator.core.states import Status
+
+#: How long an entry that had no slot goes behind others of its priority, from the end of its wait.
+_GOES_BEHIND = timedelta(minutes=15)
 
 
 class Reason(StrEnum):
@@ -83,7 +86,7 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
     left = len(found.candidates) if slots.free is None else slots.free
     rooms = {room.job_id: room.free for room in slots.obstacles.rooms.values()}
     waiting = []
-    for candidate in found.candidates:
+    for candidate in sorted(found.candidates, key=lambda each: _turn(each.entry, found.now)):
         entry = candidate.entry
         reason = (
             _own_reason(entry, found.now, policy)
@@ -98,6 +101,12 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
             left -= 1
         waiting.append(Waiting(entry=entry, reason=reason))
     return waiting
+
+
+def _turn(entry: Entry, now: datetime) -> tuple[int, bool, int]:
+    """Return what a claim sorts entries by; in ``entries.sql`` it is called ``goes_behind``."""
+    goes_behind = entry.slot_waits > 0 and entry.available_at > now - _GOES_BEHIND
+    return -entry.priority, goes_behind, entry.id
 
 
 def _own_reason(entry: Entry, now: datetime, policy: Policy) -> Reason | None:

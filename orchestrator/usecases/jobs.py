@@ -5,7 +5,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from orchestrator.core import pass_budget, run_requests
@@ -16,7 +16,7 @@ from orchestrator.core.errors import (
     RequestRefused,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import Job, JobKey, JobLimit
+from orchestrator.core.models import Entry, Job, JobKey, JobLimit
 from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.core.redaction import one_line
 from orchestrator.ports import Clock, Runs
@@ -30,6 +30,9 @@ _Key = tuple[str, int | str]
 
 #: How long a job is kept. Its limit may be changed in Databricks; a skipped run makes the app look sooner.
 _KEEP_SECONDS = 300.0
+
+#: How often a learnt limit is doubled at most: Databricks' own maximum is 1,000 runs of a job.
+_MOST_DOUBLED = 10
 
 #: How long the id that a name stands for is kept: a job that is deployed anew has another one.
 _KEEP_ID_SECONDS = 60.0
@@ -59,7 +62,7 @@ class Jobs:
         self._runs = runs
         self._workspaces = workspaces
         self._clock = clock
-        #: by workspace and the way in which entries name the job: until when, and which limit
+        #: by workspace and the way in which entries name the job: since when, and which limit
         self._learnt: dict[tuple[str, JobKey], tuple[float, JobLimit]] = {}
         self._jobs: _Kept[Job] = _Kept(clock, _KEEP_SECONDS)
         self._ids: _Kept[int] = _Kept(clock, _KEEP_ID_SECONDS)
@@ -175,8 +178,12 @@ class Jobs:
         return self._learnt_limit(workspace, key) if job is None else _limit_of(job)
 
     def _learnt_limit(self, workspace: str, key: JobKey) -> JobLimit | None:
-        until, learnt = self._learnt.get((workspace, key), (-math.inf, None))
-        return learnt if self._clock.monotonic() < until else None
+        """Return what had room when a run last had none, doubled every five minutes since; None = nothing."""
+        if (workspace, key) not in self._learnt:
+            return None
+        since, learnt = self._learnt[workspace, key]
+        doubled = min(_MOST_DOUBLED, int((self._clock.monotonic() - since) / _KEEP_SECONDS))
+        return replace(learnt, max_concurrent_runs=learnt.max_concurrent_runs * 2**doubled)
 
     def forget(self, workspace: str, job_id: int) -> None:
         """Look a job up again at the next call, since it is not, or no longer, as it was known."""
@@ -184,10 +191,17 @@ class Jobs:
         for name in self._ids.keys_of(job_id):
             self._ids.expire(name)
 
-    def learn(self, workspace: str, key: JobKey, limit: JobLimit) -> None:
-        """Note how many runs of a job were active when it had no slot, for a job that cannot be looked up."""
+    def had_no_slot(self, entry: Entry, job_id: int, running: Collection[Entry]) -> None:
+        """Look an entry's job up again, and note how many of its runs go on, in case that cannot be done.
+
+        :param running: the RUNNING entries of the workspace.
+        """
+        workspace, key = entry.workspace, JobKey(job_id=entry.job_id, job_name=entry.job_name)
+        self.forget(workspace, job_id)  # its limit may not be what the claim takes it for
+        beside = sum((each.job_id, each.job_name) == (key.job_id, key.job_name) for each in running)
+        limit = JobLimit(job_id=job_id, max_concurrent_runs=max(1, beside))
         self._learnt.pop((workspace, key), None)
-        self._learnt[workspace, key] = (self._clock.monotonic() + _KEEP_SECONDS, limit)
+        self._learnt[workspace, key] = (self._clock.monotonic(), limit)
         for oldest in list(self._learnt)[:-_MAX_KEPT]:
             del self._learnt[oldest]
 

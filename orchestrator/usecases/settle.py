@@ -16,7 +16,7 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.health import second
-from orchestrator.core.models import ActiveRun, Entry, JobKey, JobLimit, Run, RunFailure, Verdict
+from orchestrator.core.models import ActiveRun, Entry, Run, RunFailure, Verdict
 from orchestrator.core.outcomes import RunOutcome
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
@@ -297,17 +297,9 @@ class Settle:
         if not await self.store.finish(entry, verdict, log):
             return False
         if outcomes.outcome_of(run) is RunOutcome.NO_SLOT and run.job_id is not None:
-            await self._learn_limit(entry, run.job_id)
+            self.jobs.had_no_slot(entry, run.job_id, await self.store.running(entry.workspace))
         self._record(entry, run, verdict)
         return True
-
-    async def _learn_limit(self, entry: Entry, job_id: int) -> None:
-        """Look the job up again, and note how many of its runs go on in case it cannot be looked up."""
-        self.jobs.forget(entry.workspace, job_id)  # its limit may not be what the claim takes it for
-        key = JobKey(job_id=entry.job_id, job_name=entry.job_name)
-        running = await self.store.running(entry.workspace)
-        beside = sum((each.job_id, each.job_name) == (key.job_id, key.job_name) for each in running)
-        self.jobs.learn(entry.workspace, key, JobLimit(job_id=job_id, max_concurrent_runs=max(1, beside)))
 
     def _record(self, entry: Entry, run: Run, verdict: Verdict) -> None:
         extra = fields(

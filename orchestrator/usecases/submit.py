@@ -111,6 +111,9 @@ class Submit:
             is_recorded = await self.store.record_run(claim, run_id, new_in=new_in)
         except NoCapacity as error:
             await self._unstarted.no_capacity(entry, error)
+            if isinstance(request, RunRequest):
+                running = await self.store.running(entry.workspace)
+                self.planner.jobs.had_no_slot(entry, request.job_id, running)
         except RequestRefused as error:
             return await self._refusals.refused(entry, request, error, may_replace=may_replace)
         except WorkspaceUnavailable as error:

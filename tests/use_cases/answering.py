@@ -183,9 +183,9 @@ async def served(api: JobsApi) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def answering(folder: Path) -> AsyncIterator[AnsweredWorld]:
+async def answering(folder: Path, api: JobsApi | None = None) -> AsyncIterator[AnsweredWorld]:
     """Serve a workspace and wire the app to it."""
-    api = JobsApi()
+    api = api or JobsApi()
     database = Database(folder)
     async with served(api) as host, aiohttp.ClientSession() as session:
         client = DatabricksClient(host=host, tokens=Tokens(), session=lambda: session, clock=ManualClock())

@@ -147,4 +147,4 @@ async def test_a_job_that_cannot_be_read_is_not_run_into_its_limit_again_and_aga
         listing.active = []
         assert await claimed(usecases, ids) == 2
         usecases.clock.time += 301
-        assert await claimed(usecases, ids) == 20, "the limit may be another one by now"
+        assert await claimed(usecases, ids) == 4, "the limit may be another one by now"

@@ -32,6 +32,11 @@ AND (? = 0 OR NOT {table_is_busy {alias}})
     > {after_ms CASE WHEN {alias}.postponements = 0 THEN CAST(? AS int) ELSE CAST(? AS int) END}
 )
 
+-- goes_behind (fragment) --
+-- 1 for an entry that had no slot: others of its priority come first, or it would be claimed in vain at each pass. Who
+-- has waited for a quarter of an hour since then comes by its id again, so that nobody waits for ever.
+CASE WHEN {alias}.slot_waits > 0 AND {alias}.available_at > {seconds_ago 900} THEN 1 ELSE 0 END
+
 -- is_settled (fragment) --
 -- The submission has its log row.
 EXISTS (
@@ -176,9 +181,11 @@ WHERE status IN ('PENDING', 'FAILED')
             SELECT
                 first_of_table.id,
                 first_of_table.priority,
+                first_of_table.goes_behind,
                 first_of_table.room,
                 ROW_NUMBER() OVER (
-                    PARTITION BY first_of_table.job ORDER BY first_of_table.priority DESC, first_of_table.id ASC
+                    PARTITION BY first_of_table.job
+                    ORDER BY first_of_table.priority DESC, first_of_table.goes_behind ASC, first_of_table.id ASC
                 ) AS nth_of_job
             FROM (
                 SELECT
@@ -186,8 +193,10 @@ WHERE status IN ('PENDING', 'FAILED')
                     waiting.priority,
                     full_job.job,
                     full_job.room,
+                    {goes_behind waiting} AS goes_behind,
                     ROW_NUMBER() OVER (
-                        PARTITION BY waiting.table_name ORDER BY waiting.priority DESC, waiting.id ASC
+                        PARTITION BY waiting.table_name
+                        ORDER BY waiting.priority DESC, {goes_behind waiting} ASC, waiting.id ASC
                     ) AS nth_of_table
                 FROM track_processing AS waiting {claimed}
                 LEFT JOIN {job_rooms ?} AS full_job
@@ -206,7 +215,7 @@ WHERE status IN ('PENDING', 'FAILED')
         ) AS ranked
         -- A job that is not in the list has room for all.
         WHERE ranked.room IS NULL OR ranked.nth_of_job <= ranked.room
-        ORDER BY ranked.priority DESC, ranked.id ASC
+        ORDER BY ranked.priority DESC, ranked.goes_behind ASC, ranked.id ASC
         {limit ?}
     )
 
