@@ -30,6 +30,27 @@ async def raised_by_run_now(workspace: Workspace, *replies: Reply) -> Databricks
     return caught.value
 
 
+#: What gateways and proxies say in pages and texts of their own, in words that Databricks uses, too.
+PAGES = [
+    "<html><body><h1>400 Bad Request</h1>Job parameters are not allowed</body></html>",
+    "<html><head><title>Request Entity Too Large</title></head></html>",
+    "<!doctype html><p>Job 7 does not exist on this server</p>",
+    "<html>The run of this token was deleted</html>",
+    "Job 7 does not exist",
+    "Bad Request: parameter x is not defined by the job",
+]
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+@pytest.mark.parametrize("page", PAGES)
+async def test_a_page_of_a_gateway_is_no_answer_of_databricks(
+    workspace: Workspace, status: int, page: str
+) -> None:
+    raised = await raised_by_run_now(workspace, plain(status, page))
+    assert type(raised) is WorkspaceUnavailable
+    assert raised.answered
+
+
 #: Answers that a workspace gives for its own reasons, or that nobody understands.
 NOT_OF_THE_ENTRY = [
     says(400, "INVALID_STATE", "Workspace 7 does not have any associated worker environments"),

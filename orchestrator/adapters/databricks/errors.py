@@ -49,6 +49,8 @@ class ErrorResponse:
     text: str
     #: seconds that the server asked to wait
     retry_after: float | None = None
+    #: False = the body is a page or a text, as gateways send; Databricks itself answers with JSON
+    is_json: bool = True
 
 
 def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> ErrorResponse:
@@ -77,6 +79,7 @@ def read_error(response: Response, *, name: str, hidden: Sequence[str]) -> Error
         message=message,
         text=f"{start}: {words}" if words else start,
         retry_after=_retry_after(response.headers),
+        is_json=content is not None,
     )
 
 

@@ -221,6 +221,12 @@ _IN_DOUBT = {
 }
 
 
+#: What only Databricks itself can say: it has read the request.
+_VERDICTS = frozenset(
+    {Meaning.USED_UP, Meaning.RUN_GONE, Meaning.IMPOSSIBLE, Meaning.REFUSED, Meaning.DENIED}
+)
+
+
 def row_of(response: ErrorResponse, about: About) -> Row:
     """Return the row that decides."""
     return next(row for row in TABLE if row.fits(response, about))
@@ -232,6 +238,8 @@ def meaning_of(response: ErrorResponse, about: About, *, in_doubt: bool) -> Mean
     :param in_doubt: an earlier try of the same request may have had its effect.
     """
     meaning = row_of(response, about).meaning
+    if meaning in _VERDICTS and not response.is_json:
+        return Meaning.NOT_UNDERSTOOD
     return _IN_DOUBT.get(meaning, meaning) if in_doubt and about in _STARTS else meaning
 
 
