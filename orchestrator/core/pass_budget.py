@@ -32,6 +32,13 @@ INVOCATION_SECONDS = 280.0
 #: The work of a pass, with the snapshot before it.
 WORK_SECONDS = 220.0
 
+#: How often a workspace is looked at in a pass that has to wait for another one: no less often than by the
+#: timers' usual schedules.
+ROUND_SECONDS = 30.0
+
+#: After this time of a pass such further rounds are cut off, so that they do not make the pass longer.
+ROUNDS_SECONDS = 210.0
+
 #: What alerting reads before the work begins, so that the work is not held up.
 SNAPSHOT_SECONDS = 5.0
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from orchestrator.core import decisions, health, missing, pass_budget
 from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled, RunNotFound
@@ -21,7 +22,8 @@ from orchestrator.usecases.missing_runs import judge_missing
 from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.settle import Settle, View
 from orchestrator.usecases.strays import Asked, cancel_strays
-from orchestrator.usecases.tasks import both, gather_all
+from orchestrator.usecases.tasks import both, gather_all, in_rounds
+from orchestrator.usecases.timer_pass import PassWork
 
 _logger = logging.getLogger(__name__)
 
@@ -101,12 +103,17 @@ class Monitor:
     async def __call__(self) -> list[str]:
         """Make a pass and return its problems, one line each.
 
-        A workspace that does not answer is left to the next pass and does not block the others.
+        A workspace that does not answer is left to the next pass and keeps no other from being looked at as
+        often as usual.
 
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
-        problems, found = await both(self.aside(), gather_all(map(self.check, self.workspaces)))
-        return problems + [problem for checked in found for problem in checked.problems]
+        works: list[PassWork] = [self.aside, *(partial(self._problems, name) for name in self.workspaces)]
+        found = await in_rounds(works, every=pass_budget.ROUND_SECONDS, at_most=pass_budget.ROUNDS_SECONDS)
+        return [problem for problems in found for problem in problems]
+
+    async def _problems(self, workspace: str) -> list[str]:
+        return (await self.check(workspace)).problems
 
     async def aside(self) -> list[str]:
         """Do what waits for no run, whatever the workspaces answer; return the problems.

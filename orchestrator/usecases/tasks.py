@@ -1,8 +1,9 @@
 """Run coroutines concurrently: wait for all of them, or leave them running in the background."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 from orchestrator.core.errors import OrchestratorError
@@ -32,6 +33,49 @@ async def both(first: Awaitable[_T], second: Awaitable[_U]) -> tuple[_T, _U]:
         if isinstance(result, BaseException):
             raise result
     return cast("tuple[_T, _U]", results)
+
+
+async def in_rounds(
+    works: Sequence[Callable[[], Awaitable[_T]]], *, every: float, at_most: float
+) -> list[_T]:
+    """Do works concurrently, and do those that are done again while others go on.
+
+    So one that is slow keeps none of the others from their pace. Return the last result of each in order, or
+    raise the first error. Nothing still runs when this returns.
+
+    :param every: seconds from the beginning of a work to its beginning in the next round.
+    :param at_most: seconds after which further rounds are cut off; the result before them stays.
+    """
+    loop = asyncio.get_running_loop()
+    until, going_on, all_done = loop.time() + at_most, len(works), asyncio.Event()
+
+    async def repeat(work: Callable[[], Awaitable[_T]]) -> _T:
+        nonlocal going_on
+        next_at = loop.time() + every
+        try:
+            result = await work()
+        finally:
+            going_on -= 1
+            if going_on == 0:
+                all_done.set()
+        while not await _is_set_before(all_done, next_at):
+            next_at = loop.time() + every
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    result = await work()
+        return result
+
+    return await gather_all(map(repeat, works))
+
+
+async def _is_set_before(event: asyncio.Event, time: float) -> bool:
+    """Wait for an event until a time of the loop, and say whether it has come."""
+    try:
+        async with asyncio.timeout_at(time):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 class BackgroundTasks:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from orchestrator.core import pass_budget
 from orchestrator.core.errors import DatabricksError, OrchestratorError
@@ -18,7 +19,8 @@ from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.listing import ActiveList, list_active
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.revive import revive_repaired
-from orchestrator.usecases.tasks import both, gather_all
+from orchestrator.usecases.tasks import both, in_rounds
+from orchestrator.usecases.timer_pass import PassWork
 
 _logger = logging.getLogger(__name__)
 
@@ -42,10 +44,14 @@ class Trigger:
     async def __call__(self) -> list[str]:
         """Make a pass and return its problems, one line each.
 
+        A workspace that is slow keeps no other from being looked at as often as usual.
+
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
-        chains = [self._aside(), *map(self._check_and_fill, sorted(self.workspaces))]
-        return [problem for problems in await gather_all(chains) for problem in problems if problem]
+        chains = [partial(self._check_and_fill, name) for name in sorted(self.workspaces)]
+        works: list[PassWork] = [self._aside, *chains]
+        found = await in_rounds(works, every=pass_budget.ROUND_SECONDS, at_most=pass_budget.ROUNDS_SECONDS)
+        return [problem for problems in found for problem in problems if problem]
 
     async def _aside(self) -> list[str]:
         """Do what belongs to no workspace of the settings; return the problems."""
