@@ -15,6 +15,29 @@ from tests.databricks.support import Reply, Workspace, connected, drop, error, h
 
 PAGE = 100
 
+#: What a failed run says itself, where its code failed.
+REFERENCE = "Workload failed, see run output for details"
+IPYTHON = (
+    "---------------------------------------------------------------------------\n"
+    "\x1b[0;31mNotReady\x1b[0m                                  Traceback (most recent call last)\n"
+    "File \x1b[0;32m<command-1>:1\x1b[0m\n----> 1 raise NotReady('failed')\n\n"
+    "\x1b[0;31mNotReady\x1b[0m: table a is locked"
+)
+PYTHON = (
+    'Traceback (most recent call last):\n  File "/a/etl.py", line 3, in <module>\n'
+    '    raise NotReady("failed")\netl.NotReady: table a is locked\n'
+)
+JAVA = (
+    'Exception in thread "main" java.lang.RuntimeException: boom\n\tat a.b.FooException.raise(Foo.java:1)\n'
+    "Caused by: org.a.LockedException: table a is locked\n\tat a.C.error(C.java:7)\n\t... 12 more\n"
+)
+DBT = (
+    "12:00:01  1 of 2 ERROR creating sql table model a ... [ERROR in 0.4s]\n12:00:01  \n"
+    "12:00:02  Completed with 1 error and 0 warnings:\n12:00:02  \n"
+    "12:00:02    Database Error in model a (models/a.sql)\n12:00:02    table a is locked\n"
+    "12:00:02  Done. PASS=1 WARN=0 ERROR=1 SKIP=0 TOTAL=2\n"
+)
+
 
 @dataclass
 class Runs:
@@ -285,6 +308,102 @@ async def test_a_task_whose_cluster_died_has_failed(runs: Runs) -> None:
         tasks.append(task(run_id, f"t{run_id}", "CANCELED", status={"termination_details": details}))
     runs.runs[1] = run_of(tasks)
     assert await failure_of(runs) == RunFailure(message="CLUSTER_ERROR!")
+
+
+# --- errors that stand in a trace, in the logs or in tasks that others ended ---
+
+
+@pytest.mark.parametrize("name", ["error_trace", "logs"])
+@pytest.mark.parametrize("end", ["", "\n\n  \n---\n", "\nINFO closing: errors: 0, failed: 0\n"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("ValueError: table a is locked", None),
+        (PYTHON, None),
+        (IPYTHON, None),
+        (JAVA, None),
+        (DBT, None),
+        ("x" * 10_000_000 + "\n" + PYTHON, None),
+        ("start\nERROR main: table a is locked", REFERENCE),
+        (f"{PYTHON}Command failed", "Task main failed."),
+        (f"start\n{PYTHON}\ngiving up, failed for good", "dbt failed. Check logs for more details."),
+    ],
+    ids=["line", "python", "ipython", "java", "dbt", "long", "reference", "failed", "see logs"],
+)
+async def test_an_error_without_a_text_is_in_the_trace_or_the_logs(
+    runs: Runs, name: str, end: str, text: str, told: str | None
+) -> None:
+    runs.runs[1] = run_of([task(7, "main")], message=REFERENCE)
+    runs.outputs[7] = {"error": told, name: text[-5_000_000:] + end}
+    message = (await failure_of(runs)).message
+    assert message is not None
+    assert "table a is locked" in message.splitlines()[0] or "Database Error in model a" in message
+    assert "table a is locked" in message
+    assert message.count("\n") < 6
+
+
+async def test_without_an_error_the_last_line_counts(runs: Runs) -> None:
+    runs.runs[1] = run_of([task(7, "main")], message=REFERENCE)
+    runs.outputs[7] = {"error": None, "logs": "reading\ntable a is locked\n\n---\n12:00\n"}
+    assert await failure_of(runs) == RunFailure(message="table a is locked")
+
+
+@pytest.mark.parametrize("logs", [None, "", " \n", "---\n", 5, ["x"], {"a": 1}])
+async def test_logs_that_say_nothing_leave_the_runs_own_message(runs: Runs, logs: Any) -> None:
+    runs.runs[1] = run_of([task(7, "main")], message="It broke.")
+    runs.outputs[7] = {"error": None, "logs": logs, "error_trace": None}
+    assert await failure_of(runs) == RunFailure(message="It broke.")
+
+
+async def test_the_end_of_a_process_stands_beside_its_logs(runs: Runs) -> None:
+    runs.runs[1] = run_of([task(7, "main")])
+    runs.outputs[7] = {"error": "The process exited with code 137.", "logs": "reading part 5"}
+    assert await failure_of(runs) == RunFailure(message="The process exited with code 137.\nreading part 5")
+
+
+async def test_logs_do_not_replace_an_error(runs: Runs) -> None:
+    runs.runs[1] = run_of([task(7, "main"), task(8, "lib", **ended("Library a cannot be installed"))])
+    runs.outputs = {7: {"error": "boom", "logs": "ERROR x"}, 8: {"logs": "INFO starting"}}
+    assert await failure_of(runs) == RunFailure(message="main: boom\nlib: Library a cannot be installed")
+
+
+def cancelled(run_id: int, key: str, message: str | None, code: str = "CANCELED") -> dict[str, Any]:
+    details = {"code": code, "type": "CLIENT_ERROR", "message": message}
+    return task(run_id, key, "CANCELED", status={"state": "TERMINATED", "termination_details": details})
+
+
+@pytest.mark.parametrize("code", ["CANCELED", "USER_CANCELED", "UPSTREAM_CANCELED", "UPSTREAM_FAILED"])
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("", "a: stopped, since b was too slow"),
+        (REFERENCE, "a: stopped, since b was too slow"),
+        ("Run failed.", "a: stopped, since b was too slow"),
+        ("Out of time.", "Out of time.\na: stopped, since b was too slow"),
+        ("It stopped, since b was too slow", "It stopped, since b was too slow"),
+    ],
+)
+async def test_a_run_whose_tasks_were_all_ended_says_why(
+    runs: Runs, own: str, expected: str, code: str
+) -> None:
+    text = "stopped, since b was too slow"
+    tasks = [cancelled(7, "a", text, code), cancelled(8, "c", text, code), cancelled(9, "d", None, code)]
+    runs.runs[1] = run_of([*tasks, task(10, "e", "SUCCESS")], message=own)
+    assert await failure_of(runs) == RunFailure(message=expected)
+    assert runs.asked("/get-output") == []
+
+
+async def test_a_task_that_was_ended_is_not_named_beside_one_that_failed(runs: Runs) -> None:
+    runs.runs[1] = run_of([cancelled(7, "a", "stopped, since b failed"), task(8, "b")])
+    runs.outputs[8] = {"error": "boom"}
+    assert await failure_of(runs) == RunFailure(message="boom")
+
+
+async def test_a_child_whose_tasks_were_all_ended_says_why(runs: Runs) -> None:
+    runs.runs = {1: run_of([run_job(7)]), 2: run_of([cancelled(8, "a", "stopped")], message=REFERENCE)}
+    runs.runs[2]["run_id"] = 2
+    runs.outputs[7] = starts(2)
+    assert await failure_of(runs) == RunFailure(message="a: stopped")
 
 
 # --- For each ---

@@ -54,7 +54,9 @@ class RunReader:
 
     async def read_failure(self) -> None:
         """Read the errors of the run's failed tasks."""
-        failed = task_outcomes.failed_tasks(self._run, await self._tasks(self._run))
+        tasks = await self._tasks(self._run)
+        self._run = task_outcomes.with_ends(self._run, tasks)
+        failed = task_outcomes.failed_tasks(self._run, tasks)
         self._causes += [_cause(task, None) for task in failed[:MAX_OUTPUTS]]
         await self._explain(self._causes, MAX_OUTPUTS)
 
@@ -83,12 +85,15 @@ class RunReader:
             if cause.explained_inside():
                 return
         output = await self._output(cause.task.run_id)
-        cause.message = most_telling(output.error, cause.message)
         cause.error_trace = output.error_trace
         child = await self._child(output.child_run_id)
-        if child is not None:
-            cause.message = most_telling(output.error, child.message, cause.message)
-            await self._descend(cause, task_outcomes.failed_tasks(child, await self._tasks(child)), outputs)
+        if child is None:
+            cause.message = task_outcomes.message_of(output, cause.message)
+            return
+        tasks = await self._tasks(child)
+        child = task_outcomes.with_ends(child, tasks)
+        cause.message = most_telling(output.error, child.message, cause.message)
+        await self._descend(cause, task_outcomes.failed_tasks(child, tasks), outputs)
 
     async def _descend(self, cause: Cause, tasks: Sequence[TaskRun], outputs: int) -> None:
         """Explain a task by its failed iterations, or by its child's failed tasks."""

@@ -1,11 +1,13 @@
 """Choose the tasks whose outputs are worth a request, and join what they say about their run. Pure."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from orchestrator.adapters.databricks.error_lines import error_in
 from orchestrator.adapters.databricks.fields import MESSAGE_CHARACTERS, cut
-from orchestrator.adapters.databricks.task_responses import NOTEBOOK, TaskOutput
+from orchestrator.adapters.databricks.task_responses import NOTEBOOK, TaskOutput, most_telling, says_something
 from orchestrator.core.models import Run, RunFailure, TaskRun
 
 #: An error trace is cut to this, in characters: about a hundred lines. Databricks may send 5 MB.
@@ -20,20 +22,15 @@ _INCOMPLETE = "\n(Not all of the run's tasks could be read.)"
 
 _WITH_FAILURES = "SUCCESS_WITH_FAILURES"
 
+#: Results (or termination codes) of a task that something else ended.
+_ENDED = frozenset({"CANCELED", "USER_CANCELED", "UPSTREAM_CANCELED", "UPSTREAM_FAILED"})
+
 #: Results (or termination codes) of a task that has no error of its own.
-_WITHOUT_ERROR = frozenset(
-    {
-        "SUCCESS",
-        _WITH_FAILURES,
-        "CANCELED",
-        "USER_CANCELED",
-        "UPSTREAM_CANCELED",
-        "UPSTREAM_FAILED",
-        "EXCLUDED",
-        "DISABLED",
-        "SKIPPED",
-    }
-)
+_WITHOUT_ERROR = _ENDED | {"SUCCESS", _WITH_FAILURES, "EXCLUDED", "DISABLED", "SKIPPED"}
+
+#: The end of a message that tells no more than how the process ended.
+_EXIT_CHARACTERS = 40
+_EXIT_CODE = re.compile(r"\b(?:code|status):? -?\d{1,10}\W{0,3}\Z", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
@@ -73,6 +70,32 @@ def failed_tasks(run: Run, tasks: Sequence[TaskRun]) -> list[TaskRun]:
     last = _last_attempts(tasks) if tasks else [_as_task(run)]
     failed = [task for task in last if _failed(task)]
     return failed or [task for task in last if not tasks or task.result_state == _WITH_FAILURES]
+
+
+def with_ends(run: Run, tasks: Sequence[TaskRun]) -> Run:
+    """Return the run with a message that also says why tasks were ended: it may stand nowhere else.
+
+    :param tasks: all tasks of the run.
+    """
+    own = run.message if run.message and says_something(run.message) else ""
+    ended = [task for task in _last_attempts(tasks) if task.result_state in _ENDED]
+    keys = {task.message: task.task_key for task in reversed(ended) if task.message}
+    lines = [_labelled(key, text) for text, key in reversed(keys.items()) if text not in own][:MAX_OUTPUTS]
+    if not lines:
+        return run
+    return replace(run, message=cut("\n".join([own, *lines]).strip(), MESSAGE_CHARACTERS))
+
+
+def message_of(output: TaskOutput, told: str | None) -> str | None:
+    """Return the error of a task's code: as the output says it, or the line of its trace or logs that does.
+
+    :param told: what is known without the output.
+    """
+    message = most_telling(output.error, error_in(output.error_trace), told)
+    found = error_in(output.logs)
+    if message and found and _EXIT_CODE.search(message[-_EXIT_CHARACTERS:]):
+        return f"{message}\n{found}"
+    return most_telling(message, found)
 
 
 def failed_iterations(iterations: Iterable[TaskRun]) -> list[TaskRun]:

@@ -1,5 +1,6 @@
 """Read what the Jobs API says about the tasks of a run into records. Pure; everything in it only informs."""
 
+import re
 from dataclasses import dataclass
 
 from orchestrator.adapters.databricks.fields import (
@@ -22,8 +23,12 @@ from orchestrator.core.models import TaskRun
 FOR_EACH = "for_each_task"
 NOTEBOOK = "notebook_task"
 
-#: A message with these words says nothing itself.
-_REFERENCE = "see run output for details"
+#: A message of this kind says nothing itself.
+_REFERENCE = re.compile(
+    r"see run output for details|\b(?:see|check)(?: \w{1,20}){0,3} logs?\b"
+    r"|\A(?:the )?(?:run|task|workload)(?: \S{1,100})? failed\W{0,3}\Z",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,8 @@ class TaskOutput:
 
     error: str | None = None
     error_trace: str | None = None
+    #: the end of the standard streams
+    logs: str | None = None
     #: the value that a notebook gave to ``dbutils.notebook.exit``
     result: str | None = None
     #: whether Databricks sent only the start of the result
@@ -79,6 +86,7 @@ def parse_output(content: Json, *, asked: int | None = None) -> TaskOutput:
     return TaskOutput(
         error=text_of(content.get("error"), None),
         error_trace=text_of(content.get("error_trace"), None),
+        logs=text_of(content.get("logs"), None),
         result=text_of(notebook.get("result"), None),
         result_is_cut=notebook.get("truncated") is True,
         child_run_id=id_of(object_at(content, "run_job_output").get("run_id")),
@@ -130,7 +138,12 @@ def _kind(task: Json) -> str | None:
 def most_telling(*texts: str | None) -> str | None:
     """Return the first text that says something itself, else the first that there is."""
     known = [text for text in texts if text]
-    return next((text for text in known if _REFERENCE not in text), known[0] if known else None)
+    return next((text for text in known if says_something(text)), known[0] if known else None)
+
+
+def says_something(text: str) -> bool:
+    """Say whether a text tells what went wrong; some only say where that stands."""
+    return len(text) > MESSAGE_CHARACTERS or not _REFERENCE.search(text)
 
 
 def _end_of_task(task: Json) -> str | None:
