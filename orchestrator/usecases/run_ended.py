@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.errors import DatabricksError
 from orchestrator.core.models import Entry
+from orchestrator.core.numbers import MAX_ID
 from orchestrator.ports import Runs, Store
 from orchestrator.usecases.revive import revive_reported
 from orchestrator.usecases.settle import Settle
@@ -52,6 +53,8 @@ class RunEnded:
         :raises StoreError: the entry could not be read or changed.
         :raises TimeoutError: it was not done in 30 s; the next pass does the rest.
         """
+        if not 0 < run_id <= MAX_ID:
+            return False
         async with asyncio.timeout(_EVENT_SECONDS):
             # Two workspaces may have a run of the same id.
             followed = [await self._followed(workspace, run_id) for workspace in self.runs]

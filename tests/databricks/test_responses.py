@@ -291,6 +291,8 @@ def test_a_listed_run_that_is_over_is_not_active(told: Any, active: bool) -> Non
     [
         ({}, False),
         ({"trigger": "RUN_JOB_TASK"}, True),
+        ({"trigger": "run_job_task"}, True),
+        ({"trigger": 5, "trigger_info": {"run_id": 5}}, True),
         ({"trigger_info": {"run_id": 5}}, True),
         ({"trigger": None, "trigger_info": {"run_id": 5}}, True),
         ({"trigger": "PERIODIC", "trigger_info": {"run_id": 5}}, False),

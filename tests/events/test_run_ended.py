@@ -113,6 +113,12 @@ async def test_repeated_event_changes_nothing(desk: Desk) -> None:
     assert len(await desk.store.logs(1)) == 1
 
 
+@pytest.mark.parametrize("run_id", [0, -1, 2**63, 2**70])
+async def test_number_that_no_run_can_have_changes_nothing(desk: Desk, run_id: int) -> None:
+    assert not await desk.ended(run_id)
+    assert desk.runs["default"].calls == []
+
+
 @pytest.mark.parametrize("end", ["RUNNING", "FAILED", "SUCCESS"])
 async def test_repaired_run_is_followed_again(desk: Desk, end: str) -> None:
     run_id = await desk.run_of(1)

@@ -176,7 +176,7 @@ def _active_run(run: Json) -> ActiveRun:
 
 
 def _is_child(run: Json) -> bool:
-    trigger: object = run.get("trigger")
+    trigger = name_of(run.get("trigger"))
     if trigger is None:
         return id_of(object_at(run, "trigger_info").get("run_id")) is not None
     return trigger == "RUN_JOB_TASK"
