@@ -246,6 +246,8 @@ class TaskRun:
     #: what Databricks says about its end; the error of the task's own code is in its output
     message: str | None = None
     started_at: datetime | None = None
+    #: the run that a *Run Job* task started, if the task names it; its output does as well
+    child_run_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

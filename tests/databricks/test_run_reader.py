@@ -454,6 +454,13 @@ async def test_a_for_each_without_iterations_says_what_it_knows(runs: Runs, iter
     assert "2 iterations failed" in str(await failure_of(runs))
 
 
+async def test_iterations_may_stand_among_the_tasks(runs: Runs) -> None:
+    runs.runs[1] = run_of([for_each(7)])
+    runs.runs[7] = run_of([for_each(7), task(10, "inner")]) | {"run_id": 7}
+    runs.outputs[10] = {"error": "boom"}
+    assert await failure_of(runs) == RunFailure(message="each > inner (run 10): boom")
+
+
 async def test_the_outputs_are_shared_and_bounded(runs: Runs) -> None:
     runs.runs[1] = run_of([for_each(7, "x"), for_each(8, "y"), task(9, "z")])
     for each in (7, 8):
@@ -484,6 +491,14 @@ async def test_the_error_of_a_run_job_is_that_of_the_childs_task(runs: Runs) -> 
     runs.runs[50] = run_of([*many(120), task(51, "load")]) | {"run_id": 50}
     runs.outputs = {7: starts(50, "Run 50 failed"), 51: {"error": "boom", "error_trace": "trace"}}
     assert await failure_of(runs) == RunFailure(message="call > load: boom", error_trace="call > load: trace")
+
+
+@pytest.mark.parametrize("output", [{}, {"run_job_output": None}, error(403, {}), starts(50)])
+async def test_a_task_may_name_its_child_itself(runs: Runs, output: Any) -> None:
+    runs.runs[1] = run_of([task(7, "call", run_job_task={"job_id": 9, "run_id": 50})])
+    runs.runs[50] = run_of([task(51, "load")]) | {"run_id": 50}
+    runs.outputs = {7: output, 51: {"error": "boom"}}
+    assert await failure_of(runs) == RunFailure(message="call > load: boom")
 
 
 async def test_what_failed_is_found_through_iterations_and_children(runs: Runs) -> None:

@@ -86,7 +86,7 @@ class RunReader:
                 return
         output = await self._output(cause.task.run_id)
         cause.error_trace = output.error_trace
-        child = await self._child(output.child_run_id)
+        child = await self._child(output.child_run_id or cause.task.child_run_id)
         if child is None:
             cause.message = task_outcomes.message_of(output, cause.message)
             return
@@ -110,9 +110,13 @@ class RunReader:
         return [*run.tasks, *(task for page in pages for task in page.tasks)]
 
     async def _iterations(self, run_id: int) -> list[TaskRun]:
-        """Return all iterations of a *For each* task, or as many as can be read."""
+        """Return all iterations of a *For each* task, or as many as can be read.
+
+        Where there are none, they may stand among the tasks, as the *For each* itself does.
+        """
         pages = await self._pages(partial(jobs_api.get_task_page, run_id), None)
-        return [iteration for page in pages for iteration in page.iterations]
+        iterations = [iteration for page in pages for iteration in page.iterations]
+        return iterations or [task for page in pages for task in page.tasks if task.run_id != run_id]
 
     async def _pages(self, request: _PageRequest, token: str | None) -> list[TaskPage]:
         """Return the pages from a token on, None = the first, up to one that cannot be read."""

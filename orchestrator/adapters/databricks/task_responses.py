@@ -127,6 +127,7 @@ def _task(task: Json, run_id: int) -> TaskRun:
         kind=_kind(task),
         message=_end_of_task(task),
         started_at=time_of(task.get("start_time")),
+        child_run_id=id_of(object_at(task, "run_job_task").get("run_id")),
     )
 
 
