@@ -454,6 +454,13 @@ async def test_a_for_each_without_iterations_says_what_it_knows(runs: Runs, iter
     assert "2 iterations failed" in str(await failure_of(runs))
 
 
+async def test_a_for_each_whose_iterations_were_all_ended_says_why(runs: Runs) -> None:
+    runs.runs[1] = run_of([for_each(7)])
+    iterations = [cancelled(10, "inner", "stopped"), cancelled(11, "inner", "stopped")]
+    runs.runs[7] = run_of([for_each(7)]) | {"run_id": 7, "iterations": iterations}
+    assert await failure_of(runs) == RunFailure(message="inner: stopped")
+
+
 async def test_iterations_may_stand_among_the_tasks(runs: Runs) -> None:
     runs.runs[1] = run_of([for_each(7)])
     runs.runs[7] = run_of([for_each(7), task(10, "inner")]) | {"run_id": 7}

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -55,7 +56,7 @@ class RunReader:
     async def read_failure(self) -> None:
         """Read the errors of the run's failed tasks."""
         tasks = await self._tasks(self._run)
-        self._run = task_outcomes.with_ends(self._run, tasks)
+        self._run = replace(self._run, message=task_outcomes.with_ends(self._run.message, tasks))
         failed = task_outcomes.failed_tasks(self._run, tasks)
         self._causes += [_cause(task, None) for task in failed[:MAX_OUTPUTS]]
         await self._explain(self._causes, MAX_OUTPUTS)
@@ -80,10 +81,11 @@ class RunReader:
 
     async def _explain_one(self, cause: Cause, outputs: int) -> None:
         if cause.task.kind == FOR_EACH:
-            iterations = task_outcomes.failed_iterations(await self._iterations(cause.task.run_id))
-            await self._descend(cause, iterations, outputs)
+            iterations = await self._iterations(cause.task.run_id)
+            await self._descend(cause, task_outcomes.failed_iterations(iterations), outputs)
             if cause.explained_inside():
                 return
+            cause.message = task_outcomes.with_ends(cause.message, iterations)
         output = await self._output(cause.task.run_id)
         cause.error_trace = output.error_trace
         child = await self._child(output.child_run_id or cause.task.child_run_id)
@@ -91,8 +93,8 @@ class RunReader:
             cause.message = task_outcomes.message_of(output, cause.message)
             return
         tasks = await self._tasks(child)
-        child = task_outcomes.with_ends(child, tasks)
-        cause.message = most_telling(output.error, child.message, cause.message)
+        own = task_outcomes.with_ends(child.message, tasks)
+        cause.message = most_telling(output.error, own, cause.message)
         await self._descend(cause, task_outcomes.failed_tasks(child, tasks), outputs)
 
     async def _descend(self, cause: Cause, tasks: Sequence[TaskRun], outputs: int) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from orchestrator.adapters.databricks.error_lines import error_in
 from orchestrator.adapters.databricks.fields import MESSAGE_CHARACTERS, cut
@@ -72,18 +72,16 @@ def failed_tasks(run: Run, tasks: Sequence[TaskRun]) -> list[TaskRun]:
     return failed or [task for task in last if not tasks or task.result_state == _WITH_FAILURES]
 
 
-def with_ends(run: Run, tasks: Sequence[TaskRun]) -> Run:
-    """Return the run with a message that also says why tasks were ended: it may stand nowhere else.
+def with_ends(message: str | None, tasks: Sequence[TaskRun]) -> str | None:
+    """Return a message that also says why tasks were ended: it may stand nowhere else.
 
-    :param tasks: all tasks of the run.
+    :param message: of their run, or of the *For each* whose iterations they are.
     """
-    own = run.message if run.message and says_something(run.message) else ""
+    own = message if message and says_something(message) else ""
     ended = [task for task in _last_attempts(tasks) if task.result_state in _ENDED]
     keys = {task.message: task.task_key for task in reversed(ended) if task.message}
     lines = [_labelled(key, text) for text, key in reversed(keys.items()) if text not in own][:MAX_OUTPUTS]
-    if not lines:
-        return run
-    return replace(run, message=cut("\n".join([own, *lines]).strip(), MESSAGE_CHARACTERS))
+    return cut("\n".join([own, *lines]).strip(), MESSAGE_CHARACTERS) if lines else message
 
 
 def message_of(output: TaskOutput, told: str | None) -> str | None:
