@@ -34,6 +34,7 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
+from orchestrator.core.refused_jobs import Refused
 from orchestrator.core.reports import (
     History,
     JobUse,
@@ -148,6 +149,7 @@ class Store(Protocol):
         lease_seconds: float,
         max_attempts: int,
         serialize_tables: bool,
+        setting: str = "",
     ) -> list[Claim]:
         """PENDING or FAILED → QUEUED: claim at most as many entries as there are free slots."""
         ...
@@ -259,6 +261,10 @@ class Store(Protocol):
 
         An open call is a call of ``run-now`` whose outcome is unknown.
         """
+        ...
+
+    async def refused(self, workspace: str) -> tuple[list[Refused], datetime]:
+        """Return the open entries that keep a refusal which is not their own, and the database's time."""
         ...
 
     async def calls_accepted(self, workspace: str, *, within_seconds: float) -> bool:

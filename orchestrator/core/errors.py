@@ -3,6 +3,7 @@
 OrchestratorError
   SettingsError
   InvalidEntry
+    JobContinuous
     JobUnclear
   EntryNotFound
   Conflict
@@ -47,6 +48,9 @@ class InvalidEntry(OrchestratorError):
     :param column: the invalid column; its name begins the message. None = the message says it all.
     """
 
+    #: it speaks of the job, whatever the entry asks of it
+    of_job: bool = False
+
     def __init__(self, problem: str, *, column: str | None = None) -> None:
         super().__init__(f"{column} {problem}" if column else problem)
         self.column = column
@@ -57,6 +61,14 @@ class JobUnclear(InvalidEntry):
 
     While jobs are deployed anew that may be so for a moment only.
     """
+
+    of_job = True
+
+
+class JobContinuous(InvalidEntry):
+    """The job has a continuous trigger: Databricks keeps one run of it going, and no entry can run on it."""
+
+    of_job = True
 
 
 class EntryNotFound(OrchestratorError):
@@ -128,6 +140,8 @@ class RequestRefused(DatabricksError):
     #: its words name the job, the run or something of the request; False = a gateway that answers every call
     #: alike could say the same
     is_worded: bool = True
+    #: it speaks of the job, whatever the call asks of it: it does not exist, or may not be used
+    of_job: bool = False
 
     def __init__(self, message: str, *, status: int, error_code: str, permanent: bool) -> None:
         super().__init__(message, status=status, error_code=error_code)

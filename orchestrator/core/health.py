@@ -39,6 +39,8 @@ class Trouble(StrEnum):
     OVERDUE = "RUNNING for far longer than usual"
     STRAY = "a run that nobody wants goes on and cannot be cancelled"
     IN_DOUBT = "ended in doubt, and a run that may be the entry's goes on"
+    SETTING_REFUSED = "waiting, since the job that the settings name is refused"
+    PRINCIPAL_REFUSED = "waiting, since no job may be run: the token's owner lacks the permission"
     TABLE_HELD = "waiting for hours behind a run of the same table"
 
 

@@ -430,3 +430,5 @@ class Verdict:
     slot_waits: int = 0
     #: the entry's new count of failures of the platform in a row
     platform_failures: int = 0
+    #: what it keeps of a refusal that is not its own (:mod:`~orchestrator.core.refused_jobs`)
+    refusal: str | None = None

@@ -1,10 +1,11 @@
 """Decide why each waiting entry still waits, in the order in which the trigger claims entries. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from orchestrator.core import refused_jobs
 from orchestrator.core.decisions import attempts_left
 from orchestrator.core.models import Entry, JobKey
 from orchestrator.core.policy import Policy
@@ -28,6 +29,7 @@ class Reason(StrEnum):
     #: a run of its table that was over, or that an entry in doubt may have, is active, so the table is busy
     ACTIVE_RUN = "active run"
     WORKSPACE = "workspace"  #: the settings do not know its workspace, so nothing is claimed there
+    REFUSED = "refused"  #: its job is refused, for a reason that is not its own; one entry tries now and then
     UNREACHABLE = "unreachable"  #: Databricks cannot list the active runs, so nothing is claimed
 
 
@@ -85,11 +87,12 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
     taken: set[str] = set()
     left = len(found.candidates) if slots.free is None else slots.free
     rooms = {room.job_id: room.free for room in slots.obstacles.rooms.values()}
+    refused = _refused(found)
     waiting = []
     for candidate in sorted(found.candidates, key=lambda each: _turn(each.entry, found.now)):
         entry = candidate.entry
         reason = (
-            _own_reason(entry, found.now, policy)
+            _own_reason(entry, found.now, policy, refused)
             or (None if slots.known else Reason.WORKSPACE)
             or _table_reason(candidate, taken, slots.obstacles, policy)
         )
@@ -105,16 +108,32 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
 
 def _turn(entry: Entry, now: datetime) -> tuple[int, bool, int]:
     """Return what a claim sorts entries by; in ``entries.sql`` it is called ``goes_behind``."""
-    goes_behind = entry.slot_waits > 0 and entry.available_at > now - _GOES_BEHIND
+    goes_behind = (
+        entry.slot_waits > 0 or entry.doubts is not None
+    ) and entry.available_at > now - _GOES_BEHIND
     return -entry.priority, goes_behind, entry.id
 
 
-def _own_reason(entry: Entry, now: datetime, policy: Policy) -> Reason | None:
+def _refused(found: Candidates) -> Callable[[Entry], bool]:
+    """Return what says of an entry whether its job is refused, as others have heard."""
+    entries = [each.entry for each in found.candidates]
+    kept = [refused_jobs.read(entry.id, entry.doubts, entry.available_at) for entry in entries]
+    heard = [each for each in kept if each is not None]
+    of_all = bool(refused_jobs.held_workspace(heard))
+    of_setting = any(each.is_of_setting for each in heard)
+    return lambda entry: of_all or (of_setting and entry.job_id is None and entry.job_name is None)
+
+
+def _own_reason(
+    entry: Entry, now: datetime, policy: Policy, is_refused: Callable[[Entry], bool]
+) -> Reason | None:
     """Return what holds an entry back regardless of all others."""
     if entry.status is Status.FAILED and not attempts_left(entry, entry.attempt, policy):
         return Reason.ATTEMPTS
     if entry.cancel_requested and entry.deliveries == 0:
         return Reason.CANCEL
+    if is_refused(entry):
+        return Reason.REFUSED
     return Reason.BACK_OFF if entry.available_at > now else None
 
 

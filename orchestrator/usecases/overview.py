@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from orchestrator.core import health, run_requests
 from orchestrator.core.durations import HELD_SECONDS, LEAST_EXCESS_SECONDS
 from orchestrator.core.errors import ListIncomplete, OrchestratorError, SettingsError
-from orchestrator.core.health import second
+from orchestrator.core.health import Trouble, Troubled, second
 from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass
 from orchestrator.core.reports import (
     Active,
@@ -57,6 +57,9 @@ _LONG_RUNS = 50
 
 #: Why only the store can be asked.
 _INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
+
+#: Refusals that let entries wait although slots are free.
+_REFUSED = frozenset({Trouble.SETTING_REFUSED, Trouble.PRINCIPAL_REFUSED})
 
 #: Returns the time by the database's clock.
 _Now = Callable[[], Awaitable[datetime]]
@@ -275,13 +278,16 @@ class Overview:
             if (reason := _lateness(name, last, now, known.pass_late_seconds))
         ]
         silent = {each.workspace: each for each in await self._silences(passes["trigger"], now)}
-        waiting = await self._overdue(known, passes["trigger"], silent) if self._active else []
+        troubled = await self._troubled(known)
+        # Why nothing is claimed there is said already.
+        told = silent.keys() | {each.example.workspace for each in troubled if each.trouble in _REFUSED}
+        waiting = await self._overdue(known, passes["trigger"], told) if self._active else []
         return [
             *late,
             *map(health.silent, silent.values()),
             *health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now),
             *waiting,
-            *await self._troubled(known),
+            *map(health.troubled, troubled),
             *(await self._unfollowed(known, silent) if self._active else []),
             *await self._long_runs(),
         ]
@@ -293,13 +299,13 @@ class Overview:
         found = await self._reports.silences(passes=_SILENT_PASSES, seconds=_SILENT_SECONDS)
         return [each for each in found if each.workspace in self._workspaces]
 
-    async def _troubled(self, known: Known) -> list[str]:
+    async def _troubled(self, known: Known) -> list[Troubled]:
         """Return what is wrong with entries that the app cannot bring on by itself."""
         leases = 2 * known.policy.submit_lease_seconds
         found = await self._reports.troubled(queued_seconds=leases)
         if known.policy.serialize_tables:
             found += await self._reports.held_by_running()
-        return [health.troubled(each) for each in found]
+        return found
 
     async def _unfollowed(self, known: Known, silent: Collection[str]) -> list[str]:
         """Return which active runs of no entry in flight keep tables busy that nobody looks after.

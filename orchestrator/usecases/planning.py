@@ -13,6 +13,7 @@ from orchestrator.core.doubts import Doubt
 from orchestrator.core.errors import (
     DatabricksError,
     InvalidEntry,
+    JobContinuous,
     JobUnclear,
     RequestRefused,
     RunNotFound,
@@ -289,7 +290,7 @@ class Planner:
         if job.continuous:
             job = await self._anew(entry, key)
         if job.continuous:
-            raise InvalidEntry(continuous_reason(job))
+            raise JobContinuous(continuous_reason(job))
         return job
 
     async def _anew(self, entry: Entry, key: JobKey) -> Job:

@@ -119,7 +119,11 @@ class Refusals:
             text = f"{error}; nor can the job be read, so that this may be no answer of Databricks: {probe}"
             raise WorkspaceUnavailable(text, status=error.status, error_code=error.error_code) from None
         if isinstance(error, NoRunNamed) and job.continuous:
-            return RequestRefused(continuous_reason(job), status=error.status, error_code="", permanent=True)
+            refusal = RequestRefused(
+                continuous_reason(job), status=error.status, error_code="", permanent=True
+            )
+            refusal.of_job = True
+            return refusal
         return error
 
     async def _others_are_accepted(self, entry: Entry) -> bool:

@@ -65,7 +65,9 @@ class Submit:
 
     @property
     def _unstarted(self) -> Unstarted:
-        return Unstarted(store=self.store, policy=self.policy, clock=self.clock)
+        return Unstarted(
+            store=self.store, workspaces=self.planner.workspaces, policy=self.policy, clock=self.clock
+        )
 
     @property
     def _refusals(self) -> Refusals:

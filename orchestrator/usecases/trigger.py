@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from orchestrator.core import pass_budget
+from orchestrator.core import pass_budget, refused_jobs
 from orchestrator.core.errors import DatabricksError, OrchestratorError
 from orchestrator.core.models import ActiveRun, Claim, JobKey, JobLimit
 from orchestrator.core.policy import Policy, WorkspacePolicy
@@ -141,6 +141,7 @@ class Trigger:
             lease_seconds=self.policy.submit_lease_seconds,
             max_attempts=self.policy.max_attempts,
             serialize_tables=self.policy.serialize_tables,
+            setting=refused_jobs.setting_of(self.workspaces[workspace]),
         )
         problem = await dispatch(self.store, self.queue, claims)
         _logger.info("workspace %s: claimed %s entries", shown, len(claims))

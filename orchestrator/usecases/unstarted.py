@@ -1,9 +1,10 @@
 """Store what becomes of a submission that has not started a run: it waits, is given back, or ends."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from orchestrator.core import decisions
+from orchestrator.core import decisions, refused_jobs
 from orchestrator.core.errors import (
     DatabricksError,
     InvalidEntry,
@@ -14,7 +15,7 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.models import IN_DOUBT, Claim, Entry, Unanswered, Verdict
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.states import Status
 from orchestrator.core.telemetry import fields
 from orchestrator.ports import Clock, Store
@@ -23,10 +24,22 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Refusal:
+    """A refusal that may be the fault of the settings or of the principal."""
+
+    #: False = it is taken for the entry's own until others hear the same
+    is_held: bool
+    #: what the entry keeps of it
+    kept: str
+    pause_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unstarted:
     """Brings QUEUED entries on whose calls started no run. Every method may raise :class:`StoreError`."""
 
     store: Store
+    workspaces: Mapping[str, WorkspacePolicy]
     policy: Policy
     clock: Clock
 
@@ -50,16 +63,25 @@ class Unstarted:
             _logger.info("entry %s: no capacity, PENDING again", entry.id, extra=extra)
 
     async def invalid(self, entry: Entry, error: InvalidEntry) -> None:
-        """End an entry that cannot be submitted as it stands."""
-        if entry.deliveries > 0:
+        """End an entry that cannot be submitted as it stands, unless that is not its own fault."""
+        refusal = await self._refusal(entry, error)
+        if refusal is not None and refusal.is_held:
+            await self._wait(entry, error, refusal)
+        elif entry.deliveries > 0:
             # run-now was called before the entry (or the settings) became invalid: there may be a run.
             await self._leave_open(entry, str(error), permanent=True)
         else:
             await self._settle(entry, Verdict(to=Status.DEAD, error=str(error)))
 
     async def refuse(self, entry: Entry, error: RequestRefused) -> None:
-        """End a submission that Databricks refused; one that may have started a run stays open."""
-        if isinstance(error, TokenRunDeleted):
+        """End a submission that Databricks refused; one that may have started a run stays open.
+
+        An entry whose refusal is not its own waits instead.
+        """
+        refusal = await self._refusal(entry, error)
+        if refusal is not None and refusal.is_held:
+            await self._wait(entry, error, refusal)
+        elif isinstance(error, TokenRunDeleted):
             # The submission had a run, and it is gone: that is its end, however many calls are in doubt.
             await self._settle(entry, self._verdict(entry, str(error), permanent=False))
         elif in_doubt(entry) or isinstance(error, NoRunNamed):
@@ -67,7 +89,46 @@ class Unstarted:
         elif entry.cancel_requested:
             await self.cancel(entry, str(error))
         else:
-            await self._settle(entry, self._verdict(entry, str(error), permanent=error.permanent))
+            verdict = self._verdict(entry, str(error), permanent=error.permanent)
+            await self._settle(entry, verdict if refusal is None else replace(verdict, refusal=refusal.kept))
+
+    async def _refusal(self, entry: Entry, error: RequestRefused | InvalidEntry) -> _Refusal | None:
+        """Return a refusal that may be the fault of the settings or of the principal; None = the entry's."""
+        if entry.cancel_requested or entry.workspace not in self.workspaces:
+            return None
+        what = refused_jobs.what_is_refused(entry, error, self.workspaces[entry.workspace])
+        if what is None:
+            return None
+        refused, now = await self.store.refused(entry.workspace)
+        same = {entry.id: now} | {each.entry_id: each.since for each in refused if each.what == what}
+        since = min(same.values())
+        is_held = not refused_jobs.needs_others(what) or (
+            len(same) >= refused_jobs.DENIED_ENTRIES
+            and not await self.store.calls_accepted(
+                entry.workspace, within_seconds=refused_jobs.ACCEPTED_WITHIN_SECONDS
+            )
+        )
+        return _Refusal(
+            is_held=is_held,
+            kept=refused_jobs.marked(what, since=since, now=now),
+            pause_seconds=refused_jobs.pause_seconds(since, now),
+        )
+
+    async def _wait(self, entry: Entry, error: RequestRefused | InvalidEntry, refusal: _Refusal) -> None:
+        """Make an entry PENDING again, unless there may be a run already; then its token is repeated."""
+        if in_doubt(entry) or (entry.deliveries > 0 and isinstance(error, InvalidEntry)):
+            await self.postpone(entry, WorkspaceUnavailable(str(error)), Unanswered.NO_EFFECT)
+            return
+        verdict = Verdict(
+            to=Status.PENDING,
+            error=str(error),
+            delay_seconds=refusal.pause_seconds,
+            attempt_spent=False,
+            slot_waits=entry.slot_waits,
+            refusal=refusal.kept,
+        )
+        if await self.store.unclaim(entry, verdict):
+            _logger.error("entry %s: %s; not its own fault, so it is PENDING again", entry.id, error)
 
     async def cancel(self, entry: Entry, reason: str) -> None:
         """End an entry whose cancellation was asked for, and whose submission has started nothing."""

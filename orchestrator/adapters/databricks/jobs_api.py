@@ -391,5 +391,6 @@ def _error(
     if issubclass(kind, RequestRefused):
         refusal = kind(text, status=response.status, error_code=response.label, permanent=permanent)
         refusal.is_worded = meanings.names_something(response)
+        refusal.of_job = meanings.is_of_job(response)
         return refusal
     return kind(text, status=response.status, error_code=response.label)

@@ -95,6 +95,8 @@ _RUNS = frozenset({About.REPAIR, About.RUN})
 _TOO_MANY = frozenset({425, 429})
 _TOO_MANY_CODES = "RESOURCE_EXHAUSTED|REQUEST_LIMIT_EXCEEDED"
 
+_JOB_CODES = "INVALID_JOB_ID|JOB_(NOT_FOUND|DOES_NOT_EXIST|DELETED)"
+
 TABLE = (
     # --- the request was not carried out, or nobody knows ---
     # the server failed, whatever it says
@@ -181,7 +183,7 @@ TABLE = (
         says=(wording.JOB_FIRST, wording.NOT_THERE, wording.WRONG_REQUEST, wording.NOTHING),
     ),
     # the code speaks of a job
-    Row(Meaning.IMPOSSIBLE, about=_JOBS, code="INVALID_JOB_ID|JOB_(NOT_FOUND|DOES_NOT_EXIST|DELETED)"),
+    Row(Meaning.IMPOSSIBLE, about=_JOBS, code=_JOB_CODES),
     # a repair can be refused in many ways, and a refused one is waited for and then given up for a new run
     Row(Meaning.IMPOSSIBLE, about={About.REPAIR}, code="INVALID_PARAMETER_VALUE"),
     # the code stands for much; a text that says nothing of the request speaks of something else
@@ -246,6 +248,15 @@ def meaning_of(response: ErrorResponse, about: About, *, in_doubt: bool) -> Mean
 def names_something(response: ErrorResponse) -> bool:
     """Say whether a refusal names the job, the run or something of the request. A code alone does not."""
     return _says((wording.NAMED, wording.JOB_GONE, wording.TOKEN_GONE), response)
+
+
+def is_of_job(response: ErrorResponse) -> bool:
+    """Say whether a refusal speaks of the job, whatever is asked of it: it is not there, or not for us."""
+    if response.code == "PERMISSION_DENIED" or re.fullmatch(_JOB_CODES, response.code):
+        return True
+    if _says((wording.JOB_GONE, wording.UNFIT_JOB), response):
+        return True
+    return response.code == "RESOURCE_DOES_NOT_EXIST" and not _says((wording.REQUEST,), response)
 
 
 def _says(words: tuple[Words, ...], response: ErrorResponse) -> bool:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from orchestrator.adapters.store.records import (
     rooms_json,
 )
 from orchestrator.adapters.store.session import Session
-from orchestrator.core import doubts
+from orchestrator.core import doubts, refused_jobs
 from orchestrator.core.decisions import LONGEST_WAIT_SECONDS
 from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.errors import RunTaken, StoreError, StoreUnavailable
@@ -42,8 +43,9 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
+from orchestrator.core.refused_jobs import Refused
 from orchestrator.core.reports import OpenWorkspace
-from orchestrator.core.slots import job_rooms
+from orchestrator.core.slots import JobRoom, job_rooms
 
 #: All claims in a database take this one lock, whatever the workspace: a claim takes milliseconds.
 _CLAIM_LOCK = "databricks-job-orchestrator/claim"
@@ -56,6 +58,9 @@ _CLOCK_MARGIN = 60.0
 
 #: For ``last_error``, if there is none.
 _UNCLAIMABLE = "no attempts are left, or no further submission: retry the entry to run it again"
+
+#: Stands for the workspace's own job where its room is counted apart; Databricks' ids are positive.
+_SETTINGS_JOB = 0
 
 #: A call without an answer is subtracted from ``deliveries`` again where there are more of them than this.
 _SUBTRACTED_ABOVE = {
@@ -87,6 +92,7 @@ class Store:
         lease_seconds: float,
         max_attempts: int,
         serialize_tables: bool,
+        setting: str = "",
     ) -> list[Claim]:
         """Claim as many waiting entries as the workspace and their jobs have free slots, by priority.
 
@@ -96,7 +102,11 @@ class Store:
         unless the entry has let go of the run. The same holds while a run is active that an entry in doubt
         may have begun; that entry itself may be claimed, since its token finds the run.
 
+        While the job that the settings name is refused, or each job of the workspace, one entry tries at a
+        time.
+
         :param jobs: the limits of the jobs that open entries name; a job that is missing has none.
+        :param setting: the workspace's own job (:func:`~orchestrator.core.refused_jobs.setting_of`).
         """
 
         def work(session: Session) -> list[Claim]:
@@ -105,6 +115,8 @@ class Store:
             ours = {row["runid"] for row in in_flight}
             foreign = [run for run in active if run.run_id not in ours]
             free = cap - len(in_flight) - sum(run.takes_slot for run in foreign)
+            tries = _tries(session, workspace, setting, in_flight)
+            free = min(free, tries.of_workspace)
             if free <= 0:
                 return []
             obstacles = obstacles_of(session, workspace, foreign)
@@ -112,7 +124,7 @@ class Store:
                 "claim",
                 max_attempts or NO_LIMIT,
                 milliseconds(lease_seconds),
-                rooms_json(job_rooms(map(read_job_key, in_flight), foreign, jobs)),
+                rooms_json(tries.limited(job_rooms(map(read_job_key, in_flight), foreign, jobs))),
                 workspace,
                 max_attempts or NO_LIMIT,
                 int(serialize_tables),
@@ -261,6 +273,7 @@ class Store:
                     milliseconds(verdict.delay_seconds),
                     cut(verdict.error),
                     verdict.slot_waits,
+                    verdict.refusal,
                     entry.id,
                     entry.submission,
                     entry.deliveries,
@@ -447,12 +460,15 @@ class Store:
 
         :param within_seconds: how far back to look.
         """
-        since = -milliseconds(within_seconds)
-        [found] = await self.pool.transact(
-            lambda session: session.rows("calls_accepted", workspace, since, since, workspace, since),
-            writes=False,
+        return await self.pool.transact(
+            lambda session: _calls_accepted(session, workspace, within_seconds), writes=False
         )
-        return bool(found["accepted"])
+
+    async def refused(self, workspace: str) -> tuple[list[Refused], datetime]:
+        """Return the open entries that keep a refusal which is not their own, and the database's time."""
+        return await self.pool.transact(
+            lambda session: (_refused(session, workspace), session.now()), writes=False
+        )
 
     async def cancel_waiting(self, limit: int) -> int:
         """Cancel, on request, entries that certainly have no run; return how many."""
@@ -568,9 +584,69 @@ def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:
         milliseconds(verdict.delay_seconds),
         cut(verdict.error),
         int(verdict.attempt_spent),
+        verdict.refusal,
         entry.id,
         entry.submission,
         entry.deliveries,
+    )
+
+
+def _calls_accepted(
+    session: Session, workspace: str, within_seconds: float, *, of_setting: bool = False
+) -> bool:
+    since, only = -milliseconds(within_seconds), int(of_setting)
+    [found] = session.rows("calls_accepted", workspace, only, since, since, workspace, since, only)
+    return bool(found["accepted"])
+
+
+def _refused(session: Session, workspace: str) -> list[Refused]:
+    rows = session.rows("refused", workspace)
+    found = [refused_jobs.read(row["id"], row["doubts"], read_time(row["available_at"])) for row in rows]
+    return [each for each in found if each is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tries:
+    """How many entries may be claimed where refusals are not their own."""
+
+    of_workspace: int = NO_LIMIT
+    #: of the entries that name no job themselves
+    of_setting: int = NO_LIMIT
+
+    def limited(self, rooms: dict[JobKey, JobRoom]) -> dict[JobKey, JobRoom]:
+        """Return the slots of jobs with no more than this for the workspace's own job."""
+        if self.of_setting == NO_LIMIT:
+            return rooms
+        known = rooms.get(JobKey())
+        free = self.of_setting if known is None else min(known.free, self.of_setting)
+        # The room of entries that name the same job themselves is another one.
+        own = JobRoom(job_id=_SETTINGS_JOB, max_concurrent_runs=free, ours=0, foreign=0)
+        return {**rooms, JobKey(): own}
+
+
+def _tries(
+    session: Session, workspace: str, setting: str, in_flight: Collection[Mapping[str, Any]]
+) -> _Tries:
+    """Return how many entries may try whether what was refused is still refused."""
+    refused = _refused(session, workspace)
+    if not refused:
+        return _Tries()
+    now = session.now()
+    calling = [read_job_key(row) for row in in_flight if row["runid"] is None]
+
+    def number(found: list[Refused], under_way: int, *, of_setting: bool) -> int:
+        if not found:
+            return NO_LIMIT
+        heard = (now - max(each.heard_at for each in found)).total_seconds()
+        if _calls_accepted(session, workspace, heard, of_setting=of_setting):
+            return NO_LIMIT
+        return refused_jobs.tries(found, now, under_way=under_way)
+
+    return _Tries(
+        of_workspace=number(refused_jobs.held_workspace(refused), len(calling), of_setting=False),
+        of_setting=number(
+            refused_jobs.held_setting(refused, setting), calling.count(JobKey()), of_setting=True
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from orchestrator.adapters.store.records import (
 )
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
+from orchestrator.core import refused_jobs
 from orchestrator.core.durations import USUAL_OF, Duration, is_overdue, usual_seconds
 from orchestrator.core.health import Trouble, Troubled, runs_in_trouble, trouble_of_run
 from orchestrator.core.models import ActiveRun, Entry, StrayRun
@@ -394,6 +395,7 @@ def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
         *(_counted(Trouble.PLATFORM, row) for row in session.rows("failed_by_platform")),
         *(_counted(Trouble.LONG_QUEUED, row) for row in session.rows("long_queued", before)),
     ]
+    found += [each for row in session.rows("refused_jobs") for each in _refused(row)]
     runs: dict[tuple[Trouble, str], list[Entry]] = defaultdict(list)
     for entry in map(read_entry, session.rows("troubled_runs", now - QUEUE_TAKES)):
         trouble = trouble_of_run(entry, now)
@@ -401,6 +403,16 @@ def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
             runs[trouble, entry.workspace].append(entry)
     found += [runs_in_trouble(trouble, entries) for (trouble, _), entries in sorted(runs.items())]
     return [*found, *_strays(session)]
+
+
+def _refused(row: dict[str, Any]) -> list[Troubled]:
+    """Return the entries that wait since a job is refused; none if what they keep cannot be read."""
+    entries, example = int(row.pop("entries")), read_entry(row)
+    kept = refused_jobs.read(example.id, example.doubts, example.available_at)
+    if kept is None:
+        return []
+    trouble = Trouble.SETTING_REFUSED if kept.is_of_setting else Trouble.PRINCIPAL_REFUSED
+    return [Troubled(trouble=trouble, entries=entries, example=example, known_since=kept.since)]
 
 
 def _strays(session: Session) -> list[Troubled]:

@@ -13,6 +13,7 @@ const SUMMARIES = {
   cancel: "about to be cancelled",
   job: "waiting for their job, which is full",
   "active run": "waiting for a run that no entry follows",
+  refused: "waiting for a job that is refused",
   next: "due at the next pass",
   workspace: "waiting for their workspace, which the settings do not know",
   unreachable: "waiting for Databricks to respond",
@@ -29,6 +30,7 @@ export function explainWait(entry) {
     case "same table": return "another entry of this table is in flight or comes first";
     case "job": return "its job already has as many runs as it may have at a time";
     case "active run": return "a run of this table that no entry follows is active in Databricks";
+    case "refused": return "its job is refused, for a reason that is not this entry's";
     case "cancel": return "about to be cancelled";
     case "next": return "due at the next pass";
     case "attempts": return "no attempts left: the limit was lowered, and the next pass ends it";

@@ -33,9 +33,13 @@ AND (? = 0 OR NOT {table_is_busy {alias}})
 )
 
 -- goes_behind (fragment) --
--- 1 for an entry that had no slot: others of its priority come first, or it would be claimed in vain at each pass. Who
--- has waited for a quarter of an hour since then comes by its id again, so that nobody waits for ever.
-CASE WHEN {alias}.slot_waits > 0 AND {alias}.available_at > {seconds_ago 900} THEN 1 ELSE 0 END
+-- 1 for an entry that had no slot, or whose job is refused: others of its priority come first, or it would be claimed in
+-- vain at each pass. Who has waited for a quarter of an hour since then comes by its id again, so that nobody waits for
+-- ever.
+CASE
+    WHEN ({alias}.slot_waits > 0 OR {alias}.doubts IS NOT NULL) AND {alias}.available_at > {seconds_ago 900} THEN 1
+    ELSE 0
+END
 
 -- is_settled (fragment) --
 -- The submission has its log row.
@@ -86,6 +90,7 @@ stop_reason = CASE WHEN ? = 1 THEN 'RESTART' END,
 retry_mode = COALESCE(?, retry_mode),
 slot_waits = 0,
 platform_failures = 0,
+doubts = NULL,
 cancel_requested = 0,
 updated_at = {now}
 
@@ -107,6 +112,12 @@ SET NOCOUNT OFF
 -- in_flight --
 -- The entries of a workspace that hold a slot, with their jobs and runs; read inside the claim's lock.
 SELECT id, runid, job_id, job_name FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
+
+-- refused --
+-- The open entries of a workspace that keep something: that a job was refused, for example.
+SELECT id, doubts, available_at
+FROM track_processing
+WHERE workspace = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED') AND doubts IS NOT NULL
 
 -- alive --
 -- The entries that are not in flight although one of their runs is among these, which are active in Databricks: the
@@ -161,7 +172,8 @@ SET status = 'QUEUED',
     -- have set less than none: one entry must not stop the claim of all.
     deliveries = CASE WHEN deliveries > 2 THEN 2 WHEN deliveries < 0 THEN 0 ELSE deliveries END,
     postponements = 0,
-    doubts = NULL,
+    -- What was heard of the submission is forgotten; that a job is refused stays until a run begins.
+    doubts = CASE WHEN doubts LIKE '%"HEARD"%' THEN doubts END,
     runid = NULL,
     -- A restart is over once the entry has a run again: until then a run that was let go is cancelled.
     stop_reason = CASE stop_reason WHEN 'RESTART' THEN stop_reason END,
@@ -328,6 +340,7 @@ SET status = 'PENDING',
     available_at = {after_ms ?},
     last_error = ?,
     slot_waits = ?,
+    doubts = ?,
     request = NULL,  -- nothing was started, so the entry may be changed
     deliveries = 0,
     lease_expires_at = NULL,
@@ -341,6 +354,7 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + ?,
+    doubts = ?,
     stop_reason = NULL,
     slot_waits = 0,
     platform_failures = 0,
@@ -357,6 +371,7 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + ?,
+    doubts = ?,
     stop_reason = NULL,
     lease_expires_at = NULL,
     updated_at = {now},
@@ -469,12 +484,14 @@ ORDER BY lease_expires_at, id
 {limit ?}
 
 -- calls_accepted --
--- Whether a call of run-now was accepted for some entry of a workspace not long ago.
+-- Whether a call of run-now was accepted for some entry of a workspace not long ago: for any, or (1) for one that names
+-- no job itself.
 SELECT
     CASE
         WHEN EXISTS (
             SELECT 1 FROM track_processing AS going
             WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
+                AND (? = 0 OR (going.job_id IS NULL AND going.job_name IS NULL))
                 AND going.submitted_at > {after_ms ?}
                 AND going.request IS NOT NULL  -- otherwise a person repaired its run: no call was accepted
         ) THEN 1
@@ -482,6 +499,7 @@ SELECT
             SELECT 1 FROM track_processing AS gone
             WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {after_ms ?}
                 AND gone.workspace = ? AND gone.submitted_at > {after_ms ?}
+                AND (? = 0 OR (gone.job_id IS NULL AND gone.job_name IS NULL))
                 AND gone.request IS NOT NULL
         ) THEN 1
         ELSE 0
