@@ -302,6 +302,37 @@ def test_contradictory_ways_to_sign_in(changes: dict[str, str], problem: str) ->
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        "https://adb-1.7.azuredatabricks.net",
+        "adb-1.7.azuredatabricks.net",
+        "https://ADB-1.7.AzureDatabricks.net",
+        "HTTPS://adb-1.7.azuredatabricks.net",
+        "https://adb-1.7.azuredatabricks.net:443",
+        "https://adb-1.7.azuredatabricks.net.",
+        "https://adb-1.7.azuredatabricks.net/",
+        "https://adb-1.7.azuredatabricks.net//",
+        "https://Adb-1.7.azuredatabricks.net.:0443/",
+    ],
+)
+def test_one_workspace_is_one_however_its_address_is_written(host: str) -> None:
+    alone = settings.load({**GOOD, "DATABRICKS_HOST": host})
+    assert alone.workspaces[0].host == "https://adb-1.7.azuredatabricks.net"
+    both = {
+        "DATABRICKS_HOST": "https://adb-1.7.azuredatabricks.net",
+        "DATABRICKS_WORKSPACES": json.dumps({"eu": {"host": host, "auth": "entra"}}),
+    }
+    with pytest.raises(SettingsError, match=r"two workspaces have the host https://adb-1\.7\."):
+        settings.load({**GOOD, **both})
+
+
+def test_another_port_is_another_workspace() -> None:
+    eu = {"host": "https://adb-1.7.azuredatabricks.net:8443", "auth": "entra"}
+    loaded = settings.load({**GOOD, "DATABRICKS_WORKSPACES": json.dumps({"eu": eu})})
+    assert [each.host for each in loaded.workspaces][1] == "https://adb-1.7.azuredatabricks.net:8443"
+
+
+@pytest.mark.parametrize(
     ("default", "second", "ok"),
     [("1", 2, True), ("1", "2", True), ("1", 1, False), ("1", None, False), ("", 2, False)],
 )

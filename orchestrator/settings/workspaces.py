@@ -97,7 +97,7 @@ def read_workspaces(reader: Reader, key_vault_url: str | None) -> tuple[Workspac
 def _check_places(reader: Reader, workspaces: Sequence[WorkspaceSettings]) -> None:
     by_host: dict[str, list[int | None]] = {}
     for workspace in workspaces:
-        by_host.setdefault(workspace.host.lower(), []).append(workspace.workspace_id)
+        by_host.setdefault(workspace.host, []).append(workspace.workspace_id)
     for host, ids in sorted(by_host.items()):
         is_ambiguous = None in ids or len(set(ids)) < len(ids)
         if host and len(ids) > 1 and is_ambiguous:
@@ -208,7 +208,18 @@ def _host(reader: Reader, value: object, label: str) -> str:
             f"machine); {PORT_RULE}"
         )
         return ""  # the value may be a secret in the wrong place, so it is not shown
-    return url.geturl()
+    return _canonical(url)
+
+
+def _canonical(url: SplitResult) -> str:
+    """Return a workspace's address in the one form that tells whether two are the same.
+
+    Capitals, a dot at the end of the name and the scheme's own port make no other host.
+    """
+    name = (url.hostname or "").rstrip(".")
+    host = f"[{name}]" if ":" in name else name
+    is_usual = url.port in {None, 443 if url.scheme == "https" else 80}
+    return f"{url.scheme}://{host}" if is_usual else f"{url.scheme}://{host}:{url.port}"
 
 
 def _is_workspace_address(url: SplitResult) -> bool:
