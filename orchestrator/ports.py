@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from orchestrator.core.actions import Action
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.alerts import Alert, DeadEntries, Delivery, Kind, PassEvent
 from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.health import Troubled
@@ -150,6 +151,7 @@ class Store(Protocol):
         max_attempts: int,
         serialize_tables: bool,
         setting: str = "",
+        address: str = ...,
     ) -> list[Claim]:
         """PENDING or FAILED → QUEUED: claim at most as many entries as there are free slots."""
         ...
@@ -166,7 +168,21 @@ class Store(Protocol):
         """Return an entry, or None if there is no such id."""
         ...
 
-    async def begin_submission(self, claim: Claim, lease_seconds: float, request: str) -> Entry | None:
+    async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
+        """Return what a workspace has open at another address, or None."""
+        ...
+
+    async def note_address(self, workspace: str, address: str) -> None:
+        """RUNNING stays RUNNING: note where the runs are that began before addresses were kept."""
+        ...
+
+    async def leave_address(self, entry: Entry, address: str) -> None:
+        """QUEUED stays QUEUED: nothing of the entry is open where it was; it goes on at another address."""
+        ...
+
+    async def begin_submission(
+        self, claim: Claim, lease_seconds: float, request: str, *, address: str = ...
+    ) -> Entry | None:
         """Record the call that is about to be made; return None if it must not be made."""
         ...
 
@@ -175,7 +191,13 @@ class Store(Protocol):
         ...
 
     async def record_run(
-        self, claim: Claim, run_id: int, *, deliveries: int | None = None, new_in: str | None = None
+        self,
+        claim: Claim,
+        run_id: int,
+        *,
+        deliveries: int | None = None,
+        new_in: str | None = None,
+        address: str = ...,
     ) -> bool:
         """QUEUED → RUNNING: store the run's id.
 
@@ -183,7 +205,7 @@ class Store(Protocol):
         """
         ...
 
-    async def note_stray(self, workspace: str, run_id: int, entry_id: int) -> bool:
+    async def note_stray(self, workspace: str, run_id: int, entry_id: int, *, address: str = ...) -> bool:
         """Keep a run that came when its entry had gone on without it. False: it is another entry's."""
         ...
 
@@ -267,7 +289,7 @@ class Store(Protocol):
         """Return the open entries that keep a refusal which is not their own, and the database's time."""
         ...
 
-    async def calls_accepted(self, workspace: str, *, within_seconds: float) -> bool:
+    async def calls_accepted(self, workspace: str, *, within_seconds: float, address: str = ...) -> bool:
         """Say whether a call of ``run-now`` was accepted lately for some entry of a workspace."""
         ...
 
@@ -287,7 +309,9 @@ class Store(Protocol):
         """Return the RUNNING entry that a run belongs to, or None if it is a foreign run."""
         ...
 
-    async def ended_runs(self, workspace: str, run_ids: Collection[int]) -> list[EndedRun]:
+    async def ended_runs(
+        self, workspace: str, run_ids: Collection[int], *, address: str = ...
+    ) -> list[EndedRun]:
         """Return the entries that are over or wait, with the run of theirs that is one of these."""
         ...
 
@@ -329,6 +353,10 @@ class Operations(Protocol):
 
     async def change(self, action: Action, entry_ids: Sequence[int], expected: Expected) -> list[int]:
         """Change, in one transaction, the entries that are as expected; return which."""
+        ...
+
+    async def move(self, workspace: str, address: str, *, after: int, limit: int) -> list[int]:
+        """Look for at most `limit` entries' runs at this address from now on; return whose, by id."""
         ...
 
     async def add(self, entries: Sequence[NewEntry], key: IdempotencyKey | None) -> list[int]:
@@ -376,7 +404,13 @@ class Reports(Protocol):
         """Return which jobs the waiting entries of a workspace name, those of most entries first."""
         ...
 
-    async def obstacles(self, workspace: str, foreign: Collection[ActiveRun]) -> Obstacles:
+    async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
+        """Return what a workspace has open at another address, or None."""
+        ...
+
+    async def obstacles(
+        self, workspace: str, foreign: Collection[ActiveRun], *, address: str = ...
+    ) -> Obstacles:
         """Return what the active runs of no entry in flight keep from being claimed, without jobs' rooms."""
         ...
 

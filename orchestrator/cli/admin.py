@@ -1,4 +1,4 @@
-"""Administration: ``init-db``, ``create-job``, ``pass`` and ``purge``."""
+"""Administration: ``init-db``, ``create-job``, ``pass``, ``workspace-moved`` and ``purge``."""
 
 import asyncio
 
@@ -9,6 +9,7 @@ from orchestrator.cli import context
 from orchestrator.cli.options import Age, Whole, json_option
 from orchestrator.cli.output import FAILED, OK, complain, print_json
 from orchestrator.core.errors import StoreError
+from orchestrator.core.redaction import one_line
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
 from orchestrator.usecases.timer_pass import OK as PASS_OK
 from orchestrator.usecases.timer_pass import TIMER_FUNCTIONS
@@ -125,6 +126,40 @@ async def _make_pass(function: str) -> list[str]:
         return await (app.trigger(by_hand=True) if function == "trigger" else app.monitor(by_hand=True))
 
 
+@click.command("workspace-moved")
+@click.argument("name")
+@json_option
+def _workspace_moved(name: str, as_json: bool) -> int:
+    """Say that a workspace has moved to the address in the settings.
+
+    Runs of its entries at another address, and calls there whose outcome is not known, are looked for at this
+    one from now on. A run that it does not know is taken for gone, and its entry is tried again: make sure
+    that none of them is active at the other address.
+    """
+    found = asyncio.run(_move(name))
+    if found is None:
+        complain(f"there is no workspace {one_line(name)} in the settings")
+        return FAILED
+    address, moved = found
+    if as_json:
+        print_json({"workspace": name, "address": address, "ids": moved})
+    else:
+        click.echo("".join(f"{each} is looked for at {address}\n" for each in moved), nl=False)
+        if not moved:
+            complain(f"no entry of workspace {one_line(name)} is at another address than {address}")
+    return OK
+
+
+async def _move(name: str) -> tuple[str, list[int]] | None:
+    """Return the workspace's address and the entries that were elsewhere; None = no such workspace."""
+    known = settings.load(context.environment()).workspaces
+    address = next((each.address for each in known if each.name == name), None)
+    if address is None:
+        return None
+    async with context.tools() as tools:
+        return address, await tools.operator.move(name, address)
+
+
 @click.command("purge")
 @click.option(
     "--older-than", type=Age(), required=True, help="Delete what ended longer ago, e.g. 90d, 12h or 30m."
@@ -151,4 +186,4 @@ async def _delete(older_than: float) -> int:
 #: The former name of ``pass``; scripts may still use it.
 _tick = click.Command("tick", callback=_pass.callback, params=_pass.params, hidden=True)
 
-COMMANDS = (_init_db, _create_job, _pass, _tick, _purge)
+COMMANDS = (_init_db, _create_job, _pass, _tick, _workspace_moved, _purge)

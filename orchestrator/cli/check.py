@@ -13,6 +13,7 @@ from orchestrator.bootstrap import Application
 from orchestrator.cli import context, exposure
 from orchestrator.cli.options import json_option
 from orchestrator.cli.output import FAILED, OK, print_json
+from orchestrator.core import health
 from orchestrator.core.errors import (
     OrchestratorError,
     RequestRefused,
@@ -56,11 +57,15 @@ async def run(app: Application) -> AsyncGenerator[_Finding, None]:
     if app.settings.site_host is not None:
         async for finding in _exposure(app.settings.site_host):
             yield finding
-    yield await _finding("store", _store(app))
+    store = await _finding("store", _store(app))
+    yield store
     yield await _finding("entries", _entries(app))
     yield await _finding("queue", _queue(app))
     for workspace in app.settings.workspaces:
         name = f"workspace {workspace.name}"
+        place = await _finding(f"{name}, address", _address(app, workspace))
+        if store.ok and not place.ok:
+            yield place
         token = await _finding(f"{name}, token", _token(app, workspace))
         yield token
         if not token.ok:
@@ -130,6 +135,13 @@ async def _entries(app: Application) -> str:
     if problems := unknown_workspaces(found, known, now):
         raise _Problem("; ".join(problems))
     return "the settings know the workspaces of all that are open"
+
+
+async def _address(app: Application, workspace: WorkspaceSettings) -> str:
+    elsewhere = await app.store.elsewhere(workspace.name, workspace.address)
+    if elsewhere is not None:
+        raise _Problem(health.elsewhere(elsewhere))
+    return workspace.address
 
 
 async def _reach(host: str, port: int) -> None:

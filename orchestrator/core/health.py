@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from orchestrator.core import durations, time_limits
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.models import ActiveRun, Entry
 from orchestrator.core.redaction import one_line
 from orchestrator.core.reports import OpenWorkspace, Silence, TimedEntry, WorkspaceStatus
@@ -153,6 +154,28 @@ def silent(found: Silence) -> str:
     return (
         f"workspace {one_line(found.workspace)} has not answered since {second(found.since)}, so nothing is "
         f"claimed there{_words(found.problem)}"
+    )
+
+
+def elsewhere(found: Elsewhere) -> str:
+    """Say what a workspace has open at another address than the settings say, and what to do."""
+    name = one_line(found.workspace)
+    one = found.entries == 1
+    entries = "1 entry has its run or call" if one else f"{found.entries:,} entries have their runs or calls"
+    since = f" since {second(found.since)}" if found.since else ""
+    return (
+        f"workspace {name} begins nothing: the settings say {one_line(found.here)}, but {entries} at "
+        f"{one_line(found.address)} (for example entry {found.entry_id}{since}); correct the setting, or, if "
+        f"the workspace has moved, run: python -m orchestrator workspace-moved {name}"
+    )
+
+
+def last_run_elsewhere(entry: Entry, run_id: int, here: str) -> str:
+    """Say that an entry's last run was not seen over at another address than the settings say."""
+    return (
+        f"its last run {run_id} is at {one_line(entry.workspace_address or '')} and was not seen to be over, "
+        f"and the settings say {one_line(here)}; correct the setting, or, if the workspace has moved, run: "
+        f"python -m orchestrator workspace-moved {one_line(entry.workspace)}"
     )
 
 

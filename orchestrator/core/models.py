@@ -1,6 +1,6 @@
 """The records that the layers exchange: entries, claims, runs, jobs, log rows. Times are aware UTC."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum, auto
@@ -103,6 +103,19 @@ class Entry:
     #: Databricks' state of a run that neither executes nor ends, and since when the app sees it
     run_state: str | None = None
     run_state_since: datetime | None = None
+    #: where the calls of the latest submission are made, and where the latest run is, by
+    #: :func:`~orchestrator.core.addresses.address_of`; None = not kept: taken for the one in the settings
+    workspace_address: str | None = None
+    #: the first submission that was made there; None = all were
+    address_submission: int | None = None
+
+    def is_at(self, address: str) -> bool:
+        """Whether the latest run and submission are at an address."""
+        return self.workspace_address in {None, address}
+
+    def made_here(self, logs: "Sequence[LogRow]") -> "list[LogRow]":
+        """Return the log rows of submissions that were made where the latest one is."""
+        return [log for log in logs if log.submission >= (self.address_submission or 0)]
 
     @property
     def with_failures(self) -> bool:
@@ -136,6 +149,8 @@ class StrayRun:
     run_id: int
     entry_id: int
     since: datetime
+    #: where it is; None = not kept, so taken for the workspace's address in the settings
+    address: str | None = None
     #: what keeps the app from cancelling it
     problem: str | None = None
 

@@ -25,6 +25,8 @@ class WorkspacePolicy:
     cap: int
     #: name of the job of entries that name none, in place of ``job_id``
     job_name: str | None = None
+    #: where it is (:func:`~orchestrator.core.addresses.address_of`); empty = its addresses are not told apart
+    address: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

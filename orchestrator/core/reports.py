@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.core import durations
+from orchestrator.core.addresses import address_of
 from orchestrator.core.models import ActiveRun, Entry, JobKey, LastPass, LogRow
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import Status
@@ -111,6 +112,11 @@ class KnownWorkspace:
     job_id: int | None
     #: most active runs at a time, foreign runs included
     cap: int
+
+    @property
+    def address(self) -> str:
+        """Where it is, as it is kept with its runs."""
+        return address_of(self.host, self.workspace_id)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     WORKSPACE = "workspace"  #: the settings do not know its workspace, so nothing is claimed there
     REFUSED = "refused"  #: its job is refused, for a reason that is not its own; one entry tries now and then
     UNREACHABLE = "unreachable"  #: Databricks cannot list the active runs, so nothing is claimed
+    ELSEWHERE = "elsewhere"  #: the workspace has something open at another address, so nothing is claimed
 
 
 def unknown_workspace(known: Collection[str]) -> str:

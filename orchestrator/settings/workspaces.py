@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult
 
+from orchestrator.core.addresses import address_of
 from orchestrator.core.numbers import MAX_ID, whole_of_text
 from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.core.urls import PORT_RULE, is_host, is_loopback, split_url
@@ -57,9 +58,16 @@ class WorkspaceSettings:
     #: highest number of active runs, foreign runs included
     cap: int
 
+    @property
+    def address(self) -> str:
+        """Where the workspace is, as it is kept with its runs."""
+        return address_of(self.host, self.workspace_id)
+
     def policy(self) -> WorkspacePolicy:
         """Return the part that the use cases need."""
-        return WorkspacePolicy(name=self.name, job_id=self.job_id, job_name=self.job_name, cap=self.cap)
+        return WorkspacePolicy(
+            name=self.name, job_id=self.job_id, job_name=self.job_name, cap=self.cap, address=self.address
+        )
 
 
 def read_key_vault_url(reader: Reader) -> str | None:

@@ -137,10 +137,7 @@ class Monitor:
         checked = Checked()
         try:
             async with asyncio.timeout(pass_budget.CHECK_SECONDS):
-                await both(
-                    self._check_runs(workspace, checked, everywhere=everywhere),
-                    self._cancel_strays(workspace),
-                )
+                await self._check_here(workspace, checked, everywhere=everywhere)
         except OrchestratorError as error:
             checked.problems.append(f"workspace {workspace}: {error}")
         except TimeoutError:
@@ -151,18 +148,35 @@ class Monitor:
             _logger.warning("%s", problem)
         return checked
 
-    async def _cancel_strays(self, workspace: str) -> None:
-        strays = await self.store.strays(workspace)
+    async def _check_here(self, workspace: str, checked: Checked, *, everywhere: bool) -> None:
+        """Look at the runs that a workspace has at its address; of those at another one it knows nothing.
+
+        As long as there are any, it is not known where those are whose address was not kept.
+        """
+        here = self.workspaces[workspace].address
+        elsewhere = await self.store.elsewhere(workspace, here)
+        if elsewhere is not None:
+            checked.problems.append(health.elsewhere(elsewhere))
+        places: set[str | None] = {here} if elsewhere else {here, None}
+        await both(
+            self._check_runs(workspace, checked, places, everywhere=everywhere),
+            self._cancel_strays(workspace, places),
+        )
+
+    async def _cancel_strays(self, workspace: str, places: set[str | None]) -> None:
+        strays = [each for each in await self.store.strays(workspace) if each.address in places]
         # Those that were not asked about for the longest time come first, so that none waits for ever.
         strays.sort(key=lambda each: self.strays_asked.get((workspace, each.run_id), each.since))
         await cancel_strays(self.store, self.runs[workspace], strays[:_STRAYS], self.strays_asked)
 
-    async def _check_runs(self, workspace: str, checked: Checked, *, everywhere: bool) -> None:
+    async def _check_runs(
+        self, workspace: str, checked: Checked, places: set[str | None], *, everywhere: bool
+    ) -> None:
         """Look at every run of the app's own, and then for others that were repaired; note what is found."""
         settle_until = asyncio.get_running_loop().time() + pass_budget.SETTLE_SECONDS
         began = await self.store.now()
         # Entries are read before the list of active runs: a recorded run that the list lacks has ended.
-        entries = await self.store.running(workspace)
+        entries = await self._running(workspace, places)
         if not entries and not everywhere:
             return
         runs = self.runs[workspace]
@@ -197,11 +211,23 @@ class Monitor:
             if looks.failures:
                 checked.problems.append(f"workspace {workspace}: {looks.failures[0][1]}")
 
+    async def _running(self, workspace: str, places: set[str | None]) -> list[Entry]:
+        """Return the RUNNING entries at these addresses, and note the address of those that have none."""
+        entries = [
+            entry for entry in await self.store.running(workspace) if entry.workspace_address in places
+        ]
+        address = self.workspaces[workspace].address
+        if address and any(entry.workspace_address is None for entry in entries):
+            await self.store.note_address(workspace, address)
+        return entries
+
     async def _revive(self, workspace: str, entries: list[Entry], active: ActiveList) -> list[str]:
         """Follow the runs of other entries that somebody repaired; return the problems."""
         ours = {entry.runid for entry in entries}
         others = [run for run in active.runs if run.run_id not in ours]
-        return await revive_repaired(self.store, self.runs[workspace], workspace, others)
+        return await revive_repaired(
+            self.store, self.runs[workspace], workspace, others, address=self.workspaces[workspace].address
+        )
 
     async def _look_at_each(
         self, entries: list[Entry], began: datetime, listing: Listing, looks: _Looks
@@ -276,8 +302,12 @@ class Monitor:
 
         Its lease has expired, so none of its calls is still in progress.
         """
+        known = self.workspaces.get(entry.workspace)
+        address = known.address if known else ""
+        if not entry.is_at(address):
+            return
         are_accepted = await self.store.calls_accepted(
-            entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS
+            entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS, address=address
         )
         if not are_accepted:
             return

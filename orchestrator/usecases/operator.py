@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from orchestrator.core.actions import Action, Changes, Refusal, Resolve
 from orchestrator.core.errors import Conflict, EntryNotFound, StoreError, StoreInDoubt
 from orchestrator.core.models import ANYTHING, Entry, Expected, IdempotencyKey, NewEntry
+from orchestrator.core.redaction import one_line
 from orchestrator.core.search import EntryFilter
 from orchestrator.core.states import Status
 from orchestrator.ports import EntryReader, Operations, Reports
@@ -101,6 +102,28 @@ class Operator:
                 reason = str(EntryNotFound(entry_id)) if entry is None else _reason(action, entry, ANYTHING)
                 refused.append(Refusal(entry_id=entry_id, reason=reason))
         return Changes(ids=[each for each in ids if each in changed], refused=refused)
+
+    async def move(self, workspace: str, address: str) -> list[int]:
+        """Look for what a workspace has open elsewhere at its present address; return the entries.
+
+        Those are the runs, the calls whose outcome is not known, and the last runs that nobody saw over. What
+        the present address does not know is gone by the usual rules.
+
+        :raises StoreInDoubt: some of them were changed; it is safe to call this again.
+        """
+        moved: list[int] = []
+        try:
+            while batch := await self._operations.move(
+                workspace, address, after=moved[-1] if moved else 0, limit=_BATCH
+            ):
+                moved += batch
+        except StoreError as error:
+            if not moved:
+                raise
+            raise StoreInDoubt(f"{len(moved)} entries were changed, then it failed: {error}") from error
+        if moved:
+            _logger.warning("workspace %s has moved to %s: entries %s", one_line(workspace), address, moved)
+        return moved
 
     async def find(self, action: Action, wanted: EntryFilter, *, limit: int) -> Changes:
         """Return at most `limit` entries of a filter that the action would change, last changed first."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.core import health, run_requests
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.durations import HELD_SECONDS, LEAST_EXCESS_SECONDS
 from orchestrator.core.errors import ListIncomplete, OrchestratorError, SettingsError
 from orchestrator.core.health import Trouble, Troubled, second
@@ -28,7 +29,7 @@ from orchestrator.core.reports import (
     WorkspaceStatus,
 )
 from orchestrator.core.slots import NO_OBSTACLES, Obstacles, job_rooms
-from orchestrator.core.waiting import Slots, Waiting, explain
+from orchestrator.core.waiting import Reason, Slots, Waiting, explain
 from orchestrator.ports import Clock, PassLog, Reports, Runs
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.listing import ActiveList, list_active
@@ -185,8 +186,18 @@ class Overview:
         found: list[Waiting] = []
         for status in await self._look(names[:limit]):
             candidates = await self._reports.candidates(status.report.name, share)
-            found += explain(candidates, await self._slots(status), self._known.policy)
+            if await self._elsewhere(status.report.name) is not None:
+                found += [
+                    Waiting(entry=each.entry, reason=Reason.ELSEWHERE) for each in candidates.candidates
+                ]
+            else:
+                found += explain(candidates, await self._slots(status), self._known.policy)
         return found
+
+    async def _elsewhere(self, name: str) -> Elsewhere | None:
+        """Return what a workspace of the settings has open at another address, so that it is left alone."""
+        known = self._workspaces.get(name)
+        return None if known is None else await self._reports.elsewhere(name, known.address)
 
     def run_page(self, entry: Entry) -> str | None:
         """Return the page of an entry's current run; None if there is no run, or its place is not known.
@@ -204,8 +215,9 @@ class Overview:
             or run_requests.requested_job_id(entry)
             or (None if entry.job_name else workspace.job_id)
         )
-        place = f"?o={workspace.workspace_id}" if workspace.workspace_id is not None else ""
-        return f"{workspace.host}/{place}#job/{job_id}/run/{entry.runid}" if job_id is not None else None
+        address = entry.workspace_address or workspace.address
+        place = address if "/?o=" in address else f"{address}/"
+        return f"{place}#job/{job_id}/run/{entry.runid}" if job_id is not None else None
 
     async def _look(self, wanted: Collection[str] | None = None) -> list[WorkspaceStatus]:
         """Return the state of workspaces; None = those of the settings and all others that have entries.
@@ -252,7 +264,8 @@ class Overview:
     async def _obstacles(self, status: WorkspaceStatus) -> Obstacles:
         """Return what keeps entries from being claimed although their workspace has free slots."""
         name, foreign = status.report.name, status.foreign_runs
-        found = await self._reports.obstacles(name, foreign)
+        address = self._workspaces[name].address
+        found = await self._reports.obstacles(name, foreign, address=address)
         waiting = {use.key for use in await self._reports.waiting_jobs(name)}
         limits: dict[JobKey, JobLimit] = {}
         if self._jobs is not None:
@@ -278,12 +291,15 @@ class Overview:
             if (reason := _lateness(name, last, now, known.pass_late_seconds))
         ]
         silent = {each.workspace: each for each in await self._silences(passes["trigger"], now)}
+        refused = {name: found for name in self._workspaces if (found := await self._elsewhere(name))}
         troubled = await self._troubled(known)
         # Why nothing is claimed there is said already.
-        told = silent.keys() | {each.example.workspace for each in troubled if each.trouble in _REFUSED}
+        told = silent.keys() | refused.keys()
+        told |= {each.example.workspace for each in troubled if each.trouble in _REFUSED}
         waiting = await self._overdue(known, passes["trigger"], told) if self._active else []
         return [
             *late,
+            *map(health.elsewhere, refused.values()),
             *map(health.silent, silent.values()),
             *health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now),
             *waiting,
@@ -323,7 +339,8 @@ class Overview:
             }
         reasons: list[str] = []
         for status in await self._look(sorted(names & self._workspaces.keys() - silent)):
-            found = await self._reports.obstacles(status.report.name, status.foreign_runs)
+            address = self._workspaces[status.report.name].address
+            found = await self._reports.obstacles(status.report.name, status.foreign_runs, address=address)
             if left_alone := [each for each in found.possible if each.is_left_alone]:
                 reasons.append(health.in_doubt(left_alone))
             if known.policy.serialize_tables:
@@ -339,15 +356,15 @@ class Overview:
                 found[run.entry.workspace].append(run)
         return [health.long_runs(runs) for _, runs in sorted(found.items())]
 
-    async def _overdue(self, known: Known, trigger: LastPass | None, silent: Collection[str]) -> list[str]:
+    async def _overdue(self, known: Known, trigger: LastPass | None, explained: Collection[str]) -> list[str]:
         """Return why entries of which workspaces wait for long, if it is not for the app's own runs.
 
-        :param silent: workspaces whose reason is known: nothing is claimed while they do not answer.
+        :param explained: workspaces of which it is known why nothing is claimed there.
         """
         waiting = [
             report.name
             for report in await self._reports.status()
-            if report.name in self._workspaces.keys() - silent
+            if report.name in self._workspaces.keys() - explained
             and (report.oldest_waiting_seconds or 0.0) > _OVERDUE_SECONDS
         ]
         overdue = [name for name in waiting if await self._is_overdue(name, known, NO_OBSTACLES)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from orchestrator.core import decisions, doubts, run_requests, templates
+from orchestrator.core import decisions, doubts, health, run_requests, templates
 from orchestrator.core.doubts import Doubt
 from orchestrator.core.errors import (
     DatabricksError,
@@ -91,6 +91,7 @@ class Planner:
         """
         if entry.workspace not in self.workspaces:
             raise WorkspaceUnavailable(unknown_workspace(self.workspaces))
+        entry = await self._brought_here(entry)
         if entry.request and entry.deliveries > 0:
             return run_requests.thaw(entry)
         if entry.retry_mode not in {None, *RETRY_MODES}:
@@ -136,6 +137,27 @@ class Planner:
             return False
         return (newer.job_id, newer.parameter_style) != (request.job_id, request.parameter_style)
 
+    async def _brought_here(self, entry: Entry) -> Entry:
+        """Return the entry, without the runs that it has had at another address; only that one knows them.
+
+        :raises WorkspaceUnavailable: something is open at another address, and this is no repeated call.
+        """
+        here = self.workspaces[entry.workspace].address
+        elsewhere = await self.store.elsewhere(entry.workspace, here)
+        is_repeated = entry.deliveries > 0 and entry.workspace_address == here
+        if elsewhere is not None and not is_repeated:
+            raise WorkspaceUnavailable(health.elsewhere(elsewhere))
+        if entry.is_at(here):
+            return entry
+        logs = entry.made_here(await self.store.logs(entry.id))
+        run_id = entry.last_runid or _let_go_run(logs)
+        if run_id is not None and not _was_seen_over([log for log in logs if log.runid == run_id]):
+            raise WorkspaceUnavailable(health.last_run_elsewhere(entry, run_id, here))
+        await self.store.leave_address(entry, here)
+        return replace(
+            entry, workspace_address=here, address_submission=entry.submission, last_runid=None, request=None
+        )
+
     async def _await_strays(self, entry: Entry) -> None:
         """Return once no run goes on that came when the entry had gone on without it.
 
@@ -156,9 +178,9 @@ class Planner:
         """
         if entry.last_runid is None and entry.submission <= 1:
             return None
-        logs = await self.store.logs(entry.id)
+        logs = entry.made_here(await self.store.logs(entry.id))
         # A resolution lets go of the last run, but no second one may be active beside it.
-        let_go = None if entry.last_runid else next((log.runid for log in reversed(logs) if log.runid), None)
+        let_go = None if entry.last_runid else _let_go_run(logs)
         run_id = entry.last_runid or let_go
         if run_id is None:
             return None
@@ -344,7 +366,9 @@ class Planner:
     async def _is_believed(self, entry: Entry) -> bool:
         heard = await self.store.hear(entry, Doubt.NAME)
         others_are_accepted = await self.store.calls_accepted(
-            entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS
+            entry.workspace,
+            within_seconds=decisions.ACCEPTED_WITHIN_SECONDS,
+            address=self.workspaces[entry.workspace].address,
         )
         return heard.is_believed(_NAME_PATIENCE if others_are_accepted else _LONG_NAME_PATIENCE)
 
@@ -365,6 +389,11 @@ class Planner:
     async def _last_success(self, entry: Entry) -> str:
         started_at = await self.store.last_success(entry.workspace, entry.table_name)
         return "" if started_at is None else iso_utc(started_at, "milliseconds")
+
+
+def _let_go_run(logs: Sequence[LogRow]) -> int | None:
+    """Return the last run of an entry that has let go of it; None = it has had none."""
+    return next((log.runid for log in reversed(logs) if log.runid), None)
 
 
 def _let_go(run_id: int) -> str:

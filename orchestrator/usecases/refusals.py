@@ -96,7 +96,9 @@ class Refusals:
             _logger.debug("entry %s: the workspace answers with a refusal, too", entry.id)
         # Until others are accepted, what fails may concern every call.
         are_accepted = await self.store.calls_accepted(
-            entry.workspace, within_seconds=decisions.ACCEPTED_WITHIN_SECONDS
+            entry.workspace,
+            within_seconds=decisions.ACCEPTED_WITHIN_SECONDS,
+            address=entry.workspace_address or "",
         )
         return Unanswered.ENTRY if are_accepted else Unanswered.OUTAGE
 
@@ -129,7 +131,9 @@ class Refusals:
     async def _others_are_accepted(self, entry: Entry) -> bool:
         heard = await self.store.hear(entry, Doubt.REFUSAL)
         seconds = min(heard.seconds, decisions.ACCEPTED_WITHIN_SECONDS)
-        return await self.store.calls_accepted(entry.workspace, within_seconds=seconds)
+        return await self.store.calls_accepted(
+            entry.workspace, within_seconds=seconds, address=entry.workspace_address or ""
+        )
 
     async def _run_refused(self, entry: Entry, request: RunRequest, error: RequestRefused) -> Entry | None:
         """Return the request that the job takes now, if that is another one; the token stays the same."""

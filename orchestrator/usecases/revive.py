@@ -25,16 +25,19 @@ _BATCH = 100
 _REPAIRED = "its run is active again: somebody repaired it in Databricks"
 
 
-async def revive_repaired(store: Store, runs: Runs, workspace: str, active: Sequence[ActiveRun]) -> list[str]:
+async def revive_repaired(
+    store: Store, runs: Runs, workspace: str, active: Sequence[ActiveRun], *, address: str = ""
+) -> list[str]:
     """Return every entry one of whose runs is active again to RUNNING, and the problems, one line each.
 
     Its last run comes first: only if that is over, an earlier one is followed. The list may be older than an
     entry's end, so each run is looked up before its entry is changed.
 
     :param active: the active runs of the workspace.
+    :param address: where the workspace is.
     :raises StoreError: the database is unavailable.
     """
-    found = await store.ended_runs(workspace, [run.run_id for run in active])
+    found = await store.ended_runs(workspace, [run.run_id for run in active], address=address)
     ended = [each for each in found if _may_follow(each)]
     limit = asyncio.Semaphore(_AT_ONCE)
     failures: list[DatabricksError] = []
@@ -55,16 +58,19 @@ async def revive_repaired(store: Store, runs: Runs, workspace: str, active: Sequ
     ]
 
 
-async def revive_reported(store: Store, runs: Runs, workspace: str, run_id: int) -> Entry | None:
+async def revive_reported(
+    store: Store, runs: Runs, workspace: str, run_id: int, *, address: str = ""
+) -> Entry | None:
     """Return the entry that this run belongs to to RUNNING if the run is active, or has ended once more.
 
     A repair may be over before anybody has seen the run active again.
 
+    :param address: where the workspace is.
     :returns: the entry as it is then, or None if nothing was changed.
     :raises DatabricksError: the run could not be read.
     :raises StoreError: the database is unavailable.
     """
-    for ended in await store.ended_runs(workspace, [run_id]):
+    for ended in await store.ended_runs(workspace, [run_id], address=address):
         if not _may_follow(ended) or await _last_goes_on(runs, ended):
             continue
         run = await _read(runs, ended.entry, run_id)

@@ -66,11 +66,12 @@ class RunEnded:
 
     async def _followed(self, workspace: str, run_id: int) -> Entry | None:
         """Return the entry that follows a run, or follows it again because of this event."""
+        address = self.trigger.workspaces[workspace].address
         entry = await self.store.running_run(workspace, run_id)
         if entry is not None:
-            return entry
+            return entry if entry.is_at(address) else None
         try:
-            return await revive_reported(self.store, self.runs[workspace], workspace, run_id)
+            return await revive_reported(self.store, self.runs[workspace], workspace, run_id, address=address)
         except DatabricksError as error:
             _logger.warning("run %s is reported as over and could not be read: %s", run_id, error)
             return None

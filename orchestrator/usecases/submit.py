@@ -55,7 +55,12 @@ class Submit:
             return
         began = self.clock.monotonic()
         request = run_requests.freeze(planned)
-        entry = await self.store.begin_submission(claim, self.policy.submit_lease_seconds, request)
+        entry = await self.store.begin_submission(
+            claim,
+            self.policy.submit_lease_seconds,
+            request,
+            address=self.planner.workspaces[waiting.workspace].address,
+        )
         if entry is None:
             _logger.info("entry %s: must no longer be submitted", claim.entry_id)
             return
@@ -110,7 +115,9 @@ class Submit:
         try:
             run_id = await self._start(entry, request, began)
             seconds = self.clock.monotonic() - called_at
-            is_recorded = await self.store.record_run(claim, run_id, new_in=new_in)
+            is_recorded = await self.store.record_run(
+                claim, run_id, new_in=new_in, address=entry.workspace_address or ""
+            )
         except NoCapacity as error:
             await self._unstarted.no_capacity(entry, error)
             if isinstance(request, RunRequest):
@@ -161,7 +168,8 @@ class Submit:
             return
         # The entry moved on while the response was on its way. Nobody would ever check this run. It is kept
         # before it is cancelled, so that a later pass does that if this call fails.
-        if not await self.store.note_stray(entry.workspace, run_id, entry.id):
+        address = entry.workspace_address or ""
+        if not await self.store.note_stray(entry.workspace, run_id, entry.id, address=address):
             _logger.warning("entry %s: run %s came too late, and is another's", claim.entry_id, run_id)
             return
         _logger.warning("entry %s: run %s came too late and is being cancelled", claim.entry_id, run_id)

@@ -142,6 +142,7 @@ class Trigger:
             max_attempts=self.policy.max_attempts,
             serialize_tables=self.policy.serialize_tables,
             setting=refused_jobs.setting_of(self.workspaces[workspace]),
+            address=self.workspaces[workspace].address,
         )
         problem = await dispatch(self.store, self.queue, claims)
         _logger.info("workspace %s: claimed %s entries", shown, len(claims))
@@ -152,7 +153,10 @@ class Trigger:
         """Return entries to RUNNING whose run was repaired, so that the claim sees their tables as busy."""
         try:
             async with asyncio.timeout(pass_budget.REVIVE_SECONDS):
-                return await revive_repaired(self.store, self.runs[workspace], workspace, active)
+                address = self.workspaces[workspace].address
+                return await revive_repaired(
+                    self.store, self.runs[workspace], workspace, active, address=address
+                )
         except TimeoutError:
             # The claim leaves entries and tables alone whose last run is active.
             seconds = pass_budget.REVIVE_SECONDS

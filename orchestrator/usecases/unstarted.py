@@ -105,7 +105,9 @@ class Unstarted:
         is_held = not refused_jobs.needs_others(what) or (
             len(same) >= refused_jobs.DENIED_ENTRIES
             and not await self.store.calls_accepted(
-                entry.workspace, within_seconds=refused_jobs.ACCEPTED_WITHIN_SECONDS
+                entry.workspace,
+                within_seconds=refused_jobs.ACCEPTED_WITHIN_SECONDS,
+                address=entry.workspace_address or "",
             )
         )
         return _Refusal(

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from orchestrator.core.errors import (
     NoCapacity,
@@ -34,6 +36,9 @@ FAULTS = (
 )
 
 
+#: At which host a call is made.
+HERE: ContextVar[str] = ContextVar("here", default="")
+
 #: The client ends a call that takes longer. ``run-now`` needs no such limit, since it has a token.
 _LONGEST_CALL = timedelta(seconds=90)
 
@@ -55,6 +60,8 @@ class SimulatedRuns:
     repairs_fail: str = ""
     #: a replica that knows none of the runs answers
     vanished: bool = False
+    #: the answer of the next call for a run is lost
+    next_run_is_lost: bool = False
     #: called before a run is started, repaired or cancelled; they raise if that must not be
     check_start: Callable[[str], None] = lambda _: None
     check_repair: Callable[[SimulatedRun], None] = lambda _: None
@@ -86,9 +93,14 @@ class SimulatedRuns:
             raise NoCapacity("already full", status=429)
         if fault in {"refused", "denied"}:  # also for a known token: the order of the checks is undocumented
             raise RequestRefused("no", status=400, error_code="X", permanent=fault == "refused")
-        run = self.by_token.get(request.idempotency_token) or self._start(request.idempotency_token, fault)
+        run = self.by_token.get(request.idempotency_token)
+        if run is None or run.host != HERE.get():
+            run = self._start(request.idempotency_token, fault)
         if run.deleted:
             raise TokenRunDeleted("its run was deleted", status=400, error_code="X", permanent=True)
+        if self.next_run_is_lost:
+            self.next_run_is_lost = False
+            fault = "lost after"
         await self._after(fault)
         return run.run_id
 
@@ -102,7 +114,7 @@ class SimulatedRuns:
             raise RequestRefused("no", status=400, error_code="X", permanent=fault == "refused")
         if fault == "lost before" or self.now() - asked_at > _LONGEST_CALL:
             raise WorkspaceUnavailable("no answer")
-        run = self.runs[request.run_id]
+        run = self._run(request.run_id)
         if run.deleted:
             raise RunNotFound("gone", status=400)
         if run.is_live or run.latest_repair_id != request.latest_repair_id:
@@ -121,7 +133,8 @@ class SimulatedRuns:
     async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
         """List the active runs; a run that began last may be missing."""
         fault = await self._before()
-        seen = [run for run in self.live() if not (self.vanished or run.shows_old_end(self.now()))]
+        here = [run for run in self.live() if run.host == HERE.get()]
+        seen = [run for run in here if not (self.vanished or run.shows_old_end(self.now()))]
         active = sorted(seen, key=lambda run: run.began)
         listed = active[: -1 if fault == "lagging" else None]
         ours = [ActiveRun(run_id=run.run_id, job_id=1, queued=run.is_queued) for run in listed]
@@ -137,7 +150,7 @@ class SimulatedRuns:
     async def get_run(self, run_id: int, *, with_history: bool = False) -> Run:
         """Return a run."""
         fault = await self._before()
-        run = self.runs[run_id]
+        run = self._run(run_id)
         run.looks[asyncio.current_task()] = self._beginnings
         shown = run.shown(self.now(), with_history=with_history)
         missing = (
@@ -166,7 +179,7 @@ class SimulatedRuns:
     async def cancel(self, run_id: int) -> None:
         """End a run, at once or later."""
         fault = await self._before()
-        run = self.runs[run_id]
+        run = self._run(run_id)
         if run.is_live:
             self.check_cancel(run)
             if fault != "slow cancel":
@@ -182,10 +195,16 @@ class SimulatedRuns:
         """No use case calls this."""
         raise NotImplementedError
 
+    def _run(self, run_id: int) -> SimulatedRun:
+        """Return the run that a call names; a host is never asked for a run of another one."""
+        run = self.runs[run_id]
+        assert run.host == HERE.get(), f"{HERE.get()} is asked for run {run_id}, which is at {run.host}"
+        return run
+
     def _start(self, token: str, fault: str) -> SimulatedRun:
         self.check_start(token)
         self._beginnings += 1
-        run = SimulatedRun(run_id=1 + len(self.runs), token=token, began=self._beginnings)
+        run = SimulatedRun(run_id=1 + len(self.runs), token=token, began=self._beginnings, host=HERE.get())
         run.begin(queued=fault == "queued")
         self.runs[run.run_id] = self.by_token[token] = run
         return run
@@ -214,3 +233,24 @@ class SimulatedRuns:
         await self.scheduler.boundary()
         if fault == "lost after":
             raise WorkspaceUnavailable("no answer")
+
+
+class Host:
+    """The calls of an app to one host: it knows the runs that were started there, and no others."""
+
+    def __init__(self, workspace: SimulatedRuns, name: str) -> None:
+        self._workspace = workspace
+        self._name = name
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        """Return a call of the workspace, made at this host."""
+        call = getattr(self._workspace, method)
+
+        async def made_here(*values: object, **named: object) -> object:
+            before = HERE.set(self._name)
+            try:
+                return await call(*values, **named)
+            finally:
+                HERE.reset(before)
+
+        return made_here

@@ -26,6 +26,8 @@ MODE = st.sampled_from([None, *RetryMode])
 class Simulation(RuleBasedStateMachine):
     """One schedule: a world and the steps taken in it."""
 
+    #: where the workspace is, by the settings of each app
+    hosts: tuple[str, ...] = ("",)
     #: finished worlds, and the steps taken in them, since the process began
     schedules = 0
     steps = 0
@@ -33,7 +35,7 @@ class Simulation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
-        self.world = Schedule(Path(self._folder.name))
+        self.world = Schedule(Path(self._folder.name), self.hosts)
 
     @initialize()
     def some_entries(self) -> None:
@@ -224,3 +226,33 @@ class Simulation(RuleBasedStateMachine):
         finally:
             self.world.close()
             self._folder.cleanup()
+
+
+class TwoHosts(Simulation):
+    """A second app uses the same database, and its settings name another host."""
+
+    hosts = ("https://a", "https://b")
+
+    @rule()
+    def second_trigger(self) -> None:
+        self.world.start_trigger(1)
+
+    @rule()
+    def second_monitor(self) -> None:
+        self.world.start_monitor(1)
+
+    @precondition(lambda self: self.world.queue.messages)
+    @rule(which=NUMBER, keep=st.booleans())
+    def second_deliver(self, which: int, keep: bool) -> None:
+        self.world.deliver(which, keep=keep, app=1)
+
+    @precondition(lambda self: self.world.queue.messages)
+    @rule(which=NUMBER, first=st.integers(0, 1))
+    def repeat_elsewhere(self, which: int, first: int) -> None:
+        """The answer to an app's call is lost, and the other app gets the message again."""
+        self.world.scheduler.finish()
+        for app in (first, 1 - first):
+            self.world.databricks.next_run_is_lost = True
+            self.world.deliver(which, keep=True, app=app)
+            self.world.scheduler.finish()
+        self.world.databricks.next_run_is_lost = False

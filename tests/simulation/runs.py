@@ -29,6 +29,8 @@ class SimulatedRun:
     token: str
     #: the number of its latest beginning among the beginnings of all runs, repairs included
     began: int
+    #: where it is
+    host: str = ""
     #: every end so far, each at a time of its own
     ends: list[Run] = field(default_factory=list)
     #: every repair so far: whether a person asked for it

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tests.empty_store import make_empty_store
 from tests.fakes import FakeClock
 from tests.invariants import AUDIT
 from tests.operators import Operator
-from tests.simulation.databricks import SimulatedRuns
+from tests.simulation.databricks import Host, SimulatedRuns
 from tests.simulation.parts import SimulatedPool, SimulatedQueue, SimulatedStore
 from tests.simulation.rules import Rules
 from tests.simulation.runs import SimulatedRun
@@ -39,9 +40,12 @@ PASSES = 40
 
 
 class Schedule:
-    """One workspace and one store; the test orders every step of every function."""
+    """One workspace and one store; the test orders every step of every function.
 
-    def __init__(self, folder: Path) -> None:
+    :param hosts: where the workspace is, by the settings of each app; "" = addresses are not told apart.
+    """
+
+    def __init__(self, folder: Path, hosts: tuple[str, ...] = ("",)) -> None:
         self.scheduler = Scheduler()
         self.offset = timedelta()
         connector = SqliteConnector(make_empty_store(folder / "state.db"), now=self._now)
@@ -56,14 +60,21 @@ class Schedule:
         self.databricks.check_start = self.rules.check_start
         self.databricks.check_repair = self.rules.check_repair
         self.databricks.check_cancel = self.rules.check_cancel
-        self._usecases = UseCases(
+        self._apps = {host: self._app(host) for host in hosts}
+
+    def _app(self, host: str) -> UseCases:
+        """Return an app whose settings name a host."""
+        return UseCases(
             store=SimulatedStore(self.pool),
-            runs={"default": self.databricks},
-            workspaces={"default": workspace(job_id=1, cap=CAP)},
+            runs={"default": Host(self.databricks, host)},
+            workspaces={"default": replace(workspace(job_id=1, cap=CAP), address=host)},
             queue=self.queue,
             policy=POLICY,
             clock=_ScheduleClock(self),
         )
+
+    def _host(self, which: int) -> str:
+        return list(self._apps)[which % len(self._apps)]
 
     def _now(self) -> datetime:
         return datetime(2030, 1, 1, tzinfo=UTC) + self.offset
@@ -121,30 +132,32 @@ class Schedule:
     def repair_by_hand(self, run: SimulatedRun) -> None:
         """Run the failed tasks of a run again, as a person does in Databricks."""
         self.rules.person_repairs(run)
+        if len(self._apps) > 1:  # an app that is at another host begins a new run without a look at it
+            self.rules.astray.add(run)
         self.databricks.repair_by_hand(run)
 
     # -- steps that may begin
 
-    def start_trigger(self) -> None:
-        """Begin a trigger pass, concurrently with everything else."""
-        self.scheduler.start(_pass(self._usecases.trigger))
+    def start_trigger(self, app: int = 0) -> None:
+        """Begin a trigger pass of an app, concurrently with everything else."""
+        self.scheduler.start(_pass(self._apps[self._host(app)].trigger))
 
-    def start_monitor(self) -> None:
-        """Begin a monitor pass, concurrently with everything else."""
-        self.scheduler.start(_pass(self._usecases.monitor))
+    def start_monitor(self, app: int = 0) -> None:
+        """Begin a monitor pass of an app, concurrently with everything else."""
+        self.scheduler.start(_pass(self._apps[self._host(app)].monitor))
 
-    def deliver(self, which: int, *, keep: bool) -> None:
+    def deliver(self, which: int, *, keep: bool, app: int = 0) -> None:
         """Begin to handle a message; with ``keep`` it is delivered again, concurrently or later."""
         if self.queue.messages:
             index = which % len(self.queue.messages)
             claim = self.queue.messages[index]
             if not keep:
                 del self.queue.messages[index]
-            self.scheduler.start(self._handle(claim))
+            self.scheduler.start(self._handle(claim, self._host(app)))
 
-    async def _handle(self, claim: Claim) -> None:
+    async def _handle(self, claim: Claim, host: str) -> None:
         try:
-            await self._usecases.submit(claim)
+            await self._apps[host].submit(claim)
         except BaseException as error:  # also when the process is killed: the message becomes visible again
             self.queue.messages.append(claim)
             if not isinstance(error, StoreError):
@@ -172,8 +185,9 @@ class Schedule:
         self.pool.faults.clear()
         self.queue.fault = ""
         self.scheduler.finish()
-        self._pass_until(self._only_live_runs_are_unfinished)
-        self._check_revivals()
+        if len(self._apps) == 1:  # otherwise the runs of one app keep the others from claiming
+            self._pass_until(self._only_live_runs_are_unfinished)
+            self._check_revivals()
         self._pass_until(self._all_ended, end_runs=True)
         assert self.databricks.live() == []
         self.rules.check_at_the_end()
@@ -186,16 +200,22 @@ class Schedule:
             if end_runs:
                 for run in self.databricks.live():
                     self.databricks.end(run, "success")
-            self.start_trigger()
-            self.scheduler.finish()
+            for app in range(len(self._apps)):
+                self.start_trigger(app)
+                self.scheduler.finish()
             for _ in range(len(self.queue.messages)):
-                self.deliver(0, keep=False)
+                self.deliver(0, keep=False, app=self._app_of(self.queue.messages[0]))
                 self.scheduler.finish()
             self.check()
             if reached():
                 return
         rows = self.sql("SELECT id, status, last_error FROM track_processing")
         raise AssertionError(f"{PASSES} passes did not do: {rows}")
+
+    def _app_of(self, claim: Claim) -> int:
+        """Return the app that has what an entry has had last; the first one if it has had nothing."""
+        [(address,)] = self.sql("SELECT workspace_address FROM track_processing WHERE id = ?", claim.entry_id)
+        return list(self._apps).index(address) if address in self._apps else 0
 
     def _only_live_runs_are_unfinished(self) -> bool:
         """Entries that wait for a slot, their table or a run of their own are also behind a live run."""

@@ -7,17 +7,28 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import FIGURE
-from tests.simulation.machine import Simulation
+from tests.simulation.machine import Simulation, TwoHosts
 
 SCHEDULES = 400
+SCHEDULES_OF_TWO = 100
 
 
 @pytest.mark.timeout(400)
 def test_rules_hold_in_every_schedule(record_property: Callable[[str, object], None]) -> None:
+    _run(Simulation, SCHEDULES)
+    record_property(FIGURE, f"simulated schedules: {Simulation.schedules}, steps: {Simulation.steps}")
+
+
+@pytest.mark.timeout(400)
+def test_rules_hold_when_two_apps_name_two_hosts() -> None:
+    _run(TwoHosts, SCHEDULES_OF_TWO)
+
+
+def _run(machine: type[Simulation], schedules: int) -> None:
     run_state_machine_as_test(
-        Simulation,
+        machine,
         settings=settings(
-            max_examples=SCHEDULES,
+            max_examples=schedules,
             stateful_step_count=60,
             deadline=None,
             derandomize=True,
@@ -26,4 +37,3 @@ def test_rules_hold_in_every_schedule(record_property: Callable[[str, object], N
             suppress_health_check=list(HealthCheck),
         ),
     )
-    record_property(FIGURE, f"simulated schedules: {Simulation.schedules}, steps: {Simulation.steps}")

@@ -80,7 +80,7 @@ def test_forward_from_an_older_schema(database: Database, monkeypatch: pytest.Mo
         version=len(today) + 1, name="more", script="ALTER TABLE track_processing ADD remark int;"
     )
     monkeypatch.setattr(migrate, "available", lambda _dialect: [*today, more])
-    with pytest.raises(SchemaError, match=rf"lacks 000{len(today) + 1}_more; run"):
+    with pytest.raises(SchemaError, match=rf"lacks {len(today) + 1:04}_more; run"):
         schema_version(database.connector)
     printed = migrate.script(dialect, from_version=len(today))
     assert "CREATE TABLE" not in printed

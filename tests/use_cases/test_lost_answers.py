@@ -98,10 +98,16 @@ class SlowStore(Store):
     """Runs a hook after Databricks has answered and before the answer is stored."""
 
     async def record_run(
-        self, claim: Claim, run_id: int, *, deliveries: int | None = None, new_in: str | None = None
+        self,
+        claim: Claim,
+        run_id: int,
+        *,
+        deliveries: int | None = None,
+        new_in: str | None = None,
+        address: str = "",
     ) -> bool:
         await self.meanwhile()
-        return await super().record_run(claim, run_id, deliveries=deliveries, new_in=new_in)
+        return await super().record_run(claim, run_id, deliveries=deliveries, new_in=new_in, address=address)
 
     async def meanwhile(self) -> None:
         """The hook."""

@@ -137,8 +137,8 @@ async def test_process_that_was_held_up_does_not_ask_any_more(world: AnsweredWor
     claim = Claim(entry_id=entry.id, submission=entry.submission)
     begin = world.store.begin_submission
 
-    async def slowly(claim: Claim, lease_seconds: float, request: str) -> Entry | None:
-        begun = await begin(claim, lease_seconds, request)
+    async def slowly(claim: Claim, lease_seconds: float, request: str, *, address: str = "") -> Entry | None:
+        begun = await begin(claim, lease_seconds, request, address=address)
         world.clock.time += 121
         return begun
 

@@ -95,8 +95,10 @@ async def test_refused_entry_with_a_cancel_request_is_canceled(world: World) -> 
     await world.trigger()
     begin = world.store.begin_submission
 
-    async def cancelled_just_after(claim: Claim, lease_seconds: float, request: str) -> Entry | None:
-        entry = await begin(claim, lease_seconds, request)
+    async def cancelled_just_after(
+        claim: Claim, lease_seconds: float, request: str, *, address: str = ""
+    ) -> Entry | None:
+        entry = await begin(claim, lease_seconds, request, address=address)
         await world.cancel(claim.entry_id)
         return replace(entry, cancel_requested=True) if entry else None
 

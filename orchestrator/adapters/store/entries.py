@@ -15,7 +15,9 @@ from orchestrator.adapters.store.records import (
     cut_name,
     log_values,
     milliseconds,
+    place,
     read_claim,
+    read_elsewhere,
     read_entry,
     read_job_key,
     read_log_row,
@@ -26,6 +28,7 @@ from orchestrator.adapters.store.records import (
 )
 from orchestrator.adapters.store.session import Session
 from orchestrator.core import doubts, refused_jobs
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.decisions import LONGEST_WAIT_SECONDS
 from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.errors import RunTaken, StoreError, StoreUnavailable
@@ -93,6 +96,7 @@ class Store:
         max_attempts: int,
         serialize_tables: bool,
         setting: str = "",
+        address: str = "",
     ) -> list[Claim]:
         """Claim as many waiting entries as the workspace and their jobs have free slots, by priority.
 
@@ -101,25 +105,28 @@ class Store:
         never too many. An entry one of whose runs is active is not claimed, nor another one of its table,
         unless the entry has let go of the run. The same holds while a run is active that an entry in doubt
         may have begun; that entry itself may be claimed, since its token finds the run.
+        While something is open at another address, only those entries are claimed whose calls were made here.
 
         While the job that the settings name is refused, or each job of the workspace, one entry tries at a
         time.
 
         :param jobs: the limits of the jobs that open entries name; a job that is missing has none.
         :param setting: the workspace's own job (:func:`~orchestrator.core.refused_jobs.setting_of`).
+        :param address: where the workspace is; empty = its addresses are not told apart.
         """
 
         def work(session: Session) -> list[Claim]:
             session.acquire_lock(_CLAIM_LOCK)
+            is_refused = bool(session.rows("elsewhere", *place(workspace, address)))
             in_flight = session.rows("in_flight", workspace)
             ours = {row["runid"] for row in in_flight}
             foreign = [run for run in active if run.run_id not in ours]
             free = cap - len(in_flight) - sum(run.takes_slot for run in foreign)
-            tries = _tries(session, workspace, setting, in_flight)
+            tries = _tries(session, workspace, setting, in_flight, address)
             free = min(free, tries.of_workspace)
             if free <= 0:
                 return []
-            obstacles = obstacles_of(session, workspace, foreign)
+            obstacles = obstacles_of(session, workspace, foreign, address)
             rows = session.rows(
                 "claim",
                 max_attempts or NO_LIMIT,
@@ -131,6 +138,8 @@ class Store:
                 json.dumps(sorted(obstacles.alive_entries)),
                 json.dumps(sorted(obstacles.held_tables) if serialize_tables else []),
                 json.dumps(sorted(obstacles.finders)),
+                int(is_refused),
+                address,
                 int(serialize_tables),
                 free,
             )
@@ -159,18 +168,43 @@ class Store:
         rows = await self.pool.transact(lambda session: session.rows("get_entry", entry_id), writes=False)
         return read_entry(rows[0]) if rows else None
 
-    async def begin_submission(self, claim: Claim, lease_seconds: float, request: str) -> Entry | None:
+    async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
+        """Return what a workspace has open at another address, or None."""
+        rows = await self.pool.transact(
+            lambda session: session.rows("elsewhere", *place(workspace, address)), writes=False
+        )
+        return read_elsewhere(rows, workspace, address)
+
+    async def note_address(self, workspace: str, address: str) -> None:
+        """RUNNING stays RUNNING: take runs that began before addresses were kept to be at this one."""
+        await self.pool.transact(
+            lambda session: session.change("note_address", address, workspace), writes=True
+        )
+
+    async def leave_address(self, entry: Entry, address: str) -> None:
+        """QUEUED stays QUEUED: nothing of the entry is open where it was; its call is made at this address.
+
+        An entry that another delivery has begun to submit is left as it is.
+        """
+        await self.pool.transact(
+            lambda session: session.change("leave_address", address, entry.id, entry.submission), writes=True
+        )
+
+    async def begin_submission(
+        self, claim: Claim, lease_seconds: float, request: str, *, address: str = ""
+    ) -> Entry | None:
         """Record that Databricks is about to be called, renew the lease and return the entry.
 
-        None: the entry is no longer QUEUED for this submission, or a cancellation came before the first call.
+        None: the entry is no longer QUEUED for this submission, a cancellation came before the first call, or
+        the workspace has something open at another address and this call was not made here before.
 
         :param request: the call as JSON. A repeated submission keeps its first one, so send what is returned.
+        :param address: where the workspace is that is called; empty = its addresses are not told apart.
         """
+        at = address or None
+        values = (request, at, milliseconds(lease_seconds), claim.entry_id, claim.submission, at, at)
         rows = await self.pool.transact(
-            lambda session: session.rows(
-                "begin_submission", request, milliseconds(lease_seconds), claim.entry_id, claim.submission
-            ),
-            writes=True,
+            lambda session: session.rows("begin_submission", *values), writes=True
         )
         return read_entry(rows[0]) if rows else None
 
@@ -187,18 +221,25 @@ class Store:
         )
 
     async def record_run(
-        self, claim: Claim, run_id: int, *, deliveries: int | None = None, new_in: str | None = None
+        self,
+        claim: Claim,
+        run_id: int,
+        *,
+        deliveries: int | None = None,
+        new_in: str | None = None,
+        address: str = "",
     ) -> bool:
         """QUEUED → RUNNING. False: the entry is no longer QUEUED for this submission, or calls were begun.
 
         :param deliveries: how many calls may have been begun; None = any number.
         :param new_in: the workspace that says that it has begun this run just now; None = the entry had it
             before.
+        :param address: where that workspace is.
         :raises RunTaken: a run that should be new belongs to another entry or to an earlier submission.
         """
         most = NO_LIMIT if deliveries is None else deliveries
 
-        asked = (new_in, run_id, claim.entry_id, run_id, new_in)
+        asked = (new_in, run_id, claim.entry_id, address, run_id, new_in, address)
 
         def work(session: Session) -> bool:
             # The change comes first: by its unique index two entries that are told one run take turns.
@@ -218,18 +259,21 @@ class Store:
             _refuse_if_taken(run_id, rows)  # the index may have refused it
             raise
 
-    async def note_stray(self, workspace: str, run_id: int, entry_id: int) -> bool:
+    async def note_stray(self, workspace: str, run_id: int, entry_id: int, *, address: str = "") -> bool:
         """Keep a run that came when its entry had gone on without it.
 
         False: the run is, or was, that of another entry.
+
+        :param address: where the workspace is; empty = its addresses are not told apart.
         """
 
         def work(session: Session) -> bool:
-            [taken] = session.rows("run_taken", workspace, run_id, entry_id, run_id, workspace)
+            asked = (workspace, run_id, entry_id, address, run_id, workspace, address)
+            [taken] = session.rows("run_taken", *asked)
             if taken["entry_id"] not in {None, entry_id}:
                 return False
             if run_id not in {row["runid"] for row in session.rows("stray_runs", workspace)}:
-                session.change("note_stray", workspace, run_id, entry_id)
+                session.change("note_stray", workspace, run_id, entry_id, address or None)
             return True
 
         return await self.pool.transact(work, writes=True)
@@ -455,13 +499,14 @@ class Store:
         )
         return [read_entry(row) for row in rows]
 
-    async def calls_accepted(self, workspace: str, *, within_seconds: float) -> bool:
+    async def calls_accepted(self, workspace: str, *, within_seconds: float, address: str = "") -> bool:
         """Say whether a call of ``run-now`` was accepted for some entry of a workspace.
 
         :param within_seconds: how far back to look.
+        :param address: where the workspace is; what another address accepted says nothing.
         """
         return await self.pool.transact(
-            lambda session: _calls_accepted(session, workspace, within_seconds), writes=False
+            lambda session: _calls_accepted(session, workspace, within_seconds, address), writes=False
         )
 
     async def refused(self, workspace: str) -> tuple[list[Refused], datetime]:
@@ -503,16 +548,21 @@ class Store:
         )
         return read_entry(rows[0]) if rows else None
 
-    async def ended_runs(self, workspace: str, run_ids: Collection[int]) -> list[EndedRun]:
+    async def ended_runs(
+        self, workspace: str, run_ids: Collection[int], *, address: str = ""
+    ) -> list[EndedRun]:
         """Return the entries that are over or wait, with the run of theirs that is one of these.
 
         It is the last run of the entry, if that is among them, or else the newest of the earlier ones.
+
+        :param address: where the workspace is that has these runs.
         """
         if not run_ids:
             return []
         ids = json.dumps(sorted(run_ids))
         rows = await self.pool.transact(
-            lambda session: session.rows("ended_runs", workspace, ids, ids, workspace), writes=False
+            lambda session: session.rows("ended_runs", workspace, ids, address, ids, workspace, address),
+            writes=False,
         )
         found: dict[int, EndedRun] = {}
         for row in sorted(rows, key=lambda row: (row["id"], row["found_submission"])):
@@ -592,10 +642,11 @@ def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:
 
 
 def _calls_accepted(
-    session: Session, workspace: str, within_seconds: float, *, of_setting: bool = False
+    session: Session, workspace: str, within_seconds: float, address: str, *, of_setting: bool = False
 ) -> bool:
     since, only = -milliseconds(within_seconds), int(of_setting)
-    [found] = session.rows("calls_accepted", workspace, only, since, since, workspace, since, only)
+    values = (workspace, only, since, address, since, workspace, since, only, address)
+    [found] = session.rows("calls_accepted", *values)
     return bool(found["accepted"])
 
 
@@ -625,7 +676,7 @@ class _Tries:
 
 
 def _tries(
-    session: Session, workspace: str, setting: str, in_flight: Collection[Mapping[str, Any]]
+    session: Session, workspace: str, setting: str, in_flight: Collection[Mapping[str, Any]], address: str
 ) -> _Tries:
     """Return how many entries may try whether what was refused is still refused."""
     refused = _refused(session, workspace)
@@ -638,7 +689,7 @@ def _tries(
         if not found:
             return NO_LIMIT
         heard = (now - max(each.heard_at for each in found)).total_seconds()
-        if _calls_accepted(session, workspace, heard, of_setting=of_setting):
+        if _calls_accepted(session, workspace, heard, address, of_setting=of_setting):
             return NO_LIMIT
         return refused_jobs.tries(found, now, under_way=under_way)
 

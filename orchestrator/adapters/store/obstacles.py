@@ -19,12 +19,15 @@ from orchestrator.core.unknown_runs import LOOKED_BACK, ended_since, possible_ru
 _RECENT = 300
 
 
-def obstacles_of(session: Session, workspace: str, foreign: Collection[ActiveRun]) -> Obstacles:
-    """Return what the active runs of no entry in flight keep from being claimed, without jobs' rooms."""
+def obstacles_of(session: Session, workspace: str, foreign: Collection[ActiveRun], address: str) -> Obstacles:
+    """Return what the active runs of no entry in flight keep from being claimed, without jobs' rooms.
+
+    :param address: where the workspace is that has these runs.
+    """
     if not foreign:
         return NO_OBSTACLES
     runs = json.dumps(sorted(run.run_id for run in foreign))
-    rows = session.rows("alive", workspace, runs, runs, workspace, workspace, runs)
+    rows = session.rows("alive", workspace, runs, address, runs, workspace, address, workspace, address, runs)
     alive = tuple(
         AliveRun(entry_id=row["id"], run_id=row["runid"], table_name=row["busy_table"]) for row in rows
     )
@@ -33,7 +36,8 @@ def obstacles_of(session: Session, workspace: str, foreign: Collection[ActiveRun
     if not unknown:
         return Obstacles(alive=alive)
     since = ended_since(unknown, session.now())
-    in_doubt = map(read_entry, session.rows("in_doubt", workspace, since, workspace))
+    entries = map(read_entry, session.rows("in_doubt", workspace, since, workspace))
+    in_doubt = [entry for entry in entries if entry.is_at(address)]
     return Obstacles(alive=alive, possible=tuple(possible_runs(in_doubt, unknown)))
 
 

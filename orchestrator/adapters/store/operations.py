@@ -45,6 +45,19 @@ class Operations:
 
         return await self._pool.transact(work, writes=True)
 
+    async def move(self, workspace: str, address: str, *, after: int, limit: int) -> list[int]:
+        """Look for what a workspace has open elsewhere at this address from now on; return whose, by id.
+
+        :param after: only entries with higher ids.
+        """
+
+        def work(session: Session) -> list[int]:
+            session.change("move_strays", address, workspace, address)
+            rows = session.rows("move", address, workspace, after, address, limit)
+            return sorted(int(row["id"]) for row in rows)
+
+        return await self._pool.transact(work, writes=True)
+
     async def add(self, entries: Sequence[NewEntry], key: IdempotencyKey | None = None) -> list[int]:
         """Insert entries, all or none, and return their ids; a repeated request gets the ids of the first.
 

@@ -1,11 +1,12 @@
 """Between the database and the records of the core: what a result row means, what fits into a column."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.adapters.store.connector import as_utc
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim, Entry, JobKey, LogRow, StrayRun
 from orchestrator.core.numbers import MAX_INT32
@@ -95,6 +96,26 @@ def read_open_workspace(row: Mapping[str, Any]) -> OpenWorkspace:
     )
 
 
+def place(workspace: str, address: str) -> tuple[str | None, ...]:
+    """Return the parameters of ``elsewhere``: no address is another one than NULL."""
+    return (workspace, address or None) * 2
+
+
+def read_elsewhere(rows: Sequence[Mapping[str, Any]], workspace: str, here: str) -> Elsewhere | None:
+    """Read what a workspace has open at another address than ``here``; None = nothing."""
+    if not rows:
+        return None
+    [row] = rows
+    return Elsewhere(
+        workspace=workspace,
+        here=here,
+        entries=int(row["entries"]),
+        entry_id=int(row["id"]),
+        address=row["address"],
+        since=as_utc(row["since"]),
+    )
+
+
 def read_stray(row: dict[str, Any]) -> StrayRun:
     """Read a row of ``orchestrator_stray_run``."""
     return StrayRun(
@@ -102,6 +123,7 @@ def read_stray(row: dict[str, Any]) -> StrayRun:
         run_id=row["runid"],
         entry_id=row["entry_id"],
         since=read_time(row["since"]),
+        address=row.get("address"),
         problem=row.get("problem"),
     )
 

@@ -12,6 +12,8 @@ from orchestrator.adapters.store.obstacles import held_by_alive, held_by_running
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
     NO_LIMIT,
+    place,
+    read_elsewhere,
     read_entry,
     read_job_key,
     read_log_row,
@@ -23,6 +25,7 @@ from orchestrator.adapters.store.records import (
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
 from orchestrator.core import refused_jobs
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.durations import USUAL_OF, Duration, is_overdue, usual_seconds
 from orchestrator.core.health import Trouble, Troubled, runs_in_trouble, trouble_of_run
 from orchestrator.core.models import ActiveRun, Entry, StrayRun
@@ -199,10 +202,22 @@ class Reports:
 
         return await self._pool.transact(work, writes=False)
 
-    async def obstacles(self, workspace: str, foreign: Collection[ActiveRun]) -> Obstacles:
-        """Return what the active runs of no entry in flight keep from being claimed, without jobs' rooms."""
+    async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
+        """Return what a workspace has open at another address, or None."""
+        rows = await self._pool.transact(
+            lambda session: session.rows("elsewhere", *place(workspace, address)), writes=False
+        )
+        return read_elsewhere(rows, workspace, address)
+
+    async def obstacles(
+        self, workspace: str, foreign: Collection[ActiveRun], *, address: str = ""
+    ) -> Obstacles:
+        """Return what the active runs of no entry in flight keep from being claimed, without jobs' rooms.
+
+        :param address: where the workspace is that has these runs.
+        """
         return await self._pool.transact(
-            lambda session: obstacles_of(session, workspace, foreign), writes=False
+            lambda session: obstacles_of(session, workspace, foreign, address), writes=False
         )
 
     async def left_open(self) -> set[str]:

@@ -17,6 +17,7 @@ const SUMMARIES = {
   next: "due at the next pass",
   workspace: "waiting for their workspace, which the settings do not know",
   unreachable: "waiting for Databricks to respond",
+  elsewhere: "waiting because their workspace has runs at another address",
   attempts: "with no attempts left",
 };
 
@@ -37,6 +38,7 @@ export function explainWait(entry) {
     case "beyond": return `behind ${MAX_REASONS} other entries`;
     case "workspace": return "the settings do not know its workspace";
     case "unreachable": return "Databricks does not say which runs are active, so nothing is claimed";
+    case "elsewhere": return "this workspace has runs at another address than the settings say";
     default: return entry.reason;
   }
 }

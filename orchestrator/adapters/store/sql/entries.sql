@@ -70,6 +70,16 @@ EXISTS (
 -- No claim can ever take the waiting entry: no attempts are left, or no further submission. Parameter: MAX_ATTEMPTS.
 (({alias}.status = 'FAILED' AND NOT {attempts_left {alias}}) OR {alias}.submission >= 2147483647)
 
+-- is_at (fragment) --
+-- The entry's latest run and submission are at an address, a parameter, or began before addresses were kept.
+({alias}.workspace_address IS NULL OR {alias}.workspace_address = ?)
+
+-- is_elsewhere (fragment) --
+-- The entry has its run, or calls whose outcome is not known, at another address than the parameter.
+{alias}.workspace_address <> ?
+AND {alias}.status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+AND ({alias}.status = 'RUNNING' OR {alias}.deliveries > 0)
+
 -- as_seen (fragment) --
 -- The entry is still as the operator saw it: least and most submission, and the states, '' for none.
 submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
@@ -119,21 +129,92 @@ SELECT id, doubts, available_at
 FROM track_processing
 WHERE workspace = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED') AND doubts IS NOT NULL
 
+-- elsewhere --
+-- What a workspace has open at another address than this one: entries, and runs that nobody wants.
+SELECT COUNT(*) OVER () AS entries, parts.id, parts.address, parts.since
+FROM (
+    SELECT entry.id, entry.workspace_address AS address, COALESCE(entry.submitted_at, entry.claimed_at) AS since
+    FROM track_processing AS entry
+    WHERE entry.workspace = ? AND {is_elsewhere entry}
+    UNION ALL
+    SELECT stray.entry_id AS id, stray.address, stray.since
+    FROM orchestrator_stray_run AS stray
+    WHERE stray.workspace = ? AND stray.address <> ?
+) AS parts
+ORDER BY parts.since, parts.id
+{limit 1}
+
+-- note_address --
+-- RUNNING stays RUNNING: runs that began before addresses were kept are taken to be at this one.
+UPDATE track_processing
+SET workspace_address = ?,
+    updated_at = {now}
+WHERE workspace = ? AND status = 'RUNNING' AND workspace_address IS NULL
+
+-- leave_address --
+-- QUEUED stays QUEUED: nothing is open where the entry was before, so this submission is made at another address.
+UPDATE track_processing
+SET workspace_address = ?,
+    address_submission = submission,
+    last_runid = NULL,
+    request = NULL,
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND deliveries = 0 AND status = 'QUEUED'
+
+-- move --
+-- An operator says that a workspace has moved: what is open elsewhere is looked for at this address from now on, and so
+-- are last runs that nobody saw over. In steps, by id.
+UPDATE track_processing
+SET workspace_address = ?,
+    {nothing_noted},
+    updated_at = {now}
+{returning id}
+WHERE id IN (
+    SELECT moved.id FROM track_processing AS moved {claimed}
+    WHERE moved.workspace = ?
+        AND moved.id > ?
+        AND moved.workspace_address <> ?
+        AND (
+            moved.status = 'RUNNING'
+            OR moved.deliveries > 0
+            OR (
+                moved.status IN ('PENDING', 'QUEUED', 'FAILED')
+                AND NOT EXISTS (
+                    SELECT 1 FROM process_log AS settled
+                    WHERE settled.entry_id = moved.id
+                        AND settled.runid = moved.last_runid
+                        AND settled.life_cycle_state <> 'NOT_FOUND'
+                )
+            )
+        )
+    ORDER BY moved.id
+    {limit ?}
+)
+
+-- move_strays --
+-- The same for runs that nobody wants.
+UPDATE orchestrator_stray_run
+SET address = ?
+WHERE workspace = ? AND address <> ?
+
 -- alive --
 -- The entries that are not in flight although one of their runs is among these, which are active in Databricks: the
 -- last one, or one that the log names. An entry without a last run has let go of it, so its table stays free. A run
 -- that came when its entry had gone on without it holds the table in any case.
-SELECT id, last_runid AS runid, table_name AS busy_table
-FROM track_processing
-WHERE workspace = ?
-    AND status NOT IN ('QUEUED', 'RUNNING')
-    AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
+SELECT entry.id, entry.last_runid AS runid, entry.table_name AS busy_table
+FROM track_processing AS entry
+WHERE entry.workspace = ?
+    AND entry.status NOT IN ('QUEUED', 'RUNNING')
+    AND entry.last_runid IN (SELECT run.value FROM {numbers ?} AS run)
+    AND {is_at entry}
 UNION
 SELECT entry.id, ended.runid, CASE WHEN entry.last_runid IS NOT NULL THEN entry.table_name END AS busy_table
 FROM process_log AS ended
 INNER JOIN track_processing AS entry ON entry.id = ended.entry_id
 WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
     AND entry.workspace = ?
+    AND {is_at entry}
+    AND ended.submission >= COALESCE(entry.address_submission, 0)
     AND entry.status NOT IN ('QUEUED', 'RUNNING')
     AND COALESCE(entry.stop_reason, '') <> 'RESTART'  -- its next submission cancels the run first
 UNION
@@ -141,6 +222,7 @@ SELECT entry.id, stray.runid, entry.table_name AS busy_table
 FROM orchestrator_stray_run AS stray
 INNER JOIN track_processing AS entry ON entry.id = stray.entry_id
 WHERE stray.workspace = ?
+    AND (stray.address IS NULL OR stray.address = ?)
     AND stray.runid IN (SELECT run.value FROM {numbers ?} AS run)
     AND entry.status NOT IN ('QUEUED', 'RUNNING')
 
@@ -222,6 +304,8 @@ WHERE status IN ('PENDING', 'FAILED')
                         waiting.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
                         OR waiting.id IN (SELECT finder.value FROM {numbers ?} AS finder)
                     )
+                    -- While something is open at another address, only calls that were made here are repeated.
+                    AND (? = 0 OR (waiting.deliveries > 0 AND waiting.workspace_address = ?))
             ) AS first_of_table
             WHERE first_of_table.nth_of_table = 1 OR ? = 0
         ) AS ranked
@@ -238,14 +322,23 @@ FROM track_processing
 WHERE id = ?
 
 -- begin_submission --
--- Note that run-now is about to be called, and with what, and renew the lease, unless a cancellation came first.
+-- Note that run-now is about to be called, where and with what, and renew the lease, unless a cancellation came first
+-- or the workspace has something open at another address. A call that was made here may be repeated all the same.
 UPDATE track_processing
 SET deliveries = deliveries + 1,
     request = COALESCE(request, ?),
+    workspace_address = COALESCE(?, workspace_address),
     lease_expires_at = {after_ms ?},
     updated_at = {now}
 {returning {entry_columns}}
 WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 OR deliveries > 0)
+    AND (
+        (deliveries > 0 AND workspace_address = ?)
+        OR NOT EXISTS (
+            SELECT 1 FROM track_processing AS entry
+            WHERE entry.workspace = track_processing.workspace AND {is_elsewhere entry}
+        )
+    )
 
 -- replace_request --
 -- QUEUED stays QUEUED: another request is to be made, or the same one under other conditions.
@@ -281,21 +374,24 @@ SELECT MIN(taken.entry_id) AS entry_id
 FROM (
     SELECT followed.id AS entry_id
     FROM track_processing AS followed
-    WHERE followed.workspace = ? AND followed.last_runid = ? AND followed.id <> ?
+    WHERE followed.workspace = ? AND followed.last_runid = ? AND followed.id <> ? AND {is_at followed}
     UNION ALL
     SELECT settled.entry_id
     FROM process_log AS settled
     INNER JOIN track_processing AS logged ON logged.id = settled.entry_id
-    WHERE settled.runid = ? AND logged.workspace = ?
+    WHERE settled.runid = ? AND logged.workspace = ? AND {is_at logged}
+        AND settled.submission >= COALESCE(logged.address_submission, 0)
+        -- A workspace that has moved may begin its numbers anew.
+        AND COALESCE(settled.life_cycle_state, '') <> 'NOT_FOUND'
 ) AS taken
 
 -- note_stray --
 -- Keep a run that came when its entry had gone on without it.
-INSERT INTO orchestrator_stray_run (workspace, runid, entry_id, since) VALUES (?, ?, ?, {now})
+INSERT INTO orchestrator_stray_run (workspace, runid, entry_id, address, since) VALUES (?, ?, ?, ?, {now})
 
 -- stray_runs --
 -- The runs of a workspace that came when their entries had gone on without them.
-SELECT runid, entry_id, since
+SELECT runid, entry_id, address, since
 FROM orchestrator_stray_run
 WHERE workspace = ?
 ORDER BY since, runid
@@ -484,8 +580,8 @@ ORDER BY lease_expires_at, id
 {limit ?}
 
 -- calls_accepted --
--- Whether a call of run-now was accepted for some entry of a workspace not long ago: for any, or (1) for one that names
--- no job itself.
+-- Whether a call of run-now was accepted for some entry of a workspace, at this address, not long ago: for any, or (1)
+-- for one that names no job itself.
 SELECT
     CASE
         WHEN EXISTS (
@@ -493,6 +589,7 @@ SELECT
             WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
                 AND (? = 0 OR (going.job_id IS NULL AND going.job_name IS NULL))
                 AND going.submitted_at > {after_ms ?}
+                AND {is_at going}
                 AND going.request IS NOT NULL  -- otherwise a person repaired its run: no call was accepted
         ) THEN 1
         WHEN EXISTS (
@@ -500,6 +597,7 @@ SELECT
             WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {after_ms ?}
                 AND gone.workspace = ? AND gone.submitted_at > {after_ms ?}
                 AND (? = 0 OR (gone.job_id IS NULL AND gone.job_name IS NULL))
+                AND {is_at gone}
                 AND gone.request IS NOT NULL
         ) THEN 1
         ELSE 0
@@ -609,12 +707,15 @@ FROM track_processing
 WHERE workspace = ?
     AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
     AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
+    AND {is_at track_processing}
 UNION ALL
 SELECT {entry_columns entry}, ended.runid AS found_runid, ended.submission AS found_submission
 FROM process_log AS ended
 INNER JOIN track_processing AS entry ON entry.id = ended.entry_id
 WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
     AND entry.workspace = ?
+    AND {is_at entry}
+    AND ended.submission >= COALESCE(entry.address_submission, 0)
     AND entry.status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
     AND entry.last_runid <> ended.runid
     AND COALESCE(entry.stop_reason, '') <> 'RESTART'
