@@ -74,6 +74,14 @@ def load_settings(app_dir: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {**values, **environ}
 
 
+def body_limit(settings: Mapping[str, str]) -> int:
+    """Return how many bytes of a request's body are read at most. :raises HostError: it is not a number."""
+    text = settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or str(100 * 1024 * 1024)
+    if not text.isdecimal():
+        raise HostError(["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT must be a number of bytes"])
+    return int(text)
+
+
 def load_host_options(app_dir: Path) -> HostOptions:
     """Read ``host.json``. :raises HostError: it is missing or a value is wrong; lists all of them."""
     path = app_dir / "host.json"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 
 import azure.functions as func
@@ -10,12 +11,10 @@ from aiohttp import web
 
 from devstack.host.indexing import Function, HttpTrigger, TimerTrigger
 from devstack.host.invocation import Invoker, Outcome
+from devstack.host.settings import body_limit
 from devstack.host.timers import timer_request
 
 logger = logging.getLogger("Host.Http")
-
-#: The real host's limit of a request's body.
-MAX_BODY_BYTES = 100 * 1024 * 1024
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,8 +29,8 @@ class WebFrontEnd:
         self._is_stopping = False
 
     def application(self) -> web.Application:
-        """Return the aiohttp application."""
-        application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._refuse])
+        """Return the aiohttp application. :raises HostError: a setting is wrong."""
+        application = web.Application(client_max_size=body_limit(os.environ), middlewares=[self._refuse])
         application.router.add_post("/admin/functions/{name}", self._run_by_hand)
         for function in self._functions.values():
             if isinstance(function.trigger, HttpTrigger):

@@ -39,6 +39,10 @@ _MAX_JOBS = 50
 
 _SETTING = "SQL_CONNECTION_STRING"
 
+#: What the API takes. A host that reads more than the second lets strangers fill its memory.
+_LARGEST_BODY_BYTES = 256 * 1024
+_MOST_BODY_BYTES = 10 * 1024 * 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Finding:
@@ -54,6 +58,7 @@ class _Finding:
 async def run(app: Application) -> AsyncGenerator[_Finding, None]:
     """Test one thing after another, each even if an earlier one failed."""
     yield _schedules(app.settings)
+    yield _bodies(app.settings)
     if app.settings.site_host is not None:
         async for finding in _exposure(app.settings.site_host):
             yield finding
@@ -113,6 +118,23 @@ async def _exposure(host: str) -> AsyncGenerator[_Finding, None]:
         ("publishing", exposure.publishing()),
     ):
         yield _Finding(subject=f"function app, {subject}", ok=sight.ok, text=sight.text)
+
+
+def _bodies(settings: Settings) -> _Finding:
+    """Look at how much of a request the Functions host reads before the app can refuse it."""
+    limit, name = settings.request_body_limit, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+    subject, remedy = "request bodies", f"set {name} to 1048576"
+    if limit is not None and limit < _LARGEST_BODY_BYTES:
+        text = f"{name} is {limit}, and the API takes bodies of {_LARGEST_BODY_BYTES} bytes: {remedy}"
+        return _Finding(subject=subject, ok=False, text=text)
+    if limit is not None and limit <= _MOST_BODY_BYTES:
+        return _Finding(subject=subject, ok=True, text=f"the host reads at most {limit} bytes")
+    text = (
+        f"the host reads {'100 MB' if limit is None else f'{limit} bytes'} from anybody who calls "
+        f"/api/databricks-events before the app can refuse it: {remedy}"
+    )
+    # Without events nobody is told that address, so this is advice.
+    return _Finding(subject=subject, ok=settings.events_secret is None, text=text)
 
 
 async def _store(app: Application) -> str:

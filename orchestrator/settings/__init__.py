@@ -8,6 +8,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from orchestrator.core.errors import SettingsError
+from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.policy import RETRY_MODES, Policy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
 from orchestrator.settings.proxies import Proxies, read_proxies
@@ -67,6 +68,8 @@ class Settings:
     alerts: _AlertSettings | None
     #: a timer function whose last pass began longer ago than this is late
     pass_late_seconds: float
+    #: bytes of a request's body that the Functions host reads at most; None = its own limit, 100 MB
+    request_body_limit: int | None
     #: password of Databricks' notifications; None = the app refuses them
     events_secret: str | None = field(repr=False)
     #: of Application Insights; None = OpenTelemetry is not imported
@@ -144,6 +147,7 @@ def _read(reader: Reader) -> Settings:
         store=read_store(reader),
         alerts=_alerts(reader),
         pass_late_seconds=reader.number("TICK_LATE_SECONDS", 900, least=60, most=_MAX_SECONDS),
+        request_body_limit=_request_body_limit(reader),
         events_secret=_events_secret(reader),
         telemetry_connection_string=reader.text("APPLICATIONINSIGHTS_CONNECTION_STRING"),
         site_host=reader.text("WEBSITE_HOSTNAME") if reader.in_azure else None,
@@ -165,6 +169,11 @@ def _alerts(reader: Reader) -> _AlertSettings | None:
             f"machine); {PORT_RULE}"
         )
     return _AlertSettings(url=url, format=alert_format)
+
+
+def _request_body_limit(reader: Reader) -> int | None:
+    name = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+    return None if reader.text(name) is None else reader.whole(name, 0, least=1, most=MAX_INT32)
 
 
 def _events_secret(reader: Reader) -> str | None:

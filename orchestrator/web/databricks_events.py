@@ -25,7 +25,6 @@ from orchestrator.web.http import (
     json_object,
     json_response,
     not_found,
-    problem_of,
     render_problem,
     to_azure,
     too_large,
@@ -33,6 +32,7 @@ from orchestrator.web.http import (
 )
 from orchestrator.web.limits import Limiter, Rate, Rates
 from orchestrator.web.routes import Route
+from orchestrator.web.tally import Tally
 
 _logger = logging.getLogger(__name__)
 
@@ -50,11 +50,12 @@ _EVENT = "events"
 class NotificationHandler:
     """Handles Databricks' notifications, within limits.
 
-    Wrong passwords are not counted: with a limit on them, a stranger who guesses would keep Databricks' own
-    notifications out, and a random secret of the least length cannot be guessed.
+    Wrong passwords take nothing from the limits: otherwise a stranger who guesses would keep Databricks' own
+    notifications out, and a random secret of the least length cannot be guessed. The log has them in sums.
 
     :param secret: the password; None = events are not taken.
     :param finish: looks at a run and says whether its entry was finished.
+    :param refusals: counts the calls without the password.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class NotificationHandler:
         finish: Callable[[int], Awaitable[bool]],
         events: Rate = Rates.EVENTS,
         monotonic: Callable[[], float] = time.monotonic,
+        refusals: Tally | None = None,
     ) -> None:
+        self._refusals = refusals or Tally(_logger)
         self._secret = secret
         self._finish = finish
         self._limiter = Limiter(
@@ -75,12 +78,29 @@ class NotificationHandler:
             monotonic=monotonic,
         )
 
+    def refusal(self, head: Request) -> Response | None:
+        """Return the response to a request that is refused before its body is read; None = it is not.
+
+        :param head: the request; its body is not looked at.
+        """
+        try:
+            self._check_password(head)
+        except Problem as problem:
+            self._refusals.add(f"event: {problem.detail}")
+            return render_problem(problem)
+        length = head.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > _MAX_BODY_BYTES:
+            return render_problem(too_large(_MAX_BODY_BYTES))
+        return None
+
     async def handle(self, request: Request) -> Response:
         """Handle one notification."""
         from orchestrator.web.schemas import NotificationResult
 
+        refused = self.refusal(request)
+        if refused is not None:
+            return refused
         try:
-            self._check_password(request)
             run_id = _run_id(request.body)
             with self._limiter.admit(_EVENT):
                 finished = await self._finish(run_id)
@@ -88,7 +108,8 @@ class NotificationHandler:
             _logger.info("event: %s", problem.detail)
             return render_problem(problem)
         except (OrchestratorError, TimeoutError) as error:
-            return _render_failure(error)
+            _logger.warning("event: %s", error or "no result in time")
+            return _not_now()
         return json_response(NotificationResult(finished=finished))
 
     def _check_password(self, request: Request) -> None:
@@ -100,10 +121,9 @@ class NotificationHandler:
             raise Problem(HTTPStatus.UNAUTHORIZED, "the password is not EVENTS_SECRET", challenge)
 
 
-def _render_failure(error: OrchestratorError | TimeoutError) -> Response:
-    problem = problem_of(error) or unavailable("it could not be done now")
-    _logger.warning("event: %s", problem.detail)
-    return render_problem(problem)
+def _not_now() -> Response:
+    """Return a 503 that says no more: who calls here has no key, and details name hosts and workspaces."""
+    return render_problem(unavailable("it could not be done now; the next pass does it"))
 
 
 def _is_password(authorization: str, secret: str) -> bool:
@@ -136,14 +156,17 @@ def make_blueprint(handler: Callable[[], NotificationHandler] | None = None) -> 
     """
     blueprint: func.Blueprint = func.Blueprint()  # type: ignore[no-untyped-call] # Microsoft left it untyped
     handler_of = handler or functools.cache(_handler)
+    unusable = Tally(_logger)
 
     async def databricks_events(req: func.HttpRequest) -> func.HttpResponse:
         """Finish a run's entry at once."""
         try:
             found = handler_of()
         except OrchestratorError as error:
-            return to_azure(_render_failure(error))
-        return to_azure(await found.handle(from_azure(req)))
+            unusable.add(f"event: {error}")
+            return to_azure(_not_now())
+        refused = found.refusal(from_azure(req, body=False))
+        return to_azure(refused or await found.handle(from_azure(req)))
 
     added = blueprint.route(route=ROUTE.path, methods=[ROUTE.method], auth_level=func.AuthLevel.ANONYMOUS)
     blueprint.function_name(ROUTE.name)(added(databricks_events))

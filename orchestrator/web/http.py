@@ -210,14 +210,17 @@ def render_problem(problem: Problem) -> Response:
     )
 
 
-def from_azure(request: func.HttpRequest) -> Request:
-    """Return a request of the Functions host as a record."""
+def from_azure(request: func.HttpRequest, *, body: bool = True) -> Request:
+    """Return a request of the Functions host as a record.
+
+    :param body: read it; without, the record's is empty.
+    """
     return Request(
         method=request.method,
         url=request.url,
         route=request.route_params,
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=request.get_body(),
+        body=request.get_body() if body else b"",
     )
 
 

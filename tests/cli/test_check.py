@@ -90,6 +90,27 @@ def test_a_job_on_which_entries_cannot_run(
     assert findings(jobs_cli)[f"job {job_id}"] == (False, text.format(id=job_id))
 
 
+@pytest.mark.parametrize(
+    ("limit", "secret", "ok", "text"),
+    [
+        ("1048576", "a-secret-of-20-chars", True, "the host reads at most 1048576 bytes"),
+        (None, "", True, "the host reads 100 MB from anybody"),
+        (None, "a-secret-of-20-chars", False, "set FUNCTIONS_REQUEST_BODY_SIZE_LIMIT to 1048576"),
+        ("104857600", "a-secret-of-20-chars", False, "the host reads 104857600 bytes from anybody"),
+        ("1000", "", False, "the API takes bodies of 262144 bytes"),
+    ],
+)
+def test_how_much_of_a_request_the_host_reads(
+    full_cli: CommandLine, limit: str | None, secret: str, ok: bool, text: str
+) -> None:
+    full_cli.environment |= {"EVENTS_SECRET": secret} | (
+        {} if limit is None else {"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": limit}
+    )
+    done = json.loads(full_cli("check", "--json").stdout)
+    [found] = [each for each in done["findings"] if each["subject"] == "request bodies"]
+    assert (found["ok"], text in found["text"]) == (ok, True)
+
+
 def test_names_that_stand_for_no_job_or_for_two(jobs_cli: CommandLine, simulator: str) -> None:
     ids = sorted(create(simulator, name="twice") for _ in range(2))
     entry(jobs_cli, "a", job_name="never")

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import azure.functions as func
 import pytest
@@ -14,6 +14,7 @@ from orchestrator.web import databricks_events
 from orchestrator.web.databricks_events import _MAX_AT_ONCE, _MAX_BODY_BYTES, NotificationHandler
 from orchestrator.web.http import Request
 from orchestrator.web.limits import Rate, Rates
+from orchestrator.web.tally import Tally
 from tests.fakes import SetClock
 
 SECRET = "sPcr-8f2!kWq:9ä-secret"
@@ -134,7 +135,9 @@ async def test_what_cannot_be_done_now(
     handler: NotificationHandler, finish: Finisher, error: Exception
 ) -> None:
     finish.error = error
-    assert (await handler.handle(event(basic(SECRET), BODY))).status == 503
+    refused = await handler.handle(event(basic(SECRET), BODY))
+    assert refused.status == 503
+    assert "the database" not in refused.content
     finish.error = None
     assert (await handler.handle(event(basic(SECRET), BODY))).status == 200
 
@@ -182,17 +185,26 @@ async def test_a_stranger_takes_nothing_from_the_events(finish: Finisher, clock:
     assert (await handler.handle(event(basic(SECRET), BODY))).status == 200
 
 
-async def call_route(handler: Callable[[], NotificationHandler]) -> func.HttpResponse:
+class Sent(func.HttpRequest):
+    """A request that notes whether its body was read."""
+
+    def __init__(self, headers: Mapping[str, str], body: bytes = BODY) -> None:
+        super().__init__("POST", "http://127.0.0.1/api/databricks-events", headers=headers, body=body)
+        self.is_read = False
+
+    def get_body(self) -> bytes:
+        self.is_read = True
+        return super().get_body()
+
+
+async def call_route(
+    handler: Callable[[], NotificationHandler], request: func.HttpRequest | None = None
+) -> func.HttpResponse:
     """Call the route as Azure does."""
     app = func.FunctionApp()
     app.register_functions(databricks_events.make_blueprint(handler))
     [function] = app.get_functions()
-    request = func.HttpRequest(
-        "POST",
-        "http://127.0.0.1/api/databricks-events",
-        headers={"Authorization": basic(SECRET)["authorization"]},
-        body=BODY,
-    )
+    request = request or Sent({"Authorization": basic(SECRET)["authorization"]})
     answered: func.HttpResponse = await function.get_user_function()(request)
     return answered
 
@@ -202,10 +214,68 @@ async def test_route_of_azure(handler: NotificationHandler) -> None:
     assert (response.status_code, json.loads(response.get_body())) == (200, {"finished": True})
 
 
-async def test_settings_that_cannot_be_used() -> None:
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        (basic("wrong"), 401),
+        ({**basic(SECRET), "content-length": "94371840"}, 413),
+        ({**basic(SECRET), "content-length": "9" * 5000}, 413),
+    ],
+)
+async def test_who_is_refused_is_not_read(
+    handler: NotificationHandler, headers: dict[str, str], status: int
+) -> None:
+    sent = Sent(headers)
+    assert (await call_route(lambda: handler, sent)).status_code == status
+    assert not sent.is_read
+
+
+class Later:
+    """Calls functions when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self, seconds: float, call: Callable[[], None]) -> None:
+        self.waiting.append((seconds, call))
+
+    def pass_by(self) -> float:
+        """Let the time pass until the next call is made; return it, in seconds."""
+        [(seconds, call)], self.waiting = self.waiting, []
+        call()
+        return seconds
+
+
+async def test_guesses_are_summed_up_in_the_log(finish: Finisher, caplog: pytest.LogCaptureFixture) -> None:
+    later = Later()
+    tally = Tally(logging.getLogger("events"), call_later=later)
+    handler = NotificationHandler(secret=SECRET, finish=finish, refusals=tally)
+    said, waited = [], []
+    for guesses in (1051, 200, 1, 0, 1):
+        for _ in range(guesses):
+            assert (await handler.handle(event(basic("wrong"), BODY))).status == 401
+        waited.append(later.pass_by() if later.waiting else None)
+        said.append([record.getMessage() for record in caplog.records])
+        caplog.clear()
+    text = "event: the password is not EVENTS_SECRET"
+    assert said == [
+        [text, f"{text} (1050 more in 60 s)"],
+        [f"{text} (200 more in 120 s)"],
+        [f"{text} (1 more in 240 s)"],
+        [],
+        [text],
+    ]
+    assert waited == [60, 120, 240, 480, 60]
+
+
+async def test_why_settings_cannot_be_used_is_for_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
     def handler() -> NotificationHandler:
         raise SettingsError(["DATABRICKS_HOST is missing"])
 
     response = await call_route(handler)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
-    assert "DATABRICKS_HOST is missing" in json.loads(response.get_body())["detail"]
+    told = response.get_body().decode()
+    assert json.loads(told)["detail"] == "it could not be done now; the next pass does it"
+    assert "DATABRICKS" not in told
+    assert "DATABRICKS_HOST is missing" in caplog.text

@@ -7,6 +7,7 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
+from devstack.host.settings import HostError
 from tests.devstack.host.conftest import App, Queue, RunHost
 
 ROUTES = """
@@ -122,6 +123,21 @@ async def test_the_route_prefix_of_host_json(
     app.write(ROUTES, host={"extensions": {"http": {"routePrefix": ""}}})
     async with run_host() as running, http.get(running.host.url + "/items/all") as answer:
         assert await answer.text() == "all"
+
+
+async def test_a_body_over_the_platforms_limit_reaches_no_function(
+    app: App, run_host: RunHost, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "1000")
+    app.write(ROUTES)
+    async with run_host() as running:
+        for size, status in ((1000, 201), (1001, 413)):
+            async with http.post(running.host.url + "/api/echo", data=b"x" * size) as answer:
+                assert answer.status == status
+    monkeypatch.setenv("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "much")
+    with pytest.raises(HostError, match="must be a number of bytes"):
+        async with run_host():
+            pass
 
 
 async def test_functions_run_by_hand(
