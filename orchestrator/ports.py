@@ -165,7 +165,7 @@ class Store(Protocol):
         ...
 
     async def get(self, entry_id: int) -> Entry | None:
-        """Return an entry, or None if there is no such id."""
+        """Return an entry, or None if there is no such id. Entries from other methods have no parameters."""
         ...
 
     async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
@@ -331,8 +331,12 @@ class Store(Protocol):
         """Say of at most `limit` waiting entries without an error that their workspace is not known."""
         ...
 
-    async def logs(self, entry_id: int) -> list[LogRow]:
-        """Return the log rows of an entry, one per settled submission."""
+    async def logs(self, entry_id: int, *, run_id: int | None = None) -> list[LogRow]:
+        """Return the last log rows of an entry, or of one of its runs, one per settled submission."""
+        ...
+
+    async def last_logged_run(self, entry_id: int, *, since: int = ...) -> int | None:
+        """Return the run of an entry's last settled submission that has one, since one of them, or None."""
         ...
 
     async def now(self) -> datetime:
@@ -373,12 +377,16 @@ class Reports(Protocol):
     Every method may raise :class:`~orchestrator.core.errors.StoreError`.
     """
 
-    async def entries(self, wanted: EntryFilter, *, sort: Sort, limit: int, after: str | None) -> EntryPage:
+    async def entries(
+        self, wanted: EntryFilter, *, sort: Sort, limit: int, after: str | None, parameters: bool = False
+    ) -> EntryPage:
         """Return a page of entries."""
         ...
 
-    async def story(self, entry_id: int) -> Story | None:
-        """Return an entry with all its settled submissions, or None."""
+    async def story(
+        self, entry_id: int, *, parameters: bool = False, runs: int = ..., before: int | None = None
+    ) -> Story | None:
+        """Return an entry with its last settled submissions, or None."""
         ...
 
     async def status(self, *, listed: Period | None = None) -> list[WorkspaceReport]:

@@ -10,7 +10,7 @@ import click
 
 from orchestrator import settings
 from orchestrator.cli import context
-from orchestrator.cli.options import ID, INT32, Whole, json_option
+from orchestrator.cli.options import DATABRICKS_ID, INT32, Whole, json_option
 from orchestrator.cli.output import OK, complain, print_json, unguarded
 from orchestrator.core import new_entry
 from orchestrator.core.errors import InvalidEntry, OrchestratorError
@@ -29,7 +29,7 @@ _MAX_NAMED = 5
 @click.command("add")
 @click.argument("table_name", required=False)
 @click.option("--workspace", metavar="NAME", help="A workspace of the settings; default: default.")
-@click.option("--job-id", type=ID, help="Default: the workspace's job.")
+@click.option("--job-id", type=DATABRICKS_ID, help="Default: the workspace's job.")
 @click.option("--job-name", metavar="NAME", help="The job by its name, in place of --job-id.")
 @click.option(
     "--parameter-style",
@@ -106,7 +106,7 @@ async def _insert(entries: Sequence[NewEntry], *, as_json: bool) -> int:
     async with context.tools() as tools:
         ids = await tools.operator.add(entries)
     if as_json:
-        print_json({"ids": ids})
+        print_json({"ids": [str(entry_id) for entry_id in ids]})
     else:
         click.echo("\n".join(str(entry_id) for entry_id in ids))
     return OK

@@ -10,7 +10,7 @@ import click
 from rich.progress import Progress
 
 from orchestrator.cli import context
-from orchestrator.cli.options import ID, Whole, filter_options, json_option
+from orchestrator.cli.options import ID, NEGATIVE_IDS, Whole, filter_options, json_option
 from orchestrator.cli.output import FAILED, NOTHING, OK, complain, console, print_json
 from orchestrator.core import actions
 from orchestrator.core.actions import CANCEL, RESTART, RETRY, RUN_IS_LEFT, Action, Changes, Resolution
@@ -85,7 +85,7 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-@click.command("retry")
+@click.command("retry", context_settings=NEGATIVE_IDS)
 @click.option(
     "--mode",
     type=click.Choice(list(RetryMode), case_sensitive=False),
@@ -107,7 +107,7 @@ def _retry(mode: RetryMode | None, restart: bool, **request: Any) -> int:
     return _run(_Request(action=replace(RESTART if restart else RETRY, mode=mode), **request))
 
 
-@click.command("cancel")
+@click.command("cancel", context_settings=NEGATIVE_IDS)
 @_options
 def _cancel(**request: Any) -> int:
     """Cancel entries, and their runs if they have any.
@@ -117,7 +117,7 @@ def _cancel(**request: Any) -> int:
     return _run(_Request(action=CANCEL, **request))
 
 
-@click.command("resolve")
+@click.command("resolve", context_settings=NEGATIVE_IDS)
 @click.option("--done", is_flag=True, help="What the run was for is done: DONE.")
 @click.option("--failed", is_flag=True, help="It failed and is not retried: DEAD.")
 @click.option("--release", is_flag=True, help="Neither, the app lets go: CANCELED.")
@@ -207,8 +207,8 @@ def _print(request: _Request, changes: Changes) -> None:
 
 def _document(request: _Request, changes: Changes) -> dict[str, Any]:
     return {
-        "ids": changes.ids,
-        "refused": [refusal.entry_id for refusal in changes.refused],
+        "ids": [str(entry_id) for entry_id in changes.ids],
+        "refused": [str(refusal.entry_id) for refusal in changes.refused],
         "more": changes.more,
         "count": len(changes.ids),
         "dry_run": request.dry_run,

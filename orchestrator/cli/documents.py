@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from orchestrator.core.documents import entry_fields, pass_fields, run_fields, timed_fields
+from orchestrator.core.documents import entry_fields, log_fields, pass_fields, timed_fields
 from orchestrator.core.models import Entry
 from orchestrator.core.reports import StatusReport, Story, WorkspaceStatus
 from orchestrator.core.states import FINAL, OPEN, Status
@@ -21,7 +21,7 @@ def story(found: Story, run_page_url: str | None, *, parameters: bool = False) -
     return {
         **entry(found.entry, run_page_url, parameters=parameters),
         **timed_fields(found),
-        "runs": [run_fields(log) for log in found.logs],
+        **log_fields(found),
     }
 
 

@@ -11,6 +11,7 @@ import click
 from orchestrator.cli import context, documents
 from orchestrator.cli.options import (
     ID,
+    NEGATIVE_IDS,
     Whole,
     filter_options,
     json_option,
@@ -29,8 +30,17 @@ from orchestrator.cli.output import (
     print_table,
 )
 from orchestrator.core.models import Entry, LogRow
+from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.reports import Story
-from orchestrator.core.search import MAX_PAGE, EntryFilter, EntryPage, InvalidCursor, Sort
+from orchestrator.core.search import (
+    DEFAULT_RUNS,
+    MAX_PAGE,
+    MAX_RUNS,
+    EntryFilter,
+    EntryPage,
+    InvalidCursor,
+    Sort,
+)
 from orchestrator.ports import Reports
 
 #: Most entries that one ``list`` prints; ``export`` prints all.
@@ -62,7 +72,7 @@ def _list(
 ) -> int:
     """List entries, those that changed last first."""
     try:
-        page, urls = asyncio.run(_find(wanted, Sort(sort), limit, after))
+        page, urls = asyncio.run(_find(wanted, Sort(sort), limit, after, parameters=with_parameters))
     except InvalidCursor as error:
         raise click.BadParameter(str(error), param_hint="--after") from None
     if as_json:
@@ -95,7 +105,7 @@ def _shown(entry: Entry, column: str) -> object:
 
 
 async def _find(
-    wanted: EntryFilter, sort: Sort, limit: int, after: str | None
+    wanted: EntryFilter, sort: Sort, limit: int, after: str | None, *, parameters: bool
 ) -> tuple[EntryPage, list[str | None]]:
     """Return entries and the pages of their current runs.
 
@@ -103,7 +113,7 @@ async def _find(
     """
     entries: list[Entry] = []
     async with context.tools() as tools:
-        async for page in _pages(tools.reports, wanted, sort, limit, after):
+        async for page in _pages(tools.reports, wanted, sort, limit, after, parameters=parameters):
             entries += page.entries
             after = page.next
         urls = [tools.overview.run_page(entry) for entry in entries]
@@ -111,13 +121,19 @@ async def _find(
 
 
 async def _pages(
-    reports: Reports, wanted: EntryFilter, sort: Sort, limit: int | None, after: str | None
+    reports: Reports,
+    wanted: EntryFilter,
+    sort: Sort,
+    limit: int | None,
+    after: str | None,
+    *,
+    parameters: bool,
 ) -> AsyncIterator[EntryPage]:
     """Yield pages to the end, or until they have `limit` entries."""
     found = 0
     for _ in range(_MAX_PAGES):
         left = MAX_PAGE if limit is None else min(MAX_PAGE, limit - found)
-        page = await reports.entries(wanted, sort=sort, limit=left, after=after)
+        page = await reports.entries(wanted, sort=sort, limit=left, after=after, parameters=parameters)
         yield page
         found += len(page.entries)
         after = page.next
@@ -134,6 +150,10 @@ _CSV_COLUMNS = (
     *("queue_seconds", "missing_since", "unreadable_since", "cancel_asked_at", "run_state"),
     *("run_state_since", "finished_at"),
 )
+
+
+#: The columns with ids: digits, maybe behind a minus sign that begins no formula.
+_IDS = frozenset({"id", "job_id", "run_id"})
 
 
 @click.command("export")
@@ -153,29 +173,43 @@ async def _write_csv(wanted: EntryFilter, with_parameters: bool) -> int:
     writer.writeheader()
     code = NOTHING
     async with context.tools() as tools:
-        async for page in _pages(tools.reports, wanted, Sort.OLDEST, None, None):
+        pages = _pages(tools.reports, wanted, Sort.OLDEST, None, None, parameters=with_parameters)
+        async for page in pages:
             for entry in page.entries:
                 document = documents.entry(entry, None, parameters=with_parameters)
-                writer.writerow({name: _csv(document[name]) for name in columns})
+                writer.writerow({name: _csv(name, document[name]) for name in columns})
                 code = OK
     if code == NOTHING:
         complain("no entry matches")
     return code
 
 
-def _csv(value: object) -> object:
+def _csv(name: str, value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()
-    return guarded(value) if isinstance(value, str) else value
+    return guarded(value) if isinstance(value, str) and name not in _IDS else value
 
 
-@click.command("show")
+@click.command("show", context_settings=NEGATIVE_IDS)
 @click.argument("entry_id", type=ID, metavar="ID")
+@click.option(
+    "--runs",
+    type=Whole(1, MAX_RUNS),
+    default=DEFAULT_RUNS,
+    show_default=True,
+    help="At most this many, the last ones.",
+)
+@click.option(
+    "--before",
+    type=Whole(1, MAX_INT32),
+    metavar="SUBMISSION",
+    help="Only runs of earlier submissions, with the number that it printed.",
+)
 @parameters_option
 @json_option
-def _show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
-    """Show an entry and all its runs."""
-    story, page = asyncio.run(_story(entry_id))
+def _show(entry_id: int, runs: int, before: int | None, with_parameters: bool, as_json: bool) -> int:
+    """Show an entry and its last runs."""
+    story, page = asyncio.run(_story(entry_id, runs, before))
     if story is None:
         complain(f"there is no entry {entry_id}")
         return FAILED
@@ -185,21 +219,25 @@ def _show(entry_id: int, with_parameters: bool, as_json: bool) -> int:
         _print_entry(story.entry, page, with_parameters=with_parameters)
         for log in story.logs:
             _print_run(log)
+    if story.earlier_before is not None:
+        complain(f"there are earlier runs: --before {story.earlier_before}")
     return OK
 
 
-async def _story(entry_id: int) -> tuple[Story | None, str | None]:
+async def _story(entry_id: int, runs: int, before: int | None) -> tuple[Story | None, str | None]:
     """Return an entry with its runs, and the page of its current run."""
     async with context.tools() as tools:
-        story = await tools.reports.story(entry_id)
+        story = await tools.reports.story(entry_id, parameters=True, runs=runs, before=before)
         return story, tools.overview.run_page(story.entry) if story else None
 
 
 def _print_entry(entry: Entry, run_page_url: str | None, *, with_parameters: bool) -> None:
     fields = {**asdict(entry), "run_page_url": run_page_url}
-    for name in ("parameters", "request"):  # a request holds the parameters
+    lengths = {"parameters": fields.pop("parameters_length"), "request": len(entry.request or "")}
+    del fields["options_length"]
+    for name, length in lengths.items():  # a request holds the parameters
         if fields[name] is not None and not with_parameters:
-            fields[name] = f"{len(fields[name])} characters (--parameters shows them)"
+            fields[name] = f"{length} characters (--parameters shows them)"
     print_fields(fields)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.core import times
-from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole_of_text
+from orchestrator.core.numbers import MAX_ID, MAX_INT32, MIN_ID, whole_of_text
 from orchestrator.core.search import MAX_TEXT, EntryFilter, Sort
 from orchestrator.core.states import Status
 
@@ -27,6 +27,9 @@ class Whole(click.ParamType[int]):
         try:
             return whole_of_text(str(value), least=self._least, most=self._most)
         except ValueError as error:
+            if str(value).startswith("-") and not str(value)[1:].isdecimal():
+                # A command that takes negative numbers passes on what is an option that it does not have.
+                raise click.NoSuchOption(str(value), ctx=ctx) from None
             self.fail(f"{value!r} {error}", param, ctx)
 
 
@@ -75,7 +78,15 @@ class _Moment(click.ParamType[datetime]):
             )
 
 
-ID = Whole(1, MAX_ID)
+#: Of an entry.
+ID = Whole(MIN_ID, MAX_ID)
+
+#: Of a job or a run of Databricks.
+DATABRICKS_ID = Whole(1, MAX_ID)
+
+#: Lets a command take ids of an adopted table that are negative: ``-17`` is no option.
+NEGATIVE_IDS = {"ignore_unknown_options": True}
+
 INT32 = Whole(-MAX_INT32 - 1, MAX_INT32)
 
 #: Which entries: the same conditions as in the query of ``GET /api/entries``.
@@ -94,7 +105,9 @@ _FILTER = (
         help="Of this table; sales* = of every table that begins with sales.",
     ),
     click.option("--workspace", type=_Words(), metavar="NAME", help="Of this Databricks workspace."),
-    click.option("--run-id", type=ID, help="With this Databricks run, the current one or an earlier one."),
+    click.option(
+        "--run-id", type=DATABRICKS_ID, help="With this Databricks run, the current one or an earlier one."
+    ),
     click.option(
         "--since", type=_Moment(), help="Changed since: 2026-01-31T04:00 (UTC), or an age such as 12h."
     ),

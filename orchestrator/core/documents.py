@@ -1,11 +1,15 @@
-"""The JSON of an entry, a settled submission and a last pass, for the API and the command line. Pure."""
+"""The JSON of an entry, a settled submission and a last pass, for the API and the command line. Pure.
+
+Ids are text there, and so are those in every other JSON of the app.
+"""
 
 from datetime import datetime
 from typing import Any
 
 from orchestrator.core.actions import offered
 from orchestrator.core.models import Entry, LogRow
-from orchestrator.core.reports import PassStatus, TimedEntry
+from orchestrator.core.numbers import id_text
+from orchestrator.core.reports import PassStatus, Story, TimedEntry
 from orchestrator.core.times import iso_utc
 
 
@@ -17,15 +21,15 @@ def _iso(time: datetime | None) -> str | None:
 def entry_fields(entry: Entry, run_page_url: str | None) -> dict[str, Any]:
     """Return the fields of an entry, without its parameters."""
     return {
-        "id": entry.id,
+        "id": id_text(entry.id),
         "workspace": entry.workspace,
         "table_name": entry.table_name,
-        "job_id": entry.job_id,
+        "job_id": id_text(entry.job_id),
         "job_name": entry.job_name,
         "options": entry.options,
         "priority": entry.priority,
         "status": entry.status.value,
-        "run_id": entry.runid,
+        "run_id": id_text(entry.runid),
         "run_page_url": run_page_url,
         "submission": entry.submission,
         "attempt": entry.attempt,
@@ -61,13 +65,18 @@ def timed_fields(found: TimedEntry) -> dict[str, Any]:
     return {"usual_seconds": found.usual_seconds, "overdue": found.overdue}
 
 
+def log_fields(found: Story) -> dict[str, Any]:
+    """Return the last runs of an entry, and how to ask for those before them."""
+    return {"runs": [run_fields(log) for log in found.logs], "runs_before": found.earlier_before}
+
+
 def run_fields(log: LogRow) -> dict[str, Any]:
     """Return the fields of a settled submission."""
     return {
         "submission": log.submission,
         "attempt": log.attempt,
         "status": log.status.value,
-        "run_id": log.runid,
+        "run_id": id_text(log.runid),
         "result_state": log.result_state,
         "termination_code": log.termination_code,
         "termination_type": log.termination_type,

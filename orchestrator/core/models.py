@@ -39,8 +39,8 @@ class Entry:
     job_id: int | None
     #: the field of ``run-now`` that takes the parameters
     parameter_style: str
-    #: JSON text, None = ``{"table_name": …}``; never logged
-    parameters: str | None = field(repr=False)
+    #: JSON text, None = ``{"table_name": …}``; never logged. Longer texts than the app accepts are cut.
+    parameters: str | None = field(default=None, repr=False)
     #: higher numbers are claimed first
     priority: int
     status: Status
@@ -108,6 +108,10 @@ class Entry:
     workspace_address: str | None = None
     #: the first submission that was made there; None = all were
     address_submission: int | None = None
+    #: characters that ``parameters`` has in the database; None = the entry was read without its parameters
+    parameters_length: int | None = 0
+    #: characters that ``options`` has in the database
+    options_length: int = 0
 
     def is_at(self, address: str) -> bool:
         """Whether the latest run and submission are at an address."""

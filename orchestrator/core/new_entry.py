@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import NewEntry
-from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole
+from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole, whole_of_text
 from orchestrator.core.policy import RETRY_MODES
 
 #: The columns that may be given.
@@ -97,6 +97,8 @@ def _check_text(name: str, value: object) -> None:
 def _number(name: str, value: object) -> int:
     least, most = NUMBERS[name]
     try:
+        if name == "job_id" and isinstance(value, str):  # ids are text in the app's own JSON
+            return whole_of_text(value, least=least, most=most)
         return whole(value, least=least, most=most)
     except ValueError as error:
         raise InvalidEntry(str(error), column=name) from None

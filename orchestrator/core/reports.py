@@ -38,9 +38,11 @@ class TimedEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Story(TimedEntry):
-    """One entry and all its settled submissions, first to last."""
+    """One entry and its last settled submissions, first to last."""
 
     logs: list[LogRow]
+    #: the submission that earlier ones were settled before; None = these are all
+    earlier_before: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

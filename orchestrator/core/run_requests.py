@@ -39,7 +39,11 @@ MAX_PARAMETERS_BYTES = 10_000
 
 #: Longest text that is parsed as JSON at all, in characters. An escape takes six characters for one byte, and
 #: white space adds the rest. Parsing megabytes would block the event loop only to refuse them.
-_MAX_PARAMETERS_CHARACTERS = 10 * MAX_PARAMETERS_BYTES
+MAX_TEXT_CHARACTERS = 10 * MAX_PARAMETERS_BYTES
+
+#: Longest request that :func:`freeze` writes, in characters: the options, which are as long as the text that
+#: they were read from, and the parameters, of which each byte may become an escape.
+MAX_REQUEST_CHARACTERS = 2 * MAX_TEXT_CHARACTERS
 
 #: ``run-now``: "idempotency_token … must have at most 64 characters". A GUID takes 36 of them.
 _MAX_TOKEN_LENGTH = 64
@@ -75,6 +79,8 @@ def run_request(entry: Entry, job: Job) -> RunRequest:
 
     :raises InvalidEntry: the entry cannot be submitted as it stands. The text never quotes a parameter.
     """
+    if entry.parameters_length is None:
+        raise ValueError("the entry was read without its parameters")
     if not entry.table_name.strip():
         raise InvalidEntry("is empty", column="table_name")
     token = _idempotency_token(entry)
@@ -84,8 +90,10 @@ def run_request(entry: Entry, job: Job) -> RunRequest:
         job_id=job.job_id,
         idempotency_token=token,
         parameter_style=_style(entry, job),
-        parameters=run_parameters(entry.table_name, entry.parameter_style, entry.parameters),
-        options=run_options(entry.options),
+        parameters=run_parameters(
+            entry.table_name, entry.parameter_style, entry.parameters, length=entry.parameters_length
+        ),
+        options=run_options(entry.options, length=entry.options_length),
         is_guess=entry.parameter_style == AUTO and job.is_assumed,
         claimed_at=entry.claimed_at,
     )
@@ -160,11 +168,14 @@ def _idempotency_token(entry: Entry) -> str:
     return f"{entry.entry_guid}-{entry.submission}"
 
 
-def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, str] | list[str]:
+def run_parameters(
+    table_name: str, style: str, text: str | None, *, length: int = 0
+) -> dict[str, str] | list[str]:
     """Return the parameters in the shape that the style needs.
 
     Booleans and numbers become text, exactly as they were written.
 
+    :param length: of the text in the database, if only its first characters were read.
     :raises InvalidEntry: unknown style, not JSON, wrong shape, or over Databricks' size limit.
     """
     shape = dict if style == AUTO else PARAMETER_STYLES.get(style)
@@ -177,7 +188,7 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
                 f"must be given (a JSON list) when parameter_style is {style}", column="parameters"
             )
         return within_limit({"table_name": table_name})
-    value = _load(text, "parameters", number=str)
+    value = _load(text, "parameters", length, number=str)
     if not isinstance(value, shape):
         wanted = "an object" if shape is dict else "a list"
         raise InvalidEntry(f"must be {wanted} in JSON when parameter_style is {style}", column="parameters")
@@ -186,14 +197,15 @@ def run_parameters(table_name: str, style: str, text: str | None) -> dict[str, s
     return within_limit([_scalar_text(item) for item in value])
 
 
-def run_options(text: str | None) -> dict[str, Any]:
+def run_options(text: str | None, *, length: int = 0) -> dict[str, Any]:
     """Return the further fields of ``run-now`` that an entry's ``options`` ask for; none if they are NULL.
 
+    :param length: of the text in the database, if only its first characters were read.
     :raises InvalidEntry: not a JSON object, a key that is unknown, or a value of another kind.
     """
     if text is None:
         return {}
-    options = _load(text, _OPTIONS)
+    options = _load(text, _OPTIONS, length)
     if not isinstance(options, dict):
         raise InvalidEntry("must be an object in JSON", column=_OPTIONS)
     for name, value in options.items():
@@ -246,18 +258,23 @@ _OPTION_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def secret_values(entry: Entry) -> list[str]:
-    """Return the secrets among the parameters that were sent for an entry and those that it has now."""
+    """Return the secrets among the parameters that were sent for an entry and those that it has now.
+
+    The entry must have been read with its parameters.
+    """
     return [*secrets_in(entry.request), *secrets_in(entry.parameters)]
 
 
-def _load(text: str, column: str, number: Callable[[str], Any] | None = None) -> Any:
+def _load(text: str, column: str, length: int, number: Callable[[str], Any] | None = None) -> Any:
     """Read a column's JSON. :raises InvalidEntry: it is not JSON, or too long to be read at all.
 
+    :param length: of the text in the database, which may be cut here.
     :param number: reads a number; None = as Python does.
     """
-    if len(text) > _MAX_PARAMETERS_CHARACTERS:
+    if max(len(text), length) > MAX_TEXT_CHARACTERS:
         raise InvalidEntry(
-            f"is {len(text):,} characters long; the limit is {_MAX_PARAMETERS_CHARACTERS:,}", column=column
+            f"is {max(len(text), length):,} characters long; the limit is {MAX_TEXT_CHARACTERS:,}",
+            column=column,
         )
     try:
         return json.loads(text, parse_int=number, parse_float=number, parse_constant=refuse_constant)

@@ -4,10 +4,11 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from orchestrator.core.models import Entry
+from orchestrator.core.numbers import MAX_ID, MIN_ID
 from orchestrator.core.states import Status
 
 #: Entries that one call examines at most before it returns what it found and a cursor to continue.
@@ -15,6 +16,14 @@ MAX_EXAMINED = 20_000
 
 #: Most entries on a page.
 MAX_PAGE = 500
+
+#: Most entries on a page that shows their parameters: each may have 100,000 characters.
+MAX_WHOLE = 50
+
+#: Settled submissions of an entry that are shown at once, if nothing else is asked for, and at most. Each may
+#: have a trace of 10,000 characters.
+DEFAULT_RUNS = 50
+MAX_RUNS = 200
 
 #: Longest text to search for, in characters.
 MAX_TEXT = 500
@@ -87,10 +96,11 @@ def read_cursor(text: str, sort: Sort) -> Key:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         written, entry_id, updated_at = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        key = Key(id=int(entry_id), updated_at=datetime.fromisoformat(updated_at))
+        time = datetime.fromisoformat(updated_at)
+        key = Key(id=int(entry_id), updated_at=time if time.tzinfo is None else time.astimezone(UTC))
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         raise InvalidCursor("this is not a cursor: set `after` to the exact value of `next`") from None
-    if written != sort.value or key.updated_at.tzinfo is None or not 0 <= key.id < 2**63:
+    if written != sort.value or key.updated_at.tzinfo is None or not MIN_ID <= key.id <= MAX_ID:
         raise InvalidCursor("this cursor belongs to another sort order: use the same `sort` for every page")
     return key
 

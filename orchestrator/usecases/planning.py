@@ -149,14 +149,21 @@ class Planner:
             raise WorkspaceUnavailable(health.elsewhere(elsewhere))
         if entry.is_at(here):
             return entry
-        logs = entry.made_here(await self.store.logs(entry.id))
-        run_id = entry.last_runid or _let_go_run(logs)
-        if run_id is not None and not _was_seen_over([log for log in logs if log.runid == run_id]):
+        run_id = entry.last_runid or await self._let_go_run(entry)
+        if run_id is not None and not _was_seen_over(await self._settled(entry, run_id)):
             raise WorkspaceUnavailable(health.last_run_elsewhere(entry, run_id, here))
         await self.store.leave_address(entry, here)
         return replace(
             entry, workspace_address=here, address_submission=entry.submission, last_runid=None, request=None
         )
+
+    async def _let_go_run(self, entry: Entry) -> int | None:
+        """Return the last run, where the workspace is, of an entry that has let go of it; None = none."""
+        return await self.store.last_logged_run(entry.id, since=entry.address_submission or 0)
+
+    async def _settled(self, entry: Entry, run_id: int) -> list[LogRow]:
+        """Return the log rows of a run where the workspace is; elsewhere another run may have its id."""
+        return entry.made_here(await self.store.logs(entry.id, run_id=run_id))
 
     async def _await_strays(self, entry: Entry) -> None:
         """Return once no run goes on that came when the entry had gone on without it.
@@ -180,11 +187,11 @@ class Planner:
             return None
         logs = entry.made_here(await self.store.logs(entry.id))
         # A resolution lets go of the last run, but no second one may be active beside it.
-        let_go = None if entry.last_runid else _let_go_run(logs)
+        let_go = None if entry.last_runid else await self._let_go_run(entry)
         run_id = entry.last_runid or let_go
         if run_id is None:
             return None
-        settled = [log for log in logs if log.runid == run_id]
+        settled = await self._settled(entry, run_id)
         run = await self._looked_at(
             entry, run_id, was_let_go=let_go is not None, was_seen_over=_was_seen_over(settled)
         )
@@ -389,11 +396,6 @@ class Planner:
     async def _last_success(self, entry: Entry) -> str:
         started_at = await self.store.last_success(entry.workspace, entry.table_name)
         return "" if started_at is None else iso_utc(started_at, "milliseconds")
-
-
-def _let_go_run(logs: Sequence[LogRow]) -> int | None:
-    """Return the last run of an entry that has let go of it; None = it has had none."""
-    return next((log.runid for log in reversed(logs) if log.runid), None)
 
 
 def _let_go(run_id: int) -> str:

@@ -74,7 +74,9 @@ async def revive_reported(
         if not _may_follow(ended) or await _last_goes_on(runs, ended):
             continue
         run = await _read(runs, ended.entry, run_id)
-        if run is None or not (_is_active(run) or has_ended_anew(run, await store.logs(ended.entry.id))):
+        if run is None or not (
+            _is_active(run) or has_ended_anew(run, await store.logs(ended.entry.id, run_id=run_id))
+        ):
             continue
         if await _revive(store, ended.entry, run_id):
             return await store.running_run(workspace, run_id)

@@ -255,8 +255,8 @@ class Settle:
         """Say whether a run shows an end that is logged already: it may go on, since it was repaired."""
         if entry.submission == 1:
             return False
-        logs = await self.store.logs(entry.id)
-        return any(log.runid == run.run_id and outcomes.is_same_moment(run, log) for log in logs)
+        logs = await self.store.logs(entry.id, run_id=run.run_id)
+        return any(outcomes.is_same_moment(run, log) for log in logs)
 
     async def finish_missing(self, entry: Entry, error: RunNotFound) -> None:
         """Finish an entry whose run is gone."""
@@ -287,7 +287,7 @@ class Settle:
 
     async def _finish(self, entry: Entry, run: Run, failure: RunFailure) -> bool:
         """Write the end of an entry's run; return whether this call did."""
-        secrets = (*self.secrets, *run_requests.secret_values(entry))
+        secrets = (*self.secrets, *await self._secrets_of(entry))
         run, failure = outcomes.without_secrets(run, failure, secrets)
         error = outcomes.describe(run, failure)
         verdict = decisions.verdict_on_run(entry, run, error, policy=self.policy, jitter=self.clock.jitter())
@@ -300,6 +300,11 @@ class Settle:
             self.jobs.had_no_slot(entry, run.job_id, await self.store.running(entry.workspace))
         self._record(entry, run, verdict)
         return True
+
+    async def _secrets_of(self, entry: Entry) -> list[str]:
+        """Return the secrets in what was sent for an entry, and in its parameters as they are now."""
+        whole = await self.store.get(entry.id)
+        return run_requests.secret_values(entry if whole is None else replace(whole, request=entry.request))
 
     def _record(self, entry: Entry, run: Run, verdict: Verdict) -> None:
         extra = fields(

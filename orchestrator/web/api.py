@@ -55,7 +55,11 @@ class Api:
         """Return a page of entries."""
         asked = read_query(request.query, schemas.EntriesQuery)
         page = await self._app.reports.entries(
-            query.entry_filter(asked), sort=asked.sort, limit=asked.limit, after=asked.after or None
+            query.entry_filter(asked),
+            sort=asked.sort,
+            limit=asked.limit,
+            after=asked.after or None,
+            parameters=asked.parameters,
         )
         found = [
             rendering.entry(each, self._app.overview.run_page(each), parameters=asked.parameters)
@@ -64,9 +68,14 @@ class Api:
         return json_response(schemas.EntryPage(entries=found, next=page.next))
 
     async def entry(self, request: Request) -> Response:
-        """Return one entry with all its runs."""
+        """Return one entry with its last runs."""
         asked = read_query(request.query, schemas.EntryQuery)
-        story = await self._app.reports.story(query.entry_id(request))
+        story = await self._app.reports.story(
+            query.entry_id(request),
+            parameters=asked.parameters,
+            runs=asked.runs,
+            before=asked.before or None,
+        )
         if story is None:
             raise query.no_entry(request)
         page = self._app.overview.run_page(story.entry)
@@ -79,7 +88,7 @@ class Api:
         workspaces = [workspace.name for workspace in self._app.settings.workspaces]
         new = query.new_entries(request, workspaces)
         ids = await self._app.operator.add(new, query.idempotency(request))
-        return json_response(schemas.Inserted(ids=ids), HTTPStatus.CREATED)
+        return json_response(schemas.Inserted(ids=[str(each) for each in ids]), HTTPStatus.CREATED)
 
     async def retry(self, request: Request) -> Response:
         """Run one entry again."""
@@ -163,7 +172,7 @@ class Api:
             changes = await self._app.operator.change_found(action, changes)
         return json_response(
             schemas.BulkResult(
-                ids=changes.ids,
+                ids=[str(each) for each in changes.ids],
                 count=len(changes.ids),
                 states=sorted(changes.states),
                 more=changes.more,

@@ -77,7 +77,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
     ),
     "api_entry": _Operation(
         id="get_entry",
-        summary="One entry with all its runs",
+        summary="One entry with its last runs",
         path=schemas.EntryPath,
         query=schemas.EntryQuery,
         returns=schemas.EntryWithRuns,

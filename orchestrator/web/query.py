@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType, structs
 from orchestrator.core import actions, new_entry
 from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Expected, IdempotencyKey, NewEntry
-from orchestrator.core.numbers import MAX_ID, whole_of_text
+from orchestrator.core.numbers import MAX_ID, MIN_ID, whole_of_text
 from orchestrator.core.search import EntryFilter
 from orchestrator.core.states import Status
 from orchestrator.web import schemas
@@ -24,7 +24,7 @@ _KEY = re.compile(schemas.IDEMPOTENCY_KEY_PATTERN)
 def entry_id(request: Request) -> int:
     """Return the id in the path. :raises Problem: no entry can have it."""
     try:
-        return whole_of_text(request.route.get("id", ""), least=0, most=MAX_ID)
+        return whole_of_text(request.route.get("id", ""), least=MIN_ID, most=MAX_ID)
     except ValueError:
         raise no_entry(request) from None
 
@@ -39,10 +39,10 @@ def entry_filter(asked: schemas.EntriesQuery | schemas.Filter) -> EntryFilter:
     states = asked.state or []
     return EntryFilter(
         states=frozenset([states] if isinstance(states, Status) else states),
-        ids=frozenset(asked.ids or ()) if isinstance(asked, schemas.Filter) else frozenset(),
+        ids=frozenset(map(int, asked.ids or ())) if isinstance(asked, schemas.Filter) else frozenset(),
         table=asked.table or None,
         workspace=asked.workspace or None,
-        run_id=asked.run_id or None,
+        run_id=None if asked.run_id is UNSET else int(asked.run_id),
         since=_time(asked.since),
         until=_time(asked.until),
         error=asked.error or None,

@@ -6,7 +6,8 @@ from datetime import datetime
 from msgspec import UNSET
 
 from orchestrator.core import models, reports, waiting
-from orchestrator.core.documents import entry_fields, pass_fields, run_fields, timed_fields
+from orchestrator.core.documents import entry_fields, log_fields, pass_fields, timed_fields
+from orchestrator.core.numbers import id_text
 from orchestrator.core.states import Status
 from orchestrator.core.times import iso_utc
 from orchestrator.web import schemas
@@ -30,18 +31,20 @@ def entry(found: models.Entry, run_page_url: str | None, *, parameters: bool = F
 
 def resolved(found: models.Entry, run_page_url: str | None, run_left: int | None) -> schemas.Resolved:
     """Return an entry that was settled by hand, and its run if that may go on."""
-    return schemas.Resolved(**entry_fields(found, run_page_url), run_left=run_left)
+    return schemas.Resolved(**entry_fields(found, run_page_url), run_left=id_text(run_left))
 
 
 def entry_with_runs(
     story: reports.Story, run_page_url: str | None, *, parameters: bool = False
 ) -> schemas.EntryWithRuns:
     """Return an entry with its runs."""
+    log = log_fields(story)
     return schemas.EntryWithRuns(
         **entry_fields(story.entry, run_page_url),
         **timed_fields(story),
         parameters=story.entry.parameters if parameters else UNSET,
-        runs=[schemas.Run(**run_fields(log)) for log in story.logs],
+        runs=[schemas.Run(**run) for run in log["runs"]],
+        runs_before=log["runs_before"],
     )
 
 

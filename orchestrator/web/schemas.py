@@ -10,11 +10,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from orchestrator.core import new_entry
 from orchestrator.core.actions import RUN_IS_LEFT, Resolution
-from orchestrator.core.numbers import MAX_ID, MAX_INT32
+from orchestrator.core.numbers import ID_PATTERN, MAX_ID, MAX_INT32, MIN_ID
 from orchestrator.core.policy import RETRY_MODES, RetryMode
 from orchestrator.core.reports import MAX_DAYS
 from orchestrator.core.run_requests import AUTO, MAX_PARAMETERS_BYTES, PARAMETER_STYLES
-from orchestrator.core.search import MAX_MATCHING, MAX_PAGE, MAX_TEXT, Sort
+from orchestrator.core.search import DEFAULT_RUNS, MAX_MATCHING, MAX_PAGE, MAX_RUNS, MAX_TEXT, Sort
 from orchestrator.core.states import Status
 from orchestrator.core.waiting import Reason
 
@@ -26,7 +26,14 @@ IDEMPOTENCY_KEY_PATTERN = "^[!-~]{1,200}$"
 
 _Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
-_Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
+#: An id in a response: text, since not every program keeps all digits of a number.
+_Id = Annotated[str, Meta(description="A whole number of 64 bits.")]
+
+#: An id in a query string or a path.
+_IdText = Annotated[str, Meta(pattern=ID_PATTERN, extra_json_schema={"format": "id"})]
+
+#: An id in a body: text, or a number.
+_AnyId = Annotated[int, Meta(ge=MIN_ID, le=MAX_ID)] | _IdText
 
 _Count = Annotated[int, Meta(ge=0)]
 
@@ -59,10 +66,6 @@ class _Conditions(_Schema, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     workspace: Annotated[_Words, Meta(description="Name of the workspace.")] | UnsetType = UNSET
-    run_id: (
-        Annotated[_Id, Meta(description="A run of Databricks: the entry's current one or an earlier one.")]
-        | UnsetType
-    ) = UNSET
     since: Annotated[_Time, Meta(description="Last changed at or after this time.")] | UnsetType = UNSET
     until: Annotated[_Time, Meta(description="Last changed at or before this time.")] | UnsetType = UNSET
     error: Annotated[_Words, Meta(description="Text in last_error, in any case.")] | UnsetType = UNSET
@@ -78,14 +81,23 @@ class _Conditions(_Schema, frozen=True, kw_only=True):
     ) = UNSET
 
 
+_OF_RUN = Meta(description="A run of Databricks: the entry's current one or an earlier one.")
+
 _Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="At most this many.")]
 
-_ShowParameters = Annotated[bool, Meta(description="Show the entries' parameters too.")]
+_ShowParameters = Annotated[
+    bool,
+    Meta(
+        description="Show parameters too: of each at most 100,001 characters, which is more than a run may "
+        "have; in a list of at most 50 entries a page."
+    ),
+]
 
 
 class EntriesQuery(_Conditions, frozen=True, kw_only=True):
     """Fields of ``GET /entries``."""
 
+    run_id: Annotated[_IdText, _OF_RUN] | UnsetType = UNSET
     state: Annotated[list[Status], Meta(description="One or more states; all if not given.")] | UnsetType = (
         UNSET
     )
@@ -106,6 +118,16 @@ class EntriesQuery(_Conditions, frozen=True, kw_only=True):
 class EntryQuery(_Schema, frozen=True, kw_only=True):
     """Fields of ``GET /entries/{id}``."""
 
+    runs: Annotated[int, Meta(ge=1, le=MAX_RUNS, description="At most this many, the last ones.")] = (
+        DEFAULT_RUNS
+    )
+    before: (
+        Annotated[
+            int,
+            Meta(ge=1, le=MAX_INT32, description="Only runs of submissions before this one: `runs_before`."),
+        ]
+        | UnsetType
+    ) = UNSET
     parameters: _ShowParameters = False
 
 
@@ -132,7 +154,7 @@ class TablesQuery(_Schema, frozen=True, kw_only=True):
 class EntryPath(_Schema, frozen=True, kw_only=True):
     """The path of one entry."""
 
-    id: Annotated[_Id, Meta(description="Id of the entry.")]
+    id: Annotated[_IdText, Meta(description="Id of the entry.")]
 
 
 class InsertHeaders(_Schema, frozen=True, kw_only=True):
@@ -168,7 +190,7 @@ class NewEntry(_Schema, frozen=True, kw_only=True):
         Meta(description="Default: `default`. Must be one of the settings' workspaces."),
     ] = None
     job_id: Annotated[
-        Annotated[int, _column("job_id")] | None, Meta(description="Default: the workspace's job.")
+        Annotated[int, _column("job_id")] | _IdText | None, Meta(description="Default: the workspace's job.")
     ] = None
     job_name: Annotated[
         Annotated[str, Meta(min_length=1, max_length=new_entry.TEXTS["job_name"])] | None,
@@ -226,9 +248,10 @@ class Filter(_Conditions, frozen=True, kw_only=True):
     """Conditions as in GET /entries, and ids. At least one condition."""
 
     state: Status | Annotated[list[Status], Meta(min_length=1)] | UnsetType = UNSET
+    run_id: Annotated[_AnyId, _OF_RUN] | UnsetType = UNSET
     ids: (
         Annotated[
-            list[_Id],
+            list[_AnyId],
             Meta(min_length=1, max_length=MAX_MATCHING, description="Only these; as a dry run listed them."),
         ]
         | UnsetType
@@ -308,7 +331,7 @@ class BulkResolve(Bulk, frozen=True, kw_only=True):
 class _NotificationRun(Struct, frozen=True, kw_only=True):
     """The run that a notification is about."""
 
-    run_id: _Id
+    run_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
 
 
 class Notification(Struct, frozen=True, kw_only=True):
@@ -330,15 +353,15 @@ class ProblemDetails(_Schema, frozen=True, kw_only=True):
 
 
 class _EntryFields(_Schema, frozen=True, kw_only=True):
-    id: int
+    id: _Id
     workspace: str
     table_name: str
-    job_id: int | None
+    job_id: _Id | None
     job_name: str | None
     options: Annotated[str | None, Meta(description="Further fields of run-now, as JSON text.")]
     priority: int
     status: Status
-    run_id: int | None
+    run_id: _Id | None
     run_page_url: Annotated[
         str | None,
         Meta(description="Page of run_id; null where the settings do not know the workspace or the job."),
@@ -411,7 +434,7 @@ class Resolved(_EntryFields, frozen=True, kw_only=True):
     """An entry that was settled by hand."""
 
     run_left: Annotated[
-        int | None,
+        str | None,
         Meta(
             description=f"The entry's run, if it was not known to be over: {RUN_IS_LEFT}. Cancel it in "
             "Databricks if it must not go on."
@@ -425,7 +448,7 @@ class Run(_Schema, frozen=True, kw_only=True):
     submission: int
     attempt: int
     status: Status
-    run_id: int | None
+    run_id: _Id | None
     result_state: str | None
     termination_code: str | None
     termination_type: str | None
@@ -441,7 +464,7 @@ class Run(_Schema, frozen=True, kw_only=True):
 
 
 class EntryWithRuns(Entry, frozen=True, kw_only=True):
-    """One entry and its runs, first to last."""
+    """One entry and its last runs, first to last."""
 
     usual_seconds: Annotated[
         float | None,
@@ -449,6 +472,10 @@ class EntryWithRuns(Entry, frozen=True, kw_only=True):
     ]
     overdue: Annotated[bool, Meta(description="It is RUNNING and takes far longer than usual.")]
     runs: list[Run]
+    runs_before: Annotated[
+        int | None,
+        Meta(description="Give it as `before` for the runs before these; null: there are no others."),
+    ]
 
 
 class EntryPage(_Schema, frozen=True, kw_only=True):
@@ -467,13 +494,13 @@ class EntryPage(_Schema, frozen=True, kw_only=True):
 class Inserted(_Schema, frozen=True, kw_only=True):
     """The new entries, in the order of the request."""
 
-    ids: Annotated[list[int], Meta(min_length=1)]
+    ids: Annotated[list[_Id], Meta(min_length=1)]
 
 
 class BulkResult(_Schema, frozen=True, kw_only=True):
     """The entries that were changed, or would be."""
 
-    ids: list[int]
+    ids: list[_Id]
     count: int
     states: Annotated[
         list[Status],

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from msgspec import Struct, inspect
 
-from orchestrator.core.numbers import whole, whole_of_text
+from orchestrator.core.numbers import MAX_ID, MIN_ID, whole, whole_of_text
 from orchestrator.web.http import bad_request
 
 _Struct = TypeVar("_Struct", bound=Struct)
@@ -55,7 +55,7 @@ def _from_text(values: list[str], type_: inspect.Type, name: str) -> Any:
     if isinstance(plain, inspect.BoolType):
         return _read({"true": True, "false": False}.get(value), type_, name)
     if isinstance(plain, inspect.IntType):
-        return _number_of_text(value, plain, name)
+        return _number_of_text(value, name, **_bounds(plain))
     return _read(value, type_, name)
 
 
@@ -63,11 +63,11 @@ def _times(count: int) -> str:
     return "twice" if count == 2 else f"{count} times"
 
 
-def _number_of_text(value: str, type_: inspect.IntType, name: str) -> int:
+def _number_of_text(value: str, path: str, *, least: int, most: int) -> int:
     try:
-        return whole_of_text(value, **_bounds(type_))
+        return whole_of_text(value, least=least, most=most)
     except ValueError as error:
-        raise bad_request(f"{name} {error}") from None
+        raise bad_request(f"{path} {error}") from None
 
 
 @functools.cache
@@ -87,6 +87,8 @@ def _read(value: Any, type_: inspect.Type, path: str) -> Any:
 def _metadata(value: Any, type_: inspect.Metadata, path: str) -> Any:
     found = _read(value, type_.type, path)
     name = (type_.extra_json_schema or {}).get("format", "")
+    if name == "id":
+        return _number_of_text(found, path, least=MIN_ID, most=MAX_ID)
     fits, wanted = _FORMATS.get(name, (None, ""))
     if fits is not None and not fits(found):
         raise bad_request(f"{path}: {found[:_SHOWN_CHARACTERS]!r} {wanted}")
@@ -207,6 +209,7 @@ _NAMES: Mapping[type[inspect.Type], str] = {
     inspect.ListType: "a list",
     inspect.EnumType: "a text",
     inspect.StrType: "a text",
+    inspect.IntType: "a whole number",
 }
 
 #: By the name of the format: whether a text has it, and what to say if not.

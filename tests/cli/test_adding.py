@@ -35,7 +35,7 @@ def test_rows_from_a_file_or_from_standard_input(cli: CommandLine, option: str, 
     assert cli("add", option, "rows").stdout == "1\n2\n"
     assert cli.query(QUERY) == ADDED
     piped = cli("add", option, "-", "--json", stdin=text)
-    assert json.loads(piped.stdout) == {"ids": [3, 4]}
+    assert json.loads(piped.stdout) == {"ids": ["3", "4"]}
     assert cli.query(QUERY) == ADDED * 2
 
 

@@ -29,7 +29,7 @@ def test_a_filter_changes_only_what_it_matches_and_can_be_changed(history: Comma
     assert states(history) == ["PENDING", "PENDING", "FAILED", "RUNNING", "CANCELED", "PENDING"]
     cancelled = history("cancel", "--table", "orders*", "--yes", "--json")
     assert json.loads(cancelled.stdout) == {
-        "ids": [4, 3], "refused": [], "more": False, "count": 2, "dry_run": False,
+        "ids": ["4", "3"], "refused": [], "more": False, "count": 2, "dry_run": False,
     }  # fmt: skip
     assert history.query("SELECT id FROM track_processing WHERE cancel_requested = 1") == [(3,), (4,)]
 
@@ -172,7 +172,7 @@ def test_a_filter_resolves_what_is_neither_done_nor_canceled(history: CommandLin
     refused = history(*arguments)
     assert (refused.returncode, "--yes or --dry-run" in refused.stderr) == (2, True)
     assert states(history)[1] == "DEAD"
-    assert sorted(history.json(*arguments, "--yes")["ids"]) == [2, 3, 4, 6]
+    assert sorted(history.json(*arguments, "--yes")["ids"]) == ["2", "3", "4", "6"]
     assert states(history) == ["DONE", *["CANCELED"] * 5]
     assert history(*arguments, "--yes").returncode == 3
 

@@ -30,7 +30,8 @@ ESCAPE = "\x1b"
     ],
 )
 def test_the_filters(history: CommandLine, arguments: tuple[str, ...], ids: list[int]) -> None:
-    assert [entry["id"] for entry in history.json("list", *arguments)["entries"]] == ids
+    found = [entry["id"] for entry in history.json("list", *arguments)["entries"]]
+    assert found == [str(entry_id) for entry_id in ids]
 
 
 def test_nothing_matched_is_an_exit_code_of_its_own(history: CommandLine) -> None:
@@ -57,14 +58,40 @@ def test_lines_for_scripts_have_tabs_and_are_never_cut(history: CommandLine) -> 
     }
 
 
+def test_negative_ids_of_an_adopted_table(history: CommandLine) -> None:
+    history.execute("INSERT INTO track_processing (id, table_name, status) VALUES (-5, 'old', 'DEAD')")
+    assert history.json("show", "-5")["id"] == "-5"
+    assert history.json("retry", "2", "-5", "--dry-run")["ids"] == ["2", "-5"]
+    assert history("retry", "-5").stdout == "-5 waits again\n"
+    exported = history("export", "--table", "old").stdout.splitlines()
+    assert exported[1].startswith("-5,default,old,")
+    assert history.json("list", "--sort", "id", "--limit", "1")["entries"][0]["id"] == "-5"
+    for command in ("show", "retry"):
+        wrong = history(command, "1", "--no-such-option")
+        assert (wrong.returncode, "--no-such-option" in wrong.stderr) == (2, True)
+
+
+def test_the_runs_of_an_entry_come_in_pages(history: CommandLine) -> None:
+    history.execute(
+        "WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)"
+        " INSERT INTO process_log (entry_id, submission, attempt, status) SELECT 6, i, i, 'FAILED' FROM n"
+    )
+    last = history("show", "6")
+    assert ("submission 11," in last.stdout, "submission 10," in last.stdout) == (True, False)
+    assert last.stderr == "there are earlier runs: --before 11\n"
+    story = history.json("show", "6", "--before", "11", "--runs", "4")
+    assert ([run["submission"] for run in story["runs"]], story["runs_before"]) == ([7, 8, 9, 10], 7)
+    assert history("show", "6", "--before", "11").stderr == ""
+
+
 def test_a_list_goes_on_where_it_ended(history: CommandLine) -> None:
-    seen: list[int] = []
+    seen: list[str] = []
     after: tuple[str, ...] = ()
     for _ in range(3):
         page = history.json("list", "--limit", "2", *after)
         seen += [entry["id"] for entry in page["entries"]]
         after = ("--after", page["next"])
-    assert (seen, page["next"]) == ([6, 5, 4, 3, 2, 1], None)
+    assert (seen, page["next"]) == (["6", "5", "4", "3", "2", "1"], None)
     assert history.json("list", "--limit", "2")["next"] in history("list", "--limit", "2").stderr
 
 
@@ -97,7 +124,7 @@ def test_show_has_the_row_and_every_run(history: CommandLine) -> None:
     assert lines[trace + 1] == " " * 20 + "  line 7"
     assert ESCAPE not in history("show", "2").stdout
     story = history.json("show", "2")
-    assert (story["id"], story["status"], story["run_id"]) == (2, "DEAD", 12)
+    assert (story["id"], story["status"], story["run_id"]) == ("2", "DEAD", "12")
     assert [run["run_page_url"] for run in story["runs"]] == ["https://adb/run/12"]
 
 
@@ -163,7 +190,7 @@ def test_successes_with_failures_are_found_and_marked(history: CommandLine) -> N
     listed = history("list", "--with-failures")
     assert listed.returncode == 0
     assert "DONE with failures" in listed.stdout
-    assert [entry["id"] for entry in history.json("list", "--with-failures")["entries"]] == [1]
+    assert [entry["id"] for entry in history.json("list", "--with-failures")["entries"]] == ["1"]
     rows = list(csv.DictReader(io.StringIO(history("export").stdout)))
     assert [row["with_failures"] for row in rows] == ["true", *["false"] * 5]
     exported = list(csv.DictReader(io.StringIO(history("export", "--with-failures").stdout)))

@@ -174,3 +174,30 @@ async def test_an_entry_that_waits_says_why(page: Page, site: Site) -> None:
 async def test_an_entry_that_does_not_exist(page: Page, site: Site) -> None:
     await page.goto(site.dashboard("entry=999999"))
     await expect(page.get_by_role("main")).to_contain_text("There is no entry 999999")
+
+
+async def test_an_adopted_entry_with_a_long_id_below_zero_and_a_long_log(page: Page, site: Site) -> None:
+    """JavaScript's numbers would make this id another one, and the log does not fit one page."""
+    entry_id = -(2**53) - 1
+    site.stack.write(
+        "INSERT INTO track_processing (id, table_name, status, updated_at) VALUES (?, 'old', 'CANCELED', ?)",
+        entry_id,
+        "2020-01-01 00:00:00.000",
+    )
+    site.stack.write(
+        "WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)"
+        " INSERT INTO process_log (entry_id, submission, attempt, status, created_at)"
+        " SELECT ?, i, i, 'FAILED', '2020-01-01 00:00:00.000' FROM n",
+        entry_id,
+    )
+    try:
+        await page.goto(site.dashboard(f"search={entry_id}"))
+        await page.get_by_role("link", name=f"#{entry_id}").click()
+        runs = page.get_by_role("region", name="Runs")
+        await expect(runs.get_by_text("the last 50 ended")).to_be_visible()
+        await runs.get_by_role("button", name="Show earlier").click()
+        await expect(runs.get_by_role("listitem")).to_have_count(60)
+        await expect(runs.get_by_role("listitem").last).to_contain_text("Submission 1,")
+        await expect(runs.get_by_role("button", name="Show earlier")).to_have_count(0)
+    finally:
+        site.stack.write("DELETE FROM track_processing WHERE id = ?", entry_id)

@@ -22,6 +22,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "in_flight": ("default",),
     "claim": (3, 900_000, "[]", "default", 3, 1, "[]", "[]", "[]", 0, "https://a", 1, 10),
     "get_entry": (17,),
+    "find_entry": (17,),
     "elsewhere": ("default", "https://a", "default", "https://a"),
     "note_address": ("https://a", "default"),
     "leave_address": ("https://a", 17, 1),
@@ -74,7 +75,9 @@ HOT: dict[str, tuple[object, ...]] = {
     "restart": (1, None, 17, *_as_seen(ANYTHING)),
     "resolve": ("DONE", "why", 17, "DONE", *_as_seen(ANYTHING)),
     "insert_entry": ("sales", "default", None, None, "auto", None, None, 0, None, None, None, None),
-    "logs_of_entry": (17,),
+    "logs_of_entry": (17, 2_147_483_647, 100),
+    "logs_of_run": (17, 77, 100),
+    "last_logged_run": (17, 0),
     "purge": (86_400, 500),
     "claim_dead": ("message", 86_400, 10_000),
     "dead_of_message": ("message", 20),
@@ -147,7 +150,7 @@ OTHERS = {
 }
 
 #: Not statements without a window before them; test_search_plans.py checks the whole.
-PIECES = {"entries_of_window", "keys_of_window", "window_ids"}
+PIECES = {"entries_of_window", "whole_entries_of_window", "keys_of_window", "window_ids"}
 
 #: Indexes with only the entries that wait or are in flight: reading one from end to end is fine.
 SMALL_INDEXES = {

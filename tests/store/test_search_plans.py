@@ -36,7 +36,11 @@ def test_no_search_reads_a_whole_table(database: Database) -> None:
     fill(database)
     for wanted, sort, after in itertools.product(FILTERS, Sort, (None, PLACE)):
         search = Search(dialect=database.connector.dialect, wanted=wanted, sort=sort, after=after)
-        for statement in (search.entries(window=50, limit=51), search.end(window=50)):
+        for statement in (
+            search.entries(window=50, limit=51),
+            search.entries(window=50, limit=51, parameters=True),
+            search.end(window=50),
+        ):
             values = [
                 str(each.replace(tzinfo=None)) if isinstance(each, datetime) else each
                 for each in statement.values

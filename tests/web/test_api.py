@@ -39,11 +39,13 @@ async def test_why_a_table_failed(site: Site) -> None:
     entry = await running(site.app.store, 501, "sales")
     await finish(site.app.store, entry, Status.DEAD)
     _, page = await site.call("GET", "entries?table=sa*&state=DEAD&state=FAILED&error=WHY&limit=5")
-    assert [row["id"] for row in page["entries"]] == [entry.id]
+    assert [row["id"] for row in page["entries"]] == [str(entry.id)]
     assert page["next"] is None
     _, story = await site.call("GET", f"entries/{entry.id}")
-    assert (story["last_error"], story["run_id"]) == ("why", 501)
-    assert [(run["submission"], run["status"], run["run_id"]) for run in story["runs"]] == [(1, "DEAD", 501)]
+    assert (story["last_error"], story["run_id"]) == ("why", "501")
+    assert [(run["submission"], run["status"], run["run_id"]) for run in story["runs"]] == [
+        (1, "DEAD", "501")
+    ]
 
 
 async def test_a_run_under_way_leads_to_its_page(site: Site) -> None:
@@ -52,7 +54,7 @@ async def test_a_run_under_way_leads_to_its_page(site: Site) -> None:
     [elsewhere] = await add(site, "parts", workspace="gone")
     site.execute("UPDATE track_processing SET runid = 503 WHERE id <> ?", entry.id)
     _, page = await site.call("GET", "entries?sort=id")
-    pages = {row["id"]: row["run_page_url"] for row in page["entries"]}
+    pages = {int(row["id"]): row["run_page_url"] for row in page["entries"]}
     host = ENVIRONMENT["DATABRICKS_HOST"]
     assert pages == {
         entry.id: f"{host}/#job/{ENVIRONMENT['DATABRICKS_JOB_ID']}/run/502",
@@ -84,7 +86,7 @@ async def test_times_at_the_ends_of_the_calendar(site: Site) -> None:
     [entry_id] = await add(site, "sales")
     first, last = "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-11:00"
     _, page = await site.call("GET", f"entries?since={first}&until={last}")
-    assert [row["id"] for row in page["entries"]] == [entry_id]
+    assert [row["id"] for row in page["entries"]] == [str(entry_id)]
     assert (await site.call("GET", f"entries?until={first}"))[1]["entries"] == []
     assert (await site.call("GET", f"entries?since={last}"))[1]["entries"] == []
 
@@ -94,7 +96,7 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
     found, after = [], ""
     for _ in range(3):
         _, page = await site.call("GET", f"entries?sort=id&limit=2{after}")
-        found += [row["id"] for row in page["entries"]]
+        found += [int(row["id"]) for row in page["entries"]]
         after = f"&after={page['next']}"
     assert found == rows
     assert page["next"] is None
@@ -187,7 +189,7 @@ async def test_a_query_string_that_cannot_be_read_is_refused_everywhere(site: Si
         ),
         ("POST", "retry", {"filter": {"table": 5}}, "$.filter.table must be a text of 1 to 500 characters"),
         ("POST", "retry", {"filter": {"ids": []}}, "$.filter.ids must be a list of 1 to 1000 values"),
-        ("POST", "retry", {"filter": {"ids": [1, True]}}, "$.filter.ids[1] must be a whole number from 1"),
+        ("POST", "retry", {"filter": {"ids": [1, True]}}, "$.filter.ids[1] must be a whole number from -9"),
         ("POST", "retry", {"filter": {"ids": list(range(1, 1002))}}, "$.filter.ids must be a list of 1 to"),
         (
             "POST",
@@ -261,7 +263,7 @@ async def test_the_status_counts_ours_and_foreign_runs(site: Site) -> None:
     ]
     _, waits = await site.call("GET", "waiting?workspace=default")
     assert [(row["table_name"], row["reason"]) for row in waits["waiting"]] == [("stock", "cap")]
-    assert entry.id not in {row["id"] for row in waits["waiting"]}
+    assert str(entry.id) not in {row["id"] for row in waits["waiting"]}
 
 
 async def test_without_databricks_the_rest_is_told_all_the_same(site: Site) -> None:

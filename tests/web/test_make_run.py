@@ -47,7 +47,7 @@ class Caller:
             answer = await (response.json() if "json" in response.content_type else response.text())
             return response.status, answer, float(response.headers.get("Retry-After", 1))
 
-    async def ended(self, entry_id: int) -> dict[str, Any]:
+    async def ended(self, entry_id: str) -> dict[str, Any]:
         """Return a row once it has come to its end; each pass that is asked for brings it on."""
         async with asyncio.timeout(END_SECONDS):
             while True:
@@ -87,18 +87,18 @@ async def look(call: Caller) -> None:
     assert document["openapi"].startswith("3.")
 
 
-async def add(call: Caller, row: dict[str, Any], *, ends: str) -> int:
+async def add(call: Caller, row: dict[str, Any], *, ends: str) -> str:
     """A new row comes to its end; the same request again inserts nothing."""
     key = {"Idempotency-Key": row["table_name"]}
     first = await call("POST", "entries", {"entries": [row]}, **key)
     assert first[0] == 201
     assert await call("POST", "entries", {"entries": [row]}, **key) == first
-    entry_id: int = first[1]["ids"][0]
+    entry_id: str = first[1]["ids"][0]
     assert (await call.ended(entry_id))["status"] == ends
     return entry_id
 
 
-async def find_out_why(call: Caller, entry_id: int) -> None:
+async def find_out_why(call: Caller, entry_id: str) -> None:
     """From the table that always fails to its entry, the error of its run and the way to it."""
     _, tables = await call("GET", "tables?days=1")
     [pilots] = [table for table in tables["tables"] if table["table_name"] == "pilots"]
@@ -111,7 +111,7 @@ async def find_out_why(call: Caller, entry_id: int) -> None:
     assert run["run_page_url"].endswith(f"/run/{run['run_id']}")
 
 
-async def run_it_again(call: Caller, entry_id: int) -> None:
+async def run_it_again(call: Caller, entry_id: str) -> None:
     """As it was seen, and no other way."""
     _, seen = await call("GET", f"entries/{entry_id}")
     assert seen["actions"] == ["retry", "resolve"]
@@ -125,7 +125,7 @@ async def run_it_again(call: Caller, entry_id: int) -> None:
     assert (status, ended["status"]) in {(200, "CANCELED"), (200, "DONE"), (409, "DONE")}
 
 
-async def change_many(call: Caller, failed: int) -> None:
+async def change_many(call: Caller, failed: str) -> None:
     """First a dry run, then exactly that."""
     _, tried = await call("POST", "retry", {"filter": {"table": "pilots", "state": "DEAD"}})
     assert (tried["ids"], tried["dry_run"]) == ([failed], True)
@@ -137,7 +137,7 @@ async def change_many(call: Caller, failed: int) -> None:
     assert (none["ids"], none["more"]) == ([], False)
 
 
-async def resolve(call: Caller, entry_id: int) -> None:
+async def resolve(call: Caller, entry_id: str) -> None:
     """Settle an entry by hand, first alone and then by a filter."""
     by_hand = {"resolution": "done", "reason": "loaded by hand"}
     assert (await call("POST", f"entries/{entry_id}/resolve", by_hand))[0] == 200

@@ -138,7 +138,7 @@ async def test_over_http(served: str) -> None:
     status, kind, text = await get(f"{served}/api/entries?state=DEAD&state=FAILED&table=table_*&limit=500")
     assert (status, kind) == (200, "application/json")
     assert {entry["status"] for entry in json.loads(text)["entries"]} == {"DEAD", "FAILED"}
-    assert json.loads((await get(f"{served}/api/entries/3"))[2])["runs"][0]["run_id"] == 1002
+    assert json.loads((await get(f"{served}/api/entries/3"))[2])["runs"][0]["run_id"] == "1002"
     status, kind, text = await get(f"{served}/api/entries/none")
     assert (status, kind) == (404, "application/problem+json")
     assert json.loads((await get(f"{served}/api/openapi.json"))[2]) == DOCUMENT

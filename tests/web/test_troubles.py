@@ -176,7 +176,7 @@ async def test_entries_whose_job_is_full_of_our_runs_are_no_reason(site: Site) -
     [waits] = await waiting_for_long(site, "orders")
     assert await reasons(site) == []
     _, told = await site.call("GET", "waiting")
-    assert [(each["id"], each["reason"]) for each in told["waiting"]] == [(waits, "job")]
+    assert [(int(each["id"]), each["reason"]) for each in told["waiting"]] == [(waits, "job")]
 
 
 async def test_entries_whose_job_is_full_of_foreign_runs_are_a_reason(site: Site) -> None:
@@ -198,7 +198,7 @@ async def test_entries_whose_table_is_busy_with_a_repaired_run_are_a_reason_afte
     change(site, [waits], available_at=ago(3600))
     assert await reasons(site) == []
     _, told = await site.call("GET", "waiting")
-    assert [(each["id"], each["reason"]) for each in told["waiting"]] == [(waits, "active run")]
+    assert [(int(each["id"]), each["reason"]) for each in told["waiting"]] == [(waits, "active run")]
     change(site, [waits], available_at=LONG_AGO)
     [reason] = await reasons(site)
     assert reason.startswith(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from orchestrator.core.models import Entry, LogRow
+from orchestrator.core.run_requests import MAX_REQUEST_CHARACTERS, MAX_TEXT_CHARACTERS
 
 NAMES = ("sqlite", "sqlserver")
 
@@ -24,6 +25,8 @@ _MACROS: dict[str, tuple[str, str]] = {
     "limit": ("LIMIT $", "OFFSET 0 ROWS FETCH NEXT $ ROWS ONLY"),
     "nth": ("LIMIT 1 OFFSET $", "OFFSET $ ROWS FETCH NEXT 1 ROWS ONLY"),
     "page": ("LIMIT ?, ?", "OFFSET ? ROWS FETCH NEXT ? ROWS ONLY"),
+    # How many characters a text has. LEN does not count blanks at the end, and reads the whole text.
+    "length": ("LENGTH($)", "DATALENGTH(CAST($ AS nvarchar(max))) / 2"),
     # 64 bits.
     "count": ("COUNT(*)", "COUNT_BIG(*)"),
     # Rows that are about to be changed: hold them, and pass by those that another transaction holds.
@@ -48,10 +51,36 @@ _MACROS: dict[str, tuple[str, str]] = {
     "sqlite": ("$", ""),
 }
 
-#: Macro → the columns that it lists: those of a record, in their order. Given an alias, each is qualified.
-_COLUMNS = {
-    "entry_columns": tuple(field.name for field in fields(Entry)),
-    "log_columns": tuple(field.name for field in fields(LogRow)),
+#: How many characters the columns of another length hold that the app writes; third parties may write more.
+_MAX_ERROR = 4_000
+_MAX_TRACE = 10_000
+_MAX_URL = 1_000
+
+#: A text column → how many characters of it are read at most, whatever somebody has written there. One more
+#: than the app accepts shows that a text is too long.
+_MOST_READ = {
+    "parameters": MAX_TEXT_CHARACTERS + 1,
+    "options": MAX_TEXT_CHARACTERS + 1,
+    "request": MAX_REQUEST_CHARACTERS,
+    "last_error": _MAX_ERROR,
+    "message": _MAX_ERROR,
+    "result": _MAX_ERROR,
+    "error_trace": _MAX_TRACE,
+    "run_page_url": _MAX_URL,
+}
+
+#: A field that is no column → the column whose length it is.
+LENGTHS = {"parameters_length": "parameters", "options_length": "options"}
+
+_ENTRY = tuple(field.name for field in fields(Entry))
+_LOG = tuple(field.name for field in fields(LogRow))
+
+#: Macro → the fields of a record that it selects, in their order. Given an alias, each is qualified. What is
+#: not shown is not read: a list of entries leaves their parameters out.
+_SELECTED = {
+    "entry_columns": _ENTRY,
+    "listed_columns": tuple(name for name in _ENTRY if name != "parameters" and name not in LENGTHS),
+    "log_fields": _LOG,
 }
 
 _GIVEN = re.compile(r"\$(?!\.)")
@@ -78,8 +107,10 @@ def render(sql: str, dialect: str, fragments: Mapping[str, str] | None = None) -
             return match[0]
         if name in known:
             return known[name].replace("{alias}", given).replace("\n", "\n" + _indentation(match))
-        if name in _COLUMNS:
-            return _listed(_COLUMNS[name], given)
+        if name == "log_columns":
+            return ", ".join(_LOG)
+        if name in _SELECTED:
+            return ", ".join(_selected(name, given))
         if name in _MACROS:
             return _GIVEN.sub(lambda _: given, _MACROS[name][NAMES.index(dialect)])
         raise ValueError(f"there is no macro {name!r} for named SQL")
@@ -101,16 +132,38 @@ def _returning(sql: str, dialect: str) -> str:
         return sql
     if sql.lstrip().startswith("DELETE"):
         raise ValueError("a DELETE returns nothing: T-SQL has no inserted rows there")
-    columns = re.split(r",\s+", match[1].strip())
     without = _RETURNING.sub("", sql)
     if dialect == "sqlite":
-        return f"{without.rstrip()}\nRETURNING{_wrapped(', '.join(columns))}"
-    output = f"OUTPUT{_wrapped(', '.join(f'inserted.{column}' for column in columns))}\n"
+        return f"{without.rstrip()}\nRETURNING{_wrapped(render(_returned(match[1], ''), dialect))}"
+    output = f"OUTPUT{_wrapped(render(_returned(match[1], 'inserted'), dialect))}\n"
     return f"{without[: match.start()]}{output}{without[match.start() :]}"
 
 
-def _listed(columns: tuple[str, ...], alias: str) -> str:
-    return ", ".join(f"{alias}.{column}" if alias else column for column in columns)
+def _returned(what: str, alias: str) -> str:
+    """List what is returned.
+
+    :param what: names of columns, or one of :data:`_SELECTED`.
+    """
+    if what in _SELECTED:
+        return ", ".join(_selected(what, alias))
+    return ", ".join(_qualified(column, alias) for column in re.split(r",\s+", what.strip()))
+
+
+def _selected(what: str, alias: str) -> list[str]:
+    return [_field(name, alias) for name in _SELECTED[what]]
+
+
+def _field(name: str, alias: str) -> str:
+    """Return what a field of a record is selected by: no text is read beyond its bound."""
+    if name in LENGTHS:
+        return f"COALESCE({{length {_qualified(LENGTHS[name], alias)}}}, 0) AS {name}"
+    if name in _MOST_READ:
+        return f"SUBSTRING({_qualified(name, alias)}, 1, {_MOST_READ[name]}) AS {name}"
+    return _qualified(name, alias)
+
+
+def _qualified(column: str, alias: str) -> str:
+    return f"{alias}.{column}" if alias else column
 
 
 def _wrapped(text: str) -> str:

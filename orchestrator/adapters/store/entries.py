@@ -65,6 +65,9 @@ _UNCLAIMABLE = "no attempts are left, or no further submission: retry the entry 
 #: Stands for the workspace's own job where its room is counted apart; Databricks' ids are positive.
 _SETTINGS_JOB = 0
 
+#: Log rows of an entry that are read at once, the latest ones.
+_MAX_LOGS = 100
+
 #: A call without an answer is subtracted from ``deliveries`` again where there are more of them than this.
 _SUBTRACTED_ABOVE = {
     Unanswered.NOT_MADE: NO_LIMIT,
@@ -164,7 +167,10 @@ class Store:
             await self.pool.transact(lambda session: session.change("silence_ends", workspace), writes=True)
 
     async def get(self, entry_id: int) -> Entry | None:
-        """Return an entry, or None."""
+        """Return an entry with its parameters, or None.
+
+        Of the other methods only :meth:`begin_submission` reads parameters.
+        """
         rows = await self.pool.transact(lambda session: session.rows("get_entry", entry_id), writes=False)
         return read_entry(rows[0]) if rows else None
 
@@ -606,10 +612,27 @@ class Store:
             lambda session: session.change("purge", math.ceil(older_than_seconds), limit), writes=True
         )
 
-    async def logs(self, entry_id: int) -> list[LogRow]:
-        """Return the settled submissions of an entry, first to last."""
-        rows = await self.pool.transact(lambda session: session.rows("logs_of_entry", entry_id), writes=False)
-        return [read_log_row(row) for row in rows]
+    async def logs(self, entry_id: int, *, run_id: int | None = None) -> list[LogRow]:
+        """Return the last 100 settled submissions of an entry, first to last.
+
+        :param run_id: only those of this run.
+        """
+
+        def work(session: Session) -> list[LogRow]:
+            if run_id is None:
+                rows = session.rows("logs_of_entry", entry_id, NO_LIMIT, _MAX_LOGS)
+            else:
+                rows = session.rows("logs_of_run", entry_id, run_id, _MAX_LOGS)
+            return [read_log_row(row) for row in reversed(rows)]
+
+        return await self.pool.transact(work, writes=False)
+
+    async def last_logged_run(self, entry_id: int, *, since: int = 0) -> int | None:
+        """Return the run of an entry's last settled submission that has one, since one of them, or None."""
+        rows = await self.pool.transact(
+            lambda session: session.rows("last_logged_run", entry_id, since), writes=False
+        )
+        return rows[0]["runid"] if rows else None
 
     async def now(self) -> datetime:
         """Return the database's clock."""

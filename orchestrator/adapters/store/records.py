@@ -73,9 +73,10 @@ def rooms_json(rooms: Mapping[JobKey, JobRoom]) -> str:
 
 
 def read_entry(row: dict[str, Any]) -> Entry:
-    """Read a row of ``track_processing``."""
+    """Read a row of ``track_processing``, which may leave the parameters out."""
     return Entry(
         **{
+            "parameters_length": None,
             **row,
             "entry_guid": str(row["entry_guid"]).lower(),
             "status": Status(row["status"]),

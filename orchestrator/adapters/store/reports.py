@@ -45,7 +45,9 @@ from orchestrator.core.reports import (
     WorkspaceReport,
 )
 from orchestrator.core.search import (
+    DEFAULT_RUNS,
     MAX_EXAMINED,
+    MAX_WHOLE,
     EntryFilter,
     EntryPage,
     Key,
@@ -90,31 +92,48 @@ class Reports:
         sort: Sort = Sort.LAST_CHANGED,
         limit: int = 50,
         after: str | None = None,
+        parameters: bool = False,
     ) -> EntryPage:
         """Return a page of entries.
 
         :param after: ``next`` of the previous page.
+        :param parameters: read the entries' parameters, too, of 50 entries at most.
         :raises InvalidCursor: it is not a cursor of this sort order.
         """
         start = read_cursor(after, sort) if after is not None else None
 
         def work(session: Session) -> EntryPage:
             search = Search(dialect=session.dialect, wanted=wanted, sort=sort, after=start)
-            return _page(session, search, limit)
+            return _page(session, search, min(limit, MAX_WHOLE) if parameters else limit, parameters)
 
         return await self._pool.transact(work, writes=False)
 
-    async def story(self, entry_id: int) -> Story | None:
-        """Return an entry with all its settled submissions, or None."""
+    async def story(
+        self,
+        entry_id: int,
+        *,
+        parameters: bool = False,
+        runs: int = DEFAULT_RUNS,
+        before: int | None = None,
+    ) -> Story | None:
+        """Return an entry with its last settled submissions, or None.
+
+        :param parameters: read its parameters, too.
+        :param runs: at most so many submissions, up to :data:`~orchestrator.core.search.MAX_RUNS`.
+        :param before: only submissions before this one.
+        """
+        last = NO_LIMIT if before is None else before - 1
 
         def work(session: Session) -> Story | None:
-            rows = session.rows("get_entry", entry_id)
+            rows = session.rows("get_entry" if parameters else "find_entry", entry_id)
             if not rows:
                 return None
             entry = read_entry(rows[0])
+            logs = [read_log_row(row) for row in session.rows("logs_of_entry", entry_id, last, runs + 1)]
             return Story(
                 entry=entry,
-                logs=[read_log_row(row) for row in session.rows("logs_of_entry", entry_id)],
+                logs=logs[:runs][::-1],
+                earlier_before=logs[runs - 1].submission if len(logs) > runs else None,
                 usual_seconds=_usual_seconds(session, entry.workspace, entry.table_name),
                 now=_now(session),
             )
@@ -314,12 +333,13 @@ class Reports:
         return Matching(ids=found, states=allowed, more=after is not None)
 
 
-def _page(session: Session, search: Search, limit: int) -> EntryPage:
+def _page(session: Session, search: Search, limit: int, parameters: bool) -> EntryPage:
     entries: list[Entry] = []
     end: Key | None = None
     for window in (limit + 1,) if search.is_plain() else _WINDOWS:
         missing = limit + 1 - len(entries)
-        entries += [read_entry(row) for row in _run(session, search.entries(window=window, limit=missing))]
+        found = _run(session, search.entries(window=window, limit=missing, parameters=parameters))
+        entries += [read_entry(row) for row in found]
         if len(entries) > limit:
             return EntryPage(entries=entries[:limit], next=cursor(_key(entries[limit - 1]), search.sort))
         ends = _run(session, search.end(window=window))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.adapters.store import dialects, queries
-from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.numbers import MAX_ID, MIN_ID
 from orchestrator.core.search import EntryFilter, Key, Sort
 from orchestrator.core.states import Status
 
@@ -82,15 +82,18 @@ class Search:
         """Say whether every entry of a window is wanted."""
         return not self._conditions()
 
-    def entries(self, *, window: int, limit: int) -> Statement:
-        """Select at most `limit` wanted entries among the first `window` entries."""
+    def entries(self, *, window: int, limit: int, parameters: bool = False) -> Statement:
+        """Select at most `limit` wanted entries among the first `window` entries.
+
+        :param parameters: read the entries' parameters, too.
+        """
         conditions = self._conditions()
         reached = self._reached(window)
         return Statement(
             sql="\n".join(
                 [
                     reached.sql,
-                    self._block("entries_of_window"),
+                    self._block("whole_entries_of_window" if parameters else "entries_of_window"),
                     *(sql for sql, _ in conditions),
                     _ORDERS[self.sort],
                     _page(self.dialect),
@@ -180,7 +183,9 @@ class Search:
         """Return the place to start behind."""
         if self.after is not None:
             return self.after
-        return Key(id=MAX_ID, updated_at=_LAST) if self.sort.descending else Key(id=-1, updated_at=_FIRST)
+        if self.sort.descending:
+            return Key(id=MAX_ID, updated_at=_LAST)
+        return Key(id=MIN_ID - 1, updated_at=_FIRST)
 
     def _conditions(self) -> list[tuple[str, tuple[Any, ...]]]:
         """Return what the window's index does not see to already."""

@@ -5,6 +5,7 @@ import { api, nullIfNotFound } from "./api.js";
 import { breakable, externalLink, h, statusBadge, statusBadges } from "./dom.js";
 import { isInFlight, isWaiting, runLink } from "./entries.js";
 import { age, count, duration, localTime } from "./format.js";
+import { loadAndShow } from "./refresh.js";
 import { MAX_REASONS, explainWait } from "./waiting.js";
 
 async function load({ id }, signal) {
@@ -17,7 +18,15 @@ async function load({ id }, signal) {
 
 const missing = (id) => `There is no entry ${id}`;
 
-function build({ id, entry }) {
+// Add the runs before those that are shown. The refresh pauses: it would cut the list back to the last ones.
+const loadEarlier = ({ id, entry }) =>
+  loadAndShow(async (signal) => {
+    const { runs, runs_before } = await api.entry(id, signal, entry.runs_before);
+    return { id, entry: { ...entry, runs: [...runs, ...entry.runs], runs_before }, paused: true };
+  });
+
+function build(data) {
+  const { id, entry } = data;
   const back = h("p", {}, h("a", { href: "#now", "data-key": "back", click: goBack }, "‹ Back"));
   if (entry === null) return [back, h("p", { class: "card empty" }, `${missing(id)}; it may have been purged.`)];
   return [
@@ -29,12 +38,14 @@ function build({ id, entry }) {
       h("dl", { class: "facts" }, facts(entry).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
       h("div", { class: "buttons" }, actionButtons(entry, "big"))),
     h("section", { class: "card", "aria-label": "Runs" },
-      h("h2", {}, "Submissions, latest first", h("span", { class: "quiet" }, `${count(entry.runs.length)} ended`)),
+      h("h2", {}, "Submissions, latest first", h("span", { class: "quiet" }, `${entry.runs_before === null ? "" : "the last "}${count(entry.runs.length)} ended`)),
       entry.runs.length === 0 && !isInFlight(entry)
         ? h("p", { class: "empty" }, "No submission has ended yet.")
         : h("ol", { class: "runs" },
           isInFlight(entry) && currentSubmission(entry),
-          entry.runs.toSorted((one, other) => other.submission - one.submission).map(endedSubmission))),
+          entry.runs.toSorted((one, other) => other.submission - one.submission).map(endedSubmission)),
+      entry.runs_before !== null && h("div", { class: "buttons" },
+        h("button", { type: "button", "data-key": "earlier", click: () => loadEarlier(data) }, "Show earlier"))),
   ];
 }
 

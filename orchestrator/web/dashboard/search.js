@@ -75,6 +75,10 @@ function commonFilter({ state, workspace, since, from, until }) {
   return filter;
 }
 
+// Ids are at most 2^63 - 1, or as far below zero; more digits than that are a text.
+const MAX_ID = 2n ** 63n - 1n;
+const isId = (text) => /^-?\d{1,19}$/.test(text) && BigInt(text.replace("-", "")) <= MAX_ID;
+
 // The ways to read what was typed, the likeliest first: {words, filter}, and an id when it may be one entry's.
 function readings({ search: text, in: where }) {
   const table = (wanted) => ({ words: `entries of table ${wanted}`, filter: { table: wanted } });
@@ -83,9 +87,8 @@ function readings({ search: text, in: where }) {
   if (where === "table") return [table(text)];
   if (where === "error") return [error];
   const named = table(text.includes("*") ? text : `*${text}*`);
-  // Ids are at most 2^63 - 1; more digits than that are a text.
-  if (!/^#?\d{1,18}$/.test(text)) return [named, error];
   const number = text.replace("#", "");
+  if (!isId(number)) return [named, error];
   return [{ words: `entries with id or run ${number}`, filter: { run_id: number }, id: number }, named, error];
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from orchestrator.adapters.store import migrate, queries
+from orchestrator.adapters.store import dialects, migrate, queries
 from orchestrator.adapters.store.adopt import statuses
 from orchestrator.adapters.store.adopt.baseline import Baseline
 from orchestrator.adapters.store.adopt.ddl import with_column
@@ -171,7 +171,7 @@ def column_problems(work: Work, columns: Columns) -> list[str]:
         for ours, theirs in renamed.items()
         if ours in columns
     ]
-    later = {field.name for field in fields(Entry)} - set(work.baseline.columns)
+    later = {field.name for field in fields(Entry)} - set(dialects.LENGTHS) - set(work.baseline.columns)
     problems += [
         migrate.name_is_taken(columns[name].name, columns[name].type) for name in sorted(later & set(columns))
     ]

@@ -49,7 +49,7 @@ WHERE NOT EXISTS (
 
 -- dead_of_message (sqlite) --
 -- The first entries that a message reports.
-SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
+SELECT dead.id, dead.table_name, dead.workspace, SUBSTRING(dead.last_error, 1, 4000) AS last_error
 FROM orchestrator_alert AS reported
 INNER JOIN track_processing AS dead ON dead.id = CAST(reported.subject AS INTEGER)
 WHERE reported.message = ? AND reported.kind = 'dead'
@@ -58,7 +58,7 @@ LIMIT ?
 
 -- dead_of_message (sqlserver) --
 -- The first entries that a message reports.
-SELECT dead.id, dead.table_name, dead.workspace, dead.last_error
+SELECT dead.id, dead.table_name, dead.workspace, SUBSTRING(dead.last_error, 1, 4000) AS last_error
 FROM orchestrator_alert AS reported
 INNER JOIN track_processing AS dead ON dead.id = TRY_CAST(reported.subject AS bigint)
 WHERE reported.message = ? AND reported.kind = 'dead'

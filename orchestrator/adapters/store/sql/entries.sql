@@ -321,6 +321,12 @@ SELECT {entry_columns}
 FROM track_processing
 WHERE id = ?
 
+-- find_entry --
+-- One entry by its id, without its parameters.
+SELECT {listed_columns}
+FROM track_processing
+WHERE id = ?
+
 -- begin_submission --
 -- Note that run-now is about to be called, where and with what, and renew the lease, unless a cancellation came first
 -- or the workspace has something open at another address. A call that was made here may be repeated all the same.
@@ -330,7 +336,7 @@ SET deliveries = deliveries + 1,
     workspace_address = COALESCE(?, workspace_address),
     lease_expires_at = {after_ms ?},
     updated_at = {now}
-{returning {entry_columns}}
+{returning entry_columns}
 WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 OR deliveries > 0)
     AND (
         (deliveries > 0 AND workspace_address = ?)
@@ -573,7 +579,7 @@ WHERE status = 'QUEUED'
 -- unanswered --
 -- QUEUED entries whose lease is over, with at least this many calls of run-now without a known outcome. None of them is
 -- under way; after the clock went back that is not known, so a renewed lease has to end first.
-SELECT {entry_columns}
+SELECT {listed_columns}
 FROM track_processing
 WHERE status = 'QUEUED' AND (lease_expires_at IS NULL OR lease_expires_at <= {now}) AND deliveries >= ?
 ORDER BY lease_expires_at, id
@@ -688,28 +694,28 @@ WHERE status IN ('PENDING', 'FAILED')
 
 -- running --
 -- All entries of a workspace that have a run.
-SELECT {entry_columns}
+SELECT {listed_columns}
 FROM track_processing
 WHERE workspace = ? AND status = 'RUNNING'
 ORDER BY id
 
 -- running_run --
 -- The RUNNING entry that a run of a workspace belongs to, if there is one.
-SELECT {entry_columns}
+SELECT {listed_columns}
 FROM track_processing
 WHERE workspace = ? AND runid = ? AND status = 'RUNNING'
 
 -- ended_runs --
 -- The entries that are over or wait, with the run of theirs among these: the last one, or an earlier one of the log. An
 -- entry without a last run has let go of all; one that is restarted wants none of them.
-SELECT {entry_columns}, last_runid AS found_runid, submission AS found_submission
+SELECT {listed_columns}, last_runid AS found_runid, submission AS found_submission
 FROM track_processing
 WHERE workspace = ?
     AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
     AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
     AND {is_at track_processing}
 UNION ALL
-SELECT {entry_columns entry}, ended.runid AS found_runid, ended.submission AS found_submission
+SELECT {listed_columns entry}, ended.runid AS found_runid, ended.submission AS found_submission
 FROM process_log AS ended
 INNER JOIN track_processing AS entry ON entry.id = ended.entry_id
 WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
@@ -819,7 +825,7 @@ SET status = ?,
     lease_expires_at = NULL,
     finished_at = {now},
     updated_at = {now}
-{returning {entry_columns}}
+{returning listed_columns}
 WHERE id = ? AND status <> ? AND submission < 2147483647
     AND {as_seen}
 
@@ -833,11 +839,28 @@ INSERT INTO track_processing (
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- logs_of_entry --
--- Every settled submission of an entry, first to last.
-SELECT {log_columns}
+-- The settled submissions of an entry up to one of them, last first.
+SELECT {log_fields}
 FROM process_log
-WHERE entry_id = ?
-ORDER BY submission
+WHERE entry_id = ? AND submission <= ?
+ORDER BY submission DESC
+{limit ?}
+
+-- last_logged_run --
+-- The run of an entry's last settled submission that has one, since one of them.
+SELECT runid
+FROM process_log
+WHERE entry_id = ? AND submission >= ? AND runid IS NOT NULL
+ORDER BY submission DESC
+{limit 1}
+
+-- logs_of_run --
+-- The settled submissions of an entry that a run belongs to, last first.
+SELECT {log_fields}
+FROM process_log
+WHERE entry_id = ? AND runid = ?
+ORDER BY submission DESC
+{limit ?}
 
 -- now --
 -- The database's clock, which decides leases and back-offs.

@@ -84,6 +84,14 @@ WHERE 1 = 1
 -- entries_of_window --
 -- The entries of a window; the caller puts the window before it and conditions, order and limit after it.
 SELECT
+    {listed_columns entry}
+FROM reached
+{join_in_order} track_processing AS entry ON entry.id = reached.id
+WHERE 1 = 1
+
+-- whole_entries_of_window --
+-- The same with the entries' parameters.
+SELECT
     {entry_columns entry}
 FROM reached
 {join_in_order} track_processing AS entry ON entry.id = reached.id
@@ -137,7 +145,7 @@ GROUP BY workspace, status
 -- waiting --
 -- The waiting entries of a workspace, in the order of the claim, and whether their table is busy.
 SELECT
-    {entry_columns entry},
+    {listed_columns entry},
     CASE WHEN {table_is_busy entry} THEN 1 ELSE 0 END AS is_busy
 FROM track_processing AS entry
 WHERE entry.workspace = ? AND entry.status IN ('PENDING', 'FAILED')
@@ -222,7 +230,7 @@ SELECT workspace, since, problem FROM orchestrator_silence WHERE passes >= ? AND
 
 -- repeated (fragment) --
 -- In each workspace, the entries with 10 or more of a count, and the oldest of them.
-SELECT {entry_columns example}, counted.entries
+SELECT {listed_columns example}, counted.entries
 FROM (
     SELECT MIN(id) AS id, {count} AS entries
     FROM track_processing {index ix_track_processing_{alias}}
@@ -242,7 +250,7 @@ ORDER BY example.workspace
 
 -- long_queued --
 -- In each workspace, the entries that were claimed before a time and are QUEUED still, and the oldest of them.
-SELECT {entry_columns example}, counted.entries
+SELECT {listed_columns example}, counted.entries
 FROM (
     SELECT MIN(id) AS id, {count} AS entries
     FROM track_processing {index ix_track_processing_in_flight}
@@ -277,7 +285,7 @@ ORDER BY since, runid
 -- troubled_runs --
 -- The RUNNING entries whose run is missing, cannot be read, is to be cancelled, stands still, or has waited in
 -- Databricks' queue since before a time.
-SELECT {entry_columns}
+SELECT {listed_columns}
 FROM track_processing {index ix_track_processing_in_flight}
 WHERE status IN ('QUEUED', 'RUNNING') AND status = 'RUNNING'
     AND (
@@ -291,7 +299,7 @@ ORDER BY id
 
 -- long_running --
 -- The RUNNING entries that were submitted before a time, oldest first; not those that wait in Databricks' queue.
-SELECT {entry_columns}
+SELECT {listed_columns}
 FROM track_processing {index ix_track_processing_in_flight}
 WHERE status IN ('QUEUED', 'RUNNING') AND status = 'RUNNING' AND queue_seconds IS NOT NULL AND submitted_at < ?
 ORDER BY submitted_at, id
