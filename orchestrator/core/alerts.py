@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator.core.models import LastPass
+from orchestrator.core.numbers import id_text
 from orchestrator.core.redaction import one_line
 from orchestrator.core.times import iso_utc
 
@@ -150,17 +151,20 @@ def shortened(text: str, length: int = _NAME_LENGTH) -> str:
 
 
 def _as_json(alert: Alert, at: datetime) -> dict[str, Any]:
-    """Return the generic JSON message; Slack's and Mattermost's webhooks read its ``text``."""
+    """Return the generic JSON message; Slack's and Mattermost's webhooks read its ``text``.
+
+    Only ``text`` is written for these two. Programs read the other fields, which hold the plain words.
+    """
     dead = alert.dead or DeadEntries(count=0, shown=())
     return {
         "kind": alert.kind,
         "title": alert.title,
-        "text": "\n".join([alert.title, *alert.lines]),
+        "text": _for_chat("\n".join([alert.title, *alert.lines])),
         "at": iso_utc(at),
         "count": dead.count or len(alert.passes),
         "entries": [
             {
-                "id": entry.id,
+                "id": id_text(entry.id),
                 "table_name": shortened(entry.table_name),
                 "workspace": shortened(entry.workspace),
                 "error": entry.error,
@@ -178,13 +182,12 @@ def _as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
     https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
     """
     color = "Good" if alert.kind is Kind.RECOVERED else "Attention"
-    title = {"type": "TextBlock", "text": alert.title, "weight": "Bolder", "color": color, "wrap": True}
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": [
-            title,
+            _plain(alert.title, weight="Bolder", color=color),
             *(_plain(line) for line in alert.lines),
             _plain(iso_utc(at), isSubtle=True),
         ],
@@ -196,6 +199,21 @@ def _as_teams(alert: Alert, at: datetime) -> dict[str, Any]:
 
 #: The formats that the setting ``ALERT_FORMAT`` may name.
 FORMATS = {"json": _as_json, "teams": _as_teams}
+
+
+#: Ends what a chat would take for a mention or a link, and cannot be seen.
+_ZERO_WIDTH_SPACE = "\u200b"
+
+
+def _for_chat(text: str) -> str:
+    """Return a text that Slack and Mattermost show as it is: an error is not theirs to interpret.
+
+    Slack takes ``<!channel>`` for a mention and ``<address|words>`` for a link; an escaped text has neither:
+    https://docs.slack.dev/messaging/formatting-message-text#escaping. Mattermost reads Markdown as well, in
+    which ``@channel`` is a mention and ``[words](address)`` a link.
+    """
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("@", f"@{_ZERO_WIDTH_SPACE}").replace("](", f"]{_ZERO_WIDTH_SPACE}(")
 
 
 def _plain(text: str, **style: object) -> Mapping[str, object]:

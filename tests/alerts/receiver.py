@@ -49,7 +49,7 @@ class Receiver:
 
     def reported(self) -> Counter[int]:
         """Count how often each entry was reported."""
-        return Counter(row["id"] for message in self.taken for row in message["entries"])
+        return Counter(int(row["id"]) for message in self.taken for row in message["entries"])
 
     def reported_passes(self, kind: str) -> Counter[tuple[str, str]]:
         """Count the reports of each late or recovered event, uncertain ones included."""

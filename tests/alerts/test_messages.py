@@ -1,6 +1,8 @@
 """The content of an alert, and what it never contains."""
 
+import html
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,7 +46,7 @@ def test_one_entry() -> None:
     message = _as_json(dead(1), AT)
     assert message["text"] == "1 entry went DEAD\n1 sales (default): it failed"
     assert message["entries"] == [
-        {"id": 1, "table_name": "sales", "workspace": "default", "error": "it failed"}
+        {"id": "1", "table_name": "sales", "workspace": "default", "error": "it failed"}
     ]
 
 
@@ -56,15 +58,59 @@ def test_late_and_recovered() -> None:
     assert _as_json(Alert(kind=Kind.RECOVERED, passes=[last_pass]), AT)["title"] == "trigger: recovered"
 
 
+#: What an error may say so that a chat does something: errors of Slack, of Mattermost and of Teams.
+HOSTILE = [
+    "<!channel> <!here> <@U024BE7LH> <#C024BE7LR> <!subteam^SAZ94GDB8>",
+    "<https://evil.example|the runbook>",
+    "<mailto:bob@evil.example|Bob>",
+    "&lt;!channel&gt; AT&T",
+    "@channel @here @all @bob",
+    "[the runbook](https://evil.example) ![logo](https://evil.example/x.png)",
+    "**bold** [the runbook]( https://evil.example )",
+    "<at>everybody</at>",
+]
+
+
+@pytest.mark.parametrize("error", HOSTILE)
+def test_nothing_in_an_error_is_a_mention_or_a_link_for_slack_and_mattermost(error: str) -> None:
+    row = DeadEntry(id=1, table_name=error[:60], workspace=error[:60], error=error)
+    alert = Alert(kind=Kind.DEAD, dead=DeadEntries(count=1, shown=[row]))
+    text = _as_json(alert, AT)["text"]
+    assert not set("<>") & set(text)
+    assert re.search(r"&(?!(amp|lt|gt);)", text) is None
+    assert re.search(r"@\w", text) is None
+    assert "](" not in text
+    # What people read is what was said.
+    assert html.unescape(text).replace("\u200b", "") == "\n".join([alert.title, *alert.lines])
+
+
+@pytest.mark.parametrize("error", HOSTILE)
+def test_programs_get_an_error_as_it_is(error: str) -> None:
+    assert _as_json(dead(1, error), AT)["entries"][0]["error"] == error
+
+
+@pytest.mark.parametrize("error", HOSTILE)
+def test_nothing_on_a_card_of_teams_is_interpreted(error: str) -> None:
+    """Only a TextBlock, a fact and a mention entity are; plain text runs are not."""
+    event = PassEvent(name=error, since=AT)
+    for alert in (dead(1, error), Alert(kind=Kind.LATE, passes=[event])):
+        [attachment] = _as_teams(alert, AT)["attachments"]
+        card = attachment["content"]
+        assert {block["type"] for block in card["body"]} == {"RichTextBlock"}
+        assert {run["type"] for block in card["body"] for run in block["inlines"]} == {"TextRun"}
+        assert card["msteams"] == {"width": "Full"}
+
+
 def test_card_for_teams() -> None:
     message = _as_teams(dead(200, "see [here](https://evil.example) " + "é" * 160), AT)
     [attachment] = message["attachments"]
     card = attachment["content"]
     assert message["type"] == "message"
     assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
-    assert (card["type"], card["body"][0]["text"]) == ("AdaptiveCard", "200 entries went DEAD")
+    [title] = card["body"][0]["inlines"]
+    assert (card["type"], title["text"]) == ("AdaptiveCard", "200 entries went DEAD")
     assert len(card["body"]) == 1 + SHOWN_ENTRIES + 2
-    assert {block["type"] for block in card["body"][1:]} == {"RichTextBlock"}, "no Markdown from an error"
+    assert {block["type"] for block in card["body"]} == {"RichTextBlock"}, "no Markdown from an error"
     assert len(json.dumps(message)) < TEAMS_BYTES
 
 
