@@ -6,7 +6,7 @@ import { readSearch } from "./search.js";
 const HOURS = { "": 24, 24: 24, 168: 168 };
 
 // Longest id in digits: 2^63 - 1 has 19.
-const ID = /^\d{1,19}$/;
+const ID = /^-?\d{1,19}$/;
 
 const MAX_SHOWN = 3; // parts of the address that are named
 const MAX_PART = 40; // characters of each
