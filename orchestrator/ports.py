@@ -335,6 +335,10 @@ class Store(Protocol):
         """Return the last log rows of an entry, or of one of its runs, one per settled submission."""
         ...
 
+    async def last_log(self, entry_id: int, *, until: int = ...) -> LogRow | None:
+        """Return the log row of an entry's last settled submission, of those up to one of them, or None."""
+        ...
+
     async def last_logged_run(self, entry_id: int, *, since: int = ...) -> int | None:
         """Return the run of an entry's last settled submission that has one, since one of them, or None."""
         ...

@@ -9,6 +9,7 @@ from orchestrator.cli import context
 from orchestrator.cli.options import Age, Whole, json_option
 from orchestrator.cli.output import FAILED, OK, complain, print_json
 from orchestrator.core.errors import StoreError
+from orchestrator.core.numbers import id_text
 from orchestrator.core.redaction import one_line
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
 from orchestrator.usecases.timer_pass import OK as PASS_OK
@@ -88,7 +89,7 @@ def _create_job(notebook: str, name: str, workspace: str, as_json: bool) -> int:
         complain(f"there is no workspace {workspace} in the settings")
         return FAILED
     if as_json:
-        print_json({"job_id": job_id})
+        print_json({"job_id": id_text(job_id)})
     else:
         click.echo(job_id)
     return OK

@@ -1,7 +1,7 @@
 """Submit: turn one queue message into one run for one entry."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core import run_requests
@@ -160,8 +160,9 @@ class Submit:
         self.telemetry.record(Metric.QUEUE, queued, workspace=entry.workspace)
 
     async def _came_too_late(self, claim: Claim, entry: Entry, run_id: int) -> None:
-        now, logs = await self.store.get(claim.entry_id), await self.store.logs(claim.entry_id)
-        if now is not None and _is_followed(now, logs, claim, run_id):
+        now = await self.store.get(claim.entry_id)
+        log = await self.store.last_log(claim.entry_id, until=claim.submission)
+        if now is not None and _is_followed(now, log, claim, run_id):
             _logger.info(
                 "entry %s: run %s is recorded, or will be found by its token", claim.entry_id, run_id
             )
@@ -186,14 +187,18 @@ def _not_its_own(error: RunTaken) -> WorkspaceUnavailable:
     )
 
 
-def _is_followed(entry: Entry, logs: Sequence[LogRow], claim: Claim, run_id: int) -> bool:
+def _is_followed(entry: Entry, log: LogRow | None, claim: Claim, run_id: int) -> bool:
     """Say whether another delivery recorded a run that this claim did not, or will still find it.
 
     An open submission keeps its token, so whoever repeats it finds the run. A canceled entry is never
     repeated. Log rows of other submissions say nothing: a run that is repaired has one of its earlier end.
+
+    :param log: the last one up to the claim's submission.
     """
-    settled = [log for log in logs if log.submission == claim.submission]
-    if run_id in {log.runid for log in settled} or (entry.status is Status.RUNNING and entry.runid == run_id):
+    settled = log if log is not None and log.submission == claim.submission else None
+    if settled is not None and settled.runid == run_id:
         return True
-    is_open = entry.submission == claim.submission and entry.runid is None and not settled
+    if entry.status is Status.RUNNING and entry.runid == run_id:
+        return True
+    is_open = entry.submission == claim.submission and entry.runid is None and settled is None
     return is_open and entry.status is not Status.CANCELED

@@ -109,10 +109,11 @@ async def test_check_looks_at_the_function_app_in_azure_only(tmp_path: Path) -> 
         assert app.settings.site_host is None, "Core Tools sets the name on a developer's machine, too"
         app.settings = replace(app.settings, site_host="127.0.0.1")
         async with aclosing(check.run(app)) as findings:
-            found = [await anext(findings) for _ in range(4)]
+            found = [await anext(findings) for _ in range(5)]
     finally:
         await app.close()
     assert [each.subject for each in found[1:]] == [
+        "request bodies",
         "function app, plain HTTP",
         "function app, TLS",
         "function app, publishing",

@@ -70,11 +70,13 @@ def test_json_of_what_tends_to_the_installation(cli: CommandLine) -> None:
 
 def test_json_of_what_reaches_out(full_cli: CommandLine) -> None:
     job_id = full_cli.json("create-job", "--notebook", "/x")["job_id"]
-    full_cli.environment["DATABRICKS_JOB_ID"] = str(job_id)
+    assert re.fullmatch(r"[1-9]\d*", job_id), "text, as all ids in JSON are"
+    full_cli.environment["DATABRICKS_JOB_ID"] = job_id
     assert full_cli.json("pass", "monitor") == {"function": "monitor", "problems": []}
     checked = full_cli.json("check")
     assert checked["ok"] is True
-    assert [finding["subject"] for finding in checked["findings"]][:3] == ["settings", "store", "queue"]
+    subjects = [finding["subject"] for finding in checked["findings"]]
+    assert subjects[:4] == ["settings", "request bodies", "store", "queue"]
 
 
 def test_every_command_but_csv_and_completion_has_json() -> None:

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.asyncio(loo
 INHERITED = ("constructor", "__proto__", "toString")
 
 #: Values that mean nothing where one of a few is expected.
-ODD = (*INHERITED, "%E0%A4%A", "%", "%00", "-1", "<b>", "a" * 20_000)
+ODD = (*INHERITED, "%E0%A4%A", "%", "%00", "--1", "<b>", "a" * 20_000)
 
 #: The parts of a search's address, but for the names of workspaces: anything up to 64 characters may be one.
 PARTS = ("in", "state", "since", "sort", "from", "until", "no-such-part", "__proto__")

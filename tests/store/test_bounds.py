@@ -72,6 +72,25 @@ async def test_no_report_reads_what_it_does_not_show(store: Store, database: Dat
     assert (len(entry.parameters or ""), entry.parameters_length) == (MAX_TEXT_CHARACTERS + 1, HUGE)
 
 
+async def test_what_passes_note_is_read_up_to_its_bound(store: Store, database: Database) -> None:
+    if database.connector.dialect == "sqlserver":
+        pytest.skip("the columns are no longer than that")
+    reports, entry = Reports(store.pool), await running(store, 77, "sales")
+    await store.note_stray("default", 78, entry.id)
+    [stray] = await store.strays("default")
+    await store.stray_goes_on(stray, "why")
+    await store.note_silence("default", "why")
+    for column in ("parameters", "doubts"):
+        make_huge(database, column, entry.id)
+    make_huge(database, "problem", entry.id, "orchestrator_stray_run")
+    database.execute(f"UPDATE orchestrator_silence SET problem = {MADE_BY['sqlite']}")
+    with at_most(megabytes=5):
+        [silence] = await reports.silences(passes=1, seconds=-60)
+        [trouble] = await reports.troubled(queued_seconds=60)
+    assert (len(silence.problem), str(trouble.detail).count("ab")) == (4_000, 2_000)
+    assert (len(trouble.example.doubts or ""), trouble.example.parameters) == (1_000, None)
+
+
 async def test_passes_do_not_read_the_parameters_of_what_runs(store: Store, database: Database) -> None:
     entry = await running(store, 77, "sales")
     for column in ("parameters", "request"):
@@ -140,7 +159,8 @@ async def test_the_log_of_an_entry_is_read_in_pages(store: Store, database: Data
 #: What selects a bounded text, or how long a text is; and the texts that are unbounded in the tables.
 BOUNDED = re.compile(r"SUBSTRING\([\w.]+, 1, \d+\) AS \w+|COALESCE\(\w+\(.*?, 0\) AS \w+_length")
 LONG = re.compile(
-    r"(?<!AS )\b(parameters|options|request|last_error|error_trace|message|result|run_page_url)\b(?! IS )"
+    r"(?<!AS )\b(parameters|options|request|last_error|error_trace|message|result|run_page_url|"
+    r"doubts|problem)\b(?! IS )"
 )
 
 

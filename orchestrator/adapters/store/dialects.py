@@ -55,6 +55,7 @@ _MACROS: dict[str, tuple[str, str]] = {
 _MAX_ERROR = 4_000
 _MAX_TRACE = 10_000
 _MAX_URL = 1_000
+_MAX_DOUBTS = 1_000
 
 #: A text column → how many characters of it are read at most, whatever somebody has written there. One more
 #: than the app accepts shows that a text is too long.
@@ -67,6 +68,7 @@ _MOST_READ = {
     "result": _MAX_ERROR,
     "error_trace": _MAX_TRACE,
     "run_page_url": _MAX_URL,
+    "doubts": _MAX_DOUBTS,
 }
 
 #: A field that is no column → the column whose length it is.

@@ -627,6 +627,16 @@ class Store:
 
         return await self.pool.transact(work, writes=False)
 
+    async def last_log(self, entry_id: int, *, until: int = NO_LIMIT) -> LogRow | None:
+        """Return the last settled submission of an entry, or None.
+
+        :param until: none after this submission.
+        """
+        rows = await self.pool.transact(
+            lambda session: session.rows("logs_of_entry", entry_id, until, 1), writes=False
+        )
+        return read_log_row(rows[0]) if rows else None
+
     async def last_logged_run(self, entry_id: int, *, since: int = 0) -> int | None:
         """Return the run of an entry's last settled submission that has one, since one of them, or None."""
         rows = await self.pool.transact(
@@ -647,7 +657,7 @@ def _longest(lease_seconds: float) -> tuple[int, int]:
 
 def _doubts_of(session: Session, entry: Entry) -> dict[str, tuple[int, datetime]]:
     """Return what was heard of an entry's submission."""
-    return doubts.read(next((row["doubts"] for row in session.rows("get_entry", entry.id)), None))
+    return doubts.read(next((row["doubts"] for row in session.rows("find_entry", entry.id)), None))
 
 
 def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:

@@ -95,5 +95,5 @@ def _held(session: Session, row: dict[str, Any], since: datetime, holder: str) -
             known_since=since,
             detail=f"table {one_line(example.table_name)} is held by {holder}",
         )
-        for example in map(read_entry, session.rows("get_entry", row["first_id"]))
+        for example in map(read_entry, session.rows("find_entry", row["first_id"]))
     ]

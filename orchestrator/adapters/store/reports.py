@@ -460,7 +460,7 @@ def _strays(session: Session) -> list[Troubled]:
         detail = f"run {stray.run_id}, which came when the entry had gone on without it: {stray.problem}"
         found.extend(
             Troubled(trouble=Trouble.STRAY, entries=1, example=read_entry(row), detail=detail)
-            for row in session.rows("get_entry", entry_id)
+            for row in session.rows("find_entry", entry_id)
         )
     return found
 

@@ -67,7 +67,7 @@ export const api = {
       throw error;
     }),
   entries: (filter, signal) => call(`entries?${query(filter)}`, { signal }),
-  entry: (id, signal, before) => 
+  entry: (id, signal, before) =>
     call(`entries/${encodeURIComponent(id)}${before ? `?${query({ before })}` : ""}`, { signal }),
   waiting: (limit, signal, workspace) => call(`waiting?${query({ limit, workspace })}`, { signal }),
   history: (hours, signal) => call(`history?${query({ hours })}`, { signal }),

@@ -229,11 +229,11 @@ WHERE stray.workspace = ?
 -- in_doubt --
 -- The entries of a workspace that are not in flight, and whose submission was left open: those that wait, and those
 -- that ended since a time.
-SELECT {entry_columns}
+SELECT {listed_columns}
 FROM track_processing
 WHERE workspace = ? AND status IN ('PENDING', 'FAILED') AND deliveries > 0
 UNION ALL
-SELECT {entry_columns}
+SELECT {listed_columns}
 FROM track_processing {index ix_track_processing_status}
 WHERE {sqlite updated_at > '' AND} status IN ('DEAD', 'CANCELED') AND updated_at >= ?
     AND workspace = ? AND deliveries > 0

@@ -188,7 +188,7 @@ WHERE {sqlite updated_at > '' AND} status IN ('DEAD', 'CANCELED') AND updated_at
 
 -- held_by_running --
 -- The RUNNING entries that were submitted before a time and whose table has entries that wait since before a time.
-SELECT {entry_columns holder}, counted.entries, counted.first_id, counted.since
+SELECT {listed_columns holder}, counted.entries, counted.first_id, counted.since
 FROM (
     SELECT workspace, table_name, {count} AS entries, MIN(id) AS first_id, MIN(available_at) AS since
     FROM track_processing {index ix_track_processing_open}
@@ -226,7 +226,10 @@ WHERE recent.workspace = ?
 
 -- silences --
 -- The workspaces that gave no answer to this many passes in a row, nor since a time.
-SELECT workspace, since, problem FROM orchestrator_silence WHERE passes >= ? AND since <= ? ORDER BY workspace
+SELECT workspace, since, SUBSTRING(problem, 1, 4000) AS problem
+FROM orchestrator_silence
+WHERE passes >= ? AND since <= ?
+ORDER BY workspace
 
 -- repeated (fragment) --
 -- In each workspace, the entries with 10 or more of a count, and the oldest of them.
@@ -277,7 +280,7 @@ ORDER BY example.workspace, example.id
 
 -- strays --
 -- The runs that came when their entries had gone on without them, and that cannot be cancelled.
-SELECT workspace, runid, entry_id, since, problem
+SELECT workspace, runid, entry_id, since, SUBSTRING(problem, 1, 4000) AS problem
 FROM orchestrator_stray_run
 WHERE problem IS NOT NULL
 ORDER BY since, runid
