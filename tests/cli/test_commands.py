@@ -164,7 +164,7 @@ def test_create_job_check_and_passes(full_cli: CommandLine) -> None:
     full_cli.environment["DATABRICKS_JOB_ID"] = created.stdout.strip()
     checked = full_cli("check", MAX_ACTIVE_RUNS="40")
     assert checked.returncode == 0, checked.stdout
-    assert checked.stdout.count("ok  ") == len(checked.stdout.splitlines()) == 7
+    assert checked.stdout.count("ok  ") == len(checked.stdout.splitlines()) == 8
     full_cli("add", "sales")
     assert full_cli("pass", "trigger").returncode == 0
     assert full_cli.query("SELECT status, submission FROM track_processing") == [("QUEUED", 1)]

@@ -76,7 +76,7 @@ def test_json_of_what_reaches_out(full_cli: CommandLine) -> None:
     checked = full_cli.json("check")
     assert checked["ok"] is True
     subjects = [finding["subject"] for finding in checked["findings"]]
-    assert subjects[:4] == ["settings", "request bodies", "store", "queue"]
+    assert subjects[:5] == ["settings", "request bodies", "store", "entries", "queue"]
 
 
 def test_every_command_but_csv_and_completion_has_json() -> None:

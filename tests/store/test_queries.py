@@ -104,7 +104,7 @@ def test_broken_query_file_is_refused(text: str, problem: str) -> None:
     ("name", "condition"),
     [
         ("claim", "status IN ('PENDING', 'FAILED')"),
-        ("recover", "(lease_expires_at IS NULL OR lease_expires_at <= SYSUTCDATETIME())"),
+        ("recover", "OR track_processing.lease_expires_at <= SYSUTCDATETIME()"),
         ("cancel_waiting", "deliveries = 0"),
         ("purge", "status IN ('DONE', 'DEAD', 'CANCELED')"),
     ],

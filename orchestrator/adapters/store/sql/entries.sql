@@ -125,7 +125,7 @@ SELECT id, runid, job_id, job_name FROM track_processing WHERE workspace = ? AND
 
 -- refused --
 -- The open entries of a workspace that keep something: that a job was refused, for example.
-SELECT id, doubts, available_at
+SELECT id, SUBSTRING(doubts, 1, 1000) AS doubts, available_at
 FROM track_processing
 WHERE workspace = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED') AND doubts IS NOT NULL
 
