@@ -33,17 +33,6 @@ class Whole(click.ParamType[int]):
             self.fail(f"{value!r} {error}", param, ctx)
 
 
-class _EntryId(Whole):
-    """The id of an entry: below 0 only in an adopted table. 0 is what a script passes that has no id."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read the id."""
-        entry_id = super().convert(value, param, ctx)
-        if entry_id == 0:
-            self.fail(f"{value!r} must be a whole number from 1 to {MAX_ID}, or below 0", param, ctx)
-        return entry_id
-
-
 class _Words(click.ParamType[str]):
     """Text to search for; bytes that are not text, which no database accepts, are refused."""
 
@@ -89,7 +78,8 @@ class _Moment(click.ParamType[datetime]):
             )
 
 
-ID = _EntryId(MIN_ID, MAX_ID)
+#: Of an entry; only those of an adopted table are below 1.
+ID = Whole(MIN_ID, MAX_ID)
 
 #: Of a job or a run of Databricks.
 DATABRICKS_ID = Whole(1, MAX_ID)

@@ -201,3 +201,11 @@ def test_a_person_is_asked_before_a_filter_resolves(history: CommandLine) -> Non
         screen.type("y\n")
         assert screen.exit_code() == 0
     assert states(history)[3] == "DEAD"
+
+
+def test_there_may_be_an_entry_0_in_an_adopted_table(cli: CommandLine) -> None:
+    """An identity that counts up from below 0 passes it."""
+    assert cli("retry", "0").stderr == "there is no entry 0\n"
+    cli.execute("INSERT INTO track_processing (id, table_name, status) VALUES (0, 'sales', 'DEAD')")
+    assert cli("retry", "0").returncode == 0
+    assert cli.query("SELECT id, status FROM track_processing") == [(0, "PENDING")]

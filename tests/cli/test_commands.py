@@ -150,7 +150,7 @@ def test_bad_store_is_one_clear_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("show", "99999999999999999999"), ("retry", "0"), ("add", "sales", "--priority", "99999999999")],
+    [("show", "99999999999999999999"), ("retry", str(2**63)), ("add", "sales", "--priority", "99999999999")],
 )
 def test_numbers_that_no_column_holds_are_usage_errors(cli: CommandLine, arguments: tuple[str, ...]) -> None:
     result = cli(*arguments)
