@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from orchestrator.core.actions import Action, Changes, Refusal, Resolve
 from orchestrator.core.errors import Conflict, EntryNotFound, StoreError, StoreInDoubt
 from orchestrator.core.models import ANYTHING, Entry, Expected, IdempotencyKey, NewEntry
+from orchestrator.core.numbers import MIN_ID
 from orchestrator.core.redaction import one_line
 from orchestrator.core.search import EntryFilter
 from orchestrator.core.states import Status
@@ -114,7 +115,7 @@ class Operator:
         moved: list[int] = []
         try:
             while batch := await self._operations.move(
-                workspace, address, after=moved[-1] if moved else 0, limit=_BATCH
+                workspace, address, after=moved[-1] if moved else MIN_ID - 1, limit=_BATCH
             ):
                 moved += batch
         except StoreError as error:

@@ -291,6 +291,13 @@ async def test_moved_workspace(apps: MakeApp) -> None:
     assert (await after.entry(lost.id)).runid == 1002
 
 
+async def test_moved_workspace_with_an_id_of_an_adopted_table(apps: MakeApp) -> None:
+    before, after = await apps(JobsApi()), await apps(JobsApi())
+    entry = await before.running()
+    before.database.execute(f"UPDATE track_processing SET id = -5 WHERE id = {entry.id}")
+    assert await move(after) == [-5]
+
+
 async def test_last_run_elsewhere_that_was_not_seen_over_needs_an_operator(apps: MakeApp) -> None:
     before, after = await apps(JobsApi()), await apps(JobsApi())
     entry = await before.running()
