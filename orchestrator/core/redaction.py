@@ -1,8 +1,9 @@
 """Redact secrets in other systems' texts and quote unprintable names before they are logged. Pure."""
 
+import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 #: Replaces a secret.
@@ -22,12 +23,17 @@ _CUT = re.compile(r"(\s?(?<!\[)…(?!\])\s?)")
 #: Fewer characters beside a cut are kept: they tell nothing, and ordinary words begin like that.
 _SHORTEST_REST = 3
 
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
+
+#: What base64 for addresses has instead.
+_URL_SAFE = str.maketrans("+/", "-_")
+
 #: Values that are no secret: true and false, and numbers of up to four digits, such as years.
 _PLAIN = re.compile(r"true|false|-?\d{1,4}", re.IGNORECASE)
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without these values, whole or in part, plain or escaped as in JSON or in a URL."""
+    """Return a text without these values, whole or in part: plain, in base64, as in JSON or in a URL."""
     forms = {form for secret in secrets if _is_secret(secret) for form in _forms(secret)}
     text = _without_fragments(text, [form for form in forms if len(form) >= _FRAGMENT])
     text = _without_words(text, [form for form in forms if len(form) < _FRAGMENT])
@@ -36,7 +42,26 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 def _forms(secret: str) -> tuple[str, ...]:
     in_url = quote(secret, safe="", errors="replace")
-    return secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], in_url
+    return (
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        in_url,
+        _ESCAPE.sub(lambda escape: escape[0].lower(), in_url),
+        *_in_base64(secret.encode(errors="replace")),
+    )
+
+
+def _in_base64(secret: bytes) -> Iterator[str]:
+    """Yield what base64 has of a secret, wherever it stands in what was encoded, as in ``user:password``.
+
+    The characters at both ends depend on what stands beside the secret.
+    """
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + secret).decode().rstrip("=")
+        certain = text[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+        yield certain
+        yield certain.translate(_URL_SAFE)
 
 
 def _is_secret(secret: str) -> bool:

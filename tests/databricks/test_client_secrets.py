@@ -1,5 +1,10 @@
 """The client renews a refused token, and shows neither tokens nor secret parameters anywhere."""
 
+import base64
+import re
+from dataclasses import replace
+from urllib.parse import quote
+
 import pytest
 
 from orchestrator.adapters.databricks.auth.token_source import StaticToken
@@ -116,3 +121,39 @@ async def test_no_token_in_any_error(
             with pytest.raises(DatabricksError) as caught:
                 await operation
             assert_no_leak(caplog, caught.value)
+
+
+def _in_forms(secret: str) -> list[str]:
+    """Return a secret as other systems write it."""
+    encoded = [base64.b64encode(f"{before}{secret}@host".encode()).decode() for before in ("", "u", "u:")]
+    in_url = quote(secret, safe="")
+    return [secret, in_url, re.sub(r"%..", lambda escape: escape[0].lower(), in_url), *encoded]
+
+
+@pytest.mark.parametrize("form", _in_forms("payroll/key+5d1c77=a?b"))
+@pytest.mark.parametrize("is_json", [True, False])
+async def test_no_form_of_a_secret_is_shown(workspace: Workspace, form: str, is_json: bool) -> None:
+    text = f"refused: {form}."
+    request = replace(REQUEST, parameters={"api_key": "payroll/key+5d1c77=a?b"})
+    workspace.replies = [error(400, {"message": text}) if is_json else plain(400, text)]
+    async with connected(workspace) as client:
+        with pytest.raises(DatabricksError) as caught:
+            await client.run_now(request)
+    told = str(caught.value)
+    assert "refused: " in told
+    assert [form[at : at + 6] for at in range(3, len(form) - 10) if form[at : at + 6] in told] == []
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+@pytest.mark.parametrize("shown", [4, 8, 11])
+async def test_no_piece_of_a_secret_is_left_where_reading_ends(
+    workspace: Workspace, shown: int, is_json: bool
+) -> None:
+    secret = "payroll-key-5d1c77"  # as in REQUEST
+    text = "no: ".ljust(20_000 - shown) + secret
+    workspace.replies = [error(400, {"message": text}) if is_json else plain(400, text)]
+    async with connected(workspace) as client:
+        with pytest.raises(DatabricksError) as caught:
+            await client.run_now(REQUEST)
+    assert "no: " in str(caught.value)
+    assert secret[:3] not in str(caught.value)

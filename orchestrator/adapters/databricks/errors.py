@@ -100,7 +100,7 @@ def without_secrets(body: bytes, secrets: Sequence[str]) -> bytes:
 
 def shown(text: str, hidden: Sequence[str]) -> str:
     """Return a server's words as one line of limited length, without what we sent."""
-    text = redaction.without(text[:_READ_CHARACTERS], hidden)
+    text = redaction.without(_read(text), hidden)
     printable = "".join(c if c.isprintable() else " " for c in clean(text))
     words = " ".join(printable.split())
     return words if len(words) <= _MESSAGE_CHARACTERS else f"{words[: _MESSAGE_CHARACTERS - 1]}…"
@@ -122,7 +122,12 @@ def redirect_reason(headers: Mapping[str, str]) -> str:
 
 
 def _plain_text(body: bytes) -> str:
-    return _TAGS.sub(" ", body[:_READ_CHARACTERS].decode("utf-8", "replace"))
+    return _TAGS.sub(" ", _read(body[: 4 * _READ_CHARACTERS].decode("utf-8", "replace")))
+
+
+def _read(text: str) -> str:
+    """Return the part of a text that is read. Its end is marked, so no piece of a secret is left there."""
+    return text if len(text) <= _READ_CHARACTERS else f"{text[:_READ_CHARACTERS]}…"
 
 
 def _string(value: object) -> str:
