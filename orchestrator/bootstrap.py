@@ -22,6 +22,7 @@ from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.pool import PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import alerts, pass_budget
+from orchestrator.core.models import AskedBy
 from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.telemetry import NO_TELEMETRY
 from orchestrator.core.urls import is_loopback, split_url
@@ -152,16 +153,13 @@ class Application:
         self.overview = _overview(self._web_pool, self.reports, self.settings, active, self.jobs)
         self.operator = _operator(self.web_store, self.reports, self.settings.store)
 
-    async def trigger(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
-        """Make a trigger pass and return its problems, a line each.
+    async def trigger(self, *, past_due: bool = False, asked_by: AskedBy = AskedBy.TIMER) -> list[str]:
+        """Make a trigger pass and return its problems, a line each."""
+        return await self._pass("trigger", self._trigger, past_due, asked_by)
 
-        :param by_hand: a person started it; it is not recorded, so that it cannot hide a missing timer.
-        """
-        return await self._pass("trigger", self._trigger, past_due, by_hand)
-
-    async def monitor(self, *, past_due: bool = False, by_hand: bool = False) -> list[str]:
-        """Make a monitor pass and return its problems, a line each. See :meth:`trigger`."""
-        return await self._pass("monitor", self._monitor, past_due, by_hand)
+    async def monitor(self, *, past_due: bool = False, asked_by: AskedBy = AskedBy.TIMER) -> list[str]:
+        """Make a monitor pass and return its problems, a line each."""
+        return await self._pass("monitor", self._monitor, past_due, asked_by)
 
     async def submit(self, message: bytes) -> None:
         """Submit the entry of a queue message.
@@ -209,10 +207,10 @@ class Application:
             ):
                 last_first.push_async_callback(close)
 
-    async def _pass(self, name: str, work: PassWork, past_due: bool, by_hand: bool) -> list[str]:
+    async def _pass(self, name: str, work: PassWork, past_due: bool, asked_by: AskedBy) -> list[str]:
         if past_due:
             _logger.warning("%s: this pass is late", name)
-        return await self._timer_pass(name, work, by_hand=by_hand)
+        return await self._timer_pass(name, work, asked_by=asked_by)
 
     def _alerts(self) -> Alerting | None:
         """Return what sends alerts; None = the settings name no receiver."""
@@ -230,6 +228,7 @@ class Application:
                 proxy=self.settings.proxies.of(self.settings.alerts.url),
             ),
             pass_late_seconds=self.settings.pass_late_seconds,
+            queued_seconds=2 * self.settings.policy.submit_lease_seconds,
         )
 
     async def _check_schema(self, pool: Pool) -> None:

@@ -15,6 +15,7 @@ from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.health import Troubled
 from orchestrator.core.models import (
     ActiveRun,
+    AskedBy,
     Claim,
     EndedRun,
     Entry,
@@ -238,6 +239,10 @@ class Store(Protocol):
         self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered | None = None
     ) -> bool:
         """Keep an entry QUEUED and have its message sent again after `seconds`."""
+        ...
+
+    async def not_sent(self, claim: Claim, reason: str) -> bool:
+        """Keep an entry QUEUED whose message the queue did not take; a later pass sends it again."""
         ...
 
     async def hear(self, entry: Entry, doubt: Doubt) -> Heard:
@@ -501,12 +506,12 @@ class PassLog(Protocol):
     Every method may raise :class:`~orchestrator.core.errors.StoreError`.
     """
 
-    async def pass_started(self, name: str) -> None:
-        """Record that a pass has started."""
+    async def pass_started(self, name: str, asked_by: AskedBy = AskedBy.TIMER) -> None:
+        """Record that a pass has started, and who asked for it."""
         ...
 
-    async def pass_finished(self, name: str, outcome: str) -> None:
-        """Record that a pass has finished, and its outcome."""
+    async def pass_finished(self, name: str, outcome: str, *, ok: bool = True) -> None:
+        """Record that a pass has finished, its outcome, and whether it met no problem."""
         ...
 
     async def pass_failed(self, name: str, outcome: str) -> None:
@@ -545,6 +550,10 @@ class AlertStore(Protocol):
 
         An event that was reported as recovered is never reported as late afterwards.
         """
+        ...
+
+    async def uncalled_since(self, seconds: float) -> datetime | None:
+        """Return since when the oldest entry is QUEUED without any call for `seconds`; None = none is."""
         ...
 
     async def late_passes(self) -> list[PassEvent]:

@@ -15,6 +15,7 @@ from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
 from orchestrator.adapters.databricks.auth.token_source import StaticToken
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import QueueError, SchemaError, StoreError
+from orchestrator.core.models import AskedBy
 from tests.databricks.support import ManualClock
 from tests.empty_store import make_empty_store
 
@@ -107,7 +108,7 @@ async def test_pass_that_takes_too_long_is_given_up(
     [monitor] = await app.pass_log.passes()
     assert (monitor.finished_at, monitor.outcome) == (None, "not done in time")
     monkeypatch.setattr("orchestrator.core.pass_budget.INVOCATION_SECONDS", 0.05)
-    assert await app.monitor(by_hand=True) == late
+    assert await app.monitor(asked_by=AskedBy.API) == late
     told = [vars(record) for record in caplog.records if vars(record).get("event") == "pass"]
     assert [(one["function"], one["outcome"]) for one in told] == [
         ("monitor", "failed"),
@@ -134,12 +135,24 @@ async def test_an_error_that_nobody_foresaw_is_noted_by_its_kind_and_raised(
     assert monitor.started_at >= before.started_at
 
 
-async def test_a_pass_by_hand_does_not_pass_for_the_timer_s(
-    app: Application, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_pass_counts_whoever_asked_for_it(app: Application, caplog: pytest.LogCaptureFixture) -> None:
+    """The trigger makes a monitor pass as well, so one request is enough where the timers stand still."""
     caplog.set_level(logging.INFO)
-    await app.trigger(by_hand=True)
-    assert await app.pass_log.passes() == []
+    await app.trigger(asked_by=AskedBy.API)
+    passes = await app.pass_log.passes()
+    assert [(each.name, each.asked_by) for each in passes] == [("monitor", "API"), ("trigger", "API")]
+    assert all(each.finished_at is not None for each in passes)
+    reasons = (await app.overview.health()).reasons
+    assert not [reason for reason in reasons if "has not begun" in reason or "has never begun" in reason]
+    await app.trigger()
+    await app.monitor(asked_by=AskedBy.COMMAND_LINE)
+    passes = await app.pass_log.passes()
+    assert [(each.name, each.asked_by) for each in passes] == [
+        ("monitor", "command line"),
+        ("trigger", "timer"),
+    ]
+    caplog.clear()
+    await app.trigger(asked_by=AskedBy.API)
     assert [vars(each)["function"] for each in caplog.records if hasattr(each, "function")] == [
         "trigger by hand"
     ]

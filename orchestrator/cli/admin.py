@@ -9,6 +9,7 @@ from orchestrator.cli import context
 from orchestrator.cli.options import Age, Whole, json_option
 from orchestrator.cli.output import FAILED, OK, complain, print_json
 from orchestrator.core.errors import StoreError
+from orchestrator.core.models import AskedBy
 from orchestrator.core.numbers import id_text
 from orchestrator.core.redaction import one_line
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE
@@ -124,7 +125,8 @@ def _pass(function: str, as_json: bool) -> int:
 
 async def _make_pass(function: str) -> list[str]:
     async with context.application(patience=context.PATIENCE_SECONDS) as app:
-        return await (app.trigger(by_hand=True) if function == "trigger" else app.monitor(by_hand=True))
+        make_pass = app.trigger if function == "trigger" else app.monitor
+        return await make_pass(asked_by=AskedBy.COMMAND_LINE)
 
 
 @click.command("workspace-moved")

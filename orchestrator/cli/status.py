@@ -15,7 +15,7 @@ from orchestrator.cli import context, documents
 from orchestrator.cli.options import Whole, json_option
 from orchestrator.cli.output import OK, UNHEALTHY, cell, complain, console, drawn, print_json, visible
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.models import LastPass
+from orchestrator.core.models import AskedBy, LastPass
 from orchestrator.core.reports import PassStatus, StatusReport, WorkspaceStatus
 from orchestrator.core.states import OPEN, Status
 
@@ -135,7 +135,12 @@ def _pass_line(status: PassStatus, now: datetime) -> str:
         return f"{name}: has never begun{late}"
     outcome = cell(last_pass.outcome or "not finished")
     began = f"{name}: began {last_pass.started_at:%Y-%m-%d %H:%M:%S} UTC, {_age(last_pass, now):.0f} s ago"
-    return f"{began}: {outcome}{late}"
+    return f"{began}{_asked_by(last_pass)}: {outcome}{late}"
+
+
+def _asked_by(last_pass: LastPass) -> str:
+    """Say who asked for a pass, if it was not the timer."""
+    return "" if last_pass.asked_by in {None, AskedBy.TIMER} else f" ({last_pass.asked_by})"
 
 
 def _drawn(found: StatusReport) -> RenderableType:
@@ -163,7 +168,7 @@ def _pass_row(status: PassStatus, now: datetime) -> tuple[object, ...]:
     return (
         name,
         last_pass.started_at,
-        f"{_duration(_age(last_pass, now))}{late}",
+        f"{_duration(_age(last_pass, now))}{_asked_by(last_pass)}{late}",
         last_pass.outcome or "not finished",
     )
 

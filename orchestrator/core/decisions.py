@@ -16,10 +16,10 @@ _GIVEN_BACK_SECONDS = 60.0
 
 #: First and longest wait before a message is sent again after a call without a usable answer. The client
 #: itself rides out a few seconds; a longer outage should not get more load.
-_POSTPONE_SECONDS = 30.0
+POSTPONE_SECONDS = 30.0
 _MAX_POSTPONE_SECONDS = 300.0
 
-#: Longest wait that Databricks may ask for before a message is sent again.
+#: Longest wait before a message is sent again, whoever asks for it.
 LONGEST_WAIT_SECONDS = 3600.0
 
 #: A run that was accepted this recently shows that the workspace takes submissions: twice the longest wait
@@ -50,7 +50,7 @@ def postponement_seconds(waits: int, policy: Policy) -> float:
 
     :param waits: how many waits of this submission there are with this one.
     """
-    doubled = _POSTPONE_SECONDS * 2.0 ** min(max(waits, 1) - 1, 30)
+    doubled = POSTPONE_SECONDS * 2.0 ** min(max(waits, 1) - 1, 30)
     return min(_MAX_POSTPONE_SECONDS, policy.submit_lease_seconds, doubled)
 
 

@@ -100,5 +100,7 @@ def pass_fields(status: PassStatus) -> dict[str, Any]:
         "started_at": _iso(last.started_at) if last else None,
         "finished_at": _iso(last.finished_at) if last else None,
         "outcome": last.outcome if last else None,
+        "asked_by": last.asked_by if last else None,
+        "troubled_since": _iso(last.troubled_since) if last and last.troubled_since else None,
         "late": status.late,
     }

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from orchestrator.core import durations, time_limits
 from orchestrator.core.addresses import Elsewhere
-from orchestrator.core.models import ActiveRun, Entry
+from orchestrator.core.models import ActiveRun, Entry, LastPass
 from orchestrator.core.redaction import one_line
 from orchestrator.core.reports import OpenWorkspace, Silence, TimedEntry, WorkspaceStatus
 from orchestrator.core.slots import JobRoom
@@ -23,6 +23,9 @@ _NAME_CHARACTERS = 100
 #: Jobs of foreign runs that are named, those with most runs first.
 _JOBS = 3
 
+#: Passes that have met a problem, each of them, for so long are a reason.
+_TROUBLED_SECONDS = 3600.0
+
 #: Workspaces named that the settings do not know, those with most entries first.
 _UNKNOWN = 5
 
@@ -33,6 +36,7 @@ class Trouble(StrEnum):
     NO_SLOT = "no slot, 10 times in a row or more"
     PLATFORM = "failures of the platform, 10 times in a row or more"
     LONG_QUEUED = "QUEUED for longer than two leases"
+    UNCALLED = "QUEUED for longer than two leases, and the submit function has not looked at it"
     MISSING = "RUNNING, but Databricks says that the run does not exist"
     UNREADABLE = "RUNNING, but Databricks keeps the app from reading or cancelling the run"
     UNHEEDED = "RUNNING for long after its cancellation was asked for"
@@ -63,6 +67,7 @@ class Troubled:
         entry = self.example
         return self.known_since or {
             Trouble.LONG_QUEUED: entry.claimed_at or entry.updated_at,
+            Trouble.UNCALLED: entry.claimed_at or entry.updated_at,
             Trouble.MISSING: entry.missing_since,
             Trouble.UNREADABLE: entry.unreadable_since,
             Trouble.UNHEEDED: entry.cancel_asked_at,
@@ -147,6 +152,14 @@ def unknown_workspaces(found: Sequence[OpenWorkspace], known: Collection[str], n
         entries = sum(each.waiting + each.in_flight for each in rest)
         lines.append(f"{len(rest):,} further workspaces are not in the settings; open entries: {entries:,}")
     return lines
+
+
+def troubled_passes(last: LastPass, now: datetime) -> str:
+    """Say that each pass of a timer function has met a problem for long, and which; empty if not so."""
+    if last.troubled_since is None or (now - last.troubled_since).total_seconds() < _TROUBLED_SECONDS:
+        return ""
+    since = second(last.troubled_since)
+    return f"every pass of {last.name} has met a problem since {since}{_words(last.outcome)}"
 
 
 def silent(found: Silence) -> str:

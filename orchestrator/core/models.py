@@ -82,6 +82,8 @@ class Entry:
     claimed_at: datetime | None = None
     #: waits of the current submission for a workspace that took no call; decides the length of the next one
     postponements: int = 0
+    #: times in a row that the current submission's message was sent again without any call
+    resends: int = 0
     #: times in a row that there was no slot for the entry's run
     slot_waits: int = 0
     #: times in a row that the platform failed the entry's run
@@ -418,6 +420,18 @@ class LastPass:
     finished_at: datetime | None
     #: outcome of the last pass that is over: ``ok`` or its problems
     outcome: str | None
+    #: who asked for the last pass; None = an older version of the app made it
+    asked_by: str | None = None
+    #: since when each pass has ended with a problem; None = the last one had none
+    troubled_since: datetime | None = None
+
+
+class AskedBy(StrEnum):
+    """Who asks for a pass."""
+
+    TIMER = "timer"
+    API = "API"
+    COMMAND_LINE = "command line"
 
 
 class Unanswered(Enum):

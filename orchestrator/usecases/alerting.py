@@ -28,6 +28,9 @@ _logger = logging.getLogger(__name__)
 #: for days should bring up the distant past.
 _WINDOW_SECONDS = 24 * 3600
 
+#: The function that takes messages from the queue. It makes no passes; the entries tell whether it runs.
+_SUBMIT = "submit"
+
 #: Claims are kept for longer than their entries are examined.
 _KEEP_SECONDS = 2 * _WINDOW_SECONDS
 
@@ -70,6 +73,8 @@ class Alerting:
     pass_log: PassLog
     receiver: Receiver
     pass_late_seconds: float
+    #: how long an entry may be QUEUED without any call
+    queued_seconds: float
 
     async def snapshot(self) -> tuple[Sequence[LastPass], datetime]:
         """Return the last passes and the database's time, as they are before a pass starts."""
@@ -94,18 +99,34 @@ class Alerting:
         claims_until = asyncio.get_running_loop().time() + _CLAIMING_SECONDS
         deadline = _Deadline(now=await self.pass_log.now(), claims_until=claims_until)
         await self._alert_dead(deadline)
-        missing = overdue(before, now=taken_at, limit_seconds=self.pass_late_seconds)
+        reported = await self.store.late_passes()
+        submit = await self._submit_is_late(reported)
+        missing = [*overdue(before, now=taken_at, limit_seconds=self.pass_late_seconds), *submit]
         if missing:
-            passes = await self.pass_log.passes()
+            passes = await self._passes(deadline.now)
             events = late(missing, own=own, before=before, passes=passes)
             await self._alert_passes(Kind.LATE, events, deadline)
         # Including functions never reported as late: nothing can report while the whole app is down.
         missed = [*await self.store.late_passes(), *missing]
         if missed:
             # Read again: a function may have started while the alert above was being sent.
-            passes = await self.pass_log.passes()
+            passes = await self._passes(deadline.now)
             await self._alert_passes(Kind.RECOVERED, recovered(missed, passes), deadline)
         await self.store.forget(older_than_seconds=_KEEP_SECONDS, limit=_FORGOTTEN_CLAIMS)
+
+    async def _submit_is_late(self, reported: Sequence[PassEvent]) -> list[PassEvent]:
+        """Return the event that the submit function looks at no entry, unless it has been reported."""
+        since = await self.store.uncalled_since(self.queued_seconds)
+        if since is None or any(event.name == _SUBMIT for event in reported):
+            return []
+        return [PassEvent(name=_SUBMIT, since=since)]
+
+    async def _passes(self, now: datetime) -> list[LastPass]:
+        """Return the last passes, and among them the submit function's if it looks at entries."""
+        passes = list(await self.pass_log.passes())
+        if await self.store.uncalled_since(self.queued_seconds) is None:
+            passes.append(LastPass(name=_SUBMIT, started_at=now, finished_at=None, outcome=None))
+        return passes
 
     async def _alert_dead(self, deadline: _Deadline) -> None:
         message = str(uuid.uuid4())

@@ -300,6 +300,7 @@ class Overview:
         return [
             *late,
             *map(health.elsewhere, refused.values()),
+            *(reason for last in passes.values() if last and (reason := health.troubled_passes(last, now))),
             *map(health.silent, silent.values()),
             *health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now),
             *waiting,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from orchestrator.core import pass_budget
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.models import LastPass
+from orchestrator.core.models import AskedBy, LastPass
 from orchestrator.core.telemetry import Metric, fields
 from orchestrator.ports import Clock, PassLog, Telemetry
 from orchestrator.usecases.alerting import Alerting
@@ -36,15 +36,16 @@ class TimerPass:
     #: raises if nothing may be written
     check: Callable[[], Awaitable[None]]
 
-    async def __call__(self, name: str, work: PassWork, *, by_hand: bool) -> list[str]:
+    async def __call__(self, name: str, work: PassWork, *, asked_by: AskedBy) -> list[str]:
         """Make a pass and return its problems, one line each. An error that ends the pass is raised.
 
-        :param by_hand: a person started the pass; it is not recorded, so that it cannot hide a missing timer.
+        A pass counts, whoever asked for it: where the timers stand still, somebody may drive the app.
         """
+        by_hand = asked_by is not AskedBy.TIMER
         began, outcome = self.clock.monotonic(), "failed"
         try:
             with self.telemetry.span(name):
-                problems = await self._within_limits(name, work, by_hand)
+                problems = await self._within_limits(name, work, asked_by)
             outcome = "problems" if problems else OK
         except TimeoutError:
             problems = [f"{name}: not done in time; the next pass continues"]
@@ -59,23 +60,30 @@ class TimerPass:
         _logger.info("%s: %s after %.1f s", name, outcome, seconds, extra=extra)
         self.telemetry.record(Metric.PASS, seconds, function=name, outcome=outcome)
 
-    async def _within_limits(self, name: str, work: PassWork, by_hand: bool) -> list[str]:
+    async def _within_limits(self, name: str, work: PassWork, asked_by: AskedBy) -> list[str]:
         work_until = asyncio.get_running_loop().time() + pass_budget.WORK_SECONDS
         async with asyncio.timeout(pass_budget.INVOCATION_SECONDS):
             await self.check()
-            return await (work() if by_hand else self._recorded_pass(name, work, work_until))
+            return await self._recorded_pass(name, work, work_until, asked_by)
 
-    async def _recorded_pass(self, name: str, work: PassWork, work_until: float) -> list[str]:
+    async def _recorded_pass(
+        self, name: str, work: PassWork, work_until: float, asked_by: AskedBy
+    ) -> list[str]:
+        # The trigger makes a monitor pass as well. Who asks for the one means the other; a timer has its own.
+        names = TIMER_FUNCTIONS if name == "trigger" and asked_by is not AskedBy.TIMER else (name,)
         before = await self._snapshot()
-        await self.pass_log.pass_started(name)
+        for each in names:
+            await self.pass_log.pass_started(each, asked_by)
         failure: Exception | None = None
         try:
             async with asyncio.timeout_at(work_until):
                 problems = await work()
-            await self.pass_log.pass_finished(name, "\n".join(problems) or OK)
+            for each in names:
+                await self.pass_log.pass_finished(each, "\n".join(problems) or OK, ok=not problems)
         except Exception as error:  # noqa: BLE001 - every error is recorded and raised again
             failure = error
-            await self.pass_log.pass_failed(name, _describe(error))
+            for each in names:
+                await self.pass_log.pass_failed(each, _describe(error))
         # A failed pass sends alerts, too: for entries that went DEAD, and that the app has recovered.
         if self.alerting and before:
             await self.alerting(name, *before)

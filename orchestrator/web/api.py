@@ -9,6 +9,7 @@ from http import HTTPStatus
 from orchestrator.bootstrap import Application
 from orchestrator.core.actions import CANCEL, Action
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.models import AskedBy
 from orchestrator.web import dashboard, openapi, query, rendering, schemas
 from orchestrator.web.http import Request, Response, conflict, json_response
 from orchestrator.web.validation import read_json, read_query
@@ -182,7 +183,7 @@ class Api:
 
     async def _trigger(self) -> list[str]:
         try:
-            return await self._app.trigger(by_hand=True)
+            return await self._app.trigger(asked_by=AskedBy.API)
         except OrchestratorError as error:
             _logger.warning("a pass that was asked for failed: %s", error)
             return [str(error)]

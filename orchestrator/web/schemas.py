@@ -565,6 +565,8 @@ class Pass(_Schema, frozen=True, kw_only=True):
     started_at: _Time | None
     finished_at: _Time | None
     outcome: str | None
+    asked_by: Annotated[str | None, Meta(description="timer, API or command line.")]
+    troubled_since: Annotated[_Time | None, Meta(description="Each pass since then has met a problem.")]
     late: bool
 
 

@@ -26,6 +26,9 @@ from tests.empty_store import make_empty_store
 #: A timer function that has not started for this long is late, in seconds.
 LATE_SECONDS = 600.0
 
+#: How long an entry may be QUEUED without any call.
+QUEUED_SECONDS = 1800.0
+
 #: A commit is never held longer than this, whatever the test does.
 HOLD_SECONDS = 20.0
 
@@ -126,6 +129,7 @@ class Desk:
                 timeout_seconds=timeout_seconds,
             ),
             pass_late_seconds=LATE_SECONDS,
+            queued_seconds=QUEUED_SECONDS,
         )
 
     async def make_pass(self, name: str) -> None:

@@ -26,7 +26,10 @@ async def test_command_line_and_api_give_the_same_json(
     full_cli: CommandLine, history: CommandLine, command: tuple[str, ...], path: str
 ) -> None:
     full_cli.environment["DATABRICKS_JOB_ID"] = "7"
-    history.execute("INSERT INTO orchestrator_tick VALUES ('trigger', '2026-01-31 06:00:00', NULL, NULL)")
+    history.execute(
+        "INSERT INTO orchestrator_tick (name, started_at, finished_at, outcome)"
+        " VALUES ('trigger', '2026-01-31 06:00:00', NULL, NULL)"
+    )
     printed = json.loads(full_cli(*command, "--json").stdout)
     database = full_cli.folder / "state.db"
     app = Application(settings.load({**full_cli.environment, "STATE_DB": str(database)}))

@@ -11,7 +11,10 @@ from tests.cli.terminal import terminal
 def test_one_look_in_lines(history: CommandLine) -> None:
     history.execute("UPDATE track_processing SET finished_at = datetime('now', '-30 minutes') WHERE id = 2")
     history.execute("UPDATE track_processing SET available_at = datetime('now', '-3 hours') WHERE id = 6")
-    history.execute("INSERT INTO orchestrator_tick VALUES ('trigger', '2026-01-31 06:00:00', NULL, NULL)")
+    history.execute(
+        "INSERT INTO orchestrator_tick (name, started_at, finished_at, outcome)"
+        " VALUES ('trigger', '2026-01-31 06:00:00', NULL, NULL)"
+    )
     workspace, trigger, monitor = history("status").stdout.splitlines()
     assert workspace.startswith(
         "default: 1 PENDING, 1 RUNNING, 1 FAILED; in the last hour 1 DEAD; in the last day 1 DEAD; "
@@ -65,7 +68,11 @@ def test_databricks_does_not_answer(full_cli: CommandLine, changes: dict[str, st
 def begin(cli: CommandLine) -> None:
     """Let both timer functions have begun just now, as far as the store knows."""
     for name in ("trigger", "monitor"):
-        cli.execute("INSERT INTO orchestrator_tick VALUES (?, datetime('now'), datetime('now'), 'ok')", name)
+        cli.execute(
+            "INSERT INTO orchestrator_tick (name, started_at, finished_at, outcome)"
+            " VALUES (?, datetime('now'), datetime('now'), 'ok')",
+            name,
+        )
 
 
 def test_the_exit_code_says_that_the_app_does_not_do_its_work(full_cli: CommandLine) -> None:

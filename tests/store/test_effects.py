@@ -143,7 +143,7 @@ EFFECTS = [
         "recover",
         QUEUED,
         lambda store, _: store.recover(lease_seconds=LEASE_SECONDS, limit=1),
-        {"lease_expires_at": LEASE_SECONDS},
+        {"lease_expires_at": LEASE_SECONDS, "resends": 1},
     ),
     Effect(
         "finish",
@@ -300,7 +300,11 @@ async def test_times_of_one_timer_function(store: Store, database: Database) -> 
     assert ended.finished_at is not None
     await PassLog(store.pool).pass_failed("monitor", "it broke")
     failed, other = await PassLog(store.pool).passes()
-    assert (failed, other) == (replace(ended, outcome="it broke"), before[1])
+    assert (failed, other) == (
+        replace(ended, outcome="it broke", troubled_since=failed.troubled_since),
+        before[1],
+    )
+    assert failed.troubled_since is not None
 
 
 async def test_finish_is_about_one_entry_one_submission_and_one_run(store: Store) -> None:

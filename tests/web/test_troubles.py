@@ -56,7 +56,7 @@ async def test_waits_without_a_slot_and_failures_of_the_platform(
 
 async def test_entries_that_are_queued_for_longer_than_two_leases(site: Site) -> None:
     ids = await add(site, "a", "b", "c")
-    change(site, ids, status="QUEUED", submission=1, claimed_at=ago(1790), updated_at=LONG_AGO)
+    change(site, ids, status="QUEUED", submission=1, deliveries=1, claimed_at=ago(1790), updated_at=LONG_AGO)
     assert await reasons(site) == []
     change(site, ids[:1], claimed_at=LONG_AGO, last_error="HTTP 403")
     text = "workspace default: QUEUED for longer than two leases: 1 entry, for example entry"

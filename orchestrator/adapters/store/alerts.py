@@ -1,9 +1,12 @@
 """What people have been alerted to: each event is claimed for one message, in one short transaction."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
+from orchestrator.adapters.store.connector import as_utc
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import read_time
 from orchestrator.adapters.store.session import Session
@@ -61,6 +64,13 @@ class AlertLog:
             ]
 
         return await self._claim(message, work)
+
+    async def uncalled_since(self, seconds: float) -> datetime | None:
+        """Return since when the oldest entry is QUEUED without any call for `seconds`; None = none is."""
+        rows = await self._pool.transact(
+            lambda session: session.rows("uncalled_since", math.ceil(seconds)), writes=False
+        )
+        return as_utc(rows[0]["since"])
 
     async def late_passes(self) -> list[PassEvent]:
         """Return the functions that were late and still need their "recovered" alert."""

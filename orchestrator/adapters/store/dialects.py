@@ -27,6 +27,8 @@ _MACROS: dict[str, tuple[str, str]] = {
     "page": ("LIMIT ?, ?", "OFFSET ? ROWS FETCH NEXT ? ROWS ONLY"),
     # How many characters a text has. LEN does not count blanks at the end, and reads the whole text.
     "length": ("LENGTH($)", "DATALENGTH(CAST($ AS nvarchar(max))) / 2"),
+    # A power of two, a whole number.
+    "two_to": ("(1 << ($))", "POWER(2, $)"),
     # 64 bits.
     "count": ("COUNT(*)", "COUNT_BIG(*)"),
     # Rows that are about to be changed: hold them, and pass by those that another transaction holds.

@@ -29,7 +29,7 @@ from orchestrator.adapters.store.records import (
 from orchestrator.adapters.store.session import Session
 from orchestrator.core import doubts, refused_jobs
 from orchestrator.core.addresses import Elsewhere
-from orchestrator.core.decisions import LONGEST_WAIT_SECONDS
+from orchestrator.core.decisions import LONGEST_WAIT_SECONDS, POSTPONE_SECONDS
 from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.errors import RunTaken, StoreError, StoreUnavailable
 from orchestrator.core.models import (
@@ -372,6 +372,11 @@ class Store:
             writes=True,
         )
 
+    async def not_sent(self, claim: Claim, reason: str) -> bool:
+        """Let a later pass send the message of a QUEUED entry again, since the queue did not take it."""
+        values = (milliseconds(POSTPONE_SECONDS), cut(reason), claim.entry_id, claim.submission)
+        return await self.pool.transact(lambda session: session.change("not_sent", *values) == 1, writes=True)
+
     async def hear(self, entry: Entry, doubt: Doubt) -> Heard:
         """QUEUED stays QUEUED: count what was heard of its submission, and return how often it was."""
 
@@ -492,8 +497,11 @@ class Store:
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
         """Renew the lease of QUEUED entries whose lease is over and return their claims, to be sent again."""
         longest = _longest(lease_seconds)
+        doublings = int(math.log2(max(1.0, LONGEST_WAIT_SECONDS / lease_seconds)))
         rows = await self.pool.transact(
-            lambda session: session.rows("recover", milliseconds(lease_seconds), *longest, *longest, limit),
+            lambda session: session.rows(
+                "recover", milliseconds(lease_seconds), doublings, doublings, *longest, *longest, limit
+            ),
             writes=True,
         )
         return [read_claim(row) for row in rows]

@@ -6,7 +6,7 @@ from orchestrator.adapters.store.connector import as_utc
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import cut, read_time
 from orchestrator.adapters.store.session import Session
-from orchestrator.core.models import LastPass
+from orchestrator.core.models import AskedBy, LastPass
 
 #: Keeps two processes from both inserting the first pass of a timer function. The name is a contract between
 #: versions of the app that run side by side while one replaces the other.
@@ -19,20 +19,20 @@ class PassLog:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def pass_started(self, name: str) -> None:
-        """Record that a pass of a timer function begins."""
+    async def pass_started(self, name: str, asked_by: AskedBy = AskedBy.TIMER) -> None:
+        """Record that a pass of a timer function begins, and who asked for it."""
 
         def work(session: Session) -> None:
             session.acquire_lock(_PASSES_LOCK)
-            if session.change("pass_started", name) == 0:
-                session.change("pass_first", name)
+            if session.change("pass_started", asked_by, name) == 0:
+                session.change("pass_first", asked_by, name)
 
         await self._pool.transact(work, writes=True)
 
-    async def pass_finished(self, name: str, outcome: str) -> None:
-        """Record how a pass of a timer function ended."""
+    async def pass_finished(self, name: str, outcome: str, *, ok: bool = True) -> None:
+        """Record how a pass of a timer function ended, and whether it met no problem."""
         await self._pool.transact(
-            lambda session: session.change("pass_finished", cut(outcome), name), writes=True
+            lambda session: session.change("pass_finished", cut(outcome), int(not ok), name), writes=True
         )
 
     async def pass_failed(self, name: str, outcome: str) -> None:
@@ -50,6 +50,8 @@ class PassLog:
                 started_at=read_time(row["started_at"]),
                 finished_at=as_utc(row["finished_at"]),
                 outcome=row["outcome"],
+                asked_by=row["asked_by"],
+                troubled_since=as_utc(row["troubled_since"]),
             )
             for row in rows
         ]

@@ -429,6 +429,7 @@ def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
         *(_counted(Trouble.NO_SLOT, row) for row in session.rows("without_slot")),
         *(_counted(Trouble.PLATFORM, row) for row in session.rows("failed_by_platform")),
         *(_counted(Trouble.LONG_QUEUED, row) for row in session.rows("long_queued", before)),
+        *(_counted(Trouble.UNCALLED, row) for row in session.rows("uncalled", before)),
     ]
     found += [each for row in session.rows("refused_jobs") for each in _refused(row)]
     runs: dict[tuple[Trouble, str], list[Entry]] = defaultdict(list)

@@ -80,9 +80,10 @@ function healthCard(data) {
     data.passes.length ? data.passes.map(lastPass) : h("p", { class: "quiet" }, "No pass yet."));
 }
 
-const lastPass = ({ name, started_at: began, outcome, late }) =>
+const lastPass = ({ name, started_at: began, outcome, asked_by: askedBy, late }) =>
   h("p", { class: late ? "bad clip" : "quiet clip", title: hasProblems(outcome) ? outcome : null },
     `${name} `, began ? age(began, { suffix: " ago" }) : "never", late ? " (late)" : "",
+    askedBy && askedBy !== "timer" ? ` (${askedBy})` : "",
     hasProblems(outcome) ? [": ", breakable(outcome)] : "");
 
 function failedCard({ workspaces }) {

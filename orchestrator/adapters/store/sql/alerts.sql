@@ -95,6 +95,13 @@ WHERE NOT EXISTS (
         AND reported.occurred_at = event.occurred_at
 )
 
+-- uncalled_since --
+-- Since when the oldest entry is QUEUED for which nothing was ever called for so many seconds; NULL: there is none.
+SELECT MIN(COALESCE(claimed_at, updated_at)) AS since
+FROM track_processing {index ix_track_processing_in_flight}
+WHERE status IN ('QUEUED', 'RUNNING') AND status = 'QUEUED' AND deliveries = 0 AND postponements = 0
+    AND COALESCE(claimed_at, updated_at) < {seconds_ago ?}
+
 -- late_passes --
 -- The timer functions that were reported late and still need their "recovered" alert.
 SELECT late.subject, late.occurred_at

@@ -24,12 +24,13 @@ AND (? = 0 OR NOT {table_is_busy {alias}})
 
 -- lease_is_over (fragment) --
 -- The lease of a QUEUED entry is over. One that ends later than it can last has been given before the clock went back.
--- Parameters: how long a lease can last, and how long after a wait that Databricks asked for, in milliseconds.
+-- Parameters: how long a first lease can last, and how long a later one or a wait that Databricks asked for, in
+-- milliseconds.
 (
     {alias}.lease_expires_at IS NULL
     OR {alias}.lease_expires_at <= {now}
     OR {alias}.lease_expires_at
-    > {after_ms CASE WHEN {alias}.postponements = 0 THEN CAST(? AS int) ELSE CAST(? AS int) END}
+    > {after_ms CASE WHEN {alias}.postponements = 0 AND {alias}.resends <= 1 THEN CAST(? AS int) ELSE CAST(? AS int) END}
 )
 
 -- goes_behind (fragment) --
@@ -256,6 +257,7 @@ SET status = 'QUEUED',
     postponements = 0,
     -- What was heard of the submission is forgotten; that a job is refused stays until a run begins.
     doubts = CASE WHEN doubts LIKE '%"HEARD"%' THEN doubts END,
+    resends = 0,
     runid = NULL,
     -- A restart is over once the entry has a run again: until then a run that was let go is cancelled.
     stop_reason = CASE stop_reason WHEN 'RESTART' THEN stop_reason END,
@@ -334,6 +336,7 @@ UPDATE track_processing
 SET deliveries = deliveries + 1,
     request = COALESCE(request, ?),
     workspace_address = COALESCE(?, workspace_address),
+    resends = 0,
     lease_expires_at = {after_ms ?},
     updated_at = {now}
 {returning entry_columns}
@@ -486,7 +489,19 @@ UPDATE track_processing
 SET lease_expires_at = {after_ms ?},
     last_error = ?,
     postponements = postponements + ?,
+    resends = 0,
     deliveries = CASE WHEN deliveries > ? THEN deliveries - 1 ELSE deliveries END,
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND status = 'QUEUED'
+
+-- not_sent --
+-- QUEUED stays QUEUED: the queue did not take its message, so that it is sent again by the next pass, then later each time.
+UPDATE track_processing
+SET lease_expires_at = {after_ms CASE
+        WHEN resends = 0 THEN 0
+        ELSE CAST(? AS int) * {two_to CASE WHEN resends > 4 THEN 3 ELSE resends - 1 END}
+    END},
+    last_error = ?,
     updated_at = {now}
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
@@ -561,9 +576,11 @@ INSERT INTO process_log ({log_columns})
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- recover --
--- Renew the lease of QUEUED entries whose lease is over, so that their message can be sent again.
+-- Renew the lease of QUEUED entries whose lease is over, so that their message can be sent again. Without a call in
+-- between, each lease is twice as long as the one before, up to a number of times.
 UPDATE track_processing
-SET lease_expires_at = {after_ms ?},
+SET lease_expires_at = {after_ms CAST(? AS int) * {two_to CASE WHEN resends < ? THEN resends ELSE ? END}},
+    resends = resends + 1,
     updated_at = {now}
 {returning id, submission}
 WHERE status = 'QUEUED'
@@ -713,7 +730,7 @@ FROM track_processing
 WHERE workspace = ?
     AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
     AND last_runid IN (SELECT run.value FROM {numbers ?} AS run)
-    AND {is_at track_processing}
+    AND (workspace_address IS NULL OR workspace_address = ?)
 UNION ALL
 SELECT {listed_columns entry}, ended.runid AS found_runid, ended.submission AS found_submission
 FROM process_log AS ended
@@ -869,28 +886,31 @@ SELECT {now} AS now
 -- pass_started --
 -- A pass of a timer function begins; no row is changed at its first.
 UPDATE orchestrator_tick
-SET started_at = {now}
+SET started_at = {now}, asked_by = ?
 WHERE name = ?
 
 -- pass_first --
 -- The first pass ever of a timer function.
-INSERT INTO orchestrator_tick (name, started_at) VALUES (?, {now})
+INSERT INTO orchestrator_tick (asked_by, name, started_at) VALUES (?, ?, {now})
 
 -- pass_finished --
 -- A pass of a timer function has come to its end.
 UPDATE orchestrator_tick
-SET finished_at = {now}, outcome = ?
+SET finished_at = {now},
+    outcome = ?,
+    troubled_since = CASE WHEN ? = 1 THEN COALESCE(troubled_since, {now}) END
 WHERE name = ?
 
 -- pass_failed --
 -- A pass of a timer function has failed; the time at which one last came to its end stays.
 UPDATE orchestrator_tick
-SET outcome = ?
+SET outcome = ?,
+    troubled_since = COALESCE(troubled_since, {now})
 WHERE name = ?
 
 -- passes --
 -- The last pass of each timer function.
-SELECT name, started_at, finished_at, outcome FROM orchestrator_tick ORDER BY name
+SELECT name, started_at, finished_at, outcome, asked_by, troubled_since FROM orchestrator_tick ORDER BY name
 
 -- silence_goes_on --
 -- A pass got no answer from a workspace; no row is changed at the first such pass.

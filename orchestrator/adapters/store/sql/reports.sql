@@ -252,12 +252,27 @@ ORDER BY example.workspace
 {repeated platform_failures}
 
 -- long_queued --
--- In each workspace, the entries that were claimed before a time and are QUEUED still, and the oldest of them.
+-- In each workspace, the entries that were claimed before a time and are QUEUED still, although their messages arrive,
+-- and the oldest of them.
 SELECT {listed_columns example}, counted.entries
 FROM (
     SELECT MIN(id) AS id, {count} AS entries
     FROM track_processing {index ix_track_processing_in_flight}
     WHERE status IN ('QUEUED', 'RUNNING') AND status = 'QUEUED' AND COALESCE(claimed_at, updated_at) < ?
+        AND (deliveries > 0 OR postponements > 0)
+    GROUP BY workspace
+) AS counted
+{join_in_order} track_processing AS example ON example.id = counted.id
+ORDER BY example.workspace
+
+-- uncalled --
+-- The same of entries for which nothing was ever called: no message of theirs has been looked at.
+SELECT {listed_columns example}, counted.entries
+FROM (
+    SELECT MIN(id) AS id, {count} AS entries
+    FROM track_processing {index ix_track_processing_in_flight}
+    WHERE status IN ('QUEUED', 'RUNNING') AND status = 'QUEUED' AND COALESCE(claimed_at, updated_at) < ?
+        AND deliveries = 0 AND postponements = 0
     GROUP BY workspace
 ) AS counted
 {join_in_order} track_processing AS example ON example.id = counted.id
@@ -266,7 +281,7 @@ ORDER BY example.workspace
 -- refused_jobs --
 -- In each workspace, the entries that wait since a job is refused for a reason that is not theirs, and the oldest of
 -- them: those that lack a permission apart.
-SELECT {entry_columns example}, counted.entries
+SELECT {listed_columns example}, counted.entries
 FROM (
     SELECT MIN(id) AS id, {count} AS entries
     FROM track_processing {index ix_track_processing_open}
