@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from orchestrator.core import decisions, doubts, health, run_requests, templates
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.doubts import Doubt
 from orchestrator.core.errors import (
     DatabricksError,
@@ -80,18 +81,24 @@ class Planner:
     policy: Policy
     jobs: Jobs
 
-    async def plan(self, entry: Entry) -> RunRequest | RepairRequest | Follow:
+    def address_of(self, entry: Entry) -> str:
+        """Return the address of an entry's workspace; '' = the settings do not know the workspace."""
+        workspace = self.workspaces.get(entry.workspace)
+        return workspace.address if workspace else ""
+
+    async def plan(self, entry: Entry, elsewhere: Elsewhere | None) -> RunRequest | RepairRequest | Follow:
         """Return what to do for the current submission of an entry.
 
         A repeated call is the same as the first. As long as no call can have had an effect, the last run is
         looked at before each: somebody may repair it while the call is put off.
 
+        :param elsewhere: what the workspace has open at another address.
         :raises InvalidEntry: the entry cannot be submitted as it stands.
         :raises WorkspaceUnavailable: what has to be known could not be read; nothing was started.
         """
         if entry.workspace not in self.workspaces:
             raise WorkspaceUnavailable(unknown_workspace(self.workspaces))
-        entry = await self._brought_here(entry)
+        entry = await self._brought_here(entry, elsewhere)
         if entry.request and entry.deliveries > 0:
             return run_requests.thaw(entry)
         if entry.retry_mode not in {None, *RETRY_MODES}:
@@ -137,13 +144,12 @@ class Planner:
             return False
         return (newer.job_id, newer.parameter_style) != (request.job_id, request.parameter_style)
 
-    async def _brought_here(self, entry: Entry) -> Entry:
+    async def _brought_here(self, entry: Entry, elsewhere: Elsewhere | None) -> Entry:
         """Return the entry, without the runs that it has had at another address; only that one knows them.
 
         :raises WorkspaceUnavailable: something is open at another address, and this is no repeated call.
         """
-        here = self.workspaces[entry.workspace].address
-        elsewhere = await self.store.elsewhere(entry.workspace, here)
+        here = self.address_of(entry)
         is_repeated = entry.deliveries > 0 and entry.workspace_address == here
         if elsewhere is not None and not is_repeated:
             raise WorkspaceUnavailable(health.elsewhere(elsewhere))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core import run_requests
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.errors import (
     InvalidEntry,
     NoCapacity,
@@ -50,16 +51,15 @@ class Submit:
         if waiting is None or waiting.status is not Status.QUEUED or waiting.submission != claim.submission:
             _logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
             return
-        planned = await self._plan(claim, waiting)
+        here = self.planner.address_of(waiting)
+        elsewhere = await self.store.elsewhere(waiting.workspace, here)
+        planned = await self._plan(claim, waiting, elsewhere)
         if planned is None:
             return
         began = self.clock.monotonic()
         request = run_requests.freeze(planned)
         entry = await self.store.begin_submission(
-            claim,
-            self.policy.submit_lease_seconds,
-            request,
-            address=self.planner.workspaces[waiting.workspace].address,
+            claim, self.policy.submit_lease_seconds, request, address=here
         )
         if entry is None:
             _logger.info("entry %s: must no longer be submitted", claim.entry_id)
@@ -84,10 +84,12 @@ class Submit:
             unstarted=self._unstarted,
         )
 
-    async def _plan(self, claim: Claim, waiting: Entry) -> RunRequest | RepairRequest | None:
+    async def _plan(
+        self, claim: Claim, waiting: Entry, elsewhere: Elsewhere | None
+    ) -> RunRequest | RepairRequest | None:
         """Return the request to make, or None if there is none to make now."""
         try:
-            planned = await self.planner.plan(waiting)
+            planned = await self.planner.plan(waiting, elsewhere)
         except InvalidEntry as error:
             await self._unstarted.invalid(waiting, error)
             return None
