@@ -134,7 +134,7 @@ def holder_in_words(run_id: int | None, entry_id: int, whose: str) -> str:
 
 
 def unknown_workspaces(found: Sequence[OpenWorkspace], known: Collection[str], now: datetime) -> list[str]:
-    """Say of which workspaces the settings know nothing although entries name them; empty if of none.
+    """Return a reason for the workspaces that entries name and the settings do not know, if there are any.
 
     :param found: of all workspaces that open entries name.
     :param known: the names in the settings.
