@@ -101,7 +101,15 @@ def test_request_that_is_kept_is_the_same_later(request_: RunRequest | RepairReq
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", "7", '{"run_now": {}}', '{"run_now": 7}', "{" * 9999]
+    "text",
+    [
+        *("", "{}", "[]", "null", "7", '{"run_now": {}}', '{"run_now": 7}', "{" * 9999),
+        '{"run_now": {"job_id": [5], "parameter_style": "notebook_params", "parameters": {}}}',
+        '{"run_now": {"job_id": 5, "parameter_style": {}, "parameters": {}}}',
+        '{"run_now": {"job_id": 5, "parameter_style": "notebook_params", "parameters": 5}}',
+        '{"run_now": {"job_id": 5, "parameter_style": "sql_params", "parameters": {}, "options": []}}',
+        '{"repair": {"run_id": "5","latest_repair_id": 1,"parameter_style": "jar_params", "parameters": []}}',
+    ],
 )
 def test_request_that_somebody_changed_is_refused(text: str) -> None:
     with pytest.raises(InvalidEntry, match="request is not"):

@@ -42,11 +42,18 @@ def read(text: str | None) -> dict[str, tuple[int, datetime]]:
     """Return how often each doubt was heard, and since when; what cannot be read was never heard."""
     try:
         return {
-            str(doubt): (int(times), datetime.fromisoformat(since))
+            str(doubt): (int(times), _moment(since))
             for doubt, (times, since) in json.loads(text or "{}").items()
         }
     except (AttributeError, TypeError, ValueError):
         return {}
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)  # nothing that the app has written: no other time can be compared with it
+    return moment
 
 
 def write(doubts: Mapping[str, tuple[int, datetime]]) -> str:

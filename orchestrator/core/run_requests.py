@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.core.errors import InvalidEntry, RunOfAnotherJob
 from orchestrator.core.models import ActiveRun, Entry, Job, JobKey, RepairRequest, Run, RunRequest
@@ -14,6 +14,7 @@ from orchestrator.core.parameter_secrets import secrets_in
 from orchestrator.core.policy import WorkspacePolicy
 
 _Values = dict[str, str] | list[str]
+_Request = TypeVar("_Request", RunRequest, RepairRequest)
 
 #: The style of jobs that declare parameters; they refuse every other one.
 JOB_PARAMETERS = "job_parameters"
@@ -122,11 +123,27 @@ def thaw(entry: Entry) -> RunRequest | RepairRequest:
     try:
         [(kind, fields)] = json.loads(entry.request or "").items()
         if kind == "repair":
-            return RepairRequest(**{**fields, **{name: _time(fields.get(name)) for name in _REPAIR_TIMES}})
+            times = {name: _time(fields.get(name)) for name in _REPAIR_TIMES}
+            return _of_known_types(RepairRequest(**{**fields, **times}))
         claimed_at = _time(fields.pop("claimed_at", None))
-        return RunRequest(**fields, claimed_at=claimed_at, idempotency_token=_idempotency_token(entry))
+        token = _idempotency_token(entry)
+        return _of_known_types(RunRequest(**fields, claimed_at=claimed_at, idempotency_token=token))
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidEntry("is not a request that the app has written", column="request") from None
+
+
+def _of_known_types(request: _Request) -> _Request:
+    """Return a request whose fields can be used. :raises TypeError: JSON of other types was put there."""
+    number = request.job_id if isinstance(request, RunRequest) else request.run_id
+    options = request.options if isinstance(request, RunRequest) else {}
+    if not (
+        isinstance(number, int)
+        and request.parameter_style in PARAMETER_STYLES
+        and isinstance(request.parameters, dict | list)
+        and isinstance(options, dict)
+    ):
+        raise TypeError
+    return request
 
 
 def requested_job_id(entry: Entry) -> int | None:
@@ -137,7 +154,7 @@ def requested_job_id(entry: Entry) -> int | None:
         request = thaw(entry)
     except InvalidEntry:
         return None
-    return request.job_id if isinstance(request, RunRequest) and isinstance(request.job_id, int) else None
+    return request.job_id if isinstance(request, RunRequest) else None
 
 
 def is_of_another_job(run: Run | ActiveRun, asked: int | None) -> bool:

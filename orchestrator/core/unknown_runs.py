@@ -1,8 +1,9 @@
 """Find the runs that calls of ``run-now`` without an answer may have begun. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry
@@ -11,6 +12,9 @@ from orchestrator.core.states import Status
 
 #: A call takes less than this, and the clocks of Databricks and of the database differ by less.
 _SLACK = timedelta(minutes=2)
+
+#: Runs that are kept for one entry: the first holds its table, and the others only say that it is not alone.
+_MOST = 5
 
 #: An entry that ended longer ago is taken for settled, whatever still runs.
 LOOKED_BACK = timedelta(days=7)
@@ -35,10 +39,11 @@ def possible_runs(entries: Iterable[Entry], runs: Iterable[ActiveRun]) -> list[P
     :param entries: entries out of flight whose submission was left open.
     :param runs: active runs that are known to belong to nobody.
     """
-    foreign = [run for run in runs if not run.is_child and not run.is_unasked]
-    return [
-        PossibleRun(entry=entry, run=run) for entry in entries for run in foreign if _may_have(entry, run)
-    ]
+    of_job: dict[int | None, list[ActiveRun]] = {}
+    for run in runs:
+        if not run.is_child and not run.is_unasked:
+            of_job.setdefault(run.job_id, []).append(run)
+    return [each for entry in entries for each in _runs_of(entry, of_job)]
 
 
 def ended_since(runs: Iterable[ActiveRun], now: datetime) -> datetime:
@@ -48,14 +53,19 @@ def ended_since(runs: Iterable[ActiveRun], now: datetime) -> datetime:
     return now - LOOKED_BACK if None in starts else max(oldest - _SLACK, now - LOOKED_BACK)
 
 
-def _may_have(entry: Entry, run: ActiveRun) -> bool:
-    """Say whether a run is of the job that an entry called for, and began while it did."""
+def _runs_of(entry: Entry, of_job: Mapping[int | None, list[ActiveRun]]) -> list[PossibleRun]:
+    """Return the runs of the job that an entry called for that began while it did, some of them at most."""
     try:
         request = run_requests.thaw(entry)
     except InvalidEntry:
-        return False
-    if not isinstance(request, RunRequest) or request.job_id != run.job_id:
-        return False
+        return []
+    if not isinstance(request, RunRequest):
+        return []
+    found = (run for run in of_job.get(request.job_id, []) if _began_meanwhile(entry, request, run))
+    return [PossibleRun(entry=entry, run=run) for run in islice(found, _MOST)]
+
+
+def _began_meanwhile(entry: Entry, request: RunRequest, run: ActiveRun) -> bool:
     if run.started_at is None:
         return True
     began, ended = request.claimed_at or entry.claimed_at, entry.finished_at

@@ -55,7 +55,7 @@ async def told(world: AnsweredWorld, trouble: Trouble) -> list[str]:
 
 async def in_doubt(world: AnsweredWorld, **run: Any) -> Entry:
     """Return an entry that ended in doubt, and let Databricks have begun run 77 at its first call."""
-    [entry_id] = await world.add("sales")
+    [entry_id] = await world.add("sales", job_id=5)
     await world.trigger()
     began = await world.store.now() + timedelta(seconds=run.pop("seconds", 0.0))
     world.api.runs[77] = goes_on(start_time=int(began.timestamp() * 1000), **run)

@@ -3,6 +3,8 @@
 import pytest
 
 from orchestrator.adapters.store.passes import PassLog
+from orchestrator.core.errors import WorkspaceUnavailable
+from orchestrator.core.health import Trouble
 from orchestrator.core.models import Claim
 from orchestrator.core.states import Status
 from tests.use_cases.test_overview import make_passes, overview
@@ -111,3 +113,14 @@ async def test_passes_that_always_meet_a_problem_are_a_reason(world: World, name
     assert reason.endswith("UTC: not done in time")
     await log.pass_finished(name, "ok")
     assert (await overview(world).health()).reasons == []
+
+
+async def test_an_entry_that_was_queued_by_sql_is_named_though_its_calls_go_on(world: World) -> None:
+    await world.add("sales")
+    world.database.execute("UPDATE track_processing SET status = 'QUEUED', submission = 1")
+    world.databricks.down = WorkspaceUnavailable("try again", status=503)
+    for _ in range(7):
+        await world.monitor()
+        await world.deliver()
+        world.database.pass_time(300)
+    assert [reason for reason in await reasons(world) if Trouble.LONG_QUEUED in reason]

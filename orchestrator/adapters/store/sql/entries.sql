@@ -581,6 +581,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 UPDATE track_processing
 SET lease_expires_at = {after_ms CAST(? AS int) * {two_to CASE WHEN resends < ? THEN resends ELSE ? END}},
     resends = resends + 1,
+    claimed_at = COALESCE(claimed_at, {now}),  -- somebody may have set the status by SQL
     updated_at = {now}
 {returning id, submission}
 WHERE status = 'QUEUED'
