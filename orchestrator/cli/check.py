@@ -28,8 +28,8 @@ from orchestrator.core.models import Job, JobKey
 from orchestrator.core.redaction import one_line
 from orchestrator.core.reports import JobUse
 from orchestrator.core.run_requests import AUTO, JOB_PARAMETERS
-from orchestrator.settings import Settings
-from orchestrator.settings.workspaces import WorkspaceSettings
+from orchestrator.settings import Settings, host_lacks
+from orchestrator.settings.workspaces import DEFAULT_WORKSPACE, WorkspaceSettings
 
 #: Time limit of a connection to the database server's port, which takes one round trip.
 _REACH_SECONDS = 5.0
@@ -38,6 +38,13 @@ _REACH_SECONDS = 5.0
 _MAX_JOBS = 50
 
 _SETTING = "SQL_CONNECTION_STRING"
+
+#: Values to begin with.
+_EXAMPLES = {
+    "SUBMIT_QUEUE_NAME": "submit-jobs",
+    "TRIGGER_SCHEDULE": "0 * * * * *",
+    "MONITOR_SCHEDULE": "30 * * * * *",
+}
 
 #: What the API takes. A host that reads more than the second lets strangers fill its memory.
 _LARGEST_BODY_BYTES = 256 * 1024
@@ -57,7 +64,7 @@ class _Finding:
 
 async def run(app: Application) -> AsyncGenerator[_Finding, None]:
     """Test one thing after another, each even if an earlier one failed."""
-    yield _schedules(app.settings)
+    yield _settings(app.settings)
     yield _bodies(app.settings)
     if app.settings.site_host is not None:
         async for finding in _exposure(app.settings.site_host):
@@ -93,21 +100,19 @@ async def _finding(subject: str, look: Awaitable[str]) -> _Finding:
         return _Finding(subject=subject, ok=False, text=str(error))
 
 
-def _schedules(settings: Settings) -> _Finding:
-    missing = [
-        name
-        for name, value in (
-            ("TRIGGER_SCHEDULE", settings.trigger_schedule),
-            ("MONITOR_SCHEDULE", settings.monitor_schedule),
-        )
-        if value is None
-    ]
-    if missing:
-        text = f"set {' and '.join(missing)}: the function app does not start without (e.g. 0 * * * * *)"
-        return _Finding(subject="settings", ok=False, text=text)
+def _settings(settings: Settings) -> _Finding:
+    if settings.host_lacks:
+        return _missing(settings.host_lacks)
     names = ", ".join(workspace.name for workspace in settings.workspaces)
     through = "".join(f"; {proxy}" for proxy in settings.proxies.all())
     return _Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}{through}")
+
+
+def _missing(names: Sequence[str]) -> _Finding:
+    """Name settings without which the function app does not start."""
+    given = ", ".join(f"{name} (e.g. {_EXAMPLES[name]})" for name in names)
+    text = f"set {given}: the function app does not start without"
+    return _Finding(subject="settings", ok=False, text=text)
 
 
 async def _exposure(host: str) -> AsyncGenerator[_Finding, None]:
@@ -207,7 +212,12 @@ async def _token(app: Application, workspace: WorkspaceSettings) -> str:
         return "found, from Databricks OAuth, for a service principal"
     if workspace.auth == "entra":
         return f"found, from Microsoft Entra ID, for {_identity(workspace)}"
-    return "found, in Key Vault" if workspace.secret else "found, in DATABRICKS_TOKEN (for local work)"
+    if workspace.secret is not None:
+        return "found, in Key Vault"
+    setting = "DATABRICKS_TOKEN"
+    if workspace.name != DEFAULT_WORKSPACE:
+        setting = f"DATABRICKS_WORKSPACES.{workspace.name}.token"
+    return f"found, in {setting} (for local work)"
 
 
 def _identity(workspace: WorkspaceSettings) -> str:
@@ -328,6 +338,8 @@ async def _findings() -> AsyncGenerator[_Finding, None]:
     except SettingsError as error:
         for problem in error.problems:
             yield _Finding(subject="settings", ok=False, text=problem)
+        if lacking := host_lacks(context.environment()):
+            yield _missing(lacking)
     except StoreError as error:
         yield _Finding(subject="store", ok=False, text=str(error))
 

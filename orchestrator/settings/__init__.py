@@ -63,6 +63,8 @@ class Settings:
     queue_name: str
     trigger_schedule: str | None
     monitor_schedule: str | None
+    #: names of settings that the Functions host needs and that are not set
+    host_lacks: tuple[str, ...]
     store: StoreSettings
     #: None = no alerts are sent
     alerts: _AlertSettings | None
@@ -108,6 +110,16 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return _checked(_read, environ)
 
 
+def host_lacks(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the settings that the Functions host needs to start, and reads itself, and that are not set."""
+    return _host_lacks(Reader(environ))
+
+
+def _host_lacks(reader: Reader) -> tuple[str, ...]:
+    names = ("SUBMIT_QUEUE_NAME", "TRIGGER_SCHEDULE", "MONITOR_SCHEDULE")
+    return tuple(name for name in names if reader.text(name) is None)
+
+
 def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:
     """Read only where the state is kept, for commands that need no more.
 
@@ -144,6 +156,7 @@ def _read(reader: Reader) -> Settings:
         queue_name=read_queue_name(reader),
         trigger_schedule=_schedule(reader, "TRIGGER_SCHEDULE"),
         monitor_schedule=_schedule(reader, "MONITOR_SCHEDULE"),
+        host_lacks=_host_lacks(reader),
         store=read_store(reader),
         alerts=_alerts(reader),
         pass_late_seconds=reader.number("TICK_LATE_SECONDS", 900, least=60, most=_MAX_SECONDS),

@@ -154,3 +154,28 @@ def test_a_setting_that_cannot_be_used_has_a_line_each(cli: CommandLine) -> None
     lines = cli("check", DATABRICKS_HOST="https://adb-1.7.azuredatabricks.net", **wrong).stdout.splitlines()
     for name in wrong:
         assert [line for line in lines if line.startswith("FAIL  settings: ") and name in line], name
+
+
+@pytest.mark.parametrize("others", [{}, {"MAX_ACTIVE_RUNS": "-1", "DATABRICKS_JOB_ID": "abc"}])
+def test_what_the_host_needs_is_named_with_every_other_problem(
+    full_cli: CommandLine, others: dict[str, str]
+) -> None:
+    lacking = {"SUBMIT_QUEUE_NAME": "", "TRIGGER_SCHEDULE": ""}
+    done = full_cli("check", **lacking, **others)
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL  settings: ")]
+    for name in others:
+        assert [line for line in failed if name in line], name
+    assert failed[-1] == (
+        "FAIL  settings: set SUBMIT_QUEUE_NAME (e.g. submit-jobs), TRIGGER_SCHEDULE (e.g. 0 * * * * *): "
+        "the function app does not start without"
+    )
+    assert len(failed) == len(others) + 1
+
+
+def test_a_token_is_found_in_the_setting_of_its_workspace(full_cli: CommandLine, simulator: str) -> None:
+    other = simulator.replace("127.0.0.1", "localhost")
+    full_cli.environment["DATABRICKS_WORKSPACES"] = json.dumps({"eu": {"host": other, "token": TOKEN}})
+    found = full_cli("check").stdout.splitlines()
+    assert "ok    workspace default, token: found, in DATABRICKS_TOKEN (for local work)" in found
+    assert "ok    workspace eu, token: found, in DATABRICKS_WORKSPACES.eu.token (for local work)" in found
