@@ -438,7 +438,12 @@ def _known(settings: Settings) -> Known:
     """Return what the overview needs of the settings."""
     workspaces = tuple(
         KnownWorkspace(
-            name=each.name, host=each.host, workspace_id=each.workspace_id, job_id=each.job_id, cap=each.cap
+            name=each.name,
+            host=each.host,
+            workspace_id=each.workspace_id,
+            job_id=each.job_id,
+            job_name=each.job_name,
+            cap=each.cap,
         )
         for each in settings.workspaces
     )

@@ -36,7 +36,7 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
-from orchestrator.core.refused_jobs import Refused
+from orchestrator.core.refused_jobs import Hold
 from orchestrator.core.reports import (
     History,
     JobUse,
@@ -290,8 +290,8 @@ class Store(Protocol):
         """
         ...
 
-    async def refused(self, workspace: str) -> tuple[list[Refused], datetime]:
-        """Return the open entries that keep a refusal which is not their own, and the database's time."""
+    async def holds(self, workspace: str, *, setting: str, address: str) -> tuple[list[Hold], datetime]:
+        """Return the refusals of jobs that stand and are not their entries' own, and the database's time."""
         ...
 
     async def calls_accepted(self, workspace: str, *, within_seconds: float, address: str = ...) -> bool:
@@ -429,6 +429,14 @@ class Reports(Protocol):
         self, workspace: str, foreign: Collection[ActiveRun], *, address: str = ...
     ) -> Obstacles:
         """Return what the active runs of no entry in flight keep from being claimed, without jobs' rooms."""
+        ...
+
+    async def refused(self, workspace: str, *, setting: str, address: str) -> list[Troubled]:
+        """Return which entries of a workspace wait since their job is refused for no fault of theirs."""
+        ...
+
+    async def tries(self, workspace: str, *, setting: str, address: str) -> dict[JobKey, int]:
+        """Return of each job of a workspace that is refused how many of its entries may try now."""
         ...
 
     async def left_open(self) -> set[str]:

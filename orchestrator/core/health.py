@@ -45,7 +45,7 @@ class Trouble(StrEnum):
     STRAY = "a run that nobody wants goes on and cannot be cancelled"
     IN_DOUBT = "ended in doubt, and a run that may be the entry's goes on"
     SETTING_REFUSED = "waiting, since the job that the settings name is refused"
-    PRINCIPAL_REFUSED = "waiting, since no job may be run: the token's owner lacks the permission"
+    PRINCIPAL_REFUSED = "waiting, since the token's owner lacks the permission to run their job"
     TABLE_HELD = "waiting for hours behind a run of the same table"
 
 

@@ -112,6 +112,7 @@ class KnownWorkspace:
     workspace_id: int | None = None
     #: job of entries that name none; None = the settings give its name, or every entry must name its own
     job_id: int | None
+    job_name: str | None = None
     #: most active runs at a time, foreign runs included
     cap: int
 

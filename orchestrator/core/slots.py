@@ -80,3 +80,21 @@ def job_rooms(
         )
         for key, limit in jobs.items()
     }
+
+
+def limited(rooms: Mapping[JobKey, JobRoom], tries: Mapping[JobKey, int]) -> dict[JobKey, JobRoom]:
+    """Return the slots of jobs, with no more than their tries for those that are refused.
+
+    Entries that name the same job in another way keep a room of their own, so these have a number that no job
+    has: 0 or less.
+    """
+    held = {
+        job: JobRoom(
+            job_id=-number,
+            max_concurrent_runs=min(count, rooms[job].free) if job in rooms else count,
+            ours=0,
+            foreign=0,
+        )
+        for number, (job, count) in enumerate(tries.items())
+    }
+    return {**rooms, **held}

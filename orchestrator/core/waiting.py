@@ -1,11 +1,10 @@
 """Decide why each waiting entry still waits, in the order in which the trigger claims entries. Pure."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator.core import refused_jobs
 from orchestrator.core.decisions import attempts_left
 from orchestrator.core.models import Entry, JobKey
 from orchestrator.core.policy import Policy
@@ -71,6 +70,8 @@ class Slots:
     reachable: bool = True
     #: False = the settings do not know the workspace
     known: bool = True
+    #: of each job that is refused, for a reason that is not its entries' own, how many of them may try now
+    tries: Mapping[JobKey, int] = field(default_factory=dict)
     #: what else keeps entries from being claimed
     obstacles: Obstacles = field(default_factory=Obstacles)
 
@@ -88,13 +89,15 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
     taken: set[str] = set()
     left = len(found.candidates) if slots.free is None else slots.free
     rooms = {room.job_id: room.free for room in slots.obstacles.rooms.values()}
-    refused = _refused(found)
+    trying = _trying(found, slots.tries)
     waiting = []
     for candidate in sorted(found.candidates, key=lambda each: _turn(each.entry, found.now)):
         entry = candidate.entry
         reason = (
-            _own_reason(entry, found.now, policy, refused)
+            _own_reason(entry, policy)
             or (None if slots.known else Reason.WORKSPACE)
+            or (Reason.REFUSED if _job_of(entry) in slots.tries and entry.id not in trying else None)
+            or (Reason.BACK_OFF if entry.available_at > found.now else None)
             or _table_reason(candidate, taken, slots.obstacles, policy)
         )
         if reason is None:
@@ -115,27 +118,34 @@ def _turn(entry: Entry, now: datetime) -> tuple[int, bool, int]:
     return -entry.priority, goes_behind, entry.id
 
 
-def _refused(found: Candidates) -> Callable[[Entry], bool]:
-    """Return what says of an entry whether its job is refused, as others have heard."""
-    entries = [each.entry for each in found.candidates]
-    kept = [refused_jobs.read(entry.id, entry.doubts, entry.available_at) for entry in entries]
-    heard = [each for each in kept if each is not None]
-    of_all = bool(refused_jobs.held_workspace(heard))
-    of_setting = any(each.is_of_setting for each in heard)
-    return lambda entry: of_all or (of_setting and entry.job_id is None and entry.job_name is None)
+def _trying(found: Candidates, tries: Mapping[JobKey, int]) -> set[int]:
+    """Return the entries of refused jobs that a claim takes first: who has not heard it, or longest ago."""
+    left = dict(tries)
+    trying = set()
+    for entry in sorted((each.entry for each in found.candidates), key=_try_turn):
+        key = _job_of(entry)
+        if left.get(key, 0) > 0 and entry.available_at <= found.now:
+            left[key] -= 1
+            trying.add(entry.id)
+    return trying
 
 
-def _own_reason(
-    entry: Entry, now: datetime, policy: Policy, is_refused: Callable[[Entry], bool]
-) -> Reason | None:
+def _try_turn(entry: Entry) -> tuple[float, int, int]:
+    heard_by_then = entry.available_at.timestamp() if entry.doubts is not None else 0.0
+    return heard_by_then, -entry.priority, entry.id
+
+
+def _job_of(entry: Entry) -> JobKey:
+    return JobKey(job_id=entry.job_id, job_name=entry.job_name)
+
+
+def _own_reason(entry: Entry, policy: Policy) -> Reason | None:
     """Return what holds an entry back regardless of all others."""
     if entry.status is Status.FAILED and not attempts_left(entry, entry.attempt, policy):
         return Reason.ATTEMPTS
     if entry.cancel_requested and entry.deliveries == 0:
         return Reason.CANCEL
-    if is_refused(entry):
-        return Reason.REFUSED
-    return Reason.BACK_OFF if entry.available_at > now else None
+    return None
 
 
 def _table_reason(
@@ -154,7 +164,7 @@ def _table_reason(
 
 def _job_reason(entry: Entry, rooms: dict[int, int], slots: Slots) -> Reason | None:
     """Take a slot of the entry's job, if its limit is known; return the reason if none is free."""
-    room = slots.obstacles.rooms.get(JobKey(job_id=entry.job_id, job_name=entry.job_name))
+    room = slots.obstacles.rooms.get(_job_of(entry))
     if room is None or not slots.reachable:
         return None
     rooms[room.job_id] -= 1

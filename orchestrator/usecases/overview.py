@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orchestrator.core import health, run_requests
+from orchestrator.core import health, refused_jobs, run_requests
 from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.durations import HELD_SECONDS, LEAST_EXCESS_SECONDS
 from orchestrator.core.errors import ListIncomplete, OrchestratorError, SettingsError
-from orchestrator.core.health import Trouble, Troubled, second
+from orchestrator.core.health import Troubled, second
 from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass
 from orchestrator.core.reports import (
     Active,
@@ -28,7 +28,7 @@ from orchestrator.core.reports import (
     WorkspaceReport,
     WorkspaceStatus,
 )
-from orchestrator.core.slots import NO_OBSTACLES, Obstacles, job_rooms
+from orchestrator.core.slots import NO_OBSTACLES, Obstacles, job_rooms, limited
 from orchestrator.core.waiting import Reason, Slots, Waiting, explain
 from orchestrator.ports import Clock, PassLog, Reports, Runs
 from orchestrator.usecases.jobs import Jobs
@@ -58,9 +58,6 @@ _LONG_RUNS = 50
 
 #: Why only the store can be asked.
 _INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator check)"
-
-#: Refusals that let entries wait although slots are free.
-_REFUSED = frozenset({Trouble.SETTING_REFUSED, Trouble.PRINCIPAL_REFUSED})
 
 #: Returns the time by the database's clock.
 _Now = Callable[[], Awaitable[datetime]]
@@ -191,8 +188,17 @@ class Overview:
                     Waiting(entry=each.entry, reason=Reason.ELSEWHERE) for each in candidates.candidates
                 ]
             else:
-                found += explain(candidates, await self._slots(status), self._known.policy)
+                slots = replace(await self._slots(status), tries=await self._tries(status.report.name))
+                found += explain(candidates, slots, self._known.policy)
         return found
+
+    async def _tries(self, name: str) -> dict[JobKey, int]:
+        """Return of each job that is refused, and not for its entries' fault, how many of them may try."""
+        known = self._workspaces.get(name)
+        if known is None:
+            return {}
+        setting = refused_jobs.setting_of(known.job_id, known.job_name)
+        return await self._reports.tries(name, setting=setting, address=known.address)
 
     async def _elsewhere(self, name: str) -> Elsewhere | None:
         """Return what a workspace of the settings has open at another address, so that it is left alone."""
@@ -292,10 +298,8 @@ class Overview:
         ]
         silent = {each.workspace: each for each in await self._silences(passes["trigger"], now)}
         refused = {name: found for name in self._workspaces if (found := await self._elsewhere(name))}
-        troubled = await self._troubled(known)
         # Why nothing is claimed there is said already.
         told = silent.keys() | refused.keys()
-        told |= {each.example.workspace for each in troubled if each.trouble in _REFUSED}
         waiting = await self._overdue(known, passes["trigger"], told) if self._active else []
         return [
             *late,
@@ -304,7 +308,7 @@ class Overview:
             *map(health.silent, silent.values()),
             *health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now),
             *waiting,
-            *map(health.troubled, troubled),
+            *map(health.troubled, await self._troubled(known)),
             *(await self._unfollowed(known, silent) if self._active else []),
             *await self._long_runs(),
         ]
@@ -320,6 +324,9 @@ class Overview:
         """Return what is wrong with entries that the app cannot bring on by itself."""
         leases = 2 * known.policy.submit_lease_seconds
         found = await self._reports.troubled(queued_seconds=leases)
+        for name, workspace in self._workspaces.items():
+            setting = refused_jobs.setting_of(workspace.job_id, workspace.job_name)
+            found += await self._reports.refused(name, setting=setting, address=workspace.address)
         if known.policy.serialize_tables:
             found += await self._reports.held_by_running()
         return found
@@ -400,12 +407,13 @@ class Overview:
         return reasons
 
     async def _is_overdue(self, workspace: str, known: Known, obstacles: Obstacles) -> bool:
+        refused = dict.fromkeys(await self._tries(workspace), 0)
         return await self._reports.is_overdue(
             workspace,
             seconds=max(_OVERDUE_SECONDS, known.pass_late_seconds),
             max_attempts=known.policy.max_attempts,
             serialize_tables=known.policy.serialize_tables,
-            obstacles=obstacles,
+            obstacles=replace(obstacles, rooms=limited(obstacles.rooms, refused)),
         )
 
 

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
 
 from orchestrator.core import decisions, refused_jobs
 from orchestrator.core.errors import (
@@ -16,22 +17,12 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.models import IN_DOUBT, Claim, Entry, Unanswered, Verdict
 from orchestrator.core.policy import Policy, WorkspacePolicy
+from orchestrator.core.refused_jobs import Mark
 from orchestrator.core.states import Status
 from orchestrator.core.telemetry import fields
 from orchestrator.ports import Clock, Store
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Refusal:
-    """A refusal that may be the fault of the settings or of the principal."""
-
-    #: False = it is taken for the entry's own until others hear the same
-    is_held: bool
-    #: what the entry keeps of it
-    kept: str
-    pause_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +55,9 @@ class Unstarted:
 
     async def invalid(self, entry: Entry, error: InvalidEntry) -> None:
         """End an entry that cannot be submitted as it stands, unless that is not its own fault."""
-        refusal = await self._refusal(entry, error)
-        if refusal is not None and refusal.is_held:
-            await self._wait(entry, error, refusal)
+        mark = await self._not_its_own(entry, error)
+        if mark is not None:
+            await self._wait(entry, error, mark)
         elif entry.deliveries > 0:
             # run-now was called before the entry (or the settings) became invalid: there may be a run.
             await self._leave_open(entry, str(error), permanent=True)
@@ -78,45 +69,50 @@ class Unstarted:
 
         An entry whose refusal is not its own waits instead.
         """
-        refusal = await self._refusal(entry, error)
-        if refusal is not None and refusal.is_held:
-            await self._wait(entry, error, refusal)
-        elif isinstance(error, TokenRunDeleted):
+        if isinstance(error, TokenRunDeleted):
             # The submission had a run, and it is gone: that is its end, however many calls are in doubt.
             await self._settle(entry, self._verdict(entry, str(error), permanent=False))
+            return
+        mark = await self._not_its_own(entry, error)
+        if mark is not None:
+            await self._wait(entry, error, mark)
         elif in_doubt(entry) or isinstance(error, NoRunNamed):
             await self._leave_open(entry, str(error), permanent=error.permanent)
         elif entry.cancel_requested:
             await self.cancel(entry, str(error))
         else:
-            verdict = self._verdict(entry, str(error), permanent=error.permanent)
-            await self._settle(entry, verdict if refusal is None else replace(verdict, refusal=refusal.kept))
+            await self._settle(entry, self._verdict(entry, str(error), permanent=error.permanent))
 
-    async def _refusal(self, entry: Entry, error: RequestRefused | InvalidEntry) -> _Refusal | None:
-        """Return a refusal that may be the fault of the settings or of the principal; None = the entry's."""
-        if entry.cancel_requested or entry.workspace not in self.workspaces:
+    async def _not_its_own(self, entry: Entry, error: RequestRefused | InvalidEntry) -> Mark | None:
+        """Return what the entry keeps of a refusal that is, or may be, no fault of its own; None = it is.
+
+        The workspace's own job is never the entry's fault. A missing permission is, once Databricks accepts
+        other calls, or if nobody else hears the same for some time.
+        """
+        workspace = self.workspaces.get(entry.workspace)
+        if entry.cancel_requested or workspace is None:
             return None
-        what = refused_jobs.what_is_refused(entry, error, self.workspaces[entry.workspace])
+        setting = refused_jobs.setting_of(workspace.job_id, workspace.job_name)
+        what = refused_jobs.what_is_refused(entry, error, setting)
         if what is None:
             return None
-        refused, now = await self.store.refused(entry.workspace)
-        same = {entry.id: now} | {each.entry_id: each.since for each in refused if each.what == what}
-        since = min(same.values())
-        is_held = not refused_jobs.needs_others(what) or (
-            len(same) >= refused_jobs.DENIED_ENTRIES
-            and not await self.store.calls_accepted(
-                entry.workspace,
-                within_seconds=refused_jobs.ACCEPTED_WITHIN_SECONDS,
-                address=entry.workspace_address or "",
-            )
-        )
-        return _Refusal(
-            is_held=is_held,
-            kept=refused_jobs.marked(what, since=since, now=now),
-            pause_seconds=refused_jobs.pause_seconds(since, now),
-        )
+        holds, now = await self.store.holds(entry.workspace, setting=setting, address=workspace.address)
+        mark = refused_jobs.heard(entry, what, holds, now)
+        if what == setting:
+            return mark
+        if await self._are_others_accepted(entry, now, workspace.address):
+            return None
+        return mark if mark.is_believed or (mark.may_be_believed and not in_doubt(entry)) else None
 
-    async def _wait(self, entry: Entry, error: RequestRefused | InvalidEntry, refusal: _Refusal) -> None:
+    async def _are_others_accepted(self, entry: Entry, now: datetime, address: str) -> bool:
+        """Say whether Databricks accepted a call since the entry first heard that it lacks a permission."""
+        mark = refused_jobs.mark_of(entry)
+        if mark is None:
+            return False
+        seconds = min((now - mark.first_at).total_seconds(), refused_jobs.ACCEPTED_WITHIN_SECONDS)
+        return await self.store.calls_accepted(entry.workspace, within_seconds=seconds, address=address)
+
+    async def _wait(self, entry: Entry, error: RequestRefused | InvalidEntry, mark: Mark) -> None:
         """Make an entry PENDING again, unless there may be a run already; then its token is repeated."""
         if in_doubt(entry) or (entry.deliveries > 0 and isinstance(error, InvalidEntry)):
             await self.postpone(entry, WorkspaceUnavailable(str(error)), Unanswered.NO_EFFECT)
@@ -124,10 +120,10 @@ class Unstarted:
         verdict = Verdict(
             to=Status.PENDING,
             error=str(error),
-            delay_seconds=refusal.pause_seconds,
+            delay_seconds=refused_jobs.pause_seconds(mark.since, mark.heard_at),
             attempt_spent=False,
             slot_waits=entry.slot_waits,
-            refusal=refusal.kept,
+            refusal=mark.kept(),
         )
         if await self.store.unclaim(entry, verdict):
             _logger.error("entry %s: %s; not its own fault, so it is PENDING again", entry.id, error)

@@ -391,6 +391,7 @@ def _error(
     if issubclass(kind, RequestRefused):
         refusal = kind(text, status=response.status, error_code=response.label, permanent=permanent)
         refusal.is_worded = meanings.names_something(response)
-        refusal.of_job = meanings.is_of_job(response)
+        # A token whose run was deleted says nothing of the job.
+        refusal.of_job = kind is not TokenRunDeleted and meanings.is_of_job(response)
         return refusal
     return kind(text, status=response.status, error_code=response.label)

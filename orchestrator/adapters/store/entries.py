@@ -3,10 +3,10 @@
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from orchestrator.adapters.store.holds import holds_of, tries_of
 from orchestrator.adapters.store.obstacles import obstacles_of
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
@@ -27,7 +27,7 @@ from orchestrator.adapters.store.records import (
     rooms_json,
 )
 from orchestrator.adapters.store.session import Session
-from orchestrator.core import doubts, refused_jobs
+from orchestrator.core import doubts
 from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.decisions import LONGEST_WAIT_SECONDS, POSTPONE_SECONDS
 from orchestrator.core.doubts import Doubt, Heard
@@ -46,9 +46,9 @@ from orchestrator.core.models import (
     Unanswered,
     Verdict,
 )
-from orchestrator.core.refused_jobs import Refused
+from orchestrator.core.refused_jobs import Hold
 from orchestrator.core.reports import OpenWorkspace
-from orchestrator.core.slots import JobRoom, job_rooms
+from orchestrator.core.slots import job_rooms, limited
 
 #: All claims in a database take this one lock, whatever the workspace: a claim takes milliseconds.
 _CLAIM_LOCK = "databricks-job-orchestrator/claim"
@@ -61,9 +61,6 @@ _CLOCK_MARGIN = 60.0
 
 #: For ``last_error``, if there is none.
 _UNCLAIMABLE = "no attempts are left, or no further submission: retry the entry to run it again"
-
-#: Stands for the workspace's own job where its room is counted apart; Databricks' ids are positive.
-_SETTINGS_JOB = 0
 
 #: Log rows of an entry that are read at once, the latest ones.
 _MAX_LOGS = 100
@@ -110,8 +107,7 @@ class Store:
         may have begun; that entry itself may be claimed, since its token finds the run.
         While something is open at another address, only those entries are claimed whose calls were made here.
 
-        While the job that the settings name is refused, or each job of the workspace, one entry tries at a
-        time.
+        While a job is refused for a reason that is not its entries' own, one of them at a time tries.
 
         :param jobs: the limits of the jobs that open entries name; a job that is missing has none.
         :param setting: the workspace's own job (:func:`~orchestrator.core.refused_jobs.setting_of`).
@@ -125,16 +121,16 @@ class Store:
             ours = {row["runid"] for row in in_flight}
             foreign = [run for run in active if run.run_id not in ours]
             free = cap - len(in_flight) - sum(run.takes_slot for run in foreign)
-            tries = _tries(session, workspace, setting, in_flight, address)
-            free = min(free, tries.of_workspace)
             if free <= 0:
                 return []
             obstacles = obstacles_of(session, workspace, foreign, address)
+            calling = [read_job_key(row) for row in in_flight if row["runid"] is None]
+            tries = tries_of(session, workspace, setting, address, calling)
             rows = session.rows(
                 "claim",
                 max_attempts or NO_LIMIT,
                 milliseconds(lease_seconds),
-                rooms_json(tries.limited(job_rooms(map(read_job_key, in_flight), foreign, jobs))),
+                rooms_json(limited(job_rooms(map(read_job_key, in_flight), foreign, jobs), tries)),
                 workspace,
                 max_attempts or NO_LIMIT,
                 int(serialize_tables),
@@ -519,14 +515,21 @@ class Store:
         :param within_seconds: how far back to look.
         :param address: where the workspace is; what another address accepted says nothing.
         """
-        return await self.pool.transact(
-            lambda session: _calls_accepted(session, workspace, within_seconds, address), writes=False
+        since = -milliseconds(within_seconds)
+        values = (workspace, since, address, since, workspace, since, address)
+        [found] = await self.pool.transact(
+            lambda session: session.rows("calls_accepted", *values), writes=False
         )
+        return bool(found["accepted"])
 
-    async def refused(self, workspace: str) -> tuple[list[Refused], datetime]:
-        """Return the open entries that keep a refusal which is not their own, and the database's time."""
+    async def holds(self, workspace: str, *, setting: str, address: str) -> tuple[list[Hold], datetime]:
+        """Return the refusals of jobs that stand and are not their entries' own, and the database's time.
+
+        :param setting: the workspace's own job (:func:`~orchestrator.core.refused_jobs.setting_of`).
+        :param address: where the workspace is; what another address accepted says nothing.
+        """
         return await self.pool.transact(
-            lambda session: (_refused(session, workspace), session.now()), writes=False
+            lambda session: holds_of(session, workspace, setting, address), writes=False
         )
 
     async def cancel_waiting(self, limit: int) -> int:
@@ -675,70 +678,9 @@ def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:
         milliseconds(verdict.delay_seconds),
         cut(verdict.error),
         int(verdict.attempt_spent),
-        verdict.refusal,
         entry.id,
         entry.submission,
         entry.deliveries,
-    )
-
-
-def _calls_accepted(
-    session: Session, workspace: str, within_seconds: float, address: str, *, of_setting: bool = False
-) -> bool:
-    since, only = -milliseconds(within_seconds), int(of_setting)
-    values = (workspace, only, since, address, since, workspace, since, only, address)
-    [found] = session.rows("calls_accepted", *values)
-    return bool(found["accepted"])
-
-
-def _refused(session: Session, workspace: str) -> list[Refused]:
-    rows = session.rows("refused", workspace)
-    found = [refused_jobs.read(row["id"], row["doubts"], read_time(row["available_at"])) for row in rows]
-    return [each for each in found if each is not None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Tries:
-    """How many entries may be claimed where refusals are not their own."""
-
-    of_workspace: int = NO_LIMIT
-    #: of the entries that name no job themselves
-    of_setting: int = NO_LIMIT
-
-    def limited(self, rooms: dict[JobKey, JobRoom]) -> dict[JobKey, JobRoom]:
-        """Return the slots of jobs with no more than this for the workspace's own job."""
-        if self.of_setting == NO_LIMIT:
-            return rooms
-        known = rooms.get(JobKey())
-        free = self.of_setting if known is None else min(known.free, self.of_setting)
-        # The room of entries that name the same job themselves is another one.
-        own = JobRoom(job_id=_SETTINGS_JOB, max_concurrent_runs=free, ours=0, foreign=0)
-        return {**rooms, JobKey(): own}
-
-
-def _tries(
-    session: Session, workspace: str, setting: str, in_flight: Collection[Mapping[str, Any]], address: str
-) -> _Tries:
-    """Return how many entries may try whether what was refused is still refused."""
-    refused = _refused(session, workspace)
-    if not refused:
-        return _Tries()
-    now = session.now()
-    calling = [read_job_key(row) for row in in_flight if row["runid"] is None]
-
-    def number(found: list[Refused], under_way: int, *, of_setting: bool) -> int:
-        if not found:
-            return NO_LIMIT
-        heard = (now - max(each.heard_at for each in found)).total_seconds()
-        if _calls_accepted(session, workspace, heard, address, of_setting=of_setting):
-            return NO_LIMIT
-        return refused_jobs.tries(found, now, under_way=under_way)
-
-    return _Tries(
-        of_workspace=number(refused_jobs.held_workspace(refused), len(calling), of_setting=False),
-        of_setting=number(
-            refused_jobs.held_setting(refused, setting), calling.count(JobKey()), of_setting=True
-        ),
     )
 
 

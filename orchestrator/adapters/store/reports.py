@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.adapters.store.connector import as_utc
+from orchestrator.adapters.store.holds import refused_in, tries_of
 from orchestrator.adapters.store.obstacles import held_by_alive, held_by_running, left_open, obstacles_of
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
@@ -24,11 +25,10 @@ from orchestrator.adapters.store.records import (
 )
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
-from orchestrator.core import refused_jobs
 from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.durations import USUAL_OF, Duration, is_overdue, usual_seconds
 from orchestrator.core.health import Trouble, Troubled, runs_in_trouble, trouble_of_run
-from orchestrator.core.models import ActiveRun, Entry, StrayRun
+from orchestrator.core.models import ActiveRun, Entry, JobKey, StrayRun
 from orchestrator.core.reports import (
     HOURLY_UP_TO,
     MAX_COUNTED,
@@ -273,6 +273,26 @@ class Reports:
         """
         return await self._pool.transact(lambda session: _troubled(session, queued_seconds), writes=False)
 
+    async def refused(self, workspace: str, *, setting: str, address: str) -> list[Troubled]:
+        """Return which entries of a workspace wait since their job is refused for no fault of theirs.
+
+        :param setting: the workspace's own job (:func:`~orchestrator.core.refused_jobs.setting_of`).
+        :param address: where the workspace is.
+        """
+        return await self._pool.transact(
+            lambda session: refused_in(session, workspace, setting, address), writes=False
+        )
+
+    async def tries(self, workspace: str, *, setting: str, address: str) -> dict[JobKey, int]:
+        """Return of each job of a workspace that is refused how many of its entries may try now."""
+
+        def work(session: Session) -> dict[JobKey, int]:
+            rows = session.rows("in_flight", workspace)
+            calling = [read_job_key(row) for row in rows if row["runid"] is None]
+            return tries_of(session, workspace, setting, address, calling)
+
+        return await self._pool.transact(work, writes=False)
+
     async def long_runs(self, *, seconds: float, limit: int) -> list[TimedEntry]:
         """Return at most `limit` entries whose run has been active for `seconds`, the longest first."""
 
@@ -431,7 +451,6 @@ def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
         *(_counted(Trouble.LONG_QUEUED, row) for row in session.rows("long_queued", before)),
         *(_counted(Trouble.UNCALLED, row) for row in session.rows("uncalled", before)),
     ]
-    found += [each for row in session.rows("refused_jobs") for each in _refused(row)]
     runs: dict[tuple[Trouble, str], list[Entry]] = defaultdict(list)
     for entry in map(read_entry, session.rows("troubled_runs", now - QUEUE_TAKES)):
         trouble = trouble_of_run(entry, now)
@@ -439,16 +458,6 @@ def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
             runs[trouble, entry.workspace].append(entry)
     found += [runs_in_trouble(trouble, entries) for (trouble, _), entries in sorted(runs.items())]
     return [*found, *_strays(session)]
-
-
-def _refused(row: dict[str, Any]) -> list[Troubled]:
-    """Return the entries that wait since a job is refused; none if what they keep cannot be read."""
-    entries, example = int(row.pop("entries")), read_entry(row)
-    kept = refused_jobs.read(example.id, example.doubts, example.available_at)
-    if kept is None:
-        return []
-    trouble = Trouble.SETTING_REFUSED if kept.is_of_setting else Trouble.PRINCIPAL_REFUSED
-    return [Troubled(trouble=trouble, entries=entries, example=example, known_since=kept.since)]
 
 
 def _strays(session: Session) -> list[Troubled]:

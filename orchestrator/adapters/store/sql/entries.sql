@@ -125,10 +125,32 @@ SET NOCOUNT OFF
 SELECT id, runid, job_id, job_name FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
 
 -- refused --
--- The open entries of a workspace that keep something: that a job was refused, for example.
-SELECT id, SUBSTRING(doubts, 1, 1000) AS doubts, available_at
-FROM track_processing
-WHERE workspace = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED') AND doubts IS NOT NULL
+-- The waiting and QUEUED entries of a workspace that may have heard a refusal lately: whoever hears one is changed then.
+SELECT id, job_id, job_name, SUBSTRING(doubts, 1, 1000) AS doubts
+FROM track_processing {index ix_track_processing_updated}
+WHERE updated_at >= {seconds_ago 900}
+    AND workspace = ? AND status IN ('PENDING', 'QUEUED') AND doubts IS NOT NULL
+
+-- last_accepted --
+-- When a call of run-now was accepted last in a workspace, at this address and within a quarter of an hour: for any
+-- entry, and for one that names no job itself. Of what is in flight, and of what is over.
+SELECT
+    MAX(going.submitted_at) AS of_any_job,
+    MAX(CASE WHEN going.job_id IS NULL AND going.job_name IS NULL THEN going.submitted_at END) AS of_own_job
+FROM track_processing AS going
+WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
+    AND going.submitted_at > {seconds_ago 900}
+    AND {is_at going}
+    AND going.request IS NOT NULL  -- otherwise a person repaired its run: no call was accepted
+UNION ALL
+SELECT
+    MAX(gone.submitted_at) AS of_any_job,
+    MAX(CASE WHEN gone.job_id IS NULL AND gone.job_name IS NULL THEN gone.submitted_at END) AS of_own_job
+FROM track_processing AS gone
+WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {seconds_ago 900}
+    AND gone.workspace = ? AND gone.submitted_at > {seconds_ago 900}
+    AND {is_at gone}
+    AND gone.request IS NOT NULL
 
 -- elsewhere --
 -- What a workspace has open at another address than this one: entries, and runs that nobody wants.
@@ -281,7 +303,9 @@ WHERE status IN ('PENDING', 'FAILED')
                 first_of_table.room,
                 ROW_NUMBER() OVER (
                     PARTITION BY first_of_table.job
-                    ORDER BY first_of_table.priority DESC, first_of_table.goes_behind ASC, first_of_table.id ASC
+                    ORDER BY
+                        first_of_table.heard_it ASC, first_of_table.heard_by_then ASC,
+                        first_of_table.priority DESC, first_of_table.goes_behind ASC, first_of_table.id ASC
                 ) AS nth_of_job
             FROM (
                 SELECT
@@ -290,6 +314,11 @@ WHERE status IN ('PENDING', 'FAILED')
                     full_job.job,
                     full_job.room,
                     {goes_behind waiting} AS goes_behind,
+                    -- Of a job that is refused, whoever has not heard it tries first, then who heard it longest ago.
+                    CASE WHEN full_job.job <= 0 AND waiting.doubts IS NOT NULL THEN 1 ELSE 0 END AS heard_it,
+                    CASE
+                        WHEN full_job.job <= 0 AND waiting.doubts IS NOT NULL THEN waiting.available_at
+                    END AS heard_by_then,
                     ROW_NUMBER() OVER (
                         PARTITION BY waiting.table_name
                         ORDER BY waiting.priority DESC, {goes_behind waiting} ASC, waiting.id ASC
@@ -459,7 +488,7 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + ?,
-    doubts = ?,
+    doubts = NULL,
     stop_reason = NULL,
     slot_waits = 0,
     platform_failures = 0,
@@ -476,7 +505,7 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + ?,
-    doubts = ?,
+    doubts = NULL,
     stop_reason = NULL,
     lease_expires_at = NULL,
     updated_at = {now},
@@ -604,14 +633,12 @@ ORDER BY lease_expires_at, id
 {limit ?}
 
 -- calls_accepted --
--- Whether a call of run-now was accepted for some entry of a workspace, at this address, not long ago: for any, or (1)
--- for one that names no job itself.
+-- Whether a call of run-now was accepted for some entry of a workspace, at this address, not long ago.
 SELECT
     CASE
         WHEN EXISTS (
             SELECT 1 FROM track_processing AS going
             WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
-                AND (? = 0 OR (going.job_id IS NULL AND going.job_name IS NULL))
                 AND going.submitted_at > {after_ms ?}
                 AND {is_at going}
                 AND going.request IS NOT NULL  -- otherwise a person repaired its run: no call was accepted
@@ -620,7 +647,6 @@ SELECT
             SELECT 1 FROM track_processing AS gone
             WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {after_ms ?}
                 AND gone.workspace = ? AND gone.submitted_at > {after_ms ?}
-                AND (? = 0 OR (gone.job_id IS NULL AND gone.job_name IS NULL))
                 AND {is_at gone}
                 AND gone.request IS NOT NULL
         ) THEN 1

@@ -278,21 +278,6 @@ FROM (
 {join_in_order} track_processing AS example ON example.id = counted.id
 ORDER BY example.workspace
 
--- refused_jobs --
--- In each workspace, the entries that wait since a job is refused for a reason that is not theirs, and the oldest of
--- them: those that lack a permission apart.
-SELECT {listed_columns example}, counted.entries
-FROM (
-    SELECT MIN(id) AS id, {count} AS entries
-    FROM track_processing {index ix_track_processing_open}
-    WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
-        AND status IN ('PENDING', 'QUEUED')
-        AND doubts LIKE '%"HEARD"%'
-    GROUP BY workspace, CASE WHEN doubts LIKE '%"DENIED"%' THEN 1 ELSE 0 END
-) AS counted
-{join_in_order} track_processing AS example ON example.id = counted.id
-ORDER BY example.workspace, example.id
-
 -- strays --
 -- The runs that came when their entries had gone on without them, and that cannot be cancelled.
 SELECT workspace, runid, entry_id, since, SUBSTRING(problem, 1, 4000) AS problem
