@@ -143,7 +143,7 @@ EFFECTS = [
         "recover",
         QUEUED,
         lambda store, _: store.recover(lease_seconds=LEASE_SECONDS, limit=1),
-        {"lease_expires_at": LEASE_SECONDS, "resends": 1},
+        {"lease_expires_at": LEASE_SECONDS, "resends": 1, "claimed_at": NOW},
     ),
     Effect(
         "finish",

@@ -138,19 +138,13 @@ def _returning(sql: str, dialect: str) -> str:
         raise ValueError("a DELETE returns nothing: T-SQL has no inserted rows there")
     without = _RETURNING.sub("", sql)
     if dialect == "sqlite":
-        return f"{without.rstrip()}\nRETURNING{_wrapped(render(_returned(match[1], ''), dialect))}"
-    output = f"OUTPUT{_wrapped(render(_returned(match[1], 'inserted'), dialect))}\n"
+        return f"{without.rstrip()}\nRETURNING{_wrapped(_returned(match[1], ''))}"
+    output = f"OUTPUT{_wrapped(_returned(match[1], 'inserted'))}\n"
     return f"{without[: match.start()]}{output}{without[match.start() :]}"
 
 
-def _returned(what: str, alias: str) -> str:
-    """List what is returned.
-
-    :param what: names of columns, or one of :data:`_SELECTED`.
-    """
-    if what in _SELECTED:
-        return ", ".join(_selected(what, alias))
-    return ", ".join(_qualified(column, alias) for column in re.split(r",\s+", what.strip()))
+def _returned(columns: str, alias: str) -> str:
+    return ", ".join(_qualified(column, alias) for column in re.split(r",\s+", columns.strip()))
 
 
 def _selected(what: str, alias: str) -> list[str]:

@@ -205,10 +205,13 @@ class Store:
         """
         at = address or None
         values = (request, at, milliseconds(lease_seconds), claim.entry_id, claim.submission, at, at)
-        rows = await self.pool.transact(
-            lambda session: session.rows("begin_submission", *values), writes=True
-        )
-        return read_entry(rows[0]) if rows else None
+
+        def begin(session: Session) -> Entry | None:
+            if not session.change("begin_submission", *values):
+                return None
+            return read_entry(session.rows("get_entry", claim.entry_id)[0])
+
+        return await self.pool.transact(begin, writes=True)
 
     async def replace_request(self, entry: Entry, request: str) -> bool:
         """QUEUED stays QUEUED: keep another request for this submission.

@@ -119,10 +119,9 @@ def _resolve(session: Session, action: Resolve, entry_id: int, seen: tuple[int |
     """Settle an entry, and its submission with a log row."""
     # An entry that is DONE with an error is one whose run succeeded with failures.
     error = None if action.to is Status.DONE else cut(action.message)
-    rows = session.rows("resolve", action.to, error, entry_id, action.to, *seen)
-    if not rows:
+    if not session.change("resolve", action.to, error, entry_id, action.to, *seen):
         return False
-    entry = read_entry(rows[0])
+    entry = read_entry(session.rows("find_entry", entry_id)[0])
     log = LogRow(
         entry_id=entry.id,
         submission=entry.submission,

@@ -368,7 +368,6 @@ SET deliveries = deliveries + 1,
     resends = 0,
     lease_expires_at = {after_ms ?},
     updated_at = {now}
-{returning entry_columns}
 WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 OR deliveries > 0)
     AND (
         (deliveries > 0 AND workspace_address = ?)
@@ -869,7 +868,6 @@ SET status = ?,
     lease_expires_at = NULL,
     finished_at = {now},
     updated_at = {now}
-{returning listed_columns}
 WHERE id = ? AND status <> ? AND submission < 2147483647
     AND {as_seen}
 
