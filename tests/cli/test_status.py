@@ -94,7 +94,8 @@ def test_the_exit_code_says_that_the_app_does_not_do_its_work(full_cli: CommandL
 def test_rows_that_wait_for_no_reason_are_an_exit_code(full_cli: CommandLine) -> None:
     begin(full_cli)
     full_cli.execute(
-        "INSERT INTO track_processing (table_name, available_at) VALUES ('sales', datetime('now', '-1 day'))"
+        "INSERT INTO track_processing (table_name, created_at, available_at)"
+        " VALUES ('sales', datetime('now', '-1 day'), datetime('now', '-1 day'))"
     )
     waits = full_cli("status")
     assert (waits.returncode, waits.stderr) == (

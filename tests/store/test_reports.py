@@ -288,7 +288,7 @@ async def test_an_entry_that_could_have_been_claimed(
     [entry_id] = await add(store, "sales")
     assert not await is_overdue()
     early = database.connector.to_database(datetime.now(UTC) - timedelta(seconds=400))
-    database.execute("UPDATE track_processing SET available_at = ?", early)
+    database.execute("UPDATE track_processing SET created_at = ?, available_at = ?", early, early)
     assert await is_overdue()
     assert not await is_overdue(500)
     await request_cancel(store, entry_id)
@@ -298,6 +298,34 @@ async def test_an_entry_that_could_have_been_claimed(
     await running(store, 805, "other")
     database.execute("UPDATE track_processing SET table_name = 'busy'")
     assert not await is_overdue()
+
+
+@pytest.mark.parametrize("wait", ["inserted", "made PENDING again"])
+async def test_a_wait_begins_no_earlier_than_its_entry_waits(
+    store: Store, reports: Reports, database: Database, wait: str
+) -> None:
+    async def is_overdue(seconds: float) -> bool:
+        return await reports.is_overdue("default", seconds=seconds, max_attempts=3, serialize_tables=True)
+
+    long_ago, early = (
+        database.connector.to_database(datetime.now(UTC) - timedelta(seconds=seconds))
+        for seconds in (300 * 86_400, 900)
+    )
+    await add(store, "sales")
+    if wait == "made PENDING again":
+        sql = "UPDATE track_processing SET status = 'DONE', created_at = ?, available_at = ?, finished_at = ?"
+        database.execute(sql, long_ago, early, early)
+        database.execute("UPDATE track_processing SET status = 'PENDING'")
+    else:
+        database.execute("UPDATE track_processing SET available_at = ?", long_ago)
+    assert not await is_overdue(300)
+    assert await store.put_right(max_attempts=3, limit=10) == 0
+    [report] = await reports.status()
+    assert (report.oldest_waiting_seconds or 0) < 60
+    assert await is_overdue(-1)  # from now on
+    database.execute("UPDATE track_processing SET created_at = ?, finished_at = NULL", early)
+    database.execute("UPDATE track_processing SET available_at = ?", early)
+    assert await is_overdue(300)
 
 
 async def test_history_and_tables_report_how_runs_went(

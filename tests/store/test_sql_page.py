@@ -186,6 +186,20 @@ async def test_cancel_waiting_of_a_table(store: Store, database: Database) -> No
     assert await claimed(store) == [other]
 
 
+async def test_a_cancelled_entry_keeps_the_error_of_a_run_and_of_no_wait(store: Store) -> None:
+    failed = await running(store, 77, "sales")
+    await finish(store, failed, Status.FAILED, delay_seconds=600)
+    [lost] = await add(store, "orders", workspace="lost")
+    await store.note_unknown(["default"], reason="it waits until they have it", limit=10)
+    for entry_id in (failed.id, lost):
+        await request_cancel(store, entry_id)
+    before = (await entry_of(store, failed.id)).last_error
+    assert before is not None
+    assert await store.cancel_waiting(10) == 2
+    assert (await entry_of(store, failed.id)).last_error == before
+    assert (await entry_of(store, lost)).last_error is None
+
+
 @pytest.mark.parametrize("end", [Status.DONE, Status.DEAD, Status.CANCELED])
 @pytest.mark.usefixtures("row_17")
 async def test_retry_one(store: Store, database: Database, end: Status) -> None:

@@ -16,6 +16,12 @@ async def well(site: Site) -> None:
         await site.app.pass_log.pass_finished(name, "ok")
 
 
+def wait_since_january(site: Site) -> None:
+    """Let the entries have waited for long."""
+    since = "2026-01-01 00:00:00.000"
+    site.execute("UPDATE track_processing SET created_at = ?, available_at = ?", since, since)
+
+
 async def test_health(site: Site) -> None:
     assert await site.call("GET", "health") == (
         503,
@@ -52,15 +58,25 @@ async def test_rows_that_wait_while_slots_are_free_are_no_health(site: Site) -> 
     await well(site)
     await add(site, "sales")
     early = datetime.now(UTC) - timedelta(seconds=site.app.settings.pass_late_seconds + 60)
-    site.execute("UPDATE track_processing SET available_at = ?", early.strftime("%Y-%m-%d %H:%M:%S.000"))
+    since = early.strftime("%Y-%m-%d %H:%M:%S.000")
+    site.execute("UPDATE track_processing SET created_at = ?, available_at = ?", since, since)
     _, told = await site.call("GET", "health")
     assert told["reasons"] == ["entries of workspace default wait although slots are free"]
+
+
+async def test_rows_with_a_time_in_the_past_have_not_waited_since_then(site: Site) -> None:
+    await well(site)
+    await add(site, "sales", "orders")
+    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    site.execute("UPDATE track_processing SET status = 'CANCELED', finished_at = created_at WHERE id = 1")
+    site.execute("UPDATE track_processing SET status = 'PENDING' WHERE id = 1")
+    assert await site.call("GET", "health") == (200, {"status": "ok"})
 
 
 async def test_rows_that_wait_are_told_with_what_the_last_pass_said(site: Site) -> None:
     await well(site)
     await add(site, "sales")
-    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    wait_since_january(site)
     site.execute("UPDATE orchestrator_tick SET outcome = 'nothing claimed: no' WHERE name = 'trigger'")
     status, told = await site.call("GET", "health")
     assert status == 503
@@ -72,7 +88,7 @@ async def test_rows_that_wait_are_told_with_what_the_last_pass_said(site: Site) 
 async def test_rows_that_wait_for_a_workspace_that_is_down_are_no_health(site: Site) -> None:
     await well(site)
     await add(site, "sales")
-    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    wait_since_january(site)
     site.runs.down = WorkspaceUnavailable("HTTP 403")
     _, told = await site.call("GET", "health")
     assert "its active runs cannot be listed" in told["reasons"][0]
@@ -83,14 +99,14 @@ async def test_entries_that_wait_for_the_app_s_own_runs_are_no_reason(site: Site
     for run_id in (1, 2, 3):
         await running(site.app.store, run_id, f"t{run_id}")
     await add(site, "sales")
-    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    wait_since_january(site)
     assert (await site.call("GET", "health"))[0] == 200
 
 
 async def test_entries_that_wait_for_foreign_runs_are_a_reason(site: Site) -> None:
     await well(site)
     await add(site, "sales")
-    site.execute("UPDATE track_processing SET available_at = '2026-01-01 00:00:00.000'")
+    wait_since_january(site)
     site.runs.foreign |= {1, 2, 3}
     assert await site.call("GET", "health") == (
         503,

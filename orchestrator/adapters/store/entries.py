@@ -543,11 +543,13 @@ class Store:
         """Bring on what would stand still for ever after a change by SQL or of the limit; return how many.
 
         An entry in flight whose submission is over waits again, or is what the log says. An entry that can
-        never be claimed ends.
+        never be claimed ends. A wait that seems to have begun before its entry waited begins now, and is not
+        counted.
         """
         limit_or_none = max_attempts or NO_LIMIT
 
         def work(session: Session) -> int:
+            session.change("begin_wait", limit)
             return (
                 session.change("return_settled", limit)
                 + session.change("renumber", limit)

@@ -22,6 +22,17 @@ AND ({alias}.cancel_requested = 0 OR {alias}.deliveries > 0)
 AND ({alias}.status = 'PENDING' OR {attempts_left {alias}})
 AND (? = 0 OR NOT {table_is_busy {alias}})
 
+-- waits_since_available (fragment) --
+-- The entry has waited since its available_at: it was neither inserted nor made PENDING by SQL after that time. Times
+-- in the future, left by a clock that went back, say nothing.
+({alias}.available_at >= {alias}.created_at OR {alias}.created_at > {now})
+AND (
+    {alias}.status <> 'PENDING'
+    OR {alias}.finished_at IS NULL
+    OR {alias}.available_at > {alias}.finished_at
+    OR {alias}.finished_at > {now}
+)
+
 -- lease_is_over (fragment) --
 -- The lease of a QUEUED entry is over. One that ends later than it can last has been given before the clock went back.
 -- Parameters: how long a first lease can last, and how long a later one or a wait that Databricks asked for, in
@@ -657,6 +668,8 @@ SELECT
 UPDATE track_processing
 SET status = 'CANCELED',
     stop_reason = NULL,
+    -- What was said of a wait is over; what a failed attempt has left stays.
+    last_error = CASE status WHEN 'FAILED' THEN last_error END,
     lease_expires_at = NULL,
     updated_at = {now},
     finished_at = {now}
@@ -694,6 +707,24 @@ WHERE status IN ('QUEUED', 'RUNNING')
         {join_in_order} process_log AS ended ON ended.entry_id = back.id AND ended.submission = back.submission
         WHERE back.status IN ('QUEUED', 'RUNNING') AND (back.status = 'QUEUED' OR ended.runid = back.runid)
         ORDER BY back.id
+        {limit ?}
+    )
+
+-- begin_wait --
+-- PENDING stays PENDING, FAILED stays FAILED: by SQL it has got an available_at from before it began to wait. The wait
+-- counts from now, since nothing tells when that was done.
+UPDATE track_processing
+SET available_at = {now},
+    updated_at = {now}
+WHERE status IN ('PENDING', 'FAILED')
+    AND available_at <= {now}
+    AND id IN (
+        SELECT waiting.id
+        FROM track_processing AS waiting {index ix_track_processing_waiting}
+        WHERE waiting.status IN ('PENDING', 'FAILED')
+            AND waiting.available_at <= {now}
+            AND NOT ({waits_since_available waiting})
+        ORDER BY waiting.id
         {limit ?}
     )
 

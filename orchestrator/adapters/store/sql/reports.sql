@@ -170,6 +170,7 @@ LEFT JOIN {job_rooms ?} AS full_job
     AND full_job.job_name = COALESCE(entry.job_name, '')
 WHERE entry.workspace = ?
     AND entry.available_at <= ?
+    AND {waits_since_available entry}
     AND {may_be_claimed entry}
     AND COALESCE(full_job.room, 1) > 0
     AND entry.id NOT IN (SELECT held.value FROM {numbers ?} AS held)
