@@ -25,23 +25,23 @@ class _Wording:
     #: of an entry that was changed, or would be
     done: str
     would: str
-    #: of a filter that matches no entry: "none that …"
-    possible: str
+    #: of the entries that a filter cannot mean: "all that match …"
+    impossible: str
 
 
 #: By the action's name.
 _WORDING = {
-    "retry": _Wording(done="waits again", would="would wait again", possible="is final or failed"),
+    "retry": _Wording(done="waits again", would="would wait again", impossible="wait or are in flight"),
     "restart": _Wording(
-        done="waits again, when its run is cancelled if it has one",
+        done="is restarted: its run is cancelled first, if one is active",
         would="would be restarted",
-        possible="is final, failed or running",
+        impossible="wait or are about to begin",
     ),
     "cancel": _Wording(
-        done="is cancelled at the next pass", would="would be cancelled", possible="is not final"
+        done="is cancelled at the next pass", would="would be cancelled", impossible="are final already"
     ),
     "resolve": _Wording(
-        done="is resolved", would="would be resolved", possible="is in another state than the wanted one"
+        done="is resolved", would="would be resolved", impossible="are in the state asked for already"
     ),
 }
 
@@ -199,7 +199,7 @@ def _print(request: _Request, changes: Changes) -> None:
     for refusal in changes.refused:
         complain(refusal.reason)
     if not changes.ids and not request.ids:
-        complain(f"no entry matches, or none that {wording.possible}")
+        complain(f"no entry matches, or all that match {wording.impossible}")
     if changes.more:
         count = len(changes.ids) + len(changes.refused)
         complain(f"more than {count} {_noun(count)} may match: repeat the command for the others")

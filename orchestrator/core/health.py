@@ -143,8 +143,8 @@ def unknown_workspaces(found: Sequence[OpenWorkspace], known: Collection[str], n
     unknown.sort(key=lambda each: (-each.waiting - each.in_flight, each.name))
     lines = [
         f"workspace {each.name[:_NAME_CHARACTERS]!r} is not in the settings: {each.waiting:,} waiting and "
-        f"{each.in_flight:,} in flight of its entries go on when it is, the oldest since "
-        f"{second(min(each.since, now))}; or cancel or resolve them"
+        f"{each.in_flight:,} in flight of its entries go on when DATABRICKS_WORKSPACES has it, the "
+        f"oldest since {second(min(each.since, now))}; or cancel or resolve them"
         for each in unknown[:_UNKNOWN]
     ]
     rest = unknown[_UNKNOWN:]

@@ -72,7 +72,8 @@ def _check(entry: NewEntry, workspaces: Collection[str] | None) -> None:
     """Check what the columns mean. :raises InvalidEntry: a value is wrong."""
     if workspaces is not None and entry.workspace not in workspaces:
         raise InvalidEntry(
-            f"{entry.workspace!r} is not in the settings; there are {', '.join(sorted(workspaces))}",
+            f"{entry.workspace!r} is not in the settings; there are {', '.join(sorted(workspaces))}: "
+            "name one of them, or add it to DATABRICKS_WORKSPACES",
             column="workspace",
         )
     if entry.job_id is not None and entry.job_name is not None:

@@ -37,7 +37,7 @@ def unknown_workspace(known: Collection[str]) -> str:
     """Say why nothing is submitted for an entry whose workspace is none of these."""
     return (
         f"its workspace is not in the settings, which have {', '.join(sorted(known))}: the entry waits until "
-        "they have it, or until somebody cancels or resolves the entry"
+        "DATABRICKS_WORKSPACES has it; or cancel the entry and insert it with the right name"
     )
 
 

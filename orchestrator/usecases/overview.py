@@ -62,7 +62,7 @@ _INCOMPLETE = "the settings are incomplete or wrong (python -m orchestrator chec
 #: Returns the time by the database's clock.
 _Now = Callable[[], Awaitable[datetime]]
 
-_NO_SUCH_WORKSPACE = Active(error="the settings name no such workspace")
+_NO_SUCH_WORKSPACE = Active(error="not in the settings")
 
 
 class ActiveRuns:

@@ -39,6 +39,9 @@ def test_rows_from_a_file_or_from_standard_input(cli: CommandLine, option: str, 
     assert cli.query(QUERY) == ADDED * 2
 
 
+#: What ends the refusal of a workspace.
+ADVICE = "name one of them, or add it to DATABRICKS_WORKSPACES"
+
 ANYWHERE = {"DATABRICKS_WORKSPACES": '{"eu": {"host": "https://adb-2.7.azuredatabricks.net"}}'}
 
 
@@ -46,11 +49,11 @@ def test_a_workspace_that_the_settings_do_not_name_is_refused(cli: CommandLine) 
     """Without a token: nobody signs in to insert a row."""
     one = cli("add", "orders", "--workspace", "uk", **ANYWHERE)
     assert (one.returncode, one.stdout) == (1, "")
-    assert one.stderr == "workspace 'uk' is not in the settings; there are default, eu\n"
+    assert one.stderr == f"workspace 'uk' is not in the settings; there are default, eu: {ADVICE}\n"
     many = cli("add", "--csv", "-", stdin="table_name,workspace\nsales,eu\norders,uk\n", **ANYWHERE)
     assert many.stderr.splitlines() == [f"line 3: {one.stderr.strip()}", "no entry was added"]
     by_host = cli("add", "orders", "--workspace", "eu", DATABRICKS_HOST="https://adb-1.7.azuredatabricks.net")
-    assert by_host.stderr == "workspace 'eu' is not in the settings; there are default\n"
+    assert by_host.stderr == f"workspace 'eu' is not in the settings; there are default: {ADVICE}\n"
     assert cli.query("SELECT id FROM track_processing") == []
     assert cli("add", "orders", "--workspace", "eu", **ANYWHERE).stderr == ""
 

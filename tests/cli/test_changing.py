@@ -35,14 +35,14 @@ def test_a_filter_changes_only_what_it_matches_and_can_be_changed(history: Comma
 
 
 def test_nothing_matched(history: CommandLine) -> None:
-    for possible, command in (
-        ("is final or failed", ("retry", "--table", "nothing", "--yes")),
-        ("is final or failed", ("retry", "--state", "RUNNING", "--dry-run")),
-        ("is not final", ("cancel", "--state", "DONE", "--yes")),
+    for impossible, command in (
+        ("wait or are in flight", ("retry", "--table", "nothing", "--yes")),
+        ("wait or are in flight", ("retry", "--state", "RUNNING", "--dry-run")),
+        ("are final already", ("cancel", "--state", "DONE", "--yes")),
     ):
         done = history(*command)
         assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr == f"no entry matches, or none that {possible}\n"
+        assert done.stderr == f"no entry matches, or all that match {impossible}\n"
 
 
 def test_more_rows_than_the_limit_are_left_and_told_of(history: CommandLine) -> None:
@@ -121,7 +121,7 @@ def test_some_ids_are_refused_and_the_others_done(history: CommandLine) -> None:
 def test_entries_are_restarted_and_how_is_chosen(history: CommandLine) -> None:
     done = history("retry", "4", "6", "2", "--restart", "--mode", "repair")
     assert done.stdout == "".join(
-        f"{entry_id} waits again, when its run is cancelled if it has one\n" for entry_id in (4, 2)
+        f"{entry_id} is restarted: its run is cancelled first, if one is active\n" for entry_id in (4, 2)
     )
     assert (done.returncode, done.stderr) == (
         1,

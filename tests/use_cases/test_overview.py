@@ -66,7 +66,7 @@ async def test_status_counts_the_slots_of_known_and_unknown_workspaces(world: Wo
         "default", 2, 2, 3, 0,
     )  # fmt: skip
     assert (elsewhere.cap, elsewhere.free) == (None, None)
-    assert elsewhere.active.error == "the settings name no such workspace"
+    assert elsewhere.active.error == "not in the settings"
     assert (eu.report.open, eu.in_use, eu.free) == ({}, 0, 1)
 
 

@@ -40,8 +40,8 @@ async def test_a_backlog_waits_until_its_workspace_is_known_again(world: World) 
     entries = [await world.entry(entry_id) for entry_id in ids]
     assert {entry.status for entry in entries} == {Status.PENDING}
     assert {entry.last_error for entry in entries} == {
-        "its workspace is not in the settings, which have default: the entry waits until they have it, or "
-        "until somebody cancels or resolves the entry"
+        "its workspace is not in the settings, which have default: the entry waits until "
+        "DATABRICKS_WORKSPACES has it; or cancel the entry and insert it with the right name"
     }
     bring_back(world, "eu")
     assert await world.trigger() == []

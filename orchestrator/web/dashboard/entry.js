@@ -118,7 +118,8 @@ function endedSubmission(run) {
       h("strong", {}, `Submission ${run.submission}, attempt ${run.attempt}`), statusBadge(run.status),
       run.run_id === null ? h("span", { class: "quiet" }, "no run") : runTitle(run.run_id, run.run_page_url)),
     h("p", { class: "quiet" },
-      run.started_at ? [localTime(run.started_at), " – ", localTime(run.finished_at)] : ["ended ", localTime(run.finished_at)],
+      run.started_at ? [localTime(run.started_at), " – ", localTime(run.finished_at)]
+        : run.finished_at ? ["ended ", localTime(run.finished_at)] : "ended",
       [phases(run), result(run)].filter(Boolean).map((part) => `; ${part}`)),
     run.message && h("p", { class: hasFailed ? "message" : "quiet" }, run.message),
     run.result && h("details", { "data-key": `result-${run.submission}` },

@@ -101,13 +101,13 @@ function failedCard({ workspaces }) {
 function waitingCard({ workspaces, waiting }) {
   const number = total(workspaces, "PENDING", "FAILED");
   const byReason = [...Map.groupBy(waiting, ({ reason }) => reason)];
-  const oldest = Math.max(0, ...workspaces.map((workspace) => workspace.oldest_waiting_seconds ?? 0));
+  const waits = workspaces.map((workspace) => workspace.oldest_waiting_seconds).filter((seconds) => seconds !== null);
   return summaryCard(number ? "warn" : "good", "What is waiting, and why?",
     figure(number ? plural(number, "entry", "entries") : "Nothing"),
     number > 0 && h("p", { class: "quiet" },
       waiting.length < number ? `Of the next ${waiting.length}: ` : "",
       byReason.map(([reason, entries]) => summarize(reason, entries.length)).join(", "),
-      `. The oldest has waited ${duration(oldest)}.`),
+      waits.length ? `. The oldest has waited ${duration(Math.max(...waits))}.` : "."),
     number === 0 && h("p", { class: "quiet" }, "Every entry has been claimed."));
 }
 
