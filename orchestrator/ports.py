@@ -206,7 +206,9 @@ class Store(Protocol):
         """
         ...
 
-    async def note_stray(self, workspace: str, run_id: int, entry_id: int, *, address: str = ...) -> bool:
+    async def note_stray(
+        self, workspace: str, run_id: int, entry_id: int, *, job_id: int | None = ..., address: str = ...
+    ) -> bool:
         """Keep a run that came when its entry had gone on without it. False: it is another entry's."""
         ...
 
@@ -214,7 +216,7 @@ class Store(Protocol):
         """Return these runs, oldest first."""
 
     async def stray_goes_on(self, stray: StrayRun, problem: str | None) -> None:
-        """Note what keeps the app from cancelling such a run; None = nothing any more."""
+        """Note that such a run was to be cancelled now, and what keeps the app from it; None = nothing."""
 
     async def forget_stray(self, stray: StrayRun) -> None:
         """Forget such a run: it is over."""
@@ -258,7 +260,13 @@ class Store(Protocol):
         ...
 
     async def note_trouble(
-        self, entry: Entry, reason: str | None, *, missing: bool = False, unreadable: bool = False
+        self,
+        entry: Entry,
+        reason: str | None,
+        *,
+        missing: bool = False,
+        unreadable: bool = False,
+        vanished: bool | None = None,
     ) -> bool:
         """RUNNING stays RUNNING: note what is wrong with its run; None = nothing any more."""
         ...
@@ -370,6 +378,10 @@ class Operations(Protocol):
 
     async def move(self, workspace: str, address: str, *, after: int, limit: int) -> list[int]:
         """Look for at most `limit` entries' runs at this address from now on; return whose, by id."""
+        ...
+
+    async def move_strays(self, workspace: str, address: str) -> list[int]:
+        """Do the same for runs that nobody wants; return whose they are, by id."""
         ...
 
     async def add(self, entries: Sequence[NewEntry], key: IdempotencyKey | None) -> list[int]:

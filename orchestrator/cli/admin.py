@@ -136,8 +136,8 @@ def _workspace_moved(name: str, as_json: bool) -> int:
     """Say that a workspace has moved to the address in the settings.
 
     Runs of its entries at another address, and calls there whose outcome is not known, are looked for at this
-    one from now on. A run that it does not know is taken for gone, and its entry is tried again: make sure
-    that none of them is active at the other address.
+    one from now on. A run that it does not know is taken for gone, though three or more only after an hour or
+    a day, and its entry is tried again: make sure that none of them is active at the other address.
     """
     found = asyncio.run(_move(name))
     if found is None:

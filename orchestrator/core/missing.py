@@ -23,6 +23,10 @@ _TAKES = timedelta(hours=1)
 #: People were told for a day, so somebody may have deleted all runs.
 _TAKES_ALONE = timedelta(days=1)
 
+#: A run that vanished together with others and can be read again is doubted for as long: the workspace may
+#: answer now so and now otherwise.
+_READ_FOR = timedelta(hours=1)
+
 #: Begins ``last_error`` of an entry whose run vanished together with others, also when those are back.
 _VANISHED = "its run vanished together with others"
 _DOUBTED = (
@@ -38,6 +42,8 @@ class Judgement:
     is_gone: bool
     #: for ``last_error`` while the run is followed; None = an earlier pass has noted the same
     note: str | None
+    #: whether the run vanished together with others, in this pass or an earlier one
+    vanished: bool = False
 
 
 def vanished_together(entries: Iterable[Entry], began: datetime) -> bool:
@@ -61,13 +67,19 @@ def judge(
     """
     since = entry.missing_since
     is_new = is_young(entry.submitted_at, began)
-    was_noted = since is not None and (entry.last_error or "").startswith(_VANISHED)
-    vanished = was_noted or (together and not is_new)
+    vanished = entry.vanished_at is not None or (together and not is_new)
     takes = timedelta()
     if vanished:
         takes = _TAKES if others_are_read else _TAKES_ALONE
     is_gone = since is not None and since < began and not is_new and began - since >= takes
     if vanished:
-        return Judgement(is_gone=is_gone, note=None if was_noted else f"{_VANISHED}: {error} ({_DOUBTED})")
+        was_noted = since is not None and entry.vanished_at is not None
+        note = None if was_noted else f"{_VANISHED}: {error} ({_DOUBTED})"
+        return Judgement(is_gone=is_gone, note=note, vanished=True)
     note = f"{error} (believed once the same is said again in a later pass)" if since is None else None
     return Judgement(is_gone=is_gone, note=note)
+
+
+def is_read_for_long(entry: Entry, now: datetime) -> bool:
+    """Say whether the run of an entry, which can be read, is to be doubted no longer."""
+    return entry.vanished_at is not None and now - entry.vanished_at >= _READ_FOR

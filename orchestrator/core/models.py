@@ -97,6 +97,8 @@ class Entry:
     doubts: str | None = None
     #: since when Databricks says that the run does not exist
     missing_since: datetime | None = None
+    #: when the run vanished together with others, or could be read again after that; None = it is not doubted
+    vanished_at: datetime | None = None
     #: since when Databricks does not let the app read the run, or cancel one that is to be cancelled
     unreadable_since: datetime | None = None
     #: when Databricks first and last accepted a call to cancel the run
@@ -155,10 +157,14 @@ class StrayRun:
     run_id: int
     entry_id: int
     since: datetime
+    #: the job that was asked for; None = not known
+    job_id: int | None = None
     #: where it is; None = not kept, so taken for the workspace's address in the settings
     address: str | None = None
     #: what keeps the app from cancelling it
     problem: str | None = None
+    #: when it was last to be cancelled; None = never
+    asked_at: datetime | None = None
 
 
 class StopReason(StrEnum):

@@ -7,7 +7,7 @@ gets its time.
 from datetime import datetime, timedelta
 
 from orchestrator.core.durations import running_seconds
-from orchestrator.core.models import Entry, StopReason
+from orchestrator.core.models import Entry, StopReason, StrayRun
 from orchestrator.core.outcomes import is_over
 from orchestrator.core.policy import Policy
 
@@ -69,16 +69,12 @@ def may_ask_to_cancel(entry: Entry, now: datetime) -> bool:
     return now - entry.cancel_repeated_at >= min(asked_for, _CANCEL_PAUSE)
 
 
-def may_cancel_stray(since: datetime, asked_at: datetime | None, now: datetime) -> bool:
-    """Say whether it is time for a call, or one more call, to cancel a run that nobody wants.
-
-    :param since: when it was found.
-    :param asked_at: when the last call was made; None = this process has made none.
-    """
-    if asked_at is None:
+def may_cancel_stray(stray: StrayRun, now: datetime) -> bool:
+    """Say whether it is time for a call, or one more call, to cancel a run that nobody wants."""
+    if stray.asked_at is None:
         return True
     least, most = _STRAY_PAUSES
-    return now - asked_at >= min(max(asked_at - since, least), most)
+    return now - stray.asked_at >= min(max(stray.asked_at - stray.since, least), most)
 
 
 def heeds_no_cancellation(asked_at: datetime | None, now: datetime) -> bool:

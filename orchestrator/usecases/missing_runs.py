@@ -39,7 +39,7 @@ async def judge_missing(
                 elif view.active is not None and judgement.is_gone:
                     await settle.finish_missing(entry, error)
                 else:
-                    await settle.note_missing(entry, judgement.note, view.began)
+                    await settle.note_missing(entry, judgement, view.began)
             except OrchestratorError as failure:
                 failures.append((entry, failure))
 

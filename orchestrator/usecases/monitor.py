@@ -21,7 +21,7 @@ from orchestrator.usecases.listing import ActiveList, Listing
 from orchestrator.usecases.missing_runs import judge_missing
 from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.settle import Settle, View
-from orchestrator.usecases.strays import Asked, cancel_strays
+from orchestrator.usecases.strays import cancel_strays, in_turn
 from orchestrator.usecases.tasks import both, gather_all, in_rounds
 from orchestrator.usecases.timer_pass import PassWork
 
@@ -97,8 +97,6 @@ class Monitor:
     policy: Policy
     clock: Clock
     settle: Settle
-    #: when runs that nobody wants were last to be cancelled
-    strays_asked: Asked = field(default_factory=dict, repr=False)
 
     async def __call__(self) -> list[str]:
         """Make a pass and return its problems, one line each.
@@ -165,9 +163,8 @@ class Monitor:
 
     async def _cancel_strays(self, workspace: str, places: set[str | None]) -> None:
         strays = [each for each in await self.store.strays(workspace) if each.address in places]
-        # Those that were not asked about for the longest time come first, so that none waits for ever.
-        strays.sort(key=lambda each: self.strays_asked.get((workspace, each.run_id), each.since))
-        await cancel_strays(self.store, self.runs[workspace], strays[:_STRAYS], self.strays_asked)
+        first = in_turn(strays, await self.store.now())[:_STRAYS]
+        await cancel_strays(self.store, self.runs[workspace], first)
 
     async def _check_runs(
         self, workspace: str, checked: Checked, places: set[str | None], *, everywhere: bool

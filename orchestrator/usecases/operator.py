@@ -107,24 +107,25 @@ class Operator:
     async def move(self, workspace: str, address: str) -> list[int]:
         """Look for what a workspace has open elsewhere at its present address; return the entries.
 
-        Those are the runs, the calls whose outcome is not known, and the last runs that nobody saw over. What
-        the present address does not know is gone by the usual rules.
+        Those are the runs, also those that nobody wants, the calls whose outcome is not known, and the last
+        runs that nobody saw over. What the present address does not know is gone by the usual rules.
 
         :raises StoreInDoubt: some of them were changed; it is safe to call this again.
         """
-        moved: list[int] = []
+        moved = set(await self._operations.move_strays(workspace, address))
+        after = MIN_ID - 1
         try:
-            while batch := await self._operations.move(
-                workspace, address, after=moved[-1] if moved else MIN_ID - 1, limit=_BATCH
-            ):
-                moved += batch
+            while batch := await self._operations.move(workspace, address, after=after, limit=_BATCH):
+                moved.update(batch)
+                after = batch[-1]
         except StoreError as error:
             if not moved:
                 raise
             raise StoreInDoubt(f"{len(moved)} entries were changed, then it failed: {error}") from error
-        if moved:
-            _logger.warning("workspace %s has moved to %s: entries %s", one_line(workspace), address, moved)
-        return moved
+        ids = sorted(moved)
+        if ids:
+            _logger.warning("workspace %s has moved to %s: entries %s", one_line(workspace), address, ids)
+        return ids
 
     async def find(self, action: Action, wanted: EntryFilter, *, limit: int) -> Changes:
         """Return at most `limit` entries of a filter that the action would change, last changed first."""

@@ -224,7 +224,10 @@ class Planner:
         return None if entry.stop_reason == StopReason.RESTART else await self._earlier_run(entry, logs)
 
     async def _earlier_run(self, entry: Entry, logs: Sequence[LogRow]) -> Follow | None:
-        """Return an earlier run that somebody has repaired: it is active, or has succeeded since."""
+        """Return an earlier run that somebody has repaired: it is active, or has succeeded since.
+
+        :raises RunOfAnotherJob: one is shown as active, and as one of another job than the entry names.
+        """
         others = (log.runid for log in reversed(logs) if log.runid != entry.last_runid)
         for run_id in list(dict.fromkeys(filter(None, others)))[:_EARLIER_RUNS]:
             try:
@@ -235,7 +238,9 @@ class Planner:
             settled = [log for log in logs if log.runid == run_id]
             outcome = outcome_of(run)
             has_succeeded = outcome is RunOutcome.SUCCEEDED and _has_unseen_end(entry, run, settled)
-            if outcome is RunOutcome.ACTIVE or has_succeeded:
+            if outcome is RunOutcome.ACTIVE:
+                self._check_job(entry, run)
+            if outcome is RunOutcome.ACTIVE or (has_succeeded and not self._is_of_another_job(entry, run)):
                 return Follow(run_id=run_id)
         return None
 
@@ -245,10 +250,10 @@ class Planner:
         """Return the last run, or what to do if it does not exist or cannot be read; None = it is over."""
         try:
             run = await self.runs[entry.workspace].get_run(run_id, with_history=True)
-            run_requests.check_job(run, self._named_job(entry))
+            self._check_job(entry, run)
         except RunOfAnotherJob:
             # Nor is one followed or repaired if the entry names another job than its last run had.
-            if was_seen_over and outcome_of(run) is not RunOutcome.ACTIVE:
+            if await self._is_believed_over(entry, run, was_seen_over=was_seen_over):
                 return None
             raise
         except RunNotFound:
@@ -263,6 +268,19 @@ class Planner:
         if Doubt.LAST_RUN in doubts.read(entry.doubts):
             await self.store.forget(entry, Doubt.LAST_RUN)
         return run
+
+    async def _is_believed_over(self, entry: Entry, run: Run, *, was_seen_over: bool) -> bool:
+        """Say whether a run that is shown as one of another job is over; a mixed-up answer does not last."""
+        if outcome_of(run) is RunOutcome.ACTIVE:
+            return False
+        return was_seen_over or (await self.store.hear(entry, Doubt.LAST_RUN)).is_believed(_LAST_RUN_PATIENCE)
+
+    def _check_job(self, entry: Entry, run: Run) -> None:
+        """Return if a run may be of the job that an entry names. :raises RunOfAnotherJob: it is not."""
+        run_requests.check_job(run, self._named_job(entry))
+
+    def _is_of_another_job(self, entry: Entry, run: Run) -> bool:
+        return run_requests.is_of_another_job(run, self._named_job(entry))
 
     async def _unreadable(
         self, entry: Entry, run_id: int, error: WorkspaceUnavailable, *, was_seen_over: bool

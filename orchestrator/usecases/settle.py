@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from orchestrator.core import decisions, outcomes, redaction, run_requests
+from orchestrator.core import decisions, missing, outcomes, redaction, run_requests
 from orchestrator.core.errors import (
     DatabricksError,
     RunNotCancelled,
@@ -211,8 +211,11 @@ class Settle:
         text = None
         if entry.cancel_asked_at is not None and heeds_no_cancellation(entry.cancel_asked_at, now):
             text = f"{_GOES_ON} at {second(entry.cancel_asked_at)}; its table stays busy until it ends"
-        if _is_in_trouble(entry) if text is None else entry.last_error != text:
-            await self.store.note_trouble(entry, text)
+        # The doubt lasts: a run that vanished with others and is back may vanish once more, then alone.
+        vanished = _is_still_doubted(entry, now)
+        is_news = _is_in_trouble(entry) if text is None else entry.last_error != text
+        if is_news or vanished is not None:
+            await self.store.note_trouble(entry, text, vanished=vanished)
 
     async def _stop_if_due(self, entry: Entry, now: datetime) -> None:
         """Ask Databricks to cancel a run; later passes ask again, with growing pauses, until the run is over.
@@ -263,14 +266,14 @@ class Settle:
         run = outcomes.run_that_is_gone(entry.runid or 0)
         await self._finish(entry, run, RunFailure(message=str(error)))
 
-    async def note_missing(self, entry: Entry, note: str | None, now: datetime) -> None:
+    async def note_missing(self, entry: Entry, judgement: missing.Judgement, now: datetime) -> None:
         """Note that the run of an entry is missing; an asked-for cancellation is tried all the same.
 
-        :param note: for ``last_error``; None = it is noted already.
         :raises RunNotCancelled: the run is to be cancelled and could not be.
         """
-        if note is not None:
-            await self.store.note_trouble(entry, note, missing=True)
+        if judgement.note is not None:
+            vanished = judgement.vanished or None
+            await self.store.note_trouble(entry, judgement.note, missing=True, vanished=vanished)
         await self._stop_out_of_reach(entry, now)
 
     async def _failure_of(self, entry: Entry, run: Run) -> RunFailure:
@@ -340,8 +343,22 @@ def _queue_seconds(entry: Entry, now: datetime, waited: float) -> float:
 
 def _is_in_trouble(entry: Entry) -> bool:
     """Say whether a pass before noted that something is wrong with the run."""
-    noted = (entry.last_error or "").startswith((_UNREADABLE, _NOT_CANCELLED, _GOES_ON))
-    return noted or entry.missing_since is not None or entry.unreadable_since is not None
+    return _was_out_of_sight(entry) or (entry.last_error or "").startswith((_NOT_CANCELLED, _GOES_ON))
+
+
+def _is_still_doubted(entry: Entry, now: datetime) -> bool | None:
+    """Say whether a run that can be read is doubted from now on; None = as before."""
+    if entry.vanished_at is None:
+        return None
+    if _was_out_of_sight(entry):
+        return True
+    return False if missing.is_read_for_long(entry, now) else None
+
+
+def _was_out_of_sight(entry: Entry) -> bool:
+    """Say whether a pass before noted that the run is missing or cannot be read."""
+    is_noted = (entry.last_error or "").startswith(_UNREADABLE)
+    return is_noted or entry.missing_since is not None or entry.unreadable_since is not None
 
 
 def _is_result_overdue(entry: Entry, now: datetime) -> bool:

@@ -1,50 +1,54 @@
 """Stray runs: Databricks told of them when their entries had gone on without them, so they are cancelled."""
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
-from orchestrator.core.errors import DatabricksError, RunNotFound
+from orchestrator.core.errors import DatabricksError, RunNotFound, RunOfAnotherJob
 from orchestrator.core.models import StrayRun
 from orchestrator.core.outcomes import RunOutcome, outcome_of
+from orchestrator.core.run_requests import check_job
 from orchestrator.core.time_limits import heeds_no_cancellation, is_young, may_cancel_stray
 from orchestrator.ports import Runs, Store
 
 _logger = logging.getLogger(__name__)
 
 
-#: When this process last asked Databricks to cancel which run of a workspace. Whoever does not know asks once
-#: more, which does no harm.
-Asked = dict[tuple[str, int], datetime]
+def in_turn(strays: Iterable[StrayRun], now: datetime) -> list[StrayRun]:
+    """Return stray runs in the order in which they are looked at, so that none waits for ever.
+
+    Those that are to be cancelled now come first, and of them those that were not asked about for longest.
+    """
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(strays, key=lambda each: (not may_cancel_stray(each, now), each.asked_at or never))
 
 
-async def cancel_strays(
-    store: Store, runs: Runs, strays: Sequence[StrayRun], asked: Asked | None = None
-) -> None:
+async def cancel_strays(store: Store, runs: Runs, strays: Sequence[StrayRun]) -> None:
     """Cancel stray runs, and forget those that are over.
 
     What goes on is cancelled again in later passes, with growing pauses. It is a reason in health if it
-    cannot be cancelled.
+    cannot be cancelled, or if Databricks shows a run of another job in its place, which is left alone.
 
-    :param asked: the earlier calls; this one is added.
     :raises StoreError: the database is unavailable.
     """
-    asked = {} if asked is None else asked
     for stray in strays:
-        key = stray.workspace, stray.run_id
         try:
             if not await _is_active(store, runs, stray):
-                asked.pop(key, None)
                 continue
+        except RunOfAnotherJob as error:
+            if str(error) != stray.problem or may_cancel_stray(stray, await store.now()):
+                await store.stray_goes_on(stray, str(error))
+            continue
         except DatabricksError as error:
             _logger.info("run %s of entry %s cannot be read: %s", stray.run_id, stray.entry_id, error)
         now = await store.now()
-        if may_cancel_stray(stray.since, asked.get(key), now):
-            asked[key] = now
+        if may_cancel_stray(stray, now):
             await _cancel(store, runs, stray, now)
 
 
 async def _cancel(store: Store, runs: Runs, stray: StrayRun, now: datetime) -> None:
+    # Noted first: a call that hangs until the pass is over must not keep it at the head of the others.
+    await store.stray_goes_on(stray, stray.problem)
     try:
         await runs.cancel(stray.run_id)
     except DatabricksError as error:
@@ -69,9 +73,15 @@ async def stray_that_goes_on(store: Store, runs: Runs, strays: Sequence[StrayRun
 
 
 async def _is_active(store: Store, runs: Runs, stray: StrayRun) -> bool:
-    """Say whether a run may go on; one that is over is forgotten."""
+    """Say whether a run may go on; one that is over is forgotten.
+
+    :raises RunOfAnotherJob: Databricks shows one that goes on and cannot be it.
+    :raises DatabricksError: it could not be read.
+    """
     try:
-        if outcome_of(await runs.get_run(stray.run_id)) is RunOutcome.ACTIVE:
+        run = await runs.get_run(stray.run_id)
+        if outcome_of(run) is RunOutcome.ACTIVE:
+            check_job(run, stray.job_id)
             return True
     except RunNotFound:
         if is_young(stray.since, await store.now()):

@@ -135,7 +135,7 @@ class Submit:
             if is_recorded:
                 self._recorded(entry, run_id, seconds)
             else:
-                await self._came_too_late(claim, entry, run_id)
+                await self._came_too_late(claim, entry, request, run_id)
         return None
 
     async def _start(self, entry: Entry, request: RunRequest | RepairRequest, began: float) -> int:
@@ -161,7 +161,9 @@ class Submit:
         self.telemetry.record(Metric.SUBMISSION, seconds, workspace=entry.workspace)
         self.telemetry.record(Metric.QUEUE, queued, workspace=entry.workspace)
 
-    async def _came_too_late(self, claim: Claim, entry: Entry, run_id: int) -> None:
+    async def _came_too_late(
+        self, claim: Claim, entry: Entry, request: RunRequest | RepairRequest, run_id: int
+    ) -> None:
         now = await self.store.get(claim.entry_id)
         log = await self.store.last_log(claim.entry_id, until=claim.submission)
         if now is not None and _is_followed(now, log, claim, run_id):
@@ -172,7 +174,8 @@ class Submit:
         # The entry moved on while the response was on its way. Nobody would ever check this run. It is kept
         # before it is cancelled, so that a later pass does that if this call fails.
         address = entry.workspace_address or ""
-        if not await self.store.note_stray(entry.workspace, run_id, entry.id, address=address):
+        job_id = request.job_id if isinstance(request, RunRequest) else None
+        if not await self.store.note_stray(entry.workspace, run_id, entry.id, job_id=job_id, address=address):
             _logger.warning("entry %s: run %s came too late, and is another's", claim.entry_id, run_id)
             return
         _logger.warning("entry %s: run %s came too late and is being cancelled", claim.entry_id, run_id)

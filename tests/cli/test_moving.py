@@ -30,6 +30,19 @@ def test_workspace_moved_says_which_entries_are_looked_for_where(
     assert cli.json("workspace-moved", "default") == {"workspace": "default", "address": here, "ids": []}
 
 
+def test_workspace_moved_names_the_entry_of_a_run_that_nobody_wants(
+    history: CommandLine, full_cli: CommandLine
+) -> None:
+    history.execute(
+        "INSERT INTO orchestrator_stray_run (workspace, runid, entry_id, since, address) "
+        "VALUES ('default', 77, 1, '2026-01-01 00:00:00.000', ?)",
+        ELSEWHERE,
+    )
+    done = full_cli("workspace-moved", "default")
+    here = full_cli.environment["DATABRICKS_HOST"]
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"1 is looked for at {here}\n", "")
+
+
 def test_unknown_workspace(history: CommandLine, full_cli: CommandLine) -> None:
     cli = moved_cli(history, full_cli)
     done = cli("workspace-moved", "eu")

@@ -324,7 +324,7 @@ async def test_run_that_nobody_wants_is_cancelled_only_where_it_is(apps: MakeApp
     entry = await before.running()
     before.api.runs[77] = goes_on()
     after.api.runs[77] = goes_on(job_id=99)
-    await before.store.note_stray("default", 77, entry.id, address=address(before))
+    await before.store.note_stray("default", 77, entry.id, job_id=5, address=address(before))
     before.api.runs[1000] = ended("SUCCESS", "SUCCESS")
     await before.make_settle()(entry, View(began=await before.store.now()))
     assert (await before.entry(entry.id)).status is Status.DONE
@@ -332,9 +332,14 @@ async def test_run_that_nobody_wants_is_cancelled_only_where_it_is(apps: MakeApp
     assert after.api.cancelled == []
     await before.monitor()
     assert before.api.cancelled == [77]
-    assert await move(after) == []
+    assert await move(after) == [entry.id]
     assert await after.monitor() == []
-    assert after.api.cancelled == [77]
+    assert after.api.cancelled == [], "somebody else's run has its number there"
+    [stray] = await after.store.strays("default")
+    assert "shows run 77 as one of job 99" in (stray.problem or "")
+    after.api.runs[77] = ended("SUCCESS", "SUCCESS", job_id=99)
+    assert await after.monitor() == []
+    assert await after.store.strays("default") == []
 
 
 async def test_what_another_address_accepted_says_nothing_of_this_one(apps: MakeApp) -> None:

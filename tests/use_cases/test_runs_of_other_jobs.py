@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.states import Status
 from tests.use_cases.answering import START_MS, AnsweredWorld, answering, ended, goes_on
-from tests.world import policy
+from tests.world import policy, workspace
 
 FAILED = ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR")
 LATER = START_MS + 60_000
@@ -118,3 +118,47 @@ async def test_repaired_run_is_followed_although_a_later_submission_named_anothe
     world.api.runs[1000] = goes_on()
     await world.next_pass()
     assert (await world.entry(entry.id)).status is Status.RUNNING
+
+
+async def test_last_run_that_was_judged_gone_gives_way_once_it_is_seen_to_be_over(
+    world: AnsweredWorld,
+) -> None:
+    """The settings name another job since."""
+    entry = await world.running()
+    world.database.pass_time(600)
+    world.api.runs.clear()
+    await world.monitor()
+    world.database.pass_time(60)
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.FAILED
+    world.workspaces = {"default": workspace(job_id=6)}
+    world.api.runs[1000] = FAILED
+    await world.next_pass(600)
+    assert (await world.entry(entry.id)).status is Status.QUEUED, "one answer may be a mixed-up one"
+    for _ in range(10):
+        await world.next_pass(300)
+    again = await world.entry(entry.id)
+    assert (again.status, again.runid, world.api.cancelled) == (Status.RUNNING, 1001, [])
+
+
+@pytest.mark.parametrize("shown", [goes_on(), SUCCESS])
+async def test_earlier_run_of_another_job_is_not_followed(
+    world: AnsweredWorld, shown: dict[str, Any]
+) -> None:
+    entry = await world.running()
+    for run_id in (1000, 1001):
+        world.api.runs[run_id] = FAILED
+        await world.monitor()
+        if run_id == 1000:
+            await world.next_pass(3600)
+    assert (await world.entry(entry.id)).status is Status.FAILED
+    world.database.pass_time(7200)
+    await world.trigger()
+    world.api.runs[1000] = {**shown, **FOREIGN}
+    await world.deliver()
+    found = await world.entry(entry.id)
+    if shown == SUCCESS:
+        assert (found.status, found.runid) == (Status.RUNNING, 1002)
+    else:
+        assert (found.status, WORDS in (found.last_error or "")) == (Status.QUEUED, True)
+    assert world.api.cancelled == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.states import Status
-from tests.use_cases.answering import Answer, AnsweredWorld, answering
+from tests.use_cases.answering import Answer, AnsweredWorld, answering, ended
 from tests.world import policy
 
 EMPTY: Answer = (200, {})
@@ -187,3 +187,60 @@ async def test_vanished_run_is_cancelled_on_request(world: AnsweredWorld) -> Non
     come_back(world)
     await passes(world, 1)
     assert await states(world, ids) == {"CANCELED": 1, "RUNNING": 2}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, {"error_code": "PERMISSION_DENIED", "message": "User does not have permission to view run"}),
+        (503, {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "try again"}),
+        (200, {"run_id": 7}),
+    ],
+)
+async def test_other_answers_meanwhile_do_not_end_the_doubt(world: AnsweredWorld, answer: Answer) -> None:
+    ids = await begin(world, 5)
+    vanish(world, world.api.runs)
+    await passes(world, 3)
+    missing = dict(world.api.answers)
+    world.api.answers |= {f"runs/get/{run_id}": answer for run_id in range(1000, 1005)}
+    await passes(world, 1)
+    come_back(world)
+    world.api.answers |= {each: missing[each] for each in ("runs/get/1000", "runs/get/1001")}
+    world.api.unlisted |= {1000, 1001}
+    await passes(world, 50)
+    assert await states(world, ids) == {"RUNNING": 5}
+    assert (await world.entry(ids[0])).vanished_at is not None
+    assert len(world.api.by_token) == 5
+    await passes(world, 15)
+    [log] = await world.store.logs(ids[0])
+    assert log.life_cycle_state == "NOT_FOUND", "believed after an hour"
+
+
+async def test_run_that_is_back_is_doubted_until_it_was_read_for_an_hour(world: AnsweredWorld) -> None:
+    ids = await begin(world, 5)
+    vanish(world, world.api.runs)
+    await passes(world, 3)
+    come_back(world)
+    await passes(world, 50)
+    vanish(world, [1000])
+    await passes(world, 20)
+    assert await states(world, ids) == {"RUNNING": 5}
+    come_back(world)
+    await passes(world, 70)
+    assert [(await world.entry(each)).vanished_at for each in ids] == [None] * 5
+    vanish(world, [1000])
+    await world.monitor()
+    world.database.pass_time(60)
+    await world.monitor()
+    assert await states(world, ids) == {"FAILED": 1, "RUNNING": 4}
+
+
+async def test_run_that_is_over_is_not_doubted(world: AnsweredWorld) -> None:
+    [entry_id, *_] = await begin(world, 3)
+    vanish(world, world.api.runs)
+    await passes(world, 1)
+    come_back(world)
+    world.api.runs[1000] = ended("SUCCESS", "SUCCESS")
+    await passes(world, 1)
+    over = await world.entry(entry_id)
+    assert (over.status, over.vanished_at) == (Status.DONE, None)

@@ -264,11 +264,14 @@ class Store:
             _refuse_if_taken(run_id, rows)  # the index may have refused it
             raise
 
-    async def note_stray(self, workspace: str, run_id: int, entry_id: int, *, address: str = "") -> bool:
+    async def note_stray(
+        self, workspace: str, run_id: int, entry_id: int, *, job_id: int | None = None, address: str = ""
+    ) -> bool:
         """Keep a run that came when its entry had gone on without it.
 
         False: the run is, or was, that of another entry.
 
+        :param job_id: the job that was asked for; None = not known.
         :param address: where the workspace is; empty = its addresses are not told apart.
         """
 
@@ -278,7 +281,7 @@ class Store:
             if taken["entry_id"] not in {None, entry_id}:
                 return False
             if run_id not in {row["runid"] for row in session.rows("stray_runs", workspace)}:
-                session.change("note_stray", workspace, run_id, entry_id, address or None)
+                session.change("note_stray", workspace, run_id, entry_id, job_id, address or None)
             return True
 
         return await self.pool.transact(work, writes=True)
@@ -289,7 +292,7 @@ class Store:
         return [read_stray({**row, "workspace": workspace}) for row in rows]
 
     async def stray_goes_on(self, stray: StrayRun, problem: str | None) -> None:
-        """Note what keeps the app from cancelling a run that nobody wants; None = nothing any more."""
+        """Note that a run that nobody wants was to be cancelled now, and what keeps the app from it."""
         await self.pool.transact(
             lambda session: session.change("stray_goes_on", cut(problem), stray.workspace, stray.run_id),
             writes=True,
@@ -427,13 +430,21 @@ class Store:
         )
 
     async def note_trouble(
-        self, entry: Entry, reason: str | None, *, missing: bool = False, unreadable: bool = False
+        self,
+        entry: Entry,
+        reason: str | None,
+        *,
+        missing: bool = False,
+        unreadable: bool = False,
+        vanished: bool | None = None,
     ) -> bool:
         """RUNNING stays RUNNING: note that its run is missing or cannot be read, or that it is well again.
 
         False: the entry follows this run no longer.
 
         :param reason: for ``last_error``; None = nothing is wrong.
+        :param vanished: whether the run is doubted from now on, since it vanished together with others;
+            None = as before.
         """
         return await self.pool.transact(
             lambda session: (
@@ -441,6 +452,7 @@ class Store:
                     "note_trouble",
                     cut(reason),
                     int(missing),
+                    None if vanished is None else int(vanished),
                     int(unreadable),
                     entry.id,
                     entry.submission,

@@ -29,6 +29,7 @@ _OPTIONAL_TIMES = (
     "finished_at",
     "claimed_at",
     "missing_since",
+    "vanished_at",
     "unreadable_since",
     "cancel_asked_at",
     "cancel_repeated_at",
@@ -124,8 +125,10 @@ def read_stray(row: dict[str, Any]) -> StrayRun:
         run_id=row["runid"],
         entry_id=row["entry_id"],
         since=read_time(row["since"]),
+        job_id=row.get("job_id"),
         address=row.get("address"),
         problem=row.get("problem"),
+        asked_at=as_utc(row.get("asked_at")),
     )
 
 

@@ -99,6 +99,7 @@ submission >= ? AND submission <= ? AND status IN (?, ?, ?, ?, ?, ?, ?)
 -- nothing_noted (fragment) --
 -- What the passes have noted about a run is forgotten: it is over, or another one begins.
 missing_since = NULL,
+vanished_at = NULL,
 unreadable_since = NULL,
 cancel_asked_at = NULL,
 cancel_repeated_at = NULL,
@@ -229,6 +230,7 @@ WHERE id IN (
 -- The same for runs that nobody wants.
 UPDATE orchestrator_stray_run
 SET address = ?
+{returning entry_id}
 WHERE workspace = ? AND address <> ?
 
 -- alive --
@@ -435,19 +437,20 @@ FROM (
 
 -- note_stray --
 -- Keep a run that came when its entry had gone on without it.
-INSERT INTO orchestrator_stray_run (workspace, runid, entry_id, address, since) VALUES (?, ?, ?, ?, {now})
+INSERT INTO orchestrator_stray_run (workspace, runid, entry_id, job_id, address, since) VALUES (?, ?, ?, ?, ?, {now})
 
 -- stray_runs --
 -- The runs of a workspace that came when their entries had gone on without them.
-SELECT runid, entry_id, address, since
+SELECT runid, entry_id, job_id, address, since, asked_at, SUBSTRING(problem, 1, 4000) AS problem
 FROM orchestrator_stray_run
 WHERE workspace = ?
 ORDER BY since, runid
 
 -- stray_goes_on --
--- What keeps the app from cancelling a run; NULL: nothing any more.
+-- A run was to be cancelled; what keeps the app from it, or NULL.
 UPDATE orchestrator_stray_run
-SET problem = ?
+SET problem = ?,
+    asked_at = {now}
 WHERE workspace = ? AND runid = ?
 
 -- forget_stray --
@@ -571,10 +574,12 @@ SET status = ?,
 WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING' AND COALESCE(stop_reason, '') = ?
 
 -- note_trouble --
--- RUNNING stays RUNNING: what is wrong with its run, and since when it is missing or cannot be read.
+-- RUNNING stays RUNNING: what is wrong with its run, and since when it is missing or cannot be read. That it vanished
+-- together with others is kept until somebody says otherwise: 1 = it did so now, 0 = it is not doubted, NULL = no news.
 UPDATE track_processing
 SET last_error = ?,
     missing_since = CASE WHEN ? = 1 THEN COALESCE(missing_since, {now}) END,
+    vanished_at = CASE CAST(? AS int) WHEN 1 THEN {now} WHEN 0 THEN NULL ELSE vanished_at END,
     unreadable_since = CASE WHEN ? = 1 THEN COALESCE(unreadable_since, {now}) END,
     updated_at = {now}
 WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING'
