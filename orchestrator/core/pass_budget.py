@@ -36,7 +36,8 @@ WORK_SECONDS = 220.0
 #: timers' usual schedules.
 ROUND_SECONDS = 30.0
 
-#: After this time of a pass such further rounds are cut off, so that they do not make the pass longer.
+#: After this time of a pass such further rounds are cut off, so that they do not make the pass longer. What a
+#: round has claimed by then is still sent.
 ROUNDS_SECONDS = 210.0
 
 #: What alerting reads before the work begins, so that the work is not held up.

@@ -107,8 +107,7 @@ class Monitor:
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
         works: list[PassWork] = [self.aside, *(partial(self._problems, name) for name in self.workspaces)]
-        found = await in_rounds(works, every=pass_budget.ROUND_SECONDS, at_most=pass_budget.ROUNDS_SECONDS)
-        return [problem for problems in found for problem in problems]
+        return await in_rounds(works, every=pass_budget.ROUND_SECONDS, at_most=pass_budget.ROUNDS_SECONDS)
 
     async def _problems(self, workspace: str) -> list[str]:
         return (await self.check(workspace)).problems

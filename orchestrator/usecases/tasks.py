@@ -1,7 +1,6 @@
 """Run coroutines concurrently: wait for all of them, or leave them running in the background."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, cast
@@ -36,36 +35,60 @@ async def both(first: Awaitable[_T], second: Awaitable[_U]) -> tuple[_T, _U]:
 
 
 async def in_rounds(
-    works: Sequence[Callable[[], Awaitable[_T]]], *, every: float, at_most: float
-) -> list[_T]:
+    works: Sequence[Callable[[], Awaitable[list[str]]]], *, every: float, at_most: float
+) -> list[str]:
     """Do works concurrently, and do those that are done again while others go on.
 
-    So one that is slow keeps none of the others from their pace. Return the last result of each in order, or
-    raise the first error. Nothing still runs when this returns.
+    So one that is slow keeps none of the others from their pace. Return the problems of each one's last
+    round, in order, or raise the first error of a first round. An error of a further round is a problem: the
+    next round may succeed. Nothing still runs when this returns.
 
     :param every: seconds from the beginning of a work to its beginning in the next round.
-    :param at_most: seconds after which further rounds are cut off; the result before them stays.
+    :param at_most: seconds after which no round begins and further rounds are cut off; the problems before
+        them stay.
     """
     loop = asyncio.get_running_loop()
     until, going_on, all_done = loop.time() + at_most, len(works), asyncio.Event()
 
-    async def repeat(work: Callable[[], Awaitable[_T]]) -> _T:
+    async def repeat(work: Callable[[], Awaitable[list[str]]]) -> list[str]:
         nonlocal going_on
         next_at = loop.time() + every
         try:
-            result = await work()
+            problems = await work()
         finally:
             going_on -= 1
             if going_on == 0:
                 all_done.set()
-        while not await _is_set_before(all_done, next_at):
+        while not await _is_set_before(all_done, next_at) and loop.time() < until:
             next_at = loop.time() + every
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
-                    result = await work()
-        return result
+            problems = await _again(work, until, problems)
+        return problems
 
-    return await gather_all(map(repeat, works))
+    return [problem for problems in await gather_all(map(repeat, works)) for problem in problems if problem]
+
+
+async def _again(work: Callable[[], Awaitable[list[str]]], until: float, before: list[str]) -> list[str]:
+    """Do a further round of a work; return its problems, or those before it if it is cut off."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await work()
+    except TimeoutError:
+        return before
+    except OrchestratorError as error:
+        _logger.warning("a further round of the pass: %s", error)
+        return [f"a further round of the pass: {error}"]
+
+
+async def to_its_end(task: asyncio.Task[_T]) -> _T:
+    """Wait for a task, also after this wait was cancelled; then the cancellation is raised.
+
+    A second cancellation ends the wait and leaves the task running; its owner has to keep a reference to it.
+    """
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _is_set_before(event: asyncio.Event, time: float) -> bool:

@@ -20,7 +20,7 @@ from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.listing import ActiveList, list_active
 from orchestrator.usecases.monitor import Monitor
 from orchestrator.usecases.revive import revive_repaired
-from orchestrator.usecases.tasks import both, in_rounds
+from orchestrator.usecases.tasks import BackgroundTasks, both, in_rounds, to_its_end
 from orchestrator.usecases.timer_pass import PassWork
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +41,10 @@ class Trigger:
     telemetry: Telemetry = NO_TELEMETRY
     #: by workspace, the last list that was whole, for readers who cannot wait for one
     lists: dict[str, ActiveList] = field(default_factory=dict, repr=False)
+    #: running claims: a time limit must not separate a claim from its messages
+    _claims: BackgroundTasks = field(
+        default_factory=lambda: BackgroundTasks("what was claimed waits for its lease"), repr=False
+    )
 
     async def __call__(self) -> list[str]:
         """Make a pass and return its problems, one line each.
@@ -50,13 +54,8 @@ class Trigger:
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
         chains = [partial(self._check_and_fill, name) for name in sorted(self.workspaces)]
-        works: list[PassWork] = [self._aside, *chains]
-        found = await in_rounds(works, every=pass_budget.ROUND_SECONDS, at_most=pass_budget.ROUNDS_SECONDS)
-        return [problem for problems in found for problem in problems if problem]
-
-    async def _aside(self) -> list[str]:
-        """Do what belongs to no workspace of the settings; return the problems."""
-        return await self.monitor.aside()
+        works: list[PassWork] = [self.monitor.aside, *chains]
+        return await in_rounds(works, every=pass_budget.ROUND_SECONDS, at_most=pass_budget.ROUNDS_SECONDS)
 
     async def _check_and_fill(self, workspace: str) -> list[str]:
         """Check a workspace's runs, then claim for its free slots. It waits for no other workspace."""
@@ -120,7 +119,8 @@ class Trigger:
             return _without_list(shown, cap, active.runs, active.error)
         self.lists[workspace] = active
         self.telemetry.record(Metric.ACTIVE_RUNS, len(active.runs), workspace=workspace)
-        return await self._claim(workspace, cap=cap, active=active.runs, jobs=limits)
+        claim = self._claim(workspace, cap=cap, active=active.runs, jobs=limits)
+        return await to_its_end(self._claims.start(claim))
 
     async def _note_answer(self, workspace: str, active: ActiveList) -> None:
         """Count a pass without an answer; an answer, also in part, ends the count."""

@@ -1,7 +1,7 @@
 """A workspace that hangs does not slow down another one: two real servers, on a loop whose time jumps."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,8 +15,10 @@ from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.core import pass_budget
+from orchestrator.core.models import Claim
 from orchestrator.core.states import Status
 from tests.databricks.support import Tokens
+from tests.fakes import FakeQueue
 from tests.jumping import LoopClock, run_jumping
 from tests.use_cases.answering import JobsApi, ended, goes_on, served
 from tests.world import Database, DeliveredUseCases, workspace
@@ -52,6 +54,15 @@ class TimedApi(JobsApi):
         if request.path.endswith("runs/list"):
             self.listed_at.append(asyncio.get_running_loop().time())
         return await super().handle(request)
+
+
+@dataclass
+class SlowQueue(FakeQueue):
+    """Takes its time for each batch."""
+
+    async def send(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        await asyncio.sleep(pass_budget.CLAIM_SECONDS + 9)
+        return await super().send(claims)
 
 
 @asynccontextmanager
@@ -132,5 +143,16 @@ def test_entries_that_come_while_another_workspace_hangs_are_claimed_and_settled
             states = [(await world.entry(entry_id)).status for entry_id in ids]
             assert len(states) >= 3
             assert states[:-2] == [Status.DONE] * (len(states) - 2)
+
+    run_jumping(run())
+
+
+def test_what_was_claimed_is_sent_although_the_time_for_it_is_over(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with two(tmp_path, TimedApi(), JobsApi(), Tokens()) as (world, _):
+            world.queue = SlowQueue()
+            [entry_id] = await world.add("sales", workspace="good")
+            assert await world.trigger() == ["workspace good: claiming took over 55 s"]
+            assert [claim.entry_id for claim in world.queue.sent] == [entry_id]
 
     run_jumping(run())
