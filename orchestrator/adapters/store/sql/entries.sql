@@ -89,6 +89,7 @@ EXISTS (
 -- is_elsewhere (fragment) --
 -- The entry has its run, or calls whose outcome is not known, at another address than the parameter.
 {alias}.workspace_address <> ?
+AND {alias}.workspace_address IS NOT NULL  -- the index's condition, to the letter
 AND {alias}.status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 AND ({alias}.status = 'RUNNING' OR {alias}.deliveries > 0)
 
@@ -169,7 +170,7 @@ WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {seconds_ago 900}
 SELECT COUNT(*) OVER () AS entries, parts.id, parts.address, parts.since
 FROM (
     SELECT entry.id, entry.workspace_address AS address, COALESCE(entry.submitted_at, entry.claimed_at) AS since
-    FROM track_processing AS entry
+    FROM track_processing AS entry {index ix_track_processing_address}
     WHERE entry.workspace = ? AND {is_elsewhere entry}
     UNION ALL
     SELECT stray.entry_id AS id, stray.address, stray.since
@@ -385,7 +386,7 @@ WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 
     AND (
         (deliveries > 0 AND workspace_address = ?)
         OR NOT EXISTS (
-            SELECT 1 FROM track_processing AS entry
+            SELECT 1 FROM track_processing AS entry {index ix_track_processing_address}
             WHERE entry.workspace = track_processing.workspace AND {is_elsewhere entry}
         )
     )
