@@ -6,12 +6,16 @@ PostgreSQL's words. The assertions are the same; how a plan is requested and rea
 
 import re
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from orchestrator.adapters.store import queries
 from orchestrator.adapters.store.operations import _as_seen
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.models import ANYTHING
+from tests.empty_store import make_empty_store
 from tests.store.conftest import Database
 
 #: Earliest and latest change, and the place to continue from.
@@ -300,6 +304,17 @@ def test_no_hot_query_reads_a_whole_table(database: Database) -> None:
     # The check does find a scan where there is one.
     counts = "SELECT workspace, status, COUNT(*) FROM track_processing GROUP BY workspace, status"
     assert "track_processing" in {read.replace("pk_", "") for read in whole_reads_of(database, counts, ())}
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "begin_submission"])
+def test_what_is_open_elsewhere_is_not_looked_for_among_all_that_wait(tmp_path: Path, name: str) -> None:
+    with closing(SqliteConnector(make_empty_store(tmp_path / "state.db")).connect().connection) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"EXPLAIN QUERY PLAN {queries.load('sqlite')[name].sql}", HOT[name])
+        plan = " ".join(str(row[3]) for row in cursor.fetchall())
+    assert "ix_track_processing_address" in plan
+    assert "ix_track_processing_open" not in plan
+    assert "ix_track_processing_waiting" not in plan
 
 
 def test_every_query_is_checked() -> None:
