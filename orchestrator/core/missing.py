@@ -56,12 +56,20 @@ def vanished_together(entries: Iterable[Entry], began: datetime) -> bool:
 
 
 def judge(
-    entry: Entry, error: object, began: datetime, *, together: bool, others_are_read: bool
+    entry: Entry,
+    error: object,
+    began: datetime,
+    *,
+    missed: int,
+    together: bool,
+    others_are_read: bool,
 ) -> Judgement:
     """Judge a run that is missing, and is not listed either. An earlier pass must have missed it, too.
 
     :param error: Databricks' words.
     :param began: when the pass began, by the database's clock.
+    :param missed: how many runs this pass misses, new ones included. While these may yet turn out to have
+        vanished together with this one, it is not gone.
     :param together: whether this pass misses too many at once.
     :param others_are_read: whether other runs of the workspace could be read in this pass.
     """
@@ -71,7 +79,8 @@ def judge(
     takes = timedelta()
     if vanished:
         takes = _TAKES if others_are_read else _TAKES_ALONE
-    is_gone = since is not None and since < began and not is_new and began - since >= takes
+    is_certain = vanished or missed < _TOGETHER
+    is_gone = is_certain and since is not None and since < began and not is_new and began - since >= takes
     if vanished:
         was_noted = since is not None and entry.vanished_at is not None
         note = None if was_noted else f"{_VANISHED}: {error} ({_DOUBTED})"

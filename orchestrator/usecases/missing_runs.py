@@ -30,7 +30,7 @@ async def judge_missing(
 
     async def judge(entry: Entry, error: RunNotFound) -> None:
         judgement = missing.judge(
-            entry, error, view.began, together=together, others_are_read=others_are_read
+            entry, error, view.began, missed=len(found), together=together, others_are_read=others_are_read
         )
         async with limit:
             try:

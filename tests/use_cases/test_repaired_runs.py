@@ -342,7 +342,9 @@ async def test_repair_by_a_person_gives_no_attempt_back(
 
 async def test_repair_without_an_answer_is_followed_after_it_was_given_up(world: AnsweredWorld) -> None:
     """The call was accepted, and nobody ever heard of it; only the list shows that the run goes on."""
-    request = RepairRequest(run_id=1000, latest_repair_id=None, parameter_style="auto", parameters={})
+    request = RepairRequest(
+        run_id=1000, latest_repair_id=None, parameter_style="notebook_params", parameters={}
+    )
     entry = await left_open(world, run_requests.freeze(request))
     world.api.runs[1000] = goes_on()
     await world.next_pass(60)

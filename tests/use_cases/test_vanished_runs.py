@@ -117,16 +117,31 @@ async def test_last_run_that_is_missing_was_not_deleted_if_it_vanished_with_othe
     assert await states(world, ids) == {"RUNNING": 5}
 
 
-async def test_new_runs_that_are_not_known_yet_are_no_reason_for_doubt(world: AnsweredWorld) -> None:
-    old, *_ = await begin(world, 1)
-    await world.add(*(f"new{n}" for n in range(10)))
+async def test_new_runs_that_are_not_known_yet_put_the_verdict_off_and_no_more(world: AnsweredWorld) -> None:
+    old = await begin(world, 2)
+    new = await world.add(*(f"new{n}" for n in range(8)))
     await world.trigger()
     await world.deliver()
     vanish(world, world.api.runs)
+    for _ in range(3):
+        await world.monitor()
+        world.database.pass_time(30)
+    assert await states(world, old) == {"RUNNING": 2}
+    come_back(world)
+    vanish(world, [1000, 1001])
     await world.monitor()
-    world.database.pass_time(30)
-    await world.monitor()
-    assert await states(world, [old]) == {"FAILED": 1}
+    assert await states(world, old) == {"FAILED": 2}
+    assert await states(world, new) == {"RUNNING": 8}
+
+
+async def test_new_runs_that_stay_unknown_vanished_with_the_old_ones(world: AnsweredWorld) -> None:
+    old = await begin(world, 2)
+    new = await world.add(*(f"new{n}" for n in range(8)))
+    await world.trigger()
+    await world.deliver()
+    vanish(world, world.api.runs)
+    await passes(world, 50)
+    assert await states(world, old + new) == {"RUNNING": 10}
 
 
 async def test_runs_that_somebody_deleted_end_after_an_hour(world: AnsweredWorld) -> None:
