@@ -1,7 +1,8 @@
 """The entries' way to their end, watched and, where the demo asks for it, acted upon from outside."""
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -19,8 +20,46 @@ from examples.entries import AWAITED, LATE_TABLE
 POLL_SECONDS = 0.2
 
 
+#: After this long without any change of an entry's state something is wrong: each run takes seconds.
+STILL_SECONDS = 60.0
+
+
 class NotFinished(Exception):
     """The entries are not at their end in time; the message holds the ends of the logs."""
+
+
+class Patience:
+    """Ends when nothing has changed for long, or all takes too long.
+
+    :param deadline: on ``time.monotonic``; infinity = without end.
+    :param clock: returns the time.
+    """
+
+    def __init__(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._deadline = deadline
+        self._clock = clock
+        self._seen: object = None
+        self._changed = clock()
+
+    def check(self, entries: Sequence[Entry]) -> None:
+        """Look at the entries again. :raises NotFinished: the patience is at its end."""
+        now = self._clock()
+        seen = list(entries)
+        if seen != self._seen:
+            self._seen, self._changed = seen, now
+        if self._deadline == math.inf:
+            return
+        if now - self._changed > STILL_SECONDS:
+            why = f"no entry has changed for {STILL_SECONDS:.0f} s"
+        elif now > self._deadline:
+            why = "the time limit is over"
+        else:
+            return
+        raise NotFinished(
+            f"{why}: {finished(entries)} of {len(entries)} entries are finished ({states_line(entries)}). "
+            "Read the ends of the logs below, or start `make run`, which waits without end, and look at its "
+            "dashboard"
+        )
 
 
 class Outside:
@@ -68,8 +107,9 @@ def follow(
     """Show the entries' progress until all are at their end.
 
     :param deadline: on ``time.monotonic``
-    :raises NotFinished: they are not at their end by then.
+    :raises NotFinished: they are not at their end by then, or stand still.
     """
+    patience = Patience(deadline)
     with progress(console) as shown:
         while True:
             entries = state.entries()
@@ -77,8 +117,10 @@ def follow(
             if all(entry.status in FINAL for entry in entries):
                 return
             stack.check()
-            if time.monotonic() > deadline:
-                raise NotFinished(f"the entries are not at their end after the time limit\n{stack.tails()}")
+            try:
+                patience.check(entries)
+            except NotFinished as error:
+                raise NotFinished(f"{error}\n{stack.tails()}") from None
             failed = {ended.entry_id for ended in state.ended() if ended.status == "FAILED"}
             for words in outside.act(entries, failed):
                 console.print(f"    {words}", highlight=False, soft_wrap=True)

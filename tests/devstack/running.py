@@ -66,7 +66,7 @@ def made_run(runs: Path) -> Iterator[MadeRun]:
     process = start_run(runs)
     try:
         assert process.stdout is not None
-        opening = [next(process.stdout) for _ in range(3)]
+        opening = [next(process.stdout) for _ in range(4)]
         found = addresses(process.stdout)
         [folder] = runs.iterdir()
         settings = _exports(folder / "env")

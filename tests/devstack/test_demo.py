@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from devstack.demo import run
-from devstack.demo.follow import NotFinished, Outside, follow, progress
+from devstack.demo.follow import NotFinished, Outside, Patience, follow, progress
 from devstack.demo.interruption import Interrupted, Interruption
 from devstack.demo.outcome import Count, Outcome, count_tables, differences, show
 from devstack.demo.stack import Stack
@@ -272,6 +272,21 @@ def test_staying_up_ends_with_a_part_that_died_and_tells_its_log(stack: Stack) -
         ProcessFailed, match=r"(?s)part ended with code 0; the end of .*part\.log:.*the disk is full"
     ):
         run.stay_up(stack, Interruption())
+
+
+def test_the_demo_waits_as_long_as_something_moves(state: StateStore) -> None:
+    state.insert(ENTRIES, {"ingest": 1, "wait_for_file": 2})
+    entries = state.entries()
+    now = 0.0
+    patience = Patience(1200, clock=lambda: now)
+    for entry in entries[:10]:
+        now += 50
+        entries[entries.index(entry)] = replace(entry, status="DONE")
+        patience.check(entries)
+    now += 61
+    text = rf"^no entry has changed for 60 s: 10 of {len(entries)} entries are finished \(PENDING "
+    with pytest.raises(NotFinished, match=text):
+        patience.check(entries)
 
 
 def test_rows_that_do_not_end_in_time_end_the_demo_with_the_logs(stack: Stack, state: StateStore) -> None:

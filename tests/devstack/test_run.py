@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -199,6 +200,8 @@ def status_of(url: str) -> int:
 def test_a_run_stays_up_with_its_addresses(make_run: MadeRun) -> None:
     """That Ctrl-C ends it, and every process of it, is what ``made_run`` checks at its end."""
     found = make_run.addresses
+    told = r"For the command line, first, in another shell: \. '.+/env'\n"
+    assert re.fullmatch(told, make_run.opening[-2]), make_run.opening
     assert make_run.opening[-1] == f"Watch the entries: {found['Dashboard'][0]}\n", (
         "before the first of them runs"
     )
