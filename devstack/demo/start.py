@@ -47,6 +47,7 @@ UNSET = (
 SETTINGS = {
     **dict.fromkeys(UNSET, ""),
     "DATABRICKS_AUTH": "pat",
+    "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "1048576",
     "FUNCTIONS_WORKER_RUNTIME": "python",
     "MAX_ACTIVE_RUNS": "6",
     "MAX_ATTEMPTS": "3",

@@ -171,7 +171,7 @@ EFFECTS = [
         "cancel",
         QUEUED,
         lambda store, _: store.cancel_waiting(1),
-        {"status": CANCELED, "lease_expires_at": None, "finished_at": NOW},
+        {"status": CANCELED, "last_error": None, "lease_expires_at": None, "finished_at": NOW},
         cancel_requested=1,
         deliveries=0,
     ),

@@ -147,7 +147,7 @@ def share(site: Site, *listed: ActiveRun) -> Shared:
 
 async def waiting_for_long(site: Site, *tables: str, **fields: Any) -> list[int]:
     ids = await add(site, *tables, **fields)
-    change(site, ids, available_at=LONG_AGO)
+    change(site, ids, available_at=LONG_AGO, created_at=LONG_AGO)
     return ids
 
 
