@@ -23,7 +23,6 @@ from orchestrator.core.errors import (
     Unauthorized,
     WorkspaceUnavailable,
 )
-from orchestrator.core.health import unknown_workspaces
 from orchestrator.core.models import Job, JobKey
 from orchestrator.core.redaction import one_line
 from orchestrator.core.reports import JobUse
@@ -159,7 +158,7 @@ async def _entries(app: Application) -> str:
     """Look for entries whose workspace the settings do not know."""
     found, now = await app.store.open_workspaces(), await app.store.now()
     known = [workspace.name for workspace in app.settings.workspaces]
-    if problems := unknown_workspaces(found, known, now):
+    if problems := health.unknown_workspaces(found, known, now):
         raise _Problem("; ".join(problems))
     return "the settings know the workspaces of all that are open"
 

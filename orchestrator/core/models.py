@@ -117,6 +117,11 @@ class Entry:
     #: characters that ``options`` has in the database
     options_length: int = 0
 
+    @property
+    def job_key(self) -> "JobKey":
+        """How the entry names its job."""
+        return JobKey(job_id=self.job_id, job_name=self.job_name)
+
     def is_at(self, address: str) -> bool:
         """Whether the latest run and submission are at an address."""
         return self.workspace_address in {None, address}

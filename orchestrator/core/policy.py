@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core.refused_jobs import setting_of
+
 
 class RetryMode(StrEnum):
     """How a retry runs an entry again."""
@@ -27,6 +29,11 @@ class WorkspacePolicy:
     job_name: str | None = None
     #: where it is (:func:`~orchestrator.core.addresses.address_of`); empty = its addresses are not told apart
     address: str = ""
+
+    @property
+    def setting(self) -> str:
+        """What is refused when its own job is (:func:`~orchestrator.core.refused_jobs.setting_of`)."""
+        return setting_of(self.job_id, self.job_name)
 
 
 @dataclass(frozen=True, kw_only=True)

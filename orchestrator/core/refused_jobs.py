@@ -134,7 +134,7 @@ def what_is_refused(entry: Entry, error: RequestRefused | InvalidEntry, setting:
     """
     if not error.of_job:
         return None
-    if _job_of(entry) == _OWN:
+    if entry.job_key == _OWN:
         return setting
     is_denied = isinstance(error, RequestRefused) and error.error_code == "PERMISSION_DENIED"
     return _DENIED if is_denied else None
@@ -160,7 +160,7 @@ def read(entry_id: int, job: JobKey, kept: str | None) -> Mark | None:
 
 def mark_of(entry: Entry) -> Mark | None:
     """Return what an entry has kept of a refusal of the job that it names now; None = nothing."""
-    return read(entry.id, _job_of(entry), entry.doubts)
+    return read(entry.id, entry.job_key, entry.doubts)
 
 
 def heard(entry: Entry, what: str, holds: Iterable[Hold], now: datetime) -> Mark:
@@ -168,7 +168,7 @@ def heard(entry: Entry, what: str, holds: Iterable[Hold], now: datetime) -> Mark
 
     :param holds: what holds in the workspace, with what the entry has heard before.
     """
-    job = _job_of(entry)
+    job = entry.job_key
     same = [each for each in holds if each.is_of_setting == (job == _OWN)]
     before = mark_of(entry)
     is_known = before is not None and before.what == what and before.heard_at >= now - ENDS_AFTER
@@ -221,7 +221,3 @@ def _hold(job: JobKey, marks: Collection[Mark], same: Collection[Mark]) -> Hold:
         since=min(each.since for each in marks),
         heard_at=last.heard_at,
     )
-
-
-def _job_of(entry: Entry) -> JobKey:
-    return JobKey(job_id=entry.job_id, job_name=entry.job_name)

@@ -8,6 +8,7 @@ from orchestrator.core import durations
 from orchestrator.core.addresses import address_of
 from orchestrator.core.models import ActiveRun, Entry, JobKey, LastPass, LogRow
 from orchestrator.core.policy import Policy
+from orchestrator.core.refused_jobs import setting_of
 from orchestrator.core.states import Status
 
 #: A chart or a table counts at most this many runs, the newest.
@@ -120,6 +121,11 @@ class KnownWorkspace:
     def address(self) -> str:
         """Where it is, as it is kept with its runs."""
         return address_of(self.host, self.workspace_id)
+
+    @property
+    def setting(self) -> str:
+        """What is refused when its own job is (:func:`~orchestrator.core.refused_jobs.setting_of`)."""
+        return setting_of(self.job_id, self.job_name)
 
 
 @dataclass(frozen=True, kw_only=True)

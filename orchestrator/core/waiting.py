@@ -96,7 +96,7 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
         reason = (
             _own_reason(entry, policy)
             or (None if slots.known else Reason.WORKSPACE)
-            or (Reason.REFUSED if _job_of(entry) in slots.tries and entry.id not in trying else None)
+            or (Reason.REFUSED if entry.job_key in slots.tries and entry.id not in trying else None)
             or (Reason.BACK_OFF if entry.available_at > found.now else None)
             or _table_reason(candidate, taken, slots.obstacles, policy)
         )
@@ -123,7 +123,7 @@ def _trying(found: Candidates, tries: Mapping[JobKey, int]) -> set[int]:
     left = dict(tries)
     trying = set()
     for entry in sorted((each.entry for each in found.candidates), key=_try_turn):
-        key = _job_of(entry)
+        key = entry.job_key
         if left.get(key, 0) > 0 and entry.available_at <= found.now:
             left[key] -= 1
             trying.add(entry.id)
@@ -133,10 +133,6 @@ def _trying(found: Candidates, tries: Mapping[JobKey, int]) -> set[int]:
 def _try_turn(entry: Entry) -> tuple[float, int, int]:
     heard_by_then = entry.available_at.timestamp() if entry.doubts is not None else 0.0
     return heard_by_then, -entry.priority, entry.id
-
-
-def _job_of(entry: Entry) -> JobKey:
-    return JobKey(job_id=entry.job_id, job_name=entry.job_name)
 
 
 def _own_reason(entry: Entry, policy: Policy) -> Reason | None:
@@ -164,7 +160,7 @@ def _table_reason(
 
 def _job_reason(entry: Entry, rooms: dict[int, int], slots: Slots) -> Reason | None:
     """Take a slot of the entry's job, if its limit is known; return the reason if none is free."""
-    room = slots.obstacles.rooms.get(_job_of(entry))
+    room = slots.obstacles.rooms.get(entry.job_key)
     if room is None or not slots.reachable:
         return None
     rooms[room.job_id] -= 1

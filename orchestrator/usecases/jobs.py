@@ -196,9 +196,9 @@ class Jobs:
 
         :param running: the RUNNING entries of the workspace.
         """
-        workspace, key = entry.workspace, JobKey(job_id=entry.job_id, job_name=entry.job_name)
+        workspace, key = entry.workspace, entry.job_key
         self.forget(workspace, job_id)  # its limit may not be what the claim takes it for
-        beside = sum((each.job_id, each.job_name) == (key.job_id, key.job_name) for each in running)
+        beside = sum(each.job_key == key for each in running)
         limit = JobLimit(job_id=job_id, max_concurrent_runs=max(1, beside))
         self._learnt.pop((workspace, key), None)
         self._learnt[workspace, key] = (self._clock.monotonic(), limit)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orchestrator.core import health, refused_jobs, run_requests
+from orchestrator.core import health, run_requests
 from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.durations import HELD_SECONDS, LEAST_EXCESS_SECONDS
 from orchestrator.core.errors import ListIncomplete, OrchestratorError, SettingsError
@@ -197,8 +197,7 @@ class Overview:
         known = self._workspaces.get(name)
         if known is None:
             return {}
-        setting = refused_jobs.setting_of(known.job_id, known.job_name)
-        return await self._reports.tries(name, setting=setting, address=known.address)
+        return await self._reports.tries(name, setting=known.setting, address=known.address)
 
     async def _elsewhere(self, name: str) -> Elsewhere | None:
         """Return what a workspace of the settings has open at another address, so that it is left alone."""
@@ -300,7 +299,8 @@ class Overview:
         refused = {name: found for name in self._workspaces if (found := await self._elsewhere(name))}
         # Why nothing is claimed there is said already.
         told = silent.keys() | refused.keys()
-        waiting = await self._overdue(known, passes["trigger"], told) if self._active else []
+        reports = await self._reports.status() if self._active else []
+        waiting = await self._overdue(known, reports, passes["trigger"], told)
         return [
             *late,
             *map(health.elsewhere, refused.values()),
@@ -309,7 +309,7 @@ class Overview:
             *health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now),
             *waiting,
             *map(health.troubled, await self._troubled(known)),
-            *(await self._unfollowed(known, silent) if self._active else []),
+            *(await self._unfollowed(known, reports, silent) if self._active else []),
             *await self._long_runs(),
         ]
 
@@ -325,13 +325,14 @@ class Overview:
         leases = 2 * known.policy.submit_lease_seconds
         found = await self._reports.troubled(queued_seconds=leases)
         for name, workspace in self._workspaces.items():
-            setting = refused_jobs.setting_of(workspace.job_id, workspace.job_name)
-            found += await self._reports.refused(name, setting=setting, address=workspace.address)
+            found += await self._reports.refused(name, setting=workspace.setting, address=workspace.address)
         if known.policy.serialize_tables:
             found += await self._reports.held_by_running()
         return found
 
-    async def _unfollowed(self, known: Known, silent: Collection[str]) -> list[str]:
+    async def _unfollowed(
+        self, known: Known, reports: Sequence[WorkspaceReport], silent: Collection[str]
+    ) -> list[str]:
         """Return which active runs of no entry in flight keep tables busy that nobody looks after.
 
         The active runs are listed only where entries have ended in doubt, or wait for hours.
@@ -341,9 +342,7 @@ class Overview:
         names = await self._reports.left_open()
         if known.policy.serialize_tables:
             names |= {
-                report.name
-                for report in await self._reports.status()
-                if (report.oldest_waiting_seconds or 0.0) > HELD_SECONDS
+                report.name for report in reports if (report.oldest_waiting_seconds or 0.0) > HELD_SECONDS
             }
         reasons: list[str] = []
         for status in await self._look(sorted(names & self._workspaces.keys() - silent)):
@@ -364,14 +363,20 @@ class Overview:
                 found[run.entry.workspace].append(run)
         return [health.long_runs(runs) for _, runs in sorted(found.items())]
 
-    async def _overdue(self, known: Known, trigger: LastPass | None, explained: Collection[str]) -> list[str]:
+    async def _overdue(
+        self,
+        known: Known,
+        reports: Sequence[WorkspaceReport],
+        trigger: LastPass | None,
+        explained: Collection[str],
+    ) -> list[str]:
         """Return why entries of which workspaces wait for long, if it is not for the app's own runs.
 
         :param explained: workspaces of which it is known why nothing is claimed there.
         """
         waiting = [
             report.name
-            for report in await self._reports.status()
+            for report in reports
             if report.name in self._workspaces.keys() - explained
             and (report.oldest_waiting_seconds or 0.0) > _OVERDUE_SECONDS
         ]

@@ -357,8 +357,7 @@ class Planner:
             raise WorkspaceUnavailable(str(error)) from None
 
     def _key(self, entry: Entry) -> JobKey:
-        named = JobKey(job_id=entry.job_id, job_name=entry.job_name)
-        return run_requests.job_key(named, self.workspaces[entry.workspace])
+        return run_requests.job_key(entry.job_key, self.workspaces[entry.workspace])
 
     def _named_job(self, entry: Entry) -> int | None:
         """Return the job whose id an entry, or its workspace, names; None = none, or it is named wrongly."""

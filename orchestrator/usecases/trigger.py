@@ -12,7 +12,6 @@ from orchestrator.core.errors import DatabricksError, OrchestratorError
 from orchestrator.core.models import ActiveRun, Claim, JobKey, JobLimit
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.redaction import one_line
-from orchestrator.core.refused_jobs import setting_of
 from orchestrator.core.telemetry import NO_TELEMETRY, Metric, fields
 from orchestrator.ports import Clock, Queue, Runs, Store, Telemetry
 from orchestrator.usecases.dispatch import dispatch
@@ -142,7 +141,7 @@ class Trigger:
             lease_seconds=self.policy.submit_lease_seconds,
             max_attempts=self.policy.max_attempts,
             serialize_tables=self.policy.serialize_tables,
-            setting=setting_of(self.workspaces[workspace].job_id, self.workspaces[workspace].job_name),
+            setting=self.workspaces[workspace].setting,
             address=self.workspaces[workspace].address,
         )
         problem = await dispatch(self.store, self.queue, claims)

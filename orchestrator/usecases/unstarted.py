@@ -92,7 +92,7 @@ class Unstarted:
         workspace = self.workspaces.get(entry.workspace)
         if entry.cancel_requested or workspace is None:
             return None
-        setting = refused_jobs.setting_of(workspace.job_id, workspace.job_name)
+        setting = workspace.setting
         what = refused_jobs.what_is_refused(entry, error, setting)
         if what is None:
             return None

@@ -15,18 +15,16 @@ from orchestrator.adapters.store.records import (
     cut_name,
     log_values,
     milliseconds,
-    place,
     read_claim,
-    read_elsewhere,
     read_entry,
     read_job_key,
     read_log_row,
-    read_open_workspace,
     read_stray,
     read_time,
     rooms_json,
 )
 from orchestrator.adapters.store.session import Session
+from orchestrator.adapters.store.workspaces import elsewhere_of, open_workspaces_of
 from orchestrator.core import doubts
 from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.decisions import LONGEST_WAIT_SECONDS, POSTPONE_SECONDS
@@ -116,7 +114,7 @@ class Store:
 
         def work(session: Session) -> list[Claim]:
             session.acquire_lock(_CLAIM_LOCK)
-            is_refused = bool(session.rows("elsewhere", *place(workspace, address)))
+            is_elsewhere = elsewhere_of(session, workspace, address) is not None
             in_flight = session.rows("in_flight", workspace)
             ours = {row["runid"] for row in in_flight}
             foreign = [run for run in active if run.run_id not in ours]
@@ -124,8 +122,7 @@ class Store:
             if free <= 0:
                 return []
             obstacles = obstacles_of(session, workspace, foreign, address)
-            calling = [read_job_key(row) for row in in_flight if row["runid"] is None]
-            tries = tries_of(session, workspace, setting, address, calling)
+            tries = tries_of(session, workspace, setting, address, in_flight)
             rows = session.rows(
                 "claim",
                 max_attempts or NO_LIMIT,
@@ -137,7 +134,7 @@ class Store:
                 json.dumps(sorted(obstacles.alive_entries)),
                 json.dumps(sorted(obstacles.held_tables) if serialize_tables else []),
                 json.dumps(sorted(obstacles.finders)),
-                int(is_refused),
+                int(is_elsewhere),
                 address,
                 int(serialize_tables),
                 free,
@@ -172,10 +169,9 @@ class Store:
 
     async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
         """Return what a workspace has open at another address, or None."""
-        rows = await self.pool.transact(
-            lambda session: session.rows("elsewhere", *place(workspace, address)), writes=False
+        return await self.pool.transact(
+            lambda session: elsewhere_of(session, workspace, address), writes=False
         )
-        return read_elsewhere(rows, workspace, address)
 
     async def note_address(self, workspace: str, address: str) -> None:
         """RUNNING stays RUNNING: take runs that began before addresses were kept to be at this one."""
@@ -620,8 +616,7 @@ class Store:
 
     async def open_workspaces(self) -> list[OpenWorkspace]:
         """Return the workspaces that open entries name, configured or not."""
-        rows = await self.pool.transact(lambda session: session.rows("open_workspaces"), writes=False)
-        return [read_open_workspace(row) for row in rows]
+        return await self.pool.transact(open_workspaces_of, writes=False)
 
     async def note_unknown(self, known: Collection[str], *, reason: str, limit: int) -> int:
         """Say of waiting entries without an error that their workspace is not known; return how many."""

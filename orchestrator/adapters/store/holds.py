@@ -1,6 +1,6 @@
 """Which jobs are refused for a reason that is not their entries' own, as the entries have heard."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -35,14 +35,14 @@ def _last(rows: Iterable[dict[str, Any]], column: str) -> datetime | None:
 
 
 def tries_of(
-    session: Session, workspace: str, setting: str, address: str, calling: Collection[JobKey]
+    session: Session, workspace: str, setting: str, address: str, in_flight: Iterable[dict[str, Any]]
 ) -> dict[JobKey, int]:
     """Return of each job that is refused how many entries may try now.
 
-    :param calling: the jobs of the entries that are in flight and have no run yet.
+    :param in_flight: the rows of the workspace's entries that hold a slot.
     """
     found, now = holds_of(session, workspace, setting, address)
-    under_way = list(calling)
+    under_way = [read_job_key(row) for row in in_flight if row["runid"] is None]
     return {
         each.job: each.tries(now, under_way=under_way.count(each.job)) for each in found if each.is_believed
     }

@@ -1,16 +1,14 @@
 """Between the database and the records of the core: what a result row means, what fits into a column."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.adapters.store.connector import as_utc
-from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim, Entry, JobKey, LogRow, StrayRun
 from orchestrator.core.numbers import MAX_INT32
-from orchestrator.core.reports import OpenWorkspace
 from orchestrator.core.slots import JobRoom
 from orchestrator.core.states import Status
 
@@ -37,7 +35,7 @@ _OPTIONAL_TIMES = (
 )
 
 #: Stands for a time that cannot be read. An error would stop every entry that is read together with it.
-_UNREADABLE = datetime.min.replace(tzinfo=UTC)
+UNREADABLE = datetime.min.replace(tzinfo=UTC)
 
 
 def read_time(value: object) -> datetime:
@@ -82,39 +80,9 @@ def read_entry(row: dict[str, Any]) -> Entry:
             "entry_guid": str(row["entry_guid"]).lower(),
             "status": Status(row["status"]),
             "cancel_requested": bool(row["cancel_requested"]),
-            **{name: as_utc(row[name]) or _UNREADABLE for name in _TIMES},
+            **{name: as_utc(row[name]) or UNREADABLE for name in _TIMES},
             **{name: as_utc(row[name]) for name in _OPTIONAL_TIMES},
         }
-    )
-
-
-def read_open_workspace(row: Mapping[str, Any]) -> OpenWorkspace:
-    """Read the counts of a workspace's open entries."""
-    return OpenWorkspace(
-        name=row["workspace"],
-        waiting=int(row["waiting"]),
-        in_flight=int(row["in_flight"]),
-        since=as_utc(row["since"]) or _UNREADABLE,
-    )
-
-
-def place(workspace: str, address: str) -> tuple[str | None, ...]:
-    """Return the parameters of ``elsewhere``: no address is another one than NULL."""
-    return (workspace, address or None) * 2
-
-
-def read_elsewhere(rows: Sequence[Mapping[str, Any]], workspace: str, here: str) -> Elsewhere | None:
-    """Read what a workspace has open at another address than ``here``; None = nothing."""
-    if not rows:
-        return None
-    [row] = rows
-    return Elsewhere(
-        workspace=workspace,
-        here=here,
-        entries=int(row["entries"]),
-        entry_id=int(row["id"]),
-        address=row["address"],
-        since=as_utc(row["since"]),
     )
 
 

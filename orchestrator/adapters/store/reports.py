@@ -13,18 +13,16 @@ from orchestrator.adapters.store.obstacles import held_by_alive, held_by_running
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
     NO_LIMIT,
-    place,
-    read_elsewhere,
     read_entry,
     read_job_key,
     read_log_row,
-    read_open_workspace,
     read_stray,
     read_time,
     rooms_json,
 )
 from orchestrator.adapters.store.search import Search, Statement
 from orchestrator.adapters.store.session import Session
+from orchestrator.adapters.store.workspaces import elsewhere_of, open_workspaces_of
 from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.durations import USUAL_OF, Duration, is_overdue, usual_seconds
 from orchestrator.core.health import Trouble, Troubled, runs_in_trouble, trouble_of_run
@@ -161,8 +159,7 @@ class Reports:
 
     async def open_workspaces(self) -> list[OpenWorkspace]:
         """Return the workspaces that open entries name, configured or not."""
-        rows = await self._pool.transact(lambda session: session.rows("open_workspaces"), writes=False)
-        return [read_open_workspace(row) for row in rows]
+        return await self._pool.transact(open_workspaces_of, writes=False)
 
     async def candidates(self, workspace: str, limit: int) -> Candidates:
         """Return at most `limit` waiting entries, in the order of the claim."""
@@ -223,10 +220,9 @@ class Reports:
 
     async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
         """Return what a workspace has open at another address, or None."""
-        rows = await self._pool.transact(
-            lambda session: session.rows("elsewhere", *place(workspace, address)), writes=False
+        return await self._pool.transact(
+            lambda session: elsewhere_of(session, workspace, address), writes=False
         )
-        return read_elsewhere(rows, workspace, address)
 
     async def obstacles(
         self, workspace: str, foreign: Collection[ActiveRun], *, address: str = ""
@@ -287,9 +283,8 @@ class Reports:
         """Return of each job of a workspace that is refused how many of its entries may try now."""
 
         def work(session: Session) -> dict[JobKey, int]:
-            rows = session.rows("in_flight", workspace)
-            calling = [read_job_key(row) for row in rows if row["runid"] is None]
-            return tries_of(session, workspace, setting, address, calling)
+            in_flight = session.rows("in_flight", workspace)
+            return tries_of(session, workspace, setting, address, in_flight)
 
         return await self._pool.transact(work, writes=False)
 

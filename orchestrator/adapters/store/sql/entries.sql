@@ -86,6 +86,16 @@ EXISTS (
 -- The entry's latest run and submission are at an address, a parameter, or began before addresses were kept.
 ({alias}.workspace_address IS NULL OR {alias}.workspace_address = ?)
 
+-- logged_runs (fragment) --
+-- Entries with one of these runs in the log, made where the entry is now. Parameters: the runs, workspace, address.
+FROM process_log AS ended
+INNER JOIN track_processing AS {alias} ON {alias}.id = ended.entry_id
+WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
+    AND {alias}.workspace = ?
+    AND {is_at {alias}}
+    AND ended.submission >= COALESCE({alias}.address_submission, 0)
+    AND COALESCE({alias}.stop_reason, '') <> 'RESTART'  -- its next submission cancels the run first
+
 -- is_elsewhere (fragment) --
 -- The entry has its run, or calls whose outcome is not known, at another address than the parameter.
 {alias}.workspace_address <> ?
@@ -246,14 +256,8 @@ WHERE entry.workspace = ?
     AND {is_at entry}
 UNION
 SELECT entry.id, ended.runid, CASE WHEN entry.last_runid IS NOT NULL THEN entry.table_name END AS busy_table
-FROM process_log AS ended
-INNER JOIN track_processing AS entry ON entry.id = ended.entry_id
-WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
-    AND entry.workspace = ?
-    AND {is_at entry}
-    AND ended.submission >= COALESCE(entry.address_submission, 0)
+{logged_runs entry}
     AND entry.status NOT IN ('QUEUED', 'RUNNING')
-    AND COALESCE(entry.stop_reason, '') <> 'RESTART'  -- its next submission cancels the run first
 UNION
 SELECT entry.id, stray.runid, entry.table_name AS busy_table
 FROM orchestrator_stray_run AS stray
@@ -796,15 +800,9 @@ WHERE workspace = ?
     AND (workspace_address IS NULL OR workspace_address = ?)
 UNION ALL
 SELECT {listed_columns entry}, ended.runid AS found_runid, ended.submission AS found_submission
-FROM process_log AS ended
-INNER JOIN track_processing AS entry ON entry.id = ended.entry_id
-WHERE ended.runid IN (SELECT run.value FROM {numbers ?} AS run)
-    AND entry.workspace = ?
-    AND {is_at entry}
-    AND ended.submission >= COALESCE(entry.address_submission, 0)
+{logged_runs entry}
     AND entry.status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
     AND entry.last_runid <> ended.runid
-    AND COALESCE(entry.stop_reason, '') <> 'RESTART'
 
 -- open_jobs --
 -- The jobs that the open entries of a workspace name.

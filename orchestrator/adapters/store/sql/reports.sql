@@ -252,32 +252,26 @@ ORDER BY example.workspace
 -- The same for failures of the platform.
 {repeated platform_failures}
 
--- long_queued --
--- In each workspace, the entries that were claimed before a time and are QUEUED still, although their messages arrive,
--- and the oldest of them.
+-- queued_for_long (fragment) --
+-- In each workspace, the entries that were claimed before a time and are QUEUED still, and the oldest of them.
 SELECT {listed_columns example}, counted.entries
 FROM (
     SELECT MIN(id) AS id, {count} AS entries
     FROM track_processing {index ix_track_processing_in_flight}
     WHERE status IN ('QUEUED', 'RUNNING') AND status = 'QUEUED' AND COALESCE(claimed_at, updated_at) < ?
-        AND (deliveries > 0 OR postponements > 0)
+        AND ({alias})
     GROUP BY workspace
 ) AS counted
 {join_in_order} track_processing AS example ON example.id = counted.id
 ORDER BY example.workspace
 
+-- long_queued --
+-- The entries that are QUEUED for long although their messages arrive.
+{queued_for_long deliveries > 0 OR postponements > 0}
+
 -- uncalled --
--- The same of entries for which nothing was ever called: no message of theirs has been looked at.
-SELECT {listed_columns example}, counted.entries
-FROM (
-    SELECT MIN(id) AS id, {count} AS entries
-    FROM track_processing {index ix_track_processing_in_flight}
-    WHERE status IN ('QUEUED', 'RUNNING') AND status = 'QUEUED' AND COALESCE(claimed_at, updated_at) < ?
-        AND deliveries = 0 AND postponements = 0
-    GROUP BY workspace
-) AS counted
-{join_in_order} track_processing AS example ON example.id = counted.id
-ORDER BY example.workspace
+-- The entries that are QUEUED for long and for which nothing was ever called: no message of theirs has been looked at.
+{queued_for_long deliveries = 0 AND postponements = 0}
 
 -- strays --
 -- The runs that came when their entries had gone on without them, and that cannot be cancelled.
