@@ -54,6 +54,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "calls_accepted": ("default", -1, "https://a", -1, "default", -1, "https://a"),
     "cancel_waiting": (500,),
     "return_settled": (500,),
+    "stands_still": (3,),
     "begin_wait": (500,),
     "renumber": (500,),
     "end_unclaimable": ("why", 3, 3, 500),

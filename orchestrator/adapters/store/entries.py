@@ -555,14 +555,18 @@ class Store:
         counted.
         """
         limit_or_none = max_attempts or NO_LIMIT
+        stand_still = await self.pool.transact(
+            lambda session: session.rows("stands_still", limit_or_none), writes=False
+        )
 
         def work(session: Session) -> int:
-            session.change("begin_wait", limit)
-            return (
-                session.change("return_settled", limit)
-                + session.change("renumber", limit)
-                + session.change("end_unclaimable", _UNCLAIMABLE, limit_or_none, limit_or_none, limit)
-            )
+            changed = session.change("return_settled", limit) + session.change("renumber", limit)
+            if stand_still or changed:  # what was changed may be another one that no claim can take
+                session.change("begin_wait", limit)
+                changed += session.change(
+                    "end_unclaimable", _UNCLAIMABLE, limit_or_none, limit_or_none, limit
+                )
+            return changed
 
         return await self.pool.transact(work, writes=True)
 

@@ -720,6 +720,19 @@ WHERE status IN ('QUEUED', 'RUNNING')
         {limit ?}
     )
 
+-- stands_still --
+-- Whether a pass has to change waiting entries: begin_wait and end_unclaimable say which. It reads all that wait, so it
+-- is asked before a transaction begins that would hold up all others meanwhile.
+SELECT waiting.id
+FROM track_processing AS waiting {index ix_track_processing_waiting}
+WHERE waiting.status IN ('PENDING', 'FAILED')
+    AND (
+        (waiting.available_at <= {now} AND NOT ({waits_since_available waiting}))
+        OR {is_unclaimable waiting}
+    )
+ORDER BY waiting.id
+{limit 1}
+
 -- begin_wait --
 -- PENDING stays PENDING, FAILED stays FAILED: by SQL it has got an available_at from before it began to wait. The wait
 -- counts from now, since nothing tells when that was done.
