@@ -10,15 +10,19 @@ from typing import Any
 
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.reports import Reports
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.actions import CANCEL, RETRY
 from orchestrator.core.models import Claim, Entry, NewEntry
 from orchestrator.core.policy import Policy, WorkspacePolicy
+from orchestrator.core.reports import Known
 from orchestrator.core.states import Status
 from orchestrator.ports import Queue, Runs
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.overview import ActiveRuns, Overview
 from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.settle import Settle
 from orchestrator.usecases.submit import Submit
@@ -170,3 +174,18 @@ class World(DeliveredUseCases):
             databricks=databricks,
             eu=eu,
         )
+
+
+def overview_of(world: UseCases, known: Known | None, active: ActiveRuns | None) -> Overview:
+    """Return the overview of a world. The parameters are those of :class:`Overview`."""
+
+    async def check_schema() -> None:
+        return
+
+    return Overview(
+        reports=Reports(world.store.pool),
+        pass_log=PassLog(world.store.pool),
+        check_schema=check_schema,
+        known=known,
+        active=active,
+    )

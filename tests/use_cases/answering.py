@@ -14,9 +14,12 @@ from aiohttp.test_utils import TestServer
 from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.core.reports import Known, KnownWorkspace
+from orchestrator.usecases.overview import ActiveRuns, Overview
 from orchestrator.usecases.run_ended import RunEnded
 from tests.databricks.support import ManualClock, Tokens
-from tests.world import Database, DeliveredUseCases, workspace
+from tests.fakes import FakeClock
+from tests.world import Database, DeliveredUseCases, overview_of, workspace
 
 #: An answer: its status and its body, text as it is. Status 0: the connection is closed without an answer.
 Answer = tuple[int, dict[str, Any] | str]
@@ -198,6 +201,13 @@ async def answering(folder: Path, api: JobsApi | None = None) -> AsyncIterator[A
         )
         yield world
         await world.store.pool.close()
+
+
+def overview_at(world: AnsweredWorld, host: str) -> Overview:
+    """Return the overview of a world whose workspace is at this address in the settings."""
+    shown = KnownWorkspace(name="default", host=host, job_id=5, cap=130)
+    known = Known(workspaces=(shown,), policy=world.policy, pass_late_seconds=600)
+    return overview_of(world, known, ActiveRuns(world.runs, FakeClock()))
 
 
 async def never() -> None:

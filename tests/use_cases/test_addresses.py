@@ -17,16 +17,14 @@ from orchestrator.adapters.store.reports import Reports
 from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.addresses import address_of
 from orchestrator.core.models import Claim, Entry
-from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.states import Status
 from orchestrator.core.waiting import Reason
 from orchestrator.usecases.operator import Operator
-from orchestrator.usecases.overview import ActiveRuns, Overview
+from orchestrator.usecases.overview import Overview
 from orchestrator.usecases.settle import View
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 from tests.databricks.support import ManualClock, Tokens
-from tests.fakes import FakeClock
-from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, JobsApi, ended, goes_on, served
+from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, JobsApi, ended, goes_on, overview_at, served
 from tests.world import Database, workspace
 
 COMMAND = "python -m orchestrator workspace-moved default"
@@ -72,17 +70,7 @@ async def move(world: AnsweredWorld) -> list[int]:
 
 
 def overview(world: AnsweredWorld) -> Overview:
-    async def check_schema() -> None:
-        return
-
-    known = KnownWorkspace(name="default", host=address(world), job_id=5, cap=130)
-    return Overview(
-        reports=Reports(world.store.pool),
-        pass_log=PassLog(world.store.pool),
-        check_schema=check_schema,
-        known=Known(workspaces=(known,), policy=world.policy, pass_late_seconds=600),
-        active=ActiveRuns(world.runs, FakeClock()),
-    )
+    return overview_at(world, address(world))
 
 
 async def test_live_run_is_not_gone_because_another_workspace_does_not_know_it(apps: MakeApp) -> None:

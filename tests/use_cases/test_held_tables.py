@@ -1,24 +1,28 @@
 """Tables that are held by runs which nobody follows, and what health says of them. Over HTTP."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.adapters.store.operations import Operations
-from orchestrator.adapters.store.passes import PassLog
-from orchestrator.adapters.store.reports import Reports
 from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.health import Trouble
 from orchestrator.core.models import Entry
-from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.states import Status
 from orchestrator.core.waiting import Reason
-from orchestrator.usecases.overview import ActiveRuns, Overview
-from tests.fakes import FakeClock
-from tests.use_cases.answering import START_MS, UNAVAILABLE, AnsweredWorld, answering, ended, goes_on
+from orchestrator.usecases.overview import Overview
+from tests.use_cases.answering import (
+    START_MS,
+    UNAVAILABLE,
+    AnsweredWorld,
+    answering,
+    ended,
+    goes_on,
+    overview_at,
+)
 from tests.world import policy
 
 SUCCESS = ended("SUCCESS", "SUCCESS", end_time=START_MS + 60_000)
@@ -35,22 +39,23 @@ async def world(tmp_path: Path) -> AsyncIterator[AnsweredWorld]:
 
 
 def overview(world: AnsweredWorld) -> Overview:
-    async def check_schema() -> None:
-        return
-
-    shown = KnownWorkspace(name="default", host="https://adb-1.2.azuredatabricks.net", job_id=5, cap=130)
-    return Overview(
-        reports=Reports(world.store.pool),
-        pass_log=PassLog(world.store.pool),
-        check_schema=check_schema,
-        known=Known(workspaces=(shown,), policy=world.policy, pass_late_seconds=600),
-        active=ActiveRuns(world.runs, FakeClock()),
-    )
+    return overview_at(world, "https://adb-1.2.azuredatabricks.net")
 
 
 async def told(world: AnsweredWorld, trouble: Trouble) -> list[str]:
     """Return the reasons in health that speak of a trouble."""
     return [reason for reason in (await overview(world).health()).reasons if trouble in reason]
+
+
+async def told_after_seven_hours(world: AnsweredWorld) -> tuple[int, datetime, str]:
+    """Let an entry of the held table wait; return it, since when it waits, and what health says of it."""
+    [other] = await world.add("sales")
+    began = await world.store.now()
+    await world.next_pass(5 * HOUR)
+    assert await told(world, Trouble.TABLE_HELD) == []
+    await world.next_pass(2 * HOUR)
+    [reason] = await told(world, Trouble.TABLE_HELD)
+    return other, began, reason
 
 
 async def in_doubt(world: AnsweredWorld, **run: Any) -> Entry:
@@ -167,12 +172,7 @@ async def test_wait_behind_a_run_that_somebody_repaired_is_told(world: AnsweredW
     world.api.runs[1000] = SUCCESS
     await world.monitor()
     world.api.runs[1000] = goes_on()
-    [other] = await world.add("sales")
-    began = await world.store.now()
-    await world.next_pass(5 * HOUR)
-    assert await told(world, Trouble.TABLE_HELD) == []
-    await world.next_pass(2 * HOUR)
-    [reason] = await told(world, Trouble.TABLE_HELD)
+    other, began, reason = await told_after_seven_hours(world)
     assert f"1 entry, for example entry {other} since {began:%Y-%m-%d %H:%M}" in reason
     assert f"table sales is held by run 1000 of entry {entry.id}, active although" in reason
     world.api.runs[1000] = SUCCESS
@@ -195,12 +195,7 @@ async def test_entry_that_has_waited_long_does_not_speak_of_a_repair_a_moment_ag
 
 async def test_wait_behind_a_running_entry_is_told(world: AnsweredWorld) -> None:
     entry = await world.running()
-    [other] = await world.add("sales")
-    began = await world.store.now()
-    await world.next_pass(5 * HOUR)
-    assert await told(world, Trouble.TABLE_HELD) == []
-    await world.next_pass(2 * HOUR)
-    [reason] = await told(world, Trouble.TABLE_HELD)
+    other, began, reason = await told_after_seven_hours(world)
     assert f"1 entry, for example entry {other} since {began:%Y-%m-%d %H:%M}" in reason
     assert f"table sales is held by run 1000 of entry {entry.id}, RUNNING" in reason
 

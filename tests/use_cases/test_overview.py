@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.adapters.store.passes import PassLog
-from orchestrator.adapters.store.reports import Reports
 from orchestrator.core.errors import ListIncomplete, SettingsError, Unauthorized
 from orchestrator.core.models import ActiveRun, RunRequest
 from orchestrator.core.reports import Known, KnownWorkspace
@@ -16,7 +15,7 @@ from orchestrator.usecases.listing import list_active
 from orchestrator.usecases.overview import ActiveRuns, Overview
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 from tests.fakes import FakeClock, FakeRuns
-from tests.world import World, policy
+from tests.world import World, overview_of, policy
 
 HOST = "https://adb-1.2.azuredatabricks.net"
 
@@ -37,16 +36,8 @@ def overview(
     workspace_id: int | None = None,
     active: ActiveRuns | None = None,
 ) -> Overview:
-    async def check_schema() -> None:
-        return
-
-    return Overview(
-        reports=Reports(world.store.pool),
-        pass_log=PassLog(world.store.pool),
-        check_schema=check_schema,
-        known=known(workspace_id) if complete else None,
-        active=None if offline or not complete else active or ActiveRuns(world.runs, FakeClock()),
-    )
+    listing = None if offline or not complete else active or ActiveRuns(world.runs, FakeClock())
+    return overview_of(world, known(workspace_id) if complete else None, listing)
 
 
 async def make_passes(world: World) -> None:
