@@ -139,8 +139,11 @@ class SimulatedRuns:
         listed = active[: -1 if fault == "lagging" else None]
         ours = [ActiveRun(run_id=run.run_id, job_id=1, queued=run.is_queued) for run in listed]
         found = (*ours, *(ActiveRun(run_id=run_id) for run_id in sorted(self.foreign)))
-        self.lists.append((found, {run: run.began for run in listed}))
+        began = {run: run.began for run in listed}
+        self.lists.append((found, began))
         await self._after(fault)
+        for run, beginning in began.items():
+            run.seen = max(run.seen, beginning)
         return found
 
     def listed_in(self, found: Collection[ActiveRun]) -> dict[SimulatedRun, int]:
@@ -159,6 +162,7 @@ class SimulatedRuns:
             or (fault == "missing" and run.may_be_missed(with_history=with_history))
         )
         unreadable = run.unreadable
+        began = run.began if run.is_live and not run.shows_old_end(self.now()) else 0
         await self._after(fault)
         if missing:
             raise RunNotFound("gone", status=400)
@@ -166,6 +170,7 @@ class SimulatedRuns:
             error = WorkspaceUnavailable("not yours", status=403)
             error.answered = True
             raise error
+        run.seen = max(run.seen, began)
         return shown
 
     async def failure_of(self, run: Run) -> RunFailure:

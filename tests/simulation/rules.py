@@ -318,4 +318,5 @@ class Rules:
 
     def _was_missed(self, run: SimulatedRun) -> bool:
         """Say whether a person repaired a run and it ended before any pass could see it active."""
-        return run.repaired_by_person and self.followed.get(run.run_id) != len(run.repairs)
+        was_seen = run.seen == run.began and self.followed.get(run.run_id) == len(run.repairs)
+        return run.repaired_by_person and not was_seen

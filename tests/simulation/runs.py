@@ -43,6 +43,8 @@ class SimulatedRun:
     unreadable: bool = False
     #: a task → the number of all beginnings when it last looked at the run
     looks: dict[object, int] = field(default_factory=dict)
+    #: its latest beginning that an answer has shown to be active
+    seen: int = 0
     _state: Run = field(init=False)
     _old_end_until: datetime | None = None
     _was_missed: bool = False
