@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from orchestrator.adapters.store.connector import as_utc
-from orchestrator.core.models import ActiveRun
+from orchestrator.core.models import ActiveRun, StopReason
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import REVIVABLE, Status
 from tests.invariants import is_allowed
@@ -86,6 +86,8 @@ class Rules:
     astray: set[SimulatedRun] = field(default_factory=set)
     #: run → the number of its repairs when an entry followed it last
     followed: dict[int, int] = field(default_factory=dict)
+    #: runs that were cancelled for a restart when their entry had been settled already
+    cancelled_late: set[SimulatedRun] = field(default_factory=set)
     _resolved: set[int] = field(default_factory=set)
     _repairs: Counter[tuple[str, int]] = field(default_factory=Counter)
     #: the ends that are logged: run, and time or NOT_FOUND
@@ -268,6 +270,8 @@ class Rules:
         moved_on = not is_followed or not self._is_ours(run)
         wanted = row.id in self.to_cancel or row.stop_reason is not None or overdue
         assert moved_on or wanted, "a good run is cancelled"
+        if row.stop_reason == StopReason.RESTART and row.status != Status.RUNNING:
+            self.cancelled_late.add(run)
 
     # -- the log
 
@@ -317,6 +321,9 @@ class Rules:
         return bool(ends & self._logged or refused)
 
     def _was_missed(self, run: SimulatedRun) -> bool:
-        """Say whether a person repaired a run and it ended before any pass could see it active."""
+        """Say whether a person repaired a run and it ended before any pass could see it active.
+
+        Or a pass saw it, and cancelled it for a restart when another had settled the entry by its old end.
+        """
         was_seen = run.seen == run.began and self.followed.get(run.run_id) == len(run.repairs)
-        return run.repaired_by_person and not was_seen
+        return run.repaired_by_person and (not was_seen or run in self.cancelled_late)
