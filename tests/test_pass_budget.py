@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from orchestrator.core import pass_budget as budget
+from orchestrator.core.errors import SettingsError
 from orchestrator.settings import load
 from orchestrator.usecases import run_ended
 from tests.test_settings import GOOD
@@ -57,6 +60,14 @@ def test_a_pass_that_takes_its_time_is_neither_late_nor_loses_what_it_has_claime
     usual = load(GOOD)
     assert usual.pass_late_seconds > budget.INVOCATION_SECONDS * 2
     assert usual.policy.submit_lease_seconds > budget.CLAIM_SECONDS
+
+
+def test_no_call_of_a_submission_outlives_its_lease() -> None:
+    """The host ends the worker process after ``functionTimeout``, and all calls that are under way in it."""
+    shortest = load({**GOOD, "SUBMIT_LEASE_SECONDS": str(seconds(HOST["functionTimeout"]))})
+    assert shortest.policy.submit_lease_seconds >= budget.FUNCTION_SECONDS
+    with pytest.raises(SettingsError, match="SUBMIT_LEASE_SECONDS must be a number from 300 to 86,400"):
+        load({**GOOD, "SUBMIT_LEASE_SECONDS": "299"})
 
 
 def test_a_notification_fits_into_an_invocation() -> None:

@@ -8,11 +8,6 @@ from typing import Any
 
 from orchestrator.core.states import Status
 
-#: From this many ``deliveries`` on, a call before the current one may have started a run. An outage or a new
-#: claim reduces the count to this number and no further: a late response to the first call must not be taken
-#: for the response to the only call.
-IN_DOUBT = 2
-
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
@@ -56,8 +51,8 @@ class Entry:
     available_at: datetime
     #: when the message counts as lost; set only while QUEUED
     lease_expires_at: datetime | None
-    #: calls of ``run-now`` for this submission that may have started a run; above 0 a run may exist although
-    #: ``runid`` is unknown
+    #: calls of ``run-now`` for this submission that may have started a run, under way or without an answer;
+    #: above 0 a run may exist although ``runid`` is unknown
     deliveries: int
     cancel_requested: bool
     last_error: str | None
@@ -79,6 +74,9 @@ class Entry:
     last_runid: int | None = None
     #: JSON text of the current submission's call, as it was first made; a repeated call is the same
     request: str | None = field(default=None, repr=False)
+    #: a call of the current submission before the latest one may have started a run: until the submission is
+    #: settled, a refusal is no proof that there is none
+    in_doubt: bool = False
     claimed_at: datetime | None = None
     #: waits of the current submission for a workspace that took no call; decides the length of the next one
     postponements: int = 0

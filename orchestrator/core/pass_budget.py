@@ -29,6 +29,10 @@ FUNCTION_SECONDS = 300.0
 #: An invocation of any function.
 INVOCATION_SECONDS = 280.0
 
+#: How long the lease of a QUEUED entry lasts at least. Its message is sent again after that, and by then no
+#: call of the invocation before can be under way any more.
+SHORTEST_LEASE_SECONDS = FUNCTION_SECONDS
+
 #: The work of a pass, with the snapshot before it.
 WORK_SECONDS = 220.0
 

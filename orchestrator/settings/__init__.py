@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
+from orchestrator.core import pass_budget
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.policy import RETRY_MODES, Policy
@@ -200,7 +201,9 @@ def _policy(reader: Reader) -> Policy:
     return Policy(
         max_attempts=reader.whole("MAX_ATTEMPTS", 3, least=0, most=1_000_000),
         retry_backoff_seconds=reader.number("RETRY_BACKOFF_SECONDS", 60, least=0, most=3600),
-        submit_lease_seconds=reader.number("SUBMIT_LEASE_SECONDS", 900, least=1, most=86_400),
+        submit_lease_seconds=reader.number(
+            "SUBMIT_LEASE_SECONDS", 900, least=pass_budget.SHORTEST_LEASE_SECONDS, most=86_400
+        ),
         max_deliveries=reader.whole("MAX_DELIVERIES", 10, least=3, most=1_000_000),
         run_timeout_seconds=reader.number("RUN_TIMEOUT_SECONDS", 0, least=0, most=_MAX_SECONDS),
         serialize_tables=reader.flag("SERIALIZE_TABLES", True),

@@ -21,7 +21,7 @@ from orchestrator.ports import Runs, Store
 from orchestrator.usecases.jobs import continuous_reason
 from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.repair import QUIET, is_quiet_for_long, was_repaired
-from orchestrator.usecases.unstarted import Unstarted, as_unavailable, in_doubt
+from orchestrator.usecases.unstarted import Unstarted, as_unavailable
 
 _logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Refusals:
                 return None
         if isinstance(error, TokenRunDeleted | NoRunNamed):
             await self.unstarted.refuse(entry, error)
-        elif isinstance(request, RepairRequest) and in_doubt(entry):
+        elif isinstance(request, RepairRequest) and entry.in_doubt:
             await self._doubtful_repair_refused(entry, request, error)
         elif entry.cancel_requested or not may_replace:
             await self.unstarted.refuse(entry, error)

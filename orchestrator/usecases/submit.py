@@ -22,7 +22,7 @@ from orchestrator.usecases.planning import Follow, Planner
 from orchestrator.usecases.refusals import Refusals
 from orchestrator.usecases.repair import LATEST_CALL_SECONDS, repair_run
 from orchestrator.usecases.strays import cancel_strays
-from orchestrator.usecases.unstarted import Unstarted, in_doubt
+from orchestrator.usecases.unstarted import Unstarted
 
 _logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Submit:
             return await repair_run(
                 runs,
                 request,
-                in_doubt=in_doubt(entry),
+                in_doubt=entry.in_doubt,
                 is_wanted=not entry.cancel_requested,
                 is_late=lambda: self.clock.monotonic() - began > LATEST_CALL_SECONDS,
             )

@@ -15,7 +15,7 @@ from orchestrator.core.errors import (
     TokenRunDeleted,
     WorkspaceUnavailable,
 )
-from orchestrator.core.models import IN_DOUBT, Claim, Entry, Unanswered, Verdict
+from orchestrator.core.models import Claim, Entry, Unanswered, Verdict
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.refused_jobs import Mark
 from orchestrator.core.states import Status
@@ -45,7 +45,7 @@ class Unstarted:
 
     async def no_capacity(self, entry: Entry, error: NoCapacity) -> None:
         """Make an entry PENDING again, since the workspace is full, unless there may be a run already."""
-        if in_doubt(entry):
+        if entry.in_doubt:
             await self.postpone(entry, as_unavailable(error), Unanswered.NO_EFFECT)
             return
         verdict = decisions.verdict_without_slot(entry, str(error), jitter=self.clock.jitter())
@@ -76,7 +76,7 @@ class Unstarted:
         mark = await self._not_its_own(entry, error)
         if mark is not None:
             await self._wait(entry, error, mark)
-        elif in_doubt(entry) or isinstance(error, NoRunNamed):
+        elif entry.in_doubt or isinstance(error, NoRunNamed):
             await self._leave_open(entry, str(error), permanent=error.permanent)
         elif entry.cancel_requested:
             await self.cancel(entry, str(error))
@@ -102,7 +102,7 @@ class Unstarted:
             return mark
         if await self._are_others_accepted(entry, now, workspace.address):
             return None
-        return mark if mark.is_believed or (mark.may_be_believed and not in_doubt(entry)) else None
+        return mark if mark.is_believed or (mark.may_be_believed and not entry.in_doubt) else None
 
     async def _are_others_accepted(self, entry: Entry, now: datetime, address: str) -> bool:
         """Say whether Databricks accepted a call since the entry first heard that it lacks a permission."""
@@ -114,7 +114,7 @@ class Unstarted:
 
     async def _wait(self, entry: Entry, error: RequestRefused | InvalidEntry, mark: Mark) -> None:
         """Make an entry PENDING again, unless there may be a run already; then its token is repeated."""
-        if in_doubt(entry) or (entry.deliveries > 0 and isinstance(error, InvalidEntry)):
+        if entry.in_doubt or (entry.deliveries > 0 and isinstance(error, InvalidEntry)):
             await self.postpone(entry, WorkspaceUnavailable(str(error)), Unanswered.NO_EFFECT)
             return
         verdict = Verdict(
@@ -165,15 +165,6 @@ class Unstarted:
             policy=self.policy,
             jitter=self.clock.jitter(),
         )
-
-
-def in_doubt(entry: Entry) -> bool:
-    """Say whether an earlier call of this submission may have started a run.
-
-    Databricks does not document whether it looks up the token before it refuses a call. A refusal now is
-    therefore no proof that there is no run, and the submission keeps its number and its token.
-    """
-    return entry.deliveries >= IN_DOUBT
 
 
 def as_unavailable(error: DatabricksError) -> WorkspaceUnavailable:

@@ -24,7 +24,6 @@ SETTINGS = {
     "DATABRICKS_TOKEN": "any",
     "MAX_ACTIVE_RUNS": str(CAP),
     "MAX_ATTEMPTS": str(MAX_ATTEMPTS),
-    "SUBMIT_LEASE_SECONDS": str(LEASE_SECONDS),
     "RETRY_BACKOFF_SECONDS": "1",
 }
 
@@ -43,6 +42,7 @@ class Parts:
     def begin(self) -> None:
         """Create the database and start the emulator and the simulator."""
         self.stack.prepare()
+        self.stack.shorten_leases(LEASE_SECONDS)
         (self.stack.folder / "azurite").mkdir()
         self.start("azurite")
         self.start("simulator")

@@ -57,7 +57,8 @@ async def test_300_rows_stay_under_the_cap(stack: Stack) -> None:
 async def test_host_is_killed_in_the_middle(stack: Stack) -> None:
     stack.start_simulator("--token", TOKEN)
     insert_rows(stack)
-    settings = {"DATABRICKS_TOKEN": TOKEN, "MAX_ACTIVE_RUNS": str(CAP), "SUBMIT_LEASE_SECONDS": "3"}
+    stack.shorten_leases(3)
+    settings = {"DATABRICKS_TOKEN": TOKEN, "MAX_ACTIVE_RUNS": str(CAP)}
     host = stack.start_host(**settings)
     for finished in (40, 120):
 
@@ -78,10 +79,10 @@ async def test_faults_of_databricks_and_key_vault_spend_no_attempt(stack: Stack)
     fakes = stack.start("fakes", "--secret", f"dbx-token={TOKEN}")
     environment = await asyncio.to_thread(_get_json, f"{fakes.url}/environment")
     insert_rows(stack)
+    stack.shorten_leases(3)
     stack.start_host(
         DATABRICKS_TOKEN_SECRET="dbx-token",
         MAX_ACTIVE_RUNS=str(CAP),
-        SUBMIT_LEASE_SECONDS="3",
         RETRY_BACKOFF_SECONDS="0",
         **environment,
     )

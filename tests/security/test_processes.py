@@ -147,6 +147,7 @@ async def everything_goes_wrong(
 ) -> None:
     """Run the app through all faults, and then a person's commands."""
     every_fault(workspace)
+    stack.shorten_leases(1)
     fakes = stack.start("fakes", "--secret", f"databricks-token={TOKEN}")
     async with aiohttp.ClientSession() as session, session.get(f"{fakes.url}/environment") as response:
         vault = await response.json()
@@ -156,7 +157,6 @@ async def everything_goes_wrong(
         **vault,
         "DATABRICKS_HOST": workspace.url.rstrip("/"),
         "DATABRICKS_TOKEN_SECRET": "databricks-token",
-        "SUBMIT_LEASE_SECONDS": "1",
         "MAX_ACTIVE_RUNS": "50",
         **receivers,
     }

@@ -60,6 +60,8 @@ EFFECTS = [
         {
             "status": QUEUED,
             "submission": 2,
+            "deliveries": 0,
+            "in_doubt": False,
             "runid": None,
             "submitted_at": None,
             "request": None,
@@ -83,6 +85,7 @@ EFFECTS = [
             "runid": 11,
             "last_runid": 11,
             "queue_seconds": 0.0,
+            "in_doubt": False,
             "attempt": 3,
             "lease_expires_at": None,
             "last_error": None,
@@ -93,7 +96,7 @@ EFFECTS = [
         "unclaim",
         QUEUED,
         lambda store, e: store.unclaim(e, verdict(PENDING, 60)),
-        {"status": PENDING, "deliveries": 0, "request": None, **WAITS_AGAIN},
+        {"status": PENDING, "deliveries": 0, "in_doubt": False, "request": None, **WAITS_AGAIN},
     ),
     Effect(
         "leave open",
@@ -105,7 +108,14 @@ EFFECTS = [
         "refuse",
         QUEUED,
         lambda store, e: refuse(store, e, FAILED, delay_seconds=60),
-        {"status": FAILED, "attempt": 3, "deliveries": 0, "finished_at": NOW, **WAITS_AGAIN},
+        {
+            "status": FAILED,
+            "attempt": 3,
+            "deliveries": 0,
+            "in_doubt": False,
+            "finished_at": NOW,
+            **WAITS_AGAIN,
+        },
     ),
     Effect(
         "postpone",
@@ -119,7 +129,8 @@ EFFECTS = [
         lambda store, e: store.postpone(
             claim_of(e), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT
         ),
-        {"lease_expires_at": 30.0, "last_error": "why", "deliveries": 0, "postponements": 1},
+        {"lease_expires_at": 30.0, "last_error": "why", "deliveries": 1, "postponements": 1},
+        deliveries=2,
     ),
     Effect(
         "note trouble",
@@ -149,7 +160,14 @@ EFFECTS = [
         "finish",
         RUNNING,
         lambda store, e: finish(store, e, DONE),
-        {"status": DONE, "available_at": NOW, "last_error": None, "deliveries": 0, "finished_at": NOW},
+        {
+            "status": DONE,
+            "available_at": NOW,
+            "last_error": None,
+            "deliveries": 0,
+            "in_doubt": False,
+            "finished_at": NOW,
+        },
     ),
     Effect(
         "give an attempt back",
@@ -161,6 +179,7 @@ EFFECTS = [
             "last_error": "why",
             "attempt": 1,
             "deliveries": 0,
+            "in_doubt": False,
             "finished_at": NOW,
         },
     ),
@@ -193,6 +212,7 @@ EFFECTS = [
             "queue_seconds": 0.0,
             "request": None,
             "deliveries": 0,
+            "in_doubt": False,
             "submitted_at": NOW,
             "finished_at": None,
             "cancel_requested": False,
@@ -215,14 +235,15 @@ async def insert(store: Store, database: Database, effect: Effect, run_id: int) 
     database.execute(
         "INSERT INTO track_processing (table_name, status, submission, attempt, deliveries, runid,"
         " last_error, cancel_requested, available_at, lease_expires_at, created_at, updated_at,"
-        " submitted_at, finished_at, last_runid, request)"
-        f" VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times}, ?, 'call')",
+        " submitted_at, finished_at, last_runid, request, in_doubt)"
+        f" VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times}, ?, 'call', ?)",
         f"table of {run_id}",
         effect.status,
         effect.deliveries,
         run_id,
         effect.cancel_requested,
         run_id,
+        int(effect.deliveries > 0),
     )
     return await entry_of(store, database.execute("SELECT MAX(id) FROM track_processing")[0][0])
 

@@ -156,11 +156,7 @@ async def test_postponed_message_is_sent_again_earlier(store: Store, database: D
         (Unanswered.NO_EFFECT, 1, 0),
         (Unanswered.NO_EFFECT, 2, 1),
         (Unanswered.OUTAGE, 1, 1),
-        (
-            Unanswered.OUTAGE,
-            2,
-            2,
-        ),  # not 1: a late answer to the first call must not count as that of the only one
+        (Unanswered.OUTAGE, 2, 1),
         (Unanswered.OUTAGE, 3, 2),
         (Unanswered.ENTRY, 3, 3),
     ],
@@ -173,6 +169,32 @@ async def test_calls_that_count(store: Store, unanswered: Unanswered, calls: int
     assert (await entry_of(store, claimed.entry_id)).deliveries == counted
 
 
+@pytest.mark.parametrize("doubtful", [Unanswered.OUTAGE, Unanswered.ENTRY])
+async def test_only_a_settled_submission_ends_the_doubt(store: Store, doubtful: Unanswered) -> None:
+    claimed = await queued(store)
+    assert not (await begun(store, claimed)).in_doubt
+    assert await store.postpone(claimed, seconds=30, reason="no answer", unanswered=doubtful)
+    for _ in range(3):
+        assert (await begun(store, claimed)).in_doubt
+        assert await store.postpone(claimed, seconds=30, reason="429", unanswered=Unanswered.NO_EFFECT)
+    entry = await entry_of(store, claimed.entry_id)
+    assert (entry.in_doubt, entry.deliveries) == (True, 1)
+    assert await store.record_run(claimed, 7)
+    assert not (await entry_of(store, claimed.entry_id)).in_doubt
+
+
+async def test_call_that_saw_no_doubt_settles_nothing_once_there_is_one(store: Store) -> None:
+    """The number of calls is the same as before: the second one has left a doubt and was subtracted."""
+    claimed = await queued(store)
+    first = await begun(store, claimed)
+    second = await begun(store, claimed)
+    assert await store.postpone(claimed, seconds=30, reason="no answer", unanswered=Unanswered.OUTAGE)
+    assert (await entry_of(store, first.id)).deliveries == first.deliveries
+    assert not await refuse(store, first, Status.FAILED)
+    assert not await store.unclaim(first, verdict(Status.PENDING))
+    assert not await store.leave_open(second, verdict(Status.FAILED)), "another call has ended since"
+
+
 async def test_calls_are_counted_anew_at_a_claim_but_the_doubt_stays(store: Store) -> None:
     claimed = await queued(store)
     for _ in range(5):
@@ -181,7 +203,8 @@ async def test_calls_are_counted_anew_at_a_claim_but_the_doubt_stays(store: Stor
     assert await retry(store, entry.id)
     [again] = await claim(store)
     assert again == claimed
-    assert (await entry_of(store, entry.id)).deliveries == 2
+    repeated = await entry_of(store, entry.id)
+    assert (repeated.deliveries, repeated.in_doubt) == (1, True)
 
 
 async def test_cancelling_entries_that_surely_have_no_run(store: Store) -> None:
@@ -355,7 +378,8 @@ async def test_submission_left_open_keeps_its_number(store: Store, database: Dat
     assert await store.logs(entry.id) == []
     database.pass_time(61)
     assert await claim(store) == [claimed]
-    assert (await entry_of(store, entry.id)).deliveries == 2
+    repeated = await entry_of(store, entry.id)
+    assert (repeated.deliveries, repeated.in_doubt) == (1, True)
 
 
 async def test_long_texts_of_databricks_fit_their_columns(store: Store) -> None:

@@ -31,7 +31,6 @@ from orchestrator.core.decisions import LONGEST_WAIT_SECONDS, POSTPONE_SECONDS
 from orchestrator.core.doubts import Doubt, Heard
 from orchestrator.core.errors import RunTaken, StoreError, StoreUnavailable
 from orchestrator.core.models import (
-    IN_DOUBT,
     ActiveRun,
     Claim,
     EndedRun,
@@ -63,13 +62,11 @@ _UNCLAIMABLE = "no attempts are left, or no further submission: retry the entry 
 #: Log rows of an entry that are read at once, the latest ones.
 _MAX_LOGS = 100
 
-#: A call without an answer is subtracted from ``deliveries`` again where there are more of them than this.
-_SUBTRACTED_ABOVE = {
-    Unanswered.NOT_MADE: NO_LIMIT,
-    Unanswered.NO_EFFECT: 0,
-    Unanswered.OUTAGE: IN_DOUBT,
-    Unanswered.ENTRY: NO_LIMIT,
-}
+#: Calls after which a run may exist.
+_DOUBTFUL = {Unanswered.OUTAGE, Unanswered.ENTRY}
+
+#: Calls that are not the entry's own fault.
+_NOT_COUNTED = {Unanswered.NO_EFFECT, Unanswered.OUTAGE}
 
 
 class Store:
@@ -215,10 +212,7 @@ class Store:
         False: another delivery has taken over.
         """
         return await self.pool.transact(
-            lambda session: (
-                session.change("replace_request", request, entry.id, entry.submission, entry.deliveries) == 1
-            ),
-            writes=True,
+            lambda session: session.change("replace_request", request, *_as_called(entry)) == 1, writes=True
         )
 
     async def record_run(
@@ -307,7 +301,7 @@ class Store:
 
         :param reason: for ``last_error``, since the entry follows a run that the app did not start.
         """
-        seen = (entry.id, entry.submission, entry.last_runid, entry.deliveries)
+        seen = (entry.id, entry.submission, entry.last_runid, entry.deliveries, int(entry.in_doubt))
         return await self.pool.transact(
             lambda session: session.change("revive", run_id, run_id, cut(reason), *seen) == 1, writes=True
         )
@@ -322,9 +316,7 @@ class Store:
                     cut(verdict.error),
                     verdict.slot_waits,
                     verdict.refusal,
-                    entry.id,
-                    entry.submission,
-                    entry.deliveries,
+                    *_as_called(entry),
                 )
                 == 1
             ),
@@ -354,21 +346,18 @@ class Store:
         :param unanswered: why the call that has just been made got no answer; None = no call was made, and
             the wait does not count.
         """
-        return await self.pool.transact(
-            lambda session: (
-                session.change(
-                    "postpone",
-                    milliseconds(seconds),
-                    cut(reason),
-                    0 if unanswered is None else 1,
-                    NO_LIMIT if unanswered is None else _SUBTRACTED_ABOVE[unanswered],
-                    claim.entry_id,
-                    claim.submission,
-                )
-                == 1
-            ),
-            writes=True,
+        is_doubtful, is_subtracted = unanswered in _DOUBTFUL, unanswered in _NOT_COUNTED
+        values = (
+            milliseconds(seconds),
+            cut(reason),
+            int(unanswered is not None),
+            int(is_doubtful),
+            int(is_subtracted),
+            int(is_doubtful),
+            claim.entry_id,
+            claim.submission,
         )
+        return await self.pool.transact(lambda session: session.change("postpone", *values) == 1, writes=True)
 
     async def not_sent(self, claim: Claim, reason: str) -> bool:
         """Let a later pass send the message of a QUEUED entry again, since the queue did not take it."""
@@ -694,10 +683,13 @@ def _ending(entry: Entry, verdict: Verdict) -> tuple[object, ...]:
         milliseconds(verdict.delay_seconds),
         cut(verdict.error),
         int(verdict.attempt_spent),
-        entry.id,
-        entry.submission,
-        entry.deliveries,
+        *_as_called(entry),
     )
+
+
+def _as_called(entry: Entry) -> tuple[int, int, int, int]:
+    """Return what no other call of a submission may have changed since it was read."""
+    return (entry.id, entry.submission, entry.deliveries, int(entry.in_doubt))
 
 
 def _refuse_if_taken(run_id: int, rows: list[dict[str, Any]]) -> None:

@@ -80,6 +80,7 @@ def read_entry(row: dict[str, Any]) -> Entry:
             "entry_guid": str(row["entry_guid"]).lower(),
             "status": Status(row["status"]),
             "cancel_requested": bool(row["cancel_requested"]),
+            "in_doubt": bool(row["in_doubt"]),
             **{name: as_utc(row[name]) or UNREADABLE for name in _TIMES},
             **{name: as_utc(row[name]) for name in _OPTIONAL_TIMES},
         }

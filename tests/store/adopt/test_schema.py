@@ -17,7 +17,7 @@ COMPARED = (
     "run_timeout_seconds", "queue_timeout_seconds", "last_runid", "request", "claimed_at", "postponements",
     "slot_waits", "platform_failures", "queue_seconds", "stop_reason", "missing_since", "unreadable_since",
     "cancel_asked_at", "cancel_repeated_at", "run_state", "run_state_since", "doubts",
-    "workspace_address", "address_submission", "resends", "vanished_at",
+    "workspace_address", "address_submission", "resends", "vanished_at", "in_doubt",
 )  # fmt: skip
 
 

@@ -60,10 +60,14 @@ EXISTS (
     WHERE settled.entry_id = {alias}.id AND settled.submission = {alias}.submission
 )
 
+-- has_its_run (fragment) --
+-- What became of the submission is known.
+({alias}.runid IS NOT NULL OR {is_settled {alias}})
+
 -- begins_anew (fragment) --
 -- The next claim begins a new submission. A number is used again only when its outcome is unknown: it has begun, has
 -- no run here and no log row. Then its token finds the run, if there is one.
-{alias}.submission <= 0 OR {alias}.runid IS NOT NULL OR {is_settled {alias}}
+{alias}.submission <= 0 OR {has_its_run {alias}}
 
 -- next_submission (fragment) --
 -- The number of the next submission: above every one that the log has, whatever somebody has set by SQL.
@@ -291,9 +295,10 @@ SET status = 'QUEUED',
         WHEN attempt < 0 OR (status = 'PENDING' AND NOT {attempts_left track_processing}) THEN 0
         ELSE attempt
     END,
-    -- Calls are counted anew at each claim, but not below 2, which says that an earlier one is in doubt. Somebody may
-    -- have set less than none: one entry must not stop the claim of all.
-    deliveries = CASE WHEN deliveries > 2 THEN 2 WHEN deliveries < 0 THEN 0 ELSE deliveries END,
+    -- Calls are counted anew at each claim, but one that may have started a run stays counted. Somebody may have set
+    -- less than none: one entry must not stop the claim of all.
+    deliveries = CASE WHEN deliveries <= 0 OR {has_its_run track_processing} THEN 0 ELSE 1 END,
+    in_doubt = CASE WHEN {has_its_run track_processing} THEN 0 ELSE in_doubt END,
     postponements = 0,
     -- What was heard of the submission is forgotten; that a job is refused stays until a run begins.
     doubts = CASE WHEN doubts LIKE '%"HEARD"%' THEN doubts END,
@@ -381,6 +386,8 @@ WHERE id = ?
 -- or the workspace has something open at another address. A call that was made here may be repeated all the same.
 UPDATE track_processing
 SET deliveries = deliveries + 1,
+    -- What became of an earlier call is not known: it may still be under way.
+    in_doubt = CASE WHEN deliveries > 0 THEN 1 ELSE in_doubt END,
     request = COALESCE(request, ?),
     workspace_address = COALESCE(?, workspace_address),
     resends = 0,
@@ -400,7 +407,7 @@ WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 
 UPDATE track_processing
 SET request = ?,
     updated_at = {now}
-WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
+WHERE id = ? AND submission = ? AND deliveries = ? AND in_doubt = ? AND status = 'QUEUED'
 
 -- record_run --
 -- QUEUED to RUNNING: Databricks accepted the run, or an earlier run is followed again and no call was begun.
@@ -411,6 +418,7 @@ SET status = 'RUNNING',
     -- Attempts are the app's own: a run that a person repaired counts as one only if there is none.
     attempt = attempt + CASE WHEN deliveries > 0 OR attempt = 0 THEN 1 ELSE 0 END,
     request = CASE WHEN deliveries > 0 THEN request END,
+    in_doubt = 0,
     postponements = 0,
     doubts = NULL,
     lease_expires_at = NULL,
@@ -473,6 +481,7 @@ SET status = 'RUNNING',
     attempt = CASE attempt WHEN 0 THEN 1 ELSE attempt END,
     request = NULL,
     deliveries = 0,
+    in_doubt = 0,
     -- A request that has ended the entry is done; one that is still open now means this run.
     cancel_requested = CASE WHEN status IN ('PENDING', 'FAILED') THEN cancel_requested ELSE 0 END,
     stop_reason = CASE stop_reason WHEN 'RESTART' THEN stop_reason END,
@@ -482,7 +491,7 @@ SET status = 'RUNNING',
     submitted_at = {now},
     finished_at = NULL,
     updated_at = {now}
-WHERE id = ? AND submission = ? AND last_runid = ? AND deliveries = ? AND submission < 2147483647
+WHERE id = ? AND submission = ? AND last_runid = ? AND deliveries = ? AND in_doubt = ? AND submission < 2147483647
     AND status IN ('PENDING', 'FAILED', 'DEAD', 'CANCELED')
 
 -- unclaim --
@@ -495,9 +504,10 @@ SET status = 'PENDING',
     doubts = ?,
     request = NULL,  -- nothing was started, so the entry may be changed
     deliveries = 0,
+    in_doubt = 0,
     lease_expires_at = NULL,
     updated_at = {now}
-WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
+WHERE id = ? AND submission = ? AND deliveries = ? AND in_doubt = ? AND status = 'QUEUED'
 
 -- refuse --
 -- QUEUED to FAILED, DEAD or CANCELED: refused for good, and nobody else has begun this submission since.
@@ -511,10 +521,11 @@ SET status = ?,
     slot_waits = 0,
     platform_failures = 0,
     deliveries = 0,
+    in_doubt = 0,
     lease_expires_at = NULL,
     updated_at = {now},
     finished_at = {now}
-WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
+WHERE id = ? AND submission = ? AND deliveries = ? AND in_doubt = ? AND status = 'QUEUED'
 
 -- leave_open --
 -- QUEUED to FAILED, DEAD or CANCELED with the submission left open: a run may exist that only its token finds.
@@ -523,21 +534,27 @@ SET status = ?,
     available_at = {after_ms ?},
     last_error = ?,
     attempt = attempt + ?,
+    in_doubt = 1,
     doubts = NULL,
     stop_reason = NULL,
     lease_expires_at = NULL,
     updated_at = {now},
     finished_at = {now}
-WHERE id = ? AND submission = ? AND deliveries = ? AND status = 'QUEUED'
+WHERE id = ? AND submission = ? AND deliveries = ? AND in_doubt = ? AND status = 'QUEUED'
 
 -- postpone --
--- QUEUED stays QUEUED: end the lease at another time, and do not count a call that started no run.
+-- QUEUED stays QUEUED: end the lease at another time. A call that may have started a run leaves the entry in doubt; one
+-- that does not count is subtracted, but never the last one of an entry in doubt.
 UPDATE track_processing
 SET lease_expires_at = {after_ms ?},
     last_error = ?,
     postponements = postponements + ?,
     resends = 0,
-    deliveries = CASE WHEN deliveries > ? THEN deliveries - 1 ELSE deliveries END,
+    in_doubt = CASE WHEN ? = 1 THEN 1 ELSE in_doubt END,
+    deliveries = CASE
+        WHEN ? = 1 AND (deliveries > 1 OR (deliveries = 1 AND in_doubt = 0 AND ? = 0)) THEN deliveries - 1
+        ELSE deliveries
+    END,
     updated_at = {now}
 WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
@@ -569,6 +586,7 @@ SET status = ?,
     slot_waits = ?,
     platform_failures = ?,
     deliveries = 0,
+    in_doubt = 0,
     -- An older version of the app, which ran beside this one during a deployment, did not keep it.
     last_runid = COALESCE(last_runid, runid),
     -- The next submission has to know that it starts anew.
@@ -706,6 +724,7 @@ SET status = CASE status
         )
     END,
     deliveries = 0,
+    in_doubt = 0,
     lease_expires_at = NULL,
     {nothing_noted},
     updated_at = {now},
@@ -908,6 +927,7 @@ SET status = ?,
     last_runid = NULL,
     last_error = ?,
     deliveries = 0,
+    in_doubt = 0,
     slot_waits = 0,
     platform_failures = 0,
     cancel_requested = 0,
