@@ -144,7 +144,13 @@ class Database:
     def __init__(self, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path = make_empty_store(folder / "state.db")
         self.offset = timedelta()
-        self.connector = SqliteConnector(self.path, now=lambda: now() + self.offset)
+        self._now = now
+        self.connector = SqliteConnector(self.path, now=lambda: self._now() + self.offset)
+
+    def stop_clock(self) -> None:
+        """Let time pass only by :meth:`pass_time`, for tests of moments that a slow machine would miss."""
+        stopped_at = self._now()
+        self._now = lambda: stopped_at
 
     def pass_time(self, seconds: float) -> None:
         self.offset += timedelta(seconds=seconds)
