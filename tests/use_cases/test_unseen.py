@@ -33,9 +33,9 @@ async def test_messages_that_nobody_takes_are_sent_ever_less_often(world: World)
 
 
 async def test_a_short_lease_doubles_up_to_an_hour(world: World) -> None:
-    world.database.stop_clock()
     world.policy = policy(submit_lease_seconds=60)
     await world.add("sales")
+    world.database.stop_clock()
     await world.trigger()
     sent = []
     for minute in range(1, 300):
@@ -74,8 +74,8 @@ async def test_entries_that_nobody_looks_at_are_named_after_two_leases(world: Wo
 
 
 async def test_a_queue_that_takes_nothing_is_asked_ever_less_often_and_named(world: World) -> None:
-    world.database.stop_clock()
     [entry_id] = await world.add("sales")
+    world.database.stop_clock()
     world.queue.full = True
     asked = []
     assert await world.trigger() == ["queue: 1 of 1 messages were not taken; the next pass sends them again"]
