@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.store import migrate
+from tests.cli.forks import SECONDS, forks
 from tests.conftest import ROOT
 
 TOKEN = "local-canary"
@@ -31,6 +32,15 @@ class CommandLine:
     def __call__(
         self, *arguments: str, stdin: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a process that has not to load it (:mod:`tests.cli.forks`)."""
+        return forks().run(
+            arguments, folder=self.folder, environment=self.whole_environment(**environment), stdin=stdin
+        )
+
+    def from_shell(
+        self, *arguments: str, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as a shell does, from the start of the interpreter."""
         return subprocess.run(
             [sys.executable, "-m", "orchestrator", *arguments],
             cwd=self.folder,
@@ -38,7 +48,7 @@ class CommandLine:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=40,
+            timeout=SECONDS,
             check=False,
         )
 
