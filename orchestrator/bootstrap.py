@@ -39,6 +39,7 @@ from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.purge import purge
 from orchestrator.usecases.run_ended import RunEnded
 from orchestrator.usecases.settle import Settle
+from orchestrator.usecases.standstill import Standstill
 from orchestrator.usecases.submit import Submit
 from orchestrator.usecases.timer_pass import PassWork, TimerPass
 from orchestrator.usecases.trigger import Trigger
@@ -227,6 +228,7 @@ class Application:
                 session=self._web_connections.session,
                 proxy=self.settings.proxies.of(self.settings.alerts.url),
             ),
+            standstill=Standstill(reports=Reports(self._pool), workspaces=self._policies),
             pass_late_seconds=self.settings.pass_late_seconds,
             queued_seconds=2 * self.settings.policy.submit_lease_seconds,
         )

@@ -568,7 +568,8 @@ class AlertStore(Protocol):
     async def claim_passes(self, message: str, kind: Kind, events: Sequence[PassEvent]) -> list[PassEvent]:
         """Claim events for an alert and return those that no other alert has claimed.
 
-        An event that was reported as recovered is never reported as late afterwards.
+        An event that was reported as recovered is never reported as late afterwards; nor is a workspace in
+        which nothing begins before it was reported as recovered.
         """
         ...
 

@@ -1,8 +1,9 @@
-"""Alerts: which timer functions are late or have recovered, and each alert's text and JSON formats. Pure.
+"""Alerts: which functions and workspaces stand still or have recovered, and each alert's text and JSON. Pure.
 
 An alert never contains an entry's parameters.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,13 +23,19 @@ SHOWN_ENTRIES = 20
 ERROR_LENGTH = 200
 _NAME_LENGTH = 100
 
+#: Longest name of what stands still, in characters: the width of ``orchestrator_alert.subject``.
+_SUBJECT_LENGTH = 32
+
+_WORKSPACE = "workspace "
+
 
 class Kind(StrEnum):
     """What an alert reports."""
 
     DEAD = "dead"  #: entries went DEAD
     LATE = "late"  #: a timer function did not start in time
-    RECOVERED = "well"  #: a timer function that was late has started again
+    STUCK = "stuck"  #: nothing begins in a workspace
+    RECOVERED = "well"  #: a function that was late has started again, or a workspace goes on
 
 
 class Delivery(StrEnum):
@@ -60,11 +67,20 @@ class DeadEntries:
 
 @dataclass(frozen=True, kw_only=True)
 class PassEvent:
-    """A timer function that is late or has recovered."""
+    """A function or a workspace that stands still or has recovered."""
 
+    #: the function's, or that of :func:`name_of_workspace`
     name: str
-    #: its last start before it was late; with the name it identifies the event
+    #: the function's last start before it was late, or when it was noticed that nothing begins in the
+    #: workspace; with the name it identifies the event
     since: datetime
+    #: why nothing begins in a workspace
+    reason: str = ""
+
+    @property
+    def is_of_workspace(self) -> bool:
+        """Whether it is a workspace that stands still."""
+        return self.name.startswith(_WORKSPACE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +97,13 @@ class Alert:
         if self.dead is not None:
             return f"{self.dead.count} {'entry' if self.dead.count == 1 else 'entries'} went DEAD"
         names = " and ".join(dict.fromkeys(event.name for event in self.passes))
-        return f"{names}: {'late' if self.kind is Kind.LATE else 'recovered'}"
+        return f"{names}: {_TITLES[self.kind]}"
 
     @property
     def lines(self) -> list[str]:
         """List the events, one line each."""
         if self.dead is None:
-            return [
-                f"{event.name}: {_PASS_TEXT[self.kind]} {iso_utc(event.since, 'seconds')}"
-                for event in self.passes
-            ]
+            return [event.reason or _in_words(event, self.kind) for event in self.passes]
         shown = [
             f"{entry.id} {shortened(entry.table_name)} ({shortened(entry.workspace)}): {entry.error}"
             for entry in self.dead.shown
@@ -99,10 +112,28 @@ class Alert:
         return [*shown, *([f"and {rest} more"] if rest > 0 else [])]
 
 
-_PASS_TEXT = {
-    Kind.LATE: "has not started since",
-    Kind.RECOVERED: "has started again; it had not started since",
-}
+_TITLES = {Kind.LATE: "late", Kind.STUCK: "nothing begins", Kind.RECOVERED: "recovered"}
+
+
+def _in_words(event: PassEvent, kind: Kind) -> str:
+    if event.is_of_workspace:
+        words = (
+            "nothing begins there since" if kind is Kind.STUCK else "goes on again; nothing had begun since"
+        )
+    else:
+        words = (
+            "has not started since" if kind is Kind.LATE else "has started again; it had not started since"
+        )
+    return f"{event.name}: {words} {iso_utc(event.since, 'seconds')}"
+
+
+def name_of_workspace(name: str) -> str:
+    """Return how alerts name a workspace; what is too long is cut, and told apart by a digest."""
+    whole = f"{_WORKSPACE}{one_line(name)}"
+    if len(whole) <= _SUBJECT_LENGTH:
+        return whole
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{whole[: _SUBJECT_LENGTH - len(digest) - 1]}…{digest}"
 
 
 def overdue(passes: Sequence[LastPass], *, now: datetime, limit_seconds: float) -> list[PassEvent]:
@@ -171,7 +202,10 @@ def _as_json(alert: Alert, at: datetime) -> dict[str, Any]:
             }
             for entry in dead.shown
         ],
-        "passes": [{"name": event.name, "since": iso_utc(event.since)} for event in alert.passes],
+        "passes": [
+            {"name": event.name, "since": iso_utc(event.since), "reason": event.reason}
+            for event in alert.passes
+        ],
     }
 
 

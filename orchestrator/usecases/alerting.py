@@ -1,4 +1,4 @@
-"""Send alerts at the end of each pass: entries that went DEAD, timer functions that are late or recovered."""
+"""Send alerts at the end of each pass: DEAD entries, functions that are late, workspaces that stand still."""
 
 import asyncio
 import logging
@@ -21,6 +21,7 @@ from orchestrator.core.alerts import (
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import LastPass
 from orchestrator.ports import AlertStore, PassLog, Receiver
+from orchestrator.usecases.standstill import Standstill
 
 _logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Alerting:
     store: AlertStore
     pass_log: PassLog
     receiver: Receiver
+    standstill: Standstill
     pass_late_seconds: float
     #: how long an entry may be QUEUED without any call
     queued_seconds: float
@@ -106,11 +108,15 @@ class Alerting:
             passes = await self._passes(deadline.now)
             events = late(missing, own=own, before=before, passes=passes)
             await self._alert_passes(Kind.LATE, events, deadline)
+        standing = await self.standstill(deadline.now)
+        await self._alert_passes(Kind.STUCK, standing, deadline)
         # Including functions never reported as late: nothing can report while the whole app is down.
         missed = [*await self.store.late_passes(), *missing]
         if missed:
             # Read again: a function may have started while the alert above was being sent.
-            passes = await self._passes(deadline.now)
+            going_on = {event.name for event in missed if event.is_of_workspace}
+            going_on -= {event.name for event in standing}
+            passes = [*await self._passes(deadline.now), *(_runs(name, deadline.now) for name in going_on)]
             await self._alert_passes(Kind.RECOVERED, recovered(missed, passes), deadline)
         await self.store.forget(older_than_seconds=_KEEP_SECONDS, limit=_FORGOTTEN_CLAIMS)
 
@@ -125,7 +131,7 @@ class Alerting:
         """Return the last passes, and among them the submit function's if it looks at entries."""
         passes = list(await self.pass_log.passes())
         if await self.store.uncalled_since(self.queued_seconds) is None:
-            passes.append(LastPass(name=_SUBMIT, started_at=now, finished_at=None, outcome=None))
+            passes.append(_runs(_SUBMIT, now))
         return passes
 
     async def _alert_dead(self, deadline: _Deadline) -> None:
@@ -158,3 +164,8 @@ class Alerting:
             await self.store.sent(message)
         elif delivery is Delivery.REFUSED:
             await self.store.release(message)
+
+
+def _runs(name: str, now: datetime) -> LastPass:
+    """Return the pass of something that makes none, and goes on."""
+    return LastPass(name=name, started_at=now, finished_at=None, outcome=None)

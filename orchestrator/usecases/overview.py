@@ -33,15 +33,12 @@ from orchestrator.core.waiting import Reason, Slots, Waiting, explain
 from orchestrator.ports import Clock, PassLog, Reports, Runs
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.listing import ActiveList, list_active
+from orchestrator.usecases.standstill import silences
 from orchestrator.usecases.timer_pass import OK, TIMER_FUNCTIONS
 
 #: An entry that could be claimed while slots are free, and is not for this long, means that something is
 #: wrong. Never sooner than a timer function counts as late.
 _OVERDUE_SECONDS = 300.0
-
-#: A workspace that has answered none of so many passes in a row, and not for so long, is a reason in health.
-_SILENT_PASSES = 2
-_SILENT_SECONDS = 300.0
 
 #: Longest wait for Databricks' active runs: the overview is then shown without them.
 _ASK_SECONDS = 5.0
@@ -317,8 +314,7 @@ class Overview:
         """Return the workspaces of the settings that do not answer; none while no pass asks them."""
         if self._is_late(trigger, now):
             return []
-        found = await self._reports.silences(passes=_SILENT_PASSES, seconds=_SILENT_SECONDS)
-        return [each for each in found if each.workspace in self._workspaces]
+        return await silences(self._reports, self._workspaces)
 
     async def _troubled(self, known: Known) -> list[Troubled]:
         """Return what is wrong with entries that the app cannot bring on by itself."""

@@ -2,8 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,13 +15,17 @@ from orchestrator.adapters.store.connector import Connection, Opened
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.reports import Reports
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.adapters.webhook import Webhook
 from orchestrator.core import alerts
 from orchestrator.core.models import LastPass
+from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.usecases.alerting import Alerting
+from orchestrator.usecases.standstill import Standstill
 from tests.alerts.receiver import Receiver
 from tests.empty_store import make_empty_store
+from tests.world import workspace
 
 #: A timer function that has not started for this long is late, in seconds.
 LATE_SECONDS = 600.0
@@ -115,6 +119,7 @@ class Desk:
     session: aiohttp.ClientSession
     receiver: Receiver
     offset: timedelta = timedelta()
+    workspaces: Mapping[str, WorkspacePolicy] = field(default_factory=lambda: {"default": workspace()})
 
     def alerting(self, store: Store | None = None, *, timeout_seconds: float = 5.0) -> Alerting:
         """Return the alerting of one instance of the app."""
@@ -128,6 +133,7 @@ class Desk:
                 session=lambda: self.session,
                 timeout_seconds=timeout_seconds,
             ),
+            standstill=Standstill(reports=Reports(of_instance.pool), workspaces=self.workspaces),
             pass_late_seconds=LATE_SECONDS,
             queued_seconds=QUEUED_SECONDS,
         )

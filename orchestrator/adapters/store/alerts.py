@@ -50,17 +50,23 @@ class AlertLog:
         return await self._claim(message, work)
 
     async def claim_passes(self, message: str, kind: Kind, events: Sequence[PassEvent]) -> list[PassEvent]:
-        """Claim that timer functions are late or have recovered; return the events that are in no alert yet.
+        """Claim that functions or workspaces stand still or have recovered; return those in no alert yet.
 
-        A function whose recovery was reported is never reported late for the same pass again.
+        A function whose recovery was reported is never reported late for the same pass again, nor a workspace
+        in which nothing begins before its recovery was reported.
         """
+        kept = Kind.LATE if kind is Kind.STUCK else kind
 
         def work(session: Session) -> list[PassEvent]:
             session.acquire_lock(_ALERT_LOCK)
+            reported = (
+                {row["subject"] for row in session.rows("late_passes")} if kind is Kind.STUCK else set()
+            )
             return [
                 event
                 for event in events
-                if session.change("claim_pass_event", message, kind, event.name, event.since) == 1
+                if event.name not in reported
+                and session.change("claim_pass_event", message, kept, event.name, event.since) == 1
             ]
 
         return await self._claim(message, work)
