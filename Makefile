@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc browser test soak chaos test-sqlserver clean
+.PHONY: help setup run demo check odbc browser test soak chaos mutate test-sqlserver clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -15,6 +15,7 @@ help:
 	@echo "make test    make check and all tests"
 	@echo "make soak    try schedules of a simulated world for MINUTES=30, and check that nothing is lost"
 	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"
+	@echo "make mutate  change the code and the SQL of PATHS=… one thing at a time, and say what no test notices"
 	@echo "make test-sqlserver  the store's tests on SQL Server; says how to get one"
 	@echo "make check   lint, types and known vulnerabilities of what is deployed"
 	@echo "make setup   .venv, node_modules and local.settings.json; the others do it when needed"
@@ -22,7 +23,7 @@ help:
 
 setup: .venv/.stamp node_modules/.stamp local.settings.json
 
-.venv/.stamp: scripts/setup.sh $(wildcard requirements*.txt)
+.venv/.stamp: scripts/setup.sh $(filter-out requirements-mutation.txt,$(wildcard requirements*.txt))
 	@scripts/setup.sh venv
 	@touch $@
 
@@ -70,6 +71,11 @@ soak: setup
 
 chaos: setup
 	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+# MUTATE_ARGS="--sample 10" tries one change in ten; --help says what else there is.
+mutate: setup
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-mutation.txt
+	@nice -n 19 $(PY) -m tests.mutation $(MUTATE_ARGS) $(PATHS)
 
 # The store's suite on a real T-SQL engine: every table of the database it is given is dropped and made anew.
 test-sqlserver: setup odbc

@@ -30,6 +30,8 @@ class Receiver:
     paths: list[str] = field(default_factory=list)
     calls: int = 0
     url: str = ""
+    #: what a redirect names
+    moved_to: str = ""
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator["Receiver"]:
@@ -73,4 +75,5 @@ class Receiver:
             await asyncio.Event().wait()
         if answer == "drop" and request.transport is not None:
             request.transport.abort()
-        return web.Response(status=answer if isinstance(answer, int) else 200)
+        headers = {"Location": self.moved_to} if self.moved_to else None
+        return web.Response(status=answer if isinstance(answer, int) else 200, headers=headers)

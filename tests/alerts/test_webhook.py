@@ -58,3 +58,12 @@ async def test_receiver_that_does_not_listen(caplog: pytest.LogCaptureFixture) -
 
 async def test_unknown_host_name() -> None:
     assert await deliver("https://receiver.invalid/hook") is Delivery.REFUSED
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_message_goes_to_no_other_address(status: int) -> None:
+    """A 307 or 308 that is followed would send the message on, with what it says of entries."""
+    async with Receiver().serve() as other, Receiver(answers=[status]).serve() as receiver:
+        receiver.moved_to = other.url
+        assert await deliver(receiver.url) is Delivery.REFUSED
+        assert (receiver.calls, other.calls) == (1, 0)

@@ -212,6 +212,25 @@ async def test_lock_that_is_not_free_claims_nothing(
     assert (await counts(store))["default"] == {Status.PENDING: 1}
 
 
+async def test_a_claim_reads_nothing_before_it_holds_the_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's write lock would hide it: the count has to be the one of the moment in which it claims."""
+    await add(store, "a")
+    asked: list[str] = []
+    for method in ("rows", "change"):
+        real = getattr(Session, method)
+
+        def noted(session: Session, name: str, *parameters: object, real: Any = real) -> Any:
+            asked.append(name)
+            return real(session, name, *parameters)
+
+        monkeypatch.setattr(Session, method, noted)
+    assert len(await claim(store)) == 1
+    assert asked[0] == "acquire_lock"
+    assert asked.index("in_flight") < asked.index("claim")
+
+
 BY_ID, BY_NAME = JobKey(job_id=5), JobKey(job_name="load")
 
 

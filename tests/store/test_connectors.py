@@ -128,3 +128,24 @@ def test_many_connections_may_make_one_sqlite_file(tmp_path: Path) -> None:
     with ThreadPoolExecutor(6) as threads:
         for path in files:
             list(threads.map(make, [path] * 6))
+
+
+def test_an_error_of_sql_server_undoes_its_whole_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, the driver would commit what the statements before the failed one have changed."""
+    connector = SqlServerConnector("DRIVER={Mine};SERVER=x;UID=a;PWD=b")
+    said: list[str] = []
+
+    class Noting:
+        def cursor(self) -> "Noting":
+            return self
+
+        def execute(self, sql: str) -> "Noting":
+            said.append(sql)
+            return self
+
+        def close(self) -> None:
+            said.append("closed")
+
+    monkeypatch.setattr(connector, "open", lambda _: Noting())
+    connector.connect()
+    assert said == ["SET XACT_ABORT ON", "closed"]

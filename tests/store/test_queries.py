@@ -116,5 +116,46 @@ def test_broken_query_file_is_refused(text: str, problem: str) -> None:
 )
 def test_conditions_stand_outside_the_subquery_too(name: str, condition: str) -> None:
     """An engine that does not lock the rows of the subquery checks them again when it writes."""
-    outer = SQLSERVER[name].sql.partition("AND id IN (")[0].partition("\nWHERE ")[2]
+    outer = queries.load("sqlserver")[name].sql.partition("AND id IN (")[0].partition("\nWHERE ")[2]
     assert condition in " ".join(outer.split())
+
+
+@pytest.mark.parametrize("name", ["claim", "recover", "purge"])
+def test_rows_that_are_about_to_be_changed_are_held(name: str) -> None:
+    """Two processes change different rows, and neither waits for the other's. SQLite has one writer."""
+    assert "WITH (ROWLOCK, READPAST, UPDLOCK)" in queries.load("sqlserver")[name].sql
+
+
+def test_the_lock_of_sql_server_ends_with_its_transaction() -> None:
+    """A session's lock would outlive a rollback, in a connection of the pool."""
+    sql = queries.load("sqlserver")["acquire_lock"].sql
+    before, _, call = sql.partition("EXEC @result = sp_getapplock")
+    assert "@LockOwner = N'Transaction'" in call
+    assert "@LockMode = N'Exclusive'" in call
+    assert "FROM sys.schemas" in before, "with implicit transactions, only reading a table begins one"
+
+
+@pytest.mark.parametrize("dialect", dialects.NAMES)
+def test_what_is_in_flight_holds_a_slot_and_its_table(dialect: str) -> None:
+    found = queries.load(dialect)
+    assert "status IN ('QUEUED', 'RUNNING')" in found["in_flight"].sql
+    assert "busy.status IN ('QUEUED', 'RUNNING')" in found["claim"].sql
+
+
+#: Change of an entry in flight → the state that it must be in.
+FROM_STATE = {
+    **dict.fromkeys(
+        ("begin_submission", "record_run", "unclaim", "refuse", "leave_open", "postpone", "not_sent"),
+        "QUEUED",
+    ),
+    **dict.fromkeys(("replace_request", "note_doubts", "leave_address"), "QUEUED"),
+    **dict.fromkeys(("finish", "note_trouble", "note_queue", "note_stop", "note_cancel"), "RUNNING"),
+}
+
+
+@pytest.mark.parametrize("name", FROM_STATE)
+@pytest.mark.parametrize("dialect", dialects.NAMES)
+def test_a_change_names_the_submission_and_the_state_that_it_comes_from(dialect: str, name: str) -> None:
+    condition = queries.load(dialect)[name].sql.partition("\nWHERE ")[2].partition("\n")[0]
+    assert condition.startswith("id = ? AND submission = ? AND ")
+    assert f" AND status = '{FROM_STATE[name]}'" in condition

@@ -11,8 +11,9 @@ from orchestrator.core import decisions
 from orchestrator.core.errors import DatabricksError, NoCapacity, WorkspaceUnavailable
 from orchestrator.core.models import Claim, Entry, RunRequest, Verdict
 from orchestrator.core.states import Status
+from orchestrator.usecases import refusals
 from tests.fakes import UNAVAILABLE, FakeRuns
-from tests.use_cases.answering import answering
+from tests.use_cases.answering import answering, never
 from tests.world import World, policy
 
 LIMIT = policy().max_deliveries
@@ -216,6 +217,33 @@ def refuse_for_unknown_reasons(world: World, monkeypatch: pytest.MonkeyPatch) ->
         return await run_now(request)
 
     monkeypatch.setattr(world.databricks, "run_now", answer)
+
+
+def hiding_jobs(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return what an unanswered call leads to while the workspace shows no job."""
+    unanswered = refusals.Refusals.unanswered
+
+    async def hidden(self: refusals.Refusals, *arguments: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(world.databricks, "get_job", lambda _: never())
+            await unanswered(self, *arguments)
+
+    return hidden
+
+
+async def test_a_job_that_is_not_shown_in_time_tells_nothing_of_the_entry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are accepted, but the call is one of those that an overloaded workspace does not answer."""
+    [entry_id] = await world.add("sales")
+    lose_answers(world.databricks, monkeypatch)
+    monkeypatch.setattr(refusals, "_PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(refusals.Refusals, "unanswered", hiding_jobs(world, monkeypatch))
+    for _ in range(4):
+        await accept_another(world)
+        world.database.pass_time(MINUTES)
+    entry = await world.entry(entry_id)
+    assert (len(calls(world, entry)), entry.deliveries) == (4, 2), "2 says that a call is in doubt"
 
 
 async def test_answer_that_nobody_understands_ends_no_entry_alone(

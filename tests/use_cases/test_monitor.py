@@ -9,7 +9,7 @@ from orchestrator.core.models import Entry, Run
 from orchestrator.core.states import Status
 from orchestrator.usecases.tasks import gather_all
 from tests.fakes import UNAVAILABLE
-from tests.world import World
+from tests.world import World, workspace
 
 
 async def test_run_that_is_gone_fails_with_a_log_row(world: World) -> None:
@@ -87,6 +87,60 @@ async def test_unavailable_workspace_gets_few_calls(world: World) -> None:
     world.store.running = lambda workspace: _return(monkeyed if workspace == "default" else [])  # type: ignore[method-assign]
     await world.monitor()
     assert calls == 10
+
+
+async def running_entries(world: World, count: int) -> list[Entry]:
+    """Bring entries to their runs, none of which is listed any more."""
+    world.workspaces = {"default": workspace(cap=count)}
+    await world.add(*(f"t{n:02}" for n in range(count)))
+    await world.trigger()
+    await world.deliver()
+    for run_id in list(world.databricks.runs):
+        world.databricks.end(run_id, "SUCCESS")
+    return await world.store.running("default")
+
+
+async def test_a_workspace_that_has_answered_is_not_left_alone(world: World) -> None:
+    """Its first run is read; of the next ones twice as many are silent as would show that it is down."""
+    entries = await running_entries(world, 30)
+    get_run = world.databricks.get_run
+    calls = 0
+    first_is_settled = asyncio.Event()
+
+    async def flaky(run_id: int, *, with_history: bool = False) -> Run:
+        nonlocal calls
+        calls += 1
+        if calls > 10:  # as many are looked at in one go
+            first_is_settled.set()
+        if 1 < calls <= 21:
+            await first_is_settled.wait()
+            raise UNAVAILABLE
+        return await get_run(run_id)
+
+    world.databricks.get_run = flaky  # type: ignore[method-assign]
+    await world.monitor()
+    assert calls == 30
+    states = [(await world.entry(entry.id)).status for entry in entries]
+    assert (states.count(Status.DONE), states.count(Status.RUNNING)) == (10, 20)
+
+
+async def test_each_pass_looks_at_the_runs_in_another_order(world: World) -> None:
+    """Runs that fail in every pass would otherwise always be the first ones."""
+    entries = await running_entries(world, 8)
+    orders: list[list[int]] = []
+
+    async def fail(run_id: int, *, with_history: bool = False) -> Run:
+        orders[-1].append(run_id)
+        raise UNAVAILABLE
+
+    world.databricks.get_run = fail  # type: ignore[method-assign]
+    for _ in range(2):
+        orders.append([])
+        await world.monitor()
+    by_id = [entry.runid for entry in entries]
+    assert sorted(orders[0]) == sorted(orders[1]) == by_id
+    assert orders[0] != orders[1]
+    assert by_id not in orders
 
 
 async def _return(entries: list[Entry]) -> list[Entry]:
