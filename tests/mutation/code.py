@@ -37,6 +37,7 @@ _TESTS = {
 #: Lines that are not mutated: those that go on with a text or a log line, whose words no test repeats.
 _TEXTS = (r"_logger\.", r"^\s*f?\"", r"^\s*extra = ")
 
+#: The server keeps each run of the tests in a process of its own: some cannot be run twice in one.
 _SETTINGS = """
 [tool.mutmut]
 source_paths = ["orchestrator"]
@@ -46,6 +47,7 @@ do_not_mutate_patterns = {texts}
 pytest_add_cli_args = ["-p", "no:cacheprovider"]
 pytest_add_cli_args_test_selection = {tests}
 use_git_change_detection = false
+process_isolation = "forkserver"
 """
 
 
