@@ -129,23 +129,31 @@ async def other_store(database: Database) -> AsyncIterator[Store]:
     await opened.pool.close()
 
 
+_AUDIT = {
+    "sqlite": (
+        "CREATE TRIGGER record_edges AFTER UPDATE OF status ON track_processing WHEN OLD.status <> NEW.status"
+        " BEGIN INSERT INTO audit VALUES (OLD.status, NEW.status); END"
+    ),
+    "sqlserver": (
+        "CREATE TRIGGER record_edges ON track_processing AFTER UPDATE AS"
+        " INSERT INTO audit SELECT old.status, new.status FROM deleted AS old"
+        " INNER JOIN inserted AS new ON new.id = old.id WHERE new.status <> old.status"
+    ),
+}
+
+
 @pytest.fixture
 async def rivals(database: Database) -> AsyncIterator[tuple[Rival, Rival]]:
     """Two processes whose transactions can be stopped. At the end, check that only drawn edges were taken.
 
-    A trigger in SQLite records the edges. SQL Server allows no trigger together with a statement that returns
-    the rows that it changed (error 334); there, the final states must do.
+    A trigger records the edges.
     """
-    audited = database.connector.dialect == "sqlite"
-    if audited:
-        database.execute("CREATE TABLE audit (old text, new text)")
-        database.execute(
-            "CREATE TRIGGER audit AFTER UPDATE OF status ON track_processing WHEN OLD.status <> NEW.status"
-            " BEGIN INSERT INTO audit VALUES (OLD.status, NEW.status); END"
-        )
+    database.execute("DROP TABLE IF EXISTS audit")
+    database.execute("CREATE TABLE audit (old varchar(20), new varchar(20))")
+    database.execute(_AUDIT[database.connector.dialect])
     one, other = Rival(database.connector), Rival(database.connector)
     yield one, other
     await one.pool.close()
     await other.pool.close()
-    taken = database.execute("SELECT old, new FROM audit") if audited else []
+    taken = database.execute("SELECT old, new FROM audit")
     assert [(old, new) for old, new in taken if Status(new) not in EDGES[Status(old)]] == []

@@ -73,10 +73,26 @@ def test_unknown_macro_is_refused() -> None:
 
 
 def test_what_a_change_returns_stands_where_each_database_wants_it() -> None:
-    sql = "UPDATE t\nSET a = ?\n{returning id, a}\nWHERE id = ?"
-    assert dialects.render(sql, "sqlite") == "UPDATE t\nSET a = ?\nWHERE id = ?\nRETURNING id, a"
-    output = "UPDATE t\nSET a = ?\nOUTPUT inserted.id, inserted.a\nWHERE id = ?"
-    assert dialects.render(sql, "sqlserver") == output
+    sql = "UPDATE t\nSET a = ?\n{returning id, submission}\nWHERE id = ?"
+    assert dialects.render(sql, "sqlite") == "UPDATE t\nSET a = ?\nWHERE id = ?\nRETURNING id, submission"
+    assert dialects.render(sql, "sqlserver") == (
+        "DECLARE @changed TABLE (id bigint, submission int);\n"
+        "UPDATE t\nSET a = ?\nOUTPUT inserted.id, inserted.submission\nINTO @changed\nWHERE id = ?;\n"
+        "SELECT id, submission FROM @changed"
+    )
+
+
+def test_a_batch_of_sql_server_ends_with_the_statement_s_own_count() -> None:
+    sql = "-- why\nDELETE FROM t WHERE id = ?"
+    assert dialects.render(sql, "sqlite") == sql
+    assert dialects.render(sql, "sqlserver") == f"{sql};\nSELECT @@ROWCOUNT AS changed_rows"
+    assert dialects.render("SELECT 1", "sqlserver") == "SELECT 1"
+
+
+def test_no_statement_of_sql_server_returns_rows_without_into() -> None:
+    """SQL Server refuses that on a table with triggers (error 334)."""
+    for query in queries.load("sqlserver").values():
+        assert query.sql.count("OUTPUT ") == query.sql.count("INTO @changed"), query.name
 
 
 def test_a_delete_returns_nothing() -> None:

@@ -66,7 +66,7 @@ class AlertLog:
                 event
                 for event in events
                 if event.name not in reported
-                and session.change("claim_pass_event", message, kept, event.name, event.since) == 1
+                and session.changes_one("claim_pass_event", message, kept, event.name, event.since)
             ]
 
         return await self._claim(message, work)

@@ -91,6 +91,17 @@ class Connector(Protocol):
         """Begin a transaction that will change the database."""
         ...
 
+    def read(self, cursor: Cursor) -> tuple[list[str], list[Any]]:
+        """Return the names of the columns and the rows of the statement that a cursor has just run."""
+        ...
+
+    def changed(self, cursor: Cursor) -> int:
+        """Return how many rows the named statement that a cursor has just run has changed itself.
+
+        What the triggers of a team's table changed does not count. Negative: the database does not say it.
+        """
+        ...
+
     def split(self, script: str) -> list[str]:
         """Split a migration into the pieces that the driver runs one at a time."""
         ...

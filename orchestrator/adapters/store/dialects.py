@@ -94,6 +94,15 @@ _MACRO = re.compile(r"\{(\w+)(?: ([^{}]*))?\}")
 #: What an INSERT or UPDATE returns: written where T-SQL has it, and moved to the end for SQLite.
 _RETURNING = re.compile(r"\{returning ([^{}]*)\}\s*")
 
+#: A column that a statement returns → its type in T-SQL.
+_RETURNED = {"id": "bigint", "entry_id": "bigint", "submission": "int", "priority": "int"}
+
+#: What changes rows, behind comments.
+_CHANGE = re.compile(r"(?:\s*--[^\n]*\n)*\s*(INSERT|UPDATE|DELETE)\b")
+
+#: The column of T-SQL's count of changed rows.
+ROW_COUNT = "changed_rows"
+
 _LINE_LENGTH = 110
 
 
@@ -121,7 +130,8 @@ def render(sql: str, dialect: str, fragments: Mapping[str, str] | None = None) -
 
     while (rendered := _MACRO.sub(replace, sql)) != sql:
         sql = rendered
-    return _tidy(_returning(sql, dialect))
+    change = _CHANGE.match(sql)
+    return _tidy(sql if change is None else _told(sql, change[1], dialect))
 
 
 def _indentation(match: re.Match[str]) -> str:
@@ -130,21 +140,27 @@ def _indentation(match: re.Match[str]) -> str:
     return line[: len(line) - len(line.lstrip(" "))]
 
 
-def _returning(sql: str, dialect: str) -> str:
+def _told(sql: str, verb: str, dialect: str) -> str:
+    """Let a change tell what it changed: columns of the rows, or how many rows.
+
+    T-SQL refuses ``OUTPUT`` without ``INTO`` on a table with triggers (error 334), and a driver's own count
+    may be that of a trigger. So both come from a SELECT at the batch's end:
+    https://learn.microsoft.com/sql/t-sql/queries/output-clause-transact-sql#triggers
+    """
     match = _RETURNING.search(sql)
     if match is None:
-        return sql
-    if sql.lstrip().startswith("DELETE"):
+        return sql if dialect == "sqlite" else f"{sql.rstrip()};\nSELECT @@ROWCOUNT AS {ROW_COUNT}"
+    if verb == "DELETE":
         raise ValueError("a DELETE returns nothing: T-SQL has no inserted rows there")
+    columns = re.split(r",\s+", match[1].strip())
     without = _RETURNING.sub("", sql)
     if dialect == "sqlite":
-        return f"{without.rstrip()}\nRETURNING{_wrapped(_returned(match[1], ''))}"
-    output = f"OUTPUT{_wrapped(_returned(match[1], 'inserted'))}\n"
-    return f"{without[: match.start()]}{output}{without[match.start() :]}"
-
-
-def _returned(columns: str, alias: str) -> str:
-    return ", ".join(_qualified(column, alias) for column in re.split(r",\s+", columns.strip()))
+        return f"{without.rstrip()}\nRETURNING{_wrapped(', '.join(columns))}"
+    declared = ", ".join(f"{column} {_RETURNED[column]}" for column in columns)
+    inserted = ", ".join(f"inserted.{column}" for column in columns)
+    output = f"OUTPUT{_wrapped(inserted)}\nINTO @changed\n"
+    changing = f"{without[: match.start()]}{output}{without[match.start() :]}".rstrip()
+    return f"DECLARE @changed TABLE ({declared});\n{changing};\nSELECT {', '.join(columns)} FROM @changed"
 
 
 def _selected(what: str, alias: str) -> list[str]:

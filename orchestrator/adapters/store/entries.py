@@ -182,7 +182,8 @@ class Store:
         An entry that another delivery has begun to submit is left as it is.
         """
         await self.pool.transact(
-            lambda session: session.change("leave_address", address, entry.id, entry.submission), writes=True
+            lambda session: session.changes_one("leave_address", address, entry.id, entry.submission),
+            writes=True,
         )
 
     async def begin_submission(
@@ -200,7 +201,7 @@ class Store:
         values = (request, at, milliseconds(lease_seconds), claim.entry_id, claim.submission, at, at)
 
         def begin(session: Session) -> Entry | None:
-            if not session.change("begin_submission", *values):
+            if not session.changes_one("begin_submission", *values):
                 return None
             return read_entry(session.rows("get_entry", claim.entry_id)[0])
 
@@ -212,7 +213,7 @@ class Store:
         False: another delivery has taken over.
         """
         return await self.pool.transact(
-            lambda session: session.change("replace_request", request, *_as_called(entry)) == 1, writes=True
+            lambda session: session.changes_one("replace_request", request, *_as_called(entry)), writes=True
         )
 
     async def record_run(
@@ -238,7 +239,7 @@ class Store:
 
         def work(session: Session) -> bool:
             # The change comes first: by its unique index two entries that are told one run take turns.
-            if session.change("record_run", run_id, run_id, claim.entry_id, claim.submission, most) != 1:
+            if not session.changes_one("record_run", run_id, run_id, claim.entry_id, claim.submission, most):
                 return False
             if new_in is not None:
                 _refuse_if_taken(run_id, session.rows("run_taken", *asked))
@@ -303,22 +304,19 @@ class Store:
         """
         seen = (entry.id, entry.submission, entry.last_runid, entry.deliveries, int(entry.in_doubt))
         return await self.pool.transact(
-            lambda session: session.change("revive", run_id, run_id, cut(reason), *seen) == 1, writes=True
+            lambda session: session.changes_one("revive", run_id, run_id, cut(reason), *seen), writes=True
         )
 
     async def unclaim(self, entry: Entry, verdict: Verdict) -> bool:
         """QUEUED → PENDING: no run may be started now. False: another delivery has taken over."""
         return await self.pool.transact(
-            lambda session: (
-                session.change(
-                    "unclaim",
-                    milliseconds(verdict.delay_seconds),
-                    cut(verdict.error),
-                    verdict.slot_waits,
-                    verdict.refusal,
-                    *_as_called(entry),
-                )
-                == 1
+            lambda session: session.changes_one(
+                "unclaim",
+                milliseconds(verdict.delay_seconds),
+                cut(verdict.error),
+                verdict.slot_waits,
+                verdict.refusal,
+                *_as_called(entry),
             ),
             writes=True,
         )
@@ -335,7 +333,7 @@ class Store:
         False: another delivery has taken over.
         """
         return await self.pool.transact(
-            lambda session: session.change("leave_open", *_ending(entry, verdict)) == 1, writes=True
+            lambda session: session.changes_one("leave_open", *_ending(entry, verdict)), writes=True
         )
 
     async def postpone(
@@ -357,12 +355,12 @@ class Store:
             claim.entry_id,
             claim.submission,
         )
-        return await self.pool.transact(lambda session: session.change("postpone", *values) == 1, writes=True)
+        return await self.pool.transact(lambda session: session.changes_one("postpone", *values), writes=True)
 
     async def not_sent(self, claim: Claim, reason: str) -> bool:
         """Let a later pass send the message of a QUEUED entry again, since the queue did not take it."""
         values = (milliseconds(POSTPONE_SECONDS), cut(reason), claim.entry_id, claim.submission)
-        return await self.pool.transact(lambda session: session.change("not_sent", *values) == 1, writes=True)
+        return await self.pool.transact(lambda session: session.changes_one("not_sent", *values), writes=True)
 
     async def hear(self, entry: Entry, doubt: Doubt) -> Heard:
         """QUEUED stays QUEUED: count what was heard of its submission, and return how often it was."""
@@ -372,7 +370,7 @@ class Store:
             known = _doubts_of(session, entry)
             times, since = known.get(doubt, (0, now))
             known[doubt] = times + 1, since
-            session.change("note_doubts", doubts.write(known), entry.id, entry.submission)
+            session.changes_one("note_doubts", doubts.write(known), entry.id, entry.submission)
             return Heard(times=times + 1, seconds=(now - since).total_seconds())
 
         return await self.pool.transact(work, writes=True)
@@ -383,7 +381,7 @@ class Store:
         def work(session: Session) -> None:
             known = _doubts_of(session, entry)
             if known.pop(doubt, None) is not None:
-                session.change("note_doubts", doubts.write(known), entry.id, entry.submission)
+                session.changes_one("note_doubts", doubts.write(known), entry.id, entry.submission)
 
         await self.pool.transact(work, writes=True)
 
@@ -432,18 +430,15 @@ class Store:
             None = as before.
         """
         return await self.pool.transact(
-            lambda session: (
-                session.change(
-                    "note_trouble",
-                    cut(reason),
-                    int(missing),
-                    None if vanished is None else int(vanished),
-                    int(unreadable),
-                    entry.id,
-                    entry.submission,
-                    entry.runid,
-                )
-                == 1
+            lambda session: session.changes_one(
+                "note_trouble",
+                cut(reason),
+                int(missing),
+                None if vanished is None else int(vanished),
+                int(unreadable),
+                entry.id,
+                entry.submission,
+                entry.runid,
             ),
             writes=True,
         )
@@ -454,8 +449,8 @@ class Store:
         False: the entry follows this run no longer.
         """
         return await self.pool.transact(
-            lambda session: (
-                session.change("note_queue", seconds, entry.id, entry.submission, entry.runid) == 1
+            lambda session: session.changes_one(
+                "note_queue", seconds, entry.id, entry.submission, entry.runid
             ),
             writes=True,
         )
@@ -466,7 +461,7 @@ class Store:
         False: the entry follows this run no longer.
         """
         return await self.pool.transact(
-            lambda session: session.change("note_stop", reason, entry.id, entry.submission, entry.runid) == 1,
+            lambda session: session.changes_one("note_stop", reason, entry.id, entry.submission, entry.runid),
             writes=True,
         )
 
@@ -476,7 +471,7 @@ class Store:
         False: the entry follows this run no longer.
         """
         return await self.pool.transact(
-            lambda session: session.change("note_cancel", entry.id, entry.submission, entry.runid) == 1,
+            lambda session: session.changes_one("note_cancel", entry.id, entry.submission, entry.runid),
             writes=True,
         )
 
@@ -487,7 +482,7 @@ class Store:
         """
         values = (cut_name(state), int(state is not None), entry.id, entry.submission, entry.runid)
         return await self.pool.transact(
-            lambda session: session.change("note_state", *values) == 1, writes=True
+            lambda session: session.changes_one("note_state", *values), writes=True
         )
 
     async def recover(self, *, lease_seconds: float, limit: int) -> list[Claim]:
@@ -701,7 +696,7 @@ def _refuse_if_taken(run_id: int, rows: list[dict[str, Any]]) -> None:
 
 def _change_and_log(session: Session, log: LogRow, name: str, *parameters: object) -> bool:
     """Change an entry and, if it was changed, insert its log row; say whether it was."""
-    if session.change(name, *parameters) != 1:
+    if not session.changes_one(name, *parameters):
         return False
-    session.change("insert_log", *log_values(log))
+    session.must_change_one("insert_log", *log_values(log))
     return True

@@ -118,14 +118,14 @@ def _change(session: Session, action: Action, entry_id: int, expected: Expected)
     if isinstance(action, Resolve):
         return _resolve(session, action, entry_id, seen)
     given = (int(action.name == "restart"), action.mode) if isinstance(action, Retry) else ()
-    return any(session.change(name, *given, entry_id, *seen) == 1 for name in _STATEMENTS[action.name])
+    return any(session.changes_one(name, *given, entry_id, *seen) for name in _STATEMENTS[action.name])
 
 
 def _resolve(session: Session, action: Resolve, entry_id: int, seen: tuple[int | str, ...]) -> bool:
     """Settle an entry, and its submission with a log row."""
     # An entry that is DONE with an error is one whose run succeeded with failures.
     error = None if action.to is Status.DONE else cut(action.message)
-    if not session.change("resolve", action.to, error, entry_id, action.to, *seen):
+    if not session.changes_one("resolve", action.to, error, entry_id, action.to, *seen):
         return False
     entry = read_entry(session.rows("find_entry", entry_id)[0])
     log = LogRow(
@@ -136,7 +136,7 @@ def _resolve(session: Session, action: Resolve, entry_id: int, seen: tuple[int |
         runid=entry.runid,
         message=action.message,
     )
-    session.change("insert_log", *log_values(log))
+    session.must_change_one("insert_log", *log_values(log))
     return True
 
 

@@ -17,6 +17,9 @@ SQL_ROOT = Path(__file__).parent / "sql"
 #: All that a :class:`~orchestrator.adapters.store.session.Session` runs by name.
 _FILES = ("entries.sql", "reports.sql", "alerts.sql")
 
+#: The rest of a purpose of several lines.
+_COMMENTS = re.compile(r"\A(--[^\n]*\n)+")
+
 _HEADER = re.compile(r"^-- (\w+)(?: \((\w+)\))? --$", re.MULTILINE)
 
 
@@ -55,7 +58,7 @@ def _rendered(queries: Iterable[_Query], dialect: str) -> dict[str, _Query]:
     :raises ValueError: a macro is unknown, or a name occurs twice.
     """
     written = list(queries)
-    fragments = {query.name: query.sql for query in written if query.kind == "fragment"}
+    fragments = {query.name: _COMMENTS.sub("", query.sql) for query in written if query.kind == "fragment"}
     found: dict[str, _Query] = {}
     for query in written:
         if query.kind not in {"", dialect}:

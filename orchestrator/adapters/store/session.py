@@ -36,25 +36,40 @@ class Session:
         """Run a named query and return its rows by column name."""
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(self._queries[name].sql, self._adapted(parameters))
-            return _by_column(cursor)
+            return self._by_column(cursor)
 
     def select(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
         """Run SQL that is not a named query and return its rows by column name."""
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(sql, self._adapted(parameters))
-            return _by_column(cursor)
+            return self._by_column(cursor)
 
     def change(self, name: str, *parameters: Any) -> int:
-        """Run a named statement and return how many rows it changed.
-
-        :raises StoreError: the server does not count rows (SET NOCOUNT ON as its default).
-        """
+        """Run a named statement and return how many rows it changed. :raises StoreError: nobody says it."""
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(self._queries[name].sql, self._adapted(parameters))
-            count = int(cursor.rowcount)
+            count = self._connector.changed(cursor)
         if count < 0:
             raise StoreError(f"{name}: the database did not say how many rows were changed")
         return count
+
+    def changes_one(self, name: str, *parameters: Any) -> bool:
+        """Run a named statement that is meant for one row at most, and say whether it changed it.
+
+        :raises StoreError: it changed several rows; the transaction must not be committed.
+        """
+        count = self.change(name, *parameters)
+        if count > 1:
+            raise StoreError(f"{name}: {count} rows were changed where one was meant, so all was undone")
+        return count == 1
+
+    def must_change_one(self, name: str, *parameters: Any) -> None:
+        """Run a named statement that always concerns one row.
+
+        :raises StoreError: it changed none or several; the transaction must not be committed.
+        """
+        if not self.changes_one(name, *parameters):
+            raise StoreError(f"{name}: no row was changed, so all was undone")
 
     def now(self) -> datetime:
         """Return the database's clock."""
@@ -81,8 +96,8 @@ class Session:
             for value in parameters
         ]
 
-
-def _by_column(cursor: Cursor) -> list[dict[str, Any]]:
-    # In lower case: an adopted table may spell its columns in its own way.
-    names = [column[0].lower() for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    def _by_column(self, cursor: Cursor) -> list[dict[str, Any]]:
+        columns, rows = self._connector.read(cursor)
+        # In lower case: an adopted table may spell its columns in its own way.
+        names = [column.lower() for column in columns]
+        return [dict(zip(names, row, strict=True)) for row in rows]

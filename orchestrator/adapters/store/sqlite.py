@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened
+from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Cursor, Opened
 from orchestrator.core.errors import StoreError
 
 #: The pauses between the tries to switch a new file to a write-ahead log.
@@ -91,6 +92,14 @@ class SqliteConnector:
     def begin_write(self, connection: Connection) -> None:
         """Take the write lock at once, so that what the transaction reads stays true until its end."""
         connection.cursor().execute("BEGIN IMMEDIATE")
+
+    def read(self, cursor: Cursor) -> tuple[list[str], list[Any]]:
+        """Return the names of the columns and the rows of a statement."""
+        return [column[0] for column in cursor.description], cursor.fetchall()
+
+    def changed(self, cursor: Cursor) -> int:
+        """Return how many rows a statement has changed; SQLite does not count what triggers change."""
+        return cursor.rowcount
 
     def split(self, script: str) -> list[str]:
         """Split a script at the semicolons that end a statement."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.adapters.store import access_token, sqlserver_errors
 from orchestrator.adapters.store.access_token import SQL_COPT_SS_ACCESS_TOKEN
 from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened, store_error
+from orchestrator.adapters.store.dialects import ROW_COUNT
 from orchestrator.core.errors import StoreError
 
 if TYPE_CHECKING:
@@ -114,9 +115,9 @@ class SqlServerConnector:
         return Opened(connection=self._prepared(connection), seconds=token.seconds_left())
 
     def _prepared(self, connection: Connection) -> Connection:
-        """Make every error roll back the whole transaction, not only its statement."""
+        """Make every error roll back the whole transaction, and no statement send a count of its own."""
         try:
-            connection.cursor().execute("SET XACT_ABORT ON").close()
+            connection.cursor().execute("SET XACT_ABORT, NOCOUNT ON").close()
         except self._pyodbc.Error as error:
             connection.close()
             raise store_error(self, error) from None
@@ -142,6 +143,25 @@ class SqlServerConnector:
 
     def begin_write(self, connection: Connection) -> None:
         """Do nothing: without autocommit, the driver begins a transaction with the first statement."""
+
+    def read(self, cursor: Any) -> tuple[list[str], list[Any]]:
+        """Return the names of the columns and the rows of a batch's last result.
+
+        A trigger on a team's table may send rows and counts of its own before that. An error that comes after
+        them is raised here.
+        """
+        columns: list[str] = []
+        rows: list[Any] = []
+        while True:
+            if cursor.description is not None:
+                columns, rows = [column[0] for column in cursor.description], cursor.fetchall()
+            if not cursor.nextset():
+                return columns, rows
+
+    def changed(self, cursor: Any) -> int:
+        """Return how many rows a statement has changed, by the ``@@ROWCOUNT`` that its batch ends with."""
+        columns, rows = self.read(cursor)
+        return int(rows[0][0]) if columns == [ROW_COUNT] else -1
 
     def split(self, script: str) -> list[str]:
         """Split a script at lines that say GO, as Microsoft's own tools do."""

@@ -125,8 +125,8 @@ def test_reference_to_the_old_key_of_sqlite(tmp_path: Path) -> None:
     ("made_so", "problem"),
     [
         (
-            "CREATE TRIGGER TR_TEAM ON track_processing AFTER UPDATE AS BEGIN RETURN; END",
-            "trigger .* on UPDATE",
+            "CREATE TRIGGER TR_TEAM ON track_processing INSTEAD OF UPDATE AS BEGIN RETURN; END",
+            "trigger .* instead of UPDATE",
         ),
         ("ALTER TABLE track_processing ADD CONSTRAINT CK_TEAM CHECK (STATUS <> 'X')", "constraint .* STATUS"),
         ("CREATE INDEX IX_TEAM ON track_processing (RUNID)", "has to become bigint NULL, and the index"),

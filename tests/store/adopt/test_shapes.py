@@ -114,10 +114,9 @@ def test_narrow_columns_and_a_trigger_sqlserver(sqlserver: Database) -> None:
         "INSERT INTO track_processing (table_name, status, runid)"
         " VALUES ('a', 'running', 7), ('b', 'new', NULL)"
     )
-    sqlserver.execute("CREATE TRIGGER TR_TEAM ON track_processing AFTER INSERT AS BEGIN RETURN; END")
+    sqlserver.execute("CREATE TRIGGER TR_TEAM ON track_processing AFTER INSERT, UPDATE AS BEGIN RETURN; END")
     report = adopt.apply(sqlserver.connector, Adoption())
     assert report.rows == {Status.RUNNING: 1, Status.PENDING: 1}
-    assert ["INSERT" in note for note in report.notes] == [True]
     assert sqlserver.execute("SELECT table_name, status, runid FROM track_processing ORDER BY id") == [
         ("a", "RUNNING", 7),
         ("b", "PENDING", None),

@@ -91,7 +91,6 @@ def adopt(work: Work) -> Report:
         rows=shared.rows_by_state(plan),
         indexes=_create_indexes(work, found),
         untouched=shared.untouched(work, found.columns),
-        notes=_notes(found),
     )
 
 
@@ -220,19 +219,11 @@ def _guard_problems(found: _Found) -> list[str]:
         if mentions(row["definition"], "status")
     ]
     return problems + [
-        f"the trigger {row['name']} runs on {row['event']}: drop it; SQL Server does not allow it together "
-        "with the app's statements, which return the rows that they changed (OUTPUT)"
+        f"the trigger {row['name']} runs instead of {row['event']}: make it an AFTER trigger; the app has to "
+        "know that what it changes is changed"
         for row in found.triggers
-        if row["event"] == "UPDATE" or (row["is_instead_of_trigger"] and row["event"] == "INSERT")
+        if row["is_instead_of_trigger"]
     ]
-
-
-def _notes(found: _Found) -> tuple[str, ...]:
-    return tuple(
-        f"the trigger {row['name']} runs on INSERT: insert rows with SQL; the command add cannot"
-        for row in found.triggers
-        if row["event"] == "INSERT"
-    )
 
 
 def _prepare_state(work: Work, found: _Found) -> None:

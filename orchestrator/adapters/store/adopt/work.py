@@ -57,8 +57,6 @@ class Report:
     indexes: tuple[str, ...] = ()
     #: the team's own columns, which were left unchanged
     untouched: tuple[str, ...] = ()
-    #: what the team should know
-    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the report as lines of text for a person."""
@@ -70,7 +68,6 @@ class Report:
             f"rows: {counts or 'none'}",
             f"indexes created: {', '.join(self.indexes)}",
             f"left unchanged: {', '.join(self.untouched) or 'none'}",
-            *self.notes,
         ]
 
 

@@ -138,14 +138,12 @@ SELECT 0 AS result, ? AS waited_ms, ? AS lock  -- BEGIN IMMEDIATE is the lock: o
 
 -- acquire_lock (sqlserver) --
 -- Take a lock until the transaction ends; a negative result is a time-out.
-SET NOCOUNT ON;
 DECLARE @result int;
 -- ODBC works with implicit transactions: only a statement that reads a table begins one, and the lock needs it.
 SELECT @result = COUNT(*) FROM sys.schemas;
 EXEC @result = sp_getapplock
     @LockTimeout = ?, @Resource = ?, @LockMode = N'Exclusive', @LockOwner = N'Transaction';
-SELECT @result AS result;
-SET NOCOUNT OFF
+SELECT @result AS result
 
 -- in_flight --
 -- The entries of a workspace that hold a slot, with their jobs and runs; read inside the claim's lock.
