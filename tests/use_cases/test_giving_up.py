@@ -243,7 +243,8 @@ async def test_a_job_that_is_not_shown_in_time_tells_nothing_of_the_entry(
         await accept_another(world)
         world.database.pass_time(MINUTES)
     entry = await world.entry(entry_id)
-    assert (len(calls(world, entry)), entry.deliveries) == (4, 2), "2 says that a call is in doubt"
+    assert len(calls(world, entry)) == 4
+    assert entry.deliveries <= 2, "none of them counts, however many there are"
 
 
 async def test_answer_that_nobody_understands_ends_no_entry_alone(
