@@ -74,6 +74,8 @@ def may_cancel_stray(stray: StrayRun, now: datetime) -> bool:
     if stray.asked_at is None:
         return True
     least, most = _STRAY_PAUSES
+    if stray.asked_at > now:  # the database's clock has gone back since
+        return True
     return now - stray.asked_at >= min(max(stray.asked_at - stray.since, least), most)
 
 

@@ -207,7 +207,8 @@ class Refusals:
         self, entry: Entry, request: RepairRequest, error: RequestRefused
     ) -> None:
         """Give up a repair that keeps failing once it is certain that none has begun."""
-        if request.quiet_since is None:
+        # A time in the future was kept before the database's clock went back: the wait counts from now.
+        if request.quiet_since is None or request.quiet_since > entry.updated_at:
             await self._go_quiet(entry, request, error)
         elif not is_quiet_for_long(request, entry.updated_at):
             await self.unstarted.postpone(entry, as_unavailable(error), Unanswered.NO_EFFECT)

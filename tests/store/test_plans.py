@@ -57,6 +57,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "stands_still": (3,),
     "begin_wait": (500,),
     "renumber": (500,),
+    "count_from_now": (500,),
     "end_unclaimable": ("why", 3, 3, 500),
     "running": ("default",),
     "running_run": ("default", 77),

@@ -1,9 +1,15 @@
 """The database's clock goes back by hours, as after a restore or on another host: nothing waits for them."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.core import time_limits
+from orchestrator.core.doubts import Doubt
 from orchestrator.core.errors import WorkspaceUnavailable
-from orchestrator.core.models import Claim
+from orchestrator.core.models import Claim, Run, StrayRun
 from orchestrator.core.states import Status
 from tests.world import World
 
@@ -46,3 +52,95 @@ async def test_a_wait_that_databricks_asked_for_is_kept(world: World) -> None:
     world.database.pass_time(-2 * 3600)
     await world.monitor()
     assert len(world.queue.sent) == 1
+
+
+TWO_HOURS = 7200
+
+
+async def test_an_entry_that_was_inserted_before_begins_now(world: World) -> None:
+    world.database.execute(
+        "INSERT INTO track_processing (table_name, available_at, created_at, updated_at) VALUES "
+        "('sales', datetime('now', '2 hours'), datetime('now', '2 hours'), datetime('now', '2 hours'))"
+    )
+    await world.trigger()
+    assert (await world.entry(1)).status is Status.QUEUED
+
+
+async def test_a_time_that_people_chose_is_kept(world: World) -> None:
+    world.database.execute(
+        "INSERT INTO track_processing (table_name, available_at, created_at, updated_at) VALUES "
+        "('sales', datetime('now', '3 hours'), datetime('now', '2 hours'), datetime('now', '2 hours'))"
+    )
+    await world.trigger()
+    assert (await world.entry(1)).status is Status.PENDING
+
+
+async def test_a_back_off_of_before_is_over(world: World) -> None:
+    world.database.pass_time(TWO_HOURS)
+    entry = await world.running()
+    world.databricks.end(1000, "FAILED")
+    await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.FAILED
+    world.database.pass_time(-TWO_HOURS)
+    await world.trigger()
+    assert (await world.entry(entry.id)).status is Status.QUEUED
+
+
+async def test_a_run_that_was_missed_before_is_judged_as_usual(world: World) -> None:
+    world.database.pass_time(TWO_HOURS)
+    entry = await world.running()
+    world.database.pass_time(200)  # so new a run may not be known yet
+    world.databricks.gone.add(1000)
+    world.databricks.runs[1000] = replace(world.databricks.runs[1000], life_cycle_state="TERMINATED")
+    await world.monitor()
+    assert (await world.entry(entry.id)).missing_since is not None
+    world.database.pass_time(-TWO_HOURS)
+    for _ in range(2):
+        world.database.pass_time(150)
+        await world.monitor()
+    assert (await world.entry(entry.id)).status is Status.FAILED
+
+
+async def test_a_cancellation_without_effect_is_repeated(world: World) -> None:
+    world.database.pass_time(TWO_HOURS)
+    entry = await world.running()
+    await world.cancel(entry.id)
+    await world.monitor()
+    assert world.databricks.cancelled == [1000]
+    world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state="RUNNING")  # it goes on all the same
+    world.database.pass_time(-TWO_HOURS)
+    for _ in range(2):
+        await world.monitor()
+        world.database.pass_time(1000)
+    assert world.databricks.cancelled == [1000, 1000]
+
+
+async def test_a_run_that_nobody_wants_is_cancelled_again() -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    later = now + timedelta(hours=2)
+    stray = StrayRun(workspace="default", run_id=1, entry_id=1, since=later, asked_at=later)
+    assert time_limits.may_cancel_stray(stray, now)
+
+
+async def test_a_doubt_of_before_counts_from_now(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    entry = await world.entry(entry_id)
+    world.database.pass_time(TWO_HOURS)
+    await world.store.hear(entry, Doubt.LAST_RUN)
+    world.database.pass_time(-TWO_HOURS)
+    await world.store.hear(entry, Doubt.LAST_RUN)
+    world.database.pass_time(150)
+    heard = await world.store.hear(entry, Doubt.LAST_RUN)
+    assert heard.times == 3
+    assert heard.seconds == pytest.approx(150, abs=5)
+
+
+async def test_a_silence_of_before_counts_from_now(world: World) -> None:
+    reports = Reports(world.store.pool)
+    world.database.pass_time(TWO_HOURS)
+    await world.store.note_silence("eu", "no answer")
+    world.database.pass_time(-TWO_HOURS)
+    await world.store.note_silence("eu", "no answer")
+    world.database.pass_time(400)
+    assert [each.workspace for each in await reports.silences(passes=2, seconds=300)] == ["eu"]

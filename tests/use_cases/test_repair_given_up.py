@@ -210,3 +210,13 @@ async def test_repair_is_tried_again_after_a_further_failure(world: AnsweredWorl
     again = await wait(world, entry, 13)
     assert (again.status, again.runid) == (Status.RUNNING, 1001)
     assert "repair_history" in world.api.runs[1001]
+
+
+async def test_the_wait_counts_anew_when_the_clock_has_gone_back(world: AnsweredWorld) -> None:
+    world.api.answers["runs/repair"] = LOST
+    entry = await to_be_repaired(world)
+    await wait(world, entry, 4)
+    world.database.pass_time(-6 * 3600)
+    await world.trigger()
+    again = await wait(world, entry, 5)
+    assert (again.status, again.runid) == (Status.RUNNING, 1001)

@@ -368,7 +368,8 @@ class Store:
         def work(session: Session) -> Heard:
             now = session.now()
             known = _doubts_of(session, entry)
-            times, since = known.get(doubt, (0, now))
+            times, noted = known.get(doubt, (0, now))
+            since = min(noted, now)  # one in the future was noted before the clock went back
             known[doubt] = times + 1, since
             session.changes_one("note_doubts", doubts.write(known), entry.id, entry.submission)
             return Heard(times=times + 1, seconds=(now - since).total_seconds())
@@ -535,8 +536,8 @@ class Store:
         """Bring on what would stand still for ever after a change by SQL or of the limit; return how many.
 
         An entry in flight whose submission is over waits again, or is what the log says. An entry that can
-        never be claimed ends. A wait that seems to have begun before its entry waited begins now, and is not
-        counted.
+        never be claimed ends. A wait that seems to have begun before its entry waited begins now, and so does
+        what was noted at a time that is still to come; these are not counted.
         """
         limit_or_none = max_attempts or NO_LIMIT
         stand_still = await self.pool.transact(
@@ -544,6 +545,7 @@ class Store:
         )
 
         def work(session: Session) -> int:
+            session.change("count_from_now", limit)
             changed = session.change("return_settled", limit) + session.change("renumber", limit)
             if stand_still or changed:  # what was changed may be another one that no claim can take
                 session.change("begin_wait", limit)

@@ -33,6 +33,22 @@ AND (
     OR {alias}.finished_at > {now}
 )
 
+-- by_now (fragment) --
+-- A time of a row, but none in the future, which is left by a clock that went back.
+CASE WHEN {alias} > {now} THEN {now} ELSE {alias} END
+
+-- waits_by_gone_clock (fragment) --
+-- The app let the entry wait, or somebody inserted it to begin at once, and the clock has gone back since: its
+-- available_at would keep it for as long as the clock went back. A time that people chose is kept.
+{alias}.updated_at > {after_ms 60000}
+AND {alias}.available_at > {now}
+AND (
+    {alias}.available_at <= {alias}.updated_at
+    OR {alias}.status = 'FAILED'
+    OR {alias}.slot_waits > 0
+    OR {alias}.doubts IS NOT NULL
+)
+
 -- lease_is_over (fragment) --
 -- The lease of a QUEUED entry is over. One that ends later than it can last has been given before the clock went back.
 -- Parameters: how long a first lease can last, and how long a later one or a wait that Databricks asked for, in
@@ -745,26 +761,62 @@ FROM track_processing AS waiting {index ix_track_processing_waiting}
 WHERE waiting.status IN ('PENDING', 'FAILED')
     AND (
         (waiting.available_at <= {now} AND NOT ({waits_since_available waiting}))
+        OR ({waits_by_gone_clock waiting})
         OR {is_unclaimable waiting}
     )
 ORDER BY waiting.id
 {limit 1}
 
 -- begin_wait --
--- PENDING stays PENDING, FAILED stays FAILED: by SQL it has got an available_at from before it began to wait. The wait
--- counts from now, since nothing tells when that was done.
+-- PENDING stays PENDING, FAILED stays FAILED: by SQL it has got an available_at from before it began to wait, or the
+-- clock has gone back since it got one. The wait counts from now, since nothing tells when that was done.
 UPDATE track_processing
 SET available_at = {now},
     updated_at = {now}
 WHERE status IN ('PENDING', 'FAILED')
-    AND available_at <= {now}
+    AND (available_at <= {now} OR updated_at > {after_ms 60000})
     AND id IN (
         SELECT waiting.id
         FROM track_processing AS waiting {index ix_track_processing_waiting}
         WHERE waiting.status IN ('PENDING', 'FAILED')
-            AND waiting.available_at <= {now}
-            AND NOT ({waits_since_available waiting})
+            AND (
+                (waiting.available_at <= {now} AND NOT ({waits_since_available waiting}))
+                OR ({waits_by_gone_clock waiting})
+            )
         ORDER BY waiting.id
+        {limit ?}
+    )
+
+-- count_from_now --
+-- QUEUED stays QUEUED, RUNNING stays RUNNING: the clock has gone back since something was noted, so that nobody knows
+-- how long ago that was. It counts from now.
+UPDATE track_processing
+SET
+    claimed_at = {by_now claimed_at},
+    submitted_at = {by_now submitted_at},
+    missing_since = {by_now missing_since},
+    vanished_at = {by_now vanished_at},
+    unreadable_since = {by_now unreadable_since},
+    cancel_asked_at = {by_now cancel_asked_at},
+    cancel_repeated_at = {by_now cancel_repeated_at},
+    run_state_since = {by_now run_state_since},
+    updated_at = {now}
+WHERE status IN ('QUEUED', 'RUNNING')
+    AND id IN (
+        SELECT ahead.id
+        FROM track_processing AS ahead {index ix_track_processing_in_flight}
+        WHERE ahead.status IN ('QUEUED', 'RUNNING')
+            AND (
+                ahead.claimed_at > {after_ms 60000}
+                OR ahead.submitted_at > {after_ms 60000}
+                OR ahead.missing_since > {after_ms 60000}
+                OR ahead.vanished_at > {after_ms 60000}
+                OR ahead.unreadable_since > {after_ms 60000}
+                OR ahead.cancel_asked_at > {after_ms 60000}
+                OR ahead.cancel_repeated_at > {after_ms 60000}
+                OR ahead.run_state_since > {after_ms 60000}
+            )
+        ORDER BY ahead.id
         {limit ?}
     )
 
@@ -1006,7 +1058,7 @@ SELECT name, started_at, finished_at, outcome, asked_by, troubled_since FROM orc
 -- silence_goes_on --
 -- A pass got no answer from a workspace; no row is changed at the first such pass.
 UPDATE orchestrator_silence
-SET passes = passes + 1, problem = ?
+SET passes = passes + 1, since = {by_now since}, problem = ?
 WHERE workspace = ?
 
 -- silence_begins --
