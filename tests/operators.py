@@ -37,6 +37,16 @@ class Operator:
         """Settle an entry by hand, so that its runs are let go."""
         return self._change(resolve(resolution, "by hand"), entry_id)
 
+    def say_moved(self, workspace: str, address: str) -> None:
+        """Say that a workspace has moved to the address in the settings."""
+        operations = Operations(_AuditedPool(self._connector, "moved"))
+
+        async def move() -> None:
+            await operations.move_strays(workspace, address)
+            await operations.move(workspace, address, after=0, limit=1000)
+
+        asyncio.run(move())
+
     def _change(self, action: Action, entry_id: int) -> bool:
         operations = Operations(_AuditedPool(self._connector, action.name))
         return asyncio.run(operations.change(action, [entry_id])) == [entry_id]

@@ -58,8 +58,12 @@ class SimulatedRuns:
     repairs_lag: bool = False
     #: how every call for a repair fails, empty = they work
     repairs_fail: str = ""
-    #: a replica that knows none of the runs answers
-    vanished: bool = False
+    #: hosts where a replica that knows none of the runs answers
+    vanished: Collection[str] = ()
+    #: the one host that answers; None = every host does
+    place: str | None = None
+    #: hosts whose list of active runs never comes
+    hanging: set[str] = field(default_factory=set)
     #: the answer of the next call for a run is lost
     next_run_is_lost: bool = False
     #: called before a run is started, repaired or cancelled; they raise if that must not be
@@ -81,6 +85,18 @@ class SimulatedRuns:
     def end(self, run: SimulatedRun, how: str) -> None:
         """End a run."""
         run.end(how, self.now())
+
+    def move(self, host: str, *, keeps_runs: bool) -> None:
+        """Be at another host from now on; a new workspace there knows nothing of the runs before."""
+        self.place = host
+        for run in self.runs.values():
+            run.host = host
+            if not keeps_runs:
+                if run.is_live:
+                    self.end(run, "canceled")
+                run.deleted = True
+        if not keeps_runs:
+            self.by_token.clear()
 
     def repair_by_hand(self, run: SimulatedRun) -> None:
         """Run the failed tasks of a run again, as a person does in Databricks."""
@@ -132,9 +148,11 @@ class SimulatedRuns:
 
     async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
         """List the active runs; a run that began last may be missing."""
+        if HERE.get() in self.hanging:
+            await self._hang(seconds)
         fault = await self._before()
         here = [run for run in self.live() if run.host == HERE.get()]
-        seen = [run for run in here if not (self.vanished or run.shows_old_end(self.now()))]
+        seen = [run for run in here if not (run.host in self.vanished or run.shows_old_end(self.now()))]
         active = sorted(seen, key=lambda run: run.began)
         listed = active[: -1 if fault == "lagging" else None]
         ours = [ActiveRun(run_id=run.run_id, job_id=1, queued=run.is_queued) for run in listed]
@@ -157,7 +175,7 @@ class SimulatedRuns:
         run.looks[asyncio.current_task()] = self._beginnings
         shown = run.shown(self.now(), with_history=with_history)
         missing = (
-            self.vanished
+            run.host in self.vanished
             or run.deleted
             or (fault == "missing" and run.may_be_missed(with_history=with_history))
         )
@@ -221,8 +239,18 @@ class SimulatedRuns:
         run.began = self._beginnings
         run.begin(queued=False)
 
+    async def _hang(self, seconds: float | None) -> None:
+        """Wait for a list of active runs that never comes, as long as the client does."""
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            raise WorkspaceUnavailable(f"the active runs were not listed within {seconds} s") from None
+
     async def _before(self) -> str:
         await self.scheduler.boundary()
+        if self.place not in {None, HERE.get()}:
+            raise WorkspaceUnavailable("there is no such host")
         fault = self.faults.pop() if self.faults else ""
         if fault == "lost before":
             raise WorkspaceUnavailable("no answer")
@@ -238,6 +266,22 @@ class SimulatedRuns:
         await self.scheduler.boundary()
         if fault == "lost after":
             raise WorkspaceUnavailable("no answer")
+
+
+class Onlooker:
+    """Sees which runs are active at a host, at once, between two steps of a schedule."""
+
+    def __init__(self, workspace: SimulatedRuns, name: str) -> None:
+        self._workspace = workspace
+        self._name = name
+
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
+        """List the active runs. :raises WorkspaceUnavailable: they are not listed within the time."""
+        if self._name in self._workspace.hanging or self._workspace.place not in {None, self._name}:
+            raise WorkspaceUnavailable(f"not listed within {seconds} s")
+        ours = [run for run in self._workspace.live() if run.host == self._name]
+        listed = [ActiveRun(run_id=run.run_id, job_id=1, queued=run.is_queued) for run in ours]
+        return (*listed, *(ActiveRun(run_id=run_id) for run_id in sorted(self._workspace.foreign)))
 
 
 class Host:

@@ -28,6 +28,8 @@ class Simulation(RuleBasedStateMachine):
 
     #: where the workspace is, by the settings of each app
     hosts: tuple[str, ...] = ("",)
+    #: further workspaces of each app
+    others: tuple[str, ...] = ()
     #: finished worlds, and the steps taken in them, since the process began
     schedules = 0
     steps = 0
@@ -35,7 +37,7 @@ class Simulation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
-        self.world = Schedule(Path(self._folder.name), self.hosts)
+        self.world = Schedule(Path(self._folder.name), self.hosts, self.others)
 
     @initialize()
     def some_entries(self) -> None:
@@ -171,13 +173,13 @@ class Simulation(RuleBasedStateMachine):
         self.world.offset += timedelta(seconds=200)  # no run is so new that it need not be known yet
         followed = self.world.followed()
         self.world.databricks.faults.clear()
-        self.world.databricks.vanished = len(followed) >= 3
+        self.world.databricks.vanished = self.hosts if len(followed) >= 3 else ()
         for _ in range(passes):
             self.quiet_pass()
             self.world.offset += timedelta(seconds=60)
         if self.world.databricks.vanished:
             assert followed <= self.world.followed()
-        self.world.databricks.vanished = False
+        self.world.databricks.vanished = ()
 
     @precondition(lambda self: self.world.databricks.runs)
     @rule(which=NUMBER, unreadable=st.booleans())
@@ -221,38 +223,13 @@ class Simulation(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            self.world.end_faults()
+            self.go_on_alone()
             self.world.drain()
             Simulation.schedules += 1
         finally:
             self.world.close()
             self._folder.cleanup()
 
-
-class TwoHosts(Simulation):
-    """A second app uses the same database, and its settings name another host."""
-
-    hosts = ("https://a", "https://b")
-
-    @rule()
-    def second_trigger(self) -> None:
-        self.world.start_trigger(1)
-
-    @rule()
-    def second_monitor(self) -> None:
-        self.world.start_monitor(1)
-
-    @precondition(lambda self: self.world.queue.messages)
-    @rule(which=NUMBER, keep=st.booleans())
-    def second_deliver(self, which: int, keep: bool) -> None:
-        self.world.deliver(which, keep=keep, app=1)
-
-    @precondition(lambda self: self.world.queue.messages)
-    @rule(which=NUMBER, first=st.integers(0, 1))
-    def repeat_elsewhere(self, which: int, first: int) -> None:
-        """The answer to an app's call is lost, and the other app gets the message again."""
-        self.world.scheduler.finish()
-        for app in (first, 1 - first):
-            self.world.databricks.next_run_is_lost = True
-            self.world.deliver(which, keep=True, app=app)
-            self.world.scheduler.finish()
-        self.world.databricks.next_run_is_lost = False
+    def go_on_alone(self) -> None:
+        """Let what a machine has besides go on after all other faults, then end it."""

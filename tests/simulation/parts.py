@@ -1,5 +1,6 @@
 """The real store without threads, and a queue, each stopped before and after every effect."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ _T = TypeVar("_T")
 #: Faults of a transaction: it fails, or it succeeds and its response is lost.
 STORE_FAULTS = ("not done", "answer lost")
 
-#: In the task of a claim: the list of active runs that it uses.
-_listing: ContextVar[Collection[ActiveRun] | None] = ContextVar("listing", default=None)
+#: In the task of a claim: its workspace, and the list of active runs that it uses.
+_listing: ContextVar[tuple[str, Collection[ActiveRun]] | None] = ContextVar("listing", default=None)
 
 
 class SimulatedPool(Pool):
@@ -29,8 +30,8 @@ class SimulatedPool(Pool):
         super().__init__(connector)
         self._scheduler = scheduler
         self.faults: list[str] = []
-        #: called right after each claim with the list of active runs that it used
-        self.claimed: Callable[[Collection[ActiveRun]], None] = lambda _: None
+        #: called right after each claim with its workspace and the list of active runs that it used
+        self.claimed: Callable[[str, Collection[ActiveRun]], None] = lambda _, __: None
 
     async def transact(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
         await self._scheduler.boundary()
@@ -40,7 +41,7 @@ class SimulatedPool(Pool):
         with self._transaction(writes) as session:
             result = work(session)
         if (listing := _listing.get()) is not None:
-            self.claimed(listing)
+            self.claimed(*listing)
         await self._scheduler.boundary()
         if fault == "answer lost" and writes:
             raise StoreInDoubt("whether it was committed is not known")
@@ -57,7 +58,7 @@ class SimulatedStore(Store):
 
     async def claim(self, workspace: str, **options: Any) -> list[Claim]:
         """Claim, then let the test check at once."""
-        _listing.set(options["active"])
+        _listing.set((workspace, options["active"]))
         try:
             return await super().claim(workspace, **options)
         finally:
@@ -71,11 +72,18 @@ class SimulatedQueue:
     scheduler: Scheduler
     messages: list[Claim] = field(default_factory=list)
     fault: str = ""
+    #: it refuses every message, for as long as it likes
+    refuses: bool = False
+    #: how often each message was taken
+    taken: Counter[Claim] = field(default_factory=Counter)
 
     async def send(self, claims: Sequence[Claim]) -> Sequence[Claim]:
         """Send messages to the queue."""
         await self.scheduler.boundary()
+        if self.refuses:
+            return list(claims)
         if self.fault != "full":
             self.messages += claims
+            self.taken.update(claims)
             await self.scheduler.boundary()
         return list(claims) if self.fault else []

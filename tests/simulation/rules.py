@@ -11,7 +11,7 @@ from orchestrator.adapters.store.connector import as_utc
 from orchestrator.core.models import ActiveRun, StopReason
 from orchestrator.core.policy import Policy
 from orchestrator.core.states import REVIVABLE, Status
-from tests.invariants import is_allowed
+from tests.invariants import BY_HAND, is_allowed
 from tests.simulation.databricks import SimulatedRuns
 from tests.simulation.runs import SimulatedRun
 
@@ -88,6 +88,10 @@ class Rules:
     followed: dict[int, int] = field(default_factory=dict)
     #: runs that were cancelled for a restart when their entry had been settled already
     cancelled_late: set[SimulatedRun] = field(default_factory=set)
+    #: runs of a workspace that is no more
+    lost: set[SimulatedRun] = field(default_factory=set)
+    #: entries that somebody changed by SQL, against the app's rules
+    touched: set[int] = field(default_factory=set)
     _resolved: set[int] = field(default_factory=set)
     _repairs: Counter[tuple[str, int]] = field(default_factory=Counter)
     #: the ends that are logged: run, and time or NOT_FOUND
@@ -126,15 +130,27 @@ class Rules:
         claimed = new == Status.QUEUED and old != Status.QUEUED
         assert old == new or is_allowed(old, new, action), (change, "is not an edge")
         assert not revived or entry_id not in self._resolved, (change, "what an operator resolved stays")
-        assert after in {before, before + 1}, change
-        assert after == before or claimed or revived or action == "resolve", (change, "nobody asked for it")
-        assert not revived or after > before, (change, "a revived run is a submission of its own")
+        if action == BY_HAND:
+            self.touched.add(entry_id)
+        elif entry_id in self.touched:
+            assert after >= before, (change, "a number is used again")
+        else:
+            self._check_submission(change, claimed=claimed, revived=revived)
         if action:
             self._resolved.discard(entry_id)
         if action == "resolve":
             self._resolved.add(entry_id)
 
-    def check_claim(self, listing: Collection[ActiveRun]) -> None:
+    def _check_submission(self, change: _Change, *, claimed: bool, revived: bool) -> None:
+        before, after = change.before, change.after
+        assert after in {before, before + 1}, change
+        assert after == before or claimed or revived or change.action == "resolve", (
+            change,
+            "nobody asked for it",
+        )
+        assert not revived or after > before, (change, "a revived run is a submission of its own")
+
+    def check_claim(self, workspace: str, listing: Collection[ActiveRun]) -> None:
         """After a claim, all in flight and the known foreign runs fit into the cap; no table is doubled."""
         claimed = self.sql(
             "SELECT t.id, t.table_name, t.last_runid FROM audit AS a JOIN track_processing AS t"
@@ -146,7 +162,9 @@ class Rules:
         if not claimed:
             return
         rows = self.sql(
-            f"SELECT entry_guid, submission, runid, request FROM track_processing WHERE {_IN_FLIGHT}"
+            "SELECT entry_guid, submission, runid, request FROM track_processing"
+            f" WHERE workspace = ? AND {_IN_FLIGHT}",
+            workspace,
         )
         ours = {found for row in rows for found in self._runs_of(*row)}
         foreign = [run for run in listing if run.takes_slot and run.run_id not in ours]
@@ -197,6 +215,8 @@ class Rules:
         return _Row(**dict(zip(_Row.__dataclass_fields__, values, strict=True)))
 
     def _is_followed(self, run: SimulatedRun, row: _Row) -> bool:
+        if row.id in self.touched:  # the run is known, or the number will be used again and finds it
+            return run.run_id in {row.runid, row.last_runid} or not self._is_logged(run)
         if row.status == Status.RUNNING:
             return row.runid == run.run_id
         if row.is_open and (row.submission == run.submission or row.asks_to_repair(run)):
@@ -207,6 +227,16 @@ class Rules:
         # while the call of another submission is on its way, and after the end that made its entry DONE.
         person_came_between = run.repaired_by_person and (row.is_open or row.status == Status.DONE)
         return self.is_revivable(row) or person_came_between
+
+    def _is_logged(self, run: SimulatedRun) -> bool:
+        """Say whether the submission that a run was started for has its log row."""
+        found = self.sql(
+            "SELECT 1 FROM process_log AS l JOIN track_processing AS t ON t.id = l.entry_id"
+            " WHERE t.entry_guid = ? AND l.submission = ?",
+            run.guid,
+            run.submission,
+        )
+        return bool(found)
 
     def is_revivable(self, row: _Row) -> bool:
         """Say whether the next pass must return an entry to RUNNING if its last run is active."""
@@ -277,10 +307,12 @@ class Rules:
 
     def _check_logs(self) -> None:
         unlogged = self.sql(
-            "SELECT id, status FROM track_processing AS t"
+            "SELECT id FROM track_processing AS t"
             f" WHERE runid IS NOT NULL AND status <> 'RUNNING' AND NOT {_IS_SETTLED}"
         )
-        assert unlogged == [], "a run ended without its log row"
+        assert self.touched.issuperset(entry_id for (entry_id,) in unlogged), (
+            "a run ended without its log row"
+        )
         rows = self.sql(
             "SELECT l.id, t.entry_guid, l.runid, l.life_cycle_state, l.finished_at FROM process_log AS l"
             " JOIN track_processing AS t ON t.id = l.entry_id"
@@ -304,7 +336,7 @@ class Rules:
     def check_at_the_end(self) -> None:
         """When all is over, the last end of each run has its log row."""
         for run in self.databricks.runs.values():
-            if self._is_ours(run):
+            if self._is_ours(run) and run not in self.lost:
                 assert self._last_end_is_logged(run) or self._was_missed(run), (
                     f"run {run.run_id} is not logged"
                 )
@@ -312,13 +344,7 @@ class Rules:
     def _last_end_is_logged(self, run: SimulatedRun) -> bool:
         ends = {(run.run_id, run.ends[-1].finished_at), (run.run_id, "NOT_FOUND")}
         # The answer that its token's run was deleted settles a submission, too.
-        refused = run.deleted and self.sql(
-            "SELECT 1 FROM process_log AS l JOIN track_processing AS t ON t.id = l.entry_id"
-            " WHERE t.entry_guid = ? AND l.submission = ?",
-            run.guid,
-            run.submission,
-        )
-        return bool(ends & self._logged or refused)
+        return bool(ends & self._logged) or (run.deleted and self._is_logged(run))
 
     def _was_missed(self, run: SimulatedRun) -> bool:
         """Say whether a person repaired a run and it ended before any pass could see it active.

@@ -1,18 +1,34 @@
 """A scheduler by which a test decides which task, parked at an I/O boundary, continues next."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 #: Iterations of the loop between two boundaries: a task needs only a few (gather, semaphore, timeout).
 _TURNS = 16
 
 
-class Scheduler:
-    """Parks every task at its boundaries and frees them one at a time."""
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop whose timers go by the schedule's time."""
 
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        super().__init__()
+
+    def time(self) -> float:
+        return self._now()
+
+
+class Scheduler:
+    """Parks every task at its boundaries and frees them one at a time.
+
+    :param now: the schedule's time in seconds, by which the app's time limits are over.
+    :param wait: lets a moment pass, since every task waits for a time limit.
+    """
+
+    def __init__(self, now: Callable[[], float], wait: Callable[[], None]) -> None:
+        self.loop = _Loop(now)
+        self._wait = wait
         self.tasks: list[asyncio.Task[Any]] = []
         self._parked: list[asyncio.Future[None]] = []
         self._aside: list[asyncio.Future[None]] = []
@@ -65,6 +81,8 @@ class Scheduler:
         for _ in range(100_000):
             if len(self.tasks) <= len(self._aside):
                 return
+            if not self._parked:
+                self._wait()
             self.advance(0)
             self._settle()
         raise AssertionError("the tasks do not come to an end")

@@ -1,7 +1,8 @@
 """Try random schedules for some minutes: ``python -m tests.simulation.soak --minutes 30``.
 
-Each batch has a seed of its own. When a rule is broken, Hypothesis looks for the shortest schedule that
-breaks it and prints it as a program; the seed repeats the search: ``--seed N``.
+Each batch has a seed of its own, which also says who else acts (:mod:`tests.simulation.actors`). When a rule
+is broken, Hypothesis looks for the shortest schedule that breaks it and prints it as a program; the seed
+repeats the search: ``--seed N``.
 """
 
 import argparse
@@ -17,7 +18,11 @@ from concurrent.futures import ProcessPoolExecutor
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.simulation.actors import ACTORS
 from tests.simulation.machine import Simulation
+
+#: In turn: nobody else, and each actor.
+_MACHINES = (Simulation, *ACTORS)
 
 #: Schedules per seed: a few seconds.
 BATCH = 100
@@ -31,7 +36,7 @@ def try_batch(number: int, schedules: int = BATCH) -> tuple[int, int]:
     logging.disable(logging.CRITICAL)  # the app logs a warning for every fault
     before = Simulation.schedules, Simulation.steps
     run_state_machine_as_test(
-        seed(number)(Simulation),
+        seed(number)(_MACHINES[number % len(_MACHINES)]),
         settings=settings(
             max_examples=schedules,
             stateful_step_count=80,

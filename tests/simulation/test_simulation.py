@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import FIGURE
-from tests.simulation.machine import Simulation, TwoHosts
+from tests.simulation.actors import ACTORS
+from tests.simulation.machine import Simulation
 
-SCHEDULES = 400
-SCHEDULES_OF_TWO = 100
+SCHEDULES = 200
+SCHEDULES_OF_EACH_ACTOR = 25
 
 
 @pytest.mark.timeout(400)
@@ -20,8 +21,9 @@ def test_rules_hold_in_every_schedule(record_property: Callable[[str, object], N
 
 
 @pytest.mark.timeout(400)
-def test_rules_hold_when_two_apps_name_two_hosts() -> None:
-    _run(TwoHosts, SCHEDULES_OF_TWO)
+@pytest.mark.parametrize("actor", ACTORS, ids=lambda actor: actor.__name__)
+def test_rules_hold_whoever_else_acts(actor: type[Simulation]) -> None:
+    _run(actor, SCHEDULES_OF_EACH_ACTOR)
 
 
 def _run(machine: type[Simulation], schedules: int) -> None:
