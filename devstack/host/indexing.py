@@ -63,7 +63,7 @@ class Function:
 
 
 def load_functions(app_dir: Path, options: HostOptions, settings: Mapping[str, str]) -> list[Function]:
-    """Import ``function_app.py`` and return its functions.
+    """Import ``function_app.py`` and return its functions, without those that a setting disables.
 
     :raises HostError: the app cannot be imported or bindings are wrong; lists all of them.
     """
@@ -86,7 +86,12 @@ def load_functions(app_dir: Path, options: HostOptions, settings: Mapping[str, s
         problems.append(f"{SCRIPT_FILE} has no function")
     if problems:
         raise HostError(problems)
-    return functions
+    return [each for each in functions if not _is_disabled(each.name, settings)]
+
+
+def _is_disabled(name: str, settings: Mapping[str, str]) -> bool:
+    """https://learn.microsoft.com/azure/azure-functions/disable-function"""
+    return settings.get(f"AzureWebJobs.{name}.Disabled", "").lower() in {"true", "1"}
 
 
 def _import_script(path: Path) -> object:

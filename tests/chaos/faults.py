@@ -1,4 +1,4 @@
-"""Inject faults: kill, terminate, freeze or duplicate parts in an order that a seed decides."""
+"""Inject faults in an order that a seed decides: kill, freeze, double, silence and misconfigure parts."""
 
 import asyncio
 import random
@@ -7,7 +7,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+import aiohttp
+
+from orchestrator.adapters.store.sqlite import SqliteConnector
 from tests.chaos.parts import LEASE_SECONDS, Parts
+from tests.operators import Operator
 
 #: Seconds between two faults.
 PAUSE_SECONDS = (0.5, 4.0)
@@ -18,6 +22,9 @@ AWAY_SECONDS = (0.0, 3.0)
 #: An entry must go DONE within this many seconds after a fault that no other fault follows at once. It is far
 #: above lease and pass, since the machine may be busy.
 RECOVERY_SECONDS = 60.0
+
+#: A list of active runs that hangs is there after so many seconds.
+HANG_SECONDS = 8.0
 
 #: How often the audit is polled for it, in seconds; the time itself comes from the audit.
 POLL_SECONDS = 0.1
@@ -47,6 +54,9 @@ class Faults:
             "sigterm": self._terminate,
             "stale writer": self._stale_writer,
             "two hosts": self._two_hosts,
+            "hanging list": self._hanging_list,
+            "silent submit": self._silent_submit,
+            "stranger": self._stranger,
         }
 
     async def run(self) -> None:
@@ -63,7 +73,7 @@ class Faults:
     def _next(self) -> str:
         """Draw from a bag that is refilled when empty, so that even a short run has every fault."""
         if not self._bag:
-            self._bag = ["kill", "kill", "kill", "kill", "kill two", "sigterm", "stale writer", "two hosts"]
+            self._bag = ["kill", "kill", "kill", *self._faults]
             self._rng.shuffle(self._bag)
         return self._bag.pop()
 
@@ -113,6 +123,60 @@ class Faults:
         await asyncio.to_thread(self._parts.start, "second")
         await asyncio.sleep(self._rng.uniform(2.0, 5.0))
         await self._end_one_host()
+
+    async def _hanging_list(self) -> None:
+        """Let the list of active runs hang for everybody who asks for it within three seconds."""
+        fault = {"match": "runs/list", "kind": "delay", "seconds": HANG_SECONDS, "for_seconds": 3}
+        await self._parts.stack.simulator("POST", "/_sim/faults", fault)
+        await asyncio.sleep(3 + HANG_SECONDS)
+        self.ends.append(datetime.now(UTC))
+
+    async def _silent_submit(self) -> None:
+        """Let nobody take up messages for longer than a lease."""
+        await self._end_by_sigterm("host")
+        await asyncio.to_thread(self._parts.start, "silent")
+        await asyncio.sleep(LEASE_SECONDS + self._rng.uniform(1.0, 3.0))
+        await self._end_by_sigterm("silent")
+        await self._start("host")
+
+    async def _stranger(self) -> None:
+        """Start a host whose settings name the workspace by another address, until somebody notices.
+
+        It may begin something if nothing is open at the first address. So an operator says afterwards where
+        the workspace is.
+        """
+        await asyncio.to_thread(self._parts.start, "stranger")
+        await asyncio.sleep(self._rng.uniform(2.0, 5.0))
+        await self._check_refusal()
+        if self._rng.random() < 0.5:
+            await asyncio.to_thread(self._parts.kill, "stranger")
+        else:
+            await self._end_by_sigterm("stranger")
+        operator = Operator(SqliteConnector(self._parts.stack.database))
+        await asyncio.to_thread(operator.say_moved, "default", self._parts.stack.simulator_url)
+        self.ends.append(datetime.now(UTC))
+
+    async def _check_refusal(self) -> None:
+        """Check that the stranger's health names what is open at the first address all the time."""
+        before = await self._open_elsewhere()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self._parts.url('stranger')}/api/health") as response,
+        ):
+            health = await response.text()
+        if not before & await self._open_elsewhere():
+            return
+        self.others["refusal"] += 1
+        if "begins nothing" not in health:
+            self.violations.append(f"a host with another address is not refused in health: {health}")
+
+    async def _open_elsewhere(self) -> set[tuple[int, int]]:
+        """Return the entries that have a run at the first address, with their submissions."""
+        sql = (
+            "SELECT id, submission FROM track_processing WHERE status = 'RUNNING'"
+            f" AND workspace_address = '{self._parts.stack.simulator_url}'"
+        )
+        return set(await asyncio.to_thread(self._parts.stack.query, sql))
 
     async def _end_one_host(self) -> None:
         name = self._rng.choice(["host", "second"])

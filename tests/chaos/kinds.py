@@ -17,12 +17,13 @@ class Kind(StrEnum):
     CANCELED = "canceled"  #: an operator requests its cancellation, perhaps too late
     RESOLVED = "resolved"  #: an operator settles it by hand, whatever state it is in
     RESTARTED = "restarted"  #: an operator has it run anew, perhaps when its run is over
+    RETRIED = "retried"  #: an operator runs it again, if it is over by then
     INVALID = "invalid"  #: it can never be submitted
 
 
 #: Entries of each kind per hundred.
 SHARES = {
-    Kind.PLAIN: 70,
+    Kind.PLAIN: 68,
     Kind.FLAKY: 4,
     Kind.MENDED: 5,
     Kind.HOPELESS: 3,
@@ -30,6 +31,7 @@ SHARES = {
     Kind.CANCELED: 6,
     Kind.RESOLVED: 4,
     Kind.RESTARTED: 2,
+    Kind.RETRIED: 2,
     Kind.INVALID: 3,
 }
 
@@ -55,5 +57,6 @@ ENDS = {
     Kind.CANCELED: Ends(statuses=frozenset({"CANCELED", "DONE"}), runs=range(2)),
     Kind.RESOLVED: Ends(statuses=frozenset({"DONE", "DEAD", "CANCELED"}), runs=range(2)),
     Kind.RESTARTED: Ends(statuses=frozenset({"DONE"}), runs=range(1, 3)),
+    Kind.RETRIED: Ends(statuses=frozenset({"DONE"}), runs=range(1, 3)),
     Kind.INVALID: Ends(statuses=frozenset({"DEAD"}), runs=range(1)),
 }

@@ -29,7 +29,10 @@ SETTINGS = {
 
 
 class Parts:
-    """Starts and ends the parts by name: host, second (host), azurite, simulator. Every call blocks.
+    """Starts and ends the parts by name. Every call blocks.
+
+    They are ``azurite``, ``simulator`` and hosts: ``host``, ``second``, ``silent``, whose submit function is
+    disabled, and ``stranger``, whose settings name the workspace by another address.
 
     :param folder: of the database, the logs, the journal and Azurite's data.
     """
@@ -50,7 +53,7 @@ class Parts:
     def start(self, name: str) -> None:
         """Start a part with its previous address and data."""
         starts = {"azurite": self._start_azurite, "simulator": self._start_simulator}
-        self._running[name] = starts.get(name, self._start_host)()
+        self._running[name] = starts[name]() if name in starts else self._start_host(name)
 
     def kill(self, name: str) -> None:
         """Kill a part with SIGKILL."""
@@ -72,8 +75,17 @@ class Parts:
         """Make the second host the host; the previous one is gone."""
         self._running["host"] = self._running.pop("second")
 
-    def _start_host(self) -> Process:
-        return self.stack.start_host(**SETTINGS)
+    def url(self, name: str) -> str:
+        """Return where a part listens."""
+        return self._running[name].url
+
+    def _start_host(self, name: str) -> Process:
+        settings = dict(SETTINGS)
+        if name == "silent":
+            settings["AzureWebJobs.submit.Disabled"] = "true"
+        elif name == "stranger":
+            settings["DATABRICKS_HOST"] = self.stack.simulator_url.replace("127.0.0.1", "localhost")
+        return self.stack.start_host(**settings)
 
     def _start_azurite(self) -> Process:
         process = self.stack.start(

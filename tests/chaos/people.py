@@ -31,7 +31,7 @@ class People:
 
     def expect(self, kind: Kind, entry_id: int) -> None:
         """Plan what somebody will do to a new entry."""
-        if kind in {Kind.CANCELED, Kind.RESOLVED, Kind.RESTARTED}:
+        if kind in {Kind.CANCELED, Kind.RESOLVED, Kind.RESTARTED, Kind.RETRIED}:
             self._due.append((time.monotonic() + self.rng.uniform(0, ACTS_WITHIN_SECONDS), kind, entry_id))
         elif kind is Kind.REPAIRED:
             self._to_repair.add(entry_id)
@@ -50,6 +50,8 @@ class People:
             self.stack.write("UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", entry_id)
         elif kind is Kind.RESTARTED:
             operator.restart(entry_id)
+        elif kind is Kind.RETRIED:
+            operator.retry(entry_id)
         else:
             resolution = self.rng.choice(list(Resolution))
             operator.resolve(entry_id, resolution)

@@ -15,6 +15,17 @@ from tests.invariants import BY_HAND, is_allowed
 from tests.simulation.databricks import SimulatedRuns
 from tests.simulation.runs import SimulatedRun
 
+#: Makes the database record first calls that begin while something is open at another address.
+WATCH_ADDRESSES = """
+CREATE TABLE begun_beside (entry_id INT, other_id INT);
+CREATE TRIGGER begun_beside AFTER UPDATE OF deliveries ON track_processing
+WHEN OLD.deliveries = 0 AND NEW.deliveries = 1 BEGIN
+    INSERT INTO begun_beside SELECT NEW.id, id FROM track_processing
+    WHERE workspace = NEW.workspace AND id <> NEW.id AND workspace_address <> NEW.workspace_address
+        AND (status = 'RUNNING' OR (status IN ('PENDING', 'QUEUED', 'FAILED') AND deliveries > 0));
+END;
+"""
+
 _IN_FLIGHT = "status IN ('QUEUED', 'RUNNING')"
 
 _IS_SETTLED = (
@@ -123,6 +134,8 @@ class Rules:
         assert count == self.inserted, "an entry was lost"
         assert not over, "attempts over the limit"
         assert not under, "an attempt was given back that was never begun"
+        beside = self.sql("SELECT entry_id, other_id FROM begun_beside")
+        assert beside == [], f"begun while others are open at another address: {beside}"
 
     def _check_change(self, change: _Change) -> None:
         entry_id, old, new, before, after, action = change

@@ -25,7 +25,7 @@ from tests.invariants import AUDIT, BY_HAND
 from tests.operators import Operator
 from tests.simulation.databricks import Host, Onlooker, SimulatedRuns
 from tests.simulation.parts import SimulatedPool, SimulatedQueue, SimulatedStore
-from tests.simulation.rules import Rules
+from tests.simulation.rules import WATCH_ADDRESSES, Rules
 from tests.simulation.runs import SimulatedRun
 from tests.simulation.scheduler import Scheduler
 from tests.world import UseCases, overview_of, policy, workspace
@@ -70,7 +70,7 @@ class Schedule:
         self.databricks = SimulatedRuns(self.scheduler, self._now)
         self.queue = SimulatedQueue(self.scheduler)
         self._outside = connector.connect().connection
-        self._outside.cursor().executescript(AUDIT)
+        self._outside.cursor().executescript(AUDIT + WATCH_ADDRESSES)
         self.operator = Operator(connector)
         self.rules = Rules(sql=self.sql, databricks=self.databricks, policy=POLICY, cap=CAP)
         #: of each claim: the workspace

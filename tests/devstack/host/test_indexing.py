@@ -53,6 +53,22 @@ app.register_functions(blueprint)
     assert item.trigger.route.methods == {"GET"}
 
 
+def test_a_setting_disables_a_function(app: App) -> None:
+    app.write(
+        """
+@app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
+async def one(timer: func.TimerRequest) -> None:
+    pass
+
+@app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
+async def two(timer: func.TimerRequest) -> None:
+    pass
+""",
+        settings={"AzureWebJobs.one.Disabled": "true", "AzureWebJobs.two.Disabled": "false", **STORAGE},
+    )
+    assert [each.name for each in load_app(app.folder)[0]] == ["two"]
+
+
 def test_settings_reach_the_app_before_its_import(app: App) -> None:
     app.write(
         """
