@@ -597,3 +597,24 @@ async def test_no_room_for_a_run_is_no_refusal(
 ) -> None:
     caught = await raised(workspace, About.START, says(status, code, message))
     assert type(caught) is NoCapacity
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "of_job"),
+    [
+        (403, "PERMISSION_DENIED", "User x does not have Manage Run permission on job 7", True),
+        (404, "JOB_NOT_FOUND", "Not found.", True),
+        (400, "INVALID_PARAMETER_VALUE", "Job 7 does not exist.", True),
+        (400, "INVALID_PARAMETER_VALUE", "Job 7 has no tasks.", True),
+        (404, "RESOURCE_DOES_NOT_EXIST", "Job 7 is not there any more.", True),
+        (404, "RESOURCE_DOES_NOT_EXIST", "Task 'load' was not found in job 7.", False),
+        (400, "INVALID_PARAMETER_VALUE", "The parameter 'day' is not defined in job 7.", False),
+    ],
+)
+async def test_whether_a_refusal_speaks_of_the_job_itself(
+    workspace: Workspace, status: int, code: str, message: str, of_job: bool
+) -> None:
+    """Then other entries of the job would be refused as well, so few of them try."""
+    caught = await raised(workspace, About.START, says(status, code, message))
+    assert isinstance(caught, RequestRefused)
+    assert caught.of_job is of_job

@@ -152,3 +152,23 @@ async def test_nobody_is_held_back_for_more_than_an_hour(workspace: Workspace) -
         with pytest.raises(WorkspaceUnavailable) as caught:
             await client.run_now(REQUEST)
     assert caught.value.retry_after == 3600
+
+
+def test_of_calls_refused_together_the_longest_wait_counts() -> None:
+    clock, refusal = ManualClock(), WorkspaceUnavailable("too many requests", status=429)
+    gate = RateGate(clock)
+    for seconds in (1.0, 30.0, 7.0):
+        gate.close(refusal, retry_after=seconds, closed=0)
+    assert gate.left() == 30
+
+
+def test_a_refusal_that_comes_late_leaves_the_pause_as_it_is() -> None:
+    """The call was made before the last refusal, so it says nothing new."""
+    clock, refusal = ManualClock(), WorkspaceUnavailable("too many requests", status=429)
+    gate = RateGate(clock)
+    for _ in range(2):
+        gate.close(refusal, retry_after=None, closed=gate.closed)
+    assert gate.left() == 1.0
+    clock.now += 0.5
+    gate.close(refusal, retry_after=None, closed=gate.closed - 1)
+    assert gate.left() == 0.5

@@ -48,7 +48,21 @@ class Effect(NamedTuple):
     columns: dict[str, object]
     cancel_requested: int = 0
     deliveries: int = 1
+    stop_reason: str = "RUN_TIMEOUT"
 
+
+#: What the passes have noted about a run, as times, and what else goes with it.
+NOTED = (
+    "missing_since",
+    "vanished_at",
+    "unreadable_since",
+    "cancel_asked_at",
+    "cancel_repeated_at",
+    "run_state_since",
+)
+NOTHING_NOTED = {**dict.fromkeys(NOTED), "run_state": None}
+NO_TROUBLE = {"slot_waits": 0, "platform_failures": 0, "stop_reason": None}
+DOUBTS = '{"REPAIR": [1, "2020-01-01T00:00:00+00:00"]}'
 
 WAITS_AGAIN = {"available_at": 60.0, "last_error": "why", "lease_expires_at": None}
 
@@ -58,6 +72,11 @@ EFFECTS = [
         PENDING,
         lambda store, _: claim(store, 1),
         {
+            "postponements": 0,
+            "resends": 0,
+            "queue_seconds": None,
+            "stop_reason": None,
+            "doubts": None,
             "status": QUEUED,
             "submission": 2,
             "deliveries": 0,
@@ -74,13 +93,17 @@ EFFECTS = [
         "begin",
         QUEUED,
         lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS, "{}"),
-        {"deliveries": 2, "lease_expires_at": LEASE_SECONDS},
+        {"resends": 0, "deliveries": 2, "lease_expires_at": LEASE_SECONDS},
     ),
     Effect(
         "record",
         QUEUED,
         lambda store, e: store.record_run(claim_of(e), 11),
         {
+            "postponements": 0,
+            "stop_reason": None,
+            "doubts": None,
+            **NOTHING_NOTED,
             "status": RUNNING,
             "runid": 11,
             "last_runid": 11,
@@ -96,19 +119,36 @@ EFFECTS = [
         "unclaim",
         QUEUED,
         lambda store, e: store.unclaim(e, verdict(PENDING, 60)),
-        {"status": PENDING, "deliveries": 0, "in_doubt": False, "request": None, **WAITS_AGAIN},
+        {
+            "slot_waits": 0,
+            "doubts": None,
+            "status": PENDING,
+            "deliveries": 0,
+            "in_doubt": False,
+            "request": None,
+            **WAITS_AGAIN,
+        },
     ),
     Effect(
         "leave open",
         QUEUED,
         lambda store, e: store.leave_open(e, verdict(FAILED, 60)),
-        {"status": FAILED, "attempt": 3, "finished_at": NOW, **WAITS_AGAIN},
+        {
+            "stop_reason": None,
+            "doubts": None,
+            "status": FAILED,
+            "attempt": 3,
+            "finished_at": NOW,
+            **WAITS_AGAIN,
+        },
     ),
     Effect(
         "refuse",
         QUEUED,
         lambda store, e: refuse(store, e, FAILED, delay_seconds=60),
         {
+            **NO_TROUBLE,
+            "doubts": None,
             "status": FAILED,
             "attempt": 3,
             "deliveries": 0,
@@ -121,7 +161,7 @@ EFFECTS = [
         "postpone",
         QUEUED,
         lambda store, e: store.postpone(claim_of(e), seconds=30, reason="why"),
-        {"lease_expires_at": 30.0, "last_error": "why"},
+        {"resends": 0, "lease_expires_at": 30.0, "last_error": "why"},
     ),
     Effect(
         "take back",
@@ -129,38 +169,40 @@ EFFECTS = [
         lambda store, e: store.postpone(
             claim_of(e), seconds=30, reason="why", unanswered=Unanswered.NO_EFFECT
         ),
-        {"lease_expires_at": 30.0, "last_error": "why", "deliveries": 1, "postponements": 1},
+        {"resends": 0, "lease_expires_at": 30.0, "last_error": "why", "deliveries": 1, "postponements": 6},
         deliveries=2,
     ),
     Effect(
         "note trouble",
         RUNNING,
         lambda store, e: store.note_trouble(e, "why", missing=True),
-        {"last_error": "why", "missing_since": NOW},
+        {"last_error": "why", "unreadable_since": None},
     ),
     Effect(
         "note queue",
         RUNNING,
-        lambda store, e: store.note_queue(e, 7.5),
-        {"queue_seconds": 7.5},
+        lambda store, e: store.note_queue(e, 8.5),
+        {"queue_seconds": 8.5},
     ),
     Effect(
         "note stop",
         RUNNING,
-        lambda store, e: store.note_stop(e, StopReason.RUN_TIMEOUT),
-        {"stop_reason": "RUN_TIMEOUT"},
+        lambda store, e: store.note_stop(e, StopReason.QUEUE_TIMEOUT),
+        {},  # the first reason stays
     ),
     Effect(
         "recover",
         QUEUED,
         lambda store, _: store.recover(lease_seconds=LEASE_SECONDS, limit=1),
-        {"lease_expires_at": LEASE_SECONDS, "resends": 1, "claimed_at": NOW},
+        {"lease_expires_at": 4.0 * LEASE_SECONDS, "resends": 7, "claimed_at": NOW},
     ),
     Effect(
         "finish",
         RUNNING,
         lambda store, e: finish(store, e, DONE),
         {
+            **NO_TROUBLE,
+            **NOTHING_NOTED,
             "status": DONE,
             "available_at": NOW,
             "last_error": None,
@@ -174,6 +216,8 @@ EFFECTS = [
         RUNNING,
         lambda store, e: finish(store, e, PENDING, 60, attempt_spent=False),
         {
+            **NO_TROUBLE,
+            **NOTHING_NOTED,
             "status": PENDING,
             "available_at": 60.0,
             "last_error": "why",
@@ -184,13 +228,74 @@ EFFECTS = [
         },
     ),
     Effect(
+        "finish for a restart",
+        RUNNING,
+        lambda store, e: finish(store, e, PENDING, attempt_spent=False),
+        {
+            "slot_waits": 0,
+            "platform_failures": 0,
+            "status": PENDING,
+            "available_at": NOW,
+            "last_error": "why",
+            "attempt": 1,
+            "deliveries": 0,
+            "in_doubt": False,
+            "finished_at": NOW,
+            **NOTHING_NOTED,
+        },
+        stop_reason="RESTART",  # the next submission has to know it
+    ),
+    Effect(
+        "finish although a restart was asked for",
+        RUNNING,
+        lambda store, e: finish(store, e, CANCELED),
+        {
+            "status": CANCELED,
+            "available_at": NOW,
+            "last_error": "why",
+            "deliveries": 0,
+            "in_doubt": False,
+            "finished_at": NOW,
+            **NO_TROUBLE,
+            **NOTHING_NOTED,
+        },
+        cancel_requested=1,
+        stop_reason="RESTART",
+    ),
+    Effect(
+        "follow a run again",
+        QUEUED,
+        lambda store, e: store.record_run(claim_of(e), 11, deliveries=0),
+        {
+            "status": RUNNING,
+            "runid": 11,
+            "last_runid": 11,
+            "request": None,  # otherwise a call would have been accepted
+            "queue_seconds": 0.0,
+            "postponements": 0,
+            "doubts": None,
+            "lease_expires_at": None,
+            "last_error": None,
+            "submitted_at": NOW,
+            **NOTHING_NOTED,
+        },
+        deliveries=0,
+        stop_reason="RESTART",  # it is the run that is to end
+    ),
+    Effect(
         "request cancel", RUNNING, lambda store, e: request_cancel(store, e.id), {"cancel_requested": True}
     ),
     Effect(
         "cancel",
         QUEUED,
         lambda store, _: store.cancel_waiting(1),
-        {"status": CANCELED, "last_error": None, "lease_expires_at": None, "finished_at": NOW},
+        {
+            "stop_reason": None,
+            "status": CANCELED,
+            "last_error": None,
+            "lease_expires_at": None,
+            "finished_at": NOW,
+        },
         cancel_requested=1,
         deliveries=0,
     ),
@@ -198,7 +303,14 @@ EFFECTS = [
         "retry",
         DONE,
         lambda store, e: retry(store, e.id),
-        {"status": PENDING, "attempt": 0, "cancel_requested": False, "available_at": NOW},
+        {
+            **NO_TROUBLE,
+            "doubts": None,
+            "status": PENDING,
+            "attempt": 0,
+            "cancel_requested": False,
+            "available_at": NOW,
+        },
         cancel_requested=1,
     ),
     Effect(
@@ -206,6 +318,8 @@ EFFECTS = [
         DEAD,
         lambda store, e: store.revive(e, e.last_runid or 0, "why"),
         {
+            "stop_reason": None,
+            **NOTHING_NOTED,
             "status": RUNNING,
             "submission": 2,
             "last_error": "why",
@@ -223,7 +337,13 @@ EFFECTS = [
         "retry now",
         FAILED,
         lambda store, e: retry(store, e.id),
-        {"attempt": 0, "cancel_requested": False, "available_at": NOW},
+        {
+            **NO_TROUBLE,
+            "doubts": None,
+            "attempt": 0,
+            "cancel_requested": False,
+            "available_at": NOW,
+        },
         cancel_requested=1,
     ),
 ]
@@ -232,11 +352,14 @@ EFFECTS = [
 async def insert(store: Store, database: Database, effect: Effect, run_id: int) -> Entry:
     """Insert an entry whose every column has a value."""
     times = ", ".join([f"'{LONG_AGO}'"] * 6)
+    noted = ", ".join([f"'{LONG_AGO}'"] * len(NOTED))
     database.execute(
         "INSERT INTO track_processing (table_name, status, submission, attempt, deliveries, runid,"
         " last_error, cancel_requested, available_at, lease_expires_at, created_at, updated_at,"
-        " submitted_at, finished_at, last_runid, request, in_doubt)"
-        f" VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times}, ?, 'call', ?)",
+        " submitted_at, finished_at, last_runid, request, in_doubt, slot_waits, platform_failures,"
+        f" postponements, resends, queue_seconds, stop_reason, doubts, run_state, {', '.join(NOTED)})"
+        f" VALUES (?, ?, 1, 2, ?, ?, 'old', ?, {times}, ?, 'call', ?,"
+        f" 3, 4, 5, 6, 7.5, ?, ?, 'BLOCKED', {noted})",
         f"table of {run_id}",
         effect.status,
         effect.deliveries,
@@ -244,6 +367,8 @@ async def insert(store: Store, database: Database, effect: Effect, run_id: int) 
         effect.cancel_requested,
         run_id,
         int(effect.deliveries > 0),
+        effect.stop_reason,
+        DOUBTS,
     )
     return await entry_of(store, database.execute("SELECT MAX(id) FROM track_processing")[0][0])
 
