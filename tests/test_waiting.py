@@ -107,3 +107,41 @@ def test_a_table_is_claimed_once_unless_tables_are_not_serialized() -> None:
     assert reasons(*twice) == [Reason.NEXT, Reason.SAME_TABLE]
     assert reasons(*twice, serialize_tables=False) == [Reason.NEXT, Reason.NEXT]
     assert reasons(waits(busy=True), serialize_tables=False) == [Reason.NEXT]
+
+
+REFUSED = JobKey(job_id=7)
+HEARD = NOW - timedelta(minutes=20)
+
+
+@pytest.mark.parametrize(
+    ("changes", "goes_behind"),
+    [
+        ({"slot_waits": 1}, True),
+        ({"doubts": "[]"}, True),
+        ({}, False),
+        ({"slot_waits": 1, "available_at": NOW - timedelta(minutes=14, seconds=59)}, True),
+        ({"slot_waits": 1, "available_at": NOW - timedelta(minutes=15)}, False),
+    ],
+)
+def test_an_entry_that_had_no_slot_goes_behind_for_a_quarter_of_an_hour(
+    changes: dict[str, Any], goes_behind: bool
+) -> None:
+    """As the claim does it (goes_behind in entries.sql): the slot is the other one's."""
+    found = Candidates(
+        candidates=[waits(id=1, table_name="a", **changes), waits(id=2, table_name="b")], now=NOW
+    )
+    order = [waiting.entry.id for waiting in explain(found, Slots(free=1), policy())]
+    assert order == ([2, 1] if goes_behind else [1, 2])
+
+
+def test_of_a_refused_job_those_try_who_have_not_heard_it_and_then_who_heard_it_longest_ago() -> None:
+    entries = [
+        waits(id=1, table_name="a", job_id=7, doubts="[]", available_at=HEARD),
+        waits(id=2, table_name="b", job_id=7, doubts="[]", available_at=HEARD - timedelta(minutes=1)),
+        waits(id=3, table_name="c", job_id=7, available_at=NOW),
+        waits(id=4, table_name="d", job_id=7, available_at=LATER),
+    ]
+    for tries, expected in ((1, {3}), (2, {2, 3}), (3, {1, 2, 3})):
+        found = Candidates(candidates=entries, now=NOW)
+        explained = explain(found, Slots(tries={REFUSED: tries}), policy())
+        assert {each.entry.id for each in explained if each.reason is Reason.NEXT} == expected

@@ -70,7 +70,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("paths", nargs="*", help="files or folders; what decides about entries by default")
     parser.add_argument("--query", action="append", help="of SQL, only the query or piece of this name")
-    parser.add_argument("--sample", type=int, default=1, metavar="N", help="one mutant in N")
+    parser.add_argument(
+        "--sample", type=int, default=1, metavar="N", help="one mutant in N; of Python one in ten"
+    )
     parser.add_argument("--seed", type=int, default=1, help="which ones of the SQL")
     parser.add_argument("--verbose", action="store_true", help="name those of the SQL that were noticed, too")
     return parser.parse_args(argv)
