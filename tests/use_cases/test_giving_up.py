@@ -1,6 +1,7 @@
 """Give up an entry whose calls are never answered, but never because of an outage of its workspace."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from orchestrator.core.states import Status
 from orchestrator.usecases import refusals
 from tests.fakes import UNAVAILABLE, FakeRuns
 from tests.use_cases.answering import answering, never
-from tests.world import World, policy
+from tests.world import World, policy, workspace
 
 LIMIT = policy().max_deliveries
 
@@ -76,6 +77,17 @@ async def test_entry_without_any_answer_ends_dead_while_others_are_accepted(
     assert entry.last_error.startswith(f"given up: {LIMIT} calls started no run")
     assert "HTTP 500 INTERNAL_ERROR" in entry.last_error
     assert await world.store.logs(entry_id) == [], "the submission is not settled"
+
+
+async def test_entry_is_given_up_where_it_was_called_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.workspaces = {"default": replace(workspace(), address="https://here")}
+    [entry_id] = await world.add("sales")
+    lose_answers(world.databricks, monkeypatch)
+    await deliver_until_given_up(world, entry_id)
+    entry = await world.entry(entry_id)
+    assert (entry.status, entry.workspace_address) == (Status.DEAD, "https://here")
 
 
 async def test_retry_of_an_entry_that_was_given_up_finds_its_run(

@@ -1,12 +1,14 @@
 """Submit an entry when its message arrives once, twice or late, or when Databricks refuses or is down."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from orchestrator.core.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
-from orchestrator.core.models import Claim, Entry, Job
+from orchestrator.core.models import Claim, Entry, Job, LogRow
 from orchestrator.core.states import Status
+from orchestrator.usecases.submit import _is_followed
 from tests.fakes import UNAVAILABLE
 from tests.world import World
 
@@ -191,3 +193,29 @@ async def test_style_that_was_assumed_while_the_job_could_not_be_read_is_correct
     await world.deliver()
     assert (await world.entry(entry_id)).status is Status.RUNNING
     assert [request.parameter_style for request in world.databricks.requests] == ["job_parameters"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "logged", "is_followed"),
+    [
+        ({"status": Status.RUNNING, "runid": 11}, None, True),
+        ({"status": Status.RUNNING, "runid": 12}, None, False),
+        ({"status": Status.QUEUED}, None, True),
+        ({"status": Status.FAILED}, None, True),
+        ({"status": Status.CANCELED}, None, False),
+        ({"status": Status.QUEUED, "submission": 2}, None, False),
+        ({"status": Status.DONE}, {"runid": 11}, True),
+        ({"status": Status.DONE}, {"runid": 12}, False),
+        ({"status": Status.QUEUED}, {"runid": 12}, False),
+        ({"status": Status.QUEUED}, {"runid": 12, "submission": 0}, True),
+    ],
+)
+async def test_whether_a_run_whose_answer_came_late_is_followed(
+    world: World, changes: dict[str, Any], logged: dict[str, Any] | None, is_followed: bool
+) -> None:
+    """Otherwise nobody will ever look for run 11, so it is cancelled."""
+    [entry_id] = await world.add("sales")
+    entry = replace(await world.entry(entry_id), **{"submission": 1, **changes})
+    row = {"entry_id": entry_id, "submission": 1, "attempt": 1, "status": Status.DONE}
+    log = None if logged is None else LogRow(**{**row, **logged})
+    assert _is_followed(entry, log, Claim(entry_id=entry_id, submission=1), 11) is is_followed
