@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from orchestrator.adapters.store import dialects
 from orchestrator.adapters.store.connector import Connector
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
@@ -64,6 +65,11 @@ class _StoppingSession(Session):
         self._stop.pass_by(name)
         return count
 
+    def changes_one(self, name: str, *parameters: Any) -> bool:
+        changed = self._real.changes_one(name, *parameters)
+        self._stop.pass_by(name)
+        return changed
+
 
 class _StoppingPool(Pool):
     """A pool with one connection, whose next writing transaction can be made to stop."""
@@ -117,7 +123,9 @@ class Rival(Store):
         connection = self._connector.connect().connection
         try:
             self._connector.begin_write(connection)
-            changed = int(connection.cursor().execute(sql).rowcount)
+            cursor = connection.cursor()
+            cursor.execute(dialects.render(sql, self._connector.dialect))
+            changed = self._connector.changed(cursor)
             if stop is not None:
                 stop.pass_by(COMMIT)
             connection.commit()

@@ -4,6 +4,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,3 +151,18 @@ def test_an_error_of_sql_server_undoes_its_whole_transaction(monkeypatch: pytest
     connector.connect()
     assert re.fullmatch(r"SET (\w+, )*XACT_ABORT(, \w+)* ON", said[0])
     assert said[1:] == ["closed"]
+
+
+def test_texts_are_declared_with_one_of_two_lengths() -> None:
+    """``ntext``, which pyodbc would declare, is refused by databases with a UTF-8 or _SC collation (4189)."""
+    connector = SqlServerConnector("DRIVER={Mine};SERVER=x;UID=a;PWD=b")
+    declared: list[Any] = []
+
+    class Cursor:
+        def setinputsizes(self, sizes: list[Any]) -> None:
+            declared.extend(sizes)
+
+    connector.declare(Cursor(), ["sales", None, 7, "x" * 2001, "é" * 2000])
+    nvarchar = connector._pyodbc.SQL_WVARCHAR
+    of_4000, of_max = (nvarchar, 4000, 0), (nvarchar, 0, 0)
+    assert declared == [of_4000, of_4000, None, of_max, of_4000]

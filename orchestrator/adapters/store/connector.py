@@ -65,6 +65,8 @@ class Opened:
     connection: Connection
     #: how long it may be used; a connection keeps its access token for its whole life
     seconds: float = math.inf
+    #: by named statement: cursors that are kept, so that none is prepared again; None = the driver sees to it
+    cursors: dict[str, Cursor] | None = None
 
 
 class Connector(Protocol):
@@ -89,6 +91,10 @@ class Connector(Protocol):
 
     def begin_write(self, connection: Connection) -> None:
         """Begin a transaction that will change the database."""
+        ...
+
+    def declare(self, cursor: Cursor, parameters: Sequence[Any]) -> None:
+        """Set the types by which the next statement of a cursor tells the database of its parameters."""
         ...
 
     def read(self, cursor: Cursor) -> tuple[list[str], list[Any]]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from orchestrator.adapters.store.connector import Connection, Connector, store_error
+from orchestrator.adapters.store.connector import Connection, Connector, Cursor, store_error
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
 
@@ -33,6 +33,7 @@ class _Held:
     """The connection of a thread."""
 
     connection: Connection
+    cursors: dict[str, Cursor] | None
     #: on the monotonic clock
     usable_until: float
 
@@ -103,12 +104,13 @@ class Pool:
     @contextlib.contextmanager
     def _transaction(self, writes: bool) -> Iterator[Session]:
         """Open one transaction on this thread's connection; commit it at the end, or roll it back."""
-        connection = self._connection()
+        held = self._connection()
+        connection = held.connection
         committing = False
         try:
             if writes:
                 self._connector.begin_write(connection)
-            yield Session(connection, self._connector)
+            yield Session(connection, self._connector, held.cursors)
             committing = True
             connection.commit()
         except BaseException as error:
@@ -124,18 +126,19 @@ class Pool:
             return StoreInDoubt(f"{self._connector.explain(error)}; whether it was committed is not known")
         return store_error(self._connector, error)
 
-    def _connection(self) -> Connection:
+    def _connection(self) -> _Held:
         held: _Held | None = getattr(self._local, "held", None)
         if held is not None and self._monotonic() < held.usable_until:
-            return held.connection
+            return held
         if held is not None:
             self._discard(held.connection)
         opened = self._connector.connect()
         with self._lock:
             self._connections.add(opened.connection)
         usable_until = self._monotonic() + opened.seconds
-        self._local.held = _Held(connection=opened.connection, usable_until=usable_until)
-        return opened.connection
+        held = _Held(connection=opened.connection, cursors=opened.cursors, usable_until=usable_until)
+        self._local.held = held
+        return held
 
     def _discard(self, connection: Connection) -> None:
         self._local.held = None

@@ -1,7 +1,7 @@
 """One transaction, and the SQL that runs in it."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -20,11 +20,17 @@ _DEADLOCK_VICTIM = -3
 
 
 class Session:
-    """One transaction: runs named queries, and SQL that was put together, on its connection."""
+    """One transaction: runs named queries, and SQL that was put together, on its connection.
 
-    def __init__(self, connection: Connection, connector: Connector) -> None:
+    :param kept: the cursors that the connection keeps; None = it keeps none.
+    """
+
+    def __init__(
+        self, connection: Connection, connector: Connector, kept: dict[str, Cursor] | None = None
+    ) -> None:
         self._connection = connection
         self._connector = connector
+        self._kept = kept
         self._queries = queries.load(connector.dialect)
 
     @property
@@ -34,31 +40,32 @@ class Session:
 
     def rows(self, name: str, *parameters: Any) -> list[dict[str, Any]]:
         """Run a named query and return its rows by column name."""
-        with closing(self._connection.cursor()) as cursor:
-            cursor.execute(self._queries[name].sql, self._adapted(parameters))
+        with self._prepared(name, parameters) as (cursor, sql, values):
+            cursor.execute(sql, values)
             return self._by_column(cursor)
 
     def select(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
         """Run SQL that is not a named query and return its rows by column name."""
         with closing(self._connection.cursor()) as cursor:
-            cursor.execute(sql, self._adapted(parameters))
+            values = self._adapted(parameters)
+            self._connector.declare(cursor, values)
+            cursor.execute(sql, values)
             return self._by_column(cursor)
 
     def change(self, name: str, *parameters: Any) -> int:
         """Run a named statement and return how many rows it changed. :raises StoreError: nobody says it."""
-        with closing(self._connection.cursor()) as cursor:
-            cursor.execute(self._queries[name].sql, self._adapted(parameters))
-            count = self._connector.changed(cursor)
-        if count < 0:
-            raise StoreError(f"{name}: the database did not say how many rows were changed")
-        return count
+        with self._prepared(name, parameters) as (cursor, sql, values):
+            cursor.execute(sql, values)
+            return _told(name, self._connector.changed(cursor))
 
     def changes_one(self, name: str, *parameters: Any) -> bool:
         """Run a named statement that is meant for one row at most, and say whether it changed it.
 
         :raises StoreError: it changed several rows; the transaction must not be committed.
         """
-        count = self.change(name, *parameters)
+        with self._prepared(name, parameters) as (cursor, sql, values):
+            cursor.execute(sql, values)
+            count = _told(name, self._connector.changed(cursor))
         if count > 1:
             raise StoreError(f"{name}: {count} rows were changed where one was meant, so all was undone")
         return count == 1
@@ -90,6 +97,25 @@ class Session:
         if result < 0:
             raise StoreError(f"{lock} could not be taken (sp_getapplock returned {result})")
 
+    @contextmanager
+    def _prepared(self, name: str, parameters: Sequence[Any]) -> Iterator[tuple[Cursor, str, list[Any]]]:
+        """Lend a cursor for a named statement, with its SQL and its values.
+
+        A cursor that the connection keeps runs the statement without having it prepared again. A failure ends
+        the connection, and with it all that it keeps.
+        """
+        kept = self._kept
+        cursor = self._connection.cursor() if kept is None or name not in kept else kept[name]
+        values = self._adapted(parameters)
+        self._connector.declare(cursor, values)
+        try:
+            yield cursor, self._queries[name].sql, values
+        finally:
+            if kept is None:
+                cursor.close()
+            else:
+                kept[name] = cursor
+
     def _adapted(self, parameters: Sequence[Any]) -> list[Any]:
         return [
             self._connector.to_database(value) if isinstance(value, datetime) else value
@@ -101,3 +127,10 @@ class Session:
         # In lower case: an adopted table may spell its columns in its own way.
         names = [column.lower() for column in columns]
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _told(name: str, count: int) -> int:
+    """Return how many rows were changed. :raises StoreError: the database does not say it."""
+    if count < 0:
+        raise StoreError(f"{name}: the database did not say how many rows were changed")
+    return count

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,9 @@ class SqliteConnector:
     def begin_write(self, connection: Connection) -> None:
         """Take the write lock at once, so that what the transaction reads stays true until its end."""
         connection.cursor().execute("BEGIN IMMEDIATE")
+
+    def declare(self, cursor: Cursor, parameters: Sequence[Any]) -> None:
+        """Do nothing: each value has its type."""
 
     def read(self, cursor: Cursor) -> tuple[list[str], list[Any]]:
         """Return the names of the columns and the rows of a statement."""

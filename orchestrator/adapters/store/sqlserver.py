@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ _LOGIN_TIMEOUT_SECONDS = 15
 
 #: Length to which the driver's text is cut. It may name several errors, of which the first one matters.
 _MAX_TEXT_LENGTH = 500
+
+#: The longest ``nvarchar`` that is not ``nvarchar(max)``, in UTF-16 code units.
+_LONGEST_NVARCHAR = 4000
 
 #: Azure's images contain version 18, older ones 17.
 _DRIVER = re.compile(r"^ODBC Driver (\d+) for SQL Server$")
@@ -109,10 +112,10 @@ class SqlServerConnector:
         """
         text = _complete(self._connection_string, self._pyodbc.drivers())
         if self._credential is None or _signs_in(text):
-            return Opened(connection=self._prepared(self.open(text)))
+            return Opened(connection=self._prepared(self.open(text)), cursors={})
         token = access_token.fetch(self._credential)
         connection = self.open(text, attrs_before={SQL_COPT_SS_ACCESS_TOKEN: token.attribute()})
-        return Opened(connection=self._prepared(connection), seconds=token.seconds_left())
+        return Opened(connection=self._prepared(connection), seconds=token.seconds_left(), cursors={})
 
     def _prepared(self, connection: Connection) -> Connection:
         """Make every error roll back the whole transaction, and no statement send a count of its own."""
@@ -143,6 +146,22 @@ class SqlServerConnector:
 
     def begin_write(self, connection: Connection) -> None:
         """Do nothing: without autocommit, the driver begins a transaction with the first statement."""
+
+    def declare(self, cursor: Any, parameters: Sequence[Any]) -> None:
+        """Declare texts with one of two lengths, and not each with its own.
+
+        pyodbc declares a long text as ``ntext``, which databases with a UTF-8 or ``_SC`` collation refuse
+        (error 4189), and a short one by its length, so that the server keeps a plan for each length. A NULL
+        without a type costs a round trip, in which the server is asked what it could be.
+        """
+        cursor.setinputsizes([self._declared(value) for value in parameters])
+
+    def _declared(self, value: object) -> tuple[int, int, int] | None:
+        if not isinstance(value, str | None):
+            return None
+        # A character outside the Basic Multilingual Plane takes two units.
+        is_long = value is not None and 2 * len(value) > _LONGEST_NVARCHAR
+        return (self._pyodbc.SQL_WVARCHAR, 0 if is_long else _LONGEST_NVARCHAR, 0)
 
     def read(self, cursor: Any) -> tuple[list[str], list[Any]]:
         """Return the names of the columns and the rows of a batch's last result.
