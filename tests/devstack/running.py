@@ -36,8 +36,6 @@ def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
     for line in lines:
         if match := re.match(r"  (Dashboard|Functions host|Databricks|Storage) +(http.*)", line):
             found[match[1]] = match[2].split()
-        if "/admin/functions/trigger" in line:  # the last line
-            break
     return found
 
 
@@ -46,8 +44,8 @@ class MadeRun:
     """A run that is up, its rows at their end."""
 
     process: subprocess.Popen[str]
-    #: the first lines that it printed
-    opening: Sequence[str]
+    #: all lines that it printed until it was up
+    printed: Sequence[str]
     #: by what is there, as it printed them
     addresses: Mapping[str, Sequence[str]]
     #: what a shell has after ``. …/env``
@@ -66,11 +64,10 @@ def made_run(runs: Path) -> Iterator[MadeRun]:
     process = start_run(runs)
     try:
         assert process.stdout is not None
-        opening = [next(process.stdout) for _ in range(4)]
-        found = addresses(process.stdout)
+        printed = _until_up(process.stdout)
         [folder] = runs.iterdir()
         settings = _exports(folder / "env")
-        yield MadeRun(process=process, opening=opening, addresses=found, settings=settings)
+        yield MadeRun(process=process, printed=printed, addresses=addresses(printed), settings=settings)
         started = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
@@ -80,6 +77,16 @@ def made_run(runs: Path) -> Iterator[MadeRun]:
         if process.poll() is None:
             process.terminate()
             process.communicate(timeout=60)
+
+
+def _until_up(lines: Iterable[str]) -> list[str]:
+    """Read what a run prints to the last line before it only stays up."""
+    printed = []
+    for line in lines:
+        printed.append(line)
+        if "/admin/functions/trigger" in line:
+            break
+    return printed
 
 
 def _exports(file: Path) -> dict[str, str]:
