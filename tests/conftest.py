@@ -1,5 +1,6 @@
 """The parts that several tests share."""
 
+import gc
 import os
 import shutil
 import signal
@@ -36,6 +37,18 @@ def pytest_configure() -> None:
     _keep_files_in_memory()
     _keep_what_is_compiled()
     _let_ctrl_c_arrive()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect the tests without looking for garbage; no later search looks through what stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -169,6 +169,7 @@ async def test_methods_that_the_document_does_not_name(served: str) -> None:
                     assert (response.status, await response.read()) == (404, b""), f"{method} {path}"
 
 
+@pytest.mark.e2e
 @pytest.mark.timeout(SECONDS + 20)
 def test_what_the_document_says_is_what_happens(served_fast: str, tmp_path: Path) -> None:
     """Schemathesis calls every operation with what is allowed and with what is not, and one after another."""
