@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc browser test soak chaos mutate test-sqlserver clean
+.PHONY: help setup run demo check odbc browser test test-fast soak chaos mutate test-sqlserver clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -13,6 +13,7 @@ help:
 	@echo "make run     start the local stack, run the demo's entries and stay up until Ctrl-C"
 	@echo "make demo    the same, but exit when all entries are final: 0 if they ended as expected, 1 if not"
 	@echo "make test    make check and all tests"
+	@echo "make test-fast  the tests for daily work, which need no browser and start no stack: under two minutes"
 	@echo "make soak    try schedules of a simulated world for MINUTES=30, and check that nothing is lost"
 	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"
 	@echo "make mutate  change the code and the SQL of PATHS=… one thing at a time, and say what no test notices"
@@ -62,8 +63,16 @@ browser: setup
 	@scripts/setup.sh browser
 
 # Three processes for two cores: the tests wait for a third of their time.
+PYTEST := $(PY) -m pytest --numprocesses=3 --dist=worksteal
+
 test: check odbc browser
-	$(PY) -m pytest --numprocesses=3 --dist=worksteal $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+# Whether the whole still works is what make test says.
+FAST := $(wildcard tests/test_*.py) $(addprefix tests/,alerts cli databricks events store telemetry use_cases web)
+
+test-fast: setup odbc
+	$(PYTEST) -m "not e2e and not slow" $(FAST) $(PYTEST_ARGS)
 
 # The short forms of these two are among the tests.
 soak: setup

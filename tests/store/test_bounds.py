@@ -33,6 +33,7 @@ def make_huge(database: Database, column: str, entry_id: int, table: str = "trac
     database.execute(f"UPDATE {table} SET {column} = {made} WHERE {key} = ?", entry_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["parameters", "options"])
 async def test_an_entry_of_50_mb_is_refused_by_its_length(
     store: Store, database: Database, column: str

@@ -46,6 +46,7 @@ def test_statement_parses_in_its_dialect(name: str) -> None:
     assert sqlglot.parse_one(SQLITE[name].sql, dialect="sqlite")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_rendered_tsql_parses(part: int) -> None:
     # Parsing alone: what a rule dislikes is the linter's business, in make check.

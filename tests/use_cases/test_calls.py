@@ -57,6 +57,7 @@ async def states(world: SimulatedWorld, ids: list[int]) -> set[Status]:
     return {(await world.entry(each)).status for each in ids}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "code", "message"), NOT_THE_ENTRY)
 async def test_a_fault_of_the_workspace_ends_no_entry(
     world: SimulatedWorld, status: int, code: str, message: str
@@ -101,6 +102,7 @@ async def test_an_answer_that_names_no_run_ends_the_entry_and_keeps_its_token(wo
     assert (entry.status, entry.submission) == (Status.DONE, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body"),
     [

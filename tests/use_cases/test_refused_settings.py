@@ -60,6 +60,7 @@ async def states(world: AnsweredWorld, ids: list[int]) -> set[Status]:
     return {(await world.entry(entry_id)).status for entry_id in ids}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refusal", [NO_JOB, NO_RIGHT, ARCHIVED])
 async def test_a_wrong_job_in_the_settings_ends_no_entry(tmp_path: Path, refusal: Answer) -> None:
     api = RefusingApi(refusals={5: refusal})
@@ -238,6 +239,7 @@ async def test_entries_of_an_allowed_job_do_not_wait_for_those_of_a_forbidden_on
         assert await states(world, bad) == {Status.DEAD}, "others are accepted, so it is their own fault"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attempts", "backoff"), [(0, 60), (3, 600), (5, 300)])
 async def test_a_healthy_workspace_goes_on_beside_a_forbidden_job(
     tmp_path: Path, attempts: int, backoff: int

@@ -59,6 +59,7 @@ async def states(world: AnsweredWorld, ids: list[int]) -> dict[str, int]:
     return {status: found.count(status) for status in sorted(set(found))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 40])
 async def test_runs_that_vanish_together_are_not_started_again(world: AnsweredWorld, count: int) -> None:
     ids = await begin(world, count)

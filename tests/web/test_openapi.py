@@ -133,6 +133,7 @@ async def get(url: str, **options: Any) -> tuple[int, str, str]:
         return response.status, response.headers["Content-Type"], await response.text()
 
 
+@pytest.mark.e2e
 async def test_over_http(served: str) -> None:
     """What only the way over a host can get wrong: addresses, several values, types, parts of a path."""
     status, kind, text = await get(f"{served}/api/entries?state=DEAD&state=FAILED&table=table_*&limit=500")
@@ -148,6 +149,7 @@ async def test_over_http(served: str) -> None:
     assert json.loads((await get(f"{served}/api/status"))[2])["workspaces"][0]["active"]["error"] is None
 
 
+@pytest.mark.e2e
 async def test_too_many_calls_over_http(served: str) -> None:
     async with aiohttp.ClientSession() as session:
         for _ in range(10 * Rates.READS.burst):  # the bucket is filled again meanwhile
@@ -160,6 +162,7 @@ async def test_too_many_calls_over_http(served: str) -> None:
     assert problem["detail"] == "too many calls; retry in 1 s"
 
 
+@pytest.mark.e2e
 async def test_methods_that_the_document_does_not_name(served: str) -> None:
     """The host knows no such function: 404, as in Azure (https://github.com/Azure/azure-functions-host/issues/10098)."""
     async with aiohttp.ClientSession() as session:
