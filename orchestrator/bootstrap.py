@@ -449,7 +449,12 @@ def _known(settings: Settings) -> Known:
         )
         for each in settings.workspaces
     )
-    return Known(workspaces=workspaces, policy=settings.policy, pass_late_seconds=settings.pass_late_seconds)
+    return Known(
+        workspaces=workspaces,
+        policy=settings.policy,
+        pass_late_seconds=settings.pass_late_seconds,
+        unresolved=settings.unresolved,
+    )
 
 
 def _queue(settings: Settings) -> queue.StorageQueue:

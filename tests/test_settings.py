@@ -13,6 +13,7 @@ from orchestrator.settings.local_file import environment
 ROOT = Path(__file__).parents[1]
 
 #: Set by Azure, not by people.
+ON_SQL = {"STATE_DB": ""}
 IN_AZURE = {"WEBSITE_SITE_NAME": "app", "STATE_DB": "", "SQL_CONNECTION_STRING": "SERVER=x"}
 
 AZURE_STORAGE = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YQ=="
@@ -93,6 +94,34 @@ def test_alerts_events_and_telemetry() -> None:
     assert "canary" not in repr(loaded)
     assert {"canary-canary-canary-1", "canary-canary-canary-2", "canary-canary-canary"} < set(
         loaded.secrets()
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["ALERT_WEBHOOK_URL", "EVENTS_SECRET", "APPLICATIONINSIGHTS_CONNECTION_STRING"]
+)
+def test_the_app_does_without_an_optional_setting_that_azure_has_not_resolved(name: str) -> None:
+    """Its text is no secret: whoever knows how vaults are named could guess it."""
+    loaded = settings.load(
+        {**GOOD, name: "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/s)"}
+    )
+    assert loaded.unresolved == (name,)
+    assert (loaded.alerts, loaded.events_secret, loaded.telemetry_connection_string) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DRIVER={ODBC Driver 18 for SQL Server};SERVER=tcp:acme.database.windows.net,1433;DATABASE=jobs",
+        "Server=acme;Database=jobs;Uid=a;Pwd={x;Initial Catalog=y}}};",
+        "SERVER=acme;Authentication=ActiveDirectoryMsi;UID=7",
+        "DSN=acme",
+        "server = acme ; authentication = {ActiveDirectoryIntegrated}",
+    ],
+)
+def test_odbc_connection_strings(text: str) -> None:
+    assert (
+        settings.load({**GOOD, **ON_SQL, "SQL_CONNECTION_STRING": text}).store.sql_connection_string == text
     )
 
 
@@ -189,6 +218,39 @@ def test_odd_numbers(value: str) -> None:
         ({**IN_AZURE, "SQL_CONNECTION_STRING": "SERVER=x; encrypt = {Optional}"}, "certificate off"),
         ({**IN_AZURE, "AzureWebJobsStorage": "DefaultEndpointsProtocol=http;AccountName=a"}, "plain http"),
         ({**IN_AZURE, "AzureWebJobsStorage": "QueueEndpoint=http://a/b;AccountName=a"}, "plain http"),
+        *(
+            ({**ON_SQL, "SQL_CONNECTION_STRING": text}, problem)
+            for text, problem in (
+                (
+                    "Server=tcp:acme.database.windows.net,1433;Initial Catalog=jobs;"
+                    "Persist Security Info=False;User ID=a;Password=canary;Encrypt=True",
+                    "is one for ADO.NET; write SERVER=tcp:acme.database.windows.net,1433;DATABASE=jobs, with",
+                ),
+                (
+                    'Server=acme;Authentication="Active Directory Default";Database=jobs',
+                    "has an Authentication that the ODBC driver does not know: leave it out",
+                ),
+                (
+                    "jdbc:sqlserver://acme.database.windows.net:1433;database=jobs;user=a;password=canary",
+                    "JDBC",
+                ),
+                ("acme.database.windows.net", "names no server; write the ODBC form"),
+                ("mssql+pyodbc://a:canary@acme/jobs", "names no server"),
+                ("DATABASE=jobs;UID=a;PWD=canary", "names no server"),
+                (
+                    "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/canary)",
+                    "has not resolved",
+                ),
+            )
+        ),
+        (
+            {"DATABRICKS_TOKEN": "@Microsoft.KeyVault(VaultName=v;SecretName=canary)"},
+            "DATABRICKS_TOKEN holds a",
+        ),
+        (
+            {"DATABRICKS_HOST": "@AppConfig(Endpoint=https://e;Key=canary)"},
+            "DATABRICKS_HOST holds a reference",
+        ),
         ({"DATABRICKS_WORKSPACES": "[]"}, "must be JSON"),
         ({"DATABRICKS_WORKSPACES": '{"eu":' * 100_000 + "1" + "}" * 100_000}, "must be JSON"),
         ({"DATABRICKS_HOST": "adb..net"}, "DATABRICKS_HOST must be an https address of a host"),

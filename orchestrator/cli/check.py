@@ -102,6 +102,9 @@ async def _finding(subject: str, look: Awaitable[str]) -> _Finding:
 def _settings(settings: Settings) -> _Finding:
     if settings.host_lacks:
         return _missing(settings.host_lacks)
+    if settings.unresolved:
+        text = "; ".join(map(health.unresolved, settings.unresolved))
+        return _Finding(subject="settings", ok=False, text=text)
     names = ", ".join(workspace.name for workspace in settings.workspaces)
     through = "".join(f"; {proxy}" for proxy in settings.proxies.all())
     return _Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}{through}")

@@ -162,6 +162,14 @@ def troubled_passes(last: LastPass, now: datetime) -> str:
     return f"every pass of {last.name} has met a problem since {since}{_words(last.outcome)}"
 
 
+def unresolved(setting: str) -> str:
+    """Say that the app does without a setting, since Azure has not resolved what it refers to."""
+    return (
+        f"{setting} holds a reference that Azure has not resolved, so the app does without it: give its "
+        "identity the role Key Vault Secrets User, or see what the portal says beside the setting"
+    )
+
+
 def silent(found: Silence) -> str:
     """Say that a workspace does not answer, since when, and what the last pass met."""
     return (

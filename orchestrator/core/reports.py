@@ -136,6 +136,8 @@ class Known:
     policy: Policy
     #: a timer function is late if it has not begun for this many seconds
     pass_late_seconds: float
+    #: settings that the app does without, since Azure has not resolved what they refer to
+    unresolved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -79,6 +79,8 @@ class Settings:
     telemetry_connection_string: str | None = field(repr=False)
     #: the app's own address in Azure; None = it does not run there
     site_host: str | None = None
+    #: settings that the app does without, since Azure has not resolved what they refer to
+    unresolved: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
         """Return the passwords, keys and tokens that must never be shown, whatever text holds them."""
@@ -148,7 +150,7 @@ def _checked(read: Callable[[Reader], _T], environ: Mapping[str, str] | None) ->
 
 def _read(reader: Reader) -> Settings:
     key_vault_url = read_key_vault_url(reader)
-    return Settings(
+    settings = Settings(
         workspaces=read_workspaces(reader, key_vault_url),
         policy=_policy(reader),
         key_vault_url=key_vault_url,
@@ -163,13 +165,14 @@ def _read(reader: Reader) -> Settings:
         pass_late_seconds=reader.number("TICK_LATE_SECONDS", 900, least=60, most=_MAX_SECONDS),
         request_body_limit=_request_body_limit(reader),
         events_secret=_events_secret(reader),
-        telemetry_connection_string=reader.text("APPLICATIONINSIGHTS_CONNECTION_STRING"),
+        telemetry_connection_string=reader.optional("APPLICATIONINSIGHTS_CONNECTION_STRING"),
         site_host=reader.text("WEBSITE_HOSTNAME") if reader.in_azure else None,
     )
+    return replace(settings, unresolved=tuple(reader.unresolved))
 
 
 def _alerts(reader: Reader) -> _AlertSettings | None:
-    url, alert_format = reader.text("ALERT_WEBHOOK_URL"), (reader.text("ALERT_FORMAT") or "json").lower()
+    url, alert_format = reader.optional("ALERT_WEBHOOK_URL"), (reader.text("ALERT_FORMAT") or "json").lower()
     if alert_format not in {"json", "teams"}:
         reader.problems.append("ALERT_FORMAT must be json or teams")
     if url is None:
@@ -191,7 +194,7 @@ def _request_body_limit(reader: Reader) -> int | None:
 
 
 def _events_secret(reader: Reader) -> str | None:
-    secret = reader.text("EVENTS_SECRET")
+    secret = reader.optional("EVENTS_SECRET")
     if secret is not None and len(secret) < _SHORTEST_EVENTS_SECRET:
         reader.problems.append(f"EVENTS_SECRET must have at least {_SHORTEST_EVENTS_SECRET} characters")
     return secret

@@ -1,8 +1,14 @@
 """Read single settings and collect what is wrong with them."""
 
+import re
 from collections.abc import Mapping
 
 from orchestrator.core.numbers import whole
+
+#: A value that Azure replaces before the app sees it: of Key Vault and of App Configuration. One that cannot
+#: be resolved reaches the app as it is written:
+#: https://learn.microsoft.com/azure/app-service/app-service-key-vault-references#troubleshoot-key-vault-references
+_REFERENCE = re.compile(r"@(?:Microsoft\.KeyVault|Microsoft\.AppConfiguration|AppConfig)\(", re.IGNORECASE)
 
 
 class Reader:
@@ -11,6 +17,8 @@ class Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.problems: list[str] = []
+        #: settings that the app does without, since Azure has not resolved what they refer to
+        self.unresolved: list[str] = []
 
     @property
     def in_azure(self) -> bool:
@@ -22,7 +30,30 @@ class Reader:
         return has_site and self._environ.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"
 
     def text(self, name: str) -> str | None:
-        """Return a value without the blanks around it. An empty value counts as not set."""
+        """Return a value without the blanks around it. An empty value counts as not set.
+
+        A reference that Azure has not resolved is a problem: its text is not the value.
+        """
+        text = self._raw(name)
+        if text is not None and _REFERENCE.search(text):
+            problem = (
+                f"{name} holds a reference that Azure has not resolved: it has to be the whole value, and "
+                "the app's identity needs the role Key Vault Secrets User and a way through the vault's "
+                "firewall; the portal says what is wrong beside the setting"
+            )
+            if problem not in self.problems:
+                self.problems.append(problem)
+        return text
+
+    def optional(self, name: str) -> str | None:
+        """Return a value that the app can do without; None also if Azure has not resolved its reference."""
+        text = self._raw(name)
+        if text is None or not _REFERENCE.search(text):
+            return text
+        self.unresolved.append(name)
+        return None
+
+    def _raw(self, name: str) -> str | None:
         return self._environ.get(name, "").strip() or None
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.states import Status
+from orchestrator.settings import odbc
 from orchestrator.settings.reader import Reader
 
 #: What turns off the encryption, or the check of the certificate, in an ODBC connection string.
@@ -52,6 +53,8 @@ def read_store(reader: Reader) -> StoreSettings:
         )
     if state_db is not None:
         _check_file(reader, state_db)
+    if connection_string is not None and (problem := odbc.problem(connection_string)):
+        reader.problems.append(f"SQL_CONNECTION_STRING {problem}")
     if reader.in_azure and connection_string is not None:
         _check_encryption(reader, connection_string)
     return StoreSettings(

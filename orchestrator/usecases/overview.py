@@ -300,6 +300,7 @@ class Overview:
         waiting = await self._overdue(known, reports, passes["trigger"], told)
         return [
             *late,
+            *map(health.unresolved, known.unresolved),
             *map(health.elsewhere, refused.values()),
             *(reason for last in passes.values() if last and (reason := health.troubled_passes(last, now))),
             *map(health.silent, silent.values()),

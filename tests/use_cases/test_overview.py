@@ -70,6 +70,15 @@ async def test_status_says_which_timer_function_is_late(world: World) -> None:
     assert [each.last is not None for each in passes] == [True, True]
 
 
+async def test_a_setting_that_azure_has_not_resolved_is_a_reason(world: World) -> None:
+    await make_passes(world)
+    settings = replace(known(), unresolved=("ALERT_WEBHOOK_URL",))
+    [reason] = (await overview_of(world, settings, None).health()).reasons
+    assert reason.startswith(
+        "ALERT_WEBHOOK_URL holds a reference that Azure has not resolved, so the app does"
+    )
+
+
 async def test_incomplete_settings_leave_the_store(world: World) -> None:
     await world.add("sales")
     partial = overview(world, complete=False)

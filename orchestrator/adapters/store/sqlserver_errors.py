@@ -9,6 +9,8 @@ _TRANSIENT_NUMBERS = frozenset(
         20,  # the instance does not support encryption (sent while it starts)
         64,  # connection dropped during login
         233,  # connection closed by the server
+        615,  # the database has gone, as during a failover
+        926,  # the database is being recovered
         1204,  # no lock resources
         1205,  # deadlock victim
         1222,  # lock time-out
@@ -18,7 +20,9 @@ _TRANSIENT_NUMBERS = frozenset(
         10054,
         10060,  # network
         10928,
-        10929,  # resource limits of the database
+        10929,
+        10936,  # resource limits of the database
+        13535,  # another transaction changed the row of a temporal table a moment later
         40143,
         40197,  # service error, failover
         40501,  # service busy
