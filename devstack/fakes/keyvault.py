@@ -32,6 +32,8 @@ class FakeKeyVault:
         self._secrets: dict[str, tuple[str, str]] = {}
         #: answer every authorised request with this HTTP status, None to work
         self.fault: int | None = None
+        #: refuse every authorised request for this reason: SecretDisabled, ForbiddenByRbac, …
+        self.refusal: str | None = None
         #: authorised requests so far
         self.reads = 0
         #: base URL, once it serves
@@ -74,6 +76,8 @@ class FakeKeyVault:
         self.reads += 1
         if self.fault is not None:
             return _error(self.fault, "Fault", "the vault fails on request")
+        if self.refusal is not None:
+            return _error(403, "Forbidden", "the vault refuses on request", inner=self.refusal)
         name, wanted = request.match_info["name"], request.match_info.get("version", "")
         version, value = self._secrets.get(name, ("", ""))
         if not version or wanted not in {"", version}:
@@ -88,5 +92,7 @@ class FakeKeyVault:
         return web.json_response(answer)
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    return web.json_response({"error": {"code": code, "message": message}}, status=status)
+def _error(status: int, code: str, message: str, *, inner: str | None = None) -> web.Response:
+    innererror = {"innererror": {"code": inner}} if inner else {}
+    error = {"code": code, "message": message, **innererror}
+    return web.json_response({"error": error}, status=status)

@@ -157,6 +157,29 @@ async def test_a_vault_that_fails_from_the_start(
     assert_no_leak(caplog)
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("SecretDisabled", "the secret is disabled"),
+        ("ForbiddenByRbac", "give the app's identity the role Key Vault Secrets User"),
+        ("ForbiddenByFirewall", "let the app through the vault's firewall"),
+    ],
+)
+async def test_a_refusal_is_told_in_key_vault_s_own_words(
+    vault: FakeKeyVault, tokens: KeyVaultToken, code: str, advice: str
+) -> None:
+    vault.refusal = code
+    with pytest.raises(TokenUnavailable, match=f"HttpResponseError, HTTP 403 {code}: {advice}"):
+        await tokens.token()
+
+
+async def test_words_that_nobody_knows_are_not_shown(vault: FakeKeyVault, tokens: KeyVaultToken) -> None:
+    vault.refusal = "canary"
+    with pytest.raises(TokenUnavailable, match="HTTP 403: give the app's identity the role") as caught:
+        await tokens.token()
+    assert "canary" not in str(caught.value)
+
+
 async def test_a_missing_secret(vault: FakeKeyVault, credential: Any, clock: ManualClock) -> None:
     source = KeyVaultToken(
         vault.url,
