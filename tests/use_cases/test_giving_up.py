@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from orchestrator.core import decisions
-from orchestrator.core.errors import DatabricksError, NoCapacity, WorkspaceUnavailable
+from orchestrator.core.errors import DatabricksError, NoCapacity, RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import Claim, Entry, RunRequest, Verdict
 from orchestrator.core.states import Status
 from orchestrator.usecases import refusals
@@ -231,16 +231,17 @@ def refuse_for_unknown_reasons(world: World, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(world.databricks, "run_now", answer)
 
 
-def hiding_jobs(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Return what an unanswered call leads to while the workspace shows no job."""
-    unanswered = refusals.Refusals.unanswered
+def hide_jobs(world: World, monkeypatch: pytest.MonkeyPatch, after: str) -> None:
+    """Let the workspace show no job while a call is judged: what is asked then gets no answer."""
+    usual = getattr(refusals.Refusals, after)
 
-    async def hidden(self: refusals.Refusals, *arguments: Any) -> None:
+    async def hidden(self: refusals.Refusals, *arguments: Any, **more: Any) -> Any:
         with monkeypatch.context() as patch:
             patch.setattr(world.databricks, "get_job", lambda _: never())
-            await unanswered(self, *arguments)
+            return await usual(self, *arguments, **more)
 
-    return hidden
+    monkeypatch.setattr(refusals.Refusals, after, hidden)
+    monkeypatch.setattr(refusals, "_PROBE_SECONDS", 0.01)
 
 
 async def test_a_job_that_is_not_shown_in_time_tells_nothing_of_the_entry(
@@ -249,14 +250,28 @@ async def test_a_job_that_is_not_shown_in_time_tells_nothing_of_the_entry(
     """Others are accepted, but the call is one of those that an overloaded workspace does not answer."""
     [entry_id] = await world.add("sales")
     lose_answers(world.databricks, monkeypatch)
-    monkeypatch.setattr(refusals, "_PROBE_SECONDS", 0.01)
-    monkeypatch.setattr(refusals.Refusals, "unanswered", hiding_jobs(world, monkeypatch))
+    hide_jobs(world, monkeypatch, "unanswered")
     for _ in range(4):
         await accept_another(world)
         world.database.pass_time(MINUTES)
     entry = await world.entry(entry_id)
     assert len(calls(world, entry)) == 4
     assert entry.deliveries <= 2, "none of them counts, however many there are"
+
+
+async def test_a_refusal_without_words_is_not_believed_while_no_job_is_shown_in_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [entry_id] = await world.add("sales")
+    refused = RequestRefused("HTTP 403", status=403, error_code="", permanent=True)
+    refused.is_worded = False
+    hide_jobs(world, monkeypatch, "refused")
+    await world.trigger()
+    world.databricks.errors = [refused]
+    await world.deliver()
+    entry = await world.entry(entry_id)
+    assert entry.status is Status.QUEUED
+    assert (entry.last_error or "").startswith("HTTP 403; nor can the job be read")
 
 
 async def test_answer_that_nobody_understands_ends_no_entry_alone(

@@ -23,6 +23,7 @@ async def test_run_that_is_gone_fails_with_a_log_row(world: World) -> None:
     assert (await world.entry(entry.id)).status is Status.FAILED
     [log] = await world.store.logs(entry.id)
     assert log.life_cycle_state == "NOT_FOUND"
+    assert "run 1000 does not exist" in (log.message or "")
 
 
 async def test_run_in_an_unknown_state_stays_running(world: World) -> None:

@@ -1,11 +1,15 @@
 """A retry that repairs the last run: once for each submission, whatever answer is lost."""
 
+from typing import Any
+
 import pytest
 
 from orchestrator.core.errors import RequestRefused, WorkspaceUnavailable
 from orchestrator.core.models import Claim, Entry, RepairRequest, Run
 from orchestrator.core.states import Status
+from orchestrator.usecases import refusals
 from tests.fakes import UNAVAILABLE
+from tests.use_cases.answering import never
 from tests.world import World, policy
 
 REFUSED = RequestRefused("cannot be repaired", status=400, error_code="X", permanent=False)
@@ -70,6 +74,30 @@ async def test_lost_answer_starts_no_second_repair(world: World) -> None:
     await world.submit(Claim(entry_id=entry.id, submission=2))
     assert (await world.entry(entry.id)).status is Status.RUNNING
     assert len(world.databricks.repairs) == 1
+
+
+async def test_a_run_that_is_not_shown_in_time_leaves_its_repair_in_doubt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether only the call for the repair fails is not known, so none of the calls counts."""
+    entry = await failed(world)
+    await world.trigger()
+    unanswered = refusals.Refusals.unanswered
+
+    async def hidden(self: refusals.Refusals, *arguments: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(world.databricks, "get_run", lambda *_, **__: never())
+            await unanswered(self, *arguments)
+
+    monkeypatch.setattr(refusals.Refusals, "unanswered", hidden)
+    monkeypatch.setattr(refusals, "_PROBE_SECONDS", 0.01)
+    for _ in range(5):
+        world.databricks.lost_answer = UNAVAILABLE
+        world.databricks.runs[1000] = Run(run_id=1000, life_cycle_state="TERMINATED", result_state="FAILED")
+        await world.submit(Claim(entry_id=entry.id, submission=2))
+    again = await world.entry(entry.id)
+    assert (again.status, len(world.databricks.repairs)) == (Status.QUEUED, 5)
+    assert again.deliveries <= 2
 
 
 async def test_repair_that_is_over_before_its_answer_is_looked_for_counts(world: World) -> None:
