@@ -73,6 +73,8 @@ def test_a_limit_is_exceeded_once_it_is_over(run: Entry, reason: StopReason, aft
 
 
 def test_calls_to_cancel_a_run_grow_apart() -> None:
+    assert time_limits.may_ask_to_cancel(ENTRY, NOW)
+    assert time_limits.may_ask_to_cancel(entry(cancel_asked_at=NOW), NOW)
     asked = entry(cancel_asked_at=NOW, cancel_repeated_at=NOW + 60 * SECOND)
     assert not time_limits.may_ask_to_cancel(asked, NOW + 119 * SECOND)
     assert time_limits.may_ask_to_cancel(asked, NOW + 120 * SECOND)

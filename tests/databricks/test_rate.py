@@ -166,9 +166,10 @@ def test_a_refusal_that_comes_late_leaves_the_pause_as_it_is() -> None:
     """The call was made before the last refusal, so it says nothing new."""
     clock, refusal = ManualClock(), WorkspaceUnavailable("too many requests", status=429)
     gate = RateGate(clock)
-    for _ in range(2):
-        gate.close(refusal, retry_after=None, closed=gate.closed)
+    gate.close(refusal, retry_after=None, closed=gate.closed)
+    before = gate.closed
+    gate.close(refusal, retry_after=None, closed=before)
     assert gate.left() == 1.0
     clock.now += 0.5
-    gate.close(refusal, retry_after=None, closed=gate.closed - 1)
+    gate.close(refusal, retry_after=None, closed=before)
     assert gate.left() == 0.5
