@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import RequestRefused, WorkspaceUnavailable
-from orchestrator.core.models import Claim, Entry, RepairRequest, Run
+from orchestrator.core.models import Claim, Entry, Job, RepairRequest, Run
 from orchestrator.core.states import Status
 from orchestrator.usecases import refusals
+from orchestrator.usecases.jobs import Jobs
 from tests.fakes import UNAVAILABLE
 from tests.use_cases.answering import never
 from tests.world import World, policy
@@ -140,7 +141,24 @@ async def test_run_that_was_deleted_after_a_lost_answer_settles_the_submission(w
     assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1001, 3)
 
 
-async def test_run_that_cannot_be_repaired_is_run_anew_after_some_waits(world: World) -> None:
+async def unless_the_job_can_be_read(world: World, claim: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliver a message while the job of its entry cannot be read: the entry waits for that."""
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "jobs", Jobs(runs=world.runs, workspaces=world.workspaces, clock=world.clock))
+
+        async def fail(job_id: int) -> Job:
+            raise UNAVAILABLE
+
+        patch.setattr(world.databricks, "get_job", fail)
+        await world.submit(claim)
+    entry = await world.entry(claim.entry_id)
+    assert (entry.status, entry.deliveries) == (Status.QUEUED, 0)
+    assert "no answer" in (entry.last_error or "")
+
+
+async def test_run_that_cannot_be_repaired_is_run_anew_after_some_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The refusal may mean that somebody has just repaired the run, so it is looked at again and again."""
     entry = await failed(world)
     await world.trigger()
@@ -154,7 +172,9 @@ async def test_run_that_cannot_be_repaired_is_run_anew_after_some_waits(world: W
         await world.submit(claim)
         waiting = await world.entry(entry.id)
         assert (waiting.status, waiting.deliveries) == (Status.QUEUED, 0)
+        assert waiting.last_error == "cannot be repaired"
         world.database.pass_time(seconds)
+    await unless_the_job_can_be_read(world, claim, monkeypatch)
     await world.submit(claim)
     again = await world.entry(entry.id)
     assert (again.status, again.runid, again.submission) == (Status.RUNNING, 1001, 2)
