@@ -130,6 +130,28 @@ async def test_lost_message_is_found_by_its_lease(store: Store, database: Databa
     assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == []
 
 
+async def test_a_wait_that_is_longer_than_a_lease_is_kept(store: Store, database: Database) -> None:
+    """Databricks has asked for it. A first lease that is as long was given before the clock went back."""
+    asked, other = await queued(store, "a"), await queued(store, "b")
+    entry = await begun(store, asked)
+    waits = {"seconds": 4 * LEASE_SECONDS, "reason": "429"}
+    assert await store.postpone(asked, unanswered=Unanswered.NO_EFFECT, **waits)  # type: ignore[arg-type]  # two
+    assert await store.postpone(other, **waits)  # type: ignore[arg-type]  # as if the clock had gone back
+    assert (await entry_of(store, entry.id)).postponements == 1
+    assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == [other]
+
+
+async def test_a_lease_that_was_doubled_is_kept(store: Store, database: Database) -> None:
+    """Nobody looked at its messages: the second lease is as long, the third one twice as long."""
+    claimed = await queued(store)
+    for seconds in (LEASE_SECONDS, LEASE_SECONDS, 2 * LEASE_SECONDS):
+        assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == []
+        database.pass_time(seconds + 1)
+        assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == [claimed]
+    entry = await entry_of(store, claimed.entry_id)
+    assert entry.resends == 3
+
+
 async def test_recovery_is_bounded_and_shared(store: Store, other_store: Store, database: Database) -> None:
     await add(store, *(f"t{n}" for n in range(20)))
     await claim(store)
