@@ -130,6 +130,47 @@ async def test_lost_message_is_found_by_its_lease(store: Store, database: Databa
     assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == []
 
 
+async def test_a_second_call_leaves_the_first_one_in_doubt(store: Store) -> None:
+    """It may still be under way, whatever becomes of the second."""
+    claimed = await queued(store)
+    assert not (await begun(store, claimed)).in_doubt
+    assert (await begun(store, claimed)).in_doubt
+
+
+@pytest.mark.parametrize(
+    ("calls", "workspace_of_other", "may_begin"),
+    [
+        ((0, None), "default", False),
+        ((0, "https://here"), "default", False),
+        ((1, "https://here"), "default", True),
+        ((1, "https://third"), "default", False),
+        ((0, None), "eu", True),
+    ],
+)
+async def test_no_call_begins_while_something_is_open_at_another_address(
+    store: Store,
+    database: Database,
+    calls: tuple[int, str | None],
+    workspace_of_other: str,
+    may_begin: bool,
+) -> None:
+    """A call that was made here may be repeated: its token finds its run."""
+    claimed = await queued(store)
+    other = await running(store, 7, "other")
+    database.execute(
+        "UPDATE track_processing SET workspace = ?, workspace_address = 'https://elsewhere' WHERE id = ?",
+        workspace_of_other,
+        other.id,
+    )
+    database.execute(
+        "UPDATE track_processing SET deliveries = ?, workspace_address = ? WHERE id = ?",
+        *calls,
+        claimed.entry_id,
+    )
+    entry = await store.begin_submission(claimed, LEASE_SECONDS, "{}", address="https://here")
+    assert (entry is not None) is may_begin
+
+
 async def test_a_wait_that_is_longer_than_a_lease_is_kept(store: Store, database: Database) -> None:
     """Databricks has asked for it. A first lease that is as long was given before the clock went back."""
     asked, other = await queued(store, "a"), await queued(store, "b")
