@@ -16,6 +16,9 @@ from pathlib import Path
 from devstack.demo.interruption import Interrupted, Interruption, interruption
 from devstack.processes import READY, end_with_parent
 
+#: What of a checkout makes the app.
+DEPLOYED = ("function_app.py", "host.json", "orchestrator")
+
 #: How long one question for the state may take.
 STATUS_TIMEOUT_SECONDS = 3.0
 
@@ -53,6 +56,23 @@ def environment() -> dict[str, str]:
         "languageWorkers__python__defaultExecutablePath": sys.executable,
         "FUNCTIONS_CORE_TOOLS_TELEMETRY_OPTOUT": "1",
     }
+
+
+def lay_out(app: Path) -> Path:
+    """Make a folder in which Core Tools find the app but no ``local.settings.json`` of the developer's.
+
+    They take a value of that file for each variable that is not set or empty, so that the stack's entries
+    could be told to a team's alert channel.
+    """
+    folder = (app / ".run" / "func").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in DEPLOYED:
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to((app / name).resolve())
+    settings = {"IsEncrypted": False, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}
+    (folder / "local.settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
 
 
 def free_port() -> int:
@@ -104,7 +124,7 @@ def main(argv: Sequence[str]) -> int:
     with interruption() as asked:
         child = subprocess.Popen(
             [func, "start", "--port", str(port)],
-            cwd=given.app,
+            cwd=lay_out(given.app),
             env=environment(),
             stdin=subprocess.DEVNULL,
         )

@@ -1,5 +1,6 @@
 """Core Tools as a part: a stand-in for ``func`` shows that it is waited for, named ready and ended."""
 
+import json
 import os
 import stat
 import sys
@@ -14,7 +15,15 @@ from tests.devstack.proctable import LINUX_ONLY, descendants, wait_until_gone
 
 #: Answers as Core Tools do once their worker runs; the first two answers come before that.
 FUNC = """#!{python}
-import http.server, sys
+import http.server, json, os, pathlib, sys
+
+# As Core Tools do: a value of the file counts for each variable that is not set or empty.
+values = json.loads(pathlib.Path("local.settings.json").read_text())["Values"]
+for name, value in values.items():
+    if not os.environ.get(name):
+        os.environ[name] = value
+print("alerts go to", os.environ.get("ALERT_WEBHOOK_URL") or "nobody", flush=True)
+print("the app is", *sorted(path.name for path in pathlib.Path().iterdir()), flush=True)
 
 states = ["Initialized", "Initializing"]
 
@@ -44,11 +53,15 @@ def path_with_func(tmp_path: Path) -> str:
 
 @pytest.fixture
 def part(tmp_path: Path, path_with_func: str) -> Iterator[processes.Process]:
+    for name in core_tools.DEPLOYED:
+        (tmp_path / name).touch()
+    mine = {"Values": {"ALERT_WEBHOOK_URL": "https://hooks.example/our-team"}}
+    (tmp_path / "local.settings.json").write_text(json.dumps(mine), encoding="utf-8")
     part = processes.start(
         "host",
         [sys.executable, "-m", "devstack.demo.core_tools", "--app", str(tmp_path)],
         log=tmp_path / "host.log",
-        env={"PATH": path_with_func},
+        env={"PATH": path_with_func, "ALERT_WEBHOOK_URL": ""},
         timeout=30,
     )
     try:
@@ -63,6 +76,11 @@ def test_it_is_ready_when_the_worker_runs_and_ends_with_its_parent(part: process
     assert part.stop() == 0
     assert "func was stopped" in part.tail()
     assert not core_tools.is_running(port)
+
+
+def test_the_developer_s_settings_are_not_read(part: processes.Process) -> None:
+    assert "alerts go to nobody" in part.tail()
+    assert "the app is function_app.py host.json local.settings.json orchestrator" in part.tail()
 
 
 @LINUX_ONLY
