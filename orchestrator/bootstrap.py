@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+#: ``cloud_RoleName`` of an app that does not run in Azure.
+_LOCAL_ROLE = "databricks-job-orchestrator"
+
 #: Connections to a workspace for submissions and passes: ten submissions at once (host.json), ten look-ups in
 #: each of three passes, those of the two timers and one that was asked for over HTTP, and ten of jobs.
 _CONNECTIONS = 50
@@ -555,17 +558,22 @@ def application() -> Application:
     :raises SettingsError: the settings cannot be used; each invocation says so until they can.
     """
     settings = settings_module.load()
-    return Application(settings, telemetry=_telemetry(settings.telemetry_connection_string))
+    telemetry = _telemetry(settings.telemetry_connection_string, settings.site_host)
+    return Application(settings, telemetry=telemetry)
 
 
-def _telemetry(connection_string: str | None) -> Telemetry:
-    """Return where metrics and spans go. The app works without: what is wrong with it is only logged."""
+def _telemetry(connection_string: str | None, site_host: str | None = None) -> Telemetry:
+    """Return where metrics and spans go. The app works without: what is wrong with it is only logged.
+
+    :param site_host: the app's own address in Azure; that of a deployment slot has the slot's name in it.
+    """
     if connection_string is None:
         return NO_TELEMETRY
     try:
         from orchestrator.adapters import azure_monitor
 
-        return azure_monitor.start(connection_string)
+        role = site_host.partition(".")[0] if site_host else _LOCAL_ROLE
+        return azure_monitor.start(connection_string, role)
     except Exception as error:  # noqa: BLE001 - the app never stands still for its telemetry
         # The text of the error may hold the connection string.
         _logger.error("no telemetry: APPLICATIONINSIGHTS_CONNECTION_STRING: %s", type(error).__name__)  # noqa: TRY400

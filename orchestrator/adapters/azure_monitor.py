@@ -7,6 +7,7 @@ from functools import cache
 from azure.monitor.opentelemetry import configure_azure_monitor
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import Meter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.trace import StatusCode, Tracer
 
 from orchestrator.core.telemetry import Instrument, Metric
@@ -46,14 +47,16 @@ class OpenTelemetry:
 
 
 @cache
-def start(connection_string: str) -> OpenTelemetry:
+def start(connection_string: str, role: str) -> OpenTelemetry:
     """Start the export to Application Insights, once in a process.
 
     :param connection_string: of the Application Insights resource.
+    :param role: ``cloud_RoleName`` of all that is sent; several apps may share a resource.
     :raises ValueError: it is not a connection string.
     """
     configure_azure_monitor(
         connection_string=connection_string,
+        resource=Resource.create({SERVICE_NAME: role}),
         logger_name=_SCOPE,
         instrumentation_options={library: {"enabled": False} for library in _LIBRARIES},
         enable_live_metrics=False,

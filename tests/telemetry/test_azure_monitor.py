@@ -18,8 +18,9 @@ import logging, os
 from orchestrator import bootstrap
 from orchestrator.core.telemetry import Metric, fields
 logging.basicConfig(level=logging.INFO)
-telemetry = bootstrap._telemetry(os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"])
-assert telemetry is bootstrap._telemetry(os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"])
+where = os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"], "jobs-staging.azurewebsites.net"
+telemetry = bootstrap._telemetry(*where)
+assert telemetry is bootstrap._telemetry(*where)
 with telemetry.span("submit", entry_id=17):
     logging.getLogger("orchestrator.usecases.submit").info(
         "entry %s: submission 1 is run 77", 17, extra=fields("submitted", entry_id=17, submit_seconds=0.5)
@@ -69,6 +70,9 @@ async def test_nothing_is_loaded_without_the_setting() -> None:
 async def test_what_application_insights_gets() -> None:
     async with ingestion() as azure:
         await run(WORK, **azure.settings)
+    # The exporter counts what it has sent, under a name of its own.
+    ours = [item for item in azure.items if "Item_Success_Count" not in str(item["data"])]
+    assert {item["tags"]["ai.cloud.role"] for item in ours} == {"jobs-staging"}
     data = [(item["data"]["baseType"], item["data"]["baseData"]) for item in azure.items]
     [line] = [content for kind, content in data if kind == "MessageData"]
     assert line["message"] == "entry 17: submission 1 is run 77"
