@@ -182,7 +182,13 @@ class Store(Protocol):
         ...
 
     async def begin_submission(
-        self, claim: Claim, lease_seconds: float, request: str, *, address: str = ...
+        self,
+        claim: Claim,
+        lease_seconds: float,
+        request: str,
+        *,
+        address: str = ...,
+        serialize_tables: bool = ...,
     ) -> Entry | None:
         """Record the call that is about to be made; return None if it must not be made."""
         ...

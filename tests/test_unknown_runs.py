@@ -39,7 +39,9 @@ RUN = ActiveRun(run_id=7, job_id=5, started_at=NOW + MINUTE)
         ({}, {"job_id": 6}, False),
         ({}, {"is_child": True}, False),
         ({}, {"is_unasked": True}, False),
-        ({"request": "by hand"}, {}, False),
+        ({"request": "by hand"}, {}, True),
+        ({"request": "by hand"}, {"job_id": 6}, True),
+        ({"request": "by hand"}, {"started_at": NOW + 12 * MINUTE + SECOND}, False),
     ],
 )
 def test_a_run_that_began_while_the_entry_called_may_be_its_own(

@@ -53,7 +53,9 @@ def exceeded_limit(entry: Entry, now: datetime, policy: Policy) -> StopReason | 
 
 def limit_in_words(entry: Entry, policy: Policy) -> str:
     """Return the name of the limit that the app stopped the run of an entry for, and its seconds."""
-    name, limit = _limit(entry, policy, StopReason(entry.stop_reason or StopReason.RUN_TIMEOUT))
+    is_of_queue = entry.stop_reason == StopReason.QUEUE_TIMEOUT  # people may write another word there
+    reason = StopReason.QUEUE_TIMEOUT if is_of_queue else StopReason.RUN_TIMEOUT
+    name, limit = _limit(entry, policy, reason)
     return f"{name} ({limit:g} s)" if limit else name  # it may have been lifted since
 
 

@@ -57,18 +57,20 @@ def _runs_of(entry: Entry, of_job: Mapping[int | None, list[ActiveRun]]) -> list
     """Return the runs of the job that an entry called for that began while it did, some of them at most."""
     try:
         request = run_requests.thaw(entry)
-    except InvalidEntry:
-        return []
+    except InvalidEntry:  # somebody has changed it: any job may be the one
+        found = (run for runs in of_job.values() for run in runs if _began_meanwhile(entry, None, run))
+        return [PossibleRun(entry=entry, run=run) for run in islice(found, _MOST)]
     if not isinstance(request, RunRequest):
         return []
     found = (run for run in of_job.get(request.job_id, []) if _began_meanwhile(entry, request, run))
     return [PossibleRun(entry=entry, run=run) for run in islice(found, _MOST)]
 
 
-def _began_meanwhile(entry: Entry, request: RunRequest, run: ActiveRun) -> bool:
+def _began_meanwhile(entry: Entry, request: RunRequest | None, run: ActiveRun) -> bool:
     if run.started_at is None:
         return True
-    began, ended = request.claimed_at or entry.claimed_at, entry.finished_at
+    began = (request and request.claimed_at) or entry.claimed_at
+    ended = entry.finished_at
     return (began is None or began - _SLACK <= run.started_at) and (
         ended is None or run.started_at <= ended + _SLACK
     )

@@ -59,7 +59,11 @@ class Submit:
         began = self.clock.monotonic()
         request = run_requests.freeze(planned)
         entry = await self.store.begin_submission(
-            claim, self.policy.submit_lease_seconds, request, address=here
+            claim,
+            self.policy.submit_lease_seconds,
+            request,
+            address=here,
+            serialize_tables=self.policy.serialize_tables,
         )
         if entry is None:
             _logger.info("entry %s: must no longer be submitted", claim.entry_id)
@@ -98,6 +102,11 @@ class Submit:
             return None
         if not isinstance(planned, Follow):
             return planned
+        follower = await self.store.running_run(waiting.workspace, planned.run_id)
+        if follower is not None:  # somebody has copied its row
+            text = f"run {planned.run_id} is followed by entry {follower.id}, so this one waits for its end"
+            await self._unstarted.postpone(waiting, WorkspaceUnavailable(text), Unanswered.NOT_MADE)
+            return None
         if await self.store.record_run(claim, planned.run_id, deliveries=0):
             _logger.warning("entry %s: run %s is followed again: it was repaired", waiting.id, planned.run_id)
         return None

@@ -58,6 +58,9 @@ class Unstarted:
         mark = await self._not_its_own(entry, error)
         if mark is not None:
             await self._wait(entry, error, mark)
+        elif entry.deliveries > 0 and entry.resends == 0:
+            # A call may be under way: its outcome comes first. The lease brings the message again.
+            _logger.warning("entry %s: %s; it ends once no call is under way", entry.id, error)
         elif entry.deliveries > 0:
             # run-now was called before the entry (or the settings) became invalid: there may be a run.
             await self._leave_open(entry, str(error), permanent=True)

@@ -123,6 +123,7 @@ class Evidence:
                     "orchestrator_alert",
                     "orchestrator_silence",
                     "orchestrator_stray_run",
+                    "orchestrator_open_submission",
                 ),
             ):
                 for row in connection.execute(f"SELECT * FROM {table}"):

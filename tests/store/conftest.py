@@ -28,6 +28,7 @@ TABLES = (
     "orchestrator_alert",
     "orchestrator_silence",
     "orchestrator_stray_run",
+    "orchestrator_open_submission",
     "orchestrator_schema",
 )
 

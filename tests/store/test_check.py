@@ -190,6 +190,7 @@ async def test_sqlserver_user_who_may_only_read(user: User) -> None:
     assert found.text == (
         "this login lacks rights; let an administrator run: "
         "GRANT DELETE, INSERT, UPDATE ON orchestrator_alert TO [USER]; "
+        "GRANT DELETE, INSERT, UPDATE ON orchestrator_open_submission TO [USER]; "
         "GRANT DELETE, INSERT ON orchestrator_request TO [USER]; "
         "GRANT DELETE, INSERT, UPDATE ON orchestrator_silence TO [USER]; "
         "GRANT DELETE, INSERT, UPDATE ON orchestrator_stray_run TO [USER]; "

@@ -126,10 +126,12 @@ async def test_submission_rises_after_a_run_and_after_a_refusal(store: Store) ->
 async def test_submission_stays_while_its_outcome_is_unknown(store: Store, database: Database) -> None:
     claimed = await queued(store)
     await begun(store, claimed)
-    # An operator puts the entry back by SQL although run-now may have been accepted.
+    # An operator makes the entry wait by SQL although run-now may have been accepted.
     database.execute("UPDATE track_processing SET status = 'PENDING' WHERE id = ?", claimed.entry_id)
-    [again] = await claim(store)
-    assert again == claimed
+    assert await claim(store) == []
+    await store.put_right(max_attempts=3, limit=10)
+    put_back = await entry_of(store, claimed.entry_id)
+    assert (put_back.status, put_back.submission, put_back.in_doubt) == (Status.QUEUED, 1, True)
 
 
 async def test_released_entry_waits_without_spending_an_attempt(store: Store, database: Database) -> None:

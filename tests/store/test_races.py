@@ -254,7 +254,8 @@ RACES = [
     Race(called, "record", "refuse", FIRST, IS_RUNNING),
     Race(called, "refuse", "record", FIRST, IS_REFUSED),
     Race(called, "record", "leave open", FIRST, IS_RUNNING),
-    Race(called, "leave open", "record", FIRST, IS_LEFT_OPEN),
+    # The run is kept, so that the next pass puts the entry back to it.
+    Race(called, "leave open", "record", BOTH, IS_LEFT_OPEN),
     Race(called, "refuse", "leave open", FIRST, IS_REFUSED),
     Race(called, "leave open", "refuse", FIRST, IS_LEFT_OPEN),
     Race(called, "record", "postpone", FIRST, IS_RUNNING),

@@ -65,6 +65,8 @@ KINDS = {
     "DELETE /devstoreaccount1/QUEUE/messages/ID",
     "commit of UPDATE track_processing",
     "commit of INSERT INTO process_log",
+    "commit of INSERT INTO orchestrator_open_submission",
+    "commit of UPDATE orchestrator_open_submission",
     "commit of DELETE FROM orchestrator_stray_run",
     "commit of INSERT INTO orchestrator_tick",
     "commit of UPDATE orchestrator_tick",

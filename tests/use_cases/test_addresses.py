@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -203,6 +204,13 @@ async def test_call_in_doubt_is_not_given_up_because_another_workspace_accepts(a
         address(before),
         entry_id,
     )
+    before.database.execute(
+        "INSERT INTO orchestrator_open_submission"
+        " (entry_id, entry_guid, workspace, table_name, submission, begun_at)"
+        " SELECT id, entry_guid, workspace, table_name, submission, updated_at FROM track_processing"
+        " WHERE id = ?",
+        entry_id,
+    )
     assert messages[0].entry_id == entry_id
     before.database.pass_time(1000)
     await after.monitor()
@@ -235,9 +243,9 @@ async def test_of_two_apps_that_begin_at_the_same_moment_one_makes_its_call(apps
     await one.trigger()
     begin = two.store.begin_submission
 
-    async def later(claim: Claim, lease_seconds: float, request: str, *, address: str = "") -> Entry | None:
+    async def later(claim: Claim, lease_seconds: float, request: str, **more: Any) -> Entry | None:
         await one.submit(messages[0])
-        return await begin(claim, lease_seconds, request, address=address)
+        return await begin(claim, lease_seconds, request, **more)
 
     two.store.begin_submission = later  # type: ignore[method-assign]  # hits the exact moment
     messages, one.queue.sent = one.queue.sent, []
@@ -341,23 +349,29 @@ async def test_what_another_address_accepted_says_nothing_of_this_one(apps: Make
         assert await world.store.calls_accepted("default", within_seconds=600, address=here) is accepted
 
 
+def set_workspace(world: AnsweredWorld, name: str) -> None:
+    """Let all entries be of a workspace, as if it had been called so from the beginning."""
+    for table in ("track_processing", "orchestrator_open_submission"):
+        world.database.execute(f"UPDATE {table} SET workspace = ?", name)
+
+
 async def test_two_apps_with_runs_and_doubts_of_their_own_bring_both_to_their_end(apps: MakeApp) -> None:
     """However it came about that both are open: neither waits for the other."""
     one, two = await apps(JobsApi()), await apps(JobsApi())
     two.api.by_token |= {f"somebody's {each}": each for each in range(1000, 1009)}
     ids: list[int] = []
     for app in (one, two):
-        one.database.execute("UPDATE track_processing SET workspace = 'aside'")
+        set_workspace(one, "aside")
         for answer in ({}, {"run-now": (0, "")}):
             app.api.answers = {**answer}
             ids += await app.add(f"{len(ids)}")
             await app.trigger()
             await app.deliver()
         app.api.answers = {}
-    one.database.execute("UPDATE track_processing SET workspace = 'default'")
-    one.database.execute("UPDATE track_processing SET status = 'PENDING' WHERE status = 'QUEUED'")
+    set_workspace(one, "default")
     for _ in range(4):
         for app in (one, two):
+            app.database.pass_time(1000)
             for run_id in app.api.runs:
                 app.api.runs[run_id] = ended("SUCCESS", "SUCCESS")
             await app.trigger()

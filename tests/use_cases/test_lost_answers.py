@@ -83,7 +83,11 @@ async def test_request_that_somebody_changed_keeps_its_token(world: World) -> No
     [claim] = world.queue.sent
     await world.deliver()
     world.database.execute("UPDATE track_processing SET request = 'oops'")
-    await world.submit(claim)
+    await world.submit(claim)  # once more, while a call may be under way
+    assert (await world.entry(entry_id)).status is Status.QUEUED
+    world.database.pass_time(31)
+    await world.monitor()
+    await world.deliver()
     dead = await world.entry(entry_id)
     assert (dead.status, dead.submission) == (Status.DEAD, 1)
     assert "request is not a request that the app has written" in (dead.last_error or "")
@@ -113,7 +117,7 @@ class SlowStore(Store):
         """The hook."""
 
 
-async def test_run_of_an_entry_that_has_moved_on_is_cancelled(world: World) -> None:
+async def test_run_of_an_entry_that_somebody_set_canceled_meanwhile_is_cancelled(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
     slow = SlowStore(Pool(SqliteConnector(world.database.path)))
@@ -126,7 +130,11 @@ async def test_run_of_an_entry_that_has_moved_on_is_cancelled(world: World) -> N
     await world.deliver()
     world.store = fast
     await slow.pool.close()
+    for _ in range(3):
+        await world.monitor()
     assert world.databricks.cancelled == [1000]
+    assert (await world.entry(entry_id)).status is Status.CANCELED
+    assert [log.runid for log in await world.store.logs(entry_id)] == [1000]
 
 
 async def test_run_recorded_by_another_delivery_is_left_alone(world: World) -> None:

@@ -149,10 +149,10 @@ async def _return(entries: list[Entry]) -> list[Entry]:
 
 
 async def test_running_entries_of_a_removed_workspace_are_reported(world: World) -> None:
-    entry = await world.running("sales")
-    world.database.execute("UPDATE track_processing SET workspace = 'removed'")
+    entry = await world.running("sales", workspace="eu")
+    world.workspaces = {"default": world.workspaces["default"]}
     [problem] = await world.monitor()
-    assert "workspace 'removed' is not in the settings: 0 waiting and 1 in flight" in problem
+    assert "workspace 'eu' is not in the settings: 0 waiting and 1 in flight" in problem
     assert (await world.entry(entry.id)).status is Status.RUNNING
 
 

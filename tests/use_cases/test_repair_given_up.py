@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,8 +138,8 @@ async def test_process_that_was_held_up_does_not_ask_any_more(world: AnsweredWor
     claim = Claim(entry_id=entry.id, submission=entry.submission)
     begin = world.store.begin_submission
 
-    async def slowly(claim: Claim, lease_seconds: float, request: str, *, address: str = "") -> Entry | None:
-        begun = await begin(claim, lease_seconds, request, address=address)
+    async def slowly(claim: Claim, lease_seconds: float, request: str, **more: Any) -> Entry | None:
+        begun = await begin(claim, lease_seconds, request, **more)
         world.clock.time += 121
         return begun
 

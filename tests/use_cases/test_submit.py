@@ -98,9 +98,9 @@ async def test_refused_entry_with_a_cancel_request_is_canceled(world: World) -> 
     begin = world.store.begin_submission
 
     async def cancelled_just_after(
-        claim: Claim, lease_seconds: float, request: str, *, address: str = ""
+        claim: Claim, lease_seconds: float, request: str, **more: Any
     ) -> Entry | None:
-        entry = await begin(claim, lease_seconds, request, address=address)
+        entry = await begin(claim, lease_seconds, request, **more)
         await world.cancel(claim.entry_id)
         return replace(entry, cancel_requested=True) if entry else None
 

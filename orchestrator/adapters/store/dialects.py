@@ -29,6 +29,10 @@ _MACROS: dict[str, tuple[str, str]] = {
     "length": ("LENGTH($)", "DATALENGTH(CAST($ AS nvarchar(max))) / 2"),
     # A power of two, a whole number.
     "two_to": ("(1 << ($))", "POWER(2, $)"),
+    # A time in the form that sorts as it reads; now for what is none. SQL Server's columns hold nothing else.
+    "as_time": ("COALESCE(strftime('%Y-%m-%d %H:%M:%f', $), utc_now())", "$"),
+    # A text of a team's own column, to be compared with one of the app's tables.
+    "as_ours": ("$", "$ COLLATE DATABASE_DEFAULT"),
     # 64 bits.
     "count": ("COUNT(*)", "COUNT_BIG(*)"),
     # Rows that are about to be changed: hold them, and pass by those that another transaction holds.

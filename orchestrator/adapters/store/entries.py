@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.adapters.store.holds import holds_of, tries_of
 from orchestrator.adapters.store.obstacles import obstacles_of
+from orchestrator.adapters.store.open_submissions import keep_open, put_back
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.records import (
     NO_LIMIT,
@@ -187,22 +188,34 @@ class Store:
         )
 
     async def begin_submission(
-        self, claim: Claim, lease_seconds: float, request: str, *, address: str = ""
+        self,
+        claim: Claim,
+        lease_seconds: float,
+        request: str,
+        *,
+        address: str = "",
+        serialize_tables: bool = True,
     ) -> Entry | None:
         """Record that Databricks is about to be called, renew the lease and return the entry.
 
-        None: the entry is no longer QUEUED for this submission, a cancellation came before the first call, or
-        the workspace has something open at another address and this call was not made here before.
+        None: the entry is no longer QUEUED for this submission, a cancellation came before the first call,
+        the workspace has something open at another address and this call was not made here before, or
+        another entry of its table has a submission open; then it is PENDING again.
 
         :param request: the call as JSON. A repeated submission keeps its first one, so send what is returned.
         :param address: where the workspace is that is called; empty = its addresses are not told apart.
         """
         at = address or None
-        values = (request, at, milliseconds(lease_seconds), claim.entry_id, claim.submission, at, at)
+        key = (claim.entry_id, claim.submission)
+        values = (request, at, milliseconds(lease_seconds), *key, at, at, int(serialize_tables))
 
         def begin(session: Session) -> Entry | None:
             if not session.changes_one("begin_submission", *values):
+                if serialize_tables:
+                    session.change("give_way", *key)
                 return None
+            if not session.changes_one("open_again", None, claim.entry_id):
+                session.change("open_submission", None, claim.entry_id)
             return read_entry(session.rows("get_entry", claim.entry_id)[0])
 
         return await self.pool.transact(begin, writes=True)
@@ -239,7 +252,11 @@ class Store:
 
         def work(session: Session) -> bool:
             # The change comes first: by its unique index two entries that are told one run take turns.
-            if not session.changes_one("record_run", run_id, run_id, claim.entry_id, claim.submission, most):
+            key = (claim.entry_id, claim.submission)
+            if session.changes_one("record_run", run_id, run_id, *key, most):
+                if not session.changes_one("open_again", run_id, claim.entry_id):
+                    session.change("open_submission", run_id, claim.entry_id)
+            elif not session.changes_one("keep_run", run_id, *key):
                 return False
             if new_in is not None:
                 _refuse_if_taken(run_id, session.rows("run_taken", *asked))
@@ -291,9 +308,12 @@ class Store:
 
     async def forget_stray(self, stray: StrayRun) -> None:
         """Forget a run that nobody wanted: it is over."""
-        await self.pool.transact(
-            lambda session: session.change("forget_stray", stray.workspace, stray.run_id), writes=True
-        )
+
+        def work(session: Session) -> None:
+            session.change("forget_stray", stray.workspace, stray.run_id)
+            session.change("close_ownerless", stray.workspace, stray.run_id)
+
+        await self.pool.transact(work, writes=True)
 
     async def revive(self, entry: Entry, run_id: int, reason: str) -> bool:
         """PENDING, FAILED, DEAD or CANCELED → RUNNING: a run of the entry is active again.
@@ -303,23 +323,32 @@ class Store:
         :param reason: for ``last_error``, since the entry follows a run that the app did not start.
         """
         seen = (entry.id, entry.submission, entry.last_runid, entry.deliveries, int(entry.in_doubt))
-        return await self.pool.transact(
-            lambda session: session.changes_one("revive", run_id, run_id, cut(reason), *seen), writes=True
-        )
+
+        def work(session: Session) -> bool:
+            if not session.changes_one("revive", run_id, run_id, cut(reason), *seen):
+                return False
+            keep_open(session, entry.id, run_id)
+            return True
+
+        return await self.pool.transact(work, writes=True)
 
     async def unclaim(self, entry: Entry, verdict: Verdict) -> bool:
         """QUEUED → PENDING: no run may be started now. False: another delivery has taken over."""
-        return await self.pool.transact(
-            lambda session: session.changes_one(
-                "unclaim",
-                milliseconds(verdict.delay_seconds),
-                cut(verdict.error),
-                verdict.slot_waits,
-                verdict.refusal,
-                *_as_called(entry),
-            ),
-            writes=True,
+        values = (
+            milliseconds(verdict.delay_seconds),
+            cut(verdict.error),
+            verdict.slot_waits,
+            verdict.refusal,
+            *_as_called(entry),
         )
+
+        def work(session: Session) -> bool:
+            if not session.changes_one("unclaim", *values):
+                return False
+            session.change("close_submission", entry.id)
+            return True
+
+        return await self.pool.transact(work, writes=True)
 
     async def refuse(self, entry: Entry, verdict: Verdict, log: LogRow) -> bool:
         """QUEUED → FAILED, DEAD or CANCELED, with its log row. False: another delivery has taken over."""
@@ -332,9 +361,14 @@ class Store:
 
         False: another delivery has taken over.
         """
-        return await self.pool.transact(
-            lambda session: session.changes_one("leave_open", *_ending(entry, verdict)), writes=True
-        )
+
+        def work(session: Session) -> bool:
+            if not session.changes_one("leave_open", *_ending(entry, verdict)):
+                return False
+            session.change("give_up", entry.id)
+            return True
+
+        return await self.pool.transact(work, writes=True)
 
     async def postpone(
         self, claim: Claim, *, seconds: float, reason: str, unanswered: Unanswered | None = None
@@ -355,7 +389,14 @@ class Store:
             claim.entry_id,
             claim.submission,
         )
-        return await self.pool.transact(lambda session: session.changes_one("postpone", *values), writes=True)
+
+        def work(session: Session) -> bool:
+            if not session.changes_one("postpone", *values):
+                return False
+            session.change("close_uncalled", claim.entry_id)
+            return True
+
+        return await self.pool.transact(work, writes=True)
 
     async def not_sent(self, claim: Claim, reason: str) -> bool:
         """Let a later pass send the message of a QUEUED entry again, since the queue did not take it."""
@@ -546,7 +587,10 @@ class Store:
 
         def work(session: Session) -> int:
             session.change("count_from_now", limit)
-            changed = session.change("return_settled", limit) + session.change("renumber", limit)
+            if stand_still:
+                session.change("put_in_range")
+            changed = put_back(session, limit)
+            changed += session.change("return_settled", limit) + session.change("renumber", limit)
             if stand_still or changed:  # what was changed may be another one that no claim can take
                 session.change("begin_wait", limit)
                 changed += session.change(
@@ -700,5 +744,6 @@ def _change_and_log(session: Session, log: LogRow, name: str, *parameters: objec
     """Change an entry and, if it was changed, insert its log row; say whether it was."""
     if not session.changes_one(name, *parameters):
         return False
+    session.change("close_submission", log.entry_id)
     session.must_change_one("insert_log", *log_values(log))
     return True

@@ -36,7 +36,7 @@ def obstacles_of(session: Session, workspace: str, foreign: Collection[ActiveRun
     if not unknown:
         return Obstacles(alive=alive)
     since = ended_since(unknown, session.now())
-    entries = map(read_entry, session.rows("in_doubt", workspace, since, workspace))
+    entries = map(read_entry, session.rows("in_doubt", workspace, since))
     in_doubt = [entry for entry in entries if entry.is_at(address)]
     return Obstacles(alive=alive, possible=tuple(possible_runs(in_doubt, unknown)))
 

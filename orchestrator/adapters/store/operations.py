@@ -136,6 +136,7 @@ def _resolve(session: Session, action: Resolve, entry_id: int, seen: tuple[int |
         runid=entry.runid,
         message=action.message,
     )
+    session.change("close_submission", entry.id)
     session.must_change_one("insert_log", *log_values(log))
     return True
 

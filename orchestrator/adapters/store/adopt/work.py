@@ -25,6 +25,7 @@ _OWN_TABLES = (
     "orchestrator_alert",
     "orchestrator_silence",
     "orchestrator_stray_run",
+    "orchestrator_open_submission",
 )
 
 

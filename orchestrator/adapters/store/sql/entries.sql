@@ -5,13 +5,40 @@
 -- The entry may begin another attempt. A limit of 0 is none; NULL stands for the setting, a parameter.
 {alias}.attempt < CASE {alias}.max_attempts WHEN 0 THEN 2147483647 ELSE COALESCE({alias}.max_attempts, ?) END
 
+-- table_is_held (fragment) --
+-- A submission of another entry of the same workspace and table is open, whatever somebody has made of that entry.
+EXISTS (
+    SELECT 1 FROM orchestrator_open_submission AS holding
+    WHERE holding.workspace = {alias}.workspace
+        AND holding.table_name = {as_ours {alias}.table_name}
+        AND holding.entry_id <> {alias}.id
+        AND holding.left_open = 0
+)
+
 -- table_is_busy (fragment) --
 -- Another entry of the same workspace and table is in flight.
+(
+    EXISTS (
+        SELECT 1 FROM track_processing AS busy
+        WHERE busy.workspace = {alias}.workspace
+            AND busy.table_name = {alias}.table_name
+            AND busy.status IN ('QUEUED', 'RUNNING')
+    )
+    OR {table_is_held {alias}}
+)
+
+-- is_open (fragment) --
+-- A submission of the entry is open, and was not given up: the next pass puts the entry back if it is not in flight.
 EXISTS (
-    SELECT 1 FROM track_processing AS busy
-    WHERE busy.workspace = {alias}.workspace
-        AND busy.table_name = {alias}.table_name
-        AND busy.status IN ('QUEUED', 'RUNNING')
+    SELECT 1 FROM orchestrator_open_submission AS begun
+    WHERE begun.entry_id = {alias}.id AND begun.left_open = 0
+)
+
+-- left_open (fragment) --
+-- The submission of the entry that was given up and left open, or NULL: it is repeated, so that its token finds the run.
+(
+    SELECT given_up.submission FROM orchestrator_open_submission AS given_up
+    WHERE given_up.entry_id = {alias}.id AND given_up.left_open = 1
 )
 
 -- may_be_claimed (fragment) --
@@ -19,6 +46,7 @@ EXISTS (
 {alias}.status IN ('PENDING', 'FAILED')
 AND {alias}.submission < 2147483647  -- there is no next one, which would stop the whole claim
 AND ({alias}.cancel_requested = 0 OR {alias}.deliveries > 0)
+AND NOT {is_open {alias}}
 AND ({alias}.status = 'PENDING' OR {attempts_left {alias}})
 AND (? = 0 OR NOT {table_is_busy {alias}})
 
@@ -78,12 +106,12 @@ EXISTS (
 
 -- has_its_run (fragment) --
 -- What became of the submission is known.
-({alias}.runid IS NOT NULL OR {is_settled {alias}})
+({left_open {alias}} IS NULL AND ({alias}.runid IS NOT NULL OR {is_settled {alias}}))
 
 -- begins_anew (fragment) --
 -- The next claim begins a new submission. A number is used again only when its outcome is unknown: it has begun, has
 -- no run here and no log row. Then its token finds the run, if there is one.
-{alias}.submission <= 0 OR {has_its_run {alias}}
+({left_open {alias}} IS NULL AND {alias}.submission <= 0) OR {has_its_run {alias}}
 
 -- next_submission (fragment) --
 -- The number of the next submission: above every one that the log has, whatever somebody has set by SQL.
@@ -101,6 +129,16 @@ EXISTS (
 -- is_unclaimable (fragment) --
 -- No claim can ever take the waiting entry: no attempts are left, or no further submission. Parameter: MAX_ATTEMPTS.
 (({alias}.status = 'FAILED' AND NOT {attempts_left {alias}}) OR {alias}.submission >= 2147483647)
+
+-- is_out_of_range (fragment) --
+-- The open entry has values that a CHECK forbids, which may have been switched off.
+(
+    {alias}.attempt < 0 OR {alias}.deliveries < 0 OR {alias}.submission < 0 OR {alias}.cancel_requested NOT IN (0, 1)
+    OR {alias}.in_doubt NOT IN (0, 1)
+    OR ({alias}.status IN ('QUEUED', 'RUNNING') AND {alias}.submission = 0)
+    OR ({alias}.status = 'RUNNING' AND {alias}.runid IS NULL)
+    {sqlite OR strftime('%Y-%m-%d %H:%M', {alias}.available_at) IS NOT SUBSTRING({alias}.available_at, 1, 16)}
+)
 
 -- is_at (fragment) --
 -- The entry's latest run and submission are at an address, a parameter, or began before addresses were kept.
@@ -286,22 +324,22 @@ WHERE stray.workspace = ?
     AND entry.status NOT IN ('QUEUED', 'RUNNING')
 
 -- in_doubt --
--- The entries of a workspace that are not in flight, and whose submission was left open: those that wait, and those
--- that ended since a time.
-SELECT {listed_columns}
-FROM track_processing
-WHERE workspace = ? AND status IN ('PENDING', 'FAILED') AND deliveries > 0
-UNION ALL
-SELECT {listed_columns}
-FROM track_processing {index ix_track_processing_status}
-WHERE {sqlite updated_at > '' AND} status IN ('DEAD', 'CANCELED') AND updated_at >= ?
-    AND workspace = ? AND deliveries > 0
+-- The entries of a workspace whose submission was left open: those that wait, and those that ended since a time.
+SELECT {listed_columns entry}
+FROM orchestrator_open_submission AS begun
+INNER JOIN track_processing AS entry ON entry.id = begun.entry_id
+WHERE begun.workspace = ? AND begun.left_open = 1
+    AND entry.status NOT IN ('QUEUED', 'RUNNING')
+    AND (entry.status IN ('PENDING', 'FAILED') OR entry.updated_at >= ?)
 
 -- claim --
 -- Claim the waiting entries that may be submitted now; runs inside the lock, after the count.
 UPDATE track_processing
 SET status = 'QUEUED',
-    submission = CASE WHEN {begins_anew track_processing} THEN {next_submission track_processing} ELSE submission END,
+    submission = CASE
+        WHEN {begins_anew track_processing} THEN {next_submission track_processing}
+        ELSE COALESCE({left_open track_processing}, submission)
+    END,
     -- A repeated submission sends what it sent before.
     request = CASE WHEN {begins_anew track_processing} THEN NULL ELSE request END,
     -- An operator made a PENDING entry whose attempts are spent PENDING again: it starts anew.
@@ -311,8 +349,16 @@ SET status = 'QUEUED',
     END,
     -- Calls are counted anew at each claim, but one that may have started a run stays counted. Somebody may have set
     -- less than none: one entry must not stop the claim of all.
-    deliveries = CASE WHEN deliveries <= 0 OR {has_its_run track_processing} THEN 0 ELSE 1 END,
-    in_doubt = CASE WHEN {has_its_run track_processing} THEN 0 ELSE in_doubt END,
+    deliveries = CASE
+        WHEN {left_open track_processing} IS NOT NULL THEN 1
+        WHEN deliveries <= 0 OR {has_its_run track_processing} THEN 0
+        ELSE 1
+    END,
+    in_doubt = CASE
+        WHEN {left_open track_processing} IS NOT NULL THEN 1
+        WHEN {has_its_run track_processing} THEN 0
+        ELSE in_doubt
+    END,
     postponements = 0,
     -- What was heard of the submission is forgotten; that a job is refused stays until a run begins.
     doubts = CASE WHEN doubts LIKE '%"HEARD"%' THEN doubts END,
@@ -396,8 +442,9 @@ FROM track_processing
 WHERE id = ?
 
 -- begin_submission --
--- Note that run-now is about to be called, where and with what, and renew the lease, unless a cancellation came first
--- or the workspace has something open at another address. A call that was made here may be repeated all the same.
+-- Note that run-now is about to be called, where and with what, and renew the lease, unless a cancellation came first,
+-- the workspace has something open at another address, or the table of the entry is held by another one. A call that
+-- was made may be repeated all the same, if it was made here and for this submission.
 UPDATE track_processing
 SET deliveries = deliveries + 1,
     -- What became of an earlier call is not known: it may still be under way.
@@ -415,6 +462,213 @@ WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 
             WHERE entry.workspace = track_processing.workspace AND {is_elsewhere entry}
         )
     )
+    AND 1 = COALESCE(
+        (
+            SELECT CASE
+                    WHEN begun.submission = track_processing.submission
+                        AND begun.entry_guid = track_processing.entry_guid
+                        AND begun.runid IS NULL THEN 1
+                    ELSE 0
+                END
+            FROM orchestrator_open_submission AS begun
+            WHERE begun.entry_id = track_processing.id
+        ),
+        CASE WHEN ? = 1 AND {table_is_held track_processing} THEN 0 ELSE 1 END
+    )
+
+-- give_way --
+-- QUEUED to PENDING: another entry of its table is in flight, so somebody has set this one QUEUED by SQL.
+UPDATE track_processing
+SET status = 'PENDING',
+    lease_expires_at = NULL,
+    updated_at = {now}
+WHERE id = ? AND submission = ? AND status = 'QUEUED'
+    AND NOT {is_open track_processing} AND {table_is_held track_processing}
+
+-- open_again --
+-- The submission of an entry is open, as the entry says now; no row is changed at the first call.
+UPDATE orchestrator_open_submission
+SET submission = (
+        SELECT entry.submission FROM track_processing AS entry
+        WHERE entry.id = orchestrator_open_submission.entry_id
+    ),
+    address = (
+        SELECT entry.workspace_address FROM track_processing AS entry
+        WHERE entry.id = orchestrator_open_submission.entry_id
+    ),
+    runid = ?,
+    left_open = 0
+WHERE entry_id = ?
+
+-- open_submission --
+-- The first call of a submission, or a run that is followed without one.
+INSERT INTO orchestrator_open_submission (
+    entry_id, entry_guid, workspace, address, table_name, submission, runid, begun_at
+)
+SELECT
+    id,
+    entry_guid,
+    workspace,
+    workspace_address AS address,
+    SUBSTRING(table_name, 1, 400) AS table_name,
+    submission,
+    CAST(? AS bigint) AS runid,
+    {now} AS begun_at
+FROM track_processing
+WHERE id = ?
+
+-- keep_run --
+-- The run of an open submission is known, although somebody has changed the entry meanwhile.
+UPDATE orchestrator_open_submission
+SET runid = ?
+WHERE entry_id = ? AND submission = ? AND runid IS NULL
+
+-- give_up --
+-- An open submission is left open: its entry waits or is over.
+UPDATE orchestrator_open_submission
+SET left_open = 1
+WHERE entry_id = ?
+
+-- close_submission --
+-- A submission is settled, or was given back.
+DELETE FROM orchestrator_open_submission WHERE entry_id = ?
+
+-- close_uncalled --
+-- The same if no call of it can have had an effect.
+DELETE FROM orchestrator_open_submission
+WHERE entry_id = ? AND runid IS NULL
+    AND EXISTS (
+        SELECT 1 FROM track_processing AS entry
+        WHERE entry.id = orchestrator_open_submission.entry_id AND entry.deliveries = 0 AND entry.in_doubt = 0
+    )
+
+-- close_settled --
+-- The same for those that the log settles, or whose entry was deleted before a run was known.
+DELETE FROM orchestrator_open_submission
+WHERE EXISTS (
+        SELECT 1 FROM process_log AS settled
+        WHERE settled.entry_id = orchestrator_open_submission.entry_id
+            AND settled.submission = orchestrator_open_submission.submission
+    )
+    OR (
+        NOT EXISTS (SELECT 1 FROM track_processing AS entry WHERE entry.id = orchestrator_open_submission.entry_id)
+        AND runid IS NULL
+        AND (left_open = 1 OR begun_at < {seconds_ago 3600})
+    )
+
+-- not_kept --
+-- RUNNING entries whose open submission is not kept: another version of the app began it, or somebody set it by SQL.
+SELECT entry.id, entry.runid
+FROM track_processing AS entry {index ix_track_processing_in_flight}
+WHERE entry.status IN ('QUEUED', 'RUNNING') AND entry.status = 'RUNNING'
+    AND NOT EXISTS (SELECT 1 FROM orchestrator_open_submission AS begun WHERE begun.entry_id = entry.id)
+    AND NOT {is_settled entry}
+ORDER BY entry.id
+{limit ?}
+
+-- return_not_kept --
+-- QUEUED to PENDING: the same of one that seems to have been called. A claim finds its run by the token, if it has one,
+-- and knows what keeps its table.
+UPDATE track_processing
+SET status = 'PENDING',
+    lease_expires_at = NULL,
+    updated_at = {now}
+WHERE status = 'QUEUED'
+    AND id IN (
+        SELECT entry.id
+        FROM track_processing AS entry {index ix_track_processing_in_flight}
+        WHERE entry.status IN ('QUEUED', 'RUNNING') AND entry.status = 'QUEUED' AND entry.deliveries > 0
+            AND NOT EXISTS (SELECT 1 FROM orchestrator_open_submission AS begun WHERE begun.entry_id = entry.id)
+        ORDER BY entry.id
+        {limit ?}
+    )
+
+-- changed_by_sql --
+-- Entries that are no longer what their open submission says, unless another entry has their run or GUID now.
+SELECT
+    entry.id,
+    entry.status AS status_set,
+    entry.submission AS submission_set,
+    begun.submission,
+    begun.runid,
+    begun.workspace,
+    begun.entry_guid
+FROM orchestrator_open_submission AS begun
+INNER JOIN track_processing AS entry ON entry.id = begun.entry_id
+WHERE (begun.left_open = 0 OR begun.runid IS NOT NULL OR entry.status = 'QUEUED')
+    AND (
+        entry.status <> CASE WHEN begun.runid IS NULL THEN 'QUEUED' ELSE 'RUNNING' END
+        OR entry.submission <> begun.submission
+        OR entry.workspace <> begun.workspace
+        OR entry.entry_guid <> begun.entry_guid
+        OR COALESCE(entry.runid, 0) <> COALESCE(begun.runid, 0)
+        OR (begun.runid IS NULL AND begun.left_open = 0 AND entry.deliveries < 1)
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM track_processing AS other
+        WHERE other.workspace = begun.workspace AND other.runid = begun.runid
+            AND other.status = 'RUNNING' AND other.id <> begun.entry_id
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM track_processing AS other
+        WHERE other.entry_guid = begun.entry_guid AND other.id <> begun.entry_id
+    )
+ORDER BY entry.id
+{limit ?}
+
+-- put_back --
+-- To RUNNING, or to QUEUED while the run is not known: the submission is open, whatever somebody has set by SQL. Who
+-- set the entry CANCELED wants no run.
+UPDATE track_processing
+SET status = ?,
+    cancel_requested = CASE WHEN status = 'CANCELED' OR cancel_requested <> 0 THEN 1 ELSE 0 END,
+    submission = ?,
+    workspace = ?,
+    entry_guid = ?,
+    runid = ?,
+    last_runid = COALESCE(?, last_runid),
+    deliveries = CASE WHEN deliveries < 1 THEN 1 ELSE deliveries END,
+    in_doubt = CASE CAST(? AS nvarchar(16)) WHEN 'QUEUED' THEN 1 ELSE 0 END,
+    submitted_at = CASE CAST(? AS nvarchar(16)) WHEN 'RUNNING' THEN COALESCE(submitted_at, {now}) END,
+    lease_expires_at = CASE CAST(? AS nvarchar(16)) WHEN 'QUEUED' THEN COALESCE(lease_expires_at, {now}) END,
+    finished_at = NULL,
+    last_error = ?,
+    updated_at = {now}
+WHERE id = ? AND status = ? AND submission = ?
+    AND EXISTS (
+        SELECT 1 FROM orchestrator_open_submission AS begun
+        WHERE begun.entry_id = track_processing.id AND begun.submission = ?
+    )
+
+-- ownerless --
+-- Runs whose entry was deleted: nobody wants them.
+INSERT INTO orchestrator_stray_run (workspace, runid, entry_id, address, since)
+SELECT begun.workspace, begun.runid, begun.entry_id, begun.address, {now} AS since
+FROM orchestrator_open_submission AS begun
+WHERE begun.runid IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM track_processing AS entry WHERE entry.id = begun.entry_id)
+    AND NOT EXISTS (
+        SELECT 1 FROM orchestrator_stray_run AS stray
+        WHERE stray.workspace = begun.workspace AND stray.runid = begun.runid
+    )
+
+-- put_in_range --
+-- Values that a CHECK forbids, which would make every later change of the entry fail. An entry in flight without a
+-- submission, or RUNNING without a run, waits.
+UPDATE track_processing
+SET status = CASE
+        WHEN status IN ('QUEUED', 'RUNNING') AND submission <= 0 THEN 'PENDING'
+        WHEN status = 'RUNNING' AND runid IS NULL THEN 'PENDING'
+        ELSE status
+    END,
+    submission = CASE WHEN submission < 0 THEN 0 ELSE submission END,
+    attempt = CASE WHEN attempt < 0 THEN 0 ELSE attempt END,
+    deliveries = CASE WHEN deliveries < 0 THEN 0 ELSE deliveries END,
+    cancel_requested = CASE cancel_requested WHEN 0 THEN 0 ELSE 1 END,
+    in_doubt = CASE in_doubt WHEN 0 THEN 0 ELSE 1 END,
+    available_at = {as_time available_at},
+    updated_at = {now}
+WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED') AND {is_out_of_range track_processing}
 
 -- replace_request --
 -- QUEUED stays QUEUED: another request is to be made, or the same one under other conditions.
@@ -483,6 +737,12 @@ WHERE workspace = ? AND runid = ?
 -- forget_stray --
 -- A run is over, or its entry has it after all.
 DELETE FROM orchestrator_stray_run WHERE workspace = ? AND runid = ?
+
+-- close_ownerless --
+-- A run is over whose entry was deleted.
+DELETE FROM orchestrator_open_submission
+WHERE workspace = ? AND runid = ?
+    AND NOT EXISTS (SELECT 1 FROM track_processing AS entry WHERE entry.id = orchestrator_open_submission.entry_id)
 
 -- revive --
 -- To RUNNING: a run is active again, since somebody repaired it. It counts as a submission of its own.
@@ -718,6 +978,7 @@ SET status = 'CANCELED',
 WHERE cancel_requested = 1
     AND deliveries = 0
     AND status IN ('PENDING', 'FAILED', 'QUEUED')
+    AND NOT {is_open track_processing}
     AND id IN (
         SELECT asked.id FROM track_processing AS asked
         WHERE asked.cancel_requested = 1
@@ -754,8 +1015,8 @@ WHERE status IN ('QUEUED', 'RUNNING')
     )
 
 -- stands_still --
--- Whether a pass has to change waiting entries: begin_wait and end_unclaimable say which. It reads all that wait, so it
--- is asked before a transaction begins that would hold up all others meanwhile.
+-- Whether a pass has to change entries: put_in_range, begin_wait and end_unclaimable say which. It reads all that wait,
+-- so it is asked before a transaction begins that would hold up all others meanwhile.
 SELECT waiting.id
 FROM track_processing AS waiting {index ix_track_processing_waiting}
 WHERE waiting.status IN ('PENDING', 'FAILED')
@@ -763,8 +1024,13 @@ WHERE waiting.status IN ('PENDING', 'FAILED')
         (waiting.available_at <= {now} AND NOT ({waits_since_available waiting}))
         OR ({waits_by_gone_clock waiting})
         OR {is_unclaimable waiting}
+        OR {is_out_of_range waiting}
     )
-ORDER BY waiting.id
+UNION ALL
+SELECT going.id
+FROM track_processing AS going {index ix_track_processing_in_flight}
+WHERE going.status IN ('QUEUED', 'RUNNING') AND {is_out_of_range going}
+ORDER BY id
 {limit 1}
 
 -- begin_wait --
@@ -1101,6 +1367,10 @@ FROM (
     (N'orchestrator_alert', N'INSERT'),
     (N'orchestrator_alert', N'SELECT'),
     (N'orchestrator_alert', N'UPDATE'),
+    (N'orchestrator_open_submission', N'DELETE'),
+    (N'orchestrator_open_submission', N'INSERT'),
+    (N'orchestrator_open_submission', N'SELECT'),
+    (N'orchestrator_open_submission', N'UPDATE'),
     (N'orchestrator_request', N'DELETE'),
     (N'orchestrator_request', N'INSERT'),
     (N'orchestrator_request', N'SELECT'),
