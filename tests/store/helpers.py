@@ -43,6 +43,7 @@ async def claim(
     workspace: str = "default",
     max_attempts: int = 3,
     serialize: bool = True,
+    address: str = "",
 ) -> list[Claim]:
     """Claim with the default settings."""
     return await store.claim(
@@ -53,6 +54,7 @@ async def claim(
         lease_seconds=LEASE_SECONDS,
         max_attempts=max_attempts,
         serialize_tables=serialize,
+        address=address,
     )
 
 

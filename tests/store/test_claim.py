@@ -214,6 +214,47 @@ async def test_lock_that_is_not_free_claims_nothing(
     assert (await counts(store))["default"] == {Status.PENDING: 1}
 
 
+async def test_an_entry_without_a_next_submission_stops_no_claim(store: Store, database: Database) -> None:
+    last, other = await add(store, "a", "b")
+    database.execute("UPDATE track_processing SET submission = 2147483647 WHERE id = ?", last)
+    assert [each.entry_id for each in await claim(store)] == [other]
+
+
+async def test_a_call_is_repeated_only_where_it_was_made(store: Store, database: Database) -> None:
+    """While something is open at another address, nothing else is claimed."""
+    open_there = await running(store, 7, "open there")
+    here, there, new, moved = await add(store, "here", "there", "new", "moved")
+    change = "UPDATE track_processing SET deliveries = 1, submission = 1, workspace_address = ? WHERE id = ?"
+    database.execute(change, "https://here", here)
+    for entry_id in (there, open_there.id):
+        database.execute(change, "https://there", entry_id)
+    database.execute(change.replace("= 1", "= 0", 1), "https://here", moved)
+    claims = await claim(store, address="https://here")
+    assert [each.entry_id for each in claims] == [here]
+    assert [(await entry_of(store, each)).status for each in (new, moved)] == [Status.PENDING] * 2
+
+
+async def test_of_a_table_the_entry_with_the_highest_priority_is_claimed(store: Store) -> None:
+    """Also where its job has one slot left."""
+    await add(store, "a", priority=1, job_id=5)
+    [high] = await add(store, "a", priority=2, job_id=5)
+    await add(store, "b", priority=1, job_id=5)
+    one = {JobKey(job_id=5): JobLimit(job_id=5, max_concurrent_runs=1)}
+    assert [each.entry_id for each in await claim(store, jobs=one)] == [high]
+
+
+async def test_of_a_job_with_one_slot_the_entry_comes_first_that_has_not_waited_for_it(
+    store: Store, database: Database
+) -> None:
+    """Of one table as well; of those that have not waited, the older one."""
+    had_none, other, _ = await add(store, "a", "b", "c", job_id=5)
+    same, newer = await add(store, "d", "d")
+    database.execute("UPDATE track_processing SET slot_waits = 1 WHERE id = ?", same)
+    database.execute("UPDATE track_processing SET slot_waits = 1 WHERE id = ?", had_none)
+    one = {JobKey(job_id=5): JobLimit(job_id=5, max_concurrent_runs=1)}
+    assert [each.entry_id for each in await claim(store, jobs=one)] == [other, newer]
+
+
 async def test_a_claim_reads_nothing_before_it_holds_the_lock(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -283,6 +283,27 @@ EFFECTS = [
         stop_reason="RESTART",  # it is the run that is to end
     ),
     Effect(
+        "record the run of a restart",
+        QUEUED,
+        lambda store, e: store.record_run(claim_of(e), 11),
+        {
+            "status": RUNNING,
+            "runid": 11,
+            "last_runid": 11,
+            "attempt": 3,
+            "queue_seconds": 0.0,
+            "in_doubt": False,
+            "postponements": 0,
+            "stop_reason": None,  # the restart is over
+            "doubts": None,
+            "lease_expires_at": None,
+            "last_error": None,
+            "submitted_at": NOW,
+            **NOTHING_NOTED,
+        },
+        stop_reason="RESTART",
+    ),
+    Effect(
         "request cancel", RUNNING, lambda store, e: request_cancel(store, e.id), {"cancel_requested": True}
     ),
     Effect(
