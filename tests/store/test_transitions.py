@@ -237,6 +237,7 @@ async def test_only_a_settled_submission_ends_the_doubt(store: Store, doubtful: 
     claimed = await queued(store)
     assert not (await begun(store, claimed)).in_doubt
     assert await store.postpone(claimed, seconds=30, reason="no answer", unanswered=doubtful)
+    assert (await entry_of(store, claimed.entry_id)).in_doubt
     for _ in range(3):
         assert (await begun(store, claimed)).in_doubt
         assert await store.postpone(claimed, seconds=30, reason="429", unanswered=Unanswered.NO_EFFECT)
@@ -244,6 +245,19 @@ async def test_only_a_settled_submission_ends_the_doubt(store: Store, doubtful: 
     assert (entry.in_doubt, entry.deliveries) == (True, 1)
     assert await store.record_run(claimed, 7)
     assert not (await entry_of(store, claimed.entry_id)).in_doubt
+
+
+async def test_call_settles_nothing_once_another_one_has_begun(store: Store) -> None:
+    """The first has left its doubt to both."""
+    claimed = await queued(store)
+    await begun(store, claimed)
+    second = await begun(store, claimed)
+    third = await begun(store, claimed)
+    assert second.in_doubt
+    assert not await refuse(store, second, Status.FAILED)
+    assert not await store.unclaim(second, verdict(Status.PENDING))
+    assert not await store.leave_open(second, verdict(Status.FAILED))
+    assert await refuse(store, third, Status.FAILED)
 
 
 async def test_call_that_saw_no_doubt_settles_nothing_once_there_is_one(store: Store) -> None:
