@@ -81,6 +81,7 @@ CHANGES: list[Change] = [
     *((name,) for name in SET),
     *(("PENDING", name) for name in SET if name not in STATUSES),
     *(("CANCELED", "a higher submission"), ("DONE", "no deliveries"), ("QUEUED", "another GUID")),
+    ("many deliveries", "another request"),
     *(RESET[:length] for length in range(3, len(RESET) + 1)),
     (*RESET, "another GUID"),
     DELETE,

@@ -567,10 +567,12 @@ ORDER BY entry.id
 {limit ?}
 
 -- return_not_kept --
--- QUEUED to PENDING: the same of one that seems to have been called. A claim finds its run by the token, if it has one,
--- and knows what keeps its table.
+-- QUEUED to PENDING: the same of one that seems to have been called. A claim keeps its number, so that the token finds
+-- its run, if it has one, and knows what keeps its table. No call is counted, or it would be returned once more.
 UPDATE track_processing
 SET status = 'PENDING',
+    deliveries = 0,
+    in_doubt = 0,
     lease_expires_at = NULL,
     updated_at = {now}
 WHERE status = 'QUEUED'
