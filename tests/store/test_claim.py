@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from orchestrator.adapters.store.session import Session
 from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import ActiveRun, JobKey, JobLimit
+from orchestrator.core.refused_jobs import Mark, setting_of
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.helpers import (
@@ -241,6 +243,42 @@ async def test_of_a_table_the_entry_with_the_highest_priority_is_claimed(store: 
     await add(store, "b", priority=1, job_id=5)
     one = {JobKey(job_id=5): JobLimit(job_id=5, max_concurrent_runs=1)}
     assert [each.entry_id for each in await claim(store, jobs=one)] == [high]
+
+
+async def test_of_a_refused_job_who_has_not_heard_it_tries_first_then_who_heard_it_longest_ago(
+    store: Store, database: Database
+) -> None:
+    """Whatever their priorities: those that were refused would otherwise try again and again."""
+    lately, long_ago = await add(store, "a", "b", priority=9)
+    [new] = await add(store, "c")
+    now, setting = await store.now(), setting_of(5, None)
+    for entry_id, seconds in ((lately, 400), (long_ago, 600)):
+        heard = now - timedelta(seconds=seconds)
+        mark = Mark(
+            entry_id=entry_id, job=JobKey(), what=setting, heard_by=3, since=now - timedelta(seconds=600),
+            first_at=heard, heard_at=heard,
+        )  # fmt: skip
+        database.execute(
+            "UPDATE track_processing SET doubts = ?, available_at = ?, updated_at = ? WHERE id = ?",
+            mark.kept(),
+            *[database.connector.to_database(heard)] * 2,
+            entry_id,
+        )
+    order = []
+    for _ in range(3):
+        [claimed] = await store.claim(
+            "default",
+            cap=9,
+            active=[],
+            jobs={},
+            lease_seconds=900,
+            max_attempts=3,
+            serialize_tables=True,
+            setting=setting,
+        )
+        order.append(claimed.entry_id)
+        database.execute("UPDATE track_processing SET status = 'DONE' WHERE id = ?", claimed.entry_id)
+    assert order == [new, long_ago, lately]
 
 
 async def test_of_a_job_with_one_slot_the_entry_comes_first_that_has_not_waited_for_it(
