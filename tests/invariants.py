@@ -97,11 +97,22 @@ class Facts:
         return max(accumulate(step for _, step in sorted(steps)), default=0)
 
     @cached_property
+    def touched(self) -> frozenset[int]:
+        """Entries that somebody changed by SQL, against the app's rules."""
+        return frozenset(step["entry_id"] for step in self.audit if step["action"] == BY_HAND)
+
+    @cached_property
     def let_go(self) -> dict[int, int]:
         """Entries that an operator resolved → the latest submission whose run was let go."""
         return {
             step["entry_id"]: step["new_submission"] for step in self.audit if step["action"] == "resolve"
         }
+
+    def last_submission(self, entry_id: int) -> int:
+        """Return the greatest submission that an entry has had, whatever it was set to by hand."""
+        if entry_id not in self.touched:
+            return int(self.entries[entry_id]["submission"])
+        return max(step["new_submission"] for step in self.audit if step["entry_id"] == entry_id)
 
     def owner(self, run: Record) -> tuple[int | None, int]:
         """Return the entry and submission that a run's token names, or None and 0."""
@@ -171,7 +182,7 @@ def _edges(facts: Facts) -> Iterator[str]:
             yield f"{where} is not an edge"
         if revived and entry_id in resolved:
             yield f"{where}: an operator has resolved it"
-        yield from _submission(step, where, revived=revived)
+        yield from _submission(facts, step, where, revived=revived)
         if action:
             (resolved.add if action == "resolve" else resolved.discard)(entry_id)
         latest[entry_id] = (new, step["new_submission"])
@@ -180,8 +191,10 @@ def _edges(facts: Facts) -> Iterator[str]:
             yield f"entry {entry_id} is {entry['status']}, but its last change was {latest.get(entry_id)}"
 
 
-def _submission(step: Record, where: str, *, revived: bool) -> Iterator[str]:
+def _submission(facts: Facts, step: Record, where: str, *, revived: bool) -> Iterator[str]:
     """A submission begins at a claim, when a run is revived, or when an operator resolves an entry."""
+    if step["entry_id"] in facts.touched:
+        return
     begun = step["new_submission"] - step["old_submission"]
     may_begin = (step["new"] == "QUEUED" and step["old"] != "QUEUED") or step["action"] == "resolve"
     if begun not in {0, 1} or (begun and not (may_begin or revived)):
@@ -198,7 +211,7 @@ def _single_runs(facts: Facts) -> Iterator[str]:
     by_owner: dict[str, list[Record]] = defaultdict(list)
     for run in facts.runs:
         owner, submission = facts.owner(run)
-        if owner is None or not 1 <= submission <= facts.entries[owner]["submission"]:
+        if owner is None or not 1 <= submission <= facts.last_submission(owner):
             yield f"run {run['run_id']} has a token that no entry gave: {run['idempotency_token']}"
             continue
         if submission <= facts.let_go.get(owner, 0):
@@ -251,6 +264,7 @@ def _belongs(facts: Facts, log: Record, run: Record, where: str) -> Iterator[str
     owner, submission = facts.owner(run)
     is_first = _ended_at(log) == run["parts"][0]["end_time"]
     fits = log["submission"] == submission if is_first else log["submission"] > submission
+    fits = fits or owner in facts.touched  # the number may have been set by hand
     if log["entry_id"] != owner or not fits:
         yield f"{where} names the run of another submission: {run['idempotency_token']}"
     if _ended_at(log) not in {part["end_time"] for part in run["parts"]}:

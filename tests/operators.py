@@ -1,6 +1,8 @@
-"""An operator who changes one entry at a time, by the app's own transactions: retry, restart, resolve."""
+"""People who change one entry at a time: by the app's own transactions, or by SQL as they like."""
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -12,8 +14,25 @@ from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.actions import RESTART, RETRY, Action, Resolution, resolve
 from orchestrator.core.policy import RetryMode
+from tests.invariants import BY_HAND
 
 _T = TypeVar("_T")
+
+#: What people set by SQL to have an entry run again, or not at all, whatever becomes of it at that moment.
+HANDS = (
+    "status = 'PENDING'",
+    "status = 'PENDING', submission = 0",
+    "status = 'PENDING', runid = NULL",
+    "status = 'PENDING', submission = 0, runid = NULL, attempt = 0",
+    "status = 'FAILED'",
+    "status = 'CANCELED'",
+    "status = 'RUNNING'",
+    "status = 'QUEUED'",
+    "submission = 0",
+    "submission = submission - 1",
+    "runid = NULL",
+    "attempt = 0",
+)
 
 
 class Operator:
@@ -36,6 +55,21 @@ class Operator:
     def resolve(self, entry_id: int, resolution: Resolution) -> bool:
         """Settle an entry by hand, so that its runs are let go."""
         return self._change(resolve(resolution, "by hand"), entry_id)
+
+    def set_by_hand(self, entry_id: int, what: str) -> None:
+        """Change an entry by SQL that knows nothing of the app's rules; the database may refuse it.
+
+        :param what: one of :data:`HANDS`.
+        """
+        with closing(self._connector.connect().connection) as connection:
+            self._connector.begin_write(connection)
+            cursor = connection.cursor()
+            cursor.execute("SELECT COALESCE(MAX(rowid), 0) FROM audit")
+            [(before,)] = cursor.fetchall()
+            with contextlib.suppress(sqlite3.IntegrityError):
+                cursor.execute(f"UPDATE track_processing SET {what} WHERE id = ?", (entry_id,))
+            cursor.execute("UPDATE audit SET action = ? WHERE rowid > ?", (BY_HAND, before))
+            connection.commit()
 
     def say_moved(self, workspace: str, address: str) -> None:
         """Say that a workspace has moved to the address in the settings."""

@@ -12,7 +12,7 @@ from tests.chaos.invariants import violations, with_hands
 from tests.chaos.kinds import Kind
 from tests.chaos.load import InsertedEntry
 from tests.chaos.parts import CAP, MAX_ATTEMPTS
-from tests.invariants import Facts
+from tests.invariants import BY_HAND, Facts
 
 INSERTED = [
     InsertedEntry(id=1, kind=Kind.PLAIN, table="a"),
@@ -147,6 +147,12 @@ def good() -> Facts:
 
 def test_correct_facts_have_no_violation() -> None:
     assert violations(good(), INSERTED, RESOLVED) == []
+
+
+def test_who_changes_entries_by_sql_may_set_any_status_and_number() -> None:
+    facts = copy.deepcopy(good())
+    facts.audit.extend([step(1, "DONE", 1, "FAILED", 0, BY_HAND), step(1, "FAILED", 0, "DONE", 1, BY_HAND)])
+    assert violations(facts, INSERTED, RESOLVED) == []
 
 
 def lose_an_entry(facts: Facts) -> None:

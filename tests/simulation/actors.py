@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from orchestrator.core.health import Trouble
+from tests.operators import HANDS
 from tests.simulation.machine import ENTRY, NUMBER, Simulation
-from tests.simulation.schedule import MAX_ATTEMPTS
+from tests.simulation.schedule import MAX_ATTEMPTS, VANISHED
 
 #: Passes in which an actor goes on alone: twenty minutes.
 _PASSES = 12
@@ -22,22 +23,6 @@ _ROUNDS = 4
 
 #: A message that nobody takes up is sent again after 100 s, 200 s, …, an hour: in six hours fewer times.
 _MOST_SENDS = 14
-
-
-#: What people set by SQL to have an entry run again, or not at all.
-HANDS = (
-    "status = 'PENDING'",
-    "status = 'PENDING', submission = 0",
-    "status = 'PENDING', runid = NULL",
-    "status = 'PENDING', submission = 0, runid = NULL, attempt = 0",
-    "status = 'FAILED'",
-    "status = 'RUNNING'",
-    "status = 'QUEUED'",
-    "submission = 0",
-    "submission = submission - 1",
-    "runid = NULL",
-    "attempt = 0",
-)
 
 
 class Hands(Simulation):
@@ -124,9 +109,7 @@ class HangingWorkspace(Simulation):
             self.world.claims.clear()
             self.world.quiet_pass(end_runs=True)
             assert self.world.claims.count("default") >= _ROUNDS, "the other workspace has to wait"
-        left = self.world.open_entries(
-            "workspace = 'default' AND COALESCE(last_error, '') NOT LIKE 'its run vanished together%'"
-        )
+        left = self.world.open_entries(f"workspace = 'default' AND NOT ({VANISHED})")
         assert not left, f"the other workspace stands still, too: {left}"
         reasons = self.world.reasons()
         assert any("workspace eu has not answered" in reason for reason in reasons), reasons

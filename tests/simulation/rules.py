@@ -172,6 +172,8 @@ class Rules:
             self._claims_checked,
         )
         [(self._claims_checked,)] = self.sql("SELECT COALESCE(MAX(rowid), 0) FROM audit")
+        # What people set in flight, or a pass has put back after them, no claim has counted.
+        claimed = [row for row in claimed if row[0] not in self.touched]
         if not claimed:
             return
         rows = self.sql(
