@@ -112,7 +112,7 @@ class Facts:
         """Return the greatest submission that an entry has had, whatever it was set to by hand."""
         if entry_id not in self.touched:
             return int(self.entries[entry_id]["submission"])
-        return max(step["new_submission"] for step in self.audit if step["entry_id"] == entry_id)
+        return max(int(step["new_submission"]) for step in self.audit if step["entry_id"] == entry_id)
 
     def owner(self, run: Record) -> tuple[int | None, int]:
         """Return the entry and submission that a run's token names, or None and 0."""

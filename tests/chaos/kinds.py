@@ -18,12 +18,13 @@ class Kind(StrEnum):
     RESOLVED = "resolved"  #: an operator settles it by hand, whatever state it is in
     RESTARTED = "restarted"  #: an operator has it run anew, perhaps when its run is over
     RETRIED = "retried"  #: an operator runs it again, if it is over by then
+    HANDS = "hands"  #: somebody changes it by SQL, against the app's rules
     INVALID = "invalid"  #: it can never be submitted
 
 
 #: Entries of each kind per hundred.
 SHARES = {
-    Kind.PLAIN: 68,
+    Kind.PLAIN: 64,
     Kind.FLAKY: 4,
     Kind.MENDED: 5,
     Kind.HOPELESS: 3,
@@ -32,6 +33,7 @@ SHARES = {
     Kind.RESOLVED: 4,
     Kind.RESTARTED: 2,
     Kind.RETRIED: 2,
+    Kind.HANDS: 4,
     Kind.INVALID: 3,
 }
 
@@ -58,5 +60,7 @@ ENDS = {
     Kind.RESOLVED: Ends(statuses=frozenset({"DONE", "DEAD", "CANCELED"}), runs=range(2)),
     Kind.RESTARTED: Ends(statuses=frozenset({"DONE"}), runs=range(1, 3)),
     Kind.RETRIED: Ends(statuses=frozenset({"DONE"}), runs=range(1, 3)),
+    # It may be set to CANCELED before it has a run, or to PENDING after one.
+    Kind.HANDS: Ends(statuses=frozenset({"DONE", "CANCELED"}), runs=range(3)),
     Kind.INVALID: Ends(statuses=frozenset({"DEAD"}), runs=range(1)),
 }

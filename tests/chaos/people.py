@@ -12,10 +12,12 @@ from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.actions import Resolution
 from tests.chaos.kinds import Kind
 from tests.e2e.stack import Stack
-from tests.operators import Operator
+from tests.operators import HANDS, Operator
 
 #: An operator acts up to this many seconds after the entry is inserted, so that it meets every status.
 ACTS_WITHIN_SECONDS = 4.0
+
+_ACTED_ON = frozenset({Kind.CANCELED, Kind.RESOLVED, Kind.RESTARTED, Kind.RETRIED, Kind.HANDS})
 
 
 @dataclass(kw_only=True)
@@ -31,7 +33,7 @@ class People:
 
     def expect(self, kind: Kind, entry_id: int) -> None:
         """Plan what somebody will do to a new entry."""
-        if kind in {Kind.CANCELED, Kind.RESOLVED, Kind.RESTARTED, Kind.RETRIED}:
+        if kind in _ACTED_ON:
             self._due.append((time.monotonic() + self.rng.uniform(0, ACTS_WITHIN_SECONDS), kind, entry_id))
         elif kind is Kind.REPAIRED:
             self._to_repair.add(entry_id)
@@ -52,6 +54,8 @@ class People:
             operator.restart(entry_id)
         elif kind is Kind.RETRIED:
             operator.retry(entry_id)
+        elif kind is Kind.HANDS:
+            operator.set_by_hand(entry_id, self.rng.choice(HANDS))
         else:
             resolution = self.rng.choice(list(Resolution))
             operator.resolve(entry_id, resolution)

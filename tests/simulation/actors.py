@@ -197,4 +197,4 @@ class MovedWorkspace(Simulation):
         self.say_moved()
 
 
-ACTORS = (TwoHosts, MovedWorkspace, SilentSubmit, HangingWorkspace, MovingClock)
+ACTORS = (Hands, TwoHosts, MovedWorkspace, SilentSubmit, HangingWorkspace, MovingClock)
