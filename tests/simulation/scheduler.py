@@ -40,8 +40,9 @@ class Scheduler:
         try:
             await future
         finally:
-            if future in self._parked:
-                self._parked.remove(future)
+            for futures in (self._parked, self._aside):  # a time limit may have ended the wait
+                if future in futures:
+                    futures.remove(future)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Start a task and run it to its first boundary."""
