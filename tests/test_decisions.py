@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core import decisions, run_requests
 from orchestrator.core.errors import InvalidEntry
-from orchestrator.core.models import Entry, Job, JobKey, RepairRequest, RunRequest
+from orchestrator.core.models import Entry, Job, JobKey, RepairRequest, Run, RunRequest, Verdict
 from orchestrator.core.states import Status
 from tests.world import policy as make_policy
 from tests.world import workspace as make_workspace
@@ -52,6 +52,22 @@ def test_limit_of_zero_means_no_limit() -> None:
     assert decisions.attempts_left(entry, 10_000, forever)
     assert decisions.attempts_left(replace(entry, max_attempts=0), 10_000, make_policy())
     assert not decisions.attempts_left(replace(entry, max_attempts=1), 1, forever)
+
+
+def test_a_run_that_a_person_repaired_gives_no_attempt_back() -> None:
+    """The app made no call for it. Without attempts left nothing waits for another one."""
+    run = Run(
+        run_id=7, life_cycle_state="SKIPPED", result_state="MAXIMUM_CONCURRENT_RUNS_REACHED",
+        termination_code="MAX_CONCURRENT_RUNS_EXCEEDED", termination_type="CLIENT_ERROR",
+    )  # fmt: skip
+    running = replace(ENTRY, status=Status.RUNNING, runid=7, request=None)
+
+    def verdict(attempt: int) -> Verdict:
+        entry = replace(running, attempt=attempt)
+        return decisions.verdict_on_run(entry, run, "no slot", policy=make_policy(max_attempts=3), jitter=0.5)
+
+    assert (verdict(2).to, verdict(2).attempt_spent, verdict(2).delay_seconds) == (Status.PENDING, True, 60)
+    assert (verdict(3).to, verdict(3).attempt_spent, verdict(3).delay_seconds) == (Status.DEAD, True, 0)
 
 
 def test_back_off_doubles_up_to_an_hour() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core import time_limits
-from orchestrator.core.models import Entry, StopReason
+from orchestrator.core.models import Entry, StopReason, StrayRun
 from orchestrator.core.states import Status
 from tests.world import policy
 
@@ -81,6 +81,17 @@ def test_calls_to_cancel_a_run_grow_apart() -> None:
     long_ago = replace(asked, cancel_asked_at=NOW - 9 * HOUR)
     assert not time_limits.may_ask_to_cancel(long_ago, NOW + 959 * SECOND)
     assert time_limits.may_ask_to_cancel(long_ago, NOW + 960 * SECOND), "a quarter of an hour at most"
+
+
+@pytest.mark.parametrize(("began", "pause"), [(0, 60), (60, 60), (600, 600), (9 * 3600, 3600)])
+def test_calls_to_cancel_a_run_that_nobody_wants_grow_apart(began: int, pause: int) -> None:
+    """They double from a minute up to an hour."""
+    stray = StrayRun(workspace="default", run_id=7, entry_id=1, since=NOW - began * SECOND)
+    assert time_limits.may_cancel_stray(stray, NOW)
+    asked = replace(stray, asked_at=NOW)
+    assert not time_limits.may_cancel_stray(asked, NOW + (pause - 1) * SECOND)
+    assert time_limits.may_cancel_stray(asked, NOW + pause * SECOND)
+    assert time_limits.may_cancel_stray(asked, NOW - SECOND), "the clock has gone back"
 
 
 def test_a_run_is_young_for_two_minutes() -> None:
