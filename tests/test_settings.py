@@ -114,6 +114,10 @@ def test_the_app_does_without_an_optional_setting_that_azure_has_not_resolved(na
     [
         "DRIVER={ODBC Driver 18 for SQL Server};SERVER=tcp:acme.database.windows.net,1433;DATABASE=jobs",
         "Server=acme;Database=jobs;Uid=a;Pwd={x;Initial Catalog=y}}};",
+        # as the portal shows it under ODBC
+        "Driver={ODBC Driver 18 for SQL Server};Server=tcp:acme.database.windows.net,1433;Database=jobs;"
+        "Uid=a;Pwd={your_password_here};Encrypt=yes;TrustServerCertificate=no;Connection Timeout=30;",
+        "SERVER=acme;DATABASE=jobs;Application Name=x;MultipleActiveResultSets=True;Pooling=no",
         "SERVER=acme;Authentication=ActiveDirectoryMsi;UID=7",
         "DSN=acme",
         "server = acme ; authentication = {ActiveDirectoryIntegrated}",

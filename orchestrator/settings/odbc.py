@@ -5,12 +5,9 @@ import re
 #: A key and its value; ODBC puts braces around unusual values, ADO.NET quotation marks.
 _PAIR = re.compile(r'([^=;]+)=\s*(\{(?:[^}]|\}\})*\}|"[^"]*"|[^;]*)')
 
-#: Keys that only ADO.NET knows; the ODBC driver ignores them, or the whole string.
-_ADO_KEYS = {
-    "data source", "initial catalog", "user id", "persist security info", "integrated security",
-    "multipleactiveresultsets", "connection timeout", "connect timeout", "trust server certificate",
-    "application name", "pooling", "max pool size",
-}  # fmt: skip
+#: ADO.NET's keys for the server, the database and the login; the ODBC driver ignores them. Other keys that it
+#: ignores do no harm: the portal's own ODBC form has a ``Connection Timeout``.
+_ADO_KEYS = {"data source", "initial catalog", "user id"}
 
 #: What the driver takes for ``Authentication``:
 #: https://learn.microsoft.com/sql/connect/odbc/using-azure-active-directory#new-andor-modified-dsn-and-connection-string-keywords
