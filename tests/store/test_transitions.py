@@ -434,6 +434,15 @@ async def test_begin_renews_the_lease(store: Store, database: Database) -> None:
     assert await store.recover(lease_seconds=LEASE_SECONDS, limit=10) == []
 
 
+async def test_earlier_run_is_not_taken_for_that_of_a_call_under_way(store: Store) -> None:
+    claimed = await queued(store)
+    entry = await begun(store, claimed)
+    assert not await store.record_run(claimed, 77, deliveries=0)
+    assert await store.put_right(max_attempts=3, limit=9) == 0
+    assert await entry_of(store, entry.id) == entry
+    assert await store.record_run(claimed, 78, new_in="default")
+
+
 async def test_refused_entry_can_be_cancelled_while_it_waits(store: Store) -> None:
     entry = await begun(store, await queued(store))
     await refuse(store, entry, Status.FAILED)

@@ -287,6 +287,16 @@ async def test_moved_workspace(apps: MakeApp) -> None:
     assert (await after.entry(lost.id)).runid == 1002
 
 
+async def test_run_of_an_entry_that_is_deleted_after_the_move_is_cancelled_there(apps: MakeApp) -> None:
+    before, after = await apps(JobsApi()), await apps(JobsApi())
+    entry = await before.running()
+    after.api.runs[1000] = goes_on()
+    assert await move(after) == [entry.id]
+    after.database.execute("DELETE FROM track_processing")
+    assert await after.monitor() == await after.monitor() == []
+    assert after.api.cancelled == [1000]
+
+
 async def test_moved_workspace_with_an_id_of_an_adopted_table(apps: MakeApp) -> None:
     before, after = await apps(JobsApi()), await apps(JobsApi())
     entry = await before.running()

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.session import Session
 from orchestrator.core import decisions
 from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.errors import OrchestratorError, RequestRefused
@@ -397,3 +398,43 @@ async def test_resolved_entry_is_not_put_back(world: World) -> None:
     assert await Operations(world.store.pool).change(done, [entry.id]) == [entry.id]
     await world.monitor()
     assert (await world.entry(entry.id)).status is Status.DONE
+
+
+async def test_entry_left_open_is_called_for_in_its_own_workspace_only(world: World) -> None:
+    """Its token finds the run where it was begun. Elsewhere it would begin a second one."""
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    [claim] = world.queue.sent
+    entry = await world.store.begin_submission(claim, 900, "{}")
+    assert entry is not None
+    assert await world.store.leave_open(entry, decisions.verdict_on_giving_up(await world.entry(entry_id)))
+    world.database.execute("UPDATE track_processing SET workspace = 'eu', status = 'PENDING', request = NULL")
+    world.queue.sent.clear()
+    for _ in range(2):
+        await world.trigger()
+        await world.deliver()
+        world.database.pass_time(1000)
+    await world.trigger()
+    await world.deliver()
+    assert world.eu.runs == {}
+    followed = await world.entry(entry_id)
+    assert (followed.workspace, followed.status, followed.submission) == ("default", Status.RUNNING, 1)
+    assert list(world.databricks.runs) == [followed.runid]
+
+
+async def test_run_that_becomes_known_while_an_entry_is_put_back_stays_known(world: World) -> None:
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    [claim] = world.queue.sent
+    assert await world.store.begin_submission(claim, 900, "{}") is not None
+    world.database.execute("UPDATE track_processing SET status = 'PENDING'")
+    seen = await world.store.pool.transact(lambda session: session.rows("changed_by_sql", 9), writes=False)
+    world.databricks.runs[77] = Run(run_id=77, life_cycle_state="RUNNING")
+    assert await world.store.record_run(claim, 77, new_in="default")
+    answers = {"changed_by_sql": seen}
+    with patch.object(Session, "rows", side_effect=lambda name, *_: answers.get(name, [])):
+        await world.store.put_right(max_attempts=3, limit=9)
+    assert (await world.entry(entry_id)).status is Status.PENDING  # the next pass looks again
+    await world.monitor()
+    followed = await world.entry(entry_id)
+    assert (followed.status, followed.runid, followed.attempt) == (Status.RUNNING, 77, 0)

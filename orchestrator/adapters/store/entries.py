@@ -214,8 +214,7 @@ class Store:
                 if serialize_tables:
                     session.change("give_way", *key)
                 return None
-            if not session.changes_one("open_again", None, claim.entry_id):
-                session.change("open_submission", None, claim.entry_id)
+            keep_open(session, claim.entry_id, None)
             return read_entry(session.rows("get_entry", claim.entry_id)[0])
 
         return await self.pool.transact(begin, writes=True)
@@ -240,6 +239,8 @@ class Store:
     ) -> bool:
         """QUEUED → RUNNING. False: the entry is no longer QUEUED for this submission, or calls were begun.
 
+        If somebody has changed the entry by SQL while the call was under way, the run is kept beside it.
+
         :param deliveries: how many calls may have been begun; None = any number.
         :param new_in: the workspace that says that it has begun this run just now; None = the entry had it
             before.
@@ -254,9 +255,8 @@ class Store:
             # The change comes first: by its unique index two entries that are told one run take turns.
             key = (claim.entry_id, claim.submission)
             if session.changes_one("record_run", run_id, run_id, *key, most):
-                if not session.changes_one("open_again", run_id, claim.entry_id):
-                    session.change("open_submission", run_id, claim.entry_id)
-            elif not session.changes_one("keep_run", run_id, *key):
+                keep_open(session, claim.entry_id, run_id)
+            elif deliveries is not None or not session.changes_one("keep_run", run_id, *key):
                 return False
             if new_in is not None:
                 _refuse_if_taken(run_id, session.rows("run_taken", *asked))

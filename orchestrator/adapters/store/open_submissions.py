@@ -31,11 +31,11 @@ def put_back(session: Session, limit: int) -> int:
 
 
 def _put_back(session: Session, row: dict[str, Any]) -> bool:
-    """Put an entry back, unless it has been changed once more; say whether it was."""
+    """Put an entry back, unless it or its open submission has changed once more; say whether it was."""
     run_id = row["runid"]
     status = Status.QUEUED if run_id is None else Status.RUNNING
     was = (row["submission"], row["workspace"], row["entry_guid"], run_id, run_id)
-    seen = (row["id"], row["status_set"], row["submission_set"], row["submission"])
+    seen = (row["id"], row["status_set"], row["submission_set"], row["submission"], run_id)
     if not session.changes_one("put_back", status, *was, status, status, status, _PUT_BACK, *seen):
         return False
     keep_open(session, row["id"], run_id)

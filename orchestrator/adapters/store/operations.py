@@ -59,10 +59,13 @@ class Operations:
 
     async def move_strays(self, workspace: str, address: str) -> list[int]:
         """Do the same for runs that nobody wants; return whose they are, by id."""
-        rows = await self._pool.transact(
-            lambda session: session.rows("move_strays", address, workspace, address), writes=True
-        )
-        return sorted({int(row["entry_id"]) for row in rows})
+
+        def work(session: Session) -> list[int]:
+            session.change("move_open", address, workspace, address)
+            rows = session.rows("move_strays", address, workspace, address)
+            return sorted({int(row["entry_id"]) for row in rows})
+
+        return await self._pool.transact(work, writes=True)
 
     async def add(self, entries: Sequence[NewEntry], key: IdempotencyKey | None = None) -> list[int]:
         """Insert entries, all or none, and return their ids; a repeated request gets the ids of the first.

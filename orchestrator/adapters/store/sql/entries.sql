@@ -300,6 +300,12 @@ SET address = ?
 {returning entry_id}
 WHERE workspace = ? AND address <> ?
 
+-- move_open --
+-- The same for open submissions: should an entry be deleted, its run is cancelled there.
+UPDATE orchestrator_open_submission
+SET address = ?
+WHERE workspace = ? AND address <> ?
+
 -- alive --
 -- The entries that are not in flight although one of their runs is among these, which are active in Databricks: the
 -- last one, or one that the log names. An entry without a last run has let go of it, so its table stays free. A run
@@ -444,7 +450,7 @@ WHERE id = ?
 -- begin_submission --
 -- Note that run-now is about to be called, where and with what, and renew the lease, unless a cancellation came first,
 -- the workspace has something open at another address, or the table of the entry is held by another one. A call that
--- was made may be repeated all the same, if it was made here and for this submission.
+-- was made may be repeated all the same, if it was made here, in this workspace and for this submission.
 UPDATE track_processing
 SET deliveries = deliveries + 1,
     -- What became of an earlier call is not known: it may still be under way.
@@ -467,6 +473,7 @@ WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 
             SELECT CASE
                     WHEN begun.submission = track_processing.submission
                         AND begun.entry_guid = track_processing.entry_guid
+                        AND begun.workspace = track_processing.workspace
                         AND begun.runid IS NULL THEN 1
                     ELSE 0
                 END
@@ -639,7 +646,10 @@ SET status = ?,
 WHERE id = ? AND status = ? AND submission = ?
     AND EXISTS (
         SELECT 1 FROM orchestrator_open_submission AS begun
-        WHERE begun.entry_id = track_processing.id AND begun.submission = ?
+        WHERE begun.entry_id = track_processing.id
+            AND begun.submission = ?
+            -- The run may have become known since.
+            AND COALESCE(begun.runid, 0) = COALESCE(CAST(? AS bigint), 0)
     )
 
 -- ownerless --
