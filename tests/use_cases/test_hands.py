@@ -438,3 +438,15 @@ async def test_run_that_becomes_known_while_an_entry_is_put_back_stays_known(wor
     await world.monitor()
     followed = await world.entry(entry_id)
     assert (followed.status, followed.runid, followed.attempt) == (Status.RUNNING, 77, 0)
+
+
+async def test_run_that_somebody_has_set_settles_nothing(world: World) -> None:
+    """The look at the runs and the look for changed entries are made at once: either may come first."""
+    entry = await world.running()
+    world.databricks.runs[77] = Run(run_id=77, life_cycle_state="TERMINATED", result_state="SUCCESS")
+    world.database.execute("UPDATE track_processing SET runid = 77")
+    await world.make_monitor().check("default")
+    await world.monitor()
+    followed = await world.entry(entry.id)
+    assert (followed.status, followed.runid) == (Status.RUNNING, 1000)
+    assert await world.store.logs(entry.id) == []

@@ -881,6 +881,11 @@ SET status = ?,
     updated_at = {now},
     finished_at = {now}
 WHERE id = ? AND submission = ? AND runid = ? AND status = 'RUNNING' AND COALESCE(stop_reason, '') = ?
+    -- Somebody may have set another run, which settles nothing; the entry is put back.
+    AND NOT EXISTS (
+        SELECT 1 FROM orchestrator_open_submission AS begun
+        WHERE begun.entry_id = track_processing.id AND COALESCE(begun.runid, 0) <> track_processing.runid
+    )
 
 -- note_trouble --
 -- RUNNING stays RUNNING: what is wrong with its run, and since when it is missing or cannot be read. That it vanished
