@@ -71,6 +71,11 @@ class Operator:
             cursor.execute("UPDATE audit SET action = ? WHERE rowid > ?", (BY_HAND, before))
             connection.commit()
 
+    def delete(self, entry_id: int) -> None:
+        """Delete an entry by SQL."""
+        with closing(self._connector.connect().connection) as connection:
+            connection.cursor().execute("DELETE FROM track_processing WHERE id = ?", (entry_id,))
+
     def say_moved(self, workspace: str, address: str) -> None:
         """Say that a workspace has moved to the address in the settings."""
         operations = Operations(_AuditedPool(self._connector, "moved"))

@@ -31,6 +31,7 @@ from tests.empty_store import make_empty_store
 from tests.invariants import AUDIT
 from tests.operators import Operator
 from tests.sweep.boundaries import Boundaries, Damage
+from tests.sweep.others import CLOCK, Others
 from tests.sweep.stories import PASS_SECONDS, Story
 
 #: More passes than any damage needs.
@@ -42,9 +43,6 @@ MAX_DEQUEUE_COUNT = 5
 
 #: Divides the pauses of the clients between their tries: nothing outside needs the time.
 HASTE = 20
-
-#: The setting that names the file with the seconds that have passed at Databricks.
-CLOCK = "SCENARIO_CLOCK"
 
 
 class _PeoplesConnector(SqliteConnector):
@@ -80,9 +78,10 @@ def main(environment: Mapping[str, str], record: str, target: str | None, damage
         def report(step: str) -> None:
             names.write(f"{step}\n")
 
-        Boundaries(target, damage, report).install()
+        boundaries = Boundaries(target, damage, report)
+        boundaries.install()
         patch.object(asyncio, "sleep", _hurry(asyncio.sleep)).start()
-        asyncio.run(_run(environment, report))
+        asyncio.run(_run(environment, boundaries, report))
         names.flush()
         os._exit(0)  # a forked process has nothing to clean up
 
@@ -91,21 +90,30 @@ def _hurry(sleep: Callable[[float], Awaitable[None]]) -> Callable[[float], Await
     return lambda seconds: sleep(seconds / HASTE)
 
 
-async def _run(environment: Mapping[str, str], report: Callable[[str], None]) -> None:
-    app = Application(settings.load(environment))
+async def _run(environment: Mapping[str, str], boundaries: Boundaries, report: Callable[[str], None]) -> None:
     database = Path(environment["STATE_DB"])
+    others = Others(environment, Operator(_PeoplesConnector(database)))
+    app = Application(settings.load(others.environment()))
     connection = environment["AzureWebJobsStorage"]
     async with MessageQueue(connection, environment["SUBMIT_QUEUE_NAME"], "base64") as queue:
         await _attempt(queue.create())
         for _ in range(PASSES):
             await _attempt(app.trigger())
-            await _deliver(app, queue)
+            if not others.submit_is_silent():
+                await _deliver(app, queue)
             if _all_ended(database):
                 break
             report("time passes, and people act")
-            _let_time_pass(database, Path(environment[CLOCK]))
+            with boundaries.aside():
+                await others.start_stranger()
+            await asyncio.to_thread(others.act)
+            _let_time_pass(database, Path(environment[CLOCK]), others)
             await asyncio.to_thread(_people_act, database, environment["DATABRICKS_HOST"])
-            await _attempt(app.monitor())
+            if await asyncio.to_thread(others.move_workspace):
+                await app.close()
+                app = Application(settings.load(others.environment()))
+            if others.monitor_runs():
+                await _attempt(app.monitor())
     await app.close()
 
 
@@ -137,16 +145,24 @@ async def _attempt(work: Awaitable[object]) -> bool:
 
 def _all_ended(database: Path) -> bool:
     query = (
-        "SELECT COUNT(*) FROM track_processing WHERE status NOT IN ('DONE', 'DEAD', 'CANCELED')"
-        " OR (table_name = 'repaired' AND submission = 1)"  # nobody has repaired its run yet
+        "SELECT id FROM track_processing WHERE status NOT IN ('DONE', 'DEAD', 'CANCELED')"
+        # Nobody has repaired its run yet, or retried it.
+        " OR (table_name IN ('repaired', 'changed') AND submission = 1)"
+        # Nobody knows yet that the run of a deleted entry is over.
+        " UNION ALL SELECT entry_id FROM orchestrator_open_submission"
+        " WHERE entry_id NOT IN (SELECT id FROM track_processing)"
+        " UNION ALL SELECT entry_id FROM orchestrator_stray_run"
+        " WHERE entry_id NOT IN (SELECT id FROM track_processing)"
     )
     with closing(sqlite3.connect(database)) as connection:
-        return bool(connection.execute(query).fetchone() == (0,))
+        return connection.execute(query).fetchone() is None
 
 
-def _let_time_pass(database: Path, clock: Path) -> None:
-    """Let runs, leases and back-offs end."""
+def _let_time_pass(database: Path, clock: Path, others: Others) -> None:
+    """Let runs, leases and back-offs end; where others act, the database's clock does."""
     clock.write_text(str(float(clock.read_text()) + PASS_SECONDS))
+    if others.are_there:
+        return
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         connection.execute(
             "UPDATE track_processing SET lease_expires_at = '2020-01-01 00:00:00' WHERE status = 'QUEUED'"

@@ -1,6 +1,6 @@
 """Short stories of a few entries each, and how every entry must end whatever breaks.
 
-A trial replays a whole story to break one boundary, so four short stories cost a fraction of one long one.
+A trial replays a whole story to break one boundary, so short stories cost a fraction of one long one.
 Together they meet every kind of boundary. Each has several entries, because one may disturb another.
 """
 
@@ -13,6 +13,9 @@ RUN_SECONDS = 30.0
 PASS_SECONDS = 60.0
 
 MAX_ATTEMPTS = 2
+
+#: Instead of a status: somebody deletes the entry by SQL, and the app must cancel its run.
+DELETED = "DELETED"
 
 #: Long enough for somebody to come in between.
 _A_DAY = 86_400.0
@@ -30,7 +33,7 @@ class Planned:
     results: Sequence[str] = ("SUCCESS",)
     #: of each run, in seconds; None = the usual time
     run_seconds: float | None = None
-    #: the status that it must end in
+    #: the status that it must end in, or :data:`DELETED`
     status: str = "DONE"
     #: the attempts that it must have begun
     attempts: int = 1
@@ -48,6 +51,8 @@ class Story:
     entries: Sequence[Planned]
     #: the most runs at once
     cap: int
+    #: whether others act as well (:mod:`tests.sweep.others`)
+    has_others: bool = False
 
 
 _ATTEMPTS = Story(
@@ -106,4 +111,20 @@ _PEOPLE = Story(
     ),
 )
 
-STORIES = (_ATTEMPTS, _NO_RUN, _REPAIRS, _PEOPLE)
+_OTHERS = Story(
+    name="others",
+    cap=8,
+    has_others=True,
+    entries=(
+        Planned(
+            table="changed",
+            columns={"max_attempts": 1},
+            results=("FAILED", "SUCCESS"),
+            attempts=0,  # somebody has said so
+            runs=2,  # an operator retries it
+        ),
+        Planned(table="deleted", run_seconds=_A_DAY, status=DELETED),
+    ),
+)
+
+STORIES = (_ATTEMPTS, _NO_RUN, _REPAIRS, _PEOPLE, _OTHERS)

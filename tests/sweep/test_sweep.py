@@ -5,12 +5,14 @@ What is left is taken up by a new process; then everything is counted in Databri
 
 import asyncio
 import multiprocessing
+import re
 import shutil
 import signal
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -27,8 +29,9 @@ from devstack.serving import serving
 from tests import invariants
 from tests.conftest import FIGURE, Azurite
 from tests.sweep import scenario
-from tests.sweep.boundaries import Damage, kind, met, with_an_after_of_its_own
-from tests.sweep.stories import MAX_ATTEMPTS, RUN_SECONDS, STORIES, Planned, Story
+from tests.sweep.boundaries import BEFORE, Damage, kind, met, with_an_after_of_its_own
+from tests.sweep.others import CLOCK, STRANGER
+from tests.sweep.stories import DELETED, MAX_ATTEMPTS, RUN_SECONDS, STORIES, Planned, Story
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -50,6 +53,11 @@ PRELOAD = [
     "tests.sweep.scenario",
 ]
 
+#: Where others act, what comes before the first run is as in the other stories, and so is what these kinds of
+#: boundaries break. A trial takes longer there.
+_FIRST_RUN = "POST /api/2.2/jobs/run-now #1"
+_AS_ELSEWHERE = re.compile(r"GET |PUT |DELETE /|commit of (INSERT INTO|UPDATE) orchestrator_tick ")
+
 #: Every kind of boundary that the app has. The stories must meet each of them.
 KINDS = {
     "GET /api/2.2/jobs/get",
@@ -67,7 +75,9 @@ KINDS = {
     "commit of INSERT INTO process_log",
     "commit of INSERT INTO orchestrator_open_submission",
     "commit of UPDATE orchestrator_open_submission",
+    "commit of DELETE FROM orchestrator_open_submission",
     "commit of DELETE FROM orchestrator_stray_run",
+    "commit of UPDATE orchestrator_stray_run",
     "commit of INSERT INTO orchestrator_tick",
     "commit of UPDATE orchestrator_tick",
 }
@@ -91,7 +101,12 @@ class Sweep:
 
     async def try_all(self, damage: Damage) -> int:
         """Break each boundary in a trial of its own; return how many were broken."""
-        names = _worth_breaking(await self.undisturbed(), damage)
+        steps = await self.undisturbed()
+        if self.story.has_others:
+            names = _worth_breaking(steps[steps.index(f"{BEFORE}{_FIRST_RUN}") :], damage)
+            names = [name for name in names if not _AS_ELSEWHERE.match(name)]
+        else:
+            names = _worth_breaking(steps, damage)
         slots = asyncio.Semaphore(CONCURRENCY)
 
         async def one(number: int, target: str) -> None:
@@ -142,14 +157,21 @@ class Trial:
         """Run the story, break it at the target, continue with a new process, and check the result."""
         shutil.copy(self.sweep.template, self.database)
         self.clock.write_text("0")
-        async with serving(make_app(self._simulator())) as url:
+        async with AsyncExitStack() as servers:
+            url = await servers.enter_async_context(serving(make_app(self._simulator())))
             environment = self._environment(url)
+            if self.sweep.story.has_others:
+                elsewhere = serving(make_app(self._simulator()))
+                environment[STRANGER] = await servers.enter_async_context(elsewhere)
             code = await self._process(environment, target, damage)
             if code == -signal.SIGKILL:
                 assert target is not None
                 code = await self._process(environment, None, damage)
             assert code == 0, f"the process ended with {code}"
             runs = await _get(f"{url}/_sim/runs")
+            if self.sweep.story.has_others:
+                there = await _get(f"{environment[STRANGER]}/_sim/runs")
+                assert there["runs"] == [], "a run was begun at another address"
         assert target is None or target in met(self.steps()), "the boundary was not met"
         self._check(runs["runs"])
 
@@ -160,7 +182,7 @@ class Trial:
             "TRIGGER_SCHEDULE": "0 * * * * *",
             "MONITOR_SCHEDULE": "0 * * * * *",
             "STATE_DB": str(self.database),
-            scenario.CLOCK: str(self.clock),
+            CLOCK: str(self.clock),
             "DATABRICKS_HOST": url,
             "DATABRICKS_TOKEN": "token",
             "DATABRICKS_JOB_ID": str(JOB_ID),
@@ -187,25 +209,33 @@ class Trial:
             process.join()
         return process.exitcode
 
-    def _check(self, found: list[dict[str, Any]]) -> None:
+    def _check(self, every_run: list[dict[str, Any]]) -> None:
         story = self.sweep.story
+        deleted = {each.table: each.runs for each in story.entries if each.status == DELETED}
+        found = [run for run in every_run if run["parameters"]["table_name"] not in deleted]
+        unwanted = [run for run in every_run if run not in found]
+        assert Counter(run["parameters"]["table_name"] for run in unwanted) == deleted
+        assert all(run["end_time"] for run in unwanted), "a run goes on whose entry was deleted"
+        self._check_entries([each for each in story.entries if each.status != DELETED], found)
+
+    def _check_entries(self, entries: Sequence[Planned], found: list[dict[str, Any]]) -> None:
         facts = invariants.gather(
             self.database,
             runs=found,
-            cap=story.cap,
+            cap=self.sweep.story.cap,
             max_attempts=MAX_ATTEMPTS,
             by_hand=[run["run_id"] for run in found if run["parameters"].get("table_name") == "repaired"],
         )
         assert invariants.violations(facts) == []
         ends = Counter((row["table_name"], row["status"], row["attempt"]) for row in facts.entries.values())
-        assert ends == Counter((each.table, each.status, each.attempts) for each in story.entries)
+        assert ends == Counter((each.table, each.status, each.attempts) for each in entries)
         runs, repairs = Counter[str](), Counter[str]()
         for run in facts.runs:
             table = run["parameters"]["table_name"]
             runs[table] += 1
             repairs[table] += len(run["parts"]) - 1
-        assert runs == _totals((each.table, each.runs) for each in story.entries)
-        assert repairs == _totals((each.table, each.repairs) for each in story.entries)
+        assert runs == _totals((each.table, each.runs) for each in entries)
+        assert repairs == _totals((each.table, each.repairs) for each in entries)
 
 
 def _worth_breaking(steps: Sequence[str], damage: Damage) -> list[str]:
