@@ -5,7 +5,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator.core import pass_budget
 from orchestrator.core.alerts import (
@@ -31,6 +31,9 @@ _WINDOW_SECONDS = 24 * 3600
 
 #: The function that takes messages from the queue. It makes no passes; the entries tell whether it runs.
 _SUBMIT = "submit"
+
+#: Later than something else, as far as the database tells times apart.
+_MOMENT = timedelta(milliseconds=1)
 
 #: Claims are kept for longer than their entries are examined.
 _KEEP_SECONDS = 2 * _WINDOW_SECONDS
@@ -114,9 +117,7 @@ class Alerting:
         missed = [*await self.store.late_passes(), *missing]
         if missed:
             # Read again: a function may have started while the alert above was being sent.
-            going_on = {event.name for event in missed if event.is_of_workspace}
-            going_on -= {event.name for event in standing}
-            passes = [*await self._passes(deadline.now), *(_runs(name, deadline.now) for name in going_on)]
+            passes = [*await self._passes(deadline.now), *self._going_on(missed, standing, deadline.now)]
             await self._alert_passes(Kind.RECOVERED, recovered(missed, passes), deadline)
         await self.store.forget(older_than_seconds=_KEEP_SECONDS, limit=_FORGOTTEN_CLAIMS)
 
@@ -133,6 +134,14 @@ class Alerting:
         if await self.store.uncalled_since(self.queued_seconds) is None:
             passes.append(_runs(_SUBMIT, now))
         return passes
+
+    def _going_on(
+        self, missed: Sequence[PassEvent], standing: Sequence[PassEvent], now: datetime
+    ) -> list[LastPass]:
+        """Return a pass for each workspace of the settings that stood still and goes on."""
+        names = self.standstill.names - {event.name for event in standing}
+        # It may have been noticed in the future, by a clock that has gone back since.
+        return [_runs(event.name, max(now, event.since + _MOMENT)) for event in missed if event.name in names]
 
     async def _alert_dead(self, deadline: _Deadline) -> None:
         message = str(uuid.uuid4())

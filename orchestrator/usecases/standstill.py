@@ -28,6 +28,11 @@ class Standstill:
     reports: Reports
     workspaces: Mapping[str, WorkspacePolicy]
 
+    @property
+    def names(self) -> set[str]:
+        """The names that alerts give the workspaces of the settings."""
+        return set(map(name_of_workspace, self.workspaces))
+
     async def __call__(self, now: datetime) -> list[PassEvent]:
         """Return an event for each such workspace, with the gravest reason.
 

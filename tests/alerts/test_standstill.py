@@ -12,8 +12,8 @@ from tests.alerts.conftest import Desk
 from tests.world import workspace
 
 REFUSED = (
-    "INSERT INTO track_processing (table_name, workspace, status, doubts, last_error, available_at)"
-    " VALUES (?, ?, 'PENDING', ?, 'run-now: HTTP 400: Job 5 does not exist.', utc_now())"
+    "INSERT INTO track_processing (table_name, workspace, doubts, last_error, available_at, updated_at)"
+    " VALUES (?, ?, ?, 'run-now: HTTP 400: Job 5 does not exist.', utc_now(), utc_now())"
 )
 
 
@@ -108,3 +108,23 @@ def test_a_name_fits_into_its_column(name: str) -> None:
     assert len(shown) <= 32
     assert "\n" not in shown
     assert name_of_workspace(name + "!") != shown
+
+
+async def test_another_app_s_workspace_is_not_said_to_go_on(desk: Desk) -> None:
+    await refuse(desk)
+    await desk.make_pass("trigger")
+    desk.workspaces = {"eu": workspace("eu")}
+    for _ in range(3):
+        await desk.make_pass("trigger")
+    assert titles(desk) == ["workspace default: nothing begins"]
+
+
+async def test_what_was_noticed_before_the_clock_went_back_recovers(desk: Desk) -> None:
+    desk.pass_time(5 * 3600)
+    await refuse(desk)
+    await desk.make_pass("trigger")
+    desk.pass_time(-5 * 3600)
+    desk.execute("UPDATE track_processing SET status = 'CANCELED', doubts = NULL")
+    for _ in range(2):
+        await desk.make_pass("trigger")
+    assert titles(desk) == ["workspace default: nothing begins", "workspace default: recovered"]

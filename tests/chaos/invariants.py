@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 from orchestrator.core.actions import Resolution
 from tests import invariants
@@ -53,6 +54,9 @@ def _ends(facts: Facts, inserted: Sequence[InsertedEntry]) -> Iterator[str]:
             continue
         ends = ENDS[made.kind]
         fits = runs[made.id] in ends.runs and repairs[made.id] in ends.repairs
+        if entry.get("address_submission") is not None:  # no run can be repaired from another address
+            beginnings = {a + b for a, b in product(ends.runs, ends.repairs)}
+            fits = fits or runs[made.id] + repairs[made.id] in beginnings
         if entry["status"] not in ends.statuses or not fits:
             yield (
                 f"{made.kind} entry {made.id} is {entry['status']} with {runs[made.id]} runs and "

@@ -45,7 +45,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "not_kept": (500,),
     "return_not_kept": (500,),
     "put_back": ("QUEUED", 1, "default", "a", None, None, *("QUEUED",) * 3, "why", 17, "DONE", 1, 1, None),
-    "put_in_range": (),
+    "put_in_range": (100,),
     "replace_request": ("{}", 17, 1, 1, 0),
     "record_run": (77, 77, 17, 1, 2_147_483_647),
     "unclaim": (60_000, "full", 1, None, 17, 1, 1, 0),
@@ -158,6 +158,7 @@ RANGES = {
 OTHERS = {
     "changed_by_sql",
     "close_settled",
+    "open_from_now",
     "ownerless",
     "acquire_lock",
     "now",

@@ -450,3 +450,68 @@ async def test_run_that_somebody_has_set_settles_nothing(world: World) -> None:
     followed = await world.entry(entry.id)
     assert (followed.status, followed.runid) == (Status.RUNNING, 1000)
     assert await world.store.logs(entry.id) == []
+
+
+async def test_given_up_entry_that_is_set_queued_waits_for_its_table(world: World) -> None:
+    [given_up] = await world.add("sales")
+    await world.trigger()
+    world.databricks.down = UNAVAILABLE
+    await world.deliver()
+    world.databricks.down = None
+    world.database.pass_time(40)
+    await world.monitor()
+    world.databricks.errors = [RequestRefused("no", status=400, error_code="X", permanent=True)]
+    await world.deliver()
+    assert (await world.entry(given_up)).status is Status.DEAD
+    follower = await world.running("sales")
+    world.database.execute("UPDATE track_processing SET status = 'QUEUED' WHERE id = ?", given_up)
+    for _ in range(4):
+        world.database.pass_time(1000)
+        await world.trigger()
+        await world.deliver()
+    assert list(world.databricks.runs) == [follower.runid]
+    world.databricks.end(follower.runid or 0, "SUCCESS")
+    world.database.pass_time(1000)
+    await world.trigger()
+    await world.deliver()
+    assert (await world.entry(given_up)).status is Status.RUNNING
+
+
+async def test_new_entry_with_the_id_of_a_deleted_one_gets_a_run_of_its_own(world: World) -> None:
+    old = await world.running("sales")
+    world.database.pass_time(60)
+    world.database.execute("DELETE FROM track_processing")
+    now = f"{await world.store.now():%Y-%m-%d %H:%M:%S.000}"
+    world.database.execute(
+        "INSERT INTO track_processing (id, table_name, created_at, available_at)"
+        " VALUES (?, 'customers', ?, ?)",
+        old.id,
+        now,
+        now,
+    )
+    for _ in range(4):
+        world.database.pass_time(60)
+        await world.trigger()
+        await world.deliver()
+    assert world.databricks.cancelled == [old.runid]
+    new = await world.entry(old.id)
+    assert (new.table_name, new.status, new.runid) == ("customers", Status.RUNNING, 1001)
+
+
+async def test_doubt_outlasts_its_columns(world: World) -> None:
+    """The call of a copied message is refused after somebody has reset the columns: that settles nothing."""
+    [entry_id] = await world.add("sales")
+    await world.trigger()
+    [claim] = world.queue.sent
+    world.databricks.lost_answer = UNAVAILABLE
+    await world.deliver()
+    world.database.execute("UPDATE track_processing SET deliveries = 0, in_doubt = 0, request = NULL")
+    world.databricks.errors = [RequestRefused("no", status=400, error_code="X", permanent=False)]
+    await world.submit(claim)
+    assert await world.store.logs(entry_id) == []
+    for _ in range(4):
+        world.database.pass_time(1000)
+        await world.trigger()
+        await world.deliver()
+    assert list(world.databricks.runs) == [1000]
+    assert (await world.entry(entry_id)).runid == 1000

@@ -37,6 +37,8 @@ _MACROS: dict[str, tuple[str, str]] = {
     "count": ("COUNT(*)", "COUNT_BIG(*)"),
     # Rows that are about to be changed: hold them, and pass by those that another transaction holds.
     "claimed": ("", "WITH (ROWLOCK, READPAST, UPDLOCK)"),
+    # Rows that must stay as they are, and those that are not there yet, until the transaction ends.
+    "range_locked": ("", "WITH (UPDLOCK, HOLDLOCK)"),
     # SQLite needs to be given the index; SQL Server chooses by its statistics.
     "index": ("INDEXED BY $", ""),
     # The table before it is the outer loop; SQL Server's planner decides by itself.

@@ -365,7 +365,9 @@ class Store:
         def work(session: Session) -> bool:
             if not session.changes_one("leave_open", *_ending(entry, verdict)):
                 return False
-            session.change("give_up", entry.id)
+            if not session.changes_one("give_up", entry.id):  # an older version of the app made the calls
+                keep_open(session, entry.id, None)
+                session.change("give_up", entry.id)
             return True
 
         return await self.pool.transact(work, writes=True)
@@ -588,7 +590,7 @@ class Store:
         def work(session: Session) -> int:
             session.change("count_from_now", limit)
             if stand_still:
-                session.change("put_in_range")
+                session.change("put_in_range", limit)
             changed = put_back(session, limit)
             changed += session.change("return_settled", limit) + session.change("renumber", limit)
             if stand_still or changed:  # what was changed may be another one that no claim can take

@@ -23,6 +23,7 @@ def put_back(session: Session, limit: int) -> int:
 
     Return how many were changed.
     """
+    session.change("open_from_now")
     session.change("close_settled")
     for row in session.rows("not_kept", limit):
         keep_open(session, row["id"], row["runid"])

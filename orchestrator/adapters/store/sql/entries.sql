@@ -15,6 +15,16 @@ EXISTS (
         AND holding.left_open = 0
 )
 
+-- table_is_taken (fragment) --
+-- The same for who is about to call: until its transaction ends, nobody else opens a submission of the table.
+EXISTS (
+    SELECT 1 FROM orchestrator_open_submission AS holding {range_locked}
+    WHERE holding.workspace = {alias}.workspace
+        AND holding.table_name = {as_ours {alias}.table_name}
+        AND holding.entry_id <> {alias}.id
+        AND holding.left_open = 0
+)
+
 -- table_is_busy (fragment) --
 -- Another entry of the same workspace and table is in flight.
 (
@@ -25,6 +35,14 @@ EXISTS (
             AND busy.status IN ('QUEUED', 'RUNNING')
     )
     OR {table_is_held {alias}}
+)
+
+-- has_its_entry (fragment) --
+-- The entry of an open submission is there: not deleted, nor one that was inserted later and got its id.
+EXISTS (
+    SELECT 1 FROM track_processing AS owner
+    WHERE owner.id = {alias}.entry_id
+        AND (owner.entry_guid = {alias}.entry_guid OR owner.created_at <= {alias}.begun_at)
 )
 
 -- is_open (fragment) --
@@ -218,7 +236,7 @@ SELECT
     MAX(CASE WHEN going.job_id IS NULL AND going.job_name IS NULL THEN going.submitted_at END) AS of_own_job
 FROM track_processing AS going
 WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
-    AND going.submitted_at > {seconds_ago 900}
+    AND going.submitted_at > {seconds_ago 900} AND going.submitted_at <= {now}
     AND {is_at going}
     AND going.request IS NOT NULL  -- otherwise a person repaired its run: no call was accepted
 UNION ALL
@@ -227,7 +245,7 @@ SELECT
     MAX(CASE WHEN gone.job_id IS NULL AND gone.job_name IS NULL THEN gone.submitted_at END) AS of_own_job
 FROM track_processing AS gone
 WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {seconds_ago 900}
-    AND gone.workspace = ? AND gone.submitted_at > {seconds_ago 900}
+    AND gone.workspace = ? AND gone.submitted_at > {seconds_ago 900} AND gone.submitted_at <= {now}
     AND {is_at gone}
     AND gone.request IS NOT NULL
 
@@ -454,7 +472,13 @@ WHERE id = ?
 UPDATE track_processing
 SET deliveries = deliveries + 1,
     -- What became of an earlier call is not known: it may still be under way.
-    in_doubt = CASE WHEN deliveries > 0 THEN 1 ELSE in_doubt END,
+    in_doubt = CASE
+        WHEN deliveries > 0 OR EXISTS (
+            SELECT 1 FROM orchestrator_open_submission AS begun
+            WHERE begun.entry_id = track_processing.id AND begun.submission = track_processing.submission
+        ) THEN 1
+        ELSE in_doubt
+    END,
     request = COALESCE(request, ?),
     workspace_address = COALESCE(?, workspace_address),
     resends = 0,
@@ -468,20 +492,23 @@ WHERE id = ? AND submission = ? AND status = 'QUEUED' AND (cancel_requested = 0 
             WHERE entry.workspace = track_processing.workspace AND {is_elsewhere entry}
         )
     )
-    AND 1 = COALESCE(
+    -- Its own open submission, as long as nobody has changed either of them, keeps the table for it: 2. One that was
+    -- given up, or none, needs the table to be free: 1.
+    AND COALESCE(
         (
             SELECT CASE
-                    WHEN begun.submission = track_processing.submission
-                        AND begun.entry_guid = track_processing.entry_guid
-                        AND begun.workspace = track_processing.workspace
-                        AND begun.runid IS NULL THEN 1
-                    ELSE 0
+                    WHEN begun.submission <> track_processing.submission
+                        OR begun.entry_guid <> track_processing.entry_guid
+                        OR begun.workspace <> track_processing.workspace
+                        OR begun.runid IS NOT NULL THEN 0
+                    WHEN begun.left_open = 1 THEN 1
+                    ELSE 2
                 END
             FROM orchestrator_open_submission AS begun
             WHERE begun.entry_id = track_processing.id
         ),
-        CASE WHEN ? = 1 AND {table_is_held track_processing} THEN 0 ELSE 1 END
-    )
+        1
+    ) > CASE WHEN ? = 1 AND {table_is_taken track_processing} THEN 1 ELSE 0 END
 
 -- give_way --
 -- QUEUED to PENDING: another entry of its table is in flight, so somebody has set this one QUEUED by SQL.
@@ -517,7 +544,7 @@ SELECT
     entry_guid,
     workspace,
     workspace_address AS address,
-    SUBSTRING(table_name, 1, 400) AS table_name,
+    SUBSTRING(table_name, 1, 700) AS table_name,
     submission,
     CAST(? AS bigint) AS runid,
     {now} AS begun_at
@@ -549,6 +576,10 @@ WHERE entry_id = ? AND runid IS NULL
         WHERE entry.id = orchestrator_open_submission.entry_id AND entry.deliveries = 0 AND entry.in_doubt = 0
     )
 
+-- open_from_now --
+-- What seems to have begun in the future, by a clock that has gone back since, began now.
+UPDATE orchestrator_open_submission SET begun_at = {now} WHERE begun_at > {after_ms 60000}
+
 -- close_settled --
 -- The same for those that the log settles, or whose entry was deleted before a run was known.
 DELETE FROM orchestrator_open_submission
@@ -558,7 +589,7 @@ WHERE EXISTS (
             AND settled.submission = orchestrator_open_submission.submission
     )
     OR (
-        NOT EXISTS (SELECT 1 FROM track_processing AS entry WHERE entry.id = orchestrator_open_submission.entry_id)
+        NOT {has_its_entry orchestrator_open_submission}
         AND runid IS NULL
         AND (left_open = 1 OR begun_at < {seconds_ago 3600})
     )
@@ -605,6 +636,7 @@ SELECT
 FROM orchestrator_open_submission AS begun
 INNER JOIN track_processing AS entry ON entry.id = begun.entry_id
 WHERE (begun.left_open = 0 OR begun.runid IS NOT NULL OR entry.status = 'QUEUED')
+    AND {has_its_entry begun}
     AND (
         entry.status <> CASE WHEN begun.runid IS NULL THEN 'QUEUED' ELSE 'RUNNING' END
         OR entry.submission <> begun.submission
@@ -658,7 +690,7 @@ INSERT INTO orchestrator_stray_run (workspace, runid, entry_id, address, since)
 SELECT begun.workspace, begun.runid, begun.entry_id, begun.address, {now} AS since
 FROM orchestrator_open_submission AS begun
 WHERE begun.runid IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM track_processing AS entry WHERE entry.id = begun.entry_id)
+    AND NOT {has_its_entry begun}
     AND NOT EXISTS (
         SELECT 1 FROM orchestrator_stray_run AS stray
         WHERE stray.workspace = begun.workspace AND stray.runid = begun.runid
@@ -680,7 +712,20 @@ SET status = CASE
     in_doubt = CASE in_doubt WHEN 0 THEN 0 ELSE 1 END,
     available_at = {as_time available_at},
     updated_at = {now}
-WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED') AND {is_out_of_range track_processing}
+WHERE id IN (
+    SELECT odd.id
+    FROM (
+        SELECT waiting.id
+        FROM track_processing AS waiting {index ix_track_processing_waiting}
+        WHERE waiting.status IN ('PENDING', 'FAILED') AND {is_out_of_range waiting}
+        UNION ALL
+        SELECT going.id
+        FROM track_processing AS going {index ix_track_processing_in_flight}
+        WHERE going.status IN ('QUEUED', 'RUNNING') AND {is_out_of_range going}
+    ) AS odd
+    ORDER BY odd.id
+    {limit ?}
+)
 
 -- replace_request --
 -- QUEUED stays QUEUED: another request is to be made, or the same one under other conditions.
@@ -754,7 +799,7 @@ DELETE FROM orchestrator_stray_run WHERE workspace = ? AND runid = ?
 -- A run is over whose entry was deleted.
 DELETE FROM orchestrator_open_submission
 WHERE workspace = ? AND runid = ?
-    AND NOT EXISTS (SELECT 1 FROM track_processing AS entry WHERE entry.id = orchestrator_open_submission.entry_id)
+    AND NOT {has_its_entry orchestrator_open_submission}
 
 -- revive --
 -- To RUNNING: a run is active again, since somebody repaired it. It counts as a submission of its own.
@@ -962,20 +1007,21 @@ ORDER BY lease_expires_at, id
 {limit ?}
 
 -- calls_accepted --
--- Whether a call of run-now was accepted for some entry of a workspace, at this address, not long ago.
+-- Whether a call of run-now was accepted for some entry of a workspace, at this address, not long ago. Times in the
+-- future, left by a clock that went back, say nothing.
 SELECT
     CASE
         WHEN EXISTS (
             SELECT 1 FROM track_processing AS going
             WHERE going.workspace = ? AND going.status IN ('QUEUED', 'RUNNING')
-                AND going.submitted_at > {after_ms ?}
+                AND going.submitted_at > {after_ms ?} AND going.submitted_at <= {now}
                 AND {is_at going}
                 AND going.request IS NOT NULL  -- otherwise a person repaired its run: no call was accepted
         ) THEN 1
         WHEN EXISTS (
             SELECT 1 FROM track_processing AS gone
             WHERE gone.finished_at IS NOT NULL AND gone.finished_at > {after_ms ?}
-                AND gone.workspace = ? AND gone.submitted_at > {after_ms ?}
+                AND gone.workspace = ? AND gone.submitted_at > {after_ms ?} AND gone.submitted_at <= {now}
                 AND {is_at gone}
                 AND gone.request IS NOT NULL
         ) THEN 1

@@ -7,8 +7,8 @@ CREATE TABLE orchestrator_open_submission (
     workspace nvarchar(64) COLLATE Latin1_General_100_BIN2 NOT NULL,
     -- where its calls are made, and its run is
     address nvarchar(300) NULL,
-    -- as long as an index takes: a team's own column may be longer than ours
-    table_name nvarchar(400) NOT NULL,
+    -- as long as the indexes of the entries take: a team's own column may be longer than ours
+    table_name nvarchar(700) NOT NULL,
     submission int NOT NULL,
     -- NULL: not known, a call may have begun one
     runid bigint NULL,
@@ -25,7 +25,7 @@ INSERT INTO orchestrator_open_submission (
     entry_id, entry_guid, workspace, address, table_name, submission, runid, left_open, begun_at
 )
 SELECT
-    id, entry_guid, workspace, workspace_address AS address, SUBSTRING(table_name, 1, 400) AS table_name, submission, runid,
+    id, entry_guid, workspace, workspace_address AS address, SUBSTRING(table_name, 1, 700) AS table_name, submission, runid,
     CASE WHEN status IN ('QUEUED', 'RUNNING') THEN 0 ELSE 1 END AS left_open, updated_at
 -- No nvarchar literals: see 0002_reports.sql.
 FROM track_processing
