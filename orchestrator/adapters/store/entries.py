@@ -255,7 +255,9 @@ class Store:
             # The change comes first: by its unique index two entries that are told one run take turns.
             key = (claim.entry_id, claim.submission)
             if session.changes_one("record_run", run_id, run_id, *key, most):
-                keep_open(session, claim.entry_id, run_id)
+                # The way of every run, which is as short as can be; mostly the call has opened it.
+                if not session.changes_one("open_again", run_id, claim.entry_id):
+                    session.change("open_submission", run_id, claim.entry_id)
             elif deliveries is not None or not session.changes_one("keep_run", run_id, *key):
                 return False
             if new_in is not None:
