@@ -171,7 +171,9 @@ class Simulation(RuleBasedStateMachine):
         """A replica that knows no run answers for some passes: none of three or more is believed."""
         self.world.scheduler.finish()
         self.world.offset += timedelta(seconds=200)  # no run is so new that it need not be known yet
-        followed = self.world.followed() - {run.run_id for run in self.world.rules.lost}
+        # Somebody may have set an entry RUNNING whose run is over, which the next pass puts right.
+        live = {run.run_id for run in self.world.databricks.live()}
+        followed = self.world.followed() & live - {run.run_id for run in self.world.rules.lost}
         self.world.databricks.faults.clear()
         self.world.databricks.vanished = self.hosts if len(followed) >= 3 else ()
         for _ in range(passes):

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.models import ActiveRun, Job
+from orchestrator.core.states import Status
 from tests.fakes import FakeRuns
-from tests.store.helpers import running
+from tests.store.helpers import finish, running
 from tests.web.support import Site, add
 from tests.web.test_health import well
 
@@ -193,7 +194,8 @@ async def test_entries_whose_table_is_busy_with_a_repaired_run_are_a_reason_afte
     """The run belongs to an entry that is DONE and stays so, but its table is busy."""
     share(site, ActiveRun(run_id=501, job_id=6))
     done = await running(site.app.store, 501, "sales")
-    change(site, [done.id], status="DONE", finished_at=LONG_AGO)
+    assert await finish(site.app.store, done, Status.DONE)
+    change(site, [done.id], finished_at=LONG_AGO)
     [waits] = await waiting_for_long(site, "sales")
     change(site, [waits], available_at=ago(3600))
     assert await reasons(site) == []
