@@ -116,14 +116,12 @@ _TITLES = {Kind.LATE: "late", Kind.STUCK: "nothing begins", Kind.RECOVERED: "rec
 
 
 def _in_words(event: PassEvent, kind: Kind) -> str:
-    if event.is_of_workspace:
-        words = (
-            "nothing begins there since" if kind is Kind.STUCK else "goes on again; nothing had begun since"
-        )
+    if event.is_of_workspace:  # one that stands still says why
+        words = "goes on again; nothing had begun since"
+    elif kind is Kind.LATE:
+        words = "has not started since"
     else:
-        words = (
-            "has not started since" if kind is Kind.LATE else "has started again; it had not started since"
-        )
+        words = "has started again; it had not started since"
     return f"{event.name}: {words} {iso_utc(event.since, 'seconds')}"
 
 

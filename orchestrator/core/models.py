@@ -74,8 +74,9 @@ class Entry:
     last_runid: int | None = None
     #: JSON text of the current submission's call, as it was first made; a repeated call is the same
     request: str | None = field(default=None, repr=False)
-    #: a call of the current submission before the latest one may have started a run: until the submission is
-    #: settled, a refusal is no proof that there is none
+    #: a call of the current submission before the latest one may have started a run. Until the submission is
+    #: settled, a refusal is no proof that there is none: Databricks does not document whether it looks up the
+    #: token before it refuses a call
     in_doubt: bool = False
     claimed_at: datetime | None = None
     #: waits of the current submission for a workspace that took no call; decides the length of the next one

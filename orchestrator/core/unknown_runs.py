@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 
 from orchestrator.core import run_requests
 from orchestrator.core.errors import InvalidEntry
@@ -58,11 +58,12 @@ def _runs_of(entry: Entry, of_job: Mapping[int | None, list[ActiveRun]]) -> list
     try:
         request = run_requests.thaw(entry)
     except InvalidEntry:  # somebody has changed it: any job may be the one
-        found = (run for runs in of_job.values() for run in runs if _began_meanwhile(entry, None, run))
-        return [PossibleRun(entry=entry, run=run) for run in islice(found, _MOST)]
-    if not isinstance(request, RunRequest):
-        return []
-    found = (run for run in of_job.get(request.job_id, []) if _began_meanwhile(entry, request, run))
+        request, runs = None, list(chain.from_iterable(of_job.values()))
+    else:
+        if not isinstance(request, RunRequest):
+            return []
+        runs = of_job.get(request.job_id, [])
+    found = (run for run in runs if _began_meanwhile(entry, request, run))
     return [PossibleRun(entry=entry, run=run) for run in islice(found, _MOST)]
 
 

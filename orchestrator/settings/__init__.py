@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -150,7 +150,7 @@ def _checked(read: Callable[[Reader], _T], environ: Mapping[str, str] | None) ->
 
 def _read(reader: Reader) -> Settings:
     key_vault_url = read_key_vault_url(reader)
-    settings = Settings(
+    return Settings(
         workspaces=read_workspaces(reader, key_vault_url),
         policy=_policy(reader),
         key_vault_url=key_vault_url,
@@ -167,8 +167,8 @@ def _read(reader: Reader) -> Settings:
         events_secret=_events_secret(reader),
         telemetry_connection_string=reader.optional("APPLICATIONINSIGHTS_CONNECTION_STRING"),
         site_host=reader.text("WEBSITE_HOSTNAME") if reader.in_azure else None,
+        unresolved=tuple(reader.unresolved),  # the last one, when all others are read
     )
-    return replace(settings, unresolved=tuple(reader.unresolved))
 
 
 def _alerts(reader: Reader) -> _AlertSettings | None:

@@ -19,6 +19,10 @@ _AUTHENTICATION = {
 #: One of these names the server.
 _SERVER_KEYS = ("server", "addr", "address", "data source", "dsn", "filedsn")
 
+_INSTEAD = (
+    "write the ODBC form, SERVER=NAME.database.windows.net;DATABASE=NAME, as the portal shows it under ODBC"
+)
+
 
 def problem(text: str) -> str | None:
     """Say why a text is no connection string for the ODBC driver, and what to write; None = it is one.
@@ -39,11 +43,6 @@ def problem(text: str) -> str | None:
             "well, to sign in as the app's managed identity"
         )
     return None
-
-
-_INSTEAD = (
-    "write the ODBC form, SERVER=NAME.database.windows.net;DATABASE=NAME, as the portal shows it under ODBC"
-)
 
 
 def _instead(keys: dict[str, str]) -> str:

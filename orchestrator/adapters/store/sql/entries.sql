@@ -5,24 +5,25 @@
 -- The entry may begin another attempt. A limit of 0 is none; NULL stands for the setting, a parameter.
 {alias}.attempt < CASE {alias}.max_attempts WHEN 0 THEN 2147483647 ELSE COALESCE({alias}.max_attempts, ?) END
 
+-- holds_table_of (fragment) --
+-- The open submission holds the table of an entry, and is another entry's.
+holding.workspace = {alias}.workspace
+AND holding.table_name = {as_ours {alias}.table_name}
+AND holding.entry_id <> {alias}.id
+AND holding.left_open = 0
+
 -- table_is_held (fragment) --
 -- A submission of another entry of the same workspace and table is open, whatever somebody has made of that entry.
 EXISTS (
     SELECT 1 FROM orchestrator_open_submission AS holding
-    WHERE holding.workspace = {alias}.workspace
-        AND holding.table_name = {as_ours {alias}.table_name}
-        AND holding.entry_id <> {alias}.id
-        AND holding.left_open = 0
+    WHERE {holds_table_of {alias}}
 )
 
 -- table_is_taken (fragment) --
 -- The same for who is about to call: until its transaction ends, nobody else opens a submission of the table.
 EXISTS (
     SELECT 1 FROM orchestrator_open_submission AS holding {range_locked}
-    WHERE holding.workspace = {alias}.workspace
-        AND holding.table_name = {as_ours {alias}.table_name}
-        AND holding.entry_id <> {alias}.id
-        AND holding.left_open = 0
+    WHERE {holds_table_of {alias}}
 )
 
 -- table_is_busy (fragment) --
@@ -576,10 +577,6 @@ WHERE entry_id = ? AND runid IS NULL
         WHERE entry.id = orchestrator_open_submission.entry_id AND entry.deliveries = 0 AND entry.in_doubt = 0
     )
 
--- open_from_now --
--- What seems to have begun in the future, by a clock that has gone back since, began now.
-UPDATE orchestrator_open_submission SET begun_at = {now} WHERE begun_at > {after_ms 60000}
-
 -- close_settled --
 -- The same for those that the log settles, or whose entry was deleted before a run was known.
 DELETE FROM orchestrator_open_submission
@@ -593,6 +590,10 @@ WHERE EXISTS (
         AND runid IS NULL
         AND (left_open = 1 OR begun_at < {seconds_ago 3600})
     )
+
+-- open_from_now --
+-- What seems to have begun in the future, by a clock that has gone back since, began now.
+UPDATE orchestrator_open_submission SET begun_at = {now} WHERE begun_at > {after_ms 60000}
 
 -- not_kept --
 -- RUNNING entries whose open submission is not kept: another version of the app began it, or somebody set it by SQL.
