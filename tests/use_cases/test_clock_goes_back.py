@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import time_limits
+from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.doubts import Doubt
 from orchestrator.core.errors import WorkspaceUnavailable
 from orchestrator.core.models import Claim, Run, StrayRun
@@ -55,13 +57,14 @@ async def test_a_wait_that_databricks_asked_for_is_kept(world: World) -> None:
 
 
 TWO_HOURS = 7200
+INSERTED_IN_TWO_HOURS = (
+    "INSERT INTO track_processing (table_name, available_at, created_at, updated_at) VALUES "
+    "('sales', datetime('now', '2 hours'), datetime('now', '2 hours'), datetime('now', '2 hours'))"
+)
 
 
 async def test_an_entry_that_was_inserted_before_begins_now(world: World) -> None:
-    world.database.execute(
-        "INSERT INTO track_processing (table_name, available_at, created_at, updated_at) VALUES "
-        "('sales', datetime('now', '2 hours'), datetime('now', '2 hours'), datetime('now', '2 hours'))"
-    )
+    world.database.execute(INSERTED_IN_TWO_HOURS)
     await world.trigger()
     assert (await world.entry(1)).status is Status.QUEUED
 
@@ -73,6 +76,34 @@ async def test_a_time_that_people_chose_is_kept(world: World) -> None:
     )
     await world.trigger()
     assert (await world.entry(1)).status is Status.PENDING
+
+
+@pytest.mark.parametrize("before_its_end", [0, TWO_HOURS / 2, TWO_HOURS])
+async def test_an_entry_that_ended_begins_at_once_when_it_is_run_again(
+    world: World, before_its_end: float
+) -> None:
+    """Whether it ended before the clock went back, after it, or in between."""
+    world.database.execute(INSERTED_IN_TWO_HOURS)
+    world.database.pass_time(TWO_HOURS - before_its_end)
+    await Operations(world.store.pool).change(resolve(Resolution.FAILED, "by hand"), [1])
+    world.database.pass_time(before_its_end - TWO_HOURS)
+    world.database.execute("UPDATE track_processing SET status = 'PENDING'")
+    await world.trigger()
+    assert (await world.entry(1)).status is Status.QUEUED
+
+
+async def test_an_entry_cancelled_after_the_jump_begins_at_once_when_it_is_run_again(world: World) -> None:
+    world.database.pass_time(TWO_HOURS)
+    entry = await world.running()
+    world.databricks.end(1000, "FAILED")
+    await world.monitor()
+    world.database.pass_time(-TWO_HOURS)
+    await world.cancel(entry.id)
+    await world.store.cancel_waiting(limit=10)
+    assert (await world.entry(entry.id)).status is Status.CANCELED
+    world.database.execute("UPDATE track_processing SET status = 'PENDING', cancel_requested = 0")
+    await world.trigger()
+    assert (await world.entry(entry.id)).status is Status.QUEUED
 
 
 async def test_a_back_off_of_before_is_over(world: World) -> None:

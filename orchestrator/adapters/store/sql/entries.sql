@@ -87,13 +87,18 @@ CASE WHEN {alias} > {now} THEN {now} ELSE {alias} END
 -- waits_by_gone_clock (fragment) --
 -- The app let the entry wait, or somebody inserted it to begin at once, and the clock has gone back since: its
 -- available_at would keep it for as long as the clock went back. A time that people chose is kept.
-{alias}.updated_at > {after_ms 60000}
-AND {alias}.available_at > {now}
+{alias}.available_at > {now}
 AND (
-    {alias}.available_at <= {alias}.updated_at
-    OR {alias}.status = 'FAILED'
-    OR {alias}.slot_waits > 0
-    OR {alias}.doubts IS NOT NULL
+    ({alias}.created_at > {after_ms 60000} AND {alias}.available_at <= {alias}.created_at)
+    OR (
+        {alias}.updated_at > {after_ms 60000}
+        AND (
+            {alias}.available_at <= {alias}.updated_at
+            OR {alias}.status = 'FAILED'
+            OR {alias}.slot_waits > 0
+            OR {alias}.doubts IS NOT NULL
+        )
+    )
 )
 
 -- lease_is_over (fragment) --
@@ -1036,6 +1041,7 @@ SET status = 'CANCELED',
     stop_reason = NULL,
     -- What was said of a wait is over; what a failed attempt has left stays.
     last_error = CASE status WHEN 'FAILED' THEN last_error END,
+    available_at = {by_now available_at},
     lease_expires_at = NULL,
     updated_at = {now},
     finished_at = {now}
@@ -1104,7 +1110,7 @@ UPDATE track_processing
 SET available_at = {now},
     updated_at = {now}
 WHERE status IN ('PENDING', 'FAILED')
-    AND (available_at <= {now} OR updated_at > {after_ms 60000})
+    AND (available_at <= {now} OR updated_at > {after_ms 60000} OR created_at > {after_ms 60000})
     AND id IN (
         SELECT waiting.id
         FROM track_processing AS waiting {index ix_track_processing_waiting}
@@ -1176,6 +1182,7 @@ SET status = CASE cancel_requested WHEN 1 THEN 'CANCELED' ELSE 'DEAD' END,
     stop_reason = NULL,
     slot_waits = 0,
     platform_failures = 0,
+    available_at = {by_now available_at},
     lease_expires_at = NULL,
     updated_at = {now},
     finished_at = {now}
@@ -1313,6 +1320,7 @@ SET status = ?,
     cancel_requested = 0,
     stop_reason = NULL,
     {nothing_noted},
+    available_at = {by_now available_at},
     lease_expires_at = NULL,
     finished_at = {now},
     updated_at = {now}
