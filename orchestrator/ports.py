@@ -485,6 +485,10 @@ class Reports(Protocol):
         """Return what is wrong with entries that the app cannot bring on by itself."""
         ...
 
+    async def ownerless_runs(self) -> list[StrayRun]:
+        """Return the runs of deleted entries that cannot be cancelled, oldest first."""
+        ...
+
     async def long_runs(self, *, seconds: float, limit: int) -> list[TimedEntry]:
         """Return at most `limit` entries whose run has been active for `seconds`, the longest first."""
         ...

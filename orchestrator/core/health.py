@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from orchestrator.core import durations, time_limits
 from orchestrator.core.addresses import Elsewhere
-from orchestrator.core.models import ActiveRun, Entry, LastPass
+from orchestrator.core.models import ActiveRun, Entry, LastPass, StrayRun
 from orchestrator.core.redaction import one_line
 from orchestrator.core.reports import OpenWorkspace, Silence, TimedEntry, WorkspaceStatus
 from orchestrator.core.slots import JobRoom
@@ -126,6 +126,22 @@ def in_doubt(found: Sequence[PossibleRun]) -> str:
     entries = len({each.entry.id for each in found})
     trouble = Troubled(trouble=Trouble.IN_DOUBT, entries=entries, example=first.entry, detail=detail)
     return troubled(trouble)
+
+
+def ownerless(found: Sequence[StrayRun]) -> list[str]:
+    """Say in which workspaces runs of deleted entries go on; the oldest of each is the example."""
+    of_workspace: dict[str, list[StrayRun]] = {}
+    for stray in found:
+        of_workspace.setdefault(stray.workspace, []).append(stray)
+    return [_ownerless(strays[0], len(strays)) for strays in of_workspace.values()]
+
+
+def _ownerless(first: StrayRun, count: int) -> str:
+    return (
+        f"workspace {one_line(first.workspace)}: {Trouble.STRAY}, so it holds its table: {count:,} of "
+        f"deleted entries, for example run {first.run_id} of entry {first.entry_id} "
+        f"since {second(first.since)}{_words(first.problem)}"
+    )
 
 
 def holder_in_words(run_id: int | None, entry_id: int, whose: str) -> str:

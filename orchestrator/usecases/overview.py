@@ -307,6 +307,7 @@ class Overview:
             *health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now),
             *waiting,
             *map(health.troubled, await self._troubled(known)),
+            *health.ownerless(await self._reports.ownerless_runs()),
             *(await self._unfollowed(known, reports, silent) if self._active else []),
             *await self._long_runs(),
         ]

@@ -19,8 +19,9 @@ import pytest
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.reports import Reports
 from orchestrator.adapters.store.session import Session
-from orchestrator.core import decisions
+from orchestrator.core import decisions, health
 from orchestrator.core.actions import Resolution, resolve
 from orchestrator.core.errors import OrchestratorError, RequestRefused
 from orchestrator.core.models import ActiveRun, Job, Run, RunRequest
@@ -55,6 +56,8 @@ SET = {
     "a time long ago": "available_at = '1970-01-01 00:00:00'",
     "no time": "available_at = 'tomorrow'",
     "another GUID": "entry_guid = '00000000-0000-4000-8000-' || printf('%012d', id)",
+    "another table": "table_name = 'renamed ' || table_name",
+    "another job": "job_id = 7",
     "no request": "request = NULL",
     "another request": "request = '{}'",
     "a cancellation": "cancel_requested = 1",
@@ -325,7 +328,7 @@ def violations(trial: Trial, *, is_unknown: bool) -> Iterator[str]:
     logged = Counter(row["runid"] for row in rows(trial, "SELECT runid FROM process_log"))
     entries = rows(trial)
     for table, change in trial.changes.items():
-        of_table = [entry for entry in entries if entry["table_name"] == table]
+        of_table = [entry for entry in entries if entry["table_name"] in {table, f"renamed {table}"}]
         for entry in of_table:
             if entry["status"] not in FINAL and entry["workspace"] != "unknown":  # which passes report
                 yield f"{change} leaves {entry['status']}: {entry['last_error']}"
@@ -353,6 +356,24 @@ async def test_run_of_a_deleted_entry_is_cancelled_and_holds_its_table_until_it_
         await world.trigger()
     assert (await world.entry(other)).status is Status.QUEUED
     assert await world.store.strays("default") == []
+
+
+async def test_run_of_a_deleted_entry_that_cannot_be_cancelled_is_a_reason_in_health(world: World) -> None:
+    """It holds its table, and no entry shows it."""
+    entry = await world.running()
+    denied = RequestRefused("no permission", status=403, error_code="PERMISSION_DENIED", permanent=True)
+    world.databricks.cancel = AsyncMock(side_effect=denied)  # type: ignore[method-assign]
+    world.database.execute("DELETE FROM track_processing")
+    [other] = await world.add("sales")
+    for _ in range(2):
+        await world.trigger()
+    assert (await world.entry(other)).status is Status.PENDING
+    [reason] = health.ownerless(await Reports(world.store.pool).ownerless_runs())
+    assert reason.startswith(
+        "workspace default: a run that nobody wants goes on and cannot be cancelled, so it holds its table: "
+        f"1 of deleted entries, for example run {entry.runid} of entry {entry.id} since "
+    )
+    assert reason.endswith(": no permission")
 
 
 @pytest.mark.parametrize(("asked", "end"), [(False, Status.DONE), (True, Status.CANCELED)])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,9 +37,15 @@ def obstacles_of(session: Session, workspace: str, foreign: Collection[ActiveRun
     if not unknown:
         return Obstacles(alive=alive)
     since = ended_since(unknown, session.now())
-    entries = map(read_entry, session.rows("in_doubt", workspace, since))
+    entries = map(_as_called, session.rows("in_doubt", workspace, since))
     in_doubt = [entry for entry in entries if entry.is_at(address)]
     return Obstacles(alive=alive, possible=tuple(possible_runs(in_doubt, unknown)))
+
+
+def _as_called(row: dict[str, Any]) -> Entry:
+    """Return an entry in doubt with the table that was called for, which somebody may have changed since."""
+    table = row.pop("begun_table")
+    return replace(read_entry(row), table_name=table)
 
 
 def left_open(session: Session) -> set[str]:

@@ -269,6 +269,11 @@ class Reports:
         """
         return await self._pool.transact(lambda session: _troubled(session, queued_seconds), writes=False)
 
+    async def ownerless_runs(self) -> list[StrayRun]:
+        """Return the runs of deleted entries that cannot be cancelled, oldest first."""
+        rows = await self._pool.transact(lambda session: session.rows("ownerless_strays"), writes=False)
+        return [read_stray(row) for row in rows]
+
     async def refused(self, workspace: str, *, setting: str, address: str) -> list[Troubled]:
         """Return which entries of a workspace wait since their job is refused for no fault of theirs.
 

@@ -354,8 +354,13 @@ WHERE stray.workspace = ?
     AND entry.status NOT IN ('QUEUED', 'RUNNING')
 
 -- in_doubt --
--- The entries of a workspace whose submission was left open: those that wait, and those that ended since a time.
-SELECT {listed_columns entry}
+-- The entries of a workspace whose submission was left open: those that wait, and those that ended since a time. Its
+-- table is the one that was called for, whatever the entry says now.
+SELECT
+    {listed_columns entry},
+    CASE
+        WHEN begun.table_name = {as_ours entry.table_name} THEN entry.table_name ELSE begun.table_name
+    END AS begun_table
 FROM orchestrator_open_submission AS begun
 INNER JOIN track_processing AS entry ON entry.id = begun.entry_id
 WHERE begun.workspace = ? AND begun.left_open = 1

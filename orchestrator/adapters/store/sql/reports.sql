@@ -183,9 +183,10 @@ ORDER BY entry.priority DESC, entry.id ASC
 
 -- left_open --
 -- The workspaces with entries that ended since a time and whose submission was left open.
-SELECT DISTINCT workspace
-FROM track_processing {index ix_track_processing_status}
-WHERE {sqlite updated_at > '' AND} status IN ('DEAD', 'CANCELED') AND updated_at >= ? AND deliveries > 0
+SELECT DISTINCT begun.workspace
+FROM orchestrator_open_submission AS begun
+INNER JOIN track_processing AS entry ON entry.id = begun.entry_id
+WHERE begun.left_open = 1 AND entry.status IN ('DEAD', 'CANCELED') AND entry.updated_at >= ?
 
 -- held_by_running --
 -- The RUNNING entries that were submitted before a time and whose table has entries that wait since before a time.
@@ -279,6 +280,14 @@ SELECT workspace, runid, entry_id, since, SUBSTRING(problem, 1, 4000) AS problem
 FROM orchestrator_stray_run
 WHERE problem IS NOT NULL
 ORDER BY since, runid
+
+-- ownerless_strays --
+-- The same of entries that were deleted.
+SELECT stray.workspace, stray.runid, stray.entry_id, stray.since, SUBSTRING(stray.problem, 1, 4000) AS problem
+FROM orchestrator_stray_run AS stray
+WHERE stray.problem IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM track_processing AS entry WHERE entry.id = stray.entry_id)
+ORDER BY stray.since, stray.runid
 
 -- troubled_runs --
 -- The RUNNING entries whose run is missing, cannot be read, is to be cancelled, stands still, or has waited in
