@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cached_property
 from http import HTTPStatus
 
 from orchestrator.bootstrap import Application
+from orchestrator.checks import installation
+from orchestrator.checks.installation import Finding
 from orchestrator.core.actions import CANCEL, Action
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import AskedBy
@@ -19,6 +23,9 @@ _logger = logging.getLogger(__name__)
 #: A pass takes a second or two; a caller of ``/trigger`` waits no longer than this, the pass goes on.
 _PASS_SECONDS = 20.0
 
+#: For all checks of ``/check``: it answers before a request is given up (``routes.py``).
+_CHECK_SECONDS = 24.0
+
 
 class Api:
     """Handles the routes' requests. Raises :class:`Problem` and what the application raises.
@@ -29,6 +36,8 @@ class Api:
     def __init__(self, application: Callable[[], Application]) -> None:
         self._application = application
         self._pass: asyncio.Task[list[str]] | None = None
+        self._check: asyncio.Task[list[Finding]] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     @cached_property
     def _app(self) -> Application:
@@ -51,6 +60,21 @@ class Api:
                 schemas.Unhealthy(status="unhealthy", reasons=reasons), HTTPStatus.SERVICE_UNAVAILABLE
             )
         return json_response(schemas.Healthy(status="ok"))
+
+    async def check(self, request: Request) -> Response:
+        """Return what the app finds when it tests everything that it needs. Callers share one test."""
+        read_query(request.query, schemas.NoQuery)
+        if self._check is None or self._check.done():
+            self._check = asyncio.create_task(self._findings())
+        found = await asyncio.shield(self._check)
+        return json_response(
+            schemas.CheckReport(
+                ok=all(each.ok for each in found),
+                findings=[
+                    schemas.Finding(subject=each.subject, ok=each.ok, text=each.text) for each in found
+                ],
+            )
+        )
 
     async def entries(self, request: Request) -> Response:
         """Return a page of entries."""
@@ -160,6 +184,25 @@ class Api:
         """Return the page. It needs no settings and no database."""
         page = dashboard.page()
         return Response(content=page.html, content_type="text/html", headers=page.headers)
+
+    async def _findings(self) -> list[Finding]:
+        checks = installation.findings(self._application_to_check(), os.environ, seconds=_CHECK_SECONDS)
+        return [finding async for finding in checks]
+
+    @asynccontextmanager
+    async def _application_to_check(self) -> AsyncIterator[Application]:
+        """Make an application of its own: it signs in anew, waits for nothing, and takes no connection.
+
+        It is closed in the background: a thread of a database that does not answer may take longer than the
+        request.
+        """
+        app = Application(self._app.settings, patience=0)
+        try:
+            yield app
+        finally:
+            closing = asyncio.create_task(app.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def _change(self, request: Request, action: Action, asked: schemas.Expected) -> Response:
         read_query(request.query, schemas.NoQuery)

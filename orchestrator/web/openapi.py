@@ -68,6 +68,13 @@ _OPERATIONS: Mapping[str, _Operation] = {
         also={503: schemas.Unhealthy},
         problems={503: "It does not; here is why. Also when too much is asked at once."},
     ),
+    "api_check": _Operation(
+        id="check",
+        summary="Whether everything works that the app needs, tested now, as the app",
+        description="What `python -m orchestrator check` tests, but with the app's own identity and from "
+        "where it runs. Takes up to 24 seconds: what has no result by then is a finding that is not ok.",
+        returns=schemas.CheckReport,
+    ),
     "api_entries": _Operation(
         id="list_entries",
         summary="Find entries",

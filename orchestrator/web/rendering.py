@@ -1,10 +1,11 @@
 """Records → the API's responses. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from msgspec import UNSET
 
+from orchestrator.checks.installation import Finding
 from orchestrator.core import models, reports, waiting
 from orchestrator.core.documents import entry_fields, log_fields, pass_fields, timed_fields
 from orchestrator.core.numbers import id_text
@@ -132,4 +133,12 @@ def tables(found: reports.Tables) -> schemas.Tables:
             for each in found.tables
         ],
         since=_iso(found.since),
+    )
+
+
+def check_report(findings: Collection[Finding]) -> schemas.CheckReport:
+    """Return what was found of all that the app needs."""
+    return schemas.CheckReport(
+        ok=all(each.ok for each in findings),
+        findings=[schemas.Finding(subject=each.subject, ok=each.ok, text=each.text) for each in findings],
     )

@@ -54,6 +54,7 @@ class Route:
 ROUTES = (
     Route(name="api_status", method="GET", path="status", handler="status"),
     Route(name="api_health", method="GET", path="health", handler="health"),
+    Route(name="api_check", method="GET", path="check", handler="check"),
     Route(name="api_entries", method="GET", path="entries", handler="entries"),
     Route(name="api_entry", method="GET", path="entries/{id}", handler="entry"),
     Route(name="api_add", method="POST", path="entries", handler="add"),

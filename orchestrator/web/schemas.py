@@ -653,3 +653,18 @@ class NotificationResult(_Schema, frozen=True, kw_only=True):
     """What became of a notification."""
 
     finished: Annotated[bool, Meta(description="Whether this call finished an entry.")]
+
+
+class Finding(_Schema, frozen=True, kw_only=True):
+    """What was found of one thing that the app needs."""
+
+    subject: Annotated[str, Meta(description="What was tested.")]
+    ok: bool
+    text: Annotated[str, Meta(description="What was found, or what is wrong and what to do.")]
+
+
+class CheckReport(_Schema, frozen=True, kw_only=True):
+    """What the app found when it tested what it needs."""
+
+    ok: Annotated[bool, Meta(description="Whether all findings are.")]
+    findings: list[Finding]

@@ -13,7 +13,7 @@ import pytest
 from devstack.fakes import certificate
 from orchestrator import settings
 from orchestrator.bootstrap import Application
-from orchestrator.cli import check, exposure
+from orchestrator.checks import exposure, installation
 from tests.store.test_check import ELSEWHERE
 
 REDIRECT = "HTTP/1.1 301 Moved Permanently\r\nLocation: https://app.azurewebsites.net/\r\n\r\n"
@@ -108,7 +108,7 @@ async def test_check_looks_at_the_function_app_in_azure_only(tmp_path: Path) -> 
     try:
         assert app.settings.site_host is None, "Core Tools sets the name on a developer's machine, too"
         app.settings = replace(app.settings, site_host="127.0.0.1")
-        async with aclosing(check.run(app)) as findings:
+        async with aclosing(installation.run(app, seconds=60)) as findings:
             found = [await anext(findings) for _ in range(5)]
     finally:
         await app.close()

@@ -16,8 +16,8 @@ from orchestrator import settings
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
-from orchestrator.cli import check as checks
-from orchestrator.cli.check import _Finding
+from orchestrator.checks import installation
+from orchestrator.checks.installation import Finding
 from tests.conftest import ROOT
 from tests.store import odbc
 from tests.store.conftest import SQLSERVER, TABLES, Database, SqlServerDatabase
@@ -37,11 +37,11 @@ ELSEWHERE = {
 }
 
 
-async def check(**store: str) -> _Finding:
+async def check(**store: str) -> Finding:
     """Run the check up to its finding about the store."""
     app = Application(settings.load({**ELSEWHERE, **store}))
     try:
-        async with aclosing(checks.run(app)) as findings:
+        async with aclosing(installation.run(app, seconds=120)) as findings:
             return await anext(finding async for finding in findings if finding.subject == "store")
     finally:
         await app.close()

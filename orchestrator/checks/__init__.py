@@ -1,0 +1,1 @@
+"""What ``check`` looks at, from the command line and over HTTP: everything that the app needs."""
