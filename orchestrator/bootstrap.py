@@ -28,6 +28,7 @@ from orchestrator.core.telemetry import NO_TELEMETRY
 from orchestrator.core.urls import is_loopback, split_url
 from orchestrator.ports import Clock, Telemetry
 from orchestrator.settings import Settings
+from orchestrator.settings.queue import QueueIdentity
 from orchestrator.settings.store import StoreSettings
 from orchestrator.settings.workspaces import WorkspaceSettings
 from orchestrator.usecases.alerting import Alerting
@@ -45,6 +46,8 @@ from orchestrator.usecases.timer_pass import PassWork, TimerPass
 from orchestrator.usecases.trigger import Trigger
 
 if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
     from orchestrator.adapters.databricks.auth.token_source import TokenSource
     from orchestrator.adapters.databricks.client import DatabricksClient
 
@@ -466,8 +469,21 @@ def _queue(settings: Settings) -> queue.StorageQueue:
         settings.queue_name,
         connection_string=settings.queue.connection_string,
         service_url=settings.queue.service_url,
-        credential=functools.partial(credentials.async_credential, settings.queue.client_id),
+        credential=_queue_credential(settings.queue.identity),
     )
+
+
+def _queue_credential(identity: QueueIdentity) -> "Callable[[], AsyncTokenCredential]":
+    """Return what makes the credential of the queue's sender."""
+    if identity.managed:
+        return functools.partial(
+            credentials.managed_identity, identity.client_id, resource_id=identity.resource_id
+        )
+    if identity.tenant_id and identity.client_id and identity.client_secret:
+        return functools.partial(
+            credentials.service_principal, identity.tenant_id, identity.client_id, identity.client_secret
+        )
+    return functools.partial(credentials.async_credential, identity.client_id)
 
 
 def connector(

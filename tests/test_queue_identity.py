@@ -1,4 +1,4 @@
-"""The sender with a managed identity: the real credential and SDK against a fake identity endpoint and queue.
+"""The sender with each identity: the real credentials and SDK against fake token endpoints and a fake queue.
 
 The sender runs in a process of its own, because the trusted certificates are read when aiohttp is imported.
 """
@@ -9,9 +9,9 @@ import datetime
 import ipaddress
 import ssl
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,32 +20,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from devstack.fakes.identity import FakeIdentity
 from orchestrator.adapters.queue import decode
 from orchestrator.core.models import Claim
 from tests.conftest import ROOT
+from tests.databricks.test_entra_principal import CLIENT_ID, SECRET, TENANT, Entra
 from tests.test_queue_sender import ACCEPTED
-
-TOKEN = "token-of-the-identity"
 
 #: Sends one claim with the settings in the environment and prints what was not sent.
 SEND = """
-import asyncio, os
+import asyncio
+from orchestrator import bootstrap, settings
 from orchestrator.core.models import Claim
-from orchestrator.adapters.credentials import async_credential
-from orchestrator.adapters.queue import StorageQueue
-from orchestrator.settings.queue import read_queue
-from orchestrator.settings.reader import Reader
 
 async def main():
-    settings = read_queue(Reader(os.environ))
-    queue = StorageQueue(
-        "submit-jobs",
-        connection_string=settings.connection_string,
-        service_url=settings.service_url,
-        credential=lambda: async_credential(settings.client_id),
-    )
-    print(await queue.send([Claim(entry_id=1, submission=2)]))
-    await queue.close()
+    app = bootstrap.Application(settings.load())
+    print(await app.queue.send([Claim(entry_id=1, submission=2)]))
+    await app.close()
 
 asyncio.run(main())
 """
@@ -111,34 +102,77 @@ async def run_sender(environ: dict[str, str]) -> str:
     return out.decode().strip()
 
 
-async def test_a_user_assigned_identity_sends_with_its_token(certificate: Path) -> None:
-    asked: list[dict[str, str]] = []
-    sent: list[tuple[str, Claim]] = []
+@dataclass
+class Queue:
+    """A queue over TLS that takes every message."""
 
-    async def identity(request: web.Request) -> web.Response:
-        asked.append(dict(request.query))
-        body = {"access_token": TOKEN, "expires_on": str(int(time.time()) + 3600), "token_type": "Bearer"}
-        return web.json_response({**body, "resource": request.query["resource"]})
+    #: the bearer token and the claim of each message
+    sent: list[tuple[str, Claim]] = field(default_factory=list)
 
-    async def queue(request: web.Request) -> web.Response:
+    async def take(self, request: web.Request) -> web.Response:
         text = (await request.text()).partition("<MessageText>")[2].partition("<")[0]
-        sent.append((request.headers["Authorization"], decode(base64.b64decode(text))))
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        self.sent.append((token, decode(base64.b64decode(text))))
         return web.Response(status=201, text=ACCEPTED, content_type="application/xml")
 
+
+@asynccontextmanager
+async def queue(certificate: Path) -> AsyncIterator[tuple[Queue, dict[str, str]]]:
+    """Serve a queue; yield it with the settings of an app that uses it."""
+    taking = Queue()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
-    async with server(identity) as identity_address, server(queue, tls) as queue_address:
-        unsent = await run_sender(
-            {
-                "IDENTITY_ENDPOINT": f"http://{identity_address}/token",
-                "IDENTITY_HEADER": "header",
-                "SSL_CERT_FILE": str(certificate),
-                "AzureWebJobsStorage__queueServiceUri": f"https://{queue_address}/acme",
-                "AzureWebJobsStorage__clientId": "c1",
-            }
-        )
+    async with server(taking.take, tls) as address:
+        settings = {
+            "AzureWebJobsStorage__queueServiceUri": f"https://{address}/acme",
+            "SSL_CERT_FILE": str(certificate),
+            "DATABRICKS_HOST": "http://127.0.0.1:1",
+            "DATABRICKS_TOKEN": "t",
+            "STATE_DB": "state.db",
+        }
+        yield taking, settings
+
+
+def bundle(folder: Path, *certificates: Path) -> str:
+    """Put certificates into one file and return its path."""
+    path = folder / "trusted.pem"
+    path.write_bytes(b"".join(each.read_bytes() for each in certificates))
+    return str(path)
+
+
+RESOURCE_ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({"clientId": "c1"}, ("c1", None)),
+        ({"credential": "managedidentity", "clientId": "c1"}, ("c1", None)),
+        ({"credential": "managedidentity", "managedIdentityResourceId": RESOURCE_ID}, (None, RESOURCE_ID)),
+        ({"credential": "managedidentity"}, (None, None)),
+        ({"CREDENTIAL": "ManagedIdentity", "CLIENTID": "c1"}, ("c1", None)),
+        ({}, ("of-another", None)),  # the host's default credential obeys AZURE_CLIENT_ID, too
+    ],
+)
+async def test_the_managed_identity_that_the_host_uses_sends(
+    certificate: Path, settings: dict[str, str], asked: tuple[str | None, str | None]
+) -> None:
+    async with FakeIdentity().serve() as identity, queue(certificate) as (taking, environ):
+        environ |= {f"AzureWebJobsStorage__{name}": value for name, value in settings.items()}
+        unsent = await run_sender(environ | identity.environment() | {"AZURE_CLIENT_ID": "of-another"})
     assert unsent == "[]"
-    assert sent == [(f"Bearer {TOKEN}", Claim(entry_id=1, submission=2))]
-    assert [(query["resource"], query["client_id"]) for query in asked] == [
-        ("https://storage.azure.com", "c1")
-    ]
+    [token] = identity.issued
+    assert taking.sent == [(token, Claim(entry_id=1, submission=2))]
+    assert identity.issued[token] == "https://storage.azure.com"
+    assert list(zip(identity.clients, identity.resources, strict=True)) == [asked]
+
+
+async def test_a_service_principal_sends(certificate: Path, tmp_path: Path) -> None:
+    async with Entra().serve(tmp_path) as entra, queue(certificate) as (taking, environ):
+        trusted = bundle(tmp_path, certificate, entra.ca_file)
+        principal = {"tenantId": TENANT, "clientId": CLIENT_ID, "clientSecret": SECRET}
+        environ |= {f"AzureWebJobsStorage__{name}": value for name, value in principal.items()}
+        unsent = await run_sender({**environ, "AZURE_AUTHORITY_HOST": entra.url, "SSL_CERT_FILE": trusted})
+    assert unsent == "[]"
+    assert taking.sent == [("entra-1", Claim(entry_id=1, submission=2))]
+    assert [(form["tenant"], form["client_id"]) for form in entra.forms] == [(TENANT, CLIENT_ID)]

@@ -1,10 +1,11 @@
 """The settings that say how to reach the queue are read as the queue trigger reads them."""
 
 import base64
+from collections.abc import Callable
 
 import pytest
 
-from orchestrator.settings.queue import _DEVELOPMENT_STORAGE, QueueConnection, read_queue
+from orchestrator.settings.queue import _DEVELOPMENT_STORAGE, QueueConnection, QueueIdentity, read_queue
 from orchestrator.settings.reader import Reader
 
 KEY = base64.b64encode(b"k" * 64).decode()
@@ -43,7 +44,10 @@ CONNECTION = (
                 "AzureWebJobsStorage__accountName": "other",
                 "AzureWebJobsStorage__clientId": "c1",
             },
-            QueueConnection(service_url="https://acme.queue.core.usgovcloudapi.net", client_id="c1"),
+            QueueConnection(
+                service_url="https://acme.queue.core.usgovcloudapi.net",
+                identity=QueueIdentity(client_id="c1"),
+            ),
         ),
         (
             {"AzureWebJobsStorage": CONNECTION, "AzureWebJobsStorage__accountName": "other"},
@@ -57,6 +61,79 @@ def test_the_connection_is_read_as_the_trigger_reads_it(
     reader = Reader(environ)
     assert read_queue(reader) == expected
     assert reader.problems == []
+
+
+RESOURCE_ID = (
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/sender"
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, QueueIdentity()),
+        ({"credential": "managedidentity"}, QueueIdentity(managed=True)),
+        ({"credential": "ManagedIdentity", "clientId": "c"}, QueueIdentity(managed=True, client_id="c")),
+        (
+            {"credential": "managedidentity", "managedIdentityResourceId": RESOURCE_ID},
+            QueueIdentity(managed=True, resource_id=RESOURCE_ID),
+        ),
+        (
+            {"tenantId": "t", "clientId": "c", "clientSecret": "s3cret"},
+            QueueIdentity(tenant_id="t", client_id="c", client_secret="s3cret"),
+        ),
+        ({"clientId": "  ", "clientSecret": ""}, QueueIdentity()),
+    ],
+)
+@pytest.mark.parametrize("spelled", [str, str.upper, lambda name: name.replace("__", ":").lower()])
+def test_the_identity_is_read_as_the_host_reads_it(
+    settings: dict[str, str], expected: QueueIdentity, spelled: Callable[[str], str]
+) -> None:
+    environ = {f"AzureWebJobsStorage__{name}": value for name, value in settings.items()}
+    environ["AzureWebJobsStorage__accountName"] = "acme"
+    reader = Reader({spelled(name): value for name, value in environ.items()} | {"AZURE_CLIENT_ID": "other"})
+    connection = read_queue(reader)
+    assert (connection.identity, connection.service_url) == (expected, "https://acme.queue.core.windows.net")
+    assert reader.problems == []
+    assert "s3cret" not in repr(connection)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"credential": "workloadidentity"}, "S__credential must be managedidentity, or not be set"),
+        (
+            {"credential": "managedidentity", "clientId": "c", "managedIdentityResourceId": RESOURCE_ID},
+            "S__clientId and S__managedIdentityResourceId are both set",
+        ),
+        ({"managedIdentityResourceId": RESOURCE_ID}, "S__managedIdentityResourceId needs S__credential"),
+        (
+            {"credential": "managedidentity", "managedIdentityResourceId": "x"},
+            "must look like /sub",
+        ),
+        ({"credential": "managedidentity", "clientSecret": "s3cret"}, "remove S__credential to sign in"),
+        (
+            {"credential": "managedidentity", "managedIdentityObjectId": "o"},
+            "ObjectId cannot",
+        ),
+        ({"tenantId": "t", "clientId": "c"}, "only together"),
+        ({"clientId": "c", "clientSecret": "s3cret"}, "only together"),
+        ({"tenantId": "t", "clientId": "c", "clientCertificate": "s3cret"}, "S__clientCertificate cannot"),
+        (
+            {"clientSecret": "@Microsoft.KeyVault(SecretUri=s3cret)"},
+            "that Azure has not resolved",
+        ),
+        ({"clientId": "c", "CLIENTID": "d"}, "S__CLIENTID and S__clientId are one setting"),
+    ],
+)
+def test_an_identity_that_the_host_would_read_otherwise_is_refused(
+    settings: dict[str, str], problem: str
+) -> None:
+    environ = {f"S__{name}": value for name, value in settings.items()} | {"S__accountName": "acme"}
+    reader = Reader(environ)
+    read_queue(reader, "S")
+    assert problem in reader.problems[0]
+    assert "s3cret" not in "".join(reader.problems)
 
 
 def test_another_name_reads_other_settings() -> None:

@@ -30,6 +30,8 @@ class FakeIdentity:
         self.issued: dict[str, str] = {}
         #: client ids that tokens were asked for, None = the app's own identity, in the order of issue
         self.clients: list[str | None] = []
+        #: resource ids of user-assigned identities that tokens were asked for, in the same way
+        self.resources: list[str | None] = []
         #: base URL, once it serves
         self.url = ""
 
@@ -64,6 +66,7 @@ class FakeIdentity:
         token = f"fake-identity-token-{secrets.token_urlsafe(16)}"
         self.issued[token] = resource
         self.clients.append(request.query.get("client_id"))
+        self.resources.append(request.query.get("mi_res_id"))
         answer = {
             "access_token": token,
             "expires_on": str(int(time.time()) + self.lifetime),

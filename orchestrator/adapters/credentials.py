@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
     from azure.identity.aio import ClientSecretCredential
     from azure.identity.aio import DefaultAzureCredential as AsyncDefaultAzureCredential
+    from azure.identity.aio import ManagedIdentityCredential as AsyncManagedIdentityCredential
 
 #: For one try of the identity endpoint, in seconds. It answers within one.
 _TIMEOUT_SECONDS = 10.0
@@ -47,6 +48,28 @@ def blocking_credential(
         managed_identity_client_id=client_id,
         connection_timeout=timeout_seconds,
         read_timeout=timeout_seconds,
+        retry_total=_RETRIES,
+    )
+
+
+def managed_identity(
+    client_id: str | None = None, *, resource_id: str | None = None
+) -> "AsyncManagedIdentityCredential":
+    """Return a new credential of a managed identity alone, for use in an event loop. The caller closes it.
+
+    :param client_id: of a user-assigned identity; None with no resource id = the system-assigned one,
+        whatever ``AZURE_CLIENT_ID`` says.
+    :param resource_id: of a user-assigned identity, in place of its client id.
+    """
+    from azure.identity.aio import ManagedIdentityCredential
+
+    return ManagedIdentityCredential(
+        client_id=client_id,
+        # App Service's own name for it. The SDK's, resource_id, is sent as it is, and that endpoint would
+        # answer with a token of the system-assigned identity.
+        identity_config=None if resource_id is None else {"mi_res_id": resource_id},
+        connection_timeout=_TIMEOUT_SECONDS,
+        read_timeout=_TIMEOUT_SECONDS,
         retry_total=_RETRIES,
     )
 

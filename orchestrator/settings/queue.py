@@ -25,8 +25,30 @@ _PLAIN_HTTP = re.compile(
     r"(?:^|;)\s*(?:DefaultEndpointsProtocol\s*=\s*http\s*(?:;|$)|\w+Endpoint\s*=\s*http:)", re.IGNORECASE
 )
 
+#: What the Functions host can do besides, and the sender cannot.
+_UNSUPPORTED = (
+    "clientCertificate", "managedIdentityObjectId", "managedIdentityClientId", "serviceConnectionId",
+    "tokenFilePath",
+)  # fmt: skip
+
 #: Azure's rule for names of Storage accounts.
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueIdentity:
+    """Who signs in to the Storage account: the Functions host reads the same settings and signs in alike."""
+
+    #: a managed identity and nothing else: without an id the system-assigned one, whatever AZURE_CLIENT_ID
+    #: says. Not so: a service principal if it has a secret, or else what Azure's default credential finds
+    managed: bool = False
+    #: of a user-assigned identity or of the service principal
+    client_id: str | None = None
+    #: of a user-assigned identity, in place of its client id
+    resource_id: str | None = None
+    #: of the service principal
+    tenant_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +59,8 @@ class QueueConnection:
     connection_string: str | None = field(default=None, repr=False)
     #: ``https://<account>.queue.core.windows.net``; None with a connection string
     service_url: str | None = None
-    #: client id of a user-assigned identity; None = the system-assigned one or a developer's sign-in
-    client_id: str | None = None
+    #: for the service URL
+    identity: QueueIdentity = QueueIdentity()
 
 
 def read_queue_name(reader: Reader) -> str:
@@ -58,12 +80,70 @@ def read_queue(reader: Reader, name: str = "AzureWebJobsStorage") -> QueueConnec
     As there, a connection string takes precedence over the settings for an identity, and the URL over the
     account's name. No problem that is reported holds a value that may be secret.
     """
-    text = reader.text(name)
+    text = reader.text_in_any_case(name)
     if text is not None:
         if reader.in_azure and _PLAIN_HTTP.search(text):
             reader.problems.append(f"{name} uses plain http, which is refused in Azure: use https")
         return QueueConnection(connection_string=_connection_string(reader, text, name))
-    return QueueConnection(service_url=_service_url(reader, name), client_id=reader.text(f"{name}__clientId"))
+    return QueueConnection(service_url=_service_url(reader, name), identity=_identity(reader, name))
+
+
+def _identity(reader: Reader, name: str) -> QueueIdentity:
+    """Return who signs in, by the rules of the library with which the host makes its credential.
+
+    https://learn.microsoft.com/azure/azure-functions/functions-reference#common-properties-for-identity-based-connections
+    What that library would ignore, or read otherwise than it is meant, is a problem.
+    """
+    credential = reader.text_in_any_case(f"{name}__credential")
+    identity = QueueIdentity(
+        managed=(credential or "").lower() == "managedidentity",
+        client_id=reader.text_in_any_case(f"{name}__clientId"),
+        resource_id=reader.text_in_any_case(f"{name}__managedIdentityResourceId"),
+        tenant_id=reader.text_in_any_case(f"{name}__tenantId"),
+        client_secret=reader.text_in_any_case(f"{name}__clientSecret"),
+    )
+    unsupported = [each for each in _UNSUPPORTED if reader.text_in_any_case(f"{name}__{each}") is not None]
+    if credential is not None and not identity.managed:
+        reader.problems.append(f"{name}__credential must be managedidentity, or not be set")
+    elif unsupported:
+        given = " and ".join(f"{name}__{each}" for each in unsupported)
+        reader.problems.append(
+            f"{given} cannot be used: set {name}__credential to managedidentity, and {name}__clientId to the "
+            "client id of a user-assigned identity"
+        )
+    elif problem := _managed_problem(identity) if identity.managed else _principal_problem(identity):
+        reader.problems.append(problem.replace("__", f"{name}__"))
+    return identity
+
+
+def _managed_problem(identity: QueueIdentity) -> str | None:
+    """Say what is wrong with a managed identity; names of settings are shortened to ``__NAME``."""
+    if identity.client_secret is not None:
+        return (
+            "__credential is managedidentity, which uses no __clientSecret: remove __credential to sign in "
+            "as a service principal, or __tenantId and __clientSecret"
+        )
+    if identity.client_id is not None and identity.resource_id is not None:
+        return "__clientId and __managedIdentityResourceId are both set: keep one of them"
+    if identity.resource_id is not None and not identity.resource_id.lower().startswith("/subscriptions/"):
+        return (
+            "__managedIdentityResourceId must look like /subscriptions/…/resourceGroups/…/providers/"
+            "Microsoft.ManagedIdentity/userAssignedIdentities/NAME"
+        )
+    return None
+
+
+def _principal_problem(identity: QueueIdentity) -> str | None:
+    """Say the same of a service principal, or of whatever the default credential finds."""
+    if identity.resource_id is not None:
+        return "__managedIdentityResourceId needs __credential, set to managedidentity"
+    given = (identity.tenant_id, identity.client_id, identity.client_secret)
+    if (identity.tenant_id or identity.client_secret) and None in given:
+        return (
+            "__tenantId, __clientId and __clientSecret make a service principal only together: set all "
+            "three, or only __credential and perhaps __clientId"
+        )
+    return None
 
 
 def _connection_string(reader: Reader, text: str, name: str) -> str:
@@ -99,7 +179,7 @@ def _account_problem(fields: Mapping[str, str]) -> str | None:
 
 
 def _service_url(reader: Reader, name: str) -> str:
-    url, account = reader.text(f"{name}__queueServiceUri"), reader.text(f"{name}__accountName")
+    url, account = (reader.text_in_any_case(f"{name}__{each}") for each in ("queueServiceUri", "accountName"))
     if url is not None:
         parts = split_url(url)
         if parts.scheme != "https" or not parts.hostname or parts.query:

@@ -45,6 +45,17 @@ class Reader:
                 self.problems.append(problem)
         return text
 
+    def text_in_any_case(self, name: str) -> str | None:
+        """Return a value that the Functions host reads as well: to it ``A__B``, ``a__b`` and ``A:B`` are one.
+
+        Different values under several spellings are a problem: which one the host takes is not known.
+        """
+        spelled = [each for each in self._environ if each.replace(":", "__").lower() == name.lower()]
+        values = {value: each for each in spelled if (value := self.text(each)) is not None}
+        if len(values) > 1:
+            self.problems.append(f"{' and '.join(sorted(values.values()))} are one setting: keep one of them")
+        return next(iter(values), None)
+
     def optional(self, name: str) -> str | None:
         """Return a value that the app can do without; None also if Azure has not resolved its reference."""
         text = self._raw(name)
