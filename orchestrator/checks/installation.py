@@ -96,12 +96,15 @@ class _Looks:
 
 
 async def findings(
-    application: AbstractAsyncContextManager[Application], environ: Mapping[str, str], *, seconds: float
+    application: AbstractAsyncContextManager[Application],
+    environ: Mapping[str, str] | None = None,
+    *,
+    seconds: float,
 ) -> AsyncGenerator[Finding, None]:
     """Test everything; settings or a store that cannot be used at all are findings, too.
 
     :param application: makes and closes what is tested.
-    :param environ: the settings that the Functions host reads.
+    :param environ: the settings that the Functions host reads; None = those of the process.
     :param seconds: for all tests; closing the application may take longer.
     """
     try:

@@ -114,9 +114,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return _checked(_read, environ)
 
 
-def host_lacks(environ: Mapping[str, str]) -> tuple[str, ...]:
+def host_lacks(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return the settings that the Functions host needs to start, and reads itself, and that are not set."""
-    return _host_lacks(Reader(environ))
+    return _host_lacks(Reader(os.environ if environ is None else environ))
 
 
 def _host_lacks(reader: Reader) -> tuple[str, ...]:

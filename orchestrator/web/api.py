@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -186,7 +185,7 @@ class Api:
         return Response(content=page.html, content_type="text/html", headers=page.headers)
 
     async def _findings(self) -> list[Finding]:
-        checks = installation.findings(self._application_to_check(), os.environ, seconds=_CHECK_SECONDS)
+        checks = installation.findings(self._application_to_check(), seconds=_CHECK_SECONDS)
         return [finding async for finding in checks]
 
     @asynccontextmanager
