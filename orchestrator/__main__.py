@@ -2,7 +2,13 @@
 
 import sys
 
-from orchestrator.cli.main import main
+from orchestrator.core.errors import PackageMissing
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        from orchestrator.cli.main import main
+
+        code = main(sys.argv[1:])
+    except ModuleNotFoundError as error:
+        sys.exit(str(PackageMissing(error.name)))
+    sys.exit(code)

@@ -22,6 +22,7 @@ from orchestrator.adapters.store.passes import PassLog
 from orchestrator.adapters.store.pool import PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import alerts, pass_budget
+from orchestrator.core.errors import PackageMissing
 from orchestrator.core.models import AskedBy
 from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.telemetry import NO_TELEMETRY
@@ -572,10 +573,14 @@ def application() -> Application:
     """Return the process's application, made at the first invocation.
 
     :raises SettingsError: the settings cannot be used; each invocation says so until they can.
+    :raises PackageMissing: the app was published without its packages.
     """
     settings = settings_module.load()
     telemetry = _telemetry(settings.telemetry_connection_string, settings.site_host)
-    return Application(settings, telemetry=telemetry)
+    try:
+        return Application(settings, telemetry=telemetry)
+    except ModuleNotFoundError as error:
+        raise PackageMissing(error.name) from error
 
 
 def _telemetry(connection_string: str | None, site_host: str | None = None) -> Telemetry:

@@ -2,6 +2,7 @@
 
 OrchestratorError
   SettingsError
+  PackageMissing
   InvalidEntry
     JobContinuous
     JobUnclear
@@ -40,6 +41,26 @@ class SettingsError(OrchestratorError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("the settings cannot be used:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+#: What to do about a package that is there and cannot be loaded.
+OTHER_BUILD_ADVICE = (
+    "it was built for another system or another Python: publish with a remote build "
+    "(docs/deploy.md#publish), or, on a machine, install requirements.txt again"
+)
+
+
+class PackageMissing(OrchestratorError):
+    """A Python package is not there, as after publishing without a build.
+
+    :param name: of the module that cannot be imported; None = it is not known.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        super().__init__(
+            f"the Python package {name} is not there: publish with a remote build, which installs "
+            "requirements.txt (docs/deploy.md#publish), or, on a machine: pip install -r requirements.txt"
+        )
 
 
 class InvalidEntry(OrchestratorError):

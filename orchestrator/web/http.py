@@ -18,6 +18,7 @@ from orchestrator.core.errors import (
     EntryNotFound,
     InvalidEntry,
     OrchestratorError,
+    PackageMissing,
     RequestConflict,
     SettingsError,
     StoreError,
@@ -107,6 +108,8 @@ def problem_of(error: Exception, *, changes: bool = False) -> Problem | None:
         return bad_request(str(error))
     if isinstance(error, (Conflict, RequestConflict)):
         return conflict(str(error))
+    if isinstance(error, ModuleNotFoundError):
+        error = PackageMissing(error.name)
     return _of_ours(error) if isinstance(error, OrchestratorError) else None
 
 
@@ -117,7 +120,7 @@ def _of_ours(error: OrchestratorError) -> Problem:
         return unavailable(
             f"{error}: look at the entries before you retry; with an Idempotency-Key simply retry"
         )
-    if isinstance(error, (StoreError, SettingsError)):
+    if isinstance(error, (StoreError, SettingsError, PackageMissing)):
         return unavailable(str(error))
     if isinstance(error, WorkspaceUnavailable):
         return Problem(HTTPStatus.BAD_GATEWAY, str(error))
@@ -196,17 +199,17 @@ def json_response(content: "Struct | Mapping[str, Any]", status: HTTPStatus = HT
 
 def render_problem(problem: Problem) -> Response:
     """Return the response that a problem is."""
-    from orchestrator.web.schemas import ProblemDetails
-
-    details = ProblemDetails(
-        type="about:blank", title=problem.status.phrase, status=problem.status.value, detail=problem.detail
-    )
-    plain = json_response(details, problem.status)
+    details = {  # schemas.ProblemDetails, which takes a package that may be what is missing
+        "type": "about:blank",
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "detail": problem.detail,
+    }
     return Response(
-        status=plain.status,
-        content=plain.content,
+        status=problem.status,
+        content=json.dumps(details),
         content_type=PROBLEM,
-        headers={**plain.headers, **problem.headers},
+        headers={**_HEADERS, **problem.headers},
     )
 
 

@@ -1,16 +1,19 @@
 """Connections to SQL Server and Azure SQL through pyodbc: the store for production."""
 
 import importlib
+import importlib.util
+import platform
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.store import access_token, sqlserver_errors
 from orchestrator.adapters.store.access_token import SQL_COPT_SS_ACCESS_TOKEN
 from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened, store_error
 from orchestrator.adapters.store.dialects import ROW_COUNT
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import OTHER_BUILD_ADVICE, PackageMissing, StoreError
 
 if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
@@ -27,10 +30,20 @@ _LONGEST_NVARCHAR = 4000
 #: Azure's images contain version 18, older ones 17.
 _DRIVER = re.compile(r"^ODBC Driver (\d+) for SQL Server$")
 
+#: The system's own library, which no Python package has.
+_MANAGER_ADVICE = (
+    "install the ODBC driver manager "
+    "(Debian and Ubuntu: apt-get install libodbc2; macOS: brew install unixodbc)"
+)
+
 #: A connection string with one of these keys says how to sign in.
 _SIGNS_IN = re.compile(
     r"(^|;)\s*(uid|user id|pwd|password|authentication|trusted_connection)\s*=", re.IGNORECASE
 )
+
+#: Holds Microsoft's driver as a file, under the names of machines that are not always Python's.
+_DRIVER_PACKAGE = "mssql_python_odbc"
+_MACHINES = {"aarch64": "arm64"}
 
 #: A data source in odbc.ini names its own driver.
 _HAS_DRIVER = re.compile(r"(^|;)\s*(driver|dsn|filedsn)\s*=", re.IGNORECASE)
@@ -71,8 +84,22 @@ def address(connection_string: str) -> tuple[str, int] | None:
 def _newest(drivers: list[str]) -> str:
     found = sorted((int(match[1]), name) for name in drivers if (match := _DRIVER.match(name)))
     if not found:
-        raise StoreError(f"no ODBC driver for SQL Server is installed: {sqlserver_errors.INSTALL_ADVICE}")
+        raise StoreError(
+            f"no ODBC driver for SQL Server is installed: {sqlserver_errors.INSTALL_ADVICE}, or {_packaged()}"
+        )
     return found[-1][1]
+
+
+def _packaged() -> str:
+    """Say how to use the driver of the Python package that holds it, by its path if it is there."""
+    spec = importlib.util.find_spec(_DRIVER_PACKAGE)
+    folders = (spec and spec.submodule_search_locations) or ()
+    machine = _MACHINES.get(platform.machine(), platform.machine())
+    pattern = f"libs/linux/debian_ubuntu/{machine}/lib/libmsodbcsql*"  # Azure's images are Debian
+    found = next((path for folder in folders for path in Path(folder).glob(pattern)), None)
+    if found is None:
+        return "add the package mssql-python-odbc to requirements.txt (docs/sqlserver.md#a-driver-from-pypi)"
+    return f"add DRIVER={found} to SQL_CONNECTION_STRING, the driver of the package mssql-python-odbc"
 
 
 class SqlServerConnector:
@@ -84,7 +111,7 @@ class SqlServerConnector:
     :param login_timeout_seconds: whole seconds; the driver takes no fractions.
     :param statement_timeout_seconds: whole seconds. If the server does not answer at all, the driver gives
         up about four seconds later.
-    :raises StoreError: pyodbc cannot be loaded, because the system lacks the ODBC driver manager.
+    :raises StoreError: pyodbc is not there, or the system lacks the ODBC driver manager that it needs.
     """
 
     dialect = "sqlserver"
@@ -211,11 +238,11 @@ def _text(utf16: bytes | None) -> str | None:
 def _import_pyodbc() -> Any:
     try:
         pyodbc: Any = importlib.import_module("pyodbc")
+    except ModuleNotFoundError as error:
+        raise StoreError(str(PackageMissing(error.name))) from error
     except ImportError as error:
-        raise StoreError(
-            f"pyodbc cannot be loaded ({error}): install the ODBC driver manager "
-            "(Debian and Ubuntu: apt-get install libodbc2; macOS: brew install unixodbc)"
-        ) from error
+        advice = _MANAGER_ADVICE if "libodbc" in str(error) else OTHER_BUILD_ADVICE
+        raise StoreError(f"pyodbc cannot be loaded ({error}): {advice}") from error
     # The driver manager's own pool could return a connection that is broken or whose token has expired.
     pyodbc.pooling = False
     return pyodbc
