@@ -18,7 +18,13 @@ IN_AZURE = {"WEBSITE_SITE_NAME": "app", "STATE_DB": "", "SQL_CONNECTION_STRING":
 
 AZURE_STORAGE = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YQ=="
 
-AZURES_OWN = {"AZURE_FUNCTIONS_ENVIRONMENT", "WEBSITE_HOSTNAME", "WEBSITE_SITE_NAME"}
+AZURES_OWN = {
+    "AZURE_FUNCTIONS_ENVIRONMENT",
+    "WEBSITE_HOSTNAME",
+    "WEBSITE_SITE_NAME",
+    "WEBSITE_SKU",
+    "WEBSITE_SLOT_NAME",
+}
 
 #: Of services that a developer's machine does not have, and of a table that is adopted.
 OF_OTHER_SERVICES = {

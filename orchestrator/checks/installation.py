@@ -6,10 +6,11 @@ import logging
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orchestrator.bootstrap import Application
-from orchestrator.checks import exposure
+from orchestrator.checks import exposure, neighbours
+from orchestrator.checks.finding import Finding
 from orchestrator.core import health
 from orchestrator.core.errors import (
     ListIncomplete,
@@ -48,17 +49,6 @@ _EXAMPLES = {
 #: What the API takes. A host that reads more than the second lets strangers fill its memory.
 _LARGEST_BODY_BYTES = 256 * 1024
 _MOST_BODY_BYTES = 10 * 1024 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of the result."""
-
-    #: what was tested
-    subject: str
-    ok: bool
-    #: what was found, or what is wrong and what to do
-    text: str
 
 
 class _Looks:
@@ -127,7 +117,7 @@ async def run(app: Application, *, seconds: float) -> AsyncGenerator[Finding, No
     """
     secrets = app.settings.secrets()
     first, then = (_Looks(seconds=each, secrets=secrets) for each in (seconds / 2, seconds))
-    for finding in (_settings(app.settings), _bodies(app.settings)):
+    for finding in (_settings(app.settings), _bodies(app.settings), *neighbours.findings(app.settings.site)):
         yield first.found(finding)
     store_ok = True
     async for finding in _each(_exposure(app.settings.site_host), _store_parts(app, first)):

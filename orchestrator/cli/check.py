@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from orchestrator.checks import installation
-from orchestrator.checks.installation import Finding
+from orchestrator.checks.finding import Finding
 from orchestrator.cli import context, remote
 from orchestrator.cli.options import json_option
 from orchestrator.cli.output import FAILED, OK, print_json, visible
@@ -49,9 +49,14 @@ async def _print_findings(app_url: str | None, *, as_json: bool) -> list[Finding
         async for finding in stream:
             findings.append(finding)
             if not as_json:
-                text = visible(f"{finding.subject}: {finding.text}")
-                click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {text}")
+                click.echo(visible(f"{_verdict(finding)}  {finding.subject}: {finding.text}"))
     return findings
+
+
+def _verdict(finding: Finding) -> str:
+    if finding.warning:
+        return "warn"
+    return "ok  " if finding.ok else "FAIL"
 
 
 def _findings(app_url: str | None) -> AsyncGenerator[Finding, None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from orchestrator.checks.installation import Finding
+from orchestrator.checks.finding import Finding
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.proxy import Proxy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
@@ -21,7 +21,8 @@ _SECONDS = 120.0
 
 #: What the statuses of an app that did not check itself mean.
 _MEANINGS = {
-    401: f"the function key is missing or wrong: set {KEY_SETTING} (docs/api.md says how to get one)",
+    401: f"the function key is missing or wrong: set {KEY_SETTING} (docs/api.md says how to get one), or "
+    "Easy Auth does not let /api/check through (docs/deploy.md#easy-auth)",
     403: "access is refused: are calls from this machine's address allowed, and is the app running?",
     404: "there is no such route: is this the app's address, and has this version been published?",
     429: "too much is asked at once: retry in some seconds",
@@ -53,10 +54,15 @@ async def findings(app_url: str, environ: Mapping[str, str]) -> AsyncGenerator[F
         raise _NoAnswer(f"{call.url} answers {status}: {_meaning(status, body)}")
     try:
         found = [
-            Finding(subject=str(each["subject"]), ok=each["ok"] is True, text=str(each["text"]))
+            Finding(
+                subject=str(each["subject"]),
+                ok=each["ok"] is True,
+                text=str(each["text"]),
+                warning=each.get("warning") is True,
+            )
             for each in json.loads(body)["findings"]
         ]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _NoAnswer(f"{call.url} answers with something else than findings: is it the app?") from None
     for finding in found:
         yield finding
@@ -103,7 +109,7 @@ async def _get(call: _Call) -> tuple[int, bytes]:
 
 def _meaning(status: int, body: bytes) -> str:
     if 300 <= status < 400:
-        return "it sends the call elsewhere, as Easy Auth does: let /api/* through (docs/deploy.md)"
+        return "it sends the call elsewhere, as Easy Auth does: exclude /api/check (docs/deploy.md#easy-auth)"
     try:
         problem: Any = json.loads(body)
         return str(problem["detail"])

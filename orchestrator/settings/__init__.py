@@ -15,6 +15,7 @@ from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
 from orchestrator.settings.proxies import Proxies, read_proxies
 from orchestrator.settings.queue import QueueConnection, read_queue, read_queue_name
 from orchestrator.settings.reader import Reader
+from orchestrator.settings.site import Site, read_site
 from orchestrator.settings.store import StoreSettings, read_store
 from orchestrator.settings.workspaces import (
     WorkspaceSettings,
@@ -79,6 +80,8 @@ class Settings:
     telemetry_connection_string: str | None = field(repr=False)
     #: the app's own address in Azure; None = it does not run there
     site_host: str | None = None
+    #: the function app or its slot; None = it does not run in Azure
+    site: Site | None = None
     #: settings that the app does without, since Azure has not resolved what they refer to
     unresolved: tuple[str, ...] = ()
 
@@ -168,6 +171,7 @@ def _read(reader: Reader) -> Settings:
         events_secret=_events_secret(reader),
         telemetry_connection_string=reader.optional("APPLICATIONINSIGHTS_CONNECTION_STRING"),
         site_host=reader.text("WEBSITE_HOSTNAME") if reader.in_azure else None,
+        site=read_site(reader),
         unresolved=tuple(reader.unresolved),  # the last one, when all others are read
     )
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from orchestrator.bootstrap import Application
 from orchestrator.checks import installation
-from orchestrator.checks.installation import Finding
+from orchestrator.checks.finding import Finding
 from orchestrator.core.actions import CANCEL, Action
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.models import AskedBy
@@ -65,15 +65,7 @@ class Api:
         read_query(request.query, schemas.NoQuery)
         if self._check is None or self._check.done():
             self._check = asyncio.create_task(self._findings())
-        found = await asyncio.shield(self._check)
-        return json_response(
-            schemas.CheckReport(
-                ok=all(each.ok for each in found),
-                findings=[
-                    schemas.Finding(subject=each.subject, ok=each.ok, text=each.text) for each in found
-                ],
-            )
-        )
+        return json_response(rendering.check_report(await asyncio.shield(self._check)))
 
     async def entries(self, request: Request) -> Response:
         """Return a page of entries."""

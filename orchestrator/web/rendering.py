@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import UNSET
 
-from orchestrator.checks.installation import Finding
+from orchestrator.checks.finding import Finding
 from orchestrator.core import models, reports, waiting
 from orchestrator.core.documents import entry_fields, log_fields, pass_fields, timed_fields
 from orchestrator.core.numbers import id_text
@@ -140,5 +140,8 @@ def check_report(findings: Collection[Finding]) -> schemas.CheckReport:
     """Return what was found of all that the app needs."""
     return schemas.CheckReport(
         ok=all(each.ok for each in findings),
-        findings=[schemas.Finding(subject=each.subject, ok=each.ok, text=each.text) for each in findings],
+        findings=[
+            schemas.Finding(subject=each.subject, ok=each.ok, text=each.text, warning=each.warning)
+            for each in findings
+        ],
     )

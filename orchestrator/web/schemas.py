@@ -661,6 +661,9 @@ class Finding(_Schema, frozen=True, kw_only=True):
     subject: Annotated[str, Meta(description="What was tested.")]
     ok: bool
     text: Annotated[str, Meta(description="What was found, or what is wrong and what to do.")]
+    warning: Annotated[
+        bool, Meta(description="It may be wrong, which only people can tell; ok all the same.")
+    ]
 
 
 class CheckReport(_Schema, frozen=True, kw_only=True):

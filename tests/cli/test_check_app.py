@@ -87,6 +87,13 @@ async def function_app(status: int, body: str = "", **headers: str) -> AsyncIter
 FINDINGS = json.dumps({"ok": True, "findings": [{"subject": "store", "ok": True, "text": "answers\x1b[2J"}]})
 
 
+async def test_a_warning_is_no_failure(cli: CommandLine) -> None:
+    finding = {"subject": "function app, host id", "ok": True, "text": "shop is short", "warning": True}
+    async with function_app(200, json.dumps({"ok": True, "findings": [finding]})) as (url, _):
+        done = await asyncio.to_thread(cli, "check", "--app", url)
+    assert (done.returncode, done.stdout) == (0, "warn  function app, host id: shop is short\n")
+
+
 @pytest.mark.parametrize("suffix", ["", "/", "/api", "/api/", "/api/check"])
 async def test_the_key_comes_from_the_environment_or_from_the_address(cli: CommandLine, suffix: str) -> None:
     async with function_app(200, FINDINGS) as (url, keys):

@@ -14,6 +14,7 @@ from devstack.fakes import certificate
 from orchestrator import settings
 from orchestrator.bootstrap import Application
 from orchestrator.checks import exposure, installation
+from orchestrator.settings.site import Site
 from tests.store.test_check import ELSEWHERE
 
 REDIRECT = "HTTP/1.1 301 Moved Permanently\r\nLocation: https://app.azurewebsites.net/\r\n\r\n"
@@ -119,3 +120,19 @@ async def test_check_looks_at_the_function_app_in_azure_only(tmp_path: Path) -> 
         "function app, publishing",
     ]
     assert found[-1].text.startswith("FTP and basic authentication for publishing cannot be seen from here")
+
+
+async def test_check_names_a_slot_that_works_by_itself(tmp_path: Path) -> None:
+    app = Application(settings.load({**ELSEWHERE, "STATE_DB": str(tmp_path / "state.db")}))
+    site = Site(name="shop", slot="staging", host_id=None, cuts_names=True, enabled=("trigger",))
+    app.settings = replace(app.settings, site=site)
+    try:
+        async with aclosing(installation.run(app, seconds=60)) as findings:
+            found = [await anext(findings) for _ in range(3)]
+    finally:
+        await app.close()
+    assert (found[-1].subject, found[-1].ok, found[-1].warning) == (
+        "function app, deployment slot",
+        True,
+        True,
+    )

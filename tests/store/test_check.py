@@ -17,7 +17,7 @@ from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
 from orchestrator.checks import installation
-from orchestrator.checks.installation import Finding
+from orchestrator.checks.finding import Finding
 from tests.conftest import ROOT
 from tests.store import odbc
 from tests.store.conftest import SQLSERVER, TABLES, Database, SqlServerDatabase
