@@ -82,12 +82,32 @@ class Key:
     """A position in the sort order: directly after the entry that it names."""
 
     id: int
-    updated_at: datetime
+    #: as the database says it, in UTC: a column may be more precise than any ``datetime``
+    updated_at: str
+
+    @property
+    def time(self) -> datetime:
+        """The time to a microsecond; the earliest one if the database has none there."""
+        try:
+            time = datetime.fromisoformat(self.updated_at)
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        except (ValueError, OverflowError):
+            return datetime.min.replace(tzinfo=UTC)
+
+
+def time_text(time: datetime) -> str:
+    """Return a time as the databases write theirs: UTC, with the digits that it needs, but at least three."""
+    text = time.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+    return text[:-3] + text[-3:].rstrip("0")
+
+
+#: Before every change of an entry.
+FIRST = time_text(datetime.min.replace(tzinfo=UTC))
 
 
 def cursor(key: Key, sort: Sort) -> str:
     """Encode a position as text that may be part of a URL."""
-    text = json.dumps([sort.value, key.id, key.updated_at.isoformat()])
+    text = json.dumps([sort.value, key.id, key.updated_at])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -96,11 +116,11 @@ def read_cursor(text: str, sort: Sort) -> Key:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         written, entry_id, updated_at = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        time = datetime.fromisoformat(updated_at)
-        key = Key(id=int(entry_id), updated_at=time if time.tzinfo is None else time.astimezone(UTC))
+        datetime.fromisoformat(updated_at).astimezone(UTC)
+        key = Key(id=int(entry_id), updated_at=updated_at)
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         raise InvalidCursor("this is not a cursor: set `after` to the exact value of `next`") from None
-    if written != sort.value or key.updated_at.tzinfo is None or not MIN_ID <= key.id <= MAX_ID:
+    if written != sort.value or not MIN_ID <= key.id <= MAX_ID:
         raise InvalidCursor("this cursor belongs to another sort order: use the same `sort` for every page")
     return key
 

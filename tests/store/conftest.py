@@ -115,6 +115,16 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 @pytest.fixture
+def sqlserver() -> Iterator[Database]:
+    """A SQL Server database without any table."""
+    if not SQLSERVER:
+        pytest.skip("TEST_SQLSERVER is not set")
+    opened = SqlServerDatabase(SQLSERVER)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 async def store(database: Database) -> AsyncIterator[Store]:
     """A store on the database."""
     opened = Store(Pool(database.connector))

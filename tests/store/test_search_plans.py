@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.adapters.store.search import Search
-from orchestrator.core.search import EntryFilter, Key, Sort
+from orchestrator.core.search import EntryFilter, Key, Sort, time_text
 from orchestrator.core.states import Status
 from tests.store.conftest import Database
 from tests.store.test_plans import fill, is_babelfish, whole_reads_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-PLACE = Key(id=17, updated_at=NOON)
+PLACE = Key(id=17, updated_at=time_text(NOON))
 
 FILTERS = [
     EntryFilter(),

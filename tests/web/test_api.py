@@ -102,6 +102,20 @@ async def test_pages_are_joined_by_their_cursors(site: Site) -> None:
     assert page["next"] is None
 
 
+@pytest.mark.parametrize("sort", ["updated", "-updated"])
+async def test_pages_hold_each_entry_once_although_times_have_seven_digits(site: Site, sort: str) -> None:
+    rows = sorted(await add(site, *["sales"] * 30))
+    site.execute("UPDATE track_processing SET updated_at = '2026-03-01 12:00:00.1234567'")
+    found, after = [], ""
+    for _ in range(10):
+        _, page = await site.call("GET", f"entries?sort={sort}&limit=7{after}")
+        found += [int(row["id"]) for row in page["entries"]]
+        after = f"&after={page['next']}"
+        if page["next"] is None:
+            break
+    assert found == (rows[::-1] if sort == "-updated" else rows)
+
+
 @pytest.mark.parametrize("path", ["entries", "openapi.json", "dashboard"])
 async def test_a_query_string_that_cannot_be_read_is_refused_everywhere(site: Site, path: str) -> None:
     for query in ("%ff=1", "&".join(f"f{number}=1" for number in range(101))):

@@ -31,6 +31,10 @@ _MACROS: dict[str, tuple[str, str]] = {
     "two_to": ("(1 << ($))", "POWER(2, $)"),
     # A time in the form that sorts as it reads; now for what is none. SQL Server's columns hold nothing else.
     "as_time": ("COALESCE(strftime('%Y-%m-%d %H:%M:%f', $), utc_now())", "$"),
+    # A time to the last digit that its column has, as text; such a text, or NULL for any other, as a time.
+    # Style 121 is read alike in every language.
+    "exact": ("$", "CONVERT(nvarchar(27), CAST($ AS datetime2(7)), 121)"),
+    "time": ("$", "TRY_CONVERT(datetime2(7), $, 121)"),
     # A text of a team's own column, to be compared with one of the app's tables.
     "as_ours": ("$", "$ COLLATE DATABASE_DEFAULT"),
     # 64 bits.
@@ -43,6 +47,8 @@ _MACROS: dict[str, tuple[str, str]] = {
     "index": ("INDEXED BY $", ""),
     # The table before it is the outer loop; SQL Server's planner decides by itself.
     "join_in_order": ("CROSS JOIN", "INNER JOIN"),
+    # A moment later: a team's own column may be less precise, and its default another clock.
+    "moment_after": ("strftime('%Y-%m-%d %H:%M:%f', $, '+0.02 seconds')", "DATEADD(MILLISECOND, 20, $)"),
     # The hour and the day of a time.
     "hour": ("SUBSTR($, 1, 13) || ':00'", "DATEADD(HOUR, DATEDIFF(HOUR, '20000101', $), '20000101')"),
     "day": ("SUBSTR($, 1, 10)", "CAST(CAST($ AS date) AS datetime2(3))"),

@@ -44,6 +44,7 @@ from orchestrator.core.reports import (
 )
 from orchestrator.core.search import (
     DEFAULT_RUNS,
+    FIRST,
     MAX_EXAMINED,
     MAX_WHOLE,
     EntryFilter,
@@ -354,26 +355,30 @@ class Reports:
 
 
 def _page(session: Session, search: Search, limit: int, parameters: bool) -> EntryPage:
-    entries: list[Entry] = []
+    found: list[dict[str, Any]] = []
     end: Key | None = None
     for window in (limit + 1,) if search.is_plain() else _WINDOWS:
-        missing = limit + 1 - len(entries)
-        found = _run(session, search.entries(window=window, limit=missing, parameters=parameters))
-        entries += [read_entry(row) for row in found]
-        if len(entries) > limit:
-            return EntryPage(entries=entries[:limit], next=cursor(_key(entries[limit - 1]), search.sort))
+        missing = limit + 1 - len(found)
+        found += _run(session, search.entries(window=window, limit=missing, parameters=parameters))
+        if len(found) > limit:
+            return _page_of(found[:limit], cursor(_key(found[limit - 1]), search.sort))
         ends = _run(session, search.end(window=window))
         if not ends:
-            return EntryPage(entries=entries, next=None)
+            return _page_of(found, None)
         end = _key(ends[0])
         search = search.behind(end)
-    return EntryPage(entries=entries, next=cursor(end, search.sort) if end else None)
+    return _page_of(found, cursor(end, search.sort) if end else None)
 
 
-def _key(row: Entry | dict[str, Any]) -> Key:
-    if isinstance(row, Entry):
-        return Key(id=row.id, updated_at=row.updated_at)
-    return Key(id=int(row["id"]), updated_at=as_utc(row["updated_at"]) or datetime.min.replace(tzinfo=UTC))
+def _page_of(rows: list[dict[str, Any]], following: str | None) -> EntryPage:
+    entries = [read_entry({name: row[name] for name in row if name != "place"}) for row in rows]
+    return EntryPage(entries=entries, next=following)
+
+
+def _key(row: dict[str, Any]) -> Key:
+    # An unreadable time has no place; that of an order by id does not matter.
+    is_readable = as_utc(row["place"]) is not None
+    return Key(id=int(row["id"]), updated_at=row["place"] if is_readable else FIRST)
 
 
 def _run(session: Session, statement: Statement) -> list[dict[str, Any]]:

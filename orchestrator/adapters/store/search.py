@@ -11,12 +11,11 @@ from typing import Any
 
 from orchestrator.adapters.store import dialects, queries
 from orchestrator.core.numbers import MAX_ID, MIN_ID
-from orchestrator.core.search import EntryFilter, Key, Sort
+from orchestrator.core.search import FIRST, EntryFilter, Key, Sort, time_text
 from orchestrator.core.states import Status
 
-#: Before and behind every change of an entry.
-_FIRST = datetime.min.replace(tzinfo=UTC)
-_LAST = datetime.max.replace(tzinfo=UTC)
+#: Behind every change of an entry.
+_LAST = time_text(datetime.max.replace(tzinfo=UTC))
 
 _ORDERS = {
     Sort.NEWEST: "ORDER BY reached.id DESC",
@@ -29,8 +28,10 @@ _ORDERS = {
 _BEHIND = {
     Sort.NEWEST: "AND entry.id < ?",
     Sort.OLDEST: "AND entry.id > ?",
-    Sort.LAST_CHANGED: "AND entry.updated_at <= ? AND (entry.updated_at < ? OR entry.id < ?)",
-    Sort.FIRST_CHANGED: "AND entry.updated_at >= ? AND (entry.updated_at > ? OR entry.id > ?)",
+    Sort.LAST_CHANGED: ("AND entry.updated_at <= {time ?} AND (entry.updated_at < {time ?} OR entry.id < ?)"),
+    Sort.FIRST_CHANGED: (
+        "AND entry.updated_at >= {time ?} AND (entry.updated_at > {time ?} OR entry.id > ?)"
+    ),
 }
 
 #: Windows that are narrow enough to be read whole.
@@ -50,8 +51,8 @@ _WITH_FAILURES = {
 
 _ESCAPE = "\\"
 
-#: How many rows are left out, and how many behind them are read, in a dialect.
-_page = functools.cache(functools.partial(dialects.render, "{page}"))
+#: A fragment as a dialect says it.
+_render = functools.cache(dialects.render)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class Search:
                     self._block("whole_entries_of_window" if parameters else "entries_of_window"),
                     *(sql for sql, _ in conditions),
                     _ORDERS[self.sort],
-                    _page(self.dialect),
+                    _render("{page}", self.dialect),
                 ]
             ),
             values=(
@@ -112,7 +113,12 @@ class Search:
         reached = self._reached(window)
         return Statement(
             sql="\n".join(
-                [reached.sql, self._block("keys_of_window"), _ORDERS[self.sort], _page(self.dialect)]
+                [
+                    reached.sql,
+                    self._block("keys_of_window"),
+                    _ORDERS[self.sort],
+                    _render("{page}", self.dialect),
+                ]
             ),
             values=(*reached.values, window - 1, 1),
         )
@@ -138,7 +144,7 @@ class Search:
                 parts,
                 ") AS parts",
                 order,
-                _page(self.dialect),
+                _render("{page}", self.dialect),
             )
         )
         values = (*(value for each in windows for value in each.values), 0, window)
@@ -171,12 +177,15 @@ class Search:
         block = self._block(f"window_{name}_{'desc' if self.sort.descending else 'asc'}")
         if name == "id":
             return Statement(sql=block, values=(self._start().id, window))
-        least, most = self.wanted.since or _FIRST, self.wanted.until or _LAST
         start = self._start()
-        if self.after is not None and self.sort.descending:
-            most = min(most, start.updated_at)
-        elif self.after is not None:
-            least = max(least, start.updated_at)
+        since, until = self.wanted.since, self.wanted.until
+        least = FIRST if since is None else time_text(since)
+        most = _LAST if until is None else time_text(until)
+        # Where the index is entered: at the place, unless the filter begins behind it.
+        if self.sort.descending and (until is None or start.time <= until):
+            most = start.updated_at
+        elif not self.sort.descending and (since is None or start.time >= since):
+            least = start.updated_at
         return Statement(sql=block, values=(*first, least, most, start.updated_at, start.id, window))
 
     def _start(self) -> Key:
@@ -185,7 +194,7 @@ class Search:
             return self.after
         if self.sort.descending:
             return Key(id=MAX_ID, updated_at=_LAST)
-        return Key(id=MIN_ID - 1, updated_at=_FIRST)
+        return Key(id=MIN_ID - 1, updated_at=FIRST)
 
     def _conditions(self) -> list[tuple[str, tuple[Any, ...]]]:
         """Return what the window's index does not see to already."""
@@ -225,10 +234,13 @@ class Search:
 
     def _time_conditions(self) -> list[tuple[str, tuple[Any, ...]]]:
         found: list[tuple[str, tuple[Any, ...]]] = []
-        if self.wanted.since is not None:
-            found.append(("AND entry.updated_at >= ?", (self.wanted.since,)))
-        if self.wanted.until is not None:
-            found.append(("AND entry.updated_at <= ?", (self.wanted.until,)))
+        bounds = (
+            ("AND entry.updated_at >= {time ?}", self.wanted.since),
+            ("AND entry.updated_at <= {time ?}", self.wanted.until),
+        )
+        for sql, bound in bounds:
+            if bound is not None:
+                found.append((_render(sql, self.dialect), (time_text(bound),)))
         return found
 
     def _behind(self) -> list[tuple[str, tuple[Any, ...]]]:
@@ -236,7 +248,7 @@ class Search:
             return []
         changed = self.after.updated_at
         values = (self.after.id,) if self.sort.by_id else (changed, changed, self.after.id)
-        return [(_BEHIND[self.sort], values)]
+        return [(_render(_BEHIND[self.sort], self.dialect), values)]
 
 
 def _literal(text: str) -> str:

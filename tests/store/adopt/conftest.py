@@ -27,13 +27,3 @@ def legacy(empty: Database) -> Legacy:
     return Legacy(
         database=empty, extras=empty.execute(f"SELECT {EXTRAS} FROM track_processing ORDER BY TRACK_ID")
     )
-
-
-@pytest.fixture
-def sqlserver() -> Iterator[Database]:
-    """A SQL Server database without any table."""
-    if not SQLSERVER:
-        pytest.skip("TEST_SQLSERVER is not set")
-    opened = SqlServerDatabase(SQLSERVER)
-    yield opened
-    opened.close()

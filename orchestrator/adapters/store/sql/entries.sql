@@ -72,7 +72,7 @@ AND (? = 0 OR NOT {table_is_busy {alias}})
 -- waits_since_available (fragment) --
 -- The entry has waited since its available_at: it was neither inserted nor made PENDING by SQL after that time. Times
 -- in the future, left by a clock that went back, say nothing.
-({alias}.available_at >= {alias}.created_at OR {alias}.created_at > {now})
+({moment_after {alias}.available_at} >= {alias}.created_at OR {alias}.created_at > {now})
 AND (
     {alias}.status <> 'PENDING'
     OR {alias}.finished_at IS NULL

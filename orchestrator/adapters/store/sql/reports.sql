@@ -5,7 +5,7 @@
 -- All entries, last changed first: least and most recent change, the place to continue after, the limit.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_updated}
-WHERE updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
+WHERE updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at < {time ?} OR id < ?)
 ORDER BY updated_at DESC, id DESC
 {limit ?}
 
@@ -13,7 +13,7 @@ ORDER BY updated_at DESC, id DESC
 -- All entries, first changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_updated}
-WHERE updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
+WHERE updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at > {time ?} OR id > ?)
 ORDER BY updated_at ASC, id ASC
 {limit ?}
 
@@ -21,7 +21,7 @@ ORDER BY updated_at ASC, id ASC
 -- The entries in one state, last changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_status}
-WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
+WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at < {time ?} OR id < ?)
 ORDER BY updated_at DESC, id DESC
 {limit ?}
 
@@ -29,7 +29,7 @@ ORDER BY updated_at DESC, id DESC
 -- The entries in one state, first changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_status}
-WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
+WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at > {time ?} OR id > ?)
 ORDER BY updated_at ASC, id ASC
 {limit ?}
 
@@ -37,7 +37,7 @@ ORDER BY updated_at ASC, id ASC
 -- The entries of one source table, last changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_table}
-WHERE table_name = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at < ? OR id < ?)
+WHERE table_name = ? AND updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at < {time ?} OR id < ?)
 ORDER BY updated_at DESC, id DESC
 {limit ?}
 
@@ -45,7 +45,7 @@ ORDER BY updated_at DESC, id DESC
 -- The entries of one source table, first changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_table}
-WHERE table_name = ? AND updated_at >= ? AND updated_at <= ? AND (updated_at > ? OR id > ?)
+WHERE table_name = ? AND updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at > {time ?} OR id > ?)
 ORDER BY updated_at ASC, id ASC
 {limit ?}
 
@@ -84,7 +84,8 @@ WHERE 1 = 1
 -- entries_of_window --
 -- The entries of a window; the caller puts the window before it and conditions, order and limit after it.
 SELECT
-    {listed_columns entry}
+    {listed_columns entry},
+    {exact entry.updated_at} AS place
 FROM reached
 {join_in_order} track_processing AS entry ON entry.id = reached.id
 WHERE 1 = 1
@@ -92,14 +93,15 @@ WHERE 1 = 1
 -- whole_entries_of_window --
 -- The same with the entries' parameters.
 SELECT
-    {entry_columns entry}
+    {entry_columns entry},
+    {exact entry.updated_at} AS place
 FROM reached
 {join_in_order} track_processing AS entry ON entry.id = reached.id
 WHERE 1 = 1
 
 -- keys_of_window --
 -- The keys of a window; the caller puts the window before it, order and limit after it.
-SELECT reached.id, reached.updated_at FROM reached
+SELECT reached.id, {exact reached.updated_at} AS place FROM reached
 
 -- open_states --
 -- How many entries of each workspace are in each state that is not final.
