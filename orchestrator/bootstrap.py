@@ -29,7 +29,7 @@ from orchestrator.core.telemetry import NO_TELEMETRY
 from orchestrator.core.urls import is_loopback, split_url
 from orchestrator.ports import Clock, Telemetry
 from orchestrator.settings import Settings
-from orchestrator.settings.queue import QueueIdentity
+from orchestrator.settings.queue import QueueConnection
 from orchestrator.settings.store import StoreSettings
 from orchestrator.settings.workspaces import WorkspaceSettings
 from orchestrator.usecases.alerting import Alerting
@@ -470,21 +470,24 @@ def _queue(settings: Settings) -> queue.StorageQueue:
         settings.queue_name,
         connection_string=settings.queue.connection_string,
         service_url=settings.queue.service_url,
-        credential=_queue_credential(settings.queue.identity),
+        credential=_queue_credential(settings.queue),
     )
 
 
-def _queue_credential(identity: QueueIdentity) -> "Callable[[], AsyncTokenCredential]":
+def _queue_credential(connection: QueueConnection) -> "Callable[[], AsyncTokenCredential]":
     """Return what makes the credential of the queue's sender."""
-    if identity.managed:
+    if connection.managed:
         return functools.partial(
-            credentials.managed_identity, identity.client_id, resource_id=identity.resource_id
+            credentials.managed_identity, connection.client_id, resource_id=connection.resource_id
         )
-    if identity.tenant_id and identity.client_id and identity.client_secret:
+    if connection.tenant_id and connection.client_id and connection.client_secret:
         return functools.partial(
-            credentials.service_principal, identity.tenant_id, identity.client_id, identity.client_secret
+            credentials.service_principal,
+            connection.tenant_id,
+            connection.client_id,
+            connection.client_secret,
         )
-    return functools.partial(credentials.async_credential, identity.client_id)
+    return functools.partial(credentials.async_credential, connection.client_id)
 
 
 def connector(

@@ -2,10 +2,11 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from orchestrator.settings.queue import _DEVELOPMENT_STORAGE, QueueConnection, QueueIdentity, read_queue
+from orchestrator.settings.queue import _DEVELOPMENT_STORAGE, QueueConnection, read_queue
 from orchestrator.settings.reader import Reader
 
 KEY = base64.b64encode(b"k" * 64).decode()
@@ -41,13 +42,17 @@ CONNECTION = (
         (
             {
                 "AzureWebJobsStorage__queueServiceUri": "https://acme.queue.core.usgovcloudapi.net/",
-                "AzureWebJobsStorage__accountName": "other",
+                "AzureWebJobsStorage__blobServiceUri": "https://acme.blob.core.usgovcloudapi.net/",
                 "AzureWebJobsStorage__clientId": "c1",
             },
-            QueueConnection(
-                service_url="https://acme.queue.core.usgovcloudapi.net",
-                identity=QueueIdentity(client_id="c1"),
-            ),
+            QueueConnection(service_url="https://acme.queue.core.usgovcloudapi.net", client_id="c1"),
+        ),
+        (
+            {
+                "AzureWebJobsStorage__queueServiceUri": "https://acme.queue.core.windows.net/",
+                "AzureWebJobsStorage__accountName": "acme",
+            },
+            QueueConnection(service_url="https://acme.queue.core.windows.net"),
         ),
         (
             {"AzureWebJobsStorage": CONNECTION, "AzureWebJobsStorage__accountName": "other"},
@@ -71,29 +76,29 @@ RESOURCE_ID = (
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, QueueIdentity()),
-        ({"credential": "managedidentity"}, QueueIdentity(managed=True)),
-        ({"credential": "ManagedIdentity", "clientId": "c"}, QueueIdentity(managed=True, client_id="c")),
+        ({}, QueueConnection()),
+        ({"credential": "managedidentity"}, QueueConnection(managed=True)),
+        ({"credential": "ManagedIdentity", "clientId": "c"}, QueueConnection(managed=True, client_id="c")),
         (
             {"credential": "managedidentity", "managedIdentityResourceId": RESOURCE_ID},
-            QueueIdentity(managed=True, resource_id=RESOURCE_ID),
+            QueueConnection(managed=True, resource_id=RESOURCE_ID),
         ),
         (
             {"tenantId": "t", "clientId": "c", "clientSecret": "s3cret"},
-            QueueIdentity(tenant_id="t", client_id="c", client_secret="s3cret"),
+            QueueConnection(tenant_id="t", client_id="c", client_secret="s3cret"),
         ),
-        ({"clientId": "  ", "clientSecret": ""}, QueueIdentity()),
+        ({"clientId": "  ", "clientSecret": ""}, QueueConnection()),
     ],
 )
 @pytest.mark.parametrize("spelled", [str, str.upper, lambda name: name.replace("__", ":").lower()])
 def test_the_identity_is_read_as_the_host_reads_it(
-    settings: dict[str, str], expected: QueueIdentity, spelled: Callable[[str], str]
+    settings: dict[str, str], expected: QueueConnection, spelled: Callable[[str], str]
 ) -> None:
     environ = {f"AzureWebJobsStorage__{name}": value for name, value in settings.items()}
     environ["AzureWebJobsStorage__accountName"] = "acme"
     reader = Reader({spelled(name): value for name, value in environ.items()} | {"AZURE_CLIENT_ID": "other"})
     connection = read_queue(reader)
-    assert (connection.identity, connection.service_url) == (expected, "https://acme.queue.core.windows.net")
+    assert connection == replace(expected, service_url="https://acme.queue.core.windows.net")
     assert reader.problems == []
     assert "s3cret" not in repr(connection)
 
@@ -158,6 +163,13 @@ def test_another_name_reads_other_settings() -> None:
         ({"AzureWebJobsStorage__queueServiceUri": "http://acme.queue.core.windows.net"}, "https://"),
         ({"AzureWebJobsStorage__queueServiceUri": "https://acme.example?sig=s3cret"}, "https://"),
         ({"AzureWebJobsStorage__accountName": "Acme.example"}, "3 to 24 lower-case"),
+        (
+            {
+                "AzureWebJobsStorage__accountName": "acme",
+                "AzureWebJobsStorage__queueServiceUri": "https://other.queue.core.windows.net",
+            },
+            "are two accounts: keep one of them",
+        ),
     ],
 )
 def test_a_connection_that_cannot_work_is_explained(environ: dict[str, str], problem: str) -> None:

@@ -90,7 +90,7 @@ class Settings:
         texts = (self.store.sql_connection_string or "", self.queue.connection_string or "")
         fields = [_bare(match[1]) for text in texts for match in _SECRET_FIELD.finditer(text)]
         signing_in = [text for each in self.workspaces for text in (each.token, each.client_secret) if text]
-        signing_in += [self.queue.identity.client_secret] if self.queue.identity.client_secret else []
+        signing_in += [self.queue.client_secret] if self.queue.client_secret else []
         events = [self.events_secret] if self.events_secret else []
         signatures = _signatures(self.alerts.url) if self.alerts else []
         return (*fields, *signing_in, *events, *signatures, *self.proxies.secrets())

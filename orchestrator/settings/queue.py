@@ -36,11 +36,18 @@ _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueueIdentity:
-    """Who signs in to the Storage account: the Functions host reads the same settings and signs in alike."""
+class QueueConnection:
+    """How to reach the Storage account's queues: with a connection string or with an identity.
 
+    The identity is that with which the Functions host signs in, by the same settings.
+    """
+
+    #: holds a key or a signature; None with an identity
+    connection_string: str | None = field(default=None, repr=False)
+    #: ``https://<account>.queue.core.windows.net``; None with a connection string
+    service_url: str | None = None
     #: a managed identity and nothing else: without an id the system-assigned one, whatever AZURE_CLIENT_ID
-    #: says. Not so: a service principal if it has a secret, or else what Azure's default credential finds
+    #: says. Not so: a service principal if there is a secret, or else what Azure's default credential finds
     managed: bool = False
     #: of a user-assigned identity or of the service principal
     client_id: str | None = None
@@ -49,18 +56,6 @@ class QueueIdentity:
     #: of the service principal
     tenant_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueConnection:
-    """How to reach the Storage account's queues: with a connection string or with an identity."""
-
-    #: holds a key or a signature; None with an identity
-    connection_string: str | None = field(default=None, repr=False)
-    #: ``https://<account>.queue.core.windows.net``; None with a connection string
-    service_url: str | None = None
-    #: for the service URL
-    identity: QueueIdentity = QueueIdentity()
 
 
 def read_queue_name(reader: Reader) -> str:
@@ -77,55 +72,60 @@ def read_queue(reader: Reader, name: str = "AzureWebJobsStorage") -> QueueConnec
     """Return the connection that the queue trigger's ``connection`` names, read by the trigger's own rules.
 
     https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger#connections
-    As there, a connection string takes precedence over the settings for an identity, and the URL over the
-    account's name. No problem that is reported holds a value that may be secret.
+    As there, a connection string takes precedence over the settings for an identity. No problem that is
+    reported holds a value that may be secret.
     """
     text = reader.text_in_any_case(name)
     if text is not None:
         if reader.in_azure and _PLAIN_HTTP.search(text):
             reader.problems.append(f"{name} uses plain http, which is refused in Azure: use https")
         return QueueConnection(connection_string=_connection_string(reader, text, name))
-    return QueueConnection(service_url=_service_url(reader, name), identity=_identity(reader, name))
-
-
-def _identity(reader: Reader, name: str) -> QueueIdentity:
-    """Return who signs in, by the rules of the library with which the host makes its credential.
-
-    https://learn.microsoft.com/azure/azure-functions/functions-reference#common-properties-for-identity-based-connections
-    What that library would ignore, or read otherwise than it is meant, is a problem.
-    """
     credential = reader.text_in_any_case(f"{name}__credential")
-    identity = QueueIdentity(
+    connection = QueueConnection(
+        service_url=_service_url(reader, name),
         managed=(credential or "").lower() == "managedidentity",
         client_id=reader.text_in_any_case(f"{name}__clientId"),
         resource_id=reader.text_in_any_case(f"{name}__managedIdentityResourceId"),
         tenant_id=reader.text_in_any_case(f"{name}__tenantId"),
         client_secret=reader.text_in_any_case(f"{name}__clientSecret"),
     )
-    unsupported = [each for each in _UNSUPPORTED if reader.text_in_any_case(f"{name}__{each}") is not None]
-    if credential is not None and not identity.managed:
+    if credential is not None and not connection.managed:
         reader.problems.append(f"{name}__credential must be managedidentity, or not be set")
-    elif unsupported:
+    else:
+        _check_identity(reader, connection, name)
+    return connection
+
+
+def _check_identity(reader: Reader, connection: QueueConnection, name: str) -> None:
+    """Report what the host's library for credentials ignores, or reads otherwise than it is meant.
+
+    https://learn.microsoft.com/azure/azure-functions/functions-reference#common-properties-for-identity-based-connections
+    """
+    unsupported = [each for each in _UNSUPPORTED if reader.text_in_any_case(f"{name}__{each}") is not None]
+    if unsupported:
         given = " and ".join(f"{name}__{each}" for each in unsupported)
         reader.problems.append(
             f"{given} cannot be used: set {name}__credential to managedidentity, and {name}__clientId to the "
             "client id of a user-assigned identity"
         )
-    elif problem := _managed_problem(identity) if identity.managed else _principal_problem(identity):
+        return
+    problem = _managed_problem(connection) if connection.managed else _principal_problem(connection)
+    if problem is not None:
         reader.problems.append(problem.replace("__", f"{name}__"))
-    return identity
 
 
-def _managed_problem(identity: QueueIdentity) -> str | None:
+def _managed_problem(connection: QueueConnection) -> str | None:
     """Say what is wrong with a managed identity; names of settings are shortened to ``__NAME``."""
-    if identity.client_secret is not None:
+    if connection.client_secret is not None:
         return (
             "__credential is managedidentity, which uses no __clientSecret: remove __credential to sign in "
             "as a service principal, or __tenantId and __clientSecret"
         )
-    if identity.client_id is not None and identity.resource_id is not None:
+    if connection.client_id is not None and connection.resource_id is not None:
         return "__clientId and __managedIdentityResourceId are both set: keep one of them"
-    if identity.resource_id is not None and not identity.resource_id.lower().startswith("/subscriptions/"):
+    if connection.resource_id is not None and not connection.resource_id.lower().startswith(
+        "/subscriptions/"
+    ):
         return (
             "__managedIdentityResourceId must look like /subscriptions/…/resourceGroups/…/providers/"
             "Microsoft.ManagedIdentity/userAssignedIdentities/NAME"
@@ -133,12 +133,12 @@ def _managed_problem(identity: QueueIdentity) -> str | None:
     return None
 
 
-def _principal_problem(identity: QueueIdentity) -> str | None:
+def _principal_problem(connection: QueueConnection) -> str | None:
     """Say the same of a service principal, or of whatever the default credential finds."""
-    if identity.resource_id is not None:
+    if connection.resource_id is not None:
         return "__managedIdentityResourceId needs __credential, set to managedidentity"
-    given = (identity.tenant_id, identity.client_id, identity.client_secret)
-    if (identity.tenant_id or identity.client_secret) and None in given:
+    given = (connection.tenant_id, connection.client_id, connection.client_secret)
+    if (connection.tenant_id or connection.client_secret) and None in given:
         return (
             "__tenantId, __clientId and __clientSecret make a service principal only together: set all "
             "three, or only __credential and perhaps __clientId"
@@ -186,6 +186,12 @@ def _service_url(reader: Reader, name: str) -> str:
             reader.problems.append(
                 f"{name}__queueServiceUri must look like https://<account>.queue.core.windows.net, without a "
                 "signature: the identity's token is sent over TLS only"
+            )
+        elif account is not None and parts.hostname != f"{account}.queue.core.windows.net":
+            # The queue trigger would take the name, and the host the addresses.
+            reader.problems.append(
+                f"{name}__queueServiceUri and {name}__accountName are two accounts: keep one of them, with "
+                f"{name}__blobServiceUri beside the first"
             )
         return url.rstrip("/")
     if account is None:
