@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -95,6 +95,8 @@ class Rules:
     let_go: dict[str, int] = field(default_factory=dict)
     #: runs that a person repaired when the app could not know or had already begun another run
     astray: set[SimulatedRun] = field(default_factory=set)
+    #: runs that a person repaired and whose end was seen before their workspace moved, which nobody looks for
+    left_behind: set[SimulatedRun] = field(default_factory=set)
     #: run → the number of its repairs when an entry followed it last
     followed: dict[int, int] = field(default_factory=dict)
     #: runs that were cancelled for a restart when their entry had been settled already
@@ -190,7 +192,7 @@ class Rules:
         going_on = {run.run_id for run in still if run.is_live and not run.is_queued}
         assert going_on <= ours | counted, "a run that goes on is not counted"
         assert not counted & ours, "a run is counted twice"
-        active = {run.run_id for run in listing}
+        active = {run.run_id for run in listing} - {run.run_id for run in self.left_behind}
         for entry_id, table, _ in claimed:
             others = self.sql(
                 f"SELECT {_IN_FLIGHT}, last_runid FROM track_processing WHERE table_name = ? AND id <> ?",
@@ -266,6 +268,27 @@ class Rules:
         in_doubt = row.is_open and row.asks_to_repair(run)
         if not (is_free or followed or in_doubt):
             self.astray.add(run)
+
+    def workspace_moved(self) -> None:
+        """Note that nobody finds a run that a person repaired after its end was seen at the place before."""
+        self._leave_behind(run for run in self.databricks.live() if not self._is_open(run))
+
+    def repaired_at(self, place: str, run: SimulatedRun) -> None:
+        """Note that a person repairs a run that was over before the workspace moved to a place."""
+        [(address,)] = self.sql(
+            "SELECT workspace_address FROM track_processing WHERE entry_guid = ?", run.guid
+        )
+        if address != place and not self._is_open(run):
+            self._leave_behind([run])
+
+    def _leave_behind(self, runs: Iterable[SimulatedRun]) -> None:
+        self.left_behind.update(runs)
+        self.astray |= self.left_behind
+
+    def _is_open(self, run: SimulatedRun) -> bool:
+        """Say whether the submission of a run goes on, so that a workspace that moves takes it along."""
+        row = self.row(run)
+        return row.is_open or (row.status == Status.RUNNING and row.runid == run.run_id)
 
     def check_start(self, token: str) -> None:
         """No run is started beside another one, unless a person repaired that one a moment ago."""

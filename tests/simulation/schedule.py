@@ -179,6 +179,7 @@ class Schedule:
         if not keeps_runs:
             self.rules.lost.update(self.databricks.runs.values())
         self.databricks.move(host, keeps_runs=keeps_runs)
+        self.rules.workspace_moved()
 
     def set_address(self, host: str) -> None:
         """Write the workspace's host into the settings of the only app, which starts anew."""
@@ -202,6 +203,8 @@ class Schedule:
         self.rules.person_repairs(run)
         if len(self._apps) > 1:  # an app that is at another host begins a new run without a look at it
             self.rules.astray.add(run)
+        elif self.databricks.place is not None:
+            self.rules.repaired_at(self.databricks.place, run)
         self.databricks.repair_by_hand(run)
 
     # -- steps that may begin
@@ -368,7 +371,7 @@ class Schedule:
 
     def _check_revivals(self) -> None:
         """Every entry whose last run somebody repaired is RUNNING again."""
-        for run in self.databricks.live():
+        for run in set(self.databricks.live()) - self.rules.left_behind:
             row = self.rules.row(run)
             is_left = row.last_runid == run.run_id and self.rules.is_revivable(row)
             assert not is_left, f"run {run.run_id} was repaired, and its entry is {row.status}"
