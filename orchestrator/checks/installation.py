@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
@@ -72,7 +73,8 @@ class _Looks:
         except TimeoutError:
             text = f"no result within the {self._seconds:g} s that these checks may take"
         except Exception as error:  # the other findings are wanted all the more
-            _logger.exception("the check of %s failed", subject)
+            details = without(traceback.format_exc(), self._secrets)
+            _logger.error("the check of %s failed:\n%s", subject, details)  # noqa: TRY400 - without secrets
             text = f"this check itself failed ({type(error).__name__}): the log has the details"
         return self.found(Finding(subject=subject, ok=False, text=text))
 

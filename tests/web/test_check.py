@@ -14,7 +14,8 @@ from aiohttp import web
 from orchestrator import settings
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
-from orchestrator.core.errors import SettingsError
+from orchestrator.checks import installation
+from orchestrator.core.errors import QueueError, SettingsError
 from orchestrator.web import api as api_module
 from orchestrator.web.api import Api
 from orchestrator.web.http import Request
@@ -188,3 +189,33 @@ async def test_callers_at_the_same_time_share_one_check(tmp_path: Path) -> None:
         assert (first, lists) == (second, 1)
         await check(served)
     assert lists == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (QueueError(f"refused: {ACCOUNT_KEY}"), "refused: […]"),
+        (RuntimeError(ACCOUNT_KEY), "this check itself failed (RuntimeError): the log has the details"),
+    ],
+)
+async def test_a_finding_holds_no_secret_and_a_fault_of_the_checks_hides_no_other(
+    tmp_path: Path,
+    error: Exception,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = Application(settings.load(environment(tmp_path)), patience=0)
+
+    async def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(app.queue, "check", fail)
+    try:
+        found = {each.subject: each async for each in installation.run(app, seconds=20)}
+    finally:
+        await app.close()
+    assert (found["queue"].ok, found["queue"].text) == (False, text)
+    assert ACCOUNT_KEY not in caplog.text
+    assert found["store"].ok
+    assert not found["workspace default, Databricks"].ok
