@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from orchestrator.cli import add, admin, changes, check, entries, status
+from orchestrator.cli import add, admin, changes, check, entries, import_adf, status
 from orchestrator.cli.output import FAILED, INTERRUPTED, complain
 from orchestrator.core.errors import OrchestratorError
 
@@ -47,7 +47,7 @@ def _completion(context: click.Context, shell: str) -> None:
     click.echo(found(context.find_root().command, {}, _NAME, _COMPLETE_VARIABLE).source())
 
 
-for _module in (status, entries, changes, add, admin, check):
+for _module in (status, entries, changes, add, admin, check, import_adf):
     for _command in _module.COMMANDS:
         commands.add_command(_command)
 commands.add_command(_completion)

@@ -6,6 +6,7 @@ OrchestratorError
   InvalidEntry
     JobContinuous
     JobUnclear
+  ExportUnreadable
   EntryNotFound
   Conflict
   StoreError
@@ -75,6 +76,10 @@ class InvalidEntry(OrchestratorError):
     def __init__(self, problem: str, *, column: str | None = None) -> None:
         super().__init__(f"{column} {problem}" if column else problem)
         self.column = column
+
+
+class ExportUnreadable(OrchestratorError):
+    """Files that should be exports of Data Factory cannot be used; the message says which one and why."""
 
 
 class JobUnclear(InvalidEntry):

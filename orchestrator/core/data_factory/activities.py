@@ -1,0 +1,152 @@
+"""Find the Databricks activities of a pipeline, also those in ForEach, If, Switch and Until. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.data_factory.exports import Resource, as_list, as_object, type_properties
+from orchestrator.core.data_factory.open_values import shown
+from orchestrator.core.errors import ExportUnreadable
+
+NOTEBOOK = "DatabricksNotebook"
+JAR = "DatabricksSparkJar"
+PYTHON = "DatabricksSparkPython"
+JOB = "DatabricksJob"
+
+DATABRICKS = frozenset({NOTEBOOK, JAR, PYTHON, JOB})
+
+#: Data Factory allows far fewer levels.
+_MAX_DEPTH = 20
+
+#: Parts of a Databricks address in a web activity that calls the Jobs API itself.
+_CALLS = ("jobs/run-now", "jobs/runs/", "jobs/create")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """An activity of any type, and where it stands."""
+
+    pipeline: Resource
+    name: str
+    kind: str
+    definition: Mapping[str, Any]
+    #: what decides whether and how often it runs, outermost first
+    conditions: Sequence[str]
+
+    @property
+    def where(self) -> str:
+        """Name the activity in a message."""
+        return f"{self.pipeline.where}, activity {self.name}"
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What is particular to its type."""
+        return type_properties(self.definition, self.where)
+
+    @property
+    def is_inactive(self) -> bool:
+        """Whether somebody has switched it off."""
+        return self.definition.get("state") == "Inactive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The activities of all pipelines."""
+
+    databricks: Sequence[Activity]
+    #: Web activities that call the Jobs API
+    calls: Sequence[Activity]
+    #: activities that start another pipeline
+    starts: Sequence[Activity]
+    #: how many there are of each type
+    kinds: Mapping[str, int]
+
+
+def find(pipelines: Sequence[Resource]) -> Found:
+    """Return the activities of pipelines, by what they mean here.
+
+    :raises ExportUnreadable: a pipeline is not built as Data Factory builds one.
+    """
+    all_of_them = [activity for pipeline in pipelines for activity in _of_pipeline(pipeline)]
+    return Found(
+        databricks=[each for each in all_of_them if each.kind in DATABRICKS],
+        calls=[each for each in all_of_them if _calls_databricks(each)],
+        starts=[each for each in all_of_them if each.kind == "ExecutePipeline"],
+        kinds=Counter(each.kind for each in all_of_them),
+    )
+
+
+def _of_pipeline(pipeline: Resource) -> Iterator[Activity]:
+    yield from _in(pipeline, pipeline.properties.get("activities", []), [])
+
+
+def _in(pipeline: Resource, activities: Any, conditions: Sequence[str]) -> Iterator[Activity]:
+    if len(conditions) > _MAX_DEPTH * 2:  # each level adds its own condition and what it waits for
+        raise ExportUnreadable(f"{pipeline.where}: activities are nested more than {_MAX_DEPTH} deep")
+    for definition in as_list(activities, f"{pipeline.where}: activities"):
+        activity = _activity(pipeline, as_object(definition, f"{pipeline.where}: an activity"), conditions)
+        yield activity
+        for inner, condition in _inner(activity):
+            yield from _in(pipeline, inner, [*activity.conditions, condition])
+
+
+def _activity(pipeline: Resource, definition: dict[str, Any], conditions: Sequence[str]) -> Activity:
+    name, kind = definition.get("name"), definition.get("type")
+    if not isinstance(name, str) or not isinstance(kind, str):
+        raise ExportUnreadable(f"{pipeline.where}: every activity must have a name and a type")
+    after = [
+        f"after {_condition_words(each)}"
+        for each in as_list(
+            definition.get("dependsOn") or [], f"{pipeline.where}, activity {name}: dependsOn"
+        )
+    ]
+    return Activity(
+        pipeline=pipeline, name=name, kind=kind, definition=definition, conditions=[*conditions, *after]
+    )
+
+
+def _condition_words(dependency: Any) -> str:
+    if not isinstance(dependency, dict):
+        return shown(dependency)
+    outcomes = dependency.get("dependencyConditions") or dependency.get("dependency_conditions") or []
+    words = " or ".join(str(each) for each in outcomes) if isinstance(outcomes, list) else shown(outcomes)
+    return f"{dependency.get('activity')} ({words})"
+
+
+def _inner(activity: Activity) -> Iterator[tuple[Any, str]]:
+    """Yield the lists of activities inside a container, each with what decides whether it runs."""
+    name = activity.name
+    fields = activity.fields if activity.kind in _CONTAINERS else {}
+    match activity.kind:
+        case "ForEach":
+            yield (
+                fields.get("activities", []),
+                f"in ForEach {name}: once for each of {shown(fields.get('items'))}",
+            )
+        case "Until":
+            yield fields.get("activities", []), f"in Until {name}: until {shown(fields.get('expression'))}"
+        case "IfCondition":
+            asked = shown(fields.get("expression"))
+            yield fields.get("ifTrueActivities") or [], f"in If {name}: when {asked}"
+            yield fields.get("ifFalseActivities") or [], f"in If {name}: when not {asked}"
+        case "Switch":
+            asked = shown(fields.get("on"))
+            for case in as_list(fields.get("cases") or [], f"{activity.where}: cases"):
+                case_of = as_object(case, f"{activity.where}: a case")
+                value = shown(case_of.get("value"))
+                yield case_of.get("activities") or [], f"in Switch {name}: when {asked} is {value}"
+            yield (
+                fields.get("defaultActivities") or [],
+                f"in Switch {name}: when {asked} is none of its cases",
+            )
+
+
+_CONTAINERS = frozenset({"ForEach", "Until", "IfCondition", "Switch"})
+
+
+def _calls_databricks(activity: Activity) -> bool:
+    if activity.kind not in {"WebActivity", "WebHook"}:
+        return False
+    url = shown(activity.fields.get("url"))
+    return any(call in url for call in _CALLS)

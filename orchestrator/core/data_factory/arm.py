@@ -1,0 +1,133 @@
+"""Resolve the expressions of an ARM template as far as its parameters and variables say. Pure.
+
+Read are text, ``parameters``, ``variables``, ``concat`` and ``format``, which is what exports of Data Factory
+and compiled Bicep use for names and values. Anything else stays an expression, marked as one.
+https://learn.microsoft.com/azure/azure-resource-manager/templates/template-expressions
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: Type of the object that stands for an expression that cannot be resolved here.
+ARM_EXPRESSION = "ArmExpression"
+
+#: A text in quotes (a quote inside is doubled), a name, or a mark.
+_TOKEN = re.compile(r"\s*(?:'(?P<text>(?:[^']|'')*)'|(?P<name>[A-Za-z_]\w*)|(?P<mark>[(),]))\s*")
+
+#: Most expressions inside one another: a variable may name a variable, and itself.
+_MAX_DEPTH = 20
+
+_FORMAT_ITEM = re.compile(r"\{(\d{1,3})\}")
+
+
+class _UnknownError(Exception):
+    """The expression asks for more than the template says, or is of a kind that is not read here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """What the expressions of one template may name, with the names in lower case."""
+
+    parameters: Mapping[str, Any]
+    variables: Mapping[str, Any]
+
+    def resolve(self, value: Any, depth: int = 0) -> Any:
+        """Return a value with its expressions resolved.
+
+        One that cannot be is ``{"type": "ArmExpression", "value": "[…]"}`` afterwards.
+        """
+        if isinstance(value, dict):
+            is_open = value.get("type") == ARM_EXPRESSION
+            return value if is_open else {key: self.resolve(item, depth) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(item, depth) for item in value]
+        if not isinstance(value, str) or not (value.startswith("[") and value.endswith("]")):
+            return value
+        return self._text(value, depth)
+
+    def _text(self, value: str, depth: int) -> Any:
+        if value.startswith("[["):
+            return value[1:]  # an escape: the text itself begins with a bracket
+        try:
+            return self._evaluate(value, depth, self._missing)
+        except _UnknownError:
+            return {"type": ARM_EXPRESSION, "value": value}
+
+    def name(self, text: str) -> str:
+        """Return the last part of a resource's name. A parameter without a value is ``<its name>``."""
+        if text.startswith("[") and text.endswith("]"):
+            try:
+                text = str(self._evaluate(text, 0, lambda name: f"<{name}>"))
+            except _UnknownError:
+                return text
+        return text.rpartition("/")[2]
+
+    def _missing(self, name: str) -> Any:
+        raise _UnknownError(name)
+
+    def _evaluate(self, text: str, depth: int, missing: Callable[[str], Any]) -> Any:
+        if depth > _MAX_DEPTH:
+            raise _UnknownError(text)
+        tokens = _tokens(text[1:-1])
+        value = self._term(tokens, depth, missing)
+        if tokens:
+            raise _UnknownError(text)
+        return value
+
+    def _term(self, tokens: list[tuple[str, str]], depth: int, missing: Callable[[str], Any]) -> Any:
+        """Take a text or a call off the front of the tokens and return its value."""
+        kind, text = _take(tokens)
+        if kind == "text":
+            return text.replace("''", "'")
+        if kind != "name" or depth > _MAX_DEPTH or _take(tokens) != ("mark", "("):
+            raise _UnknownError(text)
+        arguments = []
+        while tokens and tokens[0] != ("mark", ")"):
+            arguments.append(self._term(tokens, depth + 1, missing))
+            if tokens and tokens[0] == ("mark", ","):
+                tokens.pop(0)
+        _take(tokens)
+        return self._call(text.lower(), arguments, depth, missing)
+
+    def _call(self, function: str, arguments: list[Any], depth: int, missing: Callable[[str], Any]) -> Any:
+        if function in {"parameters", "variables"} and len(arguments) == 1:
+            known = self.parameters if function == "parameters" else self.variables
+            name = str(arguments[0])
+            value = self.resolve(known.get(name.lower()), depth + 1)
+            is_open = isinstance(value, dict) and value.get("type") == ARM_EXPRESSION
+            return missing(name) if value is None or is_open else value
+        if not arguments or not all(isinstance(each, str | int) for each in arguments):
+            raise _UnknownError(function)
+        texts = [str(each) for each in arguments]
+        if function == "concat":
+            return "".join(texts)
+        if function == "format":
+            return _FORMAT_ITEM.sub(lambda item: _item(texts, int(item[1]) + 1), texts[0])
+        raise _UnknownError(function)
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    """Split an expression. :raises _UnknownError: it has something that is not read here."""
+    tokens = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None or match.lastgroup is None:
+            raise _UnknownError(text)
+        tokens.append((match.lastgroup, match[match.lastgroup]))
+        at = match.end()
+    return tokens
+
+
+def _take(tokens: list[tuple[str, str]]) -> tuple[str, str]:
+    if not tokens:
+        raise _UnknownError("the expression ends too early")
+    return tokens.pop(0)
+
+
+def _item(texts: list[str], number: int) -> str:
+    if number >= len(texts):
+        raise _UnknownError(f"format has no item {number - 1}")
+    return texts[number]

@@ -1,0 +1,673 @@
+"""``import-adf``: what it proposes can be created, inserted and run; what it does not know it says."""
+
+import io
+import json
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databricks.sdk.service.jobs import JobSettings
+
+from tests.cli.factory_exports import (
+    ADDRESS,
+    EXISTING,
+    JOB_CLUSTER,
+    LOAD,
+    VAULT,
+    activity,
+    after,
+    databricks,
+    expression,
+    pipeline,
+    reference,
+    service,
+)
+from tests.cli.support import TOKEN, CommandLine
+
+#: Stands for a secret in a proposal.
+SECRET = "DECIDE: a secret, which is not shown; let the task read it from a secret scope"
+
+
+def write(folder: Path, name: str, document: Any) -> str:
+    (folder / name).write_text(json.dumps(document), encoding="utf-8")
+    return name
+
+
+def propose(cli: CommandLine, *documents: Any, options: tuple[str, ...] = ()) -> Any:
+    """Return the proposal for files with these documents."""
+    names = [write(cli.folder, f"file{at}.json", document) for at, document in enumerate(documents)]
+    return cli.json("import-adf", *names, *options)
+
+
+def refusal(cli: CommandLine, *names: str) -> str:
+    """Return the one line that says why the files cannot be used."""
+    done = cli("import-adf", *names)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def run_printed(cli: CommandLine) -> None:
+    """Run what the command prints, as somebody does who pastes all of it into a SQL client."""
+    printed = cli("import-adf", *sorted(path.name for path in cli.folder.glob("file*.json")))
+    assert printed.returncode == 0, printed.stderr
+    connection = sqlite3.connect(cli.folder / "state.db")
+    connection.executescript(printed.stdout)
+    connection.close()
+
+
+ENTRIES = (
+    "SELECT table_name, job_name, parameter_style, parameters, max_attempts, run_timeout_seconds, status"
+)
+
+
+def test_notebook_on_a_cluster_that_exists(cli: CommandLine) -> None:
+    proposal = propose(cli, pipeline(LOAD), EXISTING, VAULT)
+    assert proposal["settings"] == {
+        "DATABRICKS_HOST": ADDRESS,
+        "DATABRICKS_AUTH": "pat",
+        "KEY_VAULT_URL": "https://kv-team.vault.azure.net/",
+        "DATABRICKS_TOKEN_SECRET": "databricks-token",
+    }
+    [job] = proposal["jobs"]
+    assert (job["ready"], job["decide"], job["workspace"]) == (True, [], "default")
+    assert job["job"] == {
+        "name": "Nightly/Load sales",
+        "max_concurrent_runs": 130,
+        "queue": {"enabled": True},
+        "tasks": [
+            {
+                "task_key": "main",
+                "notebook_task": {"notebook_path": "/Repos/team/load"},
+                "existing_cluster_id": "0101-120000-abcd1234",
+            }
+        ],
+    }
+    assert job["create_job"] == (
+        "python -m orchestrator create-job --notebook /Repos/team/load --name 'Nightly/Load sales'"
+    )
+    assert proposal["notes"] == []
+    run_printed(cli)
+    [row] = cli.query(f"{ENTRIES} FROM track_processing")
+    assert row[:3] == ("sales", "Nightly/Load sales", "notebook_params")
+    assert json.loads(str(row[3])) == {"table_name": "sales", "days": 7, "full": False}
+    assert row[4:] == (3, 12 * 3600, "PENDING")
+
+
+def test_job_cluster_is_the_jobs_api_s(cli: CommandLine) -> None:
+    [job] = propose(cli, pipeline(LOAD), JOB_CLUSTER)["jobs"]
+    assert job["job"]["tasks"][0]["new_cluster"] == {
+        "spark_version": "15.4.x-scala2.12",
+        "node_type_id": "Standard_DS3_v2",
+        "driver_node_type_id": "Standard_DS4_v2",
+        "autoscale": {"min_workers": 1, "max_workers": 4},
+        "spark_conf": {
+            "spark.speculation": "true",
+            "fs.azure.account.key": SECRET,
+            "spark.password": "{{secrets/lake/password}}",
+        },
+        "spark_env_vars": {"PYSPARK_PYTHON": "/databricks/python3/bin/python3"},
+        "custom_tags": {"team": "data"},
+        "init_scripts": [
+            {"workspace": {"destination": "/Shared/init.sh"}},
+            {"dbfs": {"destination": "dbfs:/init.sh"}},
+            {"volumes": {"destination": "/Volumes/main/x/init.sh"}},
+        ],
+        "cluster_log_conf": {"dbfs": {"destination": "dbfs:/logs"}},
+    }
+    [question] = job["decide"]
+    assert question.startswith(
+        "linked service LS_Databricks: newClusterSparkConf.fs.azure.account.key: a secret"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "expected"),
+    [
+        (
+            "DatabricksSparkJar",
+            {
+                "mainClassName": "com.example.Load",
+                "parameters": ["--table", "sales"],
+                "libraries": [{"jar": "dbfs:/load.jar"}, {"maven": {"coordinates": "a:b:1"}}],
+            },
+            (
+                {
+                    "spark_jar_task": {"main_class_name": "com.example.Load"},
+                    "libraries": [{"jar": "dbfs:/load.jar"}, {"maven": {"coordinates": "a:b:1"}}],
+                },
+                {"parameter_style": "jar_params", "parameters": ["--table", "sales"]},
+            ),
+        ),
+        (
+            "DatabricksSparkPython",
+            {
+                "pythonFile": "dbfs:/load.py",
+                "parameters": ["sales", 7],
+                "libraries": [{"pypi": {"package": "x"}}],
+            },
+            (
+                {
+                    "spark_python_task": {"python_file": "dbfs:/load.py"},
+                    "libraries": [{"pypi": {"package": "x"}}],
+                },
+                {"parameter_style": "python_params", "parameters": ["sales", 7]},
+            ),
+        ),
+        (
+            "DatabricksNotebook",
+            {"notebookPath": "/x"},
+            (
+                {"notebook_task": {"notebook_path": "/x"}},
+                {"parameter_style": "notebook_params", "parameters": {}},
+            ),
+        ),
+    ],
+)
+def test_every_kind_of_task(
+    cli: CommandLine, simulator: str, kind: str, properties: Any, expected: tuple[Any, Any]
+) -> None:
+    task, entry = expected
+    proposal = propose(cli, pipeline(databricks("A", kind, properties)), EXISTING, VAULT)
+    [job], [found] = proposal["jobs"], proposal["entries"]
+    assert (job["ready"], found["ready"]) == (True, True)
+    assert job["job"]["tasks"][0] == {
+        "task_key": "main",
+        "existing_cluster_id": "0101-120000-abcd1234",
+        **task,
+    }
+    assert found["entry"] == {"table_name": "Nightly/A", "job_name": "Nightly/A", **entry}
+    assert JobSettings.from_dict(job["job"]).as_dict() == job["job"]  # every field is one of the Jobs API
+    assert create(simulator, job["job"]) > 0
+
+
+def create(simulator: str, job: Any) -> int:
+    """Create a job as ``databricks jobs create --json`` does."""
+    request = urllib.request.Request(
+        f"{simulator}/api/2.2/jobs/create",
+        data=json.dumps(job).encode(),
+        headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return int(json.load(answer)["job_id"])
+
+
+def test_new_cluster_is_one_of_the_jobs_api(cli: CommandLine) -> None:
+    [job] = propose(cli, pipeline(LOAD), JOB_CLUSTER)["jobs"]
+    assert JobSettings.from_dict(job["job"]).as_dict() == job["job"]
+
+
+def test_databricks_job_is_there_already(cli: CommandLine) -> None:
+    found = [
+        databricks(
+            "By number", "DatabricksJob", {"jobId": 9007199254740993, "jobParameters": {"table_name": "a"}}
+        ),
+        databricks("By text", "DatabricksJob", {"jobId": "4711"}),
+        databricks("Later", "DatabricksJob", {"jobId": expression("@pipeline().parameters.job")}),
+    ]
+    proposal = propose(cli, pipeline(*found), EXISTING, VAULT)
+    assert proposal["jobs"] == []
+    assert [(each["entry"]["job_id"], each["ready"]) for each in proposal["entries"]] == [
+        ("9007199254740993", True),
+        ("4711", True),
+        ("DECIDE: @pipeline().parameters.job", False),
+    ]
+    run_printed(cli)
+    assert cli.query("SELECT job_id, table_name, parameters FROM track_processing ORDER BY id") == [
+        (9007199254740993, "a", '{"table_name": "a"}'),
+        (4711, "Nightly/By text", "{}"),
+    ]
+
+
+def test_what_is_ready_can_be_added_as_it_is(cli: CommandLine) -> None:
+    proposal = propose(cli, pipeline(LOAD), EXISTING, VAULT)
+    lines = "\n".join(json.dumps(each["entry"]) for each in proposal["entries"] if each["ready"])
+    assert cli("add", "--jsonl", "-", stdin=lines).returncode == 0
+    assert cli.query("SELECT job_name FROM track_processing") == [("Nightly/Load sales",)]
+
+
+def nested(*, inside: str, inner: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a container of this type with activities in it."""
+    asked = expression("@equals(1, 1)")
+    fields: dict[str, dict[str, Any]] = {
+        "ForEach": {"items": expression("@activity('Look').output.value"), "activities": inner},
+        "Until": {"expression": asked, "timeout": "0.01:00:00", "activities": inner},
+        "IfCondition": {"expression": asked, "ifTrueActivities": inner},
+        "IfCondition/else": {"expression": asked, "ifFalseActivities": inner},
+        "Switch": {"on": expression("@item().kind"), "cases": [{"value": "full", "activities": inner}]},
+        "Switch/default": {"on": expression("@item().kind"), "cases": [], "defaultActivities": inner},
+    }
+    return activity("Outer", inside.partition("/")[0], fields[inside])
+
+
+@pytest.mark.parametrize(
+    ("inside", "condition"),
+    [
+        ("ForEach", "in ForEach Outer: once for each of @activity('Look').output.value"),
+        ("Until", "in Until Outer: until @equals(1, 1)"),
+        ("IfCondition", "in If Outer: when @equals(1, 1)"),
+        ("IfCondition/else", "in If Outer: when not @equals(1, 1)"),
+        ("Switch", "in Switch Outer: when @item().kind is full"),
+        ("Switch/default", "in Switch Outer: when @item().kind is none of its cases"),
+    ],
+)
+def test_containers_are_searched_and_said(cli: CommandLine, inside: str, condition: str) -> None:
+    deep = nested(inside="ForEach", inner=[nested(inside=inside, inner=[LOAD])])
+    [entry] = propose(cli, pipeline(deep), EXISTING, VAULT)["entries"]
+    assert entry["ready"] is False
+    assert f"it ran {condition}; the app has no order, loop or condition of its own" in entry["decide"]
+    run_printed(cli)
+    assert cli.query("SELECT COUNT(*) FROM track_processing") == [(0,)]
+
+
+def test_expressions_are_kept_and_never_guessed(cli: CommandLine) -> None:
+    properties = {
+        "notebookPath": expression("@concat('/Repos/', pipeline().parameters.folder)"),
+        "baseParameters": {
+            "table_name": "@item().table",
+            "day": expression("@pipeline().parameters.day"),
+            "path": "raw/@{item().folder}/x",
+            "mail": "@@team",
+            "sign": "a@b.example",
+            "braces": "@@{kept}",
+            "plain": expression("no expression"),
+            "password": "hunter2",
+            "api_token": {"type": "SecureString", "value": "hunter2"},
+        },
+    }
+    parameters = {"day": {"type": "string", "defaultValue": "2026-01-31"}, "folder": {"type": "string"}}
+    proposal = propose(
+        cli,
+        pipeline(databricks("A", "DatabricksNotebook", properties), parameters=parameters),
+        EXISTING,
+        VAULT,
+    )
+    [job], [entry] = proposal["jobs"], proposal["entries"]
+    path = job["job"]["tasks"][0]["notebook_task"]["notebook_path"]
+    assert path == "DECIDE: @concat('/Repos/', pipeline().parameters.folder)"
+    assert job["create_job"] is None
+    assert entry["entry"]["parameters"] == {
+        "table_name": "DECIDE: @item().table",
+        "day": "DECIDE: @pipeline().parameters.day",
+        "path": "DECIDE: raw/@{item().folder}/x",
+        "mail": "@team",
+        "sign": "a@b.example",
+        "braces": "@{kept}",
+        "plain": "no expression",
+        "password": SECRET,
+        "api_token": SECRET,
+    }
+    assert entry["entry"]["table_name"] == "DECIDE: @item().table"
+    assert (
+        'baseParameters.day: @pipeline().parameters.day (the pipeline\'s default: "2026-01-31")'
+        in entry["decide"]
+    )
+    assert "job Nightly/A: create it first; it has questions of its own" in entry["decide"]
+    assert "hunter2" not in cli("import-adf", "file0.json", "file1.json", "file2.json").stdout
+
+
+def test_an_order_among_activities_is_a_question(cli: CommandLine) -> None:
+    second = {**LOAD, "name": "Then", "dependsOn": [after("Load sales")]}
+    off = {**LOAD, "name": "Off", "state": "Inactive", "onInactiveMarkAs": "Succeeded"}
+    proposal = propose(cli, pipeline(LOAD, second, off), EXISTING, VAULT)
+    assert len(proposal["jobs"]) == 1  # the same notebook on the same cluster
+    assert [entry["decide"] for entry in proposal["entries"]] == [
+        [],
+        ["it ran after Load sales (Succeeded); the app has no order, loop or condition of its own"],
+        ["it is switched off in Data Factory (state Inactive)"],
+    ]
+    run_printed(cli)
+    assert cli.query("SELECT COUNT(*) FROM track_processing") == [(1,)]
+
+
+def test_a_pipeline_alone_says_what_is_missing(cli: CommandLine) -> None:
+    proposal = propose(cli, pipeline(LOAD, {**LOAD, "name": "Again"}))
+    asked = "DECIDE: the address of the workspace: linked service LS_Databricks is not in the files"
+    assert proposal["settings"] == {"DATABRICKS_HOST": asked}
+    assert proposal["decide"] == [asked.replace("DECIDE", "DATABRICKS_HOST")]
+    [job] = proposal["jobs"]
+    assert job["ready"] is False
+    assert job["job"]["tasks"][0]["existing_cluster_id"].startswith(
+        "DECIDE: the cluster's id, or new_cluster"
+    )
+    assert job["create_job"].endswith("--notebook /Repos/team/load --name 'Nightly/Load sales'")
+
+
+def test_parameters_of_a_linked_service_are_put_in(cli: CommandLine) -> None:
+    shared = service(
+        {
+            "domain": "https://@{linkedService().host}",
+            "authentication": "MSI",
+            "newClusterVersion": expression("@linkedService().version"),
+            "instancePoolId": "@linkedService().pool",
+            "newClusterNumOfWorker": "@linkedService().workers",
+        },
+        parameters={
+            "host": {"type": "String"},
+            "version": {"type": "String", "defaultValue": "15.4.x-scala2.12"},
+            "pool": {"type": "String", "defaultValue": ""},
+            "workers": {"type": "String"},
+        },
+    )
+    given = reference("LS_Databricks", Host="adb-1.2.azuredatabricks.net", workers="2", pool="@item().pool")
+    proposal = propose(cli, pipeline({**LOAD, "linkedServiceName": given}), shared)
+    assert proposal["settings"] == {
+        "DATABRICKS_HOST": "https://adb-1.2.azuredatabricks.net",
+        "DATABRICKS_AUTH": "entra",
+    }
+    [job] = proposal["jobs"]
+    assert job["job"]["tasks"][0]["new_cluster"] == {
+        "spark_version": "15.4.x-scala2.12",
+        "instance_pool_id": "DECIDE: @item().pool",
+        "num_workers": 2,
+    }
+
+
+def test_what_is_open_in_a_setting_keeps_no_job_back(cli: CommandLine) -> None:
+    proposal = propose(cli, pipeline(LOAD), EXISTING)
+    [question] = proposal["decide"]
+    assert (
+        question == "KEY_VAULT_URL: the address of the Key Vault: linked service LS_Vault is not in the files"
+    )
+    assert proposal["settings"]["KEY_VAULT_URL"].startswith("DECIDE: ")
+    assert (proposal["jobs"][0]["ready"], proposal["entries"][0]["ready"]) == (True, True)
+
+
+def test_a_workspace_of_an_expression_keeps_its_entries_back(cli: CommandLine) -> None:
+    moving = service({"domain": "@linkedService().host", "existingClusterId": "c"})
+    load = {**LOAD, "linkedServiceName": reference("LS_Databricks", host="@item().host")}
+    [entry] = propose(cli, pipeline(load), moving)["entries"]
+    assert entry["decide"] == ["its workspace: DECIDE: @item().host"]
+
+
+def test_two_ways_to_sign_in_are_said(cli: CommandLine) -> None:
+    other = service({"domain": ADDRESS, "authentication": "MSI", "existingClusterId": "c"}, name="LS_Other")
+    there = {**LOAD, "name": "There", "linkedServiceName": reference("LS_Other")}
+    proposal = propose(cli, pipeline(LOAD, there), EXISTING, VAULT, other)
+    assert proposal["notes"] == [
+        f"linked service LS_Other signs in at {ADDRESS} otherwise than the one before it"
+    ]
+    assert proposal["settings"]["DATABRICKS_AUTH"] == "pat"
+
+
+def test_a_second_workspace_gets_a_name(cli: CommandLine) -> None:
+    other = service({"domain": "adb-5.6.azuredatabricks.net", "existingClusterId": "c"}, name="LS EU-2")
+    there = {**LOAD, "name": "There", "linkedServiceName": reference("LS EU-2")}
+    proposal = propose(cli, pipeline(LOAD, there), EXISTING, VAULT, other)
+    assert json.loads(proposal["settings"]["DATABRICKS_WORKSPACES"]) == {
+        "LS_EU_2": {"host": "https://adb-5.6.azuredatabricks.net"}
+    }
+    assert [each["entry"].get("workspace") for each in proposal["entries"]] == [None, "LS_EU_2"]
+    assert [job["workspace"] for job in proposal["jobs"]] == ["default", "LS_EU_2"]
+    assert proposal["jobs"][1]["create_job"].endswith("--workspace LS_EU_2")
+
+
+def test_the_table_s_parameter_may_have_another_name(cli: CommandLine) -> None:
+    load = databricks(
+        "A", "DatabricksNotebook", {"notebookPath": "/x", "baseParameters": {"SourceTable": "crm"}}
+    )
+    proposal = propose(cli, pipeline(load), EXISTING, VAULT)
+    assert proposal["entries"][0]["entry"]["table_name"] == "Nightly/A"
+    assert "--table-parameter names another one" in proposal["notes"][0]
+    named = propose(cli, pipeline(load), EXISTING, VAULT, options=("--table-parameter", "sourcetable"))
+    assert (named["entries"][0]["entry"]["table_name"], named["notes"]) == ("crm", [])
+
+
+def test_what_is_beside_the_activities_is_noted(cli: CommandLine) -> None:
+    trigger = {
+        "name": "At two",
+        "properties": {
+            "type": "ScheduleTrigger",
+            "runtimeState": "Started",
+            "pipelines": [{"pipelineReference": {"referenceName": "Nightly", "type": "PipelineReference"}}],
+            "typeProperties": {"recurrence": {"frequency": "Day", "interval": 1, "timeZone": "UTC"}},
+        },
+    }
+    call = activity(
+        "Run now", "WebActivity", {"url": f"{ADDRESS}/api/2.1/jobs/run-now", "method": "POST", "body": "{}"}
+    )
+    start = activity("Start", "ExecutePipeline", {"pipeline": {"referenceName": "Nightly"}})
+    proposal = propose(cli, pipeline(LOAD), EXISTING, VAULT, trigger, pipeline(call, start, name="Rest"))
+    assert proposal["notes"] == [
+        "pipeline Rest, activity Run now calls the Jobs API itself, which the app does instead",
+        "pipeline Rest, activity Start starts pipeline Nightly, and may give it parameters",
+        'trigger At two starts Nightly ({"frequency": "Day", "interval": 1, "timeZone": "UTC"}); the app has '
+        "no schedules, so somebody must insert the entries",
+    ]
+
+
+ARM = {
+    "$schema": "http://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#",
+    "contentVersion": "1.0.0.0",
+    "parameters": {
+        "factoryName": {"type": "string"},
+        "LS_Databricks_accessToken": {"type": "secureString"},
+        "LS_Databricks_properties_typeProperties_domain": {"type": "string", "defaultValue": ADDRESS},
+        "LS_Databricks_existingClusterId": {"type": "string"},
+    },
+    "variables": {"prefix": "[concat('/Repos', '/team''s')]"},
+    "resources": [
+        {
+            "name": "[concat(parameters('factoryName'), '/Nightly')]",
+            "type": "Microsoft.DataFactory/factories/pipelines",
+            "apiVersion": "2018-06-01",
+            "properties": {
+                "activities": [
+                    databricks(
+                        "A",
+                        "DatabricksNotebook",
+                        {
+                            "notebookPath": "[format('{0}/{1}', variables('prefix'), 'load')]",
+                            "baseParameters": {
+                                "table_name": "sales",
+                                "list": "[[1, 2]",
+                                "other": "[resourceGroup().location]",
+                            },
+                        },
+                    )
+                ]
+            },
+            "dependsOn": ["[concat(variables('factoryId'), '/linkedServices/LS_Databricks')]"],
+        },
+        {
+            "name": "[format('{0}/{1}', parameters('factoryName'), 'LS_Databricks')]",
+            "type": "Microsoft.DataFactory/factories/linkedServices",
+            "apiVersion": "2018-06-01",
+            "properties": {
+                "type": "AzureDatabricks",
+                "typeProperties": {
+                    "domain": "[parameters('LS_Databricks_properties_typeProperties_domain')]",
+                    "accessToken": {
+                        "type": "SecureString",
+                        "value": "[parameters('LS_Databricks_accessToken')]",
+                    },
+                    "existingClusterId": "[parameters('ls_databricks_existingClusterId')]",
+                },
+            },
+        },
+        {
+            "name": "x/y",
+            "type": "Microsoft.DataFactory/factories/datasets",
+            "properties": {"type": "Parquet"},
+        },
+    ],
+}
+ARM_VALUES = {
+    "$schema": "https://schema.management.azure.com/schemas/2015-01-01/deploymentParameters.json#",
+    "parameters": {
+        "LS_Databricks_accessToken": {"value": "dapi-hunter2"},
+        "LS_Databricks_existingClusterId": {"value": "0101-from-values"},
+    },
+}
+
+
+def test_arm_template_with_the_values_of_its_parameters(cli: CommandLine) -> None:
+    proposal = propose(cli, ARM, ARM_VALUES)
+    [job], [entry] = proposal["jobs"], proposal["entries"]
+    assert proposal["settings"] == {"DATABRICKS_HOST": ADDRESS, "DATABRICKS_AUTH": "pat"}
+    assert job["job"]["name"] == "Nightly/A"
+    assert job["job"]["tasks"][0] == {
+        "task_key": "main",
+        "notebook_task": {"notebook_path": "/Repos/team's/load"},
+        "existing_cluster_id": "0101-from-values",
+    }
+    assert entry["entry"]["parameters"] == {
+        "table_name": "sales",
+        "list": "[1, 2]",
+        "other": "DECIDE: [resourceGroup().location]",
+    }
+    assert "hunter2" not in json.dumps(proposal)
+
+
+def test_arm_template_without_values(cli: CommandLine) -> None:
+    [job] = propose(cli, ARM)["jobs"]
+    assert job["job"]["tasks"][0]["existing_cluster_id"] == (
+        "DECIDE: [parameters('ls_databricks_existingClusterId')]"
+    )
+
+
+def test_zip_of_a_factory_is_read_once(cli: CommandLine) -> None:
+    outer = {**ARM, "resources": [{"type": "Microsoft.Resources/deployments", "name": "a", "properties": {}}]}
+    nested_template = {
+        "template": ARM,
+        "parameters": {"factoryName": {"value": "[parameters('factoryName')]"}},
+    }
+    outer["resources"][0]["properties"] = nested_template  # type: ignore[index]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("factory/ARMTemplateForFactory.json", json.dumps(outer))
+        archive.writestr("factory/ARMTemplateParametersForFactory.json", json.dumps(ARM_VALUES))
+        archive.writestr("factory/linkedTemplates/ArmTemplate_0.json", json.dumps(ARM))
+        archive.writestr("diagnostic.json", "[]")
+        archive.writestr("info.txt", "text")
+    (cli.folder / "export.zip").write_bytes(packed.getvalue())
+    proposal = cli.json("import-adf", "export.zip")
+    assert [job["job"]["tasks"][0]["existing_cluster_id"] for job in proposal["jobs"]] == ["0101-from-values"]
+    assert proposal["notes"] == []
+
+
+def test_support_files_of_the_portal(cli: CommandLine) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("pipeline/Nightly.json", json.dumps(pipeline(LOAD)))
+        archive.writestr("linkedService/LS_Databricks.json", json.dumps(EXISTING))
+        archive.writestr("linkedService/LS_Vault.json", json.dumps(VAULT))
+        archive.writestr("dataset/D.json", json.dumps({"name": "D", "properties": {"type": "Parquet"}}))
+    (cli.folder / "support.zip").write_bytes(packed.getvalue())
+    assert cli.json("import-adf", "support.zip")["entries"][0]["ready"] is True
+
+
+def test_what_the_azure_cli_prints(cli: CommandLine) -> None:
+    """It leaves out typeProperties, and PowerShell writes its output as UTF-16."""
+    flat = {**LOAD, **LOAD["typeProperties"]}
+    del flat["typeProperties"]
+    shown = {
+        "activities": [flat],
+        "etag": "x",
+        "name": "Nightly",
+        "type": "Microsoft.DataFactory/factories/pipelines",
+    }
+    (cli.folder / "shown.json").write_text(json.dumps(shown), encoding="utf-16")
+    write(cli.folder, "service.json", EXISTING)
+    write(cli.folder, "vault.json", VAULT)
+    proposal = cli.json("import-adf", "shown.json", "service.json", "vault.json")
+    assert proposal["entries"][0]["entry"]["table_name"] == "sales"
+    assert proposal["entries"][0]["ready"] is True
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
+        (b'{"activities": NaN}', "NaN is not a JSON number"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'"text"', "not a pipeline, a linked service or an ARM template of Data Factory"),
+        (b'{"a": 1, "b": 2}', "of Data Factory: it has a, b"),
+        (b'{"properties": {"activities": {}}}', "pipeline bad: activities must be a JSON list"),
+        (b'{"properties": {"activities": [1]}}', "pipeline bad: an activity must be a JSON object"),
+        (b'{"properties": {"activities": [{"name": "A"}]}}', "every activity must have a name and a type"),
+        (b'{"name": 7, "properties": {"activities": []}}', "the name of a resource must be a text"),
+        (b'{"properties": {"activities": []}}', "no Databricks activity in bad; activities by type: none"),
+        (
+            b'{"properties": {"activities": [{"name": "C", "type": "Copy"}]}}',
+            "no Databricks activity in bad; activities by type: Copy 1",
+        ),
+        (
+            b'{"properties": {"activities": [{"name": "N", "type": "DatabricksNotebook",'
+            b' "typeProperties": 3}]}}',
+            "pipeline bad, activity N: typeProperties must be a JSON object",
+        ),
+        (
+            b'{"properties": {"activities": [{"name": "N", "type": "DatabricksNotebook",'
+            b' "typeProperties": {"baseParameters": [1]}}]}}',
+            "pipeline bad, activity N: baseParameters must be a JSON object",
+        ),
+        (b'{"resources": [3]}', "a resource must be a JSON object"),
+        (b"PK\x03\x04 no archive", "the archive cannot be read"),
+    ],
+)
+def test_bad_input_is_one_clear_line(cli: CommandLine, content: bytes, said: str) -> None:
+    (cli.folder / "bad.json").write_bytes(content)
+    line = refusal(cli, "bad.json")
+    assert said in line
+    assert "bad" in line
+    assert line.count("\n") == 1
+
+
+def test_a_linked_service_alone_is_no_pipeline(cli: CommandLine) -> None:
+    write(cli.folder, "service.json", EXISTING)
+    assert refusal(cli, "service.json") == "there is no pipeline in service.json\n"
+    assert cli("import-adf", "nothing.json").returncode == 2
+    assert cli("import-adf").returncode == 2
+
+
+def test_an_archive_that_unpacks_to_too_much(cli: CommandLine) -> None:
+    with zipfile.ZipFile(cli.folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", b" " * (65 * 1024 * 1024))
+    assert "larger than 67,108,864 bytes when unpacked" in refusal(cli, "bomb.zip")
+
+
+def test_deep_nesting_is_refused(cli: CommandLine) -> None:
+    deep = LOAD
+    for _ in range(60):
+        deep = nested(inside="ForEach", inner=[deep])
+    write(cli.folder, "deep.json", pipeline(deep))
+    assert "nested" in refusal(cli, "deep.json")
+
+
+def test_names_cannot_become_statements(cli: CommandLine) -> None:
+    """All that comes from the file stays inside comments and literals."""
+    evil = "x'); DROP TABLE track_processing; --"
+    ready = {**LOAD, "name": evil, "typeProperties": {"notebookPath": "/x", "baseParameters": {evil: evil}}}
+    broken = {**LOAD, "name": f"a\r\n{evil}\u2028", "dependsOn": [after("b\nDROP TABLE track_processing;")]}
+    proposal = propose(cli, pipeline(ready, broken), EXISTING, VAULT)
+    assert [each["ready"] for each in proposal["entries"]] == [True, False]
+    run_printed(cli)
+    [(table, parameters)] = cli.query("SELECT table_name, parameters FROM track_processing")
+    assert table == f"Nightly/{evil}"
+    assert json.loads(str(parameters)) == {evil: evil}
+
+
+def test_it_needs_no_settings_and_changes_nothing(tmp_path: Path) -> None:
+    cli = CommandLine(folder=tmp_path, environment={})
+    write(tmp_path, "p.json", pipeline(LOAD))
+    assert cli("import-adf", "p.json").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
+
+
+def test_only_this_command_reads_the_module() -> None:
+    program = (
+        "import sys, function_app, orchestrator.cli.main;"
+        "print([name for name in sys.modules if 'data_factory' in name or name == 'zipfile._path'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "data_factory" not in done.stdout
