@@ -72,7 +72,7 @@ class _Looks:
             text = str(error)
         except TimeoutError:
             text = f"no result within the {self._seconds:g} s that these checks may take"
-        except Exception as error:  # the other findings are wanted all the more
+        except Exception as error:  # noqa: BLE001 - the other findings are wanted all the more
             details = without(traceback.format_exc(), self._secrets)
             _logger.error("the check of %s failed:\n%s", subject, details)  # noqa: TRY400 - without secrets
             text = f"this check itself failed ({type(error).__name__}): the log has the details"
