@@ -16,6 +16,7 @@ from orchestrator.core import health
 from orchestrator.core.errors import (
     ListIncomplete,
     OrchestratorError,
+    PackageMissing,
     RequestRefused,
     SchemaError,
     SettingsError,
@@ -70,6 +71,8 @@ class _Looks:
                 return self.found(Finding(subject=subject, ok=True, text=await look))
         except OrchestratorError as error:
             text = str(error)
+        except ModuleNotFoundError as error:
+            text = str(PackageMissing(error.name))
         except TimeoutError:
             text = f"no result within the {self._seconds:g} s that these checks may take"
         except Exception as error:  # noqa: BLE001 - the other findings are wanted all the more
@@ -110,6 +113,8 @@ async def findings(
             yield _missing(lacking)
     except StoreError as error:
         yield Finding(subject="store", ok=False, text=str(error))
+    except PackageMissing as error:
+        yield Finding(subject="packages", ok=False, text=str(error))
 
 
 async def run(app: Application, *, seconds: float) -> AsyncGenerator[Finding, None]:

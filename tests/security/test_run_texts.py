@@ -319,3 +319,5 @@ def test_the_app_knows_its_own_secrets() -> None:
     signed = f"sv=1&sig={SIGNATURE}"
     queue = QueueConnection(connection_string=f"QueueEndpoint=https://a;SharedAccessSignature={signed}")
     assert signed in replace(loaded, queue=queue).secrets()
+    principal = QueueConnection(service_url="https://a", client_secret=signed)
+    assert signed in replace(loaded, queue=principal).secrets()

@@ -15,7 +15,7 @@ from orchestrator import settings
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
 from orchestrator.checks import installation
-from orchestrator.core.errors import QueueError, SettingsError
+from orchestrator.core.errors import PackageMissing, QueueError, SettingsError
 from orchestrator.web import api as api_module
 from orchestrator.web.api import Api
 from orchestrator.web.http import Request
@@ -191,10 +191,24 @@ async def test_callers_at_the_same_time_share_one_check(tmp_path: Path) -> None:
     assert lists == 2
 
 
+async def test_packages_that_are_not_there_are_a_finding() -> None:
+    def application() -> Application:
+        raise PackageMissing("aiohttp")
+
+    ok, found = await check(Api(application))
+    assert (ok, list(found)) == (False, ["packages"])
+    assert found["packages"][1].startswith("the Python package aiohttp is not there")
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
         (QueueError(f"refused: {ACCOUNT_KEY}"), "refused: […]"),
+        (
+            ModuleNotFoundError("No module named '_cffi_backend'", name="_cffi_backend"),
+            "the Python package _cffi_backend is not there: publish with a remote build, which installs "
+            "requirements.txt (docs/deploy.md#publish), or, on a machine: pip install -r requirements.txt",
+        ),
         (RuntimeError(ACCOUNT_KEY), "this check itself failed (RuntimeError): the log has the details"),
     ],
 )
