@@ -28,7 +28,7 @@ from orchestrator.core.models import Job, JobKey
 from orchestrator.core.redaction import one_line, without
 from orchestrator.core.reports import JobUse
 from orchestrator.core.run_requests import AUTO, JOB_PARAMETERS
-from orchestrator.settings import Settings, host_lacks
+from orchestrator.settings import Settings, host_lacks, load_site
 from orchestrator.settings.workspaces import DEFAULT_WORKSPACE, WorkspaceSettings
 
 _logger = logging.getLogger(__name__)
@@ -111,6 +111,8 @@ async def findings(
             yield Finding(subject="settings", ok=False, text=problem)
         if lacking := host_lacks(environ):
             yield _missing(lacking)
+        for finding in neighbours.findings(load_site(environ)):
+            yield finding
     except StoreError as error:
         yield Finding(subject="store", ok=False, text=str(error))
     except PackageMissing as error:

@@ -135,6 +135,11 @@ def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:
     return _checked(read_store, environ)
 
 
+def load_site(environ: Mapping[str, str] | None = None) -> Site | None:
+    """Read only the function app or its slot; None outside of Azure."""
+    return read_site(Reader(os.environ if environ is None else environ))
+
+
 def load_workspace_names(environ: Mapping[str, str] | None = None) -> frozenset[str] | None:
     """Read only the workspaces' names, which need no token. None = no workspace is set.
 

@@ -26,8 +26,12 @@ class Reader:
 
         Core Tools sets it, too, but calls its own environment Development.
         """
-        has_site = bool(self._environ.get("WEBSITE_SITE_NAME"))
-        return has_site and self._environ.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"
+        return bool(self._environ.get("WEBSITE_SITE_NAME")) and not self.in_core_tools
+
+    @property
+    def in_core_tools(self) -> bool:
+        """Whether the app runs under Core Tools on a developer's machine."""
+        return self._environ.get("AZURE_FUNCTIONS_ENVIRONMENT") == "Development"
 
     def text(self, name: str) -> str | None:
         """Return a value without the blanks around it. An empty value counts as not set.

@@ -44,10 +44,10 @@ def beginning(name: str) -> str:
 def read_site(reader: Reader) -> Site | None:
     """Return the function app, or None outside of Azure."""
     name, slot = reader.text("WEBSITE_SITE_NAME"), reader.text("WEBSITE_SLOT_NAME")
-    if name is None or not reader.in_azure:
+    if (name is None and slot is None) or reader.in_core_tools:
         return None
     return Site(
-        name=name,
+        name=name or "",
         slot=None if slot is None or slot.lower() == "production" else slot,
         host_id=reader.text_in_any_case("AzureFunctionsWebHost__hostid"),
         cuts_names=reader.text("WEBSITE_SKU") != "FlexConsumption",

@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.checks import neighbours
+from tests.cli.support import CommandLine
 
 AZURE = {
     "AzureWebJobsStorage__accountName": "acme",
@@ -75,6 +76,17 @@ def test_a_slot_with_the_id_of_production(name: str) -> None:
 def test_a_slot_whose_name_is_cut_within_its_own_part() -> None:
     _, (_, verdict, text) = said(WEBSITE_SITE_NAME="shop-loader-of-the-north", WEBSITE_SLOT_NAME="acceptance")
     assert (verdict, text.split(" is ")[0]) == ("warn", "shop-loader-of-the-north-accepta")
+
+
+def test_check_says_it_whatever_the_settings_are(full_cli: CommandLine) -> None:
+    done = full_cli("check", **STAGING)
+    [line] = [each for each in done.stdout.splitlines() if "slot" in each]
+    assert (done.returncode, line.split(":")[0]) == (0, "warn  function app, deployment slot"), done.stdout
+    done = full_cli("check", WEBSITE_SITE_NAME=LONG, **STAGING)  # in Azure SQLite is refused
+    lines = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert "FAIL  settings" in lines
+    assert lines[-2:] == ["warn  function app, deployment slot", "FAIL  function app, host id"]
 
 
 def test_an_id_that_both_slots_may_have() -> None:
