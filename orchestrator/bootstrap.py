@@ -428,6 +428,7 @@ def _overview(
         reports=reports,
         pass_log=PassLog(pool),
         check_schema=functools.partial(pool.transact, migrate.check, writes=False),
+        schema_version=migrate.latest_version(),
         known=_known(settings) if settings is not None else None,
         active=active,
         jobs=jobs,
@@ -535,7 +536,7 @@ class Setup:
     @staticmethod
     def latest_version() -> int:
         """Return the version of the schema that this app needs, the same for both databases."""
-        return migrate.available("sqlserver")[-1].version
+        return migrate.latest_version()
 
     @staticmethod
     def migrations(settings: StoreSettings, from_version: int) -> str:

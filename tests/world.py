@@ -192,6 +192,7 @@ def overview_of(world: UseCases, known: Known | None, active: ActiveRuns | None)
         reports=Reports(world.store.pool),
         pass_log=PassLog(world.store.pool),
         check_schema=check_schema,
+        schema_version=1,
         known=known,
         active=active,
     )

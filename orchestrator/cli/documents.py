@@ -28,6 +28,8 @@ def story(found: Story, run_page_url: str | None, *, parameters: bool = False) -
 def status(found: StatusReport) -> dict[str, Any]:
     """Return the state of everything."""
     return {
+        "version": found.version,
+        "schema_version": found.schema_version,
         "workspaces": [_workspace(each) for each in found.workspaces],
         "passes": [pass_fields(each) for each in found.passes],
         "now": iso_utc(found.now, "milliseconds"),

@@ -11,11 +11,13 @@ from click.shell_completion import get_completion_class
 from orchestrator.cli import add, admin, changes, check, entries, import_adf, status
 from orchestrator.cli.output import FAILED, INTERRUPTED, complain
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.version import VERSION
 
 _PROGRAM = "python -m orchestrator"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, prog_name="orchestrator")
 def commands() -> None:
     """Turn entries of track_processing into Databricks job runs: list, retry, cancel, resolve and add them.
 

@@ -10,6 +10,7 @@ from orchestrator.core.models import ActiveRun, Entry, JobKey, LastPass, LogRow
 from orchestrator.core.policy import Policy
 from orchestrator.core.refused_jobs import setting_of
 from orchestrator.core.states import Status
+from orchestrator.core.version import VERSION
 
 #: A chart or a table counts at most this many runs, the newest.
 MAX_COUNTED = 75_000
@@ -225,6 +226,10 @@ class PassStatus:
 class StatusReport:
     """The state of everything at one moment of the database's clock."""
 
+    #: of the app
+    version: str = VERSION
+    #: the newest version of the schema that the app knows; ``check`` says which one the database has
+    schema_version: int
     workspaces: list[WorkspaceStatus]
     passes: list[PassStatus]
     now: datetime

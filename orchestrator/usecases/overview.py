@@ -125,6 +125,7 @@ class Overview:
         reports: Reports,
         pass_log: PassLog,
         check_schema: Callable[[], Awaitable[object]],
+        schema_version: int,
         known: Known | None,
         active: ActiveRuns | None,
         jobs: Jobs | None = None,
@@ -132,6 +133,7 @@ class Overview:
         self._reports = reports
         self._pass_log = pass_log
         self._check_schema = check_schema
+        self._schema_version = schema_version
         self._known = known
         self._active = active
         self._jobs = jobs
@@ -143,6 +145,7 @@ class Overview:
         passes = await self._last_passes()
         now = await self._pass_log.now()
         return StatusReport(
+            schema_version=self._schema_version,
             workspaces=workspaces,
             passes=[
                 PassStatus(name=name, last=last, late=self._is_late(last, now))

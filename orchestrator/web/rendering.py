@@ -57,6 +57,8 @@ def waiting_entry(found: waiting.Waiting, run_page_url: str | None) -> schemas.W
 def status_report(found: reports.StatusReport) -> schemas.StatusReport:
     """Return the state of the workspaces and of the timer functions."""
     return schemas.StatusReport(
+        version=found.version,
+        schema_version=found.schema_version,
         workspaces=[_workspace(status) for status in found.workspaces],
         passes=[schemas.Pass(**pass_fields(status)) for status in found.passes],
         now=_iso(found.now),

@@ -573,6 +573,8 @@ class Pass(_Schema, frozen=True, kw_only=True):
 class StatusReport(_Schema, frozen=True, kw_only=True):
     """The state of the workspaces and of the timer functions."""
 
+    version: Annotated[str, Meta(description="Of the app.")]
+    schema_version: Annotated[int, Meta(description="The newest version of the schema that the app knows.")]
     workspaces: list[Workspace]
     passes: list[Pass]
     now: _Time

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from orchestrator.adapters.store.migrate import available
+from orchestrator.core.version import VERSION
 from tests.cli.support import CommandLine
 from tests.cli.terminal import terminal
 
@@ -29,6 +31,8 @@ def test_an_empty_store(cli: CommandLine) -> None:
     assert cli("status").stdout.splitlines()[0] == "no entry is open or has ended in the last day"
     document = cli.json("status")
     assert document["workspaces"] == []
+    assert (document["version"], document["schema_version"]) == (VERSION, len(available("sqlite")))
+    assert cli("--version").stdout == f"orchestrator, version {VERSION}\n"
     assert [(last_pass["name"], last_pass["started_at"]) for last_pass in document["passes"]] == [
         ("trigger", None), ("monitor", None),
     ]  # fmt: skip

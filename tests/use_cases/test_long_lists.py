@@ -130,6 +130,7 @@ class SlowWorld(DeliveredUseCases):
             reports=Reports(self.store.pool),
             pass_log=log,
             check_schema=self._check_schema,
+            schema_version=1,
             known=known,
             active=ActiveRuns(self.runs, self.clock, lists),
         )

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator import settings
+from orchestrator.adapters.store.migrate import available
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import Unauthorized, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun
 from orchestrator.core.states import Status
+from orchestrator.core.version import VERSION
 from orchestrator.usecases import overview
 from orchestrator.web import http
 from tests.fakes import FakeClock
@@ -267,6 +269,7 @@ async def test_the_status_counts_ours_and_foreign_runs(site: Site) -> None:
     site.runs.foreign |= {521, 9001, 9002}
     await site.app.pass_log.pass_started("trigger")
     _, told = await site.call("GET", "status")
+    assert (told["version"], told["schema_version"]) == (VERSION, len(available("sqlite")))
     [workspace] = told["workspaces"]
     assert workspace["cap"] == 3
     assert workspace["active"] == {"ours": 1, "foreign": 2, "foreign_queued": 0, "error": None}

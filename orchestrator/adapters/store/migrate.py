@@ -57,6 +57,11 @@ def available(dialect: str) -> list[Migration]:
     return found
 
 
+def latest_version() -> int:
+    """Return the version of the schema that this app needs, the same for both databases."""
+    return len(list((SQL_ROOT / "sqlserver" / "migrations").glob("*.sql")))
+
+
 def apply(connector: Connector) -> list[Migration]:
     """Apply the migrations that a database lacks, all or none, and return them.
 
