@@ -190,7 +190,7 @@ UNVERIFIED = re.compile(
 
 
 #: Looks which versions of TLS a server takes, and sends it nothing.
-LOOKS_ONLY = ROOT / "orchestrator" / "cli" / "exposure.py"
+LOOKS_ONLY = ROOT / "orchestrator" / "checks" / "exposure.py"
 
 
 def test_nothing_in_the_app_turns_verification_off() -> None:
