@@ -1,18 +1,25 @@
 """``import-adf``: what it proposes can be created, inserted and run; what it does not know it says."""
 
+import contextlib
+import copy
 import io
+import itertools
 import json
 import sqlite3
 import subprocess
 import sys
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from databricks.sdk.service.jobs import JobSettings
 
+from orchestrator.cli import import_adf
+from orchestrator.core.data_factory import exports, proposals
+from orchestrator.core.errors import ExportUnreadable
 from tests.cli.factory_exports import (
     ADDRESS,
     EXISTING,
@@ -671,3 +678,56 @@ def test_only_this_command_reads_the_module() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert "data_factory" not in done.stdout
+
+
+#: What stands where something else should.
+ODD: tuple[Any, ...] = (
+    None,
+    0,
+    -1,
+    True,
+    1.5,
+    "",
+    "@x",
+    "[parameters('x')]",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"type": []},
+)
+
+
+def places(document: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each container of a document with each key or index in it."""
+    items = document.items() if isinstance(document, dict) else enumerate(document)
+    for key, value in items:
+        yield document, key
+        if isinstance(value, dict | list):
+            yield from places(value)
+
+
+@pytest.mark.parametrize("sample", range(4))
+def test_a_document_with_anything_anywhere_is_read_or_refused(sample: int) -> None:
+    """One value after another is replaced by what nobody expects there."""
+    inner = nested(inside="Switch", inner=[nested(inside="IfCondition/else", inner=[LOAD])])
+    documents: list[list[Any]] = [
+        [pipeline(inner, parameters={"a": {"defaultValue": 1}})],
+        [pipeline(LOAD)],
+        [ARM, ARM_VALUES],
+    ]
+    chosen = [[*documents[0], EXISTING, VAULT], [*documents[1], JOB_CLUSTER], documents[2], documents[0]][
+        sample
+    ]
+    read = 0
+    for at in range(len(list(places(chosen)))):
+        for odd in ODD:
+            changed = copy.deepcopy(chosen)
+            container, key = next(itertools.islice(places(changed), at, None))
+            container[key] = odd
+            with contextlib.suppress(ExportUnreadable):
+                files = [exports.File(name="f.json", document=each) for each in changed]
+                lines = list(import_adf._lines(proposals.propose(exports.read(files), "table_name")))
+                read += 1
+                assert all(line.startswith(("--", "INSERT INTO ")) or not line for line in lines)
+    assert read > 100

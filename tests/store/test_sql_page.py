@@ -1,14 +1,13 @@
 """Every statement of docs/sql.md does what the page says, on the store of its dialect."""
 
 import json
-import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from orchestrator.adapters.store.entries import Store
 from orchestrator.core.states import Status
+from tests.conftest import ROOT
 from tests.store.conftest import Database
 from tests.store.helpers import (
     add,
@@ -23,18 +22,12 @@ from tests.store.helpers import (
     status_of,
     verdict,
 )
+from tests.store.sql_pages import check_statements, statements
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
-
-#: A name, the dialect (none: both) and the statement.
-BLOCK = re.compile(r"^<!-- ([a-z-]+) -->\n```sql ?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = ROOT / "docs" / "sql.md"
 
 #: The statements by name and dialect.
-BLOCKS = {
-    (name, dialect): sql
-    for name, only, sql in BLOCK.findall(PAGE)
-    for dialect in ([only] if only else ["sqlite", "sqlserver"])
-}
+BLOCKS = statements(PAGE)
 
 #: The id of the entry in the page's examples.
 ROW = 17
@@ -67,9 +60,7 @@ async def ended(store: Store, database: Database, run_id: int, to: Status, *, en
 
 
 def test_every_statement_has_a_name_a_test_and_both_dialects() -> None:
-    names = {name for name, _ in BLOCKS}
-    assert len(BLOCK.findall(PAGE)) == PAGE.count("```sql")
-    assert BLOCKS.keys() == {(name, dialect) for name in names for dialect in ("sqlite", "sqlserver")}
+    names = check_statements(PAGE)
     assert [name for name in names if f"test_{name.replace('-', '_')}" not in globals()] == []
 
 

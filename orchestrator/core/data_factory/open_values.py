@@ -69,10 +69,12 @@ class Questions:
     def text(self, value: Any, what: str) -> str | None:
         """Return a value that should be a text; None if the file does not have it."""
         settled = self.settle(value, what)
-        return None if settled in (None, "") else str(settled)
+        if settled is None or settled == "":
+            return None
+        return str(settled) if isinstance(settled, str | int) else self.ask(what, shown(settled))
 
     def _object(self, value: Mapping[str, Any], what: str, name: str) -> Any:
-        if value.get("type") in _SECRET_TYPES:
+        if str(value.get("type")) in _SECRET_TYPES:
             return self.ask(what, _NOT_SHOWN)
         inner = value.get("value")
         if value.get("type") == ARM_EXPRESSION:
