@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc browser test test-fast soak chaos mutate test-sqlserver clean
+.PHONY: help setup run demo check odbc browser test test-fast soak chaos mutate test-sqlserver check-infra clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -19,12 +19,13 @@ help:
 	@echo "make mutate  change the code and the SQL of PATHS=… one thing at a time, and say what no test notices"
 	@echo "make test-sqlserver  the store's tests on SQL Server; says how to get one"
 	@echo "make check   lint, types and known vulnerabilities of what is deployed"
+	@echo "make check-infra  the template for Azure and the workflows; installs what that takes in .venv-infra"
 	@echo "make setup   .venv, node_modules and local.settings.json; the others do it when needed"
 	@echo "make clean   remove what the local stack and the tools have left, but not the set-up"
 
 setup: .venv/.stamp node_modules/.stamp local.settings.json
 
-.venv/.stamp: scripts/setup.sh $(filter-out requirements-mutation.txt,$(wildcard requirements*.txt))
+.venv/.stamp: scripts/setup.sh $(filter-out requirements-mutation.txt requirements-infra.txt,$(wildcard requirements*.txt))
 	@scripts/setup.sh venv
 	@touch $@
 
@@ -53,6 +54,15 @@ check: setup
 	@$(PY) -m orchestrator init-db --print-queries > $(TSQL)/queries.sql
 	$(PY) -m sqlfluff lint $(TSQL) $(wildcard orchestrator/adapters/store/sql/sqlserver)
 	@scripts/audit.sh
+
+.venv-infra/.stamp: requirements-infra.txt .venv/.stamp
+	@$(PY) -m venv --clear .venv-infra
+	@.venv-infra/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-infra.txt
+	@touch $@
+
+# The template's own compiler is Azure's: az bicep build --file infra/main.bicep.
+check-infra: setup .venv-infra/.stamp
+	.venv-infra/bin/checkov --config-file infra/checkov.yaml --directory infra
 
 # libodbc is the system's: asked for at each test run, installed when it is missing and can be.
 odbc: setup

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from orchestrator import settings as settings_module
 from orchestrator.adapters import credentials, queue
@@ -566,6 +567,12 @@ class Setup:
             status_map=self._settings.status_map,
         )
         return list(adopt.apply(self._connector, wanted).lines())
+
+    def grant(self, name: str, client_id: UUID | None) -> list[str]:
+        """Create the app's user if it is missing, grant what the app needs, and return the statements run."""
+        from orchestrator.adapters.store import grants
+
+        return grants.apply(self._connector, name, client_id)
 
     async def close(self) -> None:
         """Close the connections of :meth:`wake`."""

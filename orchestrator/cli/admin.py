@@ -1,6 +1,7 @@
-"""Administration: ``init-db``, ``create-job``, ``pass``, ``workspace-moved`` and ``purge``."""
+"""Administration: ``init-db``, ``grant``, ``create-job``, ``pass``, ``workspace-moved`` and ``purge``."""
 
 import asyncio
+from uuid import UUID
 
 import click
 
@@ -76,6 +77,25 @@ def _adopt(*, quiet: bool) -> list[str]:
     if not quiet:
         click.echo("".join(f"{line}\n" for line in lines), nl=False)
     return lines
+
+
+@click.command("grant")
+@click.argument("name")
+@click.option(
+    "--client-id", type=click.UUID, help="The identity's client id, with which a missing user is created."
+)
+@json_option
+def _grant(name: str, client_id: UUID | None, as_json: bool) -> int:
+    """Give the app's own identity its rights on the tables, as the database's administrator.
+
+    NAME is the database user: the managed identity's name. Again it changes nothing.
+    """
+    statements = context.setup(create=False).grant(name, client_id)
+    if as_json:
+        print_json({"statements": statements})
+    else:
+        click.echo("".join(f"{statement}\n" for statement in statements), nl=False)
+    return OK
 
 
 @click.command("create-job")
@@ -189,4 +209,4 @@ async def _delete(older_than: float) -> int:
 #: The former name of ``pass``; scripts may still use it.
 _tick = click.Command("tick", callback=_pass.callback, params=_pass.params, hidden=True)
 
-COMMANDS = (_init_db, _create_job, _pass, _tick, _workspace_moved, _purge)
+COMMANDS = (_init_db, _grant, _create_job, _pass, _tick, _workspace_moved, _purge)

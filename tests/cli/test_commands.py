@@ -46,6 +46,14 @@ def test_init_db_prints_what_a_dba_runs(tmp_path: Path) -> None:
     assert cli("init-db").stdout == AT_LATEST
 
 
+def test_grant_is_for_a_database_with_users(tmp_path: Path) -> None:
+    cli = CommandLine(folder=tmp_path, environment={"STATE_DB": "state.db"})
+    cli("init-db")
+    refused = cli("grant", "id-app", "--client-id", "1d3b9d8c-0000-4000-8000-00000000000a")
+    assert (refused.returncode, "a SQLite file has no users" in refused.stderr) == (1, True)
+    assert cli("grant", "id-app", "--client-id", "not an id").returncode == 2
+
+
 def test_init_db_adopts_a_table_that_is_there(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "state.db")
     connection.execute(

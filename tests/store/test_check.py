@@ -5,7 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from orchestrator import settings
-from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store import grants, migrate
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
 from orchestrator.checks import installation
 from orchestrator.checks.finding import Finding
+from orchestrator.core.errors import StoreError
 from tests.conftest import ROOT
 from tests.store import odbc
 from tests.store.conftest import SQLSERVER, TABLES, Database, SqlServerDatabase
@@ -216,3 +217,25 @@ async def test_sqlserver_user_without_rights_on_one_table(user: User) -> None:
         user.owner.cursor().execute(f"GRANT SELECT, INSERT, UPDATE ON {table} TO {user.name}")
     found = await check(SQL_CONNECTION_STRING=user.connection_string)
     assert "GRANT INSERT, SELECT ON process_log TO [USER]" in found.text
+
+
+@only_sqlserver
+async def test_sqlserver_user_is_granted_what_the_app_needs(user: User) -> None:
+    owner = SqlServerConnector(SQLSERVER or "")
+    statements = grants.apply(owner, user.name, None)
+    assert f"GRANT INSERT, SELECT ON process_log TO [{user.name}]" in statements
+    assert grants.apply(owner, user.name, None) == statements  # again it changes nothing
+    assert (await check(SQL_CONNECTION_STRING=user.connection_string)).ok
+    own = SqlServerConnector(user.connection_string)
+    for refused in ("DELETE FROM process_log", "CREATE TABLE t (a int)", "DROP TABLE orchestrator_tick"):
+        with closing(own.connect().connection) as connection, pytest.raises(own.error, match=r"denied|owner"):
+            connection.cursor().execute(refused)
+
+
+@only_sqlserver
+def test_sqlserver_user_of_another_identity_is_not_taken_over(user: User) -> None:
+    owner = SqlServerConnector(SQLSERVER or "")
+    with pytest.raises(StoreError, match=f"a user {user.name} of another identity.* run DROP USER"):
+        grants.apply(owner, user.name, uuid.uuid4())
+    with pytest.raises(StoreError, match="the database has no user nobody: give --client-id"):
+        grants.apply(owner, "nobody", None)

@@ -1,7 +1,7 @@
 """The schema: its numbered migrations, the version that a database has, and the rights that the app needs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -164,10 +164,19 @@ def _taken_columns(session: Session, missing: Sequence[Migration]) -> list[str]:
 
 def missing_rights(session: Session) -> dict[str, list[str]]:
     """Return, by table, the rights that the app needs and this login lacks. Changes nothing."""
-    missing: dict[str, list[str]] = {}
-    for row in session.rows("probe_rights"):
-        missing.setdefault(row["table_name"], []).append(row["permission"])
-    return missing
+    return _by_table(row for row in session.rows("probe_rights") if not row["held"])
+
+
+def needed_rights(session: Session) -> dict[str, list[str]]:
+    """Return, by table, the rights that the app needs. Changes nothing."""
+    return _by_table(session.rows("probe_rights"))
+
+
+def _by_table(rows: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["table_name"], []).append(row["permission"])
+    return found
 
 
 def lock_schema(session: Session) -> int | None:

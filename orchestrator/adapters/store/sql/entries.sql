@@ -1432,12 +1432,15 @@ WHERE status IN ('DONE', 'DEAD', 'CANCELED')
     )
 
 -- probe_rights (sqlite) --
--- The rights on the tables that the app needs and this login lacks.
-SELECT '' AS table_name, '' AS permission WHERE 1 = 0  -- whoever may write the file may do everything in it
+-- The rights on the tables that the app needs, and whether this login has them.
+SELECT '' AS table_name, '' AS permission, 1 AS held WHERE 1 = 0  -- whoever may write the file may do everything in it
 
 -- probe_rights (sqlserver) --
--- The rights on the tables that the app needs and this login lacks.
-SELECT needed.table_name, needed.permission
+-- The rights on the tables that the app needs, and whether this login has them.
+SELECT
+    needed.table_name, needed.permission,
+    -- NULL: the table is not there, or this login may not even see it
+    COALESCE(HAS_PERMS_BY_NAME(needed.table_name, N'OBJECT', needed.permission), 0) AS held
 FROM (
     VALUES
     (N'orchestrator_alert', N'DELETE'),
@@ -1469,6 +1472,4 @@ FROM (
     (N'track_processing', N'SELECT'),
     (N'track_processing', N'UPDATE')
 ) AS needed (table_name, permission)
--- NULL: the table is not there, or this login may not even see it
-WHERE COALESCE(HAS_PERMS_BY_NAME(needed.table_name, N'OBJECT', needed.permission), 0) = 0
 ORDER BY needed.table_name, needed.permission

@@ -1,0 +1,66 @@
+"""The database user of the app's identity, with the rights that the app needs and no others."""
+
+from uuid import UUID
+
+from orchestrator.adapters.store import migrate
+from orchestrator.adapters.store.adopt.ddl import quoted
+from orchestrator.adapters.store.connector import Connector, store_error
+from orchestrator.adapters.store.session import Session
+from orchestrator.core.errors import StoreError
+
+
+def apply(connector: Connector, name: str, client_id: UUID | None) -> list[str]:
+    """Create the user if the database lacks it, grant it what the app needs, and return the statements run.
+
+    :param name: of the user: that of the managed identity.
+    :param client_id: of the managed identity. With it neither the server nor whoever runs this has to read
+        the directory; None = the user is there already.
+    :raises SchemaError: the tables are missing or not at this app's version.
+    :raises StoreError: the user is missing, or another identity has its name; or the database refused.
+    """
+    if connector.dialect != "sqlserver":
+        raise StoreError("a SQLite file has no users: set SQL_CONNECTION_STRING")
+    connection = connector.connect().connection
+    try:
+        connector.begin_write(connection)
+        session = Session(connection, connector)
+        migrate.check(session)
+        statements = [*_user(session, name, client_id), *_grants(session, name)]
+        for statement in statements:
+            migrate.execute(connection, statement)
+        connection.commit()
+    except connector.error as error:
+        raise store_error(connector, error) from None  # the driver's text may hold values
+    else:
+        return statements
+    finally:
+        connection.close()
+
+
+def _user(session: Session, name: str, client_id: UUID | None) -> list[str]:
+    """Return the statement that creates the user, or none if it is there."""
+    found = session.select("SELECT sid FROM sys.database_principals WHERE name = ?", name)
+    if not found:
+        if client_id is None:
+            raise StoreError(f"the database has no user {name}: give --client-id, or create the user first")
+        return [f"CREATE USER {_quoted(name)} WITH SID = {_sid(client_id)}, TYPE = E"]
+    if client_id is not None and bytes(found[0]["sid"]) != client_id.bytes_le:
+        raise StoreError(
+            f"the database has a user {name} of another identity, perhaps one that was deleted: "
+            f"run DROP USER {_quoted(name)}, then this again"
+        )
+    return []
+
+
+def _grants(session: Session, name: str) -> list[str]:
+    needed = migrate.needed_rights(session).items()
+    return [f"GRANT {', '.join(rights)} ON {table} TO {_quoted(name)}" for table, rights in needed]
+
+
+def _sid(client_id: UUID) -> str:
+    """Return the identity as Azure SQL writes it: the id's bytes, in the order of a uniqueidentifier."""
+    return f"0x{client_id.bytes_le.hex().upper()}"
+
+
+def _quoted(name: str) -> str:
+    return quoted(name, "sqlserver")
