@@ -63,15 +63,19 @@ def nightly(database: Database) -> Iterator[Database]:
 def team(database: Database) -> Iterator[Database]:
     """A database with a team's table beside the app's."""
     database.execute("DROP TABLE IF EXISTS team_processing")
+    key = "integer PRIMARY KEY" if database.connector.dialect == "sqlite" else "int IDENTITY PRIMARY KEY"
     database.execute(
-        "CREATE TABLE team_processing (SOURCE_TABLE varchar(128), STATUS varchar(20), PAYLOAD varchar(4000))"
+        f"CREATE TABLE team_processing (TRACK_ID {key}, SOURCE_TABLE varchar(128), STATUS varchar(20),"
+        " PAYLOAD varchar(4000))"
     )
     yield database
     database.execute("DROP TABLE team_processing")
 
 
 def insert(database: Database, table: str, status: str = "NEW", payload: str | None = None) -> None:
-    database.execute("INSERT INTO team_processing VALUES (?, ?, ?)", table, status, payload)
+    database.execute(
+        "INSERT INTO team_processing (SOURCE_TABLE, STATUS, PAYLOAD) VALUES (?, ?, ?)", table, status, payload
+    )
 
 
 def team_rows(database: Database) -> list[tuple[Any, ...]]:
@@ -90,26 +94,28 @@ def test_every_statement_has_a_name_a_test_and_both_dialects() -> None:
 
 async def test_hand_over(store: Store, team: Database) -> None:
     insert(team, "crm/leads", payload='{"table_name": "crm/leads", "day": "2026-01-31"}')
+    insert(team, "crm/accounts")
     insert(team, "crm/people")
     insert(team, "crm/people", "RUNNING")
     insert(team, "crm/old", "DONE")
     insert(team, "erp/orders")
     run(team, "hand-over")
     assert team_rows(team) == [
+        ("crm/accounts", "IN THE APP"),
         ("crm/leads", "IN THE APP"),
         ("crm/old", "DONE"),
         ("crm/people", "NEW"),
         ("crm/people", "RUNNING"),
         ("erp/orders", "NEW"),
     ]
-    [claimed] = await claim(store)
-    entry = await entry_of(store, claimed.entry_id)
+    first, _ = await claim(store)
+    entry = await entry_of(store, first.entry_id)
     assert (entry.table_name, json.loads(entry.parameters or "")["day"]) == ("crm/leads", "2026-01-31")
     run(team, "hand-over")
-    assert tables(team) == ["crm/leads"]
+    assert tables(team) == ["crm/leads", "crm/accounts"]  # in the order of their insert
     team.execute("UPDATE team_processing SET STATUS = 'DONE' WHERE STATUS = 'RUNNING'")
     run(team, "hand-over")
-    assert tables(team) == ["crm/leads", "crm/people"]
+    assert tables(team) == ["crm/leads", "crm/accounts", "crm/people"]
 
 
 async def test_who_has_what(store: Store, team: Database) -> None:
