@@ -318,6 +318,32 @@ def test_expressions_are_kept_and_never_guessed(cli: CommandLine) -> None:
     assert "hunter2" not in cli("import-adf", "file0.json", "file1.json", "file2.json").stdout
 
 
+def test_what_a_whole_expression_gives_is_a_question(cli: CommandLine) -> None:
+    properties = {
+        "notebookPath": "/x",
+        "baseParameters": "@pipeline().parameters.all",
+        "libraries": expression("@activity('Look').output.value"),
+    }
+    load = databricks("A", "DatabricksNotebook", properties, policy={"retry": "3", "timeout": "soon"})
+    proposal = propose(cli, pipeline(load), EXISTING, VAULT)
+    assert proposal["jobs"][0]["decide"] == ["libraries: @activity('Look').output.value"]
+    assert proposal["entries"][0]["entry"] == {
+        "table_name": "Nightly/A",
+        "job_name": "Nightly/A",
+        "parameter_style": "notebook_params",
+        "parameters": "DECIDE: @pipeline().parameters.all",
+        "max_attempts": 4,
+        "run_timeout_seconds": "DECIDE: soon",
+    }
+
+
+def test_an_id_that_is_none_is_a_question(cli: CommandLine) -> None:
+    [entry] = propose(cli, pipeline(databricks("A", "DatabricksJob", {"jobId": "x"})), EXISTING, VAULT)[
+        "entries"
+    ]
+    assert entry["decide"] == ["jobId: the job's id; the file has x"]
+
+
 def test_an_order_among_activities_is_a_question(cli: CommandLine) -> None:
     second = {**LOAD, "name": "Then", "dependsOn": [after("Load sales")]}
     off = {**LOAD, "name": "Off", "state": "Inactive", "onInactiveMarkAs": "Succeeded"}
@@ -707,6 +733,7 @@ def places(document: Any) -> Iterator[tuple[Any, Any]]:
             yield from places(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", range(4))
 def test_a_document_with_anything_anywhere_is_read_or_refused(sample: int) -> None:
     """One value after another is replaced by what nobody expects there."""

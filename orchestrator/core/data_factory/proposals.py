@@ -243,7 +243,14 @@ def _libraries(activity: Activity, questions: Questions) -> dict[str, Any]:
     libraries = activity.fields.get("libraries")
     if not libraries:
         return {}
-    return {"libraries": questions.settle(as_list(libraries, f"{activity.where}: libraries"), "libraries")}
+    if not _is_dynamic(libraries):
+        libraries = as_list(libraries, f"{activity.where}: libraries")
+    return {"libraries": questions.settle(libraries, "libraries")}
+
+
+def _is_dynamic(value: Any) -> bool:
+    """Say whether a list or an object as a whole is an expression."""
+    return isinstance(value, str) or (isinstance(value, dict) and value.get("type") == "Expression")
 
 
 def _job_id(activity: Activity, questions: Questions) -> int | str:
@@ -251,7 +258,9 @@ def _job_id(activity: Activity, questions: Questions) -> int | str:
     try:
         return whole_of_text(text or "", least=1, most=MAX_ID)
     except ValueError:
-        return text if is_open(text) and text else questions.ask("jobId", "the id of the job")
+        return (
+            text if text and is_open(text) else questions.ask("jobId", f"the job's id; the file has {text}")
+        )
 
 
 def _parameters(activity: Activity, questions: Questions) -> tuple[str, Any]:
@@ -259,7 +268,7 @@ def _parameters(activity: Activity, questions: Questions) -> tuple[str, Any]:
     field_name, style, empty = _STYLES[activity.kind]
     given = activity.fields.get(field_name) or empty()
     expected: Callable[[Any, str], Any] = as_list if empty is list else as_object
-    if isinstance(given, str) or (isinstance(given, dict) and given.get("type") == "Expression"):
+    if _is_dynamic(given):
         return style, questions.settle(given, field_name)
     return style, questions.settle(expected(given, f"{activity.where}: {field_name}"), field_name)
 
@@ -277,13 +286,11 @@ def _policy(activity: Activity, questions: Questions) -> dict[str, Any]:
     """Return the limits that the activity's policy sets."""
     policy = as_object(activity.definition.get("policy") or {}, f"{activity.where}: policy")
     limits: dict[str, Any] = {}
-    retries = questions.settle(policy.get("retry"), "policy.retry")
-    if isinstance(retries, int) and 0 <= retries < MAX_INT32:
-        limits["max_attempts"] = retries + 1
+    retries = questions.text(policy.get("retry"), "policy.retry")
+    if retries is not None and is_open(retries):
+        limits["max_attempts"] = retries
     elif retries is not None:
-        limits["max_attempts"] = (
-            retries if is_open(retries) else questions.ask("policy.retry", shown(retries))
-        )
+        limits["max_attempts"] = _attempts(retries, questions)
     span = questions.text(policy.get("timeout"), "policy.timeout")
     match = _SPAN.fullmatch(span or "")
     if match:
@@ -292,6 +299,14 @@ def _policy(activity: Activity, questions: Questions) -> dict[str, Any]:
     elif span is not None:
         limits["run_timeout_seconds"] = span if is_open(span) else questions.ask("policy.timeout", span)
     return limits
+
+
+def _attempts(retries: str, questions: Questions) -> int | str:
+    """Return the number of attempts, the first one included."""
+    try:
+        return whole_of_text(retries, least=0, most=MAX_INT32 - 1) + 1
+    except ValueError as error:
+        return questions.ask("policy.retry", f"{error}, not {retries}")
 
 
 def _check(columns: Mapping[str, Any], questions: Questions) -> None:
