@@ -23,6 +23,9 @@ _NAME_CHARACTERS = 100
 #: Jobs of foreign runs that are named, those with most runs first.
 _JOBS = 3
 
+#: A reason: the database does not answer.
+STORE_SILENT = "the state store does not answer in time"
+
 #: Passes that have met a problem, each of them, for so long are a reason.
 _TROUBLED_SECONDS = 3600.0
 
@@ -170,6 +173,27 @@ def unknown_workspaces(found: Sequence[OpenWorkspace], known: Collection[str], n
     return lines
 
 
+def is_late(last: LastPass | None, now: datetime, limit_seconds: float) -> bool:
+    """Say whether a timer function has begun no pass within the limit."""
+    return last is None or (now - last.started_at).total_seconds() > limit_seconds
+
+
+def lateness(name: str, last: LastPass | None, now: datetime, limit_seconds: float, outcome: str) -> str:
+    """Say what is wrong with a timer function's passes; empty if one has finished within the limit.
+
+    :param outcome: what the last pass met, as the end of a reason.
+    """
+    if last is None:
+        return f"{name} has never begun"
+    if is_late(last, now, limit_seconds):
+        return f"{name} has not begun since {second(last.started_at)}"
+    if last.finished_at is None:
+        return f"no pass of {name} has come to its end yet{outcome}"
+    if (now - last.finished_at).total_seconds() <= limit_seconds:
+        return ""
+    return f"no pass of {name} has come to its end since {second(last.finished_at)}{outcome}"
+
+
 def troubled_passes(last: LastPass, now: datetime) -> str:
     """Say that each pass of a timer function has met a problem for long, and which; empty if not so."""
     if last.troubled_since is None or (now - last.troubled_since).total_seconds() < _TROUBLED_SECONDS:
@@ -213,6 +237,25 @@ def last_run_elsewhere(entry: Entry, run_id: int, here: str) -> str:
         f"its last run {run_id} is at {one_line(entry.workspace_address or '')} and was not seen to be over, "
         f"and the settings say {one_line(here)}; correct the setting, or, if the workspace has moved, run: "
         f"python -m orchestrator workspace-moved {one_line(entry.workspace)}"
+    )
+
+
+def wait_for_nothing(workspace: str, outcome: str) -> str:
+    """Say that entries of a workspace wait, and that nobody knows why.
+
+    :param outcome: what the last trigger pass met, as the end of a reason.
+    """
+    return f"entries of workspace {one_line(workspace)} wait although slots are free{outcome}"
+
+
+def unlisted(workspace: str, problem: str, outcome: str) -> str:
+    """Say that entries of a workspace wait, and that nobody can see what is active there.
+
+    :param outcome: what the last trigger pass met, as the end of a reason.
+    """
+    return (
+        f"entries of workspace {one_line(workspace)} wait, and its active runs cannot be listed: "
+        f"{problem}{outcome}"
     )
 
 

@@ -14,7 +14,7 @@ from orchestrator.core import health, run_requests
 from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.durations import HELD_SECONDS, LEAST_EXCESS_SECONDS
 from orchestrator.core.errors import ListIncomplete, OrchestratorError, SettingsError
-from orchestrator.core.health import Troubled, second
+from orchestrator.core.health import Troubled
 from orchestrator.core.models import Entry, JobKey, JobLimit, LastPass
 from orchestrator.core.reports import (
     Active,
@@ -163,7 +163,7 @@ class Overview:
         except OrchestratorError as error:
             reasons = [str(error)]
         except TimeoutError:
-            reasons = ["the state store does not answer in time"]
+            reasons = [health.STORE_SILENT]
         if self._active is None:
             return Health(
                 reasons=reasons, unknown="whether entries wait for no reason is not known: --offline"
@@ -284,7 +284,7 @@ class Overview:
         return {name: last.get(name) for name in TIMER_FUNCTIONS}
 
     def _is_late(self, last: LastPass | None, now: datetime) -> bool:
-        return self._known is not None and _is_late(last, now, self._known.pass_late_seconds)
+        return self._known is not None and health.is_late(last, now, self._known.pass_late_seconds)
 
     async def _reasons(self, known: Known) -> list[str]:
         """Return why the app does not do its work, one line each."""
@@ -293,7 +293,7 @@ class Overview:
         late = [
             reason
             for name, last in passes.items()
-            if (reason := _lateness(name, last, now, known.pass_late_seconds))
+            if (reason := health.lateness(name, last, now, known.pass_late_seconds, _outcome(last)))
         ]
         silent = {each.workspace: each for each in await self._silences(passes["trigger"], now)}
         refused = {name: found for name in self._workspaces if (found := await self._elsewhere(name))}
@@ -394,10 +394,7 @@ class Overview:
         """
         name = status.report.name
         if status.active.error is not None and not (status.active.runs and status.free == 0):
-            problem = status.active.error
-            return [
-                f"entries of workspace {name} wait, and its active runs cannot be listed: {problem}{outcome}"
-            ]
+            return [health.unlisted(name, status.active.error, outcome)]
         if not status.free:
             # As many slots as the entries' own or more: fewer are other people's usual share.
             too_many = status.foreign >= max(1, status.report.in_flight)
@@ -409,7 +406,7 @@ class Overview:
             if room.free == 0 and room.ours == 0
         ]
         if await self._is_overdue(name, known, obstacles):
-            reasons.append(f"entries of workspace {name} wait although slots are free{outcome}")
+            reasons.append(health.wait_for_nothing(name, outcome))
         return reasons
 
     async def _is_overdue(self, workspace: str, known: Known, obstacles: Obstacles) -> bool:
@@ -428,28 +425,6 @@ def _period(listed: Sequence[Period]) -> Period | None:
     if not listed:
         return None
     return Period(begin=min(each.begin for each in listed), end=max(each.end for each in listed))
-
-
-def _is_late(last: LastPass | None, now: datetime, limit_seconds: float) -> bool:
-    """Say whether a timer function has begun no pass within the limit."""
-    return last is None or (now - last.started_at).total_seconds() > limit_seconds
-
-
-def _lateness(name: str, last: LastPass | None, now: datetime, limit_seconds: float) -> str:
-    """Say what is wrong with a timer function's passes; empty if one has finished within the limit."""
-    if last is None:
-        return f"{name} has never begun"
-    if _is_late(last, now, limit_seconds):
-        return f"{name} has not begun since {second(last.started_at)}"
-    if last.finished_at is None:
-        return f"no pass of {name} has come to its end yet{_outcome(last)}"
-    if _is_within(last.finished_at, now, limit_seconds):
-        return ""
-    return f"no pass of {name} has come to its end since {second(last.finished_at)}{_outcome(last)}"
-
-
-def _is_within(time: datetime, now: datetime, seconds: float) -> bool:
-    return (now - time).total_seconds() <= seconds
 
 
 def _outcome(last: LastPass | None) -> str:

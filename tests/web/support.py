@@ -16,6 +16,7 @@ from orchestrator.core.models import NewEntry
 from orchestrator.web.api import Api
 from orchestrator.web.http import Response, from_azure
 from orchestrator.web.routes import ROUTES, Route, Server
+from tests import runbook
 from tests.fakes import FakeRuns
 
 
@@ -66,7 +67,11 @@ class Site:
         )
         response = await self.server.serve(route, from_azure(request))
         self.answers.append(response)
-        return response.status.value, json.loads(response.content)
+        told = json.loads(response.content)
+        if route.path == "health":
+            unexplained = [each for each in told.get("reasons", []) if runbook.words_of(each) is None]
+            assert unexplained == [], "docs/runbook.md does not explain these"
+        return response.status.value, told
 
     def execute(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run SQL as a third party does."""
