@@ -16,7 +16,11 @@ from orchestrator.adapters.http_session import Connections
 from orchestrator.adapters.safe_telemetry import SafeTelemetry
 from orchestrator.adapters.store import migrate, queries
 from orchestrator.adapters.store.alerts import AlertLog
-from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connector
+from orchestrator.adapters.store.connector import (
+    LOGIN_TIMEOUT_SECONDS,
+    STATEMENT_TIMEOUT_SECONDS,
+    Connector,
+)
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.passes import PassLog
@@ -76,6 +80,13 @@ _WEB_THREADS = 4
 #: and the usual 30 seconds would not suffice for more than some million rows.
 _MIGRATION_STATEMENT_SECONDS = 600
 
+#: For ``GET /api/health``: those who ask give up after ten seconds or so. Its connection is its own, so that
+#: no other request keeps it from answering, and its limits are short: the driver takes whole seconds, and
+#: four more of them for a statement that gets no answer at all.
+_HEALTH_SECONDS = 9.0
+_HEALTH_LOGIN_SECONDS = 3
+_HEALTH_STATEMENT_SECONDS = 4
+
 #: HTTP requests soon say that the database is away, in seconds.
 _WEB_PATIENCE_SECONDS = 3.0
 
@@ -106,6 +117,16 @@ class Application:
         self._pool = Pool(database, patience=patience, sleep=sleep)
         self._web_pool = Pool(
             database, threads=_WEB_THREADS, patience=min(patience, _WEB_PATIENCE_SECONDS), sleep=sleep
+        )
+        self._health_pool = Pool(
+            connector(
+                settings.store,
+                login_timeout_seconds=_HEALTH_LOGIN_SECONDS,
+                statement_timeout_seconds=_HEALTH_STATEMENT_SECONDS,
+            ),
+            threads=1,
+            patience=min(patience, _WEB_PATIENCE_SECONDS),
+            sleep=sleep,
         )
         self.store = Store(self._pool)
         self.pass_log = PassLog(self._pool)
@@ -160,6 +181,9 @@ class Application:
         self.reports = Reports(self._web_pool)
         active = ActiveRuns(self.web_runs, self.clock, self._trigger.lists)
         self.overview = _overview(self._web_pool, self.reports, self.settings, active, self.jobs)
+        self._health = _overview(
+            self._health_pool, Reports(self._health_pool), self.settings, active, self.jobs
+        )
         self.operator = _operator(self.web_store, self.reports, self.settings.store)
 
     async def trigger(self, *, past_due: bool = False, asked_by: AskedBy = AskedBy.TIMER) -> list[str]:
@@ -192,6 +216,10 @@ class Application:
             await self._check_schema(self._web_pool)
             return await self._run_ended(run_id)
 
+    async def health(self) -> list[str]:
+        """Return why the app does not do its work, one line each, in ``_HEALTH_SECONDS`` at most."""
+        return (await self._health.health(seconds=_HEALTH_SECONDS)).reasons
+
     async def schema_version(self) -> int:
         """Read the version of the database's schema. :raises SchemaError: it is not this app's version."""
         return await self._web_pool.transact(migrate.check, writes=False)
@@ -211,7 +239,7 @@ class Application:
         """Close every connection, even if one of them cannot be closed."""
         async with AsyncExitStack() as last_first:
             for close in (
-                *(self._pool.close, self._web_pool.close, self.queue.close),
+                *(self._pool.close, self._web_pool.close, self._health_pool.close, self.queue.close),
                 *(self._connections.close, self._web_connections.close, self._workspaces.close),
             ):
                 last_first.push_async_callback(close)
@@ -433,6 +461,7 @@ def _overview(
         known=_known(settings) if settings is not None else None,
         active=active,
         jobs=jobs,
+        trouble=lambda: pool.trouble,
     )
 
 
@@ -496,11 +525,13 @@ def connector(
     settings: StoreSettings,
     *,
     create: bool = False,
+    login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
     statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
 ) -> Connector:
     """Return how to reach the state store.
 
     :param create: make the SQLite file when it is not there.
+    :param login_timeout_seconds: for SQL Server.
     :param statement_timeout_seconds: for statements of SQL Server.
     :raises StoreError: the database's driver is not installed.
     """
@@ -513,6 +544,7 @@ def connector(
     return SqlServerConnector(
         settings.sql_connection_string or "",
         credential=functools.partial(credentials.blocking_credential, settings.client_id),
+        login_timeout_seconds=login_timeout_seconds,
         statement_timeout_seconds=statement_timeout_seconds,
     )
 

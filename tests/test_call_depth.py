@@ -104,7 +104,7 @@ def _name(code: Any) -> str:
 def connector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TracedConnector:
     """An empty store, whose threads are traced, too."""
     made = TracedConnector(make_empty_store(tmp_path / "state.db"))
-    monkeypatch.setattr(bootstrap, "connector", lambda _: made)
+    monkeypatch.setattr(bootstrap, "connector", lambda _, **__: made)
     monkeypatch.setattr("orchestrator.adapters.store.pool.ThreadPoolExecutor", Executor)
     return made
 

@@ -117,6 +117,10 @@ REASONS: dict[str, Callable[[], Iterable[str]]] = {
         health.wait_for_nothing("eu", ""),
         health.wait_for_nothing("eu", "; the last pass: no"),
     ],
+    "unanswered": lambda: [
+        health.unanswered(9.0, "SQL Server [HYT00]: Login timeout expired (0)"),
+        health.unanswered(9.0, None),
+    ],
     "unlisted": lambda: [health.unlisted("eu", "HTTP 503", "")],
     "foreign_runs": lambda: [health.foreign_runs(full_of_foreign_runs())],
     "full_job": lambda: [health.full_job("eu", JobRoom(job_id=5, max_concurrent_runs=1, ours=0, foreign=1))],
@@ -124,7 +128,6 @@ REASONS: dict[str, Callable[[], Iterable[str]]] = {
 
 #: What health says besides, when it cannot look.
 OTHERS = [
-    health.STORE_SILENT,
     str(SettingsError(["DATABRICKS_HOST must be set"])),
     str(PackageMissing("aiohttp")),
     "the database lacks 0002_reports; run: python -m orchestrator init-db",

@@ -23,9 +23,6 @@ _NAME_CHARACTERS = 100
 #: Jobs of foreign runs that are named, those with most runs first.
 _JOBS = 3
 
-#: A reason: the database does not answer.
-STORE_SILENT = "the state store does not answer in time"
-
 #: Passes that have met a problem, each of them, for so long are a reason.
 _TROUBLED_SECONDS = 3600.0
 
@@ -200,6 +197,13 @@ def troubled_passes(last: LastPass, now: datetime) -> str:
         return ""
     since = second(last.troubled_since)
     return f"every pass of {last.name} has met a problem since {since}{_words(last.outcome)}"
+
+
+def unanswered(seconds: float | None, trouble: str | None) -> str:
+    """Say that not everything could be read in time, and why not, if the store is known not to be there."""
+    if trouble is None:
+        return f"not everything could be read in {seconds:g} s: the state store or Databricks is slow"
+    return f"the state store has not answered in {seconds:g} s: {trouble}"
 
 
 def unresolved(setting: str) -> str:

@@ -117,6 +117,7 @@ class Overview:
     :param known: what the settings say; None = they are incomplete, and only the store can be read.
     :param active: lists the active runs; None = Databricks is not asked.
     :param jobs: looks up the jobs that waiting entries name; None = their limits are not known.
+    :param trouble: returns why the store is not there at the moment; None = it is, or nobody knows yet.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Overview:
         known: Known | None,
         active: ActiveRuns | None,
         jobs: Jobs | None = None,
+        trouble: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._reports = reports
         self._pass_log = pass_log
@@ -137,6 +139,7 @@ class Overview:
         self._known = known
         self._active = active
         self._jobs = jobs
+        self._trouble = trouble
         self._workspaces = {workspace.name: workspace for workspace in known.workspaces} if known else {}
 
     async def status(self) -> StatusReport:
@@ -154,16 +157,21 @@ class Overview:
             now=now,
         )
 
-    async def health(self) -> Health:
-        """Find out whether the app does its work. A store that cannot be read is a reason, not an error."""
+    async def health(self, *, seconds: float | None = None) -> Health:
+        """Find out whether the app does its work. A store that cannot be read is a reason, not an error.
+
+        :param seconds: what is found by then is returned, and that it is not everything; None = no limit.
+        """
         if self._known is None:
             return Health(unknown=f"whether the app does its work is not known: {_INCOMPLETE}")
+        reasons: list[str] = []
         try:
-            reasons = await self._reasons(self._known)
+            async with asyncio.timeout(seconds):
+                await self._find_reasons(self._known, reasons)
         except OrchestratorError as error:
-            reasons = [str(error)]
+            reasons.append(str(error))
         except TimeoutError:
-            reasons = [health.STORE_SILENT]
+            reasons.append(health.unanswered(seconds, self._trouble()))
         if self._active is None:
             return Health(
                 reasons=reasons, unknown="whether entries wait for no reason is not known: --offline"
@@ -286,34 +294,33 @@ class Overview:
     def _is_late(self, last: LastPass | None, now: datetime) -> bool:
         return self._known is not None and health.is_late(last, now, self._known.pass_late_seconds)
 
-    async def _reasons(self, known: Known) -> list[str]:
-        """Return why the app does not do its work, one line each."""
+    async def _find_reasons(self, known: Known, found: list[str]) -> None:
+        """Add to ``found`` why the app does not do its work, one line each."""
         await self._check_schema()
         passes, now = await self._last_passes(), await self._pass_log.now()
-        late = [
+        found += [
             reason
             for name, last in passes.items()
             if (reason := health.lateness(name, last, now, known.pass_late_seconds, _outcome(last)))
         ]
+        found += map(health.unresolved, known.unresolved)
         silent = {each.workspace: each for each in await self._silences(passes["trigger"], now)}
-        refused = {name: found for name in self._workspaces if (found := await self._elsewhere(name))}
+        refused = {name: each for name in self._workspaces if (each := await self._elsewhere(name))}
+        found += map(health.elsewhere, refused.values())
+        found += [
+            reason for last in passes.values() if last and (reason := health.troubled_passes(last, now))
+        ]
+        found += map(health.silent, silent.values())
+        found += health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now)
+        reports = await self._reports.status() if self._active else []
         # Why nothing is claimed there is said already.
         told = silent.keys() | refused.keys()
-        reports = await self._reports.status() if self._active else []
-        waiting = await self._overdue(known, reports, passes["trigger"], told)
-        return [
-            *late,
-            *map(health.unresolved, known.unresolved),
-            *map(health.elsewhere, refused.values()),
-            *(reason for last in passes.values() if last and (reason := health.troubled_passes(last, now))),
-            *map(health.silent, silent.values()),
-            *health.unknown_workspaces(await self._reports.open_workspaces(), self._workspaces, now),
-            *waiting,
-            *map(health.troubled, await self._troubled(known)),
-            *health.ownerless(await self._reports.ownerless_runs()),
-            *(await self._unfollowed(known, reports, silent) if self._active else []),
-            *await self._long_runs(),
-        ]
+        found += await self._overdue(known, reports, passes["trigger"], told)
+        found += map(health.troubled, await self._troubled(known))
+        found += health.ownerless(await self._reports.ownerless_runs())
+        if self._active:
+            found += await self._unfollowed(known, reports, silent)
+        found += await self._long_runs()
 
     async def _silences(self, trigger: LastPass | None, now: datetime) -> list[Silence]:
         """Return the workspaces of the settings that do not answer; none while no pass asks them."""

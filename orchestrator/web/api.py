@@ -51,7 +51,7 @@ class Api:
         """Return whether the app does its work, and if not, why."""
         read_query(request.query, schemas.NoQuery)
         try:
-            reasons = (await self._app.overview.health()).reasons
+            reasons = await self._app.health()
         except OrchestratorError as error:  # the settings cannot be used
             reasons = [str(error)]
         if reasons:

@@ -70,7 +70,7 @@ class Deployed:
 async def deployed(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: str) -> AsyncIterator[Deployed]:
     """Start the app from its settings, beside a workspace over HTTP."""
     database, clock, messages, workspace = Database(folder), ManualClock(), Messages(), JobsApi()
-    monkeypatch.setattr(bootstrap, "connector", lambda _store: database.connector)
+    monkeypatch.setattr(bootstrap, "connector", lambda _store, **_: database.connector)
     monkeypatch.setattr(bootstrap, "SystemClock", lambda: clock)
     monkeypatch.setattr(bootstrap, "_queue", lambda _settings: messages)
     async with served(workspace) as host:

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from orchestrator.core.errors import StoreError, StoreUnavailable
 
+#: Time limit of a login. A closed port does not fail fast: SQL Server's driver waits for all of it.
+LOGIN_TIMEOUT_SECONDS = 15
+
 #: Time limit of a statement, including its wait for locks; far below the functions' time-out.
 STATEMENT_TIMEOUT_SECONDS = 30
 

@@ -67,6 +67,8 @@ class Pool:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._connections: set[Connection] = set()
+        #: why the last transaction, or the one being repeated, found no database; None = it found it
+        self.trouble: str | None = None
 
     async def transact(self, work: Callable[[Session], _T], *, writes: bool) -> _T:
         """Run ``work`` in one transaction on a thread of the pool and return its result.
@@ -93,13 +95,17 @@ class Pool:
         while True:
             try:
                 with self._transaction(writes) as session:
-                    return work(session)
-            except StoreUnavailable:
+                    result = work(session)
+            except StoreUnavailable as error:
+                self.trouble = str(error)
                 now, pause = self._monotonic(), next(pauses, math.inf)
                 give_up_at = min(give_up_at, now + self._patience)  # counts from the first failure
                 if now + pause > give_up_at:
                     raise
                 self._sleep(pause)
+            else:
+                self.trouble = None
+                return result
 
     @contextlib.contextmanager
     def _transaction(self, writes: bool) -> Iterator[Session]:

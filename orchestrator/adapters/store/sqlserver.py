@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.adapters.store import access_token, sqlserver_errors
 from orchestrator.adapters.store.access_token import SQL_COPT_SS_ACCESS_TOKEN
-from orchestrator.adapters.store.connector import STATEMENT_TIMEOUT_SECONDS, Connection, Opened, store_error
+from orchestrator.adapters.store.connector import (
+    LOGIN_TIMEOUT_SECONDS,
+    STATEMENT_TIMEOUT_SECONDS,
+    Connection,
+    Opened,
+    store_error,
+)
 from orchestrator.adapters.store.dialects import ROW_COUNT
 from orchestrator.core.errors import OTHER_BUILD_ADVICE, PackageMissing, StoreError
 
 if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
-
-#: A closed port does not fail fast: the driver waits for the whole login time-out (HYT00 after it).
-_LOGIN_TIMEOUT_SECONDS = 15
 
 #: Length to which the driver's text is cut. It may name several errors, of which the first one matters.
 _MAX_TEXT_LENGTH = 500
@@ -121,7 +124,7 @@ class SqlServerConnector:
         connection_string: str,
         *,
         credential: "Callable[[], DefaultAzureCredential] | None" = None,
-        login_timeout_seconds: int = _LOGIN_TIMEOUT_SECONDS,
+        login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
         statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
     ) -> None:
         self._pyodbc = _import_pyodbc()
