@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc browser test test-fast soak chaos mutate test-sqlserver check-infra clean
+.PHONY: help setup run demo check odbc browser test test-fast soak chaos mutate test-sqlserver check-infra docs clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -18,6 +18,7 @@ help:
 	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"
 	@echo "make mutate  change the code and the SQL of PATHS=… one thing at a time, and say what no test notices"
 	@echo "make test-sqlserver  the store's tests on SQL Server; says how to get one"
+	@echo "make docs    the documents as a site, .run/site/html; fails at a link that leads nowhere"
 	@echo "make check   lint, types and known vulnerabilities of what is deployed"
 	@echo "make check-infra  the template for Azure and the workflows; installs what that takes in .venv-infra"
 	@echo "make setup   .venv, node_modules and local.settings.json; the others do it when needed"
@@ -25,7 +26,7 @@ help:
 
 setup: .venv/.stamp node_modules/.stamp local.settings.json
 
-.venv/.stamp: scripts/setup.sh $(filter-out requirements-mutation.txt requirements-infra.txt,$(wildcard requirements*.txt))
+.venv/.stamp: scripts/setup.sh $(filter-out requirements-mutation.txt requirements-infra.txt requirements-docs.txt,$(wildcard requirements*.txt))
 	@scripts/setup.sh venv
 	@touch $@
 
@@ -104,6 +105,17 @@ test-sqlserver: setup odbc
 		exit 1; \
 	fi
 	$(PY) -m pytest tests/store $(PYTEST_ARGS)
+
+# The pages keep the folders that they have here, so that their links need no change.
+SITE := .run/site
+
+docs: setup
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@rm -rf $(SITE) && mkdir -p $(SITE)/pages/tests
+	@cp -R README.md SECURITY.md CONTRIBUTING.md CHANGELOG.md docs $(SITE)/pages
+	@cp tests/README.md $(SITE)/pages/tests
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "docs: $(SITE)/html/index.html"
 
 clean:
 	rm -rf .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

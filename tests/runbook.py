@@ -4,6 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
+from tests.headings import anchor
+
 PAGE = (Path(__file__).parents[1] / "docs" / "runbook.md").read_text(encoding="utf-8")
 
 #: Before a block whose commands need Azure, so that no test runs them.
@@ -44,17 +46,7 @@ def symptoms() -> list[str]:
     """Return the titles of the sections to which reasons lead."""
     titles = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
     links = {link for found in SECTIONS.values() for link in found}
-    return [title for title in titles if _anchor(title) in links]
-
-
-def anchors() -> set[str]:
-    """Return the addresses of the page's headings, as GitHub makes them."""
-    titles = re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
-    return set(map(_anchor, titles))
-
-
-def _anchor(title: str) -> str:
-    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+    return [title for title in titles if anchor(title) in links]
 
 
 def command_blocks() -> list[list[list[str]]]:

@@ -1,4 +1,4 @@
-"""The documents name files that exist."""
+"""The documents name files and headings that exist, and the site of the documents has all of them."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.headings import anchors
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(
+        ROOT / name
+        for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")
+    ),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 #: A path of the checkout in backticks: ``orchestrator/core/states.py``, ``tests/store/``.
 _PATH = re.compile(r"`((?:orchestrator|devstack|tests|benchmarks|examples|scripts|docs)/[\w./-]*\w/?)`")
@@ -20,3 +27,20 @@ def test_every_file_that_a_document_names_exists(document: Path) -> None:
     named = [ROOT / path for path in _PATH.findall(text)]
     linked = [document.parent / path for path in _LINK.findall(text)]
     assert [str(path) for path in [*named, *linked] if not path.exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_heading_that_a_document_links_to_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    dead = []
+    for name, heading in re.findall(r"\]\(([\w./-]+\.md)?#([^)\s]+)\)", text):
+        target = document.parent / name if name else document
+        if heading not in anchors(target.read_text(encoding="utf-8")):
+            dead.append(f"{name}#{heading}")
+    assert dead == []
+
+
+def test_the_site_has_every_document() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    named = [ROOT / name for name in re.findall(r": (\S+\.md)$", nav, re.MULTILINE)]
+    assert sorted(named) == sorted(DOCUMENTS)

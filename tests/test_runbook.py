@@ -23,6 +23,7 @@ from orchestrator.core.slots import JobRoom
 from orchestrator.core.states import Status
 from orchestrator.core.unknown_runs import PossibleRun
 from tests import runbook
+from tests.headings import anchors
 
 NOW = datetime(2026, 1, 31, 4, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=1)
@@ -167,7 +168,7 @@ def test_every_line_of_the_table_is_said_and_leads_somewhere() -> None:
     assert runbook.SECTIONS.keys() == {runbook.words_of(reason) for reason in all_reasons()}
     links = {link for found in runbook.SECTIONS.values() for link in found}
     assert all(runbook.SECTIONS.values())
-    assert links <= runbook.anchors()
+    assert links <= anchors(runbook.PAGE)
 
 
 def test_every_symptom_says_where_to_look_what_to_do_and_when_it_is_over() -> None:
