@@ -124,7 +124,7 @@ def offered(entry: Entry) -> list[str]:
         "retry": entry.status in RETRY.states,
         "restart": entry.status is Status.RUNNING and not asked,
         "cancel": entry.status in CANCEL.states and not entry.cancel_requested,
-        "resolve": True,
+        "resolve": isinstance(entry.status, Status),
     }
     return [name for name, is_offered in offers.items() if is_offered]
 

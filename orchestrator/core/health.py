@@ -33,6 +33,7 @@ _UNKNOWN = 5
 class Trouble(StrEnum):
     """What is wrong with entries. The texts begin a reason."""
 
+    NO_STATUS = "left alone, since the status is none of the states"
     NO_SLOT = "no slot, 10 times in a row or more"
     PLATFORM = "failures of the platform, 10 times in a row or more"
     LONG_QUEUED = "QUEUED for longer than two leases"

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum, StrEnum, auto
 from typing import Any
 
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,8 @@ class Entry:
     parameters: str | None = field(default=None, repr=False)
     #: higher numbers are claimed first
     priority: int
-    status: Status
+    #: ``NoStatus`` = the column holds none of the states, and ``last_error`` says which word it holds
+    status: Status | NoStatus
     #: run of the current submission, None until Databricks has accepted it
     runid: int | None
     #: number of the latest submission, 0 before the first; rises only once the previous one is settled
@@ -205,7 +206,7 @@ class Expected:
     #: None = any
     submission: int | None = None
 
-    def fits(self, status: Status, submission: int) -> bool:
+    def fits(self, status: Status | NoStatus, submission: int) -> bool:
         """Say whether an entry is as expected."""
         return status in self.states and self.submission in {None, submission}
 

@@ -15,6 +15,12 @@ class Status(StrEnum):
     CANCELED = "CANCELED"  #: cancelled, on request or by a person in Databricks
 
 
+class NoStatus(StrEnum):
+    """What stands for a ``status`` that is none of these, brought by a load that passes the rules by."""
+
+    UNREADABLE = "UNREADABLE"  #: the app leaves the entry alone; whoever brought it sets it right by SQL
+
+
 #: In flight: a run may be active, so the entry takes one slot of its workspace's cap.
 IN_FLIGHT = frozenset({Status.QUEUED, Status.RUNNING})
 

@@ -9,7 +9,7 @@ from orchestrator.core.models import ANYTHING, Entry, Expected, IdempotencyKey, 
 from orchestrator.core.numbers import MIN_ID
 from orchestrator.core.redaction import one_line
 from orchestrator.core.search import EntryFilter
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 from orchestrator.ports import EntryReader, Operations, Reports
 
 _logger = logging.getLogger(__name__)
@@ -180,6 +180,8 @@ class Operator:
 
 def _reason(action: Action, entry: Entry, expected: Expected) -> str:
     """Say why an entry was not changed."""
+    if isinstance(entry.status, NoStatus):
+        return f"entry {entry.id} cannot be {action.refusal.partition(':')[0]}: its {entry.last_error}"
     if not expected.fits(entry.status, entry.submission):
         return (
             f"entry {entry.id} has changed: it is {entry.status}, submission {entry.submission}; "

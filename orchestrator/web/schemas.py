@@ -42,6 +42,11 @@ _Words = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, extra_json_schem
 
 _Action = Literal["retry", "restart", "cancel", "resolve"]
 
+_EntryStatus = Annotated[
+    Literal["PENDING", "QUEUED", "RUNNING", "DONE", "FAILED", "DEAD", "CANCELED", "UNREADABLE"],
+    Meta(description="UNREADABLE: somebody wrote a word that is none of the states; last_error says which."),
+]
+
 
 class _Schema(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every object: it has the declared fields, and no others."""
@@ -360,7 +365,7 @@ class _EntryFields(_Schema, frozen=True, kw_only=True):
     job_name: str | None
     options: Annotated[str | None, Meta(description="Further fields of run-now, as JSON text.")]
     priority: int
-    status: Status
+    status: _EntryStatus
     run_id: _Id | None
     run_page_url: Annotated[
         str | None,

@@ -130,6 +130,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "held_by_running": ("2026-01-01 00:00:00.000", "2026-01-01 00:00:00.000"),
     "held_waiting": ("default", "2026-01-01 00:00:00.000", '["new 1"]'),
     "last_end": ("old", 300, "default"),
+    "without_status": (),
     "without_slot": (),
     "failed_by_platform": (),
     "long_queued": ("2026-01-01 00:00:00.000",),

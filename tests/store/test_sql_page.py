@@ -1,6 +1,7 @@
 """Every statement of docs/sql.md does what the page says, on the store of its dialect."""
 
 import json
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -23,6 +24,7 @@ from tests.store.helpers import (
     verdict,
 )
 from tests.store.sql_pages import check_statements, statements
+from tests.store.test_loaded_rows import pass_rules_by
 
 PAGE = ROOT / "docs" / "sql.md"
 
@@ -70,6 +72,27 @@ async def test_insert_one(store: Store, database: Database) -> None:
     entry = await entry_of(store, entry_id)
     assert (entry.table_name, entry.priority) == ("sales", 10)
     assert json.loads(entry.parameters or "") == {"table_name": "sales", "day": "2026-01-31"}
+
+
+async def test_without_a_state(store: Store, database: Database) -> None:
+    await add(store, "sales")
+    assert run(database, "without-a-state") == []
+    with closing(database.connector.connect().connection) as connection:
+        pass_rules_by(database, connection)
+        connection.cursor().execute("INSERT INTO track_processing (table_name, status) VALUES ('odd', 'NEW')")
+        connection.commit()
+    assert [row[1:] for row in run(database, "without-a-state")] == [("odd", "NEW")]
+
+
+@pytest.mark.usefixtures("row_17")
+async def test_give_a_state(store: Store, database: Database) -> None:
+    with closing(database.connector.connect().connection) as connection:
+        pass_rules_by(database, connection)
+        connection.cursor().execute("INSERT INTO track_processing (table_name, status) VALUES ('odd', 'NEW')")
+        connection.commit()
+    assert await claimed(store) == []
+    run(database, "give-a-state")
+    assert await claimed(store) == [ROW]
 
 
 async def test_insert_from_select(store: Store, database: Database) -> None:

@@ -53,7 +53,7 @@ def requests(world: SimulatedWorld) -> list[RunNow]:
     return [run.request for run in sorted(runs, key=lambda run: run.number)]
 
 
-async def states(world: SimulatedWorld, ids: list[int]) -> set[Status]:
+async def states(world: SimulatedWorld, ids: list[int]) -> set[str]:
     return {(await world.entry(each)).status for each in ids}
 
 

@@ -56,7 +56,7 @@ async def minutes(world: AnsweredWorld, count: int) -> None:
         await world.next_pass(60)
 
 
-async def states(world: AnsweredWorld, ids: list[int]) -> set[Status]:
+async def states(world: AnsweredWorld, ids: list[int]) -> set[str]:
     return {(await world.entry(entry_id)).status for entry_id in ids}
 
 

@@ -11,8 +11,13 @@ from dataclasses import fields
 
 from orchestrator.core.models import Entry, LogRow
 from orchestrator.core.run_requests import MAX_REQUEST_CHARACTERS, MAX_TEXT_CHARACTERS
+from orchestrator.core.states import Status
 
 NAMES = ("sqlite", "sqlserver")
+
+#: The state that the database takes a word for, or the word. SQL Server does not tell blanks at the end, and
+#: a team's own column may not tell case.
+_STATE = "CASE $ " + " ".join(f"WHEN '{state}' THEN '{state}'" for state in Status) + " ELSE $ END"
 
 #: Macro → what it is in SQLite and in SQL Server; ``$`` stands for what the macro is given, unless it begins
 #: a JSON path.
@@ -37,6 +42,11 @@ _MACROS: dict[str, tuple[str, str]] = {
     "time": ("$", "TRY_CONVERT(datetime2(7), $, 121)"),
     # A text of a team's own column, to be compared with one of the app's tables.
     "as_ours": ("$", "$ COLLATE DATABASE_DEFAULT"),
+    "state": (_STATE, _STATE),
+    # A text to the letter, without what the database or a team's own column does not tell apart.
+    "letters": ("$ COLLATE BINARY", "$ COLLATE Latin1_General_100_BIN2"),
+    # A name of a workspace without blanks at its end, if the database takes it for the same.
+    "name": ("$", "RTRIM($)"),
     # 64 bits.
     "count": ("COUNT(*)", "COUNT_BIG(*)"),
     # Rows that are about to be changed: hold them, and pass by those that another transaction holds.
@@ -63,6 +73,8 @@ _MACROS: dict[str, tuple[str, str]] = {
     ),
     # A condition that only SQLite needs, for a partial index.
     "sqlite": ("$", ""),
+    # A part that only SQL Server needs, where a team's own column may hold NULL.
+    "sqlserver": ("", "$"),
 }
 
 #: How many characters the columns of another length hold that the app writes; third parties may write more.
@@ -87,6 +99,9 @@ _MOST_READ = {
 
 #: A field that is no column → the column whose length it is.
 LENGTHS = {"parameters_length": "parameters", "options_length": "options"}
+
+#: A column that is selected as the database compares it → the macro that does so.
+_COMPARED = {"status": "state", "workspace": "name"}
 
 _ENTRY = tuple(field.name for field in fields(Entry))
 _LOG = tuple(field.name for field in fields(LogRow))
@@ -181,6 +196,8 @@ def _selected(what: str, alias: str) -> list[str]:
 
 def _field(name: str, alias: str) -> str:
     """Return what a field of a record is selected by: no text is read beyond its bound."""
+    if name in _COMPARED:
+        return f"{{{_COMPARED[name]} {_qualified(name, alias)}}} AS {name}"
     if name in LENGTHS:
         return f"COALESCE({{length {_qualified(LENGTHS[name], alias)}}}, 0) AS {name}"
     if name in _MOST_READ:

@@ -135,7 +135,7 @@ def _resolve(session: Session, action: Resolve, entry_id: int, seen: tuple[int |
         entry_id=entry.id,
         submission=entry.submission,
         attempt=entry.attempt,
-        status=entry.status,
+        status=action.to,
         runid=entry.runid,
         message=action.message,
     )

@@ -9,8 +9,9 @@ from orchestrator.adapters.store.connector import as_utc
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim, Entry, JobKey, LogRow, StrayRun
 from orchestrator.core.numbers import MAX_INT32
+from orchestrator.core.redaction import one_line
 from orchestrator.core.slots import JobRoom
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 
 #: ``attempt`` and ``submission`` are 32-bit columns; this stands for "no limit".
 NO_LIMIT = MAX_INT32
@@ -72,18 +73,38 @@ def rooms_json(rooms: Mapping[JobKey, JobRoom]) -> str:
 
 
 def read_entry(row: dict[str, Any]) -> Entry:
-    """Read a row of ``track_processing``, which may leave the parameters out."""
+    """Read a row of ``track_processing``, which may leave the parameters out.
+
+    Whatever stands in it, others are read together with it: what cannot be read is shown as such.
+    """
+    status = _read_status(row["status"])
     return Entry(
         **{
             "parameters_length": None,
             **row,
             "entry_guid": str(row["entry_guid"]).lower(),
-            "status": Status(row["status"]),
+            "workspace": row["workspace"] or "",
+            "table_name": row["table_name"] or "",
+            "status": status,
+            "last_error": _no_status(row["status"]) if isinstance(status, NoStatus) else row["last_error"],
             "cancel_requested": bool(row["cancel_requested"]),
             "in_doubt": bool(row["in_doubt"]),
             **{name: as_utc(row[name]) or UNREADABLE for name in _TIMES},
             **{name: as_utc(row[name]) for name in _OPTIONAL_TIMES},
         }
+    )
+
+
+def _read_status(word: str | None) -> Status | NoStatus:
+    return Status(word) if word in set(Status) else NoStatus.UNREADABLE
+
+
+def _no_status(word: str | None) -> str:
+    """Say that a word is no state, and what to do."""
+    shown = "NULL" if word is None else repr(one_line(word[:_MAX_NAME_LENGTH]))
+    return (
+        f"status is {shown}, which is none of {', '.join(Status)}, so the app leaves the entry alone: set it "
+        "to PENDING by SQL, or to what the entry is"
     )
 
 

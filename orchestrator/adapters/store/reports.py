@@ -405,7 +405,7 @@ def _status(session: Session, listed: Period | None) -> list[WorkspaceReport]:
             **{name: {} for name in ("open", "finished_hour", "finished_day")},
             **{name: [] for name in ("in_flight", "late")},
         }
-        return reports.setdefault(row["workspace"], empty)
+        return reports.setdefault(row["workspace"] or "", empty)
 
     for row in session.rows("open_states"):
         of(row)["open"][Status(row["status"])] = int(row["entries"])
@@ -451,6 +451,7 @@ def _troubled(session: Session, queued_seconds: float) -> list[Troubled]:
     now = _now(session)
     before = now - timedelta(seconds=queued_seconds)
     found = [
+        *(_counted(Trouble.NO_STATUS, row) for row in session.rows("without_status")),
         *(_counted(Trouble.NO_SLOT, row) for row in session.rows("without_slot")),
         *(_counted(Trouble.PLATFORM, row) for row in session.rows("failed_by_platform")),
         *(_counted(Trouble.LONG_QUEUED, row) for row in session.rows("long_queued", before)),

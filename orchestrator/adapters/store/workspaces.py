@@ -31,7 +31,7 @@ def open_workspaces_of(session: Session) -> list[OpenWorkspace]:
     """Return the workspaces that open entries name, configured or not."""
     return [
         OpenWorkspace(
-            name=row["workspace"],
+            name=row["workspace"] or "",
             waiting=int(row["waiting"]),
             in_flight=int(row["in_flight"]),
             since=as_utc(row["since"]) or UNREADABLE,

@@ -161,6 +161,9 @@ EXISTS (
     OR {alias}.in_doubt NOT IN (0, 1)
     OR ({alias}.status IN ('QUEUED', 'RUNNING') AND {alias}.submission = 0)
     OR ({alias}.status = 'RUNNING' AND {alias}.runid IS NULL)
+    -- blanks behind it, which LIKE alone tells, or a state in small letters in a team's own column
+    OR {alias}.status LIKE '% '
+    OR {letters {alias}.status} NOT IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
     {sqlite OR strftime('%Y-%m-%d %H:%M', {alias}.available_at) IS NOT SUBSTRING({alias}.available_at, 1, 16)}
 )
 
@@ -714,7 +717,7 @@ UPDATE track_processing
 SET status = CASE
         WHEN status IN ('QUEUED', 'RUNNING') AND submission <= 0 THEN 'PENDING'
         WHEN status = 'RUNNING' AND runid IS NULL THEN 'PENDING'
-        ELSE status
+        ELSE {state status}
     END,
     submission = CASE WHEN submission < 0 THEN 0 ELSE submission END,
     attempt = CASE WHEN attempt < 0 THEN 0 ELSE attempt END,
@@ -1245,7 +1248,7 @@ WHERE entry.table_name = ? AND entry.workspace = ? AND settled.status = 'DONE' A
 -- The workspaces that open entries name, configured or not: how many entries wait, how many are in flight, and since
 -- when the oldest of them may be claimed.
 SELECT
-    workspace,
+    {name workspace} AS workspace,
     SUM(CASE WHEN status IN ('PENDING', 'FAILED') THEN 1 ELSE 0 END) AS waiting,
     SUM(CASE WHEN status IN ('QUEUED', 'RUNNING') THEN 1 ELSE 0 END) AS in_flight,
     MIN(available_at) AS since

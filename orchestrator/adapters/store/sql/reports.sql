@@ -105,14 +105,14 @@ SELECT reached.id, {exact reached.updated_at} AS place FROM reached
 
 -- open_states --
 -- How many entries of each workspace are in each state that is not final.
-SELECT workspace, status, {count} AS entries
+SELECT {name workspace} AS workspace, {state status} AS status, {count} AS entries
 FROM track_processing {index ix_track_processing_open}
 WHERE status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 GROUP BY workspace, status
 
 -- oldest_waiting --
 -- In each workspace, since when the entry waits that has been available for the longest time.
-SELECT workspace, MIN(available_at) AS since
+SELECT {name workspace} AS workspace, MIN(available_at) AS since
 FROM track_processing {index ix_track_processing_open}
 WHERE status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
     AND available_at <= ?
@@ -121,14 +121,14 @@ GROUP BY workspace
 -- flying_runs --
 -- The runs of the entries in flight, the jobs that they name, and whether run-now was called between two times.
 SELECT
-    workspace, runid, job_id, job_name,
+    {name workspace} AS workspace, runid, job_id, job_name,
     CASE WHEN status = 'QUEUED' AND deliveries > 0 AND updated_at >= ? AND updated_at <= ? THEN 1 ELSE 0 END AS is_called
 FROM track_processing {index ix_track_processing_in_flight}
 WHERE status IN ('QUEUED', 'RUNNING')
 
 -- late_runs --
 -- The last runs of the entries that were changed since a time: a list of active runs of that time may hold them.
-SELECT entry.workspace, settled.runid
+SELECT {name entry.workspace} AS workspace, settled.runid
 FROM track_processing AS entry {index ix_track_processing_updated}
 {join_in_order} process_log AS settled
     ON settled.entry_id = entry.id AND settled.submission >= entry.submission - 2
@@ -137,7 +137,7 @@ WHERE entry.updated_at >= ? AND settled.runid IS NOT NULL
 -- ended --
 -- How many entries of each workspace ended in which state: since a recent time, and since an earlier one.
 SELECT
-    workspace, status, {count} AS entries,
+    {name workspace} AS workspace, {state status} AS status, {count} AS entries,
     SUM(CASE WHEN finished_at >= ? THEN 1 ELSE 0 END) AS lately
 FROM track_processing {index ix_track_processing_finished}
 WHERE finished_at IS NOT NULL AND finished_at >= ?
@@ -254,6 +254,39 @@ ORDER BY example.workspace
 -- failed_by_platform --
 -- The same for failures of the platform.
 {repeated platform_failures}
+
+-- id_of (fragment) --
+-- The entries in a part of the statuses.
+SELECT id, workspace FROM track_processing {index ix_track_processing_status} WHERE {sqlite updated_at > '' AND} {alias}
+
+-- without_status --
+-- In each workspace, the entries whose status is none of the states, and the oldest of them: between two states, since
+-- nothing else finds them by an index.
+SELECT {listed_columns example}, counted.entries
+FROM (
+    SELECT MIN(parts.id) AS id, {count} AS entries
+    FROM (
+        {id_of status < 'CANCELED'}
+        UNION ALL
+        {id_of status > 'CANCELED' AND status < 'DEAD'}
+        UNION ALL
+        {id_of status > 'DEAD' AND status < 'DONE'}
+        UNION ALL
+        {id_of status > 'DONE' AND status < 'FAILED'}
+        UNION ALL
+        {id_of status > 'FAILED' AND status < 'PENDING'}
+        UNION ALL
+        {id_of status > 'PENDING' AND status < 'QUEUED'}
+        UNION ALL
+        {id_of status > 'QUEUED' AND status < 'RUNNING'}
+        UNION ALL
+        {id_of status > 'RUNNING'}
+        {sqlserver UNION ALL {id_of status IS NULL}}
+    ) AS parts
+    GROUP BY parts.workspace
+) AS counted
+{join_in_order} track_processing AS example ON example.id = counted.id
+ORDER BY example.workspace
 
 -- queued_for_long (fragment) --
 -- In each workspace, the entries that were claimed before a time and are QUEUED still, and the oldest of them.

@@ -1,0 +1,182 @@
+"""Entries of loads that pass the rules by: every column may hold whatever its type takes."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.core.models import Run
+from orchestrator.core.search import EntryFilter
+from orchestrator.core.states import NoStatus, Status
+from tests.store.conftest import Database
+from tests.store.test_bad_rows import App
+
+#: Words that are no states to any database, in the order of the states between which they are.
+NO_STATES = ("", "new", "A", "CANCELLED", "DEADLOCK", "ERROR", "NEW", "PENDINGS", "READY", "STARTED", "~")
+
+#: What else a load may bring, and how the entry ends: its status and the number of its log rows.
+LOADED: dict[str, tuple[dict[str, Any], tuple[str, int]]] = {
+    "RUNNING without a run": ({"status": "RUNNING", "submission": 1}, ("DONE", 1)),
+    "less than no attempts": ({"attempt": -5}, ("DONE", 1)),
+    "less than no calls": ({"deliveries": -5}, ("DONE", 1)),
+    "less than no submissions": ({"submission": -5}, ("DONE", 1)),
+    "a limit below zero": ({"max_attempts": -5}, ("DONE", 1)),
+    "FAILED with a limit below zero": (
+        {"max_attempts": -5, "status": "FAILED", "submission": 1, "attempt": 1},
+        ("DEAD", 0),
+    ),
+}
+
+#: What only SQLite takes: its columns have a loose type.
+LOOSE: dict[str, tuple[dict[str, Any], tuple[str, int]]] = {
+    "no GUID": ({"entry_guid": "none"}, ("DEAD", 1)),
+    "no time to wait for": ({"available_at": "soon"}, ("DONE", 1)),
+    "no time of birth": ({"created_at": "soon"}, ("DONE", 1)),
+    "no time of change": ({"updated_at": "soon"}, ("DONE", 1)),
+    "a lease that ends never": (
+        {"status": "QUEUED", "submission": 1, "lease_expires_at": "soon"},
+        ("DONE", 1),
+    ),
+    "a switch with a third position": ({"cancel_requested": 7}, ("CANCELED", 0)),
+}
+
+
+def pass_rules_by(database: Database, connection: Any) -> None:
+    """Let a connection write what the constraints forbid, as a load does."""
+    if database.connector.dialect == "sqlite":
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        return
+    for (name,) in database.execute(
+        "SELECT name FROM sys.check_constraints WHERE parent_object_id = OBJECT_ID('track_processing')"
+    ):
+        database.execute(f"ALTER TABLE track_processing DROP CONSTRAINT {name}")
+
+
+@pytest.fixture
+def loaded(store: Store, database: Database) -> Iterator[App]:
+    """The app, and a third party whom no constraint hinders."""
+    connection = database.connector.connect().connection
+    pass_rules_by(database, connection)
+    yield App(store, connection)
+    connection.close()
+
+
+@pytest.fixture
+def reports(store: Store) -> Reports:
+    return Reports(store.pool)
+
+
+async def look(reports: Reports) -> None:
+    """Read everything that shows entries; none of it may fail."""
+    await reports.status()
+    await reports.candidates("default", 100)
+    await reports.troubled(queued_seconds=1)
+    await reports.long_runs(seconds=1, limit=100)
+    await reports.tables(days=1, limit=100)
+    await reports.history(hours=1)
+    await reports.open_workspaces()
+
+
+async def test_a_word_that_is_no_state_is_shown_as_such_and_stops_no_other(
+    loaded: App, reports: Reports
+) -> None:
+    loaded.insert("first", {})
+    for word in NO_STATES:
+        loaded.insert("odd", {"status": word, "submission": 1, "runid": 5, "attempt": -5})
+    loaded.insert("last", {})
+    await look(reports)
+    await loaded.run()
+    await look(reports)
+    first, *odd, last = loaded.ends()
+    assert first == last == ("DONE", None, 1)
+    assert odd == [(word, None, 0) for word in NO_STATES]
+    shown = {entry.table_name: entry for entry in (await reports.entries(EntryFilter())).entries}
+    assert shown["odd"].status is NoStatus.UNREADABLE
+    assert shown["first"].status is Status.DONE
+    for number, word in enumerate(NO_STATES, start=2):
+        story = await reports.story(number)
+        assert story is not None
+        assert (story.entry.status, story.entry.attempt) == (NoStatus.UNREADABLE, -5)
+        assert (story.entry.last_error or "").startswith(f"status is {word!r}, which is none of PENDING,")
+    [trouble] = await reports.troubled(queued_seconds=1)
+    assert (trouble.entries, trouble.example.id) == (len(NO_STATES), 2)
+
+
+async def test_an_entry_that_is_set_right_goes_on(loaded: App) -> None:
+    loaded.insert("late", {"status": "NEW"})
+    await loaded.run()
+    loaded.execute("UPDATE track_processing SET status = 'PENDING' WHERE status = 'NEW'")
+    await loaded.run()
+    assert loaded.ends() == [("DONE", None, 1)]
+
+
+async def test_what_else_a_load_brings_stops_no_other(
+    loaded: App, database: Database, reports: Reports
+) -> None:
+    cases = LOADED if database.connector.dialect == "sqlserver" else {**LOADED, **LOOSE}
+    loaded.insert("first", {})
+    for number, (row, _) in enumerate(cases.values()):
+        loaded.insert(f"odd_{number}", row)
+    loaded.insert("last", {})
+    await look(reports)
+    await loaded.run()
+    await look(reports)
+    assert len((await reports.entries(EntryFilter())).entries) == len(cases) + 2
+    first, *odd, last = loaded.ends()
+    assert first == last == ("DONE", None, 1)
+    ends = {name: (status, logs) for name, (status, _, logs) in zip(cases, odd, strict=True)}
+    assert ends == {name: end for name, (_, end) in cases.items()}
+
+
+#: Entries whose status has blanks at its end: what they become.
+PADDED: dict[str, tuple[dict[str, Any], str]] = {
+    "waiting": ({"status": "PENDING   "}, "DONE"),
+    "failed": ({"status": "FAILED    ", "submission": 1, "attempt": 1}, "DONE"),
+    "queued": ({"status": "QUEUED    ", "submission": 1}, "DONE"),
+    "running": ({"status": "RUNNING   ", "submission": 1, "attempt": 1, "runid": 77}, "DONE"),
+    "done": ({"status": "DONE      ", "finished_at": "2030-01-01 00:00:00"}, "DONE      "),
+}
+
+
+@pytest.fixture
+async def padding(database: Database) -> AsyncIterator[tuple[App, Reports]]:
+    """The app on a database that does not tell blanks at the end, as SQL Server does not."""
+    connection = database.connector.connect().connection
+    pass_rules_by(database, connection)
+    if database.connector.dialect == "sqlite":
+        connection.cursor().execute("PRAGMA writable_schema = ON")
+        connection.cursor().execute(
+            "UPDATE sqlite_master SET sql = REPLACE(sql, 'status TEXT', 'status TEXT COLLATE RTRIM')"
+            " WHERE name = 'track_processing'"
+        )
+        connection.close()
+        connection = database.connector.connect().connection
+        pass_rules_by(database, connection)
+    store = Store(Pool(database.connector))
+    yield App(store, connection), Reports(store.pool)
+    await store.pool.close()
+    connection.close()
+
+
+async def test_blanks_behind_a_state_are_read_as_the_database_reads_them(
+    padding: tuple[App, Reports],
+) -> None:
+    app, reports = padding
+    app.runs.runs[77] = Run(run_id=77, life_cycle_state="RUNNING")
+    for name, (row, _) in PADDED.items():
+        app.insert(name, row)
+    app.insert("last", {})
+    await look(reports)
+    shown = {entry.table_name: entry.status for entry in (await reports.entries(EntryFilter())).entries}
+    assert shown == {
+        **{name: Status(str(row["status"]).rstrip()) for name, (row, _) in PADDED.items()},
+        "last": Status.PENDING,
+    }
+    app.runs.end(77, "SUCCESS")
+    await app.run()
+    await app.run()
+    await look(reports)
+    assert [status for status, _, _ in app.ends()] == [end for _, end in PADDED.values()] + ["DONE"]
