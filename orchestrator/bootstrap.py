@@ -15,6 +15,7 @@ from orchestrator.adapters.clock import SystemClock
 from orchestrator.adapters.http_session import Connections
 from orchestrator.adapters.safe_telemetry import SafeTelemetry
 from orchestrator.adapters.store import migrate, queries
+from orchestrator.adapters.store.access_token import SqlToken
 from orchestrator.adapters.store.alerts import AlertLog
 from orchestrator.adapters.store.connector import (
     LOGIN_TIMEOUT_SECONDS,
@@ -113,7 +114,8 @@ class Application:
         self.clock = SystemClock()
         self._schema_checked = False
         self._policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
-        database = connector(settings.store)
+        token = _sql_token(settings.store)
+        database = connector(settings.store, token=token)
         self._pool = Pool(database, patience=patience, sleep=sleep)
         self._web_pool = Pool(
             database, threads=_WEB_THREADS, patience=min(patience, _WEB_PATIENCE_SECONDS), sleep=sleep
@@ -121,6 +123,7 @@ class Application:
         self._health_pool = Pool(
             connector(
                 settings.store,
+                token=token,
                 login_timeout_seconds=_HEALTH_LOGIN_SECONDS,
                 statement_timeout_seconds=_HEALTH_STATEMENT_SECONDS,
             ),
@@ -521,15 +524,22 @@ def _queue_credential(connection: QueueConnection) -> "Callable[[], AsyncTokenCr
     return functools.partial(credentials.async_credential, connection.client_id)
 
 
+def _sql_token(settings: StoreSettings) -> SqlToken:
+    """Return what gives the access token for a connection string without credentials."""
+    return SqlToken(functools.partial(credentials.blocking_credential, settings.client_id))
+
+
 def connector(
     settings: StoreSettings,
     *,
+    token: SqlToken | None = None,
     create: bool = False,
     login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
     statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
 ) -> Connector:
     """Return how to reach the state store.
 
+    :param token: to be shared with other connectors; without it, one of its own.
     :param create: make the SQLite file when it is not there.
     :param login_timeout_seconds: for SQL Server.
     :param statement_timeout_seconds: for statements of SQL Server.
@@ -543,7 +553,7 @@ def connector(
 
     return SqlServerConnector(
         settings.sql_connection_string or "",
-        credential=functools.partial(credentials.blocking_credential, settings.client_id),
+        token=token or _sql_token(settings),
         login_timeout_seconds=login_timeout_seconds,
         statement_timeout_seconds=statement_timeout_seconds,
     )

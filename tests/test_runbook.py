@@ -134,6 +134,7 @@ OTHERS = [
     "the database lacks 0002_reports; run: python -m orchestrator init-db",
     "the database has schema 14, this version of the app knows 13: deploy the newer app",
     "SQL Server [28000]: Login failed for user 'app'. (18456)",
+    "no access token for Azure SQL: the identity endpoint is overloaded or away (HTTP 503)",
     "SQLite (state.db): database is locked; another process holds the file in a long transaction",
 ]
 

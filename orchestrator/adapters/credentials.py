@@ -6,9 +6,11 @@ This is the only module that makes them. The adapters that sign in are given a c
 makes one. azure-identity is imported when the first credential is made: that takes 300 ms or so.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from azure.identity import DefaultAzureCredential
     from azure.identity.aio import ClientSecretCredential
     from azure.identity.aio import DefaultAzureCredential as AsyncDefaultAzureCredential
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 #: For one try of the identity endpoint, in seconds. It answers within one.
 _TIMEOUT_SECONDS = 10.0
+
+#: For the one try of a credential whose user repeats it.
+_BLOCKING_TIMEOUT_SECONDS = 5.0
 
 #: Further tries, with pauses of about a second: half a minute in all at the worst.
 _RETRIES = 2
@@ -35,12 +40,18 @@ def async_credential(client_id: str | None = None) -> "AsyncDefaultAzureCredenti
 
 
 def blocking_credential(
-    client_id: str | None = None, *, timeout_seconds: float = _TIMEOUT_SECONDS
+    client_id: str | None = None,
+    *,
+    on_request: "Callable[[Any], None]",
+    on_response: "Callable[[Any], None]",
+    timeout_seconds: float = _BLOCKING_TIMEOUT_SECONDS,
 ) -> "DefaultAzureCredential":
-    """Return a new credential for use in a thread. It blocks in bounded time; the caller closes it.
+    """Return a new credential for use in a thread. It makes one try in bounded time; the caller closes it.
 
     :param client_id: of a user-assigned managed identity; None = the app's own.
-    :param timeout_seconds: for one try of the identity endpoint.
+    :param on_request: is called with each request of azure-core's pipeline.
+    :param on_response: is called with each response.
+    :param timeout_seconds: for an answer of the identity endpoint.
     """
     from azure.identity import DefaultAzureCredential
 
@@ -48,7 +59,9 @@ def blocking_credential(
         managed_identity_client_id=client_id,
         connection_timeout=timeout_seconds,
         read_timeout=timeout_seconds,
-        retry_total=_RETRIES,
+        retry_total=0,
+        raw_request_hook=on_request,
+        raw_response_hook=on_response,
     )
 
 

@@ -18,7 +18,7 @@ from devstack.serving import serving
 from orchestrator.adapters.credentials import blocking_credential
 from orchestrator.adapters.databricks.auth.key_vault import KeyVaultToken
 from orchestrator.adapters.queue import StorageQueue
-from orchestrator.adapters.store.access_token import _AccessToken
+from orchestrator.adapters.store.access_token import SqlToken, _AccessToken
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
@@ -224,7 +224,7 @@ async def use_database(connection_string: str, evidence: Evidence) -> None:
     """Ask the database for the time, which must fail."""
     connector = SqlServerConnector(
         connection_string,
-        credential=blocking_credential,
+        token=SqlToken(blocking_credential),
         login_timeout_seconds=odbc.LOGIN_TIMEOUT_SECONDS,
     )
     store = Store(Pool(connector, patience=0))
@@ -260,7 +260,7 @@ async def test_a_database_connection_string_that_is_not_one(text: str, evidence:
 
 
 async def test_the_access_token_s_form_for_the_driver_is_not_shown(evidence: Evidence) -> None:
-    token = _AccessToken(value=TOKEN, expires_on=0)
+    token = _AccessToken(value=TOKEN, usable_until=0)
     evidence.add("token", repr(token))
     assert token.attribute()[4:].decode("utf-16-le") == TOKEN
     assert struct.unpack("<I", token.attribute()[:4]) == (2 * len(TOKEN),)

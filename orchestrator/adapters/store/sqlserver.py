@@ -4,13 +4,13 @@ import importlib
 import importlib.util
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from orchestrator.adapters.store import access_token, sqlserver_errors
-from orchestrator.adapters.store.access_token import SQL_COPT_SS_ACCESS_TOKEN
+from orchestrator.adapters.store import sqlserver_errors
+from orchestrator.adapters.store.access_token import SQL_COPT_SS_ACCESS_TOKEN, SqlToken
 from orchestrator.adapters.store.connector import (
     LOGIN_TIMEOUT_SECONDS,
     STATEMENT_TIMEOUT_SECONDS,
@@ -20,9 +20,6 @@ from orchestrator.adapters.store.connector import (
 )
 from orchestrator.adapters.store.dialects import ROW_COUNT
 from orchestrator.core.errors import OTHER_BUILD_ADVICE, PackageMissing, StoreError
-
-if TYPE_CHECKING:
-    from azure.identity import DefaultAzureCredential
 
 #: Length to which the driver's text is cut. It may name several errors, of which the first one matters.
 _MAX_TEXT_LENGTH = 500
@@ -110,7 +107,7 @@ class SqlServerConnector:
 
     A string without credentials signs in with an access token: managed identity in Azure.
 
-    :param credential: makes the credential that fetches the token; needed only for such a string.
+    :param token: gives the token; needed only for such a string.
     :param login_timeout_seconds: whole seconds; the driver takes no fractions.
     :param statement_timeout_seconds: whole seconds. If the server does not answer at all, the driver gives
         up about four seconds later.
@@ -123,14 +120,14 @@ class SqlServerConnector:
         self,
         connection_string: str,
         *,
-        credential: "Callable[[], DefaultAzureCredential] | None" = None,
+        token: SqlToken | None = None,
         login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
         statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
     ) -> None:
         self._pyodbc = _import_pyodbc()
         self.error: type[Exception] = self._pyodbc.Error
         self._connection_string = connection_string
-        self._credential = credential
+        self._token = token
         self._login_timeout_seconds = login_timeout_seconds
         self._statement_timeout_seconds = statement_timeout_seconds
 
@@ -141,9 +138,9 @@ class SqlServerConnector:
         :raises StoreError: there is no driver or no permission.
         """
         text = _complete(self._connection_string, self._pyodbc.drivers())
-        if self._credential is None or _signs_in(text):
+        if self._token is None or _signs_in(text):
             return Opened(connection=self._prepared(self.open(text)), cursors={})
-        token = access_token.fetch(self._credential)
+        token = self._token.get()
         connection = self.open(text, attrs_before={SQL_COPT_SS_ACCESS_TOKEN: token.attribute()})
         return Opened(connection=self._prepared(connection), seconds=token.seconds_left(), cursors={})
 
