@@ -231,6 +231,10 @@ class Application:
         """Return, by table, the rights that the app needs and its login lacks."""
         return await self._pool.transact(migrate.missing_rights, writes=True)
 
+    async def readers_wait(self) -> bool:
+        """Say whether who reads rows of the database waits for who writes them."""
+        return await self._pool.transact(migrate.readers_wait, writes=False)
+
     def server_address(self) -> tuple[str, int] | None:
         """Return the database server's host and port; None for SQLite, or if the settings name neither."""
         from orchestrator.adapters.store import sqlserver

@@ -41,6 +41,13 @@ _MAX_JOBS = 50
 
 _SETTING = "SQL_CONNECTION_STRING"
 
+#: What the default of SQL Server and of Managed Instance means.
+_READERS_WAIT = (
+    "; READ_COMMITTED_SNAPSHOT is off, so who reads waits for who writes: a long transaction of others, also "
+    "one that only inserts entries, holds up the app, and a long report holds up both; let an administrator "
+    "run: ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON WITH ROLLBACK IMMEDIATE"
+)
+
 #: Values to begin with.
 _EXAMPLES = {
     "SUBMIT_QUEUE_NAME": "submit-jobs",
@@ -248,8 +255,9 @@ async def _store(app: Application) -> str:
         raise await _schema_problem(app, error) from error
     if missing := await app.missing_rights():
         raise _Problem(f"this login lacks rights; let an administrator run: {_grants(missing)}")
+    waits = _READERS_WAIT if await app.readers_wait() else ""
     clock = await app.store.now()
-    return f"answers, schema {version}, its clock says {clock:%Y-%m-%d %H:%M:%S} UTC"
+    return f"answers, schema {version}, its clock says {clock:%Y-%m-%d %H:%M:%S} UTC{waits}"
 
 
 async def _entries(app: Application) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.adapters.store import grants, migrate
+from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
 from orchestrator.checks import installation
@@ -59,6 +60,24 @@ async def test_all_is_well(database: Database, tmp_path: Path) -> None:
     found = await check(**place(database, tmp_path))
     assert found.ok, found.text
     assert found.text.startswith("answers, schema ")
+    assert found.text.endswith(" UTC")
+
+
+async def test_whether_readers_wait_for_writers_is_said(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Session.rows
+
+    def rows(session: Session, name: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Answer as a server does whose option is off, as it is by default outside Azure SQL."""
+        found = real(session, name, *parameters)
+        return [{"readers_wait": 1}] if name == "readers_wait" and found else found
+
+    monkeypatch.setattr(Session, "rows", rows)
+    found = await check(**place(database, tmp_path))
+    assert found.ok, "it is slower, and no fault"
+    assert "READ_COMMITTED_SNAPSHOT is off, so who reads waits for who writes" in found.text
+    assert "ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON" in found.text
 
 
 def test_no_driver(tmp_path: Path) -> None:

@@ -309,7 +309,7 @@ async def test_a_claim_reads_nothing_before_it_holds_the_lock(
         monkeypatch.setattr(Session, method, noted)
     assert len(await claim(store)) == 1
     assert asked[0] == "acquire_lock"
-    assert asked.index("in_flight") < asked.index("claim")
+    assert asked.index("in_flight") < asked.index("claimable") < asked.index("claim")
 
 
 BY_ID, BY_NAME = JobKey(job_id=5), JobKey(job_name="load")

@@ -44,6 +44,7 @@ NO_DRIVER = Exception(
         error("08S01", "TCP Provider: Error code 0x2746 (10054)"),
         error("08S01", "Communication link failure (0)"),
         error("08001", "TCP Provider: Error code 0x274C (10060)", "Login timeout expired (0)"),
+        error("42000", "[SQL Server]Lock request time out period exceeded. (1222)"),
         error("HY000", "[SQL Server]Resource ID : 1. The request limit is 60. (10928)"),
     ],
     ids=lambda found: f"{sqlserver_errors.sqlstate(found)}-{sorted(sqlserver_errors.native_numbers(found))}",

@@ -24,7 +24,8 @@ _CHANGES = ("2026-01-01 00:00:00.000", "2026-01-02 00:00:00.000", "2026-01-02 00
 #: Parameters of the queries that must not read a whole table, in the queries' order.
 HOT: dict[str, tuple[object, ...]] = {
     "in_flight": ("default",),
-    "claim": (3, 900_000, "[]", "default", 3, 1, "[]", "[]", "[]", 0, "https://a", 1, 10),
+    "claimable": ("[]", "default", 3, 1, "[]", "[]", "[]", 0, "https://a", 1, 10),
+    "claim": (3, 900_000, "[17]"),
     "get_entry": (17,),
     "find_entry": (17,),
     "elsewhere": ("default", "https://a", "default", "https://a"),
@@ -164,6 +165,7 @@ OTHERS = {
     "acquire_lock",
     "now",
     "probe_rights",
+    "readers_wait",
     "ownerless_strays",
     "strays",
     "pass_started",

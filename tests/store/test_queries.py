@@ -1,5 +1,6 @@
 """Each named statement is written once, and is what both databases can read."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,10 +138,28 @@ def test_conditions_stand_outside_the_subquery_too(name: str, condition: str) ->
     assert condition in " ".join(outer.split())
 
 
-@pytest.mark.parametrize("name", ["claim", "recover", "purge"])
+@pytest.mark.parametrize("name", ["recover", "purge", "move"])
 def test_rows_that_are_about_to_be_changed_are_held(name: str) -> None:
     """Two processes change different rows, and neither waits for the other's. SQLite has one writer."""
-    assert "WITH (ROWLOCK, READPAST, UPDLOCK)" in queries.load("sqlserver")[name].sql
+    assert "WITH (UPDLOCK, READPAST, READCOMMITTEDLOCK)" in queries.load("sqlserver")[name].sql
+
+
+def test_a_claim_locks_no_entry_but_those_that_it_changes() -> None:
+    """What waits is read without locks that stay; what is changed is named by its id."""
+    found = queries.load("sqlserver")
+    assert "AS waiting WITH (READPAST, READCOMMITTEDLOCK)" in found["claimable"].sql
+    assert "UPDLOCK" not in found["claimable"].sql
+    _, _, condition = found["claim"].sql.partition("\nWHERE ")
+    assert "AND id IN (SELECT chosen.value FROM (SELECT CAST(value AS bigint)" in condition
+
+
+def test_no_statement_passes_by_rows_without_the_lock_that_a_snapshot_needs() -> None:
+    """READPAST is refused under READ_COMMITTED_SNAPSHOT; ROWLOCK and READCOMMITTEDLOCK exclude each other."""
+    for name, query in queries.load("sqlserver").items():
+        for hints in re.findall(r"WITH \(([A-Z, ]+)\)", query.sql):
+            given = set(hints.split(", "))
+            assert ("READPAST" in given) == ("READCOMMITTEDLOCK" in given), name
+            assert not {"ROWLOCK", "READCOMMITTEDLOCK"} <= given, name
 
 
 def test_the_lock_of_sql_server_ends_with_its_transaction() -> None:
@@ -156,7 +175,7 @@ def test_the_lock_of_sql_server_ends_with_its_transaction() -> None:
 def test_what_is_in_flight_holds_a_slot_and_its_table(dialect: str) -> None:
     found = queries.load(dialect)
     assert "status IN ('QUEUED', 'RUNNING')" in found["in_flight"].sql
-    assert "busy.status IN ('QUEUED', 'RUNNING')" in found["claim"].sql
+    assert "busy.status IN ('QUEUED', 'RUNNING')" in found["claimable"].sql
 
 
 #: Change of an entry in flight → the state that it must be in.

@@ -101,7 +101,10 @@ class Connector(Protocol):
         ...
 
     def read(self, cursor: Cursor) -> tuple[list[str], list[Any]]:
-        """Return the names of the columns and the rows of the statement that a cursor has just run."""
+        """Return the names of the columns and the rows of the statement that a cursor has just run.
+
+        :raises StoreUnavailable: it ended without any, although it has some.
+        """
         ...
 
     def changed(self, cursor: Cursor) -> int:

@@ -34,8 +34,16 @@ _MACROS: dict[str, tuple[str, str]] = {
     "length": ("LENGTH($)", "DATALENGTH(CAST($ AS nvarchar(max))) / 2"),
     # A power of two, a whole number.
     "two_to": ("(1 << ($))", "POWER(2, $)"),
-    # A time in the form that sorts as it reads; now for what is none. SQL Server's columns hold nothing else.
-    "as_time": ("COALESCE(strftime('%Y-%m-%d %H:%M:%f', $), utc_now())", "$"),
+    # A time in the form that sorts as it reads; now for what is none.
+    "as_time": (
+        "COALESCE(strftime('%Y-%m-%d %H:%M:%f', $), utc_now())",
+        "COALESCE($, SYSUTCDATETIME())",
+    ),
+    "new_guid": (
+        "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2)"
+        " || '-8' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))",
+        "NEWID()",
+    ),
     # A time to the last digit that its column has, as text; such a text, or NULL for any other, as a time.
     # Style 121 is read alike in every language.
     "exact": ("$", "CONVERT(nvarchar(27), CAST($ AS datetime2(7)), 121)"),
@@ -49,8 +57,12 @@ _MACROS: dict[str, tuple[str, str]] = {
     "name": ("$", "RTRIM($)"),
     # 64 bits.
     "count": ("COUNT(*)", "COUNT_BIG(*)"),
-    # Rows that are about to be changed: hold them, and pass by those that another transaction holds.
-    "claimed": ("", "WITH (ROWLOCK, READPAST, UPDLOCK)"),
+    # Read rows as they are committed and pass by those that another transaction holds; the same for rows that
+    # are about to be changed, which are held. READPAST needs READCOMMITTEDLOCK where READ_COMMITTED_SNAPSHOT
+    # is on, and that one takes no ROWLOCK beside it:
+    # https://learn.microsoft.com/sql/t-sql/queries/hints-transact-sql-table
+    "passing_by": ("", "WITH (READPAST, READCOMMITTEDLOCK)"),
+    "claimed": ("", "WITH (UPDLOCK, READPAST, READCOMMITTEDLOCK)"),
     # Rows that must stay as they are, and those that are not there yet, until the transaction ends.
     "range_locked": ("", "WITH (UPDLOCK, HOLDLOCK)"),
     # SQLite needs to be given the index; SQL Server chooses by its statistics.
@@ -122,7 +134,7 @@ _MACRO = re.compile(r"\{(\w+)(?: ([^{}]*))?\}")
 _RETURNING = re.compile(r"\{returning ([^{}]*)\}\s*")
 
 #: A column that a statement returns → its type in T-SQL.
-_RETURNED = {"id": "bigint", "entry_id": "bigint", "submission": "int", "priority": "int"}
+_RETURNED = {"id": "bigint", "entry_id": "bigint", "submission": "int"}
 
 #: What changes rows, behind comments.
 _CHANGE = re.compile(r"(?:\s*--[^\n]*\n)*\s*(INSERT|UPDATE|DELETE)\b")

@@ -121,10 +121,8 @@ class Store:
                 return []
             obstacles = obstacles_of(session, workspace, foreign, address)
             tries = tries_of(session, workspace, setting, address, in_flight)
-            rows = session.rows(
-                "claim",
-                max_attempts or NO_LIMIT,
-                milliseconds(lease_seconds),
+            found = session.rows(
+                "claimable",
                 rooms_json(limited(job_rooms(map(read_job_key, in_flight), foreign, jobs), tries)),
                 workspace,
                 max_attempts or NO_LIMIT,
@@ -137,8 +135,12 @@ class Store:
                 int(serialize_tables),
                 free,
             )
-            rows.sort(key=lambda row: (-row["priority"], row["id"]))
-            return [read_claim(row) for row in rows]
+            ids = [int(row["id"]) for row in found]
+            if not ids:
+                return []
+            values = (max_attempts or NO_LIMIT, milliseconds(lease_seconds), json.dumps(sorted(ids)))
+            claims = [read_claim(row) for row in session.rows("claim", *values)]
+            return sorted(claims, key=lambda claim: ids.index(claim.entry_id))
 
         return await self.pool.transact(work, writes=True)
 

@@ -179,6 +179,11 @@ def _by_table(rows: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
+def readers_wait(session: Session) -> bool:
+    """Say whether who reads rows waits for who writes them: ``READ_COMMITTED_SNAPSHOT`` is off."""
+    return any(row["readers_wait"] for row in session.rows("readers_wait"))
+
+
 def lock_schema(session: Session) -> int | None:
     """Take the lock that a change of the schema needs and return the version, None without a ledger."""
     session.acquire_lock(_SCHEMA_LOCK, _SCHEMA_LOCK_TIMEOUT_MS)

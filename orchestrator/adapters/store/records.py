@@ -10,6 +10,7 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.models import Claim, Entry, JobKey, LogRow, StrayRun
 from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.redaction import one_line
+from orchestrator.core.run_requests import AUTO
 from orchestrator.core.slots import JobRoom
 from orchestrator.core.states import NoStatus, Status
 
@@ -34,6 +35,19 @@ _OPTIONAL_TIMES = (
     "cancel_repeated_at",
     "run_state_since",
 )
+
+#: What stands for NULL in a column of a team's own, until a pass puts it right.
+_DEFAULTS = {
+    "parameter_style": AUTO,
+    "priority": 0,
+    "submission": 0,
+    "attempt": 0,
+    "deliveries": 0,
+    "postponements": 0,
+    "resends": 0,
+    "slot_waits": 0,
+    "platform_failures": 0,
+}
 
 #: Stands for a time that cannot be read. An error would stop every entry that is read together with it.
 UNREADABLE = datetime.min.replace(tzinfo=UTC)
@@ -82,6 +96,7 @@ def read_entry(row: dict[str, Any]) -> Entry:
         **{
             "parameters_length": None,
             **row,
+            **{name: value for name, value in _DEFAULTS.items() if row[name] is None},
             "entry_guid": str(row["entry_guid"]).lower(),
             "workspace": row["workspace"] or "",
             "table_name": row["table_name"] or "",

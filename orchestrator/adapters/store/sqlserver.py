@@ -19,7 +19,7 @@ from orchestrator.adapters.store.connector import (
     store_error,
 )
 from orchestrator.adapters.store.dialects import ROW_COUNT
-from orchestrator.core.errors import OTHER_BUILD_ADVICE, PackageMissing, StoreError
+from orchestrator.core.errors import OTHER_BUILD_ADVICE, PackageMissing, StoreError, StoreUnavailable
 
 #: Length to which the driver's text is cut. It may name several errors, of which the first one matters.
 _MAX_TEXT_LENGTH = 500
@@ -195,6 +195,8 @@ class SqlServerConnector:
 
         A trigger on a team's table may send rows and counts of its own before that. An error that comes after
         them is raised here.
+
+        :raises StoreUnavailable: the batch ended without any result, as when its wait for a lock is over.
         """
         columns: list[str] = []
         rows: list[Any] = []
@@ -202,7 +204,10 @@ class SqlServerConnector:
             if cursor.description is not None:
                 columns, rows = [column[0] for column in cursor.description], cursor.fetchall()
             if not cursor.nextset():
-                return columns, rows
+                break
+        if not columns:
+            raise StoreUnavailable("SQL Server: a statement ended without a result, as after a lock time-out")
+        return columns, rows
 
     def changed(self, cursor: Any) -> int:
         """Return how many rows a statement has changed, by the ``@@ROWCOUNT`` that its batch ends with."""

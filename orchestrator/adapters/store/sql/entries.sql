@@ -60,6 +60,17 @@ EXISTS (
     WHERE given_up.entry_id = {alias}.id AND given_up.left_open = 1
 )
 
+-- lacks_a_value (fragment) --
+-- NULL in a column that always has a value, unless it is a team's own and its rule was passed by. What the app adds to a
+-- value or compares with it would be NULL then.
+(
+    {alias}.entry_guid IS NULL OR {alias}.parameter_style IS NULL OR {alias}.priority IS NULL
+    OR {alias}.submission IS NULL OR {alias}.attempt IS NULL OR {alias}.deliveries IS NULL
+    OR {alias}.available_at IS NULL OR {alias}.created_at IS NULL OR {alias}.updated_at IS NULL
+    OR {alias}.cancel_requested IS NULL OR {alias}.in_doubt IS NULL OR {alias}.postponements IS NULL
+    OR {alias}.resends IS NULL OR {alias}.slot_waits IS NULL OR {alias}.platform_failures IS NULL
+)
+
 -- may_be_claimed (fragment) --
 -- What else a claim asks of an available entry. Parameters: MAX_ATTEMPTS, SERIALIZE_TABLES (0 or 1).
 {alias}.status IN ('PENDING', 'FAILED')
@@ -67,6 +78,7 @@ AND {alias}.submission < 2147483647  -- there is no next one, which would stop t
 AND ({alias}.cancel_requested = 0 OR {alias}.deliveries > 0)
 AND NOT {is_open {alias}}
 AND ({alias}.status = 'PENDING' OR {attempts_left {alias}})
+AND NOT {lacks_a_value {alias}}  -- a pass puts it right first
 AND (? = 0 OR NOT {table_is_busy {alias}})
 
 -- waits_since_available (fragment) --
@@ -155,9 +167,10 @@ EXISTS (
 (({alias}.status = 'FAILED' AND NOT {attempts_left {alias}}) OR {alias}.submission >= 2147483647)
 
 -- is_out_of_range (fragment) --
--- The open entry has values that a CHECK forbids, which may have been switched off.
+-- The open entry has values that a CHECK forbids, which may have been switched off, or lacks one.
 (
-    {alias}.attempt < 0 OR {alias}.deliveries < 0 OR {alias}.submission < 0 OR {alias}.cancel_requested NOT IN (0, 1)
+    {lacks_a_value {alias}}
+    OR {alias}.attempt < 0 OR {alias}.deliveries < 0 OR {alias}.submission < 0 OR {alias}.cancel_requested NOT IN (0, 1)
     OR {alias}.in_doubt NOT IN (0, 1)
     OR ({alias}.status IN ('QUEUED', 'RUNNING') AND {alias}.submission = 0)
     OR ({alias}.status = 'RUNNING' AND {alias}.runid IS NULL)
@@ -370,8 +383,62 @@ WHERE begun.workspace = ? AND begun.left_open = 1
     AND entry.status NOT IN ('QUEUED', 'RUNNING')
     AND (entry.status IN ('PENDING', 'FAILED') OR entry.updated_at >= ?)
 
+-- claimable --
+-- The waiting entries that may be submitted now, in the order of their claim; runs inside the lock, after the count. It
+-- only reads, however many wait.
+SELECT ranked.id
+FROM (
+    SELECT
+        first_of_table.id,
+        first_of_table.priority,
+        first_of_table.goes_behind,
+        first_of_table.room,
+        ROW_NUMBER() OVER (
+            PARTITION BY first_of_table.job
+            ORDER BY
+                first_of_table.heard_it ASC, first_of_table.heard_by_then ASC,
+                first_of_table.priority DESC, first_of_table.goes_behind ASC, first_of_table.id ASC
+        ) AS nth_of_job
+    FROM (
+        SELECT
+            waiting.id,
+            waiting.priority,
+            full_job.job,
+            full_job.room,
+            {goes_behind waiting} AS goes_behind,
+            -- Of a job that is refused, whoever has not heard it tries first, then who heard it longest ago.
+            CASE WHEN full_job.job <= 0 AND waiting.doubts IS NOT NULL THEN 1 ELSE 0 END AS heard_it,
+            CASE
+                WHEN full_job.job <= 0 AND waiting.doubts IS NOT NULL THEN waiting.available_at
+            END AS heard_by_then,
+            ROW_NUMBER() OVER (
+                PARTITION BY waiting.table_name
+                ORDER BY waiting.priority DESC, {goes_behind waiting} ASC, waiting.id ASC
+            ) AS nth_of_table
+        FROM track_processing AS waiting {passing_by}
+        LEFT JOIN {job_rooms ?} AS full_job
+            ON full_job.job_id = COALESCE(waiting.job_id, 0)
+            AND full_job.job_name = COALESCE(waiting.job_name, '')
+        WHERE waiting.workspace = ?
+            AND waiting.available_at <= {now}
+            AND {may_be_claimed waiting}
+            AND waiting.id NOT IN (SELECT held.value FROM {numbers ?} AS held)
+            AND (
+                waiting.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
+                OR waiting.id IN (SELECT finder.value FROM {numbers ?} AS finder)
+            )
+            -- While something is open at another address, only calls that were made here are repeated.
+            AND (? = 0 OR (waiting.deliveries > 0 AND waiting.workspace_address = ?))
+    ) AS first_of_table
+    WHERE first_of_table.nth_of_table = 1 OR ? = 0
+) AS ranked
+-- A job that is not in the list has room for all.
+WHERE ranked.room IS NULL OR ranked.nth_of_job <= ranked.room
+ORDER BY ranked.priority DESC, ranked.goes_behind ASC, ranked.id ASC
+{limit ?}
+
 -- claim --
--- Claim the waiting entries that may be submitted now; runs inside the lock, after the count.
+-- Claim these entries, unless one has changed since it was found claimable. By id, so that no other row is locked.
 UPDATE track_processing
 SET status = 'QUEUED',
     submission = CASE
@@ -410,62 +477,13 @@ SET status = 'QUEUED',
     claimed_at = {now},
     lease_expires_at = {after_ms ?},
     updated_at = {now}
-{returning id, submission, priority}
+{returning id, submission}
 WHERE status IN ('PENDING', 'FAILED')
     AND available_at <= {now}
+    AND submission < 2147483647
     AND (cancel_requested = 0 OR deliveries > 0)
-    AND id IN (
-        SELECT ranked.id
-        FROM (
-            SELECT
-                first_of_table.id,
-                first_of_table.priority,
-                first_of_table.goes_behind,
-                first_of_table.room,
-                ROW_NUMBER() OVER (
-                    PARTITION BY first_of_table.job
-                    ORDER BY
-                        first_of_table.heard_it ASC, first_of_table.heard_by_then ASC,
-                        first_of_table.priority DESC, first_of_table.goes_behind ASC, first_of_table.id ASC
-                ) AS nth_of_job
-            FROM (
-                SELECT
-                    waiting.id,
-                    waiting.priority,
-                    full_job.job,
-                    full_job.room,
-                    {goes_behind waiting} AS goes_behind,
-                    -- Of a job that is refused, whoever has not heard it tries first, then who heard it longest ago.
-                    CASE WHEN full_job.job <= 0 AND waiting.doubts IS NOT NULL THEN 1 ELSE 0 END AS heard_it,
-                    CASE
-                        WHEN full_job.job <= 0 AND waiting.doubts IS NOT NULL THEN waiting.available_at
-                    END AS heard_by_then,
-                    ROW_NUMBER() OVER (
-                        PARTITION BY waiting.table_name
-                        ORDER BY waiting.priority DESC, {goes_behind waiting} ASC, waiting.id ASC
-                    ) AS nth_of_table
-                FROM track_processing AS waiting {claimed}
-                LEFT JOIN {job_rooms ?} AS full_job
-                    ON full_job.job_id = COALESCE(waiting.job_id, 0)
-                    AND full_job.job_name = COALESCE(waiting.job_name, '')
-                WHERE waiting.workspace = ?
-                    AND waiting.available_at <= {now}
-                    AND {may_be_claimed waiting}
-                    AND waiting.id NOT IN (SELECT held.value FROM {numbers ?} AS held)
-                    AND (
-                        waiting.table_name NOT IN (SELECT busy.value FROM {names ?} AS busy)
-                        OR waiting.id IN (SELECT finder.value FROM {numbers ?} AS finder)
-                    )
-                    -- While something is open at another address, only calls that were made here are repeated.
-                    AND (? = 0 OR (waiting.deliveries > 0 AND waiting.workspace_address = ?))
-            ) AS first_of_table
-            WHERE first_of_table.nth_of_table = 1 OR ? = 0
-        ) AS ranked
-        -- A job that is not in the list has room for all.
-        WHERE ranked.room IS NULL OR ranked.nth_of_job <= ranked.room
-        ORDER BY ranked.priority DESC, ranked.goes_behind ASC, ranked.id ASC
-        {limit ?}
-    )
+    AND NOT {is_open track_processing}
+    AND id IN (SELECT chosen.value FROM {numbers ?} AS chosen)
 
 -- get_entry --
 -- One entry by its id.
@@ -711,20 +729,32 @@ WHERE begun.runid IS NOT NULL
     )
 
 -- put_in_range --
--- Values that a CHECK forbids, which would make every later change of the entry fail. An entry in flight without a
--- submission, or RUNNING without a run, waits.
+-- Values that a CHECK forbids, which would make every later change of the entry fail, and those that are missing. An
+-- entry that is QUEUED without a submission, or RUNNING without a run, waits; a run without a submission gets one.
 UPDATE track_processing
 SET status = CASE
-        WHEN status IN ('QUEUED', 'RUNNING') AND submission <= 0 THEN 'PENDING'
+        WHEN status = 'QUEUED' AND COALESCE(submission, 0) <= 0 THEN 'PENDING'
         WHEN status = 'RUNNING' AND runid IS NULL THEN 'PENDING'
         ELSE {state status}
     END,
-    submission = CASE WHEN submission < 0 THEN 0 ELSE submission END,
-    attempt = CASE WHEN attempt < 0 THEN 0 ELSE attempt END,
-    deliveries = CASE WHEN deliveries < 0 THEN 0 ELSE deliveries END,
-    cancel_requested = CASE cancel_requested WHEN 0 THEN 0 ELSE 1 END,
-    in_doubt = CASE in_doubt WHEN 0 THEN 0 ELSE 1 END,
+    entry_guid = COALESCE(entry_guid, {new_guid}),
+    parameter_style = COALESCE(parameter_style, 'auto'),
+    priority = COALESCE(priority, 0),
+    submission = CASE
+        WHEN submission > 0 THEN submission
+        WHEN status = 'RUNNING' AND runid IS NOT NULL THEN {next_submission track_processing}
+        ELSE 0
+    END,
+    attempt = CASE WHEN attempt > 0 THEN attempt ELSE 0 END,
+    deliveries = CASE WHEN deliveries > 0 THEN deliveries ELSE 0 END,
+    cancel_requested = CASE COALESCE(cancel_requested, 0) WHEN 0 THEN 0 ELSE 1 END,
+    in_doubt = CASE COALESCE(in_doubt, 0) WHEN 0 THEN 0 ELSE 1 END,
+    postponements = COALESCE(postponements, 0),
+    resends = COALESCE(resends, 0),
+    slot_waits = COALESCE(slot_waits, 0),
+    platform_failures = COALESCE(platform_failures, 0),
     available_at = {as_time available_at},
+    created_at = COALESCE(created_at, {now}),
     updated_at = {now}
 WHERE id IN (
     SELECT odd.id
@@ -1433,6 +1463,16 @@ WHERE status IN ('DONE', 'DEAD', 'CANCELED')
         ORDER BY old.finished_at, old.id
         {limit ?}
     )
+
+-- readers_wait (sqlite) --
+-- Whether who reads rows waits for who writes them, in the whole database.
+SELECT 0 AS readers_wait  -- by the write-ahead log
+
+-- readers_wait (sqlserver) --
+-- Whether who reads rows waits for who writes them, in the whole database.
+SELECT CASE is_read_committed_snapshot_on WHEN 1 THEN 0 ELSE 1 END AS readers_wait
+FROM sys.databases
+WHERE database_id = DB_ID()
 
 -- probe_rights (sqlite) --
 -- The rights on the tables that the app needs, and whether this login has them.
