@@ -116,11 +116,11 @@ class Application:
         self._policies = {workspace.name: workspace.policy() for workspace in settings.workspaces}
         token = _sql_token(settings.store)
         database = connector(settings.store, token=token)
-        self._pool = Pool(database, patience=patience, sleep=sleep)
-        self._web_pool = Pool(
-            database, threads=_WEB_THREADS, patience=min(patience, _WEB_PATIENCE_SECONDS), sleep=sleep
-        )
-        self._health_pool = Pool(
+        pool = functools.partial(Pool, idle_seconds=settings.store.idle_seconds, sleep=sleep)
+        self._pool = pool(database, patience=patience)
+        web_patience = min(patience, _WEB_PATIENCE_SECONDS)
+        self._web_pool = pool(database, threads=_WEB_THREADS, patience=web_patience)
+        self._health_pool = pool(
             connector(
                 settings.store,
                 token=token,
@@ -128,8 +128,7 @@ class Application:
                 statement_timeout_seconds=_HEALTH_STATEMENT_SECONDS,
             ),
             threads=1,
-            patience=min(patience, _WEB_PATIENCE_SECONDS),
-            sleep=sleep,
+            patience=web_patience,
         )
         self.store = Store(self._pool)
         self.pass_log = PassLog(self._pool)

@@ -16,6 +16,11 @@ _UNVERIFIED = re.compile(
     re.IGNORECASE,
 )
 
+#: Longer than the pause between two passes each minute, and shorter than the time without a session after
+#: which a serverless database pauses.
+_IDLE_SECONDS = 120.0
+_MOST_IDLE_SECONDS = 86_400
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
@@ -27,6 +32,8 @@ class StoreSettings:
     state_db: Path | None
     #: user-assigned managed identity for a connection string without credentials; None = the app's own
     client_id: str | None
+    #: connections that nobody has used for so long are closed
+    idle_seconds: float
     #: for ``init-db --adopt``: a team's own columns for the table's name and for the parameters
     table_name_column: str
     parameters_column: str
@@ -61,6 +68,7 @@ def read_store(reader: Reader) -> StoreSettings:
         sql_connection_string=connection_string,
         state_db=None if state_db is None else Path(state_db),
         client_id=reader.text("AZURE_CLIENT_ID"),
+        idle_seconds=reader.number("SQL_IDLE_SECONDS", _IDLE_SECONDS, least=1, most=_MOST_IDLE_SECONDS),
         table_name_column=reader.text("TABLE_NAME_COLUMN") or "table_name",
         parameters_column=reader.text("PARAMETERS_COLUMN") or "parameters",
         status_map=_status_map(reader),

@@ -49,8 +49,7 @@ class SimulatedPool(Pool):
 
     def disconnect(self) -> None:
         """Close every connection."""
-        for connection in list(self._connections):
-            connection.close()
+        self._disconnect()
 
 
 class SimulatedStore(Store):

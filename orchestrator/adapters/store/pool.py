@@ -1,4 +1,4 @@
-"""Transactions on a pool of threads with one connection each, repeated while the database is unavailable."""
+"""Transactions on a pool of threads and connections, repeated while the database is unavailable."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
 
 _T = TypeVar("_T")
 
-#: Threads, with one connection each. An instance runs ten submissions at once; more threads would only wait
+#: Threads, and so connections in use. An instance runs ten submissions at once; more threads would only wait
 #: for locks.
 _THREADS = 10
 
@@ -30,7 +30,7 @@ _PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, *(10.0,) * 10)
 
 @dataclass(frozen=True, kw_only=True)
 class _Held:
-    """The connection of a thread."""
+    """An open connection."""
 
     connection: Connection
     cursors: dict[str, Cursor] | None
@@ -44,7 +44,11 @@ class Pool:
     A transaction that fails before its commit with a transient error is repeated within the patience. A
     commit without an answer is never repeated: its caller reads the entries again.
 
+    Connections are kept between transactions. The one used last is taken first, so that no more are open than
+    transactions have run at once lately.
+
     :param threads: transactions that run at once, each on its own connection.
+    :param idle_seconds: a connection that nobody has used for so long is closed; None = it is kept.
     :param patience: seconds, counted from a transaction's first failure. With 0, nothing is repeated; that
         suits a caller that repeats by itself.
     :param sleep: waits between two tries. An error that it raises ends them.
@@ -56,6 +60,7 @@ class Pool:
         *,
         threads: int = _THREADS,
         patience: float = PATIENCE_SECONDS,
+        idle_seconds: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,9 +69,11 @@ class Pool:
         self._sleep = sleep
         self._monotonic = monotonic
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
-        self._local = threading.local()
+        self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
-        self._connections: set[Connection] = set()
+        #: connections that no transaction uses, with the time since when; the last one was used last
+        self._idle: list[tuple[float, _Held]] = []
+        self._timer: threading.Timer | None = None
         #: why the last transaction, or the one being repeated, found no database; None = it found it
         self.trouble: str | None = None
 
@@ -84,10 +91,17 @@ class Pool:
     async def close(self) -> None:
         """End the threads, once their work is done, and close the connections."""
         await asyncio.to_thread(self._threads.shutdown)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Close the connections that no transaction uses."""
         with self._lock:
-            connections, self._connections = self._connections, set()
-        for connection in connections:
-            self._close(connection)
+            idle, self._idle = self._idle, []
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        for _, held in idle:
+            self._close(held.connection)
 
     def _repeat(self, work: Callable[[Session], _T], writes: bool) -> _T:
         """Run the transaction again while the database is unavailable and the patience lasts."""
@@ -109,8 +123,8 @@ class Pool:
 
     @contextlib.contextmanager
     def _transaction(self, writes: bool) -> Iterator[Session]:
-        """Open one transaction on this thread's connection; commit it at the end, or roll it back."""
-        held = self._connection()
+        """Open one transaction on a connection; commit it at the end, or roll it back."""
+        held = self._take()
         connection = held.connection
         committing = False
         try:
@@ -121,36 +135,55 @@ class Pool:
             connection.commit()
         except BaseException as error:
             # Closing rolls back. A connection that has failed once is not trusted again.
-            self._discard(connection)
+            self._close(connection)
             if isinstance(error, self._connector.error):
                 # The driver's own text may hold an entry's values: it goes no further.
                 raise self._store_error(error, in_doubt=committing and writes) from None
             raise
+        self._give_back(held)
 
     def _store_error(self, error: Exception, *, in_doubt: bool) -> StoreError:
         if in_doubt:
             return StoreInDoubt(f"{self._connector.explain(error)}; whether it was committed is not known")
         return store_error(self._connector, error)
 
-    def _connection(self) -> _Held:
-        held: _Held | None = getattr(self._local, "held", None)
-        if held is not None and self._monotonic() < held.usable_until:
-            return held
-        if held is not None:
-            self._discard(held.connection)
+    def _take(self) -> _Held:
+        """Return an open connection that no other transaction uses."""
+        while True:
+            with self._lock:
+                held = self._idle.pop()[1] if self._idle else None
+            if held is None:
+                break
+            if self._monotonic() < held.usable_until:
+                return held
+            self._close(held.connection)
         opened = self._connector.connect()
-        with self._lock:
-            self._connections.add(opened.connection)
         usable_until = self._monotonic() + opened.seconds
-        held = _Held(connection=opened.connection, cursors=opened.cursors, usable_until=usable_until)
-        self._local.held = held
-        return held
+        return _Held(connection=opened.connection, cursors=opened.cursors, usable_until=usable_until)
 
-    def _discard(self, connection: Connection) -> None:
-        self._local.held = None
+    def _give_back(self, held: _Held) -> None:
         with self._lock:
-            self._connections.discard(connection)
-        self._close(connection)
+            self._idle.append((self._monotonic(), held))
+            if self._idle_seconds is not None and self._timer is None:
+                self._watch(self._idle_seconds)
+
+    def _watch(self, seconds: float) -> None:
+        """Look at the idle connections after so many seconds. The caller holds the lock."""
+        self._timer = threading.Timer(seconds, self._close_idle)
+        self._timer.daemon = True  # it keeps no process from ending
+        self._timer.start()
+
+    def _close_idle(self) -> None:
+        """Close what has been idle for long enough, and look again when the next one will have been."""
+        seconds, now = self._idle_seconds or 0.0, self._monotonic()
+        with self._lock:
+            over = [held for since, held in self._idle if now - since >= seconds]
+            self._idle = [(since, held) for since, held in self._idle if now - since < seconds]
+            self._timer = None
+            if self._idle:
+                self._watch(self._idle[0][0] + seconds - now)
+        for held in over:
+            self._close(held.connection)
 
     def _close(self, connection: Connection) -> None:
         with contextlib.suppress(self._connector.error):  # closing a broken connection may fail, too
