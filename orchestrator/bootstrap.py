@@ -234,6 +234,10 @@ class Application:
         """Say whether who reads rows of the database waits for who writes them."""
         return await self._pool.transact(migrate.readers_wait, writes=False)
 
+    async def unenforced_rules(self) -> list[str]:
+        """Return the CHECK constraints that are switched off, or that a bulk load has passed by."""
+        return await self._pool.transact(migrate.unenforced_rules, writes=False)
+
     def server_address(self) -> tuple[str, int] | None:
         """Return the database server's host and port; None for SQLite, or if the settings name neither."""
         from orchestrator.adapters.store import sqlserver

@@ -167,6 +167,9 @@ async def _store_parts(app: Application, looks: _Looks) -> AsyncIterator[Finding
     if not store.ok:
         return
     yield await looks.finding("entries", _entries(app))
+    rules = await looks.finding("rules of track_processing", _rules(app))
+    if not rules.ok:
+        yield rules
     for workspace in app.settings.workspaces:
         place = await looks.finding(f"workspace {workspace.name}, address", _address(app, workspace))
         if not place.ok:
@@ -267,6 +270,17 @@ async def _entries(app: Application) -> str:
     if problems := health.unknown_workspaces(found, known, now):
         raise _Problem("; ".join(problems))
     return "the settings know the workspaces of all that are open"
+
+
+async def _rules(app: Application) -> str:
+    """Look for constraints that do not hold for all entries."""
+    if names := ", ".join(await app.unenforced_rules()):
+        remedy = f"ALTER TABLE track_processing WITH CHECK CHECK CONSTRAINT {names}"
+        raise _Problem(
+            f"somebody has switched off {names}, or loaded entries past them: load in bulk as docs/sql.md "
+            f"says, set right what it finds, then run: {remedy}"
+        )
+    return "all hold"
 
 
 async def _address(app: Application, workspace: WorkspaceSettings) -> str:

@@ -53,6 +53,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "workspace before a blank": {"workspace": "default "},
     "negative limit": {"max_attempts": -1},
     "no such status": {"status": "pending"},
+    "status before blanks": {"status": "PENDING   "},
     "running without a run": {"status": "RUNNING", "submission": 1},
     "no time": {"available_at": "soon"},
     "no such day": {"available_at": "2029-02-30 00:00:00"},

@@ -21,6 +21,7 @@ from orchestrator.checks import installation
 from orchestrator.checks.finding import Finding
 from orchestrator.core.errors import StoreError
 from tests.conftest import ROOT
+from tests.empty_store import make_empty_store
 from tests.store import odbc
 from tests.store.conftest import SQLSERVER, TABLES, Database, SqlServerDatabase
 from tests.store.odbc import PASSWORD, changed
@@ -39,12 +40,12 @@ ELSEWHERE = {
 }
 
 
-async def check(**store: str) -> Finding:
-    """Run the check up to its finding about the store."""
+async def check(subject: str = "store", **store: str) -> Finding:
+    """Run the check up to its finding about the store, or about something else."""
     app = Application(settings.load({**ELSEWHERE, **store}))
     try:
         async with aclosing(installation.run(app, seconds=120)) as findings:
-            return await anext(finding async for finding in findings if finding.subject == "store")
+            return await anext(finding async for finding in findings if finding.subject == subject)
     finally:
         await app.close()
 
@@ -78,6 +79,35 @@ async def test_whether_readers_wait_for_writers_is_said(
     assert found.ok, "it is slower, and no fault"
     assert "READ_COMMITTED_SNAPSHOT is off, so who reads waits for who writes" in found.text
     assert "ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON" in found.text
+
+
+async def test_rules_that_a_load_has_passed_by_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite keeps no record of it, so the answer is SQL Server's."""
+    make_empty_store(tmp_path / "state.db")
+    rules = ["ck_track_processing_attempt", "ck_track_processing_status"]
+    monkeypatch.setattr(migrate, "unenforced_rules", lambda _session: rules)
+    found = await check("rules of track_processing", STATE_DB=str(tmp_path / "state.db"))
+    assert not found.ok
+    assert found.text.endswith(
+        "run: ALTER TABLE track_processing WITH CHECK CHECK CONSTRAINT ck_track_processing_attempt, "
+        "ck_track_processing_status"
+    )
+
+
+@only_sqlserver
+async def test_a_rule_that_is_switched_off_is_named(sqlserver: Database) -> None:
+    migrate.apply(sqlserver.connector)
+    try:
+        sqlserver.execute("ALTER TABLE track_processing NOCHECK CONSTRAINT ck_track_processing_attempt")
+    except sqlserver.connector.error:
+        pytest.skip("this engine cannot switch a rule off")
+    found = await check("rules of track_processing", SQL_CONNECTION_STRING=SQLSERVER or "")
+    assert found.text.endswith("CHECK CONSTRAINT ck_track_processing_attempt")
+    sqlserver.execute(found.text.partition("run: ")[2])
+    with closing(sqlserver.connector.connect().connection) as connection:
+        assert migrate.unenforced_rules(Session(connection, sqlserver.connector)) == []
 
 
 def test_no_driver(tmp_path: Path) -> None:

@@ -188,3 +188,29 @@ def test_later_migrations_suit_a_status_of_either_type() -> None:
     """An adopted STATUS may be varchar; its filtered indexes take no nvarchar literal (error 10620)."""
     for migration in migrate.available("sqlserver")[1:]:
         assert not re.search(r"status\s*(=|IN)\s*\(?\s*N'", migration.script, re.IGNORECASE), migration.name
+
+
+def test_statuses_with_blanks_lose_them_and_words_that_are_no_states_are_no_obstacle(
+    sqlserver: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a load left before there was a rule: the upgrade mends what it can."""
+    today = migrate.available("sqlserver")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "available", lambda _dialect: today[:13])
+        migrate.apply(sqlserver.connector)
+    for name in ("status", "running", "in_flight"):
+        sqlserver.execute(f"ALTER TABLE track_processing DROP CONSTRAINT ck_track_processing_{name}")
+    for word, submission, run_id in (
+        ("PENDING   ", 0, None),
+        ("RUNNING   ", 1, 7),
+        ("RUNNING   ", 1, None),
+        ("QUEUED ", 0, None),
+        ("NEW ", 0, None),
+    ):
+        sqlserver.execute(
+            "INSERT INTO track_processing (table_name, status, submission, runid) VALUES ('t', ?, ?, ?)",
+            *(word, submission, run_id),
+        )
+    migrate.apply(sqlserver.connector)
+    words = [str(row[0]) for row in sqlserver.execute("SELECT status FROM track_processing ORDER BY id")]
+    assert words == ["PENDING", "RUNNING", "PENDING", "PENDING", "NEW "]

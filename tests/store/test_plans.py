@@ -166,6 +166,7 @@ OTHERS = {
     "now",
     "probe_rights",
     "readers_wait",
+    "unenforced",
     "ownerless_strays",
     "strays",
     "pass_started",

@@ -184,6 +184,11 @@ def readers_wait(session: Session) -> bool:
     return any(row["readers_wait"] for row in session.rows("readers_wait"))
 
 
+def unenforced_rules(session: Session) -> list[str]:
+    """Return the CHECK constraints that are switched off, or that a bulk load has passed by."""
+    return [row["name"] for row in session.rows("unenforced")]
+
+
 def lock_schema(session: Session) -> int | None:
     """Take the lock that a change of the schema needs and return the version, None without a ledger."""
     session.acquire_lock(_SCHEMA_LOCK, _SCHEMA_LOCK_TIMEOUT_MS)

@@ -1474,6 +1474,19 @@ SELECT CASE is_read_committed_snapshot_on WHEN 1 THEN 0 ELSE 1 END AS readers_wa
 FROM sys.databases
 WHERE database_id = DB_ID()
 
+-- unenforced (sqlite) --
+-- The rules of the table of entries that are switched off, or that a bulk load has passed by.
+SELECT '' AS name WHERE 1 = 0  -- SQLite keeps no record of it
+
+-- unenforced (sqlserver) --
+-- The rules of the table of entries that are switched off, or that a bulk load has passed by.
+SELECT rules.name
+FROM sys.check_constraints AS rules
+WHERE rules.parent_object_id = OBJECT_ID(N'track_processing')
+    AND rules.name LIKE N'ck[_]track[_]processing%'
+    AND (rules.is_disabled = 1 OR rules.is_not_trusted = 1)
+ORDER BY rules.name
+
 -- probe_rights (sqlite) --
 -- The rights on the tables that the app needs, and whether this login has them.
 SELECT '' AS table_name, '' AS permission, 1 AS held WHERE 1 = 0  -- whoever may write the file may do everything in it

@@ -1,0 +1,1 @@
+-- Nothing to do: SQLite compares the status to the letter, so its CHECK refuses one with blanks behind it already.
