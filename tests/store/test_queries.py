@@ -195,3 +195,10 @@ def test_a_change_names_the_submission_and_the_state_that_it_comes_from(dialect:
     condition = queries.load(dialect)[name].sql.partition("\nWHERE ")[2].partition("\n")[0]
     assert condition.startswith("id = ? AND submission = ? AND ")
     assert f" AND status = '{FROM_STATE[name]}'" in condition
+
+
+def test_a_state_that_is_bound_is_of_the_type_that_no_column_is_converted_for() -> None:
+    """``nvarchar`` would be the higher type: under an SQL collation, a varchar column is scanned for it."""
+    for name in ("window_status_asc", "window_status_desc"):
+        assert " status = CAST(? AS varchar(16)) " in queries.load("sqlserver")[name].sql
+        assert " status = ? " in queries.load("sqlite")[name].sql

@@ -48,6 +48,9 @@ _MACROS: dict[str, tuple[str, str]] = {
     # Style 121 is read alike in every language.
     "exact": ("$", "CONVERT(nvarchar(27), CAST($ AS datetime2(7)), 121)"),
     "time": ("$", "TRY_CONVERT(datetime2(7), $, 121)"),
+    # A state that is bound, in a type that no column is converted for: nvarchar, which the driver sends,
+    # makes an index on a team's own varchar column useless under SQL Server's own collations (``SQL_…``).
+    "as_state": ("$", "CAST($ AS varchar(16))"),
     # A text of a team's own column, to be compared with one of the app's tables.
     "as_ours": ("$", "$ COLLATE DATABASE_DEFAULT"),
     "state": (_STATE, _STATE),

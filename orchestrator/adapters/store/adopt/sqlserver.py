@@ -33,6 +33,10 @@ _LEAST_STATUS_LENGTH = 8
 #: The name is in an index key, together with workspace; SQL Server allows 1,700 bytes in all.
 _MOST_NAME_LENGTH = 700
 
+#: ``sys.tables.temporal_type`` with system versioning, ``sys.indexes.type`` of a clustered columnstore.
+_VERSIONED = 2
+_COLUMNSTORE = 5
+
 #: Columns that have their own rules below.
 _SPECIAL = frozenset({"id", "status", "runid"})
 
@@ -46,6 +50,9 @@ class _Found:
     indexed: tuple[dict[str, Any], ...]
     checks: tuple[dict[str, Any], ...]
     triggers: tuple[dict[str, Any], ...]
+    #: names
+    statistics: tuple[str, ...]
+    is_versioned: bool
     case_matters: bool
 
     def identity(self) -> Column | None:
@@ -100,6 +107,8 @@ def _inspect(work: Work) -> _Found:
         indexed=tuple(work.query("indexed")),
         checks=tuple(work.query("checks")),
         triggers=tuple(work.query("triggers")),
+        statistics=tuple(row["name"] for row in work.query("hand_made_statistics")),
+        is_versioned=any(row["temporal_type"] == _VERSIONED for row in work.query("versioning")),
         case_matters=bool(work.query("case_matters")[0]["case_matters"]),
     )
 
@@ -113,7 +122,7 @@ def _column(row: dict[str, Any]) -> Column:
         length=row["max_length"] // 2 if wide else row["max_length"],
         nullable=bool(row["is_nullable"]),
         identity=bool(row["is_identity"]),
-        computed=bool(row["is_computed"]),
+        computed=bool(row["is_computed"] or row["generated_always_type"]),
         default=row["default_name"],
     )
 
@@ -124,12 +133,29 @@ def _is_text(column: Column | None) -> bool:
 
 def _problems(work: Work, found: _Found) -> list[str]:
     return [
+        *_kind_problems(found),
         *shared.column_problems(work, found.columns),
         *_name_problems(work, found),
         *_id_problems(found),
         *_state_problems(found),
         *_type_problems(work, found),
         *_guard_problems(found),
+    ]
+
+
+def _kind_problems(found: _Found) -> list[str]:
+    """Check what kind of table it is."""
+    problems = []
+    if found.is_versioned:
+        problems.append(
+            "its system versioning is on, with which SQL Server refuses some columns that are added: switch "
+            f"it off (ALTER TABLE {TABLE} SET (SYSTEM_VERSIONING = OFF)), and on again after the adoption"
+        )
+    stores = {row["index_name"] for row in found.indexed if row["index_type"] == _COLUMNSTORE}
+    return problems + [
+        f"its index {index} is a clustered columnstore, which is made for scans, and the app changes single "
+        "rows: make it a row store (CREATE CLUSTERED INDEX … WITH (DROP_EXISTING = ON))"
+        for index in sorted(stores)
     ]
 
 
@@ -172,12 +198,19 @@ def _state_problems(found: _Found) -> list[str]:
     if run and (run.type not in _RUN_ID_TYPES or run.length < 1):
         problems.append(f"{run.name} is {run.type}: the app needs bigint")
     unfit = (("status", _status_type(status)), ("runid", _run_type(run)))
-    return problems + [
+    problems += [
         f"{found.columns[key].name} has to become {wanted}, and the index {index} contains it: "
         "drop the index first and create it again afterwards"
         for key, wanted in unfit
         if wanted
         for index in found.indexes_with(key)
+    ]
+    changing = [found.columns[key].name for key, wanted in unfit if wanted]
+    return problems + [
+        f"{' and '.join(changing)} has to get another type, and the statistics {name} may be about it: "
+        f"drop them first (DROP STATISTICS {TABLE}.[{name}])"
+        for name in found.statistics
+        if changing
     ]
 
 

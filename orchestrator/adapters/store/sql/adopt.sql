@@ -26,7 +26,8 @@ SELECT name, type, "notnull" AS required, dflt_value, pk, hidden FROM pragma_tab
 -- columns (sqlserver) --
 -- The team's columns with their base types; max_length is in bytes.
 SELECT
-    c.name, t.name AS type, c.max_length, c.is_nullable, c.is_identity, c.is_computed, d.name AS default_name
+    c.name, t.name AS type, c.max_length, c.is_nullable, c.is_identity, c.is_computed, c.generated_always_type,
+    d.name AS default_name
 FROM sys.columns AS c
 LEFT JOIN sys.types AS t ON t.user_type_id = c.system_type_id
 LEFT JOIN sys.default_constraints AS d
@@ -168,7 +169,8 @@ SELECT CASE WHEN N'a' COLLATE DATABASE_DEFAULT = N'A' THEN 0 ELSE 1 END AS case_
 -- indexed (sqlserver) --
 -- The columns of every index; key_columns of it are its key, the others are included.
 SELECT
-    LOWER(c.name) AS column_name, i.name AS index_name, i.is_unique, i.has_filter, k.key_ordinal,
+    LOWER(c.name) AS column_name, i.name AS index_name, i.type AS index_type, i.is_unique, i.has_filter,
+    k.key_ordinal,
     (
         SELECT COUNT(*) FROM sys.index_columns AS a
         WHERE a.object_id = i.object_id AND a.index_id = i.index_id AND a.key_ordinal > 0
@@ -177,6 +179,16 @@ FROM sys.indexes AS i
 INNER JOIN sys.index_columns AS k ON k.object_id = i.object_id AND k.index_id = i.index_id
 INNER JOIN sys.columns AS c ON c.object_id = k.object_id AND c.column_id = k.column_id
 WHERE i.object_id = OBJECT_ID(N'track_processing') AND i.is_disabled = 0
+
+-- versioning (sqlserver) --
+-- Whether the table is a temporal one, whose earlier rows SQL Server keeps: 2.
+SELECT temporal_type FROM sys.tables WHERE object_id = OBJECT_ID(N'track_processing')
+
+-- hand_made_statistics (sqlserver) --
+-- Statistics that somebody made; those that SQL Server makes by itself are in nobody's way.
+SELECT s.name FROM sys.stats AS s
+WHERE s.object_id = OBJECT_ID(N'track_processing') AND s.user_created = 1
+ORDER BY s.name
 
 -- checks (sqlserver) --
 -- The team's CHECK constraints.

@@ -21,7 +21,7 @@ ORDER BY updated_at ASC, id ASC
 -- The entries in one state, last changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_status}
-WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at < {time ?} OR id < ?)
+WHERE {sqlite updated_at > '' AND} status = {as_state ?} AND updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at < {time ?} OR id < ?)
 ORDER BY updated_at DESC, id DESC
 {limit ?}
 
@@ -29,7 +29,7 @@ ORDER BY updated_at DESC, id DESC
 -- The entries in one state, first changed first.
 SELECT id, updated_at
 FROM track_processing {index ix_track_processing_status}
-WHERE {sqlite updated_at > '' AND} status = ? AND updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at > {time ?} OR id > ?)
+WHERE {sqlite updated_at > '' AND} status = {as_state ?} AND updated_at >= {time ?} AND updated_at <= {time ?} AND (updated_at > {time ?} OR id > ?)
 ORDER BY updated_at ASC, id ASC
 {limit ?}
 
