@@ -1,18 +1,13 @@
 """docs/runbook.md as a program reads it: the reasons that it explains, and the commands that it gives."""
 
 import re
-import shlex
 from pathlib import Path
 
-from tests.headings import anchor
+from tests.pages import anchor
 
 PAGE = (Path(__file__).parents[1] / "docs" / "runbook.md").read_text(encoding="utf-8")
 
-#: Before a block whose commands need Azure, so that no test runs them.
-_AZURE = "<!-- needs Azure -->"
-
 _ROW = re.compile(r"^\| `([^`]+)` \| (.*) \|$", re.MULTILINE)
-_BLOCK = re.compile(r"^([^\n]*)\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SQL = re.compile(r"^<!-- ([a-z-]+) -->\n```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 #: The statements by name.
@@ -47,9 +42,3 @@ def symptoms() -> list[str]:
     titles = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
     links = {link for found in SECTIONS.values() for link in found}
     return [title for title in titles if anchor(title) in links]
-
-
-def command_blocks() -> list[list[list[str]]]:
-    """Return the blocks of shell commands that need no Azure: of each block its commands, as their words."""
-    blocks = [text for before, text in _BLOCK.findall(PAGE) if before != _AZURE]
-    return [[shlex.split(line) for line in text.splitlines()] for text in blocks]

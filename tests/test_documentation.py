@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.headings import anchors
+from tests.pages import anchors, blocks
 
 DOCUMENTS = [
     *(
@@ -19,6 +19,11 @@ DOCUMENTS = [
 #: A path of the checkout in backticks: ``orchestrator/core/states.py``, ``tests/store/``.
 _PATH = re.compile(r"`((?:orchestrator|devstack|tests|benchmarks|examples|scripts|docs)/[\w./-]*\w/?)`")
 _LINK = re.compile(r"\]\(([\w./-]+\.\w+)(?:#[\w-]*)?\)")
+
+#: Programs and addresses that a test does not have.
+_AZURE = re.compile(
+    r"(?:^|\$\(|&& )(?:az|azd|databricks|func|sqlcmd) |azurewebsites\.net|azuredatabricks\.net"
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -44,3 +49,14 @@ def test_the_site_has_every_document() -> None:
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
     named = [ROOT / name for name in re.findall(r": (\S+\.md)$", nav, re.MULTILINE)]
     assert sorted(named) == sorted(DOCUMENTS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_that_need_azure_and_no_others_are_marked(document: Path) -> None:
+    """What is not marked is run: tests/cli/test_documented_commands.py."""
+    wrong = [
+        block.commands
+        for block in blocks(document.read_text(encoding="utf-8"))
+        if block.needs_azure is not any(map(_AZURE.search, block.commands))
+    ]
+    assert wrong == []

@@ -23,7 +23,7 @@ from orchestrator.core.slots import JobRoom
 from orchestrator.core.states import Status
 from orchestrator.core.unknown_runs import PossibleRun
 from tests import runbook
-from tests.headings import anchors
+from tests.pages import anchors
 
 NOW = datetime(2026, 1, 31, 4, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=1)
