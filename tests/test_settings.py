@@ -1,13 +1,16 @@
 """Settings are read and checked; wrong ones are one error that lists every problem and shows no secret."""
 
+import fcntl
 import json
 import re
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from orchestrator import settings
 from orchestrator.core.errors import SettingsError
+from orchestrator.settings import local_file
 from orchestrator.settings.local_file import environment
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +23,7 @@ AZURE_STORAGE = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YQ=="
 
 AZURES_OWN = {
     "AZURE_FUNCTIONS_ENVIRONMENT",
+    "FUNCTIONS_CORETOOLS_ENVIRONMENT",
     "WEBSITE_HOSTNAME",
     "WEBSITE_SITE_NAME",
     "WEBSITE_SKU",
@@ -468,6 +472,38 @@ def test_environment_goes_before_local_settings(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "local.settings.json").write_text("{")
     with pytest.raises(SettingsError, match="not JSON"):
         environment(tmp_path)
+
+
+def stack_file(folder: Path, values: dict[str, str]) -> IO[str]:
+    path = folder / ".run" / "stack.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"Values": values}), encoding="utf-8")
+    return path.open(encoding="utf-8")
+
+
+def test_stack_that_is_up_goes_before_local_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "local.settings.json").write_text('{"Values": {"A_SETTING": "file", "C_SETTING": "file"}}')
+    monkeypatch.setenv("B_SETTING", "environment")
+    with stack_file(tmp_path, {"A_SETTING": "stack", "B_SETTING": "stack"}) as file:
+        assert environment(tmp_path)["A_SETTING"] == "file", "a stack that was killed leaves its file"
+        fcntl.flock(file, fcntl.LOCK_EX)
+        found = environment(tmp_path)
+        assert [found[f"{name}_SETTING"] for name in "ABC"] == ["stack", "environment", "file"]
+        assert local_file.chooses_stack(tmp_path)
+    assert not local_file.chooses_stack(tmp_path)
+
+
+def test_core_tools_are_refused_beside_another_stack(tmp_path: Path) -> None:
+    values = {"STATE_DB": "/x/state.db", "AzureWebJobsStorage": "UseDevelopmentStorage=true;x"}
+    func = {"FUNCTIONS_CORETOOLS_ENVIRONMENT": "true"}
+    with stack_file(tmp_path, values) as file:
+        assert local_file.other_stack(tmp_path, {**func, "STATE_DB": "state.db"}) is None
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refused = local_file.other_stack(tmp_path, {**func, "STATE_DB": "state.db"})
+        assert refused is not None
+        assert "with another database and another queue: stop it" in refused
+        assert local_file.other_stack(tmp_path, {**func, **values}) is None, "it has the stack's settings"
+        assert local_file.other_stack(tmp_path, {"STATE_DB": "state.db"}) is None, "no Core Tools"
 
 
 def test_sample_settings_are_complete_and_valid() -> None:

@@ -25,6 +25,9 @@ from examples.entries import ENTRIES
 #: The checkout: the parts are modules and the app is a folder in it.
 ROOT = Path(__file__).parents[2]
 
+#: The app's command line looks for a stack that is up in this file of its folder.
+STACK_FILE = Path(".run", "stack.json")
+
 #: The demo's entries end in well under a minute on two cores. A slow machine gets this long.
 DEADLINE_SECONDS = 1200.0
 
@@ -129,10 +132,18 @@ def run_rows(
         )
 
 
+def for_commands(stack: Stack, runs: Path) -> str:
+    """Let the app's commands find the stack, and say where they do."""
+    stack.write_settings()
+    if runs.name == STACK_FILE.parent.name and stack.announce(runs / STACK_FILE.name):
+        return f"While it is up, the command line reaches it from the folder {runs.parent}."
+    return f"For the command line, first, in another shell: . '{stack.settings_file}'"
+
+
 def show_addresses(stack: Stack, started: Started, console: Console) -> None:
     """Print where everything is and how to look at it."""
-    settings = stack.write_settings()
     python = Path(sys.executable)
+    opening = f"  . '{stack.settings_file}'\n"
     lines = f"""
 The local stack is up; Ctrl-C stops it.
   Dashboard         {started.host_url}/api/dashboard
@@ -140,10 +151,9 @@ The local stack is up; Ctrl-C stops it.
   Databricks        {started.databricks_url}
   Storage           {"  ".join(started.storage_urls)}
   state store       {stack.state_db}
-  settings          {settings}
+  settings          {stack.settings_file}
 To look at it, in another shell:
-  . '{settings}'
-  '{python}' -m orchestrator status
+{"" if stack.is_announced else opening}  '{python}' -m orchestrator status
   '{python}' -m orchestrator add airlines
   curl -H 'Content-Type: application/json' -d '{{"input": ""}}' {started.host_url}/admin/functions/trigger
 """
@@ -172,10 +182,8 @@ def run(options: Options, console: Console, asked: Interruption) -> int:
         ready = time.monotonic() - begun
         console.print(f"Started in {ready:.1f} s: {', '.join(stack.pids)}.", highlight=False)
         if not options.demo:
-            lines = (
-                f"For the command line, first, in another shell: . '{stack.write_settings()}'\n"
-                f"Watch the entries: {started.host_url}/api/dashboard"
-            )
+            where = f"Watch the entries: {started.host_url}/api/dashboard"
+            lines = f"{for_commands(stack, options.runs)}\n{where}"
             console.print(lines, highlight=False, markup=False, soft_wrap=True)
         outcome = run_rows(stack, started, console, deadline, asked)
         show(outcome, console)

@@ -1,5 +1,7 @@
 """The parts of the local stack, started in order and stopped in reverse."""
 
+import fcntl
+import json
 import os
 import shlex
 import subprocess
@@ -7,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from devstack import processes
 from devstack.processes import Process, ProcessFailed
@@ -27,6 +29,7 @@ class Stack:
         #: environment of every part and command started from now on
         self.settings: dict[str, str] = {}
         self._parts: list[Process] = []
+        self._announced: TextIO | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -34,6 +37,9 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._announced is not None:
+            self._announced.truncate(0)
+            self._announced.close()
         # The host ends first: what it has begun still finds the storage and the workspace.
         while self._parts:
             self._parts.pop().stop()
@@ -104,12 +110,38 @@ class Stack:
             raise ProcessFailed(f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout.strip()
 
-    def write_settings(self) -> Path:
-        """Write the settings for ``. FILE`` in a shell, readable by their owner only, and return the file."""
-        file = self.folder / "env"
+    def announce(self, file: Path) -> bool:
+        """Write the settings where the command line looks for them, and hold the file until the end.
+
+        False: another stack that is up has it.
+        """
+        opened = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, mode=0o600), "r+", encoding="utf-8")
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            opened.close()
+            return False
+        opened.truncate(0)
+        json.dump({"Values": self.settings}, opened)
+        opened.flush()
+        self._announced = opened
+        return True
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether the app's command line finds this stack by itself."""
+        return self._announced is not None
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings for ``. FILE`` in a shell, once they are written."""
+        return self.folder / "env"
+
+    def write_settings(self) -> None:
+        """Write the settings into their file, readable by its owner only."""
+        file = self.settings_file
         file.touch(mode=0o600)
         lines: Sequence[str] = [
             f"export {name}={shlex.quote(value)}" for name, value in self.settings.items()
         ]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return file

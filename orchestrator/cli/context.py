@@ -1,6 +1,7 @@
 """What commands work with: the store, the whole application, or the database's setup; closed at the end."""
 
 import asyncio
+import functools
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -51,8 +52,19 @@ class _Waiting:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment, which takes precedence over ``./local.settings.json``."""
+    """Return the environment, which takes precedence over the files of this folder.
+
+    :raises SettingsError: a file cannot be read.
+    """
+    _tell_of_stack()
     return local_file.environment(Path.cwd())
+
+
+@functools.cache
+def _tell_of_stack() -> None:
+    """Say once on stderr that a command reaches the local stack, unless its settings were given."""
+    if local_file.chooses_stack(Path.cwd()):
+        complain(f"using the local stack that is up ({local_file.STACK_FILE})")
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,7 @@ from orchestrator.core.errors import SettingsError
 from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.policy import RETRY_MODES, Policy
 from orchestrator.core.urls import PORT_RULE, is_loopback, split_url
+from orchestrator.settings import local_file
 from orchestrator.settings.proxies import Proxies, read_proxies
 from orchestrator.settings.queue import QueueConnection, read_queue, read_queue_name
 from orchestrator.settings.reader import Reader
@@ -110,10 +112,12 @@ def _bare(value: str) -> str:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read all settings.
+    """Read all settings, by default those of the host.
 
     :raises SettingsError: lists every problem at once and shows no secret.
     """
+    if environ is None and (other := local_file.other_stack(Path.cwd(), os.environ)):
+        raise SettingsError([other])
     return _checked(_read, environ)
 
 

@@ -65,7 +65,7 @@ def made_run(runs: Path) -> Iterator[MadeRun]:
     try:
         assert process.stdout is not None
         printed = _until_up(process.stdout)
-        [folder] = runs.iterdir()
+        [folder] = (path for path in runs.iterdir() if path.is_dir())
         settings = _exports(folder / "env")
         yield MadeRun(process=process, printed=printed, addresses=addresses(printed), settings=settings)
         started = descendants(process.pid)

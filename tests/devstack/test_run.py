@@ -7,9 +7,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -95,7 +98,7 @@ def test_every_setting_of_the_app_is_the_stacks_own(tmp_path: Path) -> None:
             return super().get(name, default)
 
     own = {"AzureWebJobsStorage", "DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_JOB_ID", "STATE_DB"}
-    azure = {"WEBSITE_SITE_NAME", "AZURE_FUNCTIONS_ENVIRONMENT"}
+    azure = {"WEBSITE_SITE_NAME", "WEBSITE_SLOT_NAME", "AZURE_FUNCTIONS_ENVIRONMENT"}
     # Each way of being connected to Storage asks for names of its own.
     with contextlib.suppress(SettingsError):
         settings.load(Asked(AzureWebJobsStorage__accountName="a"))
@@ -218,15 +221,36 @@ def status_of(url: str) -> int:
         connection.close()
 
 
+def check_second_shell(made: MadeRun, folder: Path) -> None:
+    """A shell with no settings of its own adds an entry to the stack's own database."""
+    (folder / "local.settings.json").write_text('{"Values": {"STATE_DB": "state.db"}}', encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "add", "second_shell", "--job-id", "1"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == "using the local stack that is up (.run/stack.json)\n"
+    with closing(sqlite3.connect(made.settings["STATE_DB"])) as database:
+        added = "SELECT id FROM track_processing WHERE table_name = 'second_shell'"
+        assert database.execute(added).fetchall() == [(int(done.stdout),)]
+    assert not (folder / "state.db").exists()
+
+
 @pytest.mark.e2e
 @pytest.mark.timeout(240)
 @LINUX_ONLY
 def test_a_run_stays_up_with_its_addresses(make_run: MadeRun) -> None:
     """That Ctrl-C ends it, and every process of it, is what ``made_run`` checks at its end."""
     found = make_run.addresses
-    told = r"For the command line, first, in another shell: \. '.+/env'\n"
+    told = r"While it is up, the command line reaches it from the folder (.+)\.\n"
     opening = make_run.printed[:4]
-    assert re.fullmatch(told, opening[-2]), opening
+    found_from = re.fullmatch(told, opening[-2])
+    assert found_from, opening
+    check_second_shell(make_run, Path(found_from[1]))
     assert opening[-1] == f"Watch the entries: {found['Dashboard'][0]}\n", "before the first of them runs"
     assert {name: len(urls) for name, urls in found.items()} == {
         "Dashboard": 1, "Functions host": 1, "Databricks": 1, "Storage": 3,
