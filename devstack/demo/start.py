@@ -64,6 +64,7 @@ SETTINGS = {
     "RETRY_MODE": "run",
     "RUN_TIMEOUT_SECONDS": "0",
     "SERIALIZE_TABLES": "true",
+    "SQL_IDLE_SECONDS": "120",
     "STORE_RESULTS": "false",
     "SUBMIT_LEASE_SECONDS": "900",
     "SUBMIT_QUEUE_NAME": "submit-jobs",
