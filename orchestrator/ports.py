@@ -431,8 +431,11 @@ class Reports(Protocol):
         """Return the workspaces that open entries name."""
         ...
 
-    async def candidates(self, workspace: str, limit: int) -> Candidates:
-        """Return at most `limit` waiting entries, in the order of the claim."""
+    async def candidates(self, workspace: str, limit: int, held: Collection[str] = ()) -> Candidates:
+        """Return at most `limit` waiting entries, in the order of the claim.
+
+        :param held: tables that something holds.
+        """
         ...
 
     async def waiting_jobs(self, workspace: str) -> list[JobUse]:

@@ -31,8 +31,9 @@ def reasons(*candidates: Candidate, slots: Slots = UNKNOWN, **changes: Any) -> l
     return [waiting.reason for waiting in explain(found, slots, policy(**changes))]
 
 
-def waits(*, busy: bool = False, **changes: Any) -> Candidate:
-    return Candidate(entry=replace(ENTRY, **changes), table_busy=busy)
+def waits(*, busy: bool = False, held: bool = False, **changes: Any) -> Candidate:
+    entry = replace(ENTRY, **changes)
+    return Candidate(entry=entry, table=hash(entry.table_name), table_busy=busy, table_held=held)
 
 
 def test_a_job_that_is_full_holds_its_entries_and_no_others() -> None:
@@ -50,7 +51,7 @@ def test_a_job_that_is_full_holds_its_entries_and_no_others() -> None:
 
 def test_a_run_that_is_active_again_keeps_its_table_busy() -> None:
     slots = Slots(obstacles=Obstacles(alive=(AliveRun(entry_id=1, run_id=7, table_name="sales"),)))
-    candidates = [waits(), waits(id=2), waits(id=3, table_name="orders")]
+    candidates = [waits(held=True), waits(id=2, held=True), waits(id=3, table_name="orders")]
     assert reasons(*candidates, slots=slots) == [Reason.ACTIVE_RUN, Reason.ACTIVE_RUN, Reason.NEXT]
     assert reasons(*candidates, slots=slots, serialize_tables=False) == [
         Reason.ACTIVE_RUN,

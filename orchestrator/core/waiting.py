@@ -46,8 +46,12 @@ class Candidate:
     """An entry that waits to be claimed."""
 
     entry: Entry
+    #: the same number for all candidates of one table, as the database compares names
+    table: int
     #: another entry of its table is in flight, in doubt or still running in Databricks
     table_busy: bool
+    #: its table is one of those that obstacles hold
+    table_held: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,7 @@ class Waiting:
 
 def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
     """Say of each candidate why it waits, by going through them as a claim does."""
-    taken: set[str] = set()
+    taken: set[int] = set()
     left = len(found.candidates) if slots.free is None else slots.free
     rooms = {room.job_id: room.free for room in slots.obstacles.rooms.values()}
     trying = _trying(found, slots.tries)
@@ -101,7 +105,7 @@ def explain(found: Candidates, slots: Slots, policy: Policy) -> list[Waiting]:
             or _table_reason(candidate, taken, slots.obstacles, policy)
         )
         if reason is None:
-            taken.add(entry.table_name)
+            taken.add(candidate.table)
             reason = _job_reason(entry, rooms, slots)
         if reason is None:
             reason = _slot_reason(left, slots)
@@ -145,14 +149,14 @@ def _own_reason(entry: Entry, policy: Policy) -> Reason | None:
 
 
 def _table_reason(
-    candidate: Candidate, taken: set[str], obstacles: Obstacles, policy: Policy
+    candidate: Candidate, taken: set[int], obstacles: Obstacles, policy: Policy
 ) -> Reason | None:
     entry = candidate.entry
-    if policy.serialize_tables and (candidate.table_busy or entry.table_name in taken):
+    if policy.serialize_tables and (candidate.table_busy or candidate.table in taken):
         return Reason.SAME_TABLE
     if entry.id in obstacles.alive_entries:
         return Reason.ACTIVE_RUN
-    is_held = entry.table_name in obstacles.held_tables and entry.id not in obstacles.finders
+    is_held = candidate.table_held and entry.id not in obstacles.finders
     if policy.serialize_tables and is_held:
         return Reason.ACTIVE_RUN
     return None

@@ -190,13 +190,15 @@ class Overview:
         share = max(1, limit // max(1, len(names)))
         found: list[Waiting] = []
         for status in await self._look(names[:limit]):
-            candidates = await self._reports.candidates(status.report.name, share)
             if await self._elsewhere(status.report.name) is not None:
+                candidates = await self._reports.candidates(status.report.name, share)
                 found += [
                     Waiting(entry=each.entry, reason=Reason.ELSEWHERE) for each in candidates.candidates
                 ]
             else:
                 slots = replace(await self._slots(status), tries=await self._tries(status.report.name))
+                held = slots.obstacles.held_tables
+                candidates = await self._reports.candidates(status.report.name, share, held)
                 found += explain(candidates, slots, self._known.policy)
         return found
 

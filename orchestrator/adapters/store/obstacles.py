@@ -80,7 +80,7 @@ def held_by_alive(session: Session, workspace: str, obstacles: Obstacles) -> lis
         return []
     before = session.now() - timedelta(seconds=HELD_SECONDS)
     found = []
-    for row in session.rows("held_waiting", workspace, before, json.dumps(sorted(holders))):
+    for row in session.rows("held_waiting", json.dumps(sorted(holders)), workspace, before):
         since = max(read_time(row["since"]), _last_end(session, workspace, row["table_name"]))
         if since <= before:
             found += _held(session, row, since, holders[row["table_name"]])

@@ -162,16 +162,26 @@ class Reports:
         """Return the workspaces that open entries name, configured or not."""
         return await self._pool.transact(open_workspaces_of, writes=False)
 
-    async def candidates(self, workspace: str, limit: int) -> Candidates:
-        """Return at most `limit` waiting entries, in the order of the claim."""
+    async def candidates(self, workspace: str, limit: int, held: Collection[str] = ()) -> Candidates:
+        """Return at most `limit` waiting entries, in the order of the claim.
+
+        :param held: tables that something holds.
+        """
 
         def work(session: Session) -> Candidates:
             now = _now(session)
             rows = session.rows("waiting", workspace, limit)
-            busy = [bool(row.pop("is_busy")) for row in rows]
+            ids = json.dumps([row["id"] for row in rows])
+            tables = {row["id"]: row for row in session.rows("tables_of", json.dumps(sorted(held)), ids)}
             found = [
-                Candidate(entry=read_entry(row), table_busy=table_busy)
-                for row, table_busy in zip(rows, busy, strict=True)
+                Candidate(
+                    table_busy=bool(row.pop("is_busy")),
+                    table=tables[row["id"]]["number_of_table"],
+                    table_held=bool(tables[row["id"]]["is_held"]),
+                    entry=read_entry(row),
+                )
+                for row in rows
+                if row["id"] in tables  # unless it was deleted meanwhile
             ]
             return Candidates(candidates=found, now=now)
 

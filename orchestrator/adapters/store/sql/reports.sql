@@ -154,6 +154,15 @@ WHERE entry.workspace = ? AND entry.status IN ('PENDING', 'FAILED')
 ORDER BY entry.priority DESC, entry.id ASC
 {limit ?}
 
+-- tables_of --
+-- Which of some entries have the same table, as the database compares names, and whether it is one of these.
+SELECT
+    id,
+    DENSE_RANK() OVER (ORDER BY table_name) AS number_of_table,
+    CASE WHEN table_name IN (SELECT held.value FROM {names ?} AS held) THEN 1 ELSE 0 END AS is_held
+FROM track_processing
+WHERE id IN (SELECT candidate.value FROM {numbers ?} AS candidate)
+
 -- waiting_jobs --
 -- How many waiting entries of a workspace name which job, by the style of their parameters.
 SELECT job_id, job_name, parameter_style, {count} AS entries
@@ -206,14 +215,15 @@ WHERE holder.status IN ('QUEUED', 'RUNNING') AND holder.status = 'RUNNING' AND h
 ORDER BY holder.id
 
 -- held_waiting --
--- The entries of a workspace that wait since before a time, by their table, if it is one of these.
-SELECT table_name, {count} AS entries, MIN(id) AS first_id, MIN(available_at) AS since
-FROM track_processing {index ix_track_processing_open}
-WHERE workspace = ?
-    AND status IN ('PENDING', 'FAILED') AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
-    AND available_at <= ?
-    AND table_name IN (SELECT busy.value FROM {names ?} AS busy)
-GROUP BY table_name
+-- The entries of a workspace that wait since before a time, by their table, if it is one of these, as given.
+SELECT
+    busy.value AS table_name, {count} AS entries, MIN(waiting.id) AS first_id, MIN(waiting.available_at) AS since
+FROM {names ?} AS busy
+INNER JOIN track_processing AS waiting {index ix_track_processing_open} ON waiting.table_name = busy.value
+WHERE waiting.workspace = ?
+    AND waiting.status IN ('PENDING', 'FAILED') AND waiting.status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+    AND waiting.available_at <= ?
+GROUP BY busy.value
 ORDER BY first_id
 
 -- last_end --
