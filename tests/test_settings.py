@@ -469,8 +469,13 @@ def test_environment_goes_before_local_settings(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("A_SETTING", "environment")
     found = environment(tmp_path)
     assert (found["A_SETTING"], found["B_SETTING"]) == ("environment", "file")
-    (tmp_path / "local.settings.json").write_text("{")
-    with pytest.raises(SettingsError, match="not JSON"):
+    (tmp_path / "local.settings.json").write_text('\ufeff{"Values": {"B_SETTING": "marked"}}', "utf-8")
+    assert environment(tmp_path)["B_SETTING"] == "marked"
+    (tmp_path / "local.settings.json").write_text('{"Values": {\n  // a comment\n}}')
+    with pytest.raises(SettingsError, match=r"not JSON: .* \(line 2, column 3\); comments are not allowed"):
+        environment(tmp_path)
+    (tmp_path / "local.settings.json").write_text("[]")
+    with pytest.raises(SettingsError, match="not JSON with an object Values"):
         environment(tmp_path)
 
 
@@ -489,8 +494,24 @@ def test_stack_that_is_up_goes_before_local_settings(tmp_path: Path, monkeypatch
         fcntl.flock(file, fcntl.LOCK_EX)
         found = environment(tmp_path)
         assert [found[f"{name}_SETTING"] for name in "ABC"] == ["stack", "environment", "file"]
-        assert local_file.chooses_stack(tmp_path)
-    assert not local_file.chooses_stack(tmp_path)
+    assert local_file.running_stack(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["STATE_DB", "SQL_CONNECTION_STRING", "AzureWebJobsStorage"])
+def test_shell_with_another_database_uses_nothing_of_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """For example a shell that has the settings of an earlier stack."""
+    with stack_file(
+        tmp_path, {"STATE_DB": "new.db", "AzureWebJobsStorage": "new", "A_SETTING": "new"}
+    ) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        stack = local_file.running_stack(tmp_path)
+        assert local_file.own_state(stack) == []
+        monkeypatch.setenv(name, "old")
+        assert local_file.own_state(stack) == [name]
+        found = environment(tmp_path)
+        assert (found.get("A_SETTING"), found[name]) == (None, "old")
 
 
 def test_core_tools_are_refused_beside_another_stack(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Stack:
         #: environment of every part and command started from now on
         self.settings: dict[str, str] = {}
         self._parts: list[Process] = []
-        self._announced: TextIO | None = None
+        self._announced: tuple[Path, TextIO] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -37,9 +37,7 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._announced is not None:
-            self._announced.truncate(0)
-            self._announced.close()
+        self._withdraw()
         # The host ends first: what it has begun still finds the storage and the workspace.
         while self._parts:
             self._parts.pop().stop()
@@ -111,21 +109,29 @@ class Stack:
         return done.stdout.strip()
 
     def announce(self, file: Path) -> bool:
-        """Write the settings where the command line looks for them, and hold the file until the end.
+        """Put the settings where the command line looks for them, locked until the end.
 
-        False: another stack that is up has it.
+        False: another stack that is up has the place.
         """
-        opened = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, mode=0o600), "r+", encoding="utf-8")
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            opened.close()
+        if file.exists() and _is_locked(file):
             return False
-        opened.truncate(0)
+        draft = file.with_name(f"{file.name}.{os.getpid()}")
+        opened = os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT, mode=0o600), "r+", encoding="utf-8")
+        fcntl.flock(opened, fcntl.LOCK_EX)
         json.dump({"Values": self.settings}, opened)
         opened.flush()
-        self._announced = opened
+        draft.rename(file)  # whoever reads it finds it whole and locked
+        self._announced = (file, opened)
         return True
+
+    def _withdraw(self) -> None:
+        if self._announced is not None:
+            file, opened = self._announced
+            if file.exists() and os.path.samestat(
+                file.stat(), os.fstat(opened.fileno())
+            ):  # not one that came at the same time
+                file.unlink()
+            opened.close()
 
     @property
     def is_announced(self) -> bool:
@@ -145,3 +151,12 @@ class Stack:
             f"export {name}={shlex.quote(value)}" for name, value in self.settings.items()
         ]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _is_locked(file: Path) -> bool:
+    with file.open() as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False

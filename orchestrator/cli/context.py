@@ -62,8 +62,14 @@ def environment() -> dict[str, str]:
 
 @functools.cache
 def _tell_of_stack() -> None:
-    """Say once on stderr that a command reaches the local stack, unless its settings were given."""
-    if local_file.chooses_stack(Path.cwd()):
+    """Say once on stderr that a command reaches the local stack that is up, or why it does not."""
+    stack = local_file.running_stack(Path.cwd())
+    if names := local_file.own_state(stack):
+        complain(
+            f"not using the local stack that is up ({local_file.STACK_FILE}), since this shell has another "
+            f"{' and '.join(names)}"
+        )
+    elif local_file.chooses_stack(stack):
         complain(f"using the local stack that is up ({local_file.STACK_FILE})")
 
 

@@ -221,6 +221,18 @@ def status_of(url: str) -> int:
         connection.close()
 
 
+def test_one_stack_of_two_has_the_place(tmp_path: Path) -> None:
+    place = tmp_path / "stack.json"
+    place.write_text("left by one that was killed")
+    with Stack(ROOT, tmp_path) as first, Stack(ROOT, tmp_path) as second:
+        first.settings = {"A_SETTING": "first"}
+        assert first.announce(place)
+        assert not second.announce(place)
+        assert json.loads(place.read_text()) == {"Values": {"A_SETTING": "first"}}
+        assert place.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == []
+
+
 def check_second_shell(made: MadeRun, folder: Path) -> None:
     """A shell with no settings of its own adds an entry to the stack's own database."""
     (folder / "local.settings.json").write_text('{"Values": {"STATE_DB": "state.db"}}', encoding="utf-8")
