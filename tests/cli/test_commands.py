@@ -31,7 +31,7 @@ def test_init_db_prints_the_statements_that_a_dba_reads(tmp_path: Path) -> None:
     cli = CommandLine(folder=tmp_path, environment={})
     printed = cli("init-db", "--print-queries")
     assert printed.returncode == 0
-    assert "-- claim: Claim the waiting" in printed.stdout
+    assert "-- claim: Claim these entries" in printed.stdout
     assert "SYSUTCDATETIME()" in printed.stdout
     assert "utc_now" not in printed.stdout
 
