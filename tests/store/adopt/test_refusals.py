@@ -132,6 +132,10 @@ def test_reference_to_the_old_key_of_sqlite(tmp_path: Path) -> None:
         ("CREATE INDEX IX_TEAM ON track_processing (RUNID)", "has to become bigint NULL, and the index"),
         ("ALTER TABLE track_processing ADD attempt nvarchar(5)", "attempt is nvarchar: the app needs int"),
         ("ALTER TABLE track_processing ADD last_error nvarchar(50)", "last_error is nvarchar"),
+        (
+            "ALTER TABLE track_processing ADD workspace nvarchar(64) COLLATE Latin1_General_CI_AS",
+            "column workspace takes names in other spellings for one .*ALTER COLUMN workspace nvarchar",
+        ),
     ],
 )
 def test_unfit_table_of_sqlserver(sqlserver: Database, made_so: str, problem: str) -> None:

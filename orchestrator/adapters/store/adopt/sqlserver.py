@@ -135,11 +135,21 @@ def _problems(work: Work, found: _Found) -> list[str]:
     return [
         *_kind_problems(found),
         *shared.column_problems(work, found.columns),
+        *_workspace_problems(work),
         *_name_problems(work, found),
         *_id_problems(found),
         *_state_problems(found),
         *_type_problems(work, found),
         *_guard_problems(found),
+    ]
+
+
+def _workspace_problems(work: Work) -> list[str]:
+    """Check that workspaces are told apart to the letter, as in the settings: ``EU`` is not ``eu``."""
+    return [
+        f"its column workspace takes names in other spellings for one ({row['collation_name']}): "
+        f"ALTER TABLE {TABLE} ALTER COLUMN workspace nvarchar(64) COLLATE Latin1_General_100_BIN2 NOT NULL"
+        for row in work.query("loose_workspace")
     ]
 
 

@@ -180,6 +180,12 @@ INNER JOIN sys.index_columns AS k ON k.object_id = i.object_id AND k.index_id = 
 INNER JOIN sys.columns AS c ON c.object_id = k.object_id AND c.column_id = k.column_id
 WHERE i.object_id = OBJECT_ID(N'track_processing') AND i.is_disabled = 0
 
+-- loose_workspace (sqlserver) --
+-- The collation of the team's own column of workspaces, if it is one that takes two spellings for one name.
+SELECT collation_name FROM sys.columns
+WHERE object_id = OBJECT_ID(N'track_processing') AND LOWER(name) = N'workspace'
+    AND collation_name NOT LIKE N'%[_]BIN%' AND collation_name NOT LIKE N'%[_]CS[_]AS%'
+
 -- versioning (sqlserver) --
 -- Whether the table is a temporal one, whose earlier rows SQL Server keeps: 2.
 SELECT temporal_type FROM sys.tables WHERE object_id = OBJECT_ID(N'track_processing')
