@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from orchestrator.core import run_requests
-from orchestrator.core.models import ActiveRun, Entry, RunRequest
+from orchestrator.core.models import ActiveRun, AliveRun, Entry, RunRequest
+from orchestrator.core.slots import Obstacles
 from orchestrator.core.states import Status
-from orchestrator.core.unknown_runs import LOOKED_BACK, ended_since, possible_runs
+from orchestrator.core.unknown_runs import LOOKED_BACK, PossibleRun, ended_since, possible_runs
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -75,3 +76,13 @@ def test_no_more_than_five_runs_are_kept_for_an_entry() -> None:
 def test_since_when_an_entry_must_have_ended(started: list[datetime | None], since: datetime) -> None:
     runs = [replace(RUN, started_at=each) for each in started]
     assert ended_since(runs, NOW) == since
+
+
+@pytest.mark.parametrize(
+    ("table", "may_look"), [(None, True), ("stock", True), ("sales", False), ("SALES ", False)]
+)
+def test_no_entry_looks_for_its_run_beside_one_that_goes_on(table: str | None, may_look: bool) -> None:
+    """Its token may find none and begin one. Some databases ignore case and blanks at the end of a name."""
+    alive = AliveRun(entry_id=2, run_id=8, table_name=table)
+    obstacles = Obstacles(alive=(alive,), possible=(PossibleRun(entry=ENTRY, run=RUN),))
+    assert obstacles.finders == (frozenset({ENTRY.id}) if may_look else frozenset())

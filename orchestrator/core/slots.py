@@ -48,9 +48,14 @@ class Obstacles:
 
     @property
     def finders(self) -> frozenset[int]:
-        """Entries in doubt that may be claimed although their table is held: their token finds the run."""
+        """Entries in doubt that may be claimed although their table is held: their token finds the run.
+
+        Not beside a run that goes on of a table that some database takes for the same: whether this one does
+        is not known here, and to wait does no harm.
+        """
+        alive = set(map(_loosely, self._alive_tables))
         return frozenset(
-            each.entry.id for each in self.possible if each.entry.table_name not in self._alive_tables
+            each.entry.id for each in self.possible if _loosely(each.entry.table_name) not in alive
         )
 
     @property
@@ -59,6 +64,11 @@ class Obstacles:
 
 
 NO_OBSTACLES = Obstacles()
+
+
+def _loosely(table_name: str) -> str:
+    """Return what is left of a name for a database that ignores case and blanks at the end."""
+    return table_name.casefold().rstrip()
 
 
 def job_rooms(
