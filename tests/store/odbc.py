@@ -90,6 +90,10 @@ class Line:
         self.lose_next_answer = False
         #: the same database, reached through this line; set once it is open
         self.connection_string = ""
+        #: how many connections were opened, and how often the server answered
+        self.connections = 0
+        self.round_trips = 0
+        self._asked = False
         self._carried: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
@@ -105,6 +109,7 @@ class Line:
             await asyncio.gather(*self._carried, return_exceptions=True)
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self._carried.append(asyncio.create_task(self._carry(reader, writer)))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,6 +132,7 @@ class Line:
 
     async def _requests(self, reader: asyncio.StreamReader, far: asyncio.StreamWriter) -> None:
         while data := await reader.read(_BUFFER_BYTES):
+            self._asked = True
             far.write(data)
 
     async def _answers(self, far: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,4 +140,6 @@ class Line:
             if self.lose_next_answer:
                 self.lose_next_answer = False
                 return
+            self.round_trips += self._asked
+            self._asked = False
             writer.write(data)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.store import queries
-from orchestrator.adapters.store.operations import _as_seen
+from orchestrator.adapters.store.operations import _as_seen, _values
 from orchestrator.adapters.store.sqlite import SqliteConnector
-from orchestrator.core.models import ANYTHING
+from orchestrator.core.models import ANYTHING, NewEntry
 from tests.empty_store import make_empty_store
 from tests.store.conftest import Database
 
@@ -97,7 +97,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "retry_now": (0, None, 17, *_as_seen(ANYTHING)),
     "restart": (1, None, 17, *_as_seen(ANYTHING)),
     "resolve": ("DONE", "why", 17, "DONE", *_as_seen(ANYTHING)),
-    "insert_entry": ("sales", "default", None, None, "auto", None, None, 0, None, None, None, None),
+    "insert_entries": _values("b19a6c46-5a5e-4d0e-9a47-4f0f6b5a3a11", NewEntry(table_name="sales")),
     "logs_of_entry": (17, 2_147_483_647, 100),
     "logs_of_run": (17, 77, 100),
     "last_logged_run": (17, 0),

@@ -10,12 +10,12 @@ import pytest
 
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.entries import Store
-from orchestrator.adapters.store.operations import _as_seen
+from orchestrator.adapters.store.operations import _as_seen, _insert
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.core.errors import StoreError, StoreInDoubt, StoreUnavailable
-from orchestrator.core.models import ANYTHING
+from orchestrator.core.models import ANYTHING, NewEntry
 from tests.store.conftest import SQLSERVER, SqlServerDatabase
 from tests.store.helpers import add, entry_of, request_cancel
 from tests.store.odbc import PASSWORD, Line, changed
@@ -55,7 +55,7 @@ class EventfulStore(Store):
         def work(session: Session) -> None:
             nonlocal tries
             tries += 1
-            session.rows("insert_entry", "sales", "default", None, "notebook_params", None, 0, None)
+            _insert(session, [NewEntry(table_name="sales")])
             line.lose_next_answer = tries == 1
             if not of_commit:
                 session.rows("now")
@@ -66,8 +66,8 @@ class EventfulStore(Store):
         """Insert a key that exists already."""
 
         def work(session: Session) -> None:
-            session.change("pass_first", name)
-            session.change("pass_first", name)
+            session.change("pass_first", None, name)
+            session.change("pass_first", None, name)
 
         await self.pool.transact(work, writes=True)
 

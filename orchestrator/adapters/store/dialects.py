@@ -137,7 +137,7 @@ _MACRO = re.compile(r"\{(\w+)(?: ([^{}]*))?\}")
 _RETURNING = re.compile(r"\{returning ([^{}]*)\}\s*")
 
 #: A column that a statement returns → its type in T-SQL.
-_RETURNED = {"id": "bigint", "entry_id": "bigint", "submission": "int"}
+_RETURNED = {"id": "bigint", "entry_guid": "uniqueidentifier", "entry_id": "bigint", "submission": "int"}
 
 #: What changes rows, behind comments.
 _CHANGE = re.compile(r"(?:\s*--[^\n]*\n)*\s*(INSERT|UPDATE|DELETE)\b")

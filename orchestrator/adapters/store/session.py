@@ -52,6 +52,16 @@ class Session:
             cursor.execute(sql, values)
             return self._by_column(cursor)
 
+    def repeated(self, name: str, values: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+        """Run a named INSERT of one row of values with several, and return what it returns for each.
+
+        NULLs stand in the statement: the driver asks the server for the type of each NULL parameter.
+        """
+        row = f"VALUES ({', '.join('?' * len(values[0]))})"
+        marks = ("(" + ", ".join("NULL" if value is None else "?" for value in each) + ")" for each in values)
+        sql = self._queries[name].sql.replace(row, f"VALUES {', '.join(marks)}")
+        return self.select(sql, *(value for each in values for value in each if value is not None))
+
     def change(self, name: str, *parameters: Any) -> int:
         """Run a named statement and return how many rows it changed. :raises StoreError: nobody says it."""
         with self._prepared(name, parameters) as (cursor, sql, values):

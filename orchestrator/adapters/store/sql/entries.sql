@@ -1365,14 +1365,14 @@ SET status = ?,
 WHERE id = ? AND status <> ? AND submission < 2147483647
     AND {as_seen}
 
--- insert_entry --
--- A new entry; the table's defaults fill the rest.
+-- insert_entries --
+-- New entries; the table's defaults fill the rest. The row of values is repeated for each further entry.
 INSERT INTO track_processing (
-    table_name, workspace, job_id, job_name, parameter_style, parameters, options, priority, max_attempts, retry_mode,
-    run_timeout_seconds, queue_timeout_seconds
+    entry_guid, table_name, workspace, job_id, job_name, parameter_style, parameters, options, priority, max_attempts,
+    retry_mode, run_timeout_seconds, queue_timeout_seconds
 )
-{returning id}
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+{returning id, entry_guid}
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- logs_of_entry --
 -- The settled submissions of an entry up to one of them, last first.
