@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc browser test test-fast soak chaos mutate test-sqlserver check-infra docs clean
+.PHONY: help setup run demo check odbc browser test test-fast soak chaos mutate test-sqlserver check-infra lock docs clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -21,12 +21,13 @@ help:
 	@echo "make docs    the documents as a site, .run/site/html; fails at a link that leads nowhere"
 	@echo "make check   lint, types and known vulnerabilities of what is deployed"
 	@echo "make check-infra  the template for Azure and the workflows; installs what that takes in .venv-infra"
+	@echo "make lock    renew constraints.txt, the exact versions of what is deployed"
 	@echo "make setup   .venv, node_modules and local.settings.json; the others do it when needed"
 	@echo "make clean   remove what the local stack and the tools have left, but not the set-up"
 
 setup: .venv/.stamp node_modules/.stamp local.settings.json
 
-.venv/.stamp: scripts/setup.sh $(filter-out requirements-mutation.txt requirements-infra.txt requirements-docs.txt,$(wildcard requirements*.txt))
+.venv/.stamp: scripts/setup.sh $(filter-out requirements-mutation.txt requirements-infra.txt requirements-docs.txt,$(wildcard requirements*.txt)) constraints.txt
 	@scripts/setup.sh venv
 	@touch $@
 
@@ -71,6 +72,14 @@ check-infra: setup .venv-infra/.stamp
 	.venv-infra/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	.venv-infra/bin/check-jsonschema --builtin-schema vendor.github-issue-forms \
 		$(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+
+# Exact versions of all that requirements.txt brings, for every Python that is supported. Try them before they land.
+lock: .venv-infra/.stamp
+	@echo "# Exact versions of all that requirements.txt brings, for every Python from 3.11 on. Made by make lock." > constraints.new
+	@grep -v '^-c ' requirements.txt | .venv-infra/bin/uv pip compile - --universal --python-version 3.11 \
+		--upgrade --no-header --no-annotate --quiet >> constraints.new
+	@mv constraints.new constraints.txt
+	@echo "lock: constraints.txt; now: make test"
 
 # libodbc is the system's: asked for at each test run, installed when it is missing and can be.
 odbc: setup

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Look for known vulnerabilities in what requirements.txt would install today, with all that it brings along.
+# Look for known vulnerabilities in what requirements.txt installs, with all that it brings along, as constraints.txt pins it.
 # Exit code 0: none is known, or PyPI's service cannot be asked from here, which is said and, with AUDIT=required,
 # is a failure. 1: there is one, or a package could not be looked up.
 set -euo pipefail
@@ -26,4 +26,4 @@ END
     exit "${exit_code:-0}"
 fi
 
-"$python" -m pip_audit --requirement requirements.txt --strict --progress-spinner off
+"$python" -m pip_audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off

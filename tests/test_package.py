@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 #: What belongs in: these files, and all of these folders.
-FILES = {"function_app.py", "host.json", "requirements.txt"}
+FILES = {"function_app.py", "host.json", "requirements.txt", "constraints.txt"}
 FOLDERS = ("orchestrator", ".python_packages")
 
 #: What people and tools leave in a checkout.
