@@ -2,6 +2,7 @@
 
 import io
 import json
+import lzma
 import shlex
 import zipfile
 import zlib
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 
 #: Most bytes of all files together, unpacked. A template of ARM has at most 4 MB.
 _MAX_BYTES = 64 * 1024 * 1024
+
+#: What reading a damaged archive raises, by method of compression and by place of the damage.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+)
 
 #: In an export of a whole factory, parts of the template that stands beside them as one file.
 _PARTS = "linkedTemplates/"
@@ -91,7 +104,7 @@ def _members(content: bytes, where: str) -> list[tuple[str, bytes]]:
                 if left < 0:
                     raise ExportUnreadable(f"{where}: larger than {_MAX_BYTES:,} bytes when unpacked")
                 found.append((name, member))
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise ExportUnreadable(f"{where}: the archive cannot be read: {error}") from None
     return found
 
@@ -146,35 +159,42 @@ def _with_text_ids(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(proposal: "Proposal") -> Iterator[str]:
-    """Yield the proposal as text that a person reads, and from which SQL can be copied."""
+    """Yield the proposal as lines that a person reads, and that run as SQL: comments, and INSERTs.
+
+    Whatever a file holds stays on the line that it is printed on.
+    """
+    return map(_line, _texts(proposal))
+
+
+def _texts(proposal: "Proposal") -> Iterator[str]:
     yield "-- Settings"
-    yield from (visible(f"-- {name}={value}") for name, value in proposal.settings.items())
-    yield from (f"-- DECIDE {_line(question)}" for question in proposal.questions)
+    yield from (f"-- {name}={value}" for name, value in proposal.settings.items())
+    yield from (f"-- DECIDE {question}" for question in proposal.questions)
     for job in proposal.jobs:
-        yield from _job_lines(job)
+        yield from _job_texts(job)
     yield from ("", "-- Entries")
     for entry in proposal.entries:
-        yield from _entry_lines(entry)
+        yield from _entry_texts(entry)
     if proposal.notes:
         yield from ("", "-- Notes")
-        yield from (f"-- {_line(note)}" for note in proposal.notes)
+        yield from (f"-- {note}" for note in proposal.notes)
 
 
-def _job_lines(job: "JobProposal") -> Iterator[str]:
+def _job_texts(job: "JobProposal") -> Iterator[str]:
     yield from (
         "",
-        f"-- Job {_line(job.name)}, workspace {job.workspace}: databricks jobs create --json @FILE",
+        f"-- Job {job.name}, workspace {job.workspace}: databricks jobs create --json @FILE",
     )
     command = _create_job(job)
     if command:
-        yield f"-- or, on serverless compute: {_line(command)}"
-    yield from (f"-- DECIDE {_line(question)}" for question in job.questions)
+        yield f"-- or, on serverless compute: {command}"
+    yield from (f"-- DECIDE {question}" for question in job.questions)
     yield from (f"-- {line}" for line in json.dumps(job.settings, indent=2).splitlines())
 
 
-def _entry_lines(entry: "EntryProposal") -> Iterator[str]:
-    yield f"-- {_line(entry.activity)}"
-    yield from (f"-- DECIDE {_line(question)}" for question in entry.questions)
+def _entry_texts(entry: "EntryProposal") -> Iterator[str]:
+    yield f"-- {entry.activity}"
+    yield from (f"-- DECIDE {question}" for question in entry.questions)
     yield f"-- {_insert(entry)}" if entry.questions else _insert(entry)
 
 

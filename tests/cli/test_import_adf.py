@@ -418,6 +418,25 @@ def test_a_workspace_of_an_expression_keeps_its_entries_back(cli: CommandLine) -
     assert entry["decide"] == ["its workspace: DECIDE: @item().host"]
 
 
+def test_a_job_of_a_workspace_that_is_not_known_is_a_question(cli: CommandLine) -> None:
+    """Ids of jobs count in their own workspace only."""
+    [entry] = propose(cli, pipeline(databricks("Report", "DatabricksJob", {"jobId": "7"})))["entries"]
+    assert entry["ready"] is False
+    assert entry["decide"] == [
+        "its workspace: DECIDE: the address of the workspace: "
+        "linked service LS_Databricks is not in the files"
+    ]
+
+
+def test_a_pipeline_without_activities_refuses_no_other(cli: CommandLine) -> None:
+    empty = pipeline(name="Empty")
+    empty["properties"]["activities"] = None
+    loop = nested(inside="ForEach", inner=[])
+    loop["typeProperties"]["activities"] = None
+    [entry] = propose(cli, empty, pipeline(loop, LOAD), EXISTING, VAULT)["entries"]
+    assert (entry["entry"]["table_name"], entry["ready"]) == ("sales", True)
+
+
 def test_two_ways_to_sign_in_are_said(cli: CommandLine) -> None:
     other = service({"domain": ADDRESS, "authentication": "MSI", "existingClusterId": "c"}, name="LS_Other")
     there = {**LOAD, "name": "There", "linkedServiceName": reference("LS_Other")}
@@ -474,7 +493,7 @@ def test_what_is_beside_the_activities_is_noted(cli: CommandLine) -> None:
     ]
 
 
-ARM = {
+ARM: dict[str, Any] = {
     "$schema": "http://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#",
     "contentVersion": "1.0.0.0",
     "parameters": {
@@ -570,7 +589,7 @@ def test_zip_of_a_factory_is_read_once(cli: CommandLine) -> None:
         "template": ARM,
         "parameters": {"factoryName": {"value": "[parameters('factoryName')]"}},
     }
-    outer["resources"][0]["properties"] = nested_template  # type: ignore[index]
+    outer["resources"][0]["properties"] = nested_template
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("factory/ARMTemplateForFactory.json", json.dumps(outer))
@@ -613,6 +632,17 @@ def test_what_the_azure_cli_prints(cli: CommandLine) -> None:
     assert proposal["entries"][0]["ready"] is True
 
 
+def damaged(method: int) -> bytes:
+    """Return an archive whose member begins with what its method of compression never writes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("bad.json", json.dumps(pipeline(LOAD)))
+    content = bytearray(file.getvalue())
+    begin = 30 + len("bad.json") + (9 if method == zipfile.ZIP_LZMA else 0)  # its properties come first
+    content[begin : begin + 8] = b"\xff" * 8
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -644,6 +674,9 @@ def test_what_the_azure_cli_prints(cli: CommandLine) -> None:
         ),
         (b'{"resources": [3]}', "a resource must be a JSON object"),
         (b"PK\x03\x04 no archive", "the archive cannot be read"),
+        (damaged(zipfile.ZIP_DEFLATED), "the archive cannot be read"),
+        (damaged(zipfile.ZIP_BZIP2), "the archive cannot be read"),
+        (damaged(zipfile.ZIP_LZMA), "the archive cannot be read"),
     ],
 )
 def test_bad_input_is_one_clear_line(cli: CommandLine, content: bytes, said: str) -> None:
@@ -667,6 +700,21 @@ def test_an_archive_that_unpacks_to_too_much(cli: CommandLine) -> None:
     assert "larger than 67,108,864 bytes when unpacked" in refusal(cli, "bomb.zip")
 
 
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_an_archive_damaged_anywhere_is_read_or_refused(method: int) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("é.json", "{}")
+    whole = file.getvalue()
+    for at in range(4, len(whole)):
+        for odd in (0, 0x55, 0xFF):
+            changed = whole[:at] + bytes([odd]) + whole[at + 1 :]
+            with contextlib.suppress(ExportUnreadable):
+                import_adf._members(changed, "changed.zip")
+
+
 def test_deep_nesting_is_refused(cli: CommandLine) -> None:
     deep = LOAD
     for _ in range(60):
@@ -686,6 +734,64 @@ def test_names_cannot_become_statements(cli: CommandLine) -> None:
     [(table, parameters)] = cli.query("SELECT table_name, parameters FROM track_processing")
     assert table == f"Nightly/{evil}"
     assert json.loads(str(parameters)) == {evil: evil}
+
+
+#: Ends a line somewhere: in SQL clients, in terminals, in Python.
+LINE_ENDS = ("\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029")
+
+
+@pytest.mark.parametrize("end", LINE_ENDS)
+def test_settings_cannot_become_statements(cli: CommandLine, end: str) -> None:
+    evil = f"{end}DROP TABLE track_processing; --"
+    token = {
+        "type": "AzureKeyVaultSecret",
+        "store": reference("LS_Vault"),
+        "secretName": f"databricks-token{evil}",
+    }
+    signs_in = service({"domain": ADDRESS, "existingClusterId": f"c{evil}", "accessToken": token})
+    vault = {
+        "name": "LS_Vault",
+        "properties": {"type": "AzureKeyVault", "typeProperties": {"baseUrl": f"https://v.example{evil}"}},
+    }
+    proposal = propose(cli, pipeline(LOAD), signs_in, vault)
+    assert evil.strip() in proposal["settings"]["DATABRICKS_TOKEN_SECRET"]
+    run_printed(cli)
+    assert cli.query("SELECT table_name FROM track_processing") == [("sales",)]
+
+
+def test_what_asks_for_endless_work_stays_open(cli: CommandLine) -> None:
+    """Each variable is twenty times the next one: as texts, as a format, as a list."""
+    times: dict[str, Any] = {
+        "texts": lambda inner: f"[concat({', '.join([inner] * 20)})]",
+        "formats": lambda inner: f"[format('{'{0}' * 20}', {inner})]",
+        "lists": lambda inner: [f"[{inner}]"] * 20,
+    }
+    for kind, made in times.items():
+        variables: dict[str, Any] = {f"v{at}": made(f"variables('v{at + 1}')") for at in range(8)}
+        template = copy.deepcopy({**ARM, "variables": {**variables, "v8": "x" * 100}})
+        fields = template["resources"][0]["properties"]["activities"][0]["typeProperties"]
+        fields["notebookPath"] = "/load"
+        fields["baseParameters"] = {"table_name": "sales", "endless": "[variables('v0')]"}
+        [entry] = propose(cli, template, ARM_VALUES)["entries"]
+        assert entry["entry"]["parameters"]["endless"] == "DECIDE: [variables('v0')]", kind
+        assert entry["ready"] is False
+
+
+def test_what_a_template_asks_for_at_most(cli: CommandLine) -> None:
+    """A text of 65,536 characters is made, and none beyond."""
+    half = "x" * 32_768
+    template = copy.deepcopy({**ARM, "variables": {"half": half}})
+    fields = template["resources"][0]["properties"]["activities"][0]["typeProperties"]
+    fields["notebookPath"] = "/load"
+    fields["baseParameters"] = {
+        "longest": "[concat(variables('half'), variables('half'))]",
+        "longer": "[format('{0}{0}.', variables('half'))]",
+    }
+    [entry] = propose(cli, template, ARM_VALUES)["entries"]
+    assert entry["entry"]["parameters"] == {
+        "longest": half * 2,
+        "longer": "DECIDE: [format('{0}{0}.', variables('half'))]",
+    }
 
 
 def test_it_needs_no_settings_and_changes_nothing(tmp_path: Path) -> None:
@@ -717,6 +823,7 @@ ODD: tuple[Any, ...] = (
     "@x",
     "[parameters('x')]",
     "\ud800",
+    *(f"a{end}DROP TABLE track_processing; --" for end in LINE_ENDS),
     [],
     [[]],
     {},
@@ -756,5 +863,6 @@ def test_a_document_with_anything_anywhere_is_read_or_refused(sample: int) -> No
                 files = [exports.File(name="f.json", document=each) for each in changed]
                 lines = list(import_adf._lines(proposals.propose(exports.read(files), "table_name")))
                 read += 1
-                assert all(line.startswith(("--", "INSERT INTO ")) or not line for line in lines)
+                printed = "\n".join(lines).splitlines()
+                assert all(line.startswith(("--", "INSERT INTO ")) or not line for line in printed)
     assert read > 100

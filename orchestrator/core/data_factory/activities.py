@@ -78,13 +78,13 @@ def find(pipelines: Sequence[Resource]) -> Found:
 
 
 def _of_pipeline(pipeline: Resource) -> Iterator[Activity]:
-    yield from _in(pipeline, pipeline.properties.get("activities", []), [])
+    yield from _in(pipeline, pipeline.properties.get("activities"), [])
 
 
 def _in(pipeline: Resource, activities: Any, conditions: Sequence[str]) -> Iterator[Activity]:
     if len(conditions) > _MAX_DEPTH * 2:  # each level adds its own condition and what it waits for
         raise ExportUnreadable(f"{pipeline.where}: activities are nested more than {_MAX_DEPTH} deep")
-    for definition in as_list(activities, f"{pipeline.where}: activities"):
+    for definition in as_list([] if activities is None else activities, f"{pipeline.where}: activities"):
         activity = _activity(pipeline, as_object(definition, f"{pipeline.where}: an activity"), conditions)
         yield activity
         for inner, condition in _inner(activity):
@@ -121,11 +121,11 @@ def _inner(activity: Activity) -> Iterator[tuple[Any, str]]:
     match activity.kind:
         case "ForEach":
             yield (
-                fields.get("activities", []),
+                fields.get("activities"),
                 f"in ForEach {name}: once for each of {shown(fields.get('items'))}",
             )
         case "Until":
-            yield fields.get("activities", []), f"in Until {name}: until {shown(fields.get('expression'))}"
+            yield fields.get("activities"), f"in Until {name}: until {shown(fields.get('expression'))}"
         case "IfCondition":
             asked = shown(fields.get("expression"))
             yield fields.get("ifTrueActivities") or [], f"in If {name}: when {asked}"

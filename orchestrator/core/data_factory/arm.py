@@ -6,7 +6,8 @@ https://learn.microsoft.com/azure/azure-resource-manager/templates/template-expr
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,36 @@ _TOKEN = re.compile(r"\s*(?:'(?P<text>(?:[^']|'')*)'|(?P<name>[A-Za-z_]\w*)|(?P<
 #: Most expressions inside one another: a variable may name a variable, and itself.
 _MAX_DEPTH = 20
 
+#: Most characters of an expression and of a text that one makes. Resource Manager takes 24,576 in one.
+_MAX_TEXT = 65_536
+
+#: For all expressions of an export together: each value that is looked at is a step, and each
+#: :data:`_STEP_TEXT` characters of a text are another. An export has a few for each of its resources.
+_MAX_STEPS = 100_000
+_STEP_TEXT = 64
+
 _FORMAT_ITEM = re.compile(r"\{(\d{1,3})\}")
+
+
+#: An expression, split: the kind of each part and its text.
+_Tokens = deque[tuple[str, str]]
 
 
 class _UnknownError(Exception):
     """The expression asks for more than the template says, or is of a kind that is not read here."""
+
+
+class Work:
+    """Counts the steps of evaluation, since a short template can ask for endlessly many."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+
+    def add(self, value: Any) -> None:
+        """Count a value. :raises _UnknownError: there have been too many."""
+        self._steps += 1 + (len(value) // _STEP_TEXT if isinstance(value, str) else 0)
+        if self._steps > _MAX_STEPS:
+            raise _UnknownError("too many steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +58,18 @@ class Template:
 
     parameters: Mapping[str, Any]
     variables: Mapping[str, Any]
+    #: shared by all templates of an export
+    work: Work
 
     def resolve(self, value: Any, depth: int = 0) -> Any:
         """Return a value with its expressions resolved.
 
-        One that cannot be is ``{"type": "ArmExpression", "value": "[…]"}`` afterwards.
+        One that cannot be, or asks for too much, is ``{"type": "ArmExpression", "value": "[…]"}`` afterwards.
+
+        :param depth: how many expressions this value is inside of; 0 = it stands in the file itself.
         """
+        if depth:
+            self.work.add(value)
         if isinstance(value, dict):
             is_open = value.get("type") == ARM_EXPRESSION
             return value if is_open else {key: self.resolve(item, depth) for key, item in value.items()}
@@ -68,7 +100,7 @@ class Template:
         raise _UnknownError(name)
 
     def _evaluate(self, text: str, depth: int, missing: Callable[[str], Any]) -> Any:
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH or len(text) > _MAX_TEXT:
             raise _UnknownError(text)
         tokens = _tokens(text[1:-1])
         value = self._term(tokens, depth, missing)
@@ -76,9 +108,10 @@ class Template:
             raise _UnknownError(text)
         return value
 
-    def _term(self, tokens: list[tuple[str, str]], depth: int, missing: Callable[[str], Any]) -> Any:
+    def _term(self, tokens: _Tokens, depth: int, missing: Callable[[str], Any]) -> Any:
         """Take a text or a call off the front of the tokens and return its value."""
         kind, text = _take(tokens)
+        self.work.add(text)
         if kind == "text":
             return text.replace("''", "'")
         if kind != "name" or depth > _MAX_DEPTH or _take(tokens) != ("mark", "("):
@@ -87,7 +120,7 @@ class Template:
         while tokens and tokens[0] != ("mark", ")"):
             arguments.append(self._term(tokens, depth + 1, missing))
             if tokens and tokens[0] == ("mark", ","):
-                tokens.pop(0)
+                tokens.popleft()
         _take(tokens)
         return self._call(text.lower(), arguments, depth, missing)
 
@@ -102,15 +135,29 @@ class Template:
             raise _UnknownError(function)
         texts = [str(each) for each in arguments]
         if function == "concat":
-            return "".join(texts)
+            return self._joined(texts)
         if function == "format":
-            return _FORMAT_ITEM.sub(lambda item: _item(texts, int(item[1]) + 1), texts[0])
+            parts = enumerate(_FORMAT_ITEM.split(texts[0]))  # every second part is the number of an item
+            return self._joined(_item(texts, int(part) + 1) if at % 2 else part for at, part in parts)
         raise _UnknownError(function)
 
+    def _joined(self, parts: Iterable[str]) -> str:
+        """Join texts to one. :raises _UnknownError: it is too long."""
+        kept: list[str] = []
+        length = 0
+        for part in parts:
+            kept.append(part)
+            length += len(part)
+            if length > _MAX_TEXT:
+                raise _UnknownError("too long")
+        made = "".join(kept)
+        self.work.add(made)
+        return made
 
-def _tokens(text: str) -> list[tuple[str, str]]:
+
+def _tokens(text: str) -> _Tokens:
     """Split an expression. :raises _UnknownError: it has something that is not read here."""
-    tokens = []
+    tokens: _Tokens = deque()
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
@@ -121,10 +168,10 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     return tokens
 
 
-def _take(tokens: list[tuple[str, str]]) -> tuple[str, str]:
+def _take(tokens: _Tokens) -> tuple[str, str]:
     if not tokens:
         raise _UnknownError("the expression ends too early")
-    return tokens.pop(0)
+    return tokens.popleft()
 
 
 def _item(texts: list[str], number: int) -> str:

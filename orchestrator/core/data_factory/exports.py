@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from orchestrator.core.data_factory.arm import Template
+from orchestrator.core.data_factory.arm import Template, Work
 from orchestrator.core.errors import ExportUnreadable
 
 #: Kinds of resources, by the end of a type such as ``Microsoft.DataFactory/factories/pipelines``. Those of
@@ -75,8 +75,9 @@ def read(files: Sequence[File]) -> Export:
     given = _given_parameters(files)
     found: dict[tuple[str, str], Resource] = {}
     notes = []
+    work = Work()
     for file in files:
-        resources = list(_resources(file, given))
+        resources = list(_resources(file, given, work))
         if not resources and not file.is_member and not _is_parameters(file.document):
             raise ExportUnreadable(f"{file.name}: {_described(file.document)}")
         for resource in resources:
@@ -98,19 +99,19 @@ def _export(found: Sequence[Resource], notes: Sequence[str]) -> Export:
     )
 
 
-def _resources(file: File, given: Mapping[str, Any]) -> Iterator[Resource]:
+def _resources(file: File, given: Mapping[str, Any], work: Work) -> Iterator[Resource]:
     documents = file.document if isinstance(file.document, list) else [file.document]
     for document in documents:
         if not isinstance(document, dict) or _is_parameters(document):
             continue
         if isinstance(document.get("resources"), list | dict):
-            yield from _of_template(document, given, file.name)
+            yield from _of_template(document, given, work, file.name)
         else:
             yield from _resource(document, None, PurePath(file.name).stem)
 
 
 def _of_template(
-    document: Mapping[str, Any], given: Mapping[str, Any], where: str, depth: int = 0
+    document: Mapping[str, Any], given: Mapping[str, Any], work: Work, where: str, depth: int = 0
 ) -> Iterator[Resource]:
     """Yield the resources of an ARM template and of the templates in it."""
     if depth > _MAX_DEPTH:
@@ -118,16 +119,18 @@ def _of_template(
     template = Template(
         parameters={**_defaults(document.get("parameters"), where), **given},
         variables=_lowered(document.get("variables"), f"{where}: variables"),
+        work=work,
     )
     for resource in _members(document["resources"], where):
         properties = resource.get("properties")
         if isinstance(properties, dict) and isinstance(properties.get("template"), dict):
             passed = template.resolve(_values(properties.get("parameters"), where))
             inner = {"resources": [], **properties["template"]}
-            yield from _of_template(inner, {**given, **passed}, where, depth + 1)
+            yield from _of_template(inner, {**given, **passed}, work, where, depth + 1)
         yield from _resource(resource, template, where)
         if resource.get("resources"):
-            yield from _of_template({**document, "resources": resource["resources"]}, given, where, depth + 1)
+            inner = {**document, "resources": resource["resources"]}
+            yield from _of_template(inner, given, work, where, depth + 1)
 
 
 def _members(resources: Any, where: str) -> Iterable[dict[str, Any]]:

@@ -102,7 +102,7 @@ class _Maker:
         service = service_of(activity, self._export)
         of_settings, of_job, of_entry = Questions(), Questions(defaults), Questions(defaults)
         found = workspace_of(service, self._export, of_settings)
-        if "@" in found.host:
+        if is_open(found.host) or "@" in found.host:
             of_entry.found.append(f"its workspace: {found.host}")
         workspace = self._workspace(found, service.name)
         self._proposal.questions += [
