@@ -14,9 +14,9 @@ _NOT_SENT = "the queue did not take the message; a later pass sends it again"
 async def dispatch(store: Store, queue: Queue, claims: Sequence[Claim]) -> str:
     """Send one message per claim; return what went wrong, or an empty text if all were sent.
 
-    A claim whose message may not have arrived keeps its slot. Its lease expires at once, and later each time
-    after that, so that a pass sends the message again. A duplicate message is harmless: its submission has
-    one token.
+    A claim whose message may not have arrived keeps its slot. Its lease expires a second later, and later
+    each time after that, so that the next pass sends the message again. A duplicate message is harmless: its
+    submission has one token.
     """
     if not claims:
         return ""

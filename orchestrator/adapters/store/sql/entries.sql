@@ -935,9 +935,10 @@ WHERE id = ? AND submission = ? AND status = 'QUEUED'
 
 -- not_sent --
 -- QUEUED stays QUEUED: the queue did not take its message, so that it is sent again by the next pass, then later each time.
+-- The second keeps a look at lost messages that goes on beside the claim from sending it in the same moment.
 UPDATE track_processing
 SET lease_expires_at = {after_ms CASE
-        WHEN resends = 0 THEN 0
+        WHEN resends = 0 THEN 1000
         ELSE CAST(? AS int) * {two_to CASE WHEN resends > 4 THEN 3 ELSE resends - 1 END}
     END},
     last_error = ?,
