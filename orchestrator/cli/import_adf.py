@@ -4,6 +4,7 @@ import io
 import json
 import lzma
 import shlex
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -194,8 +195,22 @@ def _job_texts(job: "JobProposal") -> Iterator[str]:
 
 def _entry_texts(entry: "EntryProposal") -> Iterator[str]:
     yield f"-- {entry.activity}"
-    yield from (f"-- DECIDE {question}" for question in entry.questions)
-    yield f"-- {_insert(entry)}" if entry.questions else _insert(entry)
+    insert = _insert(entry)
+    questions = [*entry.questions, *_not_printable(insert)]
+    yield from (f"-- DECIDE {question}" for question in questions)
+    yield f"-- {insert}" if questions else insert
+
+
+def _not_printable(insert: str) -> Iterator[str]:
+    """Yield why an INSERT would name something else as soon as it is printed."""
+    encoding = sys.stdout.encoding
+    try:
+        insert.encode(encoding)
+    except UnicodeEncodeError as error:
+        yield (
+            f"the INSERT has {insert[error.start]!a}, which {encoding} lacks, the output's encoding: "
+            "set PYTHONIOENCODING=utf-8 and run this again"
+        )
 
 
 def _line(text: str) -> str:

@@ -583,6 +583,128 @@ def test_arm_template_without_values(cli: CommandLine) -> None:
     )
 
 
+#: A part of every secret in the tests that follow.
+_PIECE = "5ecretpiece"
+_TOKEN_FORM = "dapi0123456789abcdef0123456789abcdef"
+
+
+def hidden(cli: CommandLine, *documents: Any) -> Any:
+    """Return a proposal that has no secret in it, neither as JSON nor as text."""
+    proposal = propose(cli, *documents)
+    printed = cli("import-adf", *(f"file{at}.json" for at in range(len(documents)))).stdout
+    for text in (json.dumps(proposal), printed):
+        assert _PIECE not in text
+        assert _TOKEN_FORM[4:] not in text
+        assert "987654" not in text
+    return proposal
+
+
+def with_parameters(**parameters: Any) -> dict[str, Any]:
+    return databricks("A", "DatabricksNotebook", {"notebookPath": "/x", "baseParameters": parameters})
+
+
+@pytest.mark.parametrize("kind", ["secureString", "securestring", "SecureObject"])
+def test_secret_parameters_of_a_template_are_never_read(cli: CommandLine, kind: str) -> None:
+    used = with_parameters(
+        endpoint="[parameters('hidden')]",
+        given="[parameters('given')]",
+        variable="[variables('copy')]",
+        joined="[concat('x-', parameters('hidden'))]",
+    )
+    template = {
+        "parameters": {"hidden": {"type": kind, "defaultValue": _PIECE}, "Given": {"type": kind}},
+        "variables": {"copy": "[parameters('hidden')]"},
+        "resources": [
+            {
+                "name": "f/p",
+                "type": "Microsoft.DataFactory/factories/pipelines",
+                "properties": {"activities": [used]},
+            }
+        ],
+    }
+    values = {"$schema": ARM_VALUES["$schema"], "parameters": {"given": {"value": _PIECE}}}
+    [entry] = hidden(cli, template, values)["entries"]
+    assert entry["ready"] is False
+    assert entry["entry"]["parameters"] == {
+        "endpoint": SECRET,
+        "given": SECRET,
+        "variable": SECRET,
+        "joined": "DECIDE: [concat('x-', parameters('hidden'))]",
+    }
+
+
+def test_secret_parameters_of_a_linked_service_are_never_read(cli: CommandLine) -> None:
+    linked = service(
+        {"domain": "@{linkedService().host}", "existingClusterId": "@linkedService().Cluster"},
+        parameters={
+            "host": {"type": "SecureString", "defaultValue": f"{_PIECE}.example"},
+            "cluster": {"type": "SecureString"},
+        },
+    )
+    used = {**with_parameters(), "linkedServiceName": reference("LS_Databricks", Cluster=_PIECE)}
+    proposal = hidden(cli, pipeline(used), linked)
+    assert proposal["settings"] == {"DATABRICKS_HOST": SECRET}
+    assert proposal["jobs"][0]["job"]["tasks"][0]["existing_cluster_id"] == SECRET
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _TOKEN_FORM,
+        f"Bearer {_PIECE}",
+        f"Bearer eyJhbGciOi.eyJzdWIi.{_PIECE}",
+        f"Server=x;Password={_PIECE}",
+        {"password": _PIECE},
+        {"password": 987654},
+        [{"note": _TOKEN_FORM}],
+    ],
+)
+def test_secrets_are_told_by_their_form_under_any_name(cli: CommandLine, value: Any) -> None:
+    used = with_parameters(written="@pipeline().parameters.plain", plain=value)
+    condition = nested(inside="ForEach", inner=[used])
+    condition["typeProperties"]["items"] = (
+        expression(f"@createArray('{value}')") if value == _TOKEN_FORM else ""
+    )
+    declared = {"plain": {"type": "string", "defaultValue": value}}
+    [entry] = hidden(cli, pipeline(condition, parameters=declared), EXISTING, VAULT)["entries"]
+    assert entry["entry"]["parameters"]["written"] == "DECIDE: @pipeline().parameters.plain"
+    assert "DECIDE: a secret" in json.dumps(entry["entry"]["parameters"]["plain"])
+
+
+def test_a_secret_may_be_a_number(cli: CommandLine) -> None:
+    python = {"pythonFile": "dbfs:/x.py", "parameters": ["--password", 987654, "--days", 7]}
+    used = [
+        with_parameters(password=987654, days=7, pins=[1]),
+        databricks("B", "DatabricksSparkPython", python),
+    ]
+    named, listed = hidden(cli, pipeline(*used), EXISTING, VAULT)["entries"]
+    assert named["entry"]["parameters"] == {"password": SECRET, "days": 7, "pins": [1]}
+    assert listed["entry"]["parameters"] == ["--password", SECRET, "--days", 7]
+
+
+@pytest.mark.parametrize(
+    "domain", [_TOKEN_FORM, f"https://{_PIECE}", f"https://{_TOKEN_FORM}.example", _PIECE]
+)
+def test_a_token_is_no_address(cli: CommandLine, domain: str) -> None:
+    proposal = hidden(cli, pipeline(with_parameters()), service({"domain": domain, "existingClusterId": "c"}))
+    assert proposal["settings"]["DATABRICKS_HOST"].startswith("DECIDE: ")
+    assert len(proposal["decide"]) == 1
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_an_insert_that_the_output_cannot_hold_is_a_comment(cli: CommandLine, encoding: str) -> None:
+    """A character that is printed as an escape would be part of a table's name."""
+    used = [with_parameters(table_name="\u8868"), {**with_parameters(table_name="sales"), "name": "B"}]
+    write(cli.folder, "p.json", pipeline(*used))
+    write(cli.folder, "s.json", service({"domain": ADDRESS, "existingClusterId": "c"}))
+    printed = cli.from_shell("import-adf", "p.json", "s.json", PYTHONIOENCODING=encoding).stdout
+    [insert] = [line for line in printed.splitlines() if line.startswith("INSERT")]
+    assert "VALUES ('sales', " in insert
+    assert f"-- DECIDE the INSERT has '\\u8868', which {encoding} lacks" in printed
+    whole = cli.from_shell("import-adf", "p.json", "s.json", PYTHONIOENCODING="utf-8").stdout
+    assert len([line for line in whole.splitlines() if line.startswith("INSERT")]) == 2
+
+
 def test_zip_of_a_factory_is_read_once(cli: CommandLine) -> None:
     outer = {**ARM, "resources": [{"type": "Microsoft.Resources/deployments", "name": "a", "properties": {}}]}
     nested_template = {

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.data_factory.activities import Activity
-from orchestrator.core.data_factory.exports import Export, Resource, as_object
+from orchestrator.core.data_factory.exports import Export, as_object
 from orchestrator.core.data_factory.open_values import MARK, Questions, with_service_parameters
-from orchestrator.core.urls import split_url
+from orchestrator.core.urls import is_host, split_url
 
 #: Fields of a linked service → fields of ``new_cluster`` of the Jobs API, taken over as they are.
 _CLUSTER_FIELDS = {
@@ -82,17 +82,9 @@ def service_of(activity: Activity, export: Export) -> Service:
     if resource is None:
         return Service(name=name, fields=None)
     given = as_object(reference.get("parameters") or {}, f"{activity.where}: parameters of linkedServiceName")
-    parameters = {**_defaults(resource), **{key.lower(): value for key, value in given.items()}}
+    known = {**resource.defaults, **{key.lower(): value for key, value in given.items()}}
+    parameters = {**known, **resource.secrets}
     return Service(name=name, fields=with_service_parameters(resource.fields, parameters))
-
-
-def _defaults(resource: Resource) -> dict[str, Any]:
-    declared = as_object(resource.properties.get("parameters") or {}, f"{resource.where}: parameters")
-    return {
-        name.lower(): each["defaultValue"]
-        for name, each in declared.items()
-        if isinstance(each, dict) and "defaultValue" in each
-    }
 
 
 def workspace_of(service: Service, export: Export, questions: Questions) -> Workspace:
@@ -120,14 +112,13 @@ def _host(domain: Any, what: str, questions: Questions) -> str:
     if text.startswith(MARK):
         return text
     parts = split_url(text if "://" in text else f"https://{text}")
-    if not parts.hostname:
+    host = parts.hostname or ""
+    if "." not in host or not is_host(host):  # without a dot it may be a token
         return questions.ask(
             "DATABRICKS_HOST", f"the address of the workspace: {what} has none that can be used"
         )
-    if re.fullmatch(r"[a-z0-9]+\.azuredatabricks\.net", parts.hostname):
-        return questions.ask(
-            "DATABRICKS_HOST", f"https://{parts.hostname} is a region's; write the workspace's own"
-        )
+    if re.fullmatch(r"[a-z0-9]+\.azuredatabricks\.net", host):
+        return questions.ask("DATABRICKS_HOST", f"https://{host} is a region's; write the workspace's own")
     return f"https://{parts.netloc.rpartition('@')[2]}"
 
 

@@ -17,6 +17,9 @@ from orchestrator.core.errors import ExportUnreadable
 #: Synapse end alike.
 _KINDS = ("pipelines", "linkedservices", "triggers")
 
+#: Type of the object that holds a secret in a resource.
+SECURE = "SecureString"
+
 #: How far templates may be nested; a template of an export nests its parts once.
 _MAX_DEPTH = 10
 
@@ -50,6 +53,21 @@ class Resource:
     def fields(self) -> Mapping[str, Any]:
         """What is particular to its type."""
         return type_properties(self.properties, self.where)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of its parameters, by name in lower case, without secret ones."""
+        declared = _lowered(self.properties.get("parameters"), f"{self.where}: parameters")
+        return {
+            name: each["defaultValue"]
+            for name, each in declared.items()
+            if isinstance(each, dict) and "defaultValue" in each and not _is_secret(each)
+        }
+
+    @property
+    def secrets(self) -> dict[str, Any]:
+        """What stands for the values of its secret parameters, by name in lower case."""
+        return _secrets(self.properties.get("parameters"), self.where)
 
 
 _LABELS = {"pipelines": "pipeline", "linkedservices": "linked service", "triggers": "trigger"}
@@ -116,6 +134,7 @@ def _of_template(
     """Yield the resources of an ARM template and of the templates in it."""
     if depth > _MAX_DEPTH:
         raise ExportUnreadable(f"{where}: templates are nested more than {_MAX_DEPTH} deep")
+    given = {**given, **_secrets(document.get("parameters"), where)}
     template = Template(
         parameters={**_defaults(document.get("parameters"), where), **given},
         variables=_lowered(document.get("variables"), f"{where}: variables"),
@@ -195,6 +214,20 @@ def _defaults(parameters: Any, where: str) -> dict[str, Any]:
         name: each["defaultValue"]
         for name, each in lowered.items()
         if isinstance(each, dict) and "defaultValue" in each
+    }
+
+
+def _secrets(parameters: Any, where: str) -> dict[str, Any]:
+    """Return what stands for the values of secret parameters, which are never read."""
+    lowered = _lowered(parameters, f"{where}: parameters")
+    return {name: {"type": SECURE} for name, each in lowered.items() if _is_secret(each)}
+
+
+def _is_secret(declared: Any) -> bool:
+    """Say whether a parameter of a template, a pipeline or a linked service is declared as a secret."""
+    return isinstance(declared, dict) and str(declared.get("type")).lower() in {
+        "securestring",
+        "secureobject",
     }
 
 

@@ -30,7 +30,14 @@ _PIPELINE_PARAMETER = re.compile(r"@(?:\{\s*)?pipeline\(\)\.parameters\.(\w+)\s*
 #: Databricks' own reference to a secret; the value itself is in Databricks.
 _SECRET_REFERENCE = re.compile(r"\{\{\s*secrets/[^{}]*\}\}")
 
-_SECRET_TYPES = frozenset({"SecureString", "AzureKeyVaultSecret"})
+#: What secrets look like under whatever name: tokens of Databricks, JSON web tokens, what follows ``Bearer``,
+#: keys of storage accounts, client secrets of Microsoft Entra ID.
+_TOKEN = re.compile(
+    r"(?:dapi|dose)[0-9a-f]{16}|\beyJ[\w-]{4,}\.[\w-]{4,}\.|(?i:\bBearer)\s+[^\s@{<]{8}"
+    r"|[A-Za-z0-9+/]{86}==|\b[\w~.-]{3}\dQ~[\w~.-]{30}"
+)
+
+_SECRET_TYPES = frozenset({"securestring", "azurekeyvaultsecret"})
 
 
 class Questions:
@@ -58,10 +65,10 @@ class Questions:
             return self._object(value, what, name)
         if isinstance(value, list):
             return self._list(value, what, name)
+        if _is_secret(name, value):
+            return self.ask(what, _NOT_SHOWN)
         if not isinstance(value, str):
             return value
-        if (says_secret(name) or secrets_in({name: value})) and not _SECRET_REFERENCE.search(value):
-            return self.ask(what, _NOT_SHOWN) if value else value
         if is_expression(value):
             return self._expression(value, what)
         return value[1:] if value.startswith("@@") else value.replace("@@{", "@{")
@@ -74,20 +81,21 @@ class Questions:
         return str(settled) if isinstance(settled, str | int) else self.ask(what, shown(settled))
 
     def _object(self, value: Mapping[str, Any], what: str, name: str) -> Any:
-        if str(value.get("type")) in _SECRET_TYPES:
+        if str(value.get("type")).lower() in _SECRET_TYPES:
             return self.ask(what, _NOT_SHOWN)
         inner = value.get("value")
         if value.get("type") == ARM_EXPRESSION:
-            return self.ask(what, str(inner))
+            return self.ask(what, shown(inner))
         if value.get("type") == "Expression" and "value" in value:
             return self.settle(inner, what, name)
         return {key: self.settle(item, f"{what}.{key}", key) for key, item in value.items()}
 
     def _list(self, value: list[Any], what: str, name: str) -> list[Any]:
-        hidden = secrets_in(value)  # an option says what the element after it is
+        plain = [_as_text(item) for item in value if not isinstance(item, dict | list)]
+        hidden = [secret for secret in secrets_in(plain) if secret]  # an option says what the next element is
         return [
             self.ask(f"{what}[{at}]", _NOT_SHOWN)
-            if isinstance(item, str) and any(secret in item for secret in hidden)
+            if not isinstance(item, dict | list) and any(secret in _as_text(item) for secret in hidden)
             else self.settle(item, f"{what}[{at}]", name)
             for at, item in enumerate(value)
         ]
@@ -95,10 +103,26 @@ class Questions:
     def _expression(self, text: str, what: str) -> str:
         named = _PIPELINE_PARAMETER.fullmatch(text)
         default = self._defaults.get(named[1].lower()) if named else None
-        if named is None or default is None or says_secret(named[1]):
+        if named is None or default is None or _is_secret(named[1], default):
             return self.ask(what, text)
         self.found.append(f"{what}: {text} (the pipeline's default: {json.dumps(default)})")
         return MARK + text
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    """Say whether a value is a secret, or has one in it: by its name, or by its form under any name."""
+    if value is None or isinstance(value, bool):
+        return False
+    text = _as_text(value)
+    if _TOKEN.search(text):
+        return True
+    is_written_out = bool(text) and not _SECRET_REFERENCE.search(text)
+    return is_written_out and (says_secret(name) or bool(secrets_in({name: text})))
+
+
+def _as_text(value: Any) -> str:
+    """Return a text as it is, and anything else as JSON: a password may be a number."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def is_expression(text: str) -> bool:
@@ -141,7 +165,6 @@ def _put_in(part: re.Match[str], parameters: Mapping[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value of a condition as text: an expression as it stands in the file."""
-    if isinstance(value, dict) and isinstance(value.get("value"), str):
-        return str(value["value"])
-    return value if isinstance(value, str) else json.dumps(value)
+    """Return a value of a condition as text: an expression as it stands in the file, but no secret."""
+    inner = value["value"] if isinstance(value, dict) and isinstance(value.get("value"), str) else value
+    return _NOT_SHOWN if _is_secret("", inner) else _as_text(inner)

@@ -98,7 +98,7 @@ class _Maker:
 
     def add(self, activity: Activity) -> None:
         """Propose a job, unless there is one like it, and an entry."""
-        defaults = _defaults(activity)
+        defaults = activity.pipeline.defaults
         service = service_of(activity, self._export)
         of_settings, of_job, of_entry = Questions(), Questions(defaults), Questions(defaults)
         found = workspace_of(service, self._export, of_settings)
@@ -209,19 +209,6 @@ class _Maker:
                     return str(value)
         self._named_by_activity += 1
         return f"{activity.pipeline.name}/{activity.name}"
-
-
-def _defaults(activity: Activity) -> dict[str, Any]:
-    """Return the defaults of the pipeline's parameters, without secret ones."""
-    where = f"{activity.pipeline.where}: parameters"
-    declared = as_object(activity.pipeline.properties.get("parameters") or {}, where)
-    return {
-        name: each["defaultValue"]
-        for name, each in declared.items()
-        if isinstance(each, dict)
-        and "defaultValue" in each
-        and str(each.get("type")).lower() not in {"securestring", "secureobject"}
-    }
 
 
 def _task(activity: Activity, questions: Questions) -> dict[str, Any]:
