@@ -88,7 +88,7 @@ def _adopt(*, quiet: bool) -> list[str]:
 def _grant(name: str, client_id: UUID | None, as_json: bool) -> int:
     """Give the app's own identity its rights on the tables, as the database's administrator.
 
-    NAME is the database user: the managed identity's name. Again it changes nothing.
+    NAME is the database user: the managed identity's name. Running it again changes nothing.
     """
     statements = context.setup(create=False).grant(name, client_id)
     if as_json:

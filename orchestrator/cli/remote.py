@@ -16,7 +16,7 @@ from orchestrator.settings.reader import Reader
 #: The environment variable that holds the function key: on a command line everybody could read it.
 KEY_SETTING = "ORCHESTRATOR_KEY"
 
-#: For the whole call: the app's checks take half a minute at most, and an app that rests takes one to start.
+#: For the whole call: the app's checks take half a minute at most, and an idle app starts within a minute.
 _SECONDS = 120.0
 
 #: What the statuses of an app that did not check itself mean.
@@ -25,7 +25,7 @@ _MEANINGS = {
     "Easy Auth does not let /api/check through (docs/deploy.md#easy-auth)",
     403: "access is refused: are calls from this machine's address allowed, and is the app running?",
     404: "there is no such route: is this the app's address, and has this version been published?",
-    429: "too much is asked at once: retry in some seconds",
+    429: "too many requests: retry in a few seconds",
 }
 
 
@@ -53,19 +53,27 @@ async def findings(app_url: str, environ: Mapping[str, str]) -> AsyncGenerator[F
     if status != 200:
         raise _NoAnswer(f"{call.url} answers {status}: {_meaning(status, body)}")
     try:
-        found = [
-            Finding(
-                subject=str(each["subject"]),
-                ok=each["ok"] is True,
-                text=str(each["text"]),
-                warning=each.get("warning") is True,
-            )
-            for each in json.loads(body)["findings"]
-        ]
+        found = _found(json.loads(body))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _NoAnswer(f"{call.url} answers with something else than findings: is it the app?") from None
     for finding in found:
         yield finding
+
+
+def _found(document: Any) -> list[Finding]:
+    """Read the app's answer. :raises ValueError: it has no finding, or its verdict is another than theirs."""
+    found = [
+        Finding(
+            subject=str(each["subject"]),
+            ok=each["ok"] is True,
+            text=str(each["text"]),
+            warning=each.get("warning") is True,
+        )
+        for each in document["findings"]
+    ]
+    if not found or document["ok"] is not all(finding.ok for finding in found):
+        raise ValueError("not the answer of this app")
+    return found
 
 
 def _call(app_url: str, environ: Mapping[str, str]) -> _Call:
@@ -82,6 +90,10 @@ def _call(app_url: str, environ: Mapping[str, str]) -> _Call:
     prefix = parts.path.rstrip("/").removesuffix("/check").removesuffix("/api")
     url = f"{parts.scheme}://{parts.netloc}{prefix}/api/check"
     key = parse_qs(parts.query).get("code", [reader.text(KEY_SETTING)])[0]
+    if key and not (key.isascii() and key.isprintable()):
+        raise _NoAnswer(
+            f"the function key ({KEY_SETTING}, or ?code= of the address) is not one: it must be ASCII"
+        )
     proxy = read_proxies(reader).of(url)
     return _Call(url=url, headers={"x-functions-key": key} if key else {}, proxy=proxy)
 
@@ -112,6 +124,8 @@ def _meaning(status: int, body: bytes) -> str:
         return "it sends the call elsewhere, as Easy Auth does: exclude /api/check (docs/deploy.md#easy-auth)"
     try:
         problem: Any = json.loads(body)
-        return str(problem["detail"])
+        if isinstance(problem["detail"], str):
+            return problem["detail"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return _MEANINGS.get(status, "the app did not start, or did not answer in time: look at its log")
+        pass  # something in front of the app has answered
+    return _MEANINGS.get(status, "the app did not start, or did not answer in time: look at its log")

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -124,6 +125,21 @@ async def test_the_key_comes_from_the_environment_or_from_the_address(cli: Comma
         (200, "<html>Welcome</html>", {}, "something else than findings"),
         (200, "[]", {}, "something else than findings"),
         (200, '{"findings": [{"subject": "x"}]}', {}, "something else than findings"),
+        (200, '{"ok": true, "findings": []}', {}, "something else than findings"),
+        (
+            200,
+            '{"findings": [{"subject": "x", "ok": true, "text": "y"}]}',
+            {},
+            "something else than findings",
+        ),
+        (
+            200,
+            '{"ok": false, "findings": [{"subject": "x", "ok": true, "text": "y"}]}',
+            {},
+            "something else than findings",
+        ),
+        (503, '{"detail": null}', {}, "answers 503: the app did not start"),
+        (401, '{"detail": ["x"]}', {}, "answers 401: the function key is missing or wrong"),
     ],
 )
 async def test_an_app_that_does_not_say_it(
@@ -150,6 +166,14 @@ def test_an_address_that_cannot_be_called(cli: CommandLine, address: str, text: 
     done = cli("check", "--app", address, ORCHESTRATOR_KEY=KEY)
     assert (done.returncode, done.stdout) == (1, "")
     assert text in done.stderr
+    assert KEY not in done.stderr
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\r\nx: y", f"{KEY}\u00e9", f"\x7f{KEY}"])
+def test_a_key_that_no_header_can_hold_is_refused(cli: CommandLine, key: str) -> None:
+    done = cli("check", "--app", f"https://127.0.0.1:1?code={quote(key)}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the function key (ORCHESTRATOR_KEY, or ?code= of the address)" in done.stderr
     assert KEY not in done.stderr
 
 

@@ -489,7 +489,7 @@ def test_what_is_beside_the_activities_is_noted(cli: CommandLine) -> None:
         "pipeline Rest, activity Run now calls the Jobs API itself, which the app does instead",
         "pipeline Rest, activity Start starts pipeline Nightly, and may give it parameters",
         'trigger At two starts Nightly ({"frequency": "Day", "interval": 1, "timeZone": "UTC"}); the app has '
-        "no schedules, so somebody must insert the entries",
+        "no schedules, so insert the entries by other means",
     ]
 
 

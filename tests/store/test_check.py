@@ -282,6 +282,15 @@ async def test_sqlserver_user_is_granted_what_the_app_needs(user: User) -> None:
 
 
 @only_sqlserver
+def test_sqlserver_rights_are_granted_to_users_only(user: User) -> None:
+    owner = SqlServerConnector(SQLSERVER or "")
+    for name in ("public", "db_owner", "guest", "dbo", "sys"):
+        for client_id in (None, uuid.UUID(int=1)):
+            with pytest.raises(StoreError, match=f"{name} is not a user of one identity"):
+                grants.apply(owner, name, client_id)
+
+
+@only_sqlserver
 def test_sqlserver_user_of_another_identity_is_not_taken_over(user: User) -> None:
     owner = SqlServerConnector(SQLSERVER or "")
     with pytest.raises(StoreError, match=f"a user {user.name} of another identity.* run DROP USER"):

@@ -328,7 +328,7 @@ def _notes(export: Export, found: Found) -> list[str]:
         when = trigger.fields.get("recurrence") or trigger.properties.get("type")
         triggers.append(
             f"{trigger.where} starts {', '.join(started) or 'no pipeline'} ({shown(when)}); "
-            "the app has no schedules, so somebody must insert the entries"
+            "the app has no schedules, so insert the entries by other means"
         )
     return [*calls, *starts, *triggers]
 
