@@ -14,10 +14,10 @@ param environmentName string
 })
 param location string
 
-@description('Object id of who deploys: administrator of the database, and may write secrets to the vault.')
+@description('Object id of the identity that deploys: administrator of the database, and may write secrets to the vault.')
 param principalId string
 
-@description('What that is: User, Group or ServicePrincipal.')
+@description('Its type: User, Group or ServicePrincipal.')
 param principalType string = 'User'
 
 @description('App settings of the README by their names. An empty one has the default of the app.')
@@ -26,7 +26,7 @@ param settings object
 @description('DATABRICKS_WORKSPACES: further workspaces. Secrets are names of secrets in the vault.')
 param databricksWorkspaces object = {}
 
-@description('Proxies of the app. They are not read from names such as HTTPS_PROXY, which whoever deploys may need.')
+@description('Proxies of the app. They are not read from names such as HTTPS_PROXY, which azd itself may need.')
 param proxies object = {}
 
 @description('Name of the secret in the vault that is the password of notifications (EVENTS_SECRET). Empty = none.')
@@ -44,10 +44,10 @@ param triggerSchedule string = '0 * * * * *'
 @description('When the monitor runs: six fields, UTC.')
 param monitorSchedule string = '30 * * * * *'
 
-@description('Bound of instances. One instance with ten submissions at once serves a workspace.')
+@description('Most instances. docs/sqlserver.md says how many each size of database can serve.')
 @minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 40
+param maximumInstanceCount int = 5
 
 @description('Memory of an instance in MB: 512, 2048 or 4096.')
 param instanceMemoryMB int = 2048
@@ -61,7 +61,7 @@ param existingSqlServer string = ''
 @description('Name of the database.')
 param sqlDatabaseName string = 'orchestration'
 
-@description('Most vCores of the database that is made, which is serverless.')
+@description('Maximum number of vCores of the new serverless database.')
 param sqlMaxVCores int = 1
 
 @description('Virtual network with private endpoints; Storage, the vault and the database then have no public access.')
@@ -78,6 +78,10 @@ param endpointSubnetPrefix string = '10.61.0.64/26'
 
 @description('Public IPv4 address from which the hook reaches the database and the vault. Empty = none.')
 param clientIpAddress string = ''
+
+@description('Alert if trigger or monitor has had no successful pass for this long. Three intervals of the rarer schedule.')
+@allowed(['PT15M', 'PT30M', 'PT45M', 'PT1H', 'PT2H', 'PT3H', 'PT4H', 'PT5H', 'PT6H', 'P1D'])
+param standStillWindow string = 'PT15M'
 
 @description('Receives the alerts of Azure Monitor. Empty = they are shown in the portal only.')
 param alertEmail string = ''
@@ -250,6 +254,7 @@ module alerts 'modules/alerts.bicep' = {
     queueName: submitQueueName
     applicationInsightsId: monitoring.outputs.applicationInsightsId
     logAnalyticsId: monitoring.outputs.logAnalyticsId
+    standStillWindow: standStillWindow
     email: alertEmail
     healthProbeKey: healthProbeKey
     location: location

@@ -3,6 +3,8 @@ param token string
 @description('The app\'s default host name; the first part of it is the role under which its telemetry is kept.')
 param appHost string
 param queueName string
+@description('How long trigger or monitor may go without a successful pass, as an ISO 8601 duration.')
+param standStillWindow string
 param applicationInsightsId string
 param logAnalyticsId string
 @description('Empty = no message is sent, and the alerts are shown in the portal.')
@@ -24,21 +26,23 @@ var ended = 'traces | where cloud_RoleName == "${role}" and customDimensions.eve
 var rules = [
   {
     name: 'trigger-stands-still'
-    title: 'No pass of trigger has succeeded for 15 minutes: no entry is submitted'
+    title: 'No pass of trigger has succeeded in time: no entry is submitted'
     query: '${passes} and customDimensions.function == "trigger" and customDimensions.outcome != "failed"'
     scope: applicationInsightsId
     operator: 'LessThan'
     threshold: 1
     severity: 1
+    window: standStillWindow
   }
   {
     name: 'monitor-stands-still'
-    title: 'No pass of monitor has succeeded for 15 minutes: no run is brought to its end'
+    title: 'No pass of monitor has succeeded in time: no run is brought to its end'
     query: '${passes} and customDimensions.function == "monitor" and customDimensions.outcome != "failed"'
     scope: applicationInsightsId
     operator: 'LessThan'
     threshold: 1
     severity: 1
+    window: standStillWindow
   }
   {
     name: 'pass-failed'
@@ -48,6 +52,7 @@ var rules = [
     operator: 'GreaterThan'
     threshold: 0
     severity: 2
+    window: 'PT15M'
   }
   {
     name: 'invocation-failed'
@@ -57,6 +62,7 @@ var rules = [
     operator: 'GreaterThan'
     threshold: 0
     severity: 2
+    window: 'PT15M'
   }
   {
     name: 'entry-dead'
@@ -66,6 +72,7 @@ var rules = [
     operator: 'GreaterThan'
     threshold: 0
     severity: 3
+    window: 'PT15M'
   }
   {
     name: 'poison-message'
@@ -75,6 +82,7 @@ var rules = [
     operator: 'GreaterThan'
     threshold: 0
     severity: 2
+    window: 'PT15M'
   }
 ]
 
@@ -108,7 +116,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule 
       rule.scope
     ]
     evaluationFrequency: 'PT5M'
-    windowSize: 'PT15M'
+    windowSize: rule.window
     autoMitigate: true
     // The tables of a new workspace are there only when their first row is.
     skipQueryValidation: true

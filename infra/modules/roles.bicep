@@ -1,4 +1,4 @@
-// Who may do what: the app what it needs and nothing else, and who deploys the writing of secrets.
+// Who may do what: the app gets what it needs and nothing else; the deployer may write secrets.
 param storageName string
 param vaultName string
 param applicationInsightsName string

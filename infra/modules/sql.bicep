@@ -2,7 +2,7 @@
 param name string
 param databaseName string
 param maxVCores int
-@description('Object id of the administrator: who runs the hook.')
+@description('Object id of the administrator, who has to run the hook.')
 param administratorId string
 @description('User, Group or Application.')
 param administratorType string
@@ -13,6 +13,9 @@ param logAnalyticsId string
 param location string
 param tags object
 
+// The least that Azure takes: an eighth of the maximum, in thousandths, and never below 0.5.
+var minThousandths = max(maxVCores, 4) * 125
+var minVCores = '${minThousandths / 1000}.${padLeft(string(minThousandths % 1000), 3, '0')}'
 var publicAccess = isPrivate && empty(clientIpAddress) ? 'Disabled' : 'Enabled'
 
 resource server 'Microsoft.Sql/servers@2023-08-01-preview' = {
@@ -49,7 +52,7 @@ resource database 'Microsoft.Sql/servers/databases@2023-08-01-preview' = {
     capacity: maxVCores
   }
   properties: {
-    minCapacity: json('0.5')
+    minCapacity: json(minVCores)
     // With timers that run every minute it never pauses; with rare ones it does, and the app waits for it.
     autoPauseDelay: 60
     requestedBackupStorageRedundancy: 'Local'

@@ -20,6 +20,7 @@ HOOK = bicep.INFRA / "postprovision.py"
 PYTHON = """#!/bin/sh
 [ "$2" = pip ] && exit 0
 echo "$@" >> "{calls}"
+echo "$AZURE_TOKEN_CREDENTIALS" >> "{calls}.signin"
 exec {python} "$@"
 """
 
@@ -31,10 +32,11 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(HOOK, tmp_path / "infra")
     (tmp_path / "orchestrator").symlink_to(ROOT / "orchestrator")
     (tmp_path / "local.settings.json").write_text('{"Values": {"STATE_DB": "of-local-work.db"}}')
-    python = tmp_path / ".azure" / "venv" / "bin" / "python"
+    python = tmp_path / ".venv-azd" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(PYTHON.format(calls=tmp_path / "calls", python=sys.executable))
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / ".venv-azd" / "complete").touch()
     return tmp_path
 
 
@@ -59,12 +61,23 @@ def test_the_schema_is_made_before_the_rights_are_given(checkout: Path) -> None:
         "-m orchestrator init-db",
         f"-m orchestrator grant id-1 --client-id {names['APP_IDENTITY_CLIENT_ID']}",
     ]
+    assert set((checkout / "calls.signin").read_text().split()) == {"AzureDeveloperCliCredential"}
     assert "the schema is at version" in done.stdout
     assert not list(checkout.glob("**/of-local-work.db"))
     # A SQLite file has no users: the hook ends with the command's exit code and says what to do.
     assert done.returncode == 1
     assert "a SQLite file has no users" in done.stderr
     assert "azd hooks run postprovision" in done.stderr
+
+
+def test_packages_that_cannot_be_installed_are_said_and_made_anew(checkout: Path) -> None:
+    python = checkout / ".venv-azd" / "bin" / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    done = run(checkout)
+    assert done.returncode == 1
+    assert "azd hooks run postprovision" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (checkout / ".venv-azd" / "complete").exists(), "the next run makes it anew"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from tests.test_settings import names_of_settings
 
 MAIN = bicep.INFRA / "main.bicep"
 APP = bicep.INFRA / "modules" / "app.bicep"
+ALERTS = bicep.INFRA / "modules" / "alerts.bicep"
 PARAMETERS = json.loads((bicep.INFRA / "main.parameters.json").read_text("utf-8"))["parameters"]
 AZD: dict[str, Any] = yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))
 
@@ -76,10 +77,14 @@ def test_modules_get_what_they_declare(path: Path) -> None:
         assert output in bicep.outputs(used[symbol][0]), f"{symbol}.outputs.{output}"
 
 
+#: What names a parameter and does not use it: declarations, comments, keys of objects, and properties.
+_NOT_USES = re.compile(r"(?m)^\s*(//|@|param ).*$|^\s*\w+:|^(output|var|resource|module) \w+|\.\w+")
+
+
 @pytest.mark.parametrize("path", bicep.FILES, ids=lambda path: path.stem)
 def test_every_parameter_is_used(path: Path) -> None:
-    text = path.read_text("utf-8")
-    unused = [name for name in bicep.parameters(path) if len(re.findall(rf"\b{name}\b", text)) < 2]
+    values = _NOT_USES.sub("", path.read_text("utf-8"))
+    unused = [name for name in bicep.parameters(path) if not re.search(rf"\b{name}\b", values)]
     assert unused == []
 
 
@@ -151,6 +156,86 @@ def test_the_identity_has_the_roles_that_it_needs_and_no_other() -> None:
     assert sorted(assigned) == sorted(ROLES.values())
 
 
+def test_each_role_counts_on_the_resource_that_it_is_for() -> None:
+    resources = bicep.read(bicep.INFRA / "modules" / "roles.bicep")["resources"]
+    scopes = {
+        name: each["config"]["scope"]
+        for name, each in resources.items()
+        if each["type"] == "Microsoft.Authorization/roleAssignments"
+    }
+    assert scopes == {
+        "appOnBlobs": "storage",
+        "appOnQueues": "storage",
+        "appOnTelemetry": "applicationInsights",
+        "appOnSecrets": "vault",
+        "deployerOnSecrets": "vault",
+    }
+
+
+def test_the_app_connects_to_the_database_that_the_template_names() -> None:
+    text = bicep.read(MAIN)["variables"]["sqlConnectionString"]["value"]
+    filled = _filled(text, {"sqlServer": "sql-1.database.windows.net", "sqlDatabaseName": "orchestration"})
+    assert filled == FILLED_IN["SQL_CONNECTION_STRING"], "which the settings accept, see above"
+
+
+def test_the_app_comes_after_its_roles_and_endpoints() -> None:
+    assert re.search(
+        r"^  dependsOn: \[\n    roles\n    endpoints\n  \]$", MAIN.read_text("utf-8"), re.MULTILINE
+    )
+
+
+def test_the_package_is_read_with_the_identity_of_the_app() -> None:
+    deployment = bicep.read(APP)["resources"]["app"]["config"]["properties"]["functionAppConfig"][
+        "deployment"
+    ]
+    assert deployment["storage"]["authentication"] == {
+        "type": "UserAssignedIdentity",
+        "userAssignedIdentityResourceId": "identityId",
+    }
+
+
+def test_alert_rules_fire_at_the_first_row_and_stand_still_at_none() -> None:
+    rules = bicep.read(ALERTS)["variables"]["rules"]["value"]
+    found = {rule["name"]: (rule["operator"], int(rule["threshold"]), rule["window"]) for rule in rules}
+    still = ("LessThan", 1, "standStillWindow")
+    some = ("GreaterThan", 0, "PT15M")
+    assert found == {
+        "trigger-stands-still": still,
+        "monitor-stands-still": still,
+        "pass-failed": some,
+        "invocation-failed": some,
+        "entry-dead": some,
+        "poison-message": some,
+    }
+    text = " ".join(ALERTS.read_text("utf-8").split())
+    for part in (
+        "windowSize: rule.window",
+        "operator: rule.operator",
+        "threshold: rule.threshold",
+        "query: rule.query",
+    ):
+        assert part in text
+    assert "actions: { actionGroups: receivers }" in text
+    assert "empty(email) ? [] : [ actions.id ]" in text
+
+
+def test_the_bound_of_instances_is_what_the_database_bears() -> None:
+    text = MAIN.read_text("utf-8")
+    vcores, bound = (
+        re.search(rf"^param {name} int = (\d+)$", text, re.MULTILINE)
+        for name in ("sqlMaxVCores", "maximumInstanceCount")
+    )
+    assert vcores
+    assert bound
+    sizes = (ROOT / "docs" / "sqlserver.md").read_text("utf-8")
+    row = re.search(rf"`GP_S_Gen5_{vcores[1]}`\) \| \d+ \| [\d,]+ \| (\d+) \|", sizes)
+    assert row
+    assert row[1] == bound[1]
+    deploy = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    assert f"| {bound[1]}, 2048 |" in deploy
+    assert re.findall(r"--maximum-instance-count (\d+)", deploy) == [bound[1]]
+
+
 def test_nobody_signs_in_with_a_key() -> None:
     storage = bicep.read(bicep.INFRA / "modules" / "storage.bicep")["resources"]["storage"]["config"]
     sql = bicep.read(bicep.INFRA / "modules" / "sql.bicep")["resources"]["server"]["config"]
@@ -161,7 +246,7 @@ def test_nobody_signs_in_with_a_key() -> None:
 
 
 def test_alert_rules_ask_what_the_documents_ask() -> None:
-    variables = bicep.read(bicep.INFRA / "modules" / "alerts.bicep")["variables"]
+    variables = bicep.read(ALERTS)["variables"]
     texts = {name: each["value"] for name, each in variables.items()}
     texts.update(role="APP", queueName="submit-jobs")
     queries = {rule["name"]: _filled(_filled(rule["query"], texts), texts) for rule in texts["rules"]}
@@ -169,6 +254,14 @@ def test_alert_rules_ask_what_the_documents_ask() -> None:
     for function in ("trigger", "monitor"):
         query = queries[f"{function}-stands-still"].replace(f'"{function}"', '"trigger"')
         assert query in documented
+    passes = 'traces | where cloud_RoleName == "APP" and customDimensions.event == "pass"'
+    ended = 'traces | where cloud_RoleName == "APP" and customDimensions.event in ("finished", "refused")'
+    failed = 'requests | where success == false and operation_Name in ("trigger", "submit", "monitor")'
+    poison = 'StorageQueueLogs | where OperationName == "PutMessage" and Uri contains "/submit-jobs-poison/"'
+    assert queries["pass-failed"] == f'{passes} and customDimensions.outcome == "failed"'
+    assert queries["invocation-failed"] == failed
+    assert queries["entry-dead"] == f'{ended} and customDimensions.status == "DEAD"'
+    assert queries["poison-message"] == poison
     assert queries.keys() == {
         "trigger-stands-still", "monitor-stands-still", "pass-failed", "invocation-failed", "entry-dead",
         "poison-message",
