@@ -78,6 +78,8 @@ async def look(call: Caller) -> None:
     [workspace] = status["workspaces"]
     assert (workspace["name"], workspace["cap"], workspace["active"]["error"]) == ("default", 6, None)
     assert workspace["finished_last_day"]["DONE"] > 0
+    _, checked = await call("GET", "check")
+    assert checked["ok"] is True, checked
     assert (await call("GET", "waiting?workspace=default"))[0] == 200
     _, history = await call("GET", "history?hours=24")
     assert sum(bucket["failed"] for bucket in history["buckets"]) > 0
