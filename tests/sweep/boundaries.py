@@ -112,11 +112,12 @@ class Boundaries:
 
 
 class _Watched:
-    """A connection whose commits are boundaries."""
+    """A connection whose commits are boundaries, but for those that have only read or taken a lock."""
 
     def __init__(self, connection: Any, boundaries: Boundaries) -> None:
         self._connection = connection
         self._boundaries = boundaries
+        #: the last statement of this transaction that may change rows
         self._last_change = ""
         connection.set_trace_callback(self._remember)
 
@@ -124,13 +125,18 @@ class _Watched:
         return getattr(self._connection, name)
 
     def commit(self) -> None:
-        if not self._connection.in_transaction:  # read-only
+        change, self._last_change = self._last_change, ""
+        if not change:
             self._connection.commit()
             return
-        name = self._boundaries.meet(f"commit of {self._last_change}")
+        name = self._boundaries.meet(f"commit of {change}")
         self._connection.commit()
         if self._boundaries.done(name):
             raise sqlite3.OperationalError("disk I/O error")
+
+    def rollback(self) -> None:
+        self._last_change = ""
+        self._connection.rollback()
 
     def _remember(self, statement: str) -> None:
         if found := re.match(r"\s*(UPDATE|INSERT INTO|DELETE FROM) (\w+)", _without_comments(statement)):
