@@ -88,7 +88,8 @@ async def test_a_waiting_entry_is_put_right_and_stops_no_other(columns: tuple[st
     for column in columns:
         app.insert(f"of_{column}", {column: None})
     app.insert("last", {})
-    await app.run()
+    for _ in range(2):  # a pass puts right beside its claim, so the next one may be the first to claim it
+        await app.run()
     assert app.ends() == [("DONE", None, 1)] * (len(columns) + 2)
 
 
