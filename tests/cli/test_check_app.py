@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
+from devstack.serving import serving
 from tests.cli.support import CommandLine
 from tests.conftest import Azurite
 from tests.e2e.stack import Stack
@@ -76,13 +77,8 @@ async def function_app(status: int, body: str = "", **headers: str) -> AsyncIter
 
     app = web.Application()
     app.router.add_get("/{path:.*}", serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", keys
-    finally:
-        await runner.cleanup()
+    async with serving(app) as url:
+        yield url, keys
 
 
 FINDINGS = json.dumps({"ok": True, "findings": [{"subject": "store", "ok": True, "text": "answers\x1b[2J"}]})

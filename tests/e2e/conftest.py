@@ -13,8 +13,5 @@ from tests.e2e.stack import Stack
 def stack(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[Stack]:
     """An empty state store and a queue of its own; the test starts the rest."""
     made = Stack(folder=tmp_path, azurite=azurite.connection_string, queue_name=queue_name)
-    made.prepare()
-    try:
-        yield made
-    finally:
-        made.stop()
+    with made.prepared() as stack:
+        yield stack

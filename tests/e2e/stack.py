@@ -3,11 +3,11 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -115,6 +115,15 @@ class Stack:
         code = process.stop()
         self.processes.remove(process)
         return code
+
+    @contextmanager
+    def prepared(self) -> Iterator[Self]:
+        """Make what the parts need, and stop those that were started."""
+        self.prepare()
+        try:
+            yield self
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Stop what still runs, the last started first."""

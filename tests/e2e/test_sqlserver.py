@@ -61,11 +61,8 @@ class SqlServerStack(Stack):
 def stack(azurite: Azurite, queue_name: str, tmp_path: Path) -> Iterator[SqlServerStack]:
     """An empty database with the team's triggers, and a queue of its own; the test starts the rest."""
     made = SqlServerStack(folder=tmp_path, azurite=azurite.connection_string, queue_name=queue_name)
-    made.prepare()
-    try:
-        yield made
-    finally:
-        made.stop()
+    with made.prepared() as stack:
+        yield stack
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from devstack.serving import serving
 from orchestrator import settings
 from orchestrator.adapters.store.sqlserver import SqlServerConnector
 from orchestrator.bootstrap import Application
@@ -44,13 +45,8 @@ async def workspace(listed: Callable[[], Any]) -> AsyncIterator[str]:
 
     app = web.Application()
     app.router.add_get("/{path:.*}", serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as url:
+        yield url
 
 
 def environment(folder: Path, **changes: str) -> dict[str, str]:

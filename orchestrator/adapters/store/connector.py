@@ -1,7 +1,8 @@
 """Ports to the database drivers: what the store needs of one beyond DB-API 2.0, and the times it returns."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -134,6 +135,21 @@ def store_error(connector: Connector, error: Exception) -> StoreError:
     """
     kind = StoreUnavailable if connector.is_transient(error) else StoreError
     return kind(connector.explain(error))
+
+
+@contextmanager
+def own_connection(connector: Connector) -> Iterator[Connection]:
+    """Lend a new connection, and close it: what was not committed is undone.
+
+    :raises StoreError: the database refused, or cannot be reached.
+    """
+    connection = connector.connect().connection
+    try:
+        yield connection
+    except connector.error as error:
+        raise store_error(connector, error) from None  # the driver's text may hold values
+    finally:
+        connection.close()
 
 
 def as_utc(value: object) -> datetime | None:

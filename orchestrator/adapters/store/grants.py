@@ -4,7 +4,7 @@ from uuid import UUID
 
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.adopt.ddl import quoted
-from orchestrator.adapters.store.connector import Connector, store_error
+from orchestrator.adapters.store.connector import Connector, own_connection
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import StoreError
 
@@ -28,8 +28,7 @@ def apply(connector: Connector, name: str, client_id: UUID | None) -> list[str]:
     """
     if connector.dialect != "sqlserver":
         raise StoreError("a SQLite file has no users: set SQL_CONNECTION_STRING")
-    connection = connector.connect().connection
-    try:
+    with own_connection(connector) as connection:
         connector.begin_write(connection)
         session = Session(connection, connector)
         migrate.check(session)
@@ -37,12 +36,7 @@ def apply(connector: Connector, name: str, client_id: UUID | None) -> list[str]:
         for statement in statements:
             migrate.execute(connection, statement)
         connection.commit()
-    except connector.error as error:
-        raise store_error(connector, error) from None  # the driver's text may hold values
-    else:
-        return statements
-    finally:
-        connection.close()
+    return statements
 
 
 def _user(session: Session, name: str, client_id: UUID | None) -> list[str]:

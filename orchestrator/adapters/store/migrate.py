@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.adapters.store.connector import Connection, Connector, store_error
+from orchestrator.adapters.store.connector import Connection, Connector, own_connection
 from orchestrator.adapters.store.queries import SQL_ROOT
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import SchemaError
@@ -69,8 +69,7 @@ def apply(connector: Connector) -> list[Migration]:
         with names that the app needs.
     :raises StoreError: the database refused, or cannot be reached.
     """
-    connection = connector.connect().connection
-    try:
+    with own_connection(connector) as connection:
         connector.begin_write(connection)
         session = Session(connection, connector)
         version = lock_schema(session)
@@ -87,12 +86,7 @@ def apply(connector: Connector) -> list[Migration]:
                 execute(connection, statement)
             execute(connection, _RECORD, migration.version, migration.name)
         connection.commit()
-    except connector.error as error:
-        raise store_error(connector, error) from None  # the driver's text may hold values
-    else:
-        return missing
-    finally:
-        connection.close()
+    return missing
 
 
 def script(dialect: str, from_version: int = 0) -> str:

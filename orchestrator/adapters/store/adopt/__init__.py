@@ -5,7 +5,7 @@ from typing import Protocol
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.adopt import baseline, sqlite, sqlserver
 from orchestrator.adapters.store.adopt.work import Adoption, Report, Work
-from orchestrator.adapters.store.connector import Connection, Connector, store_error
+from orchestrator.adapters.store.connector import Connection, Connector, own_connection
 from orchestrator.adapters.store.session import Session
 
 __all__ = ["Adoption", "Report", "apply"]
@@ -35,8 +35,7 @@ def apply(connector: Connector, adoption: Adoption) -> Report:
     :raises StoreError: the database refused, or cannot be reached.
     """
     dialect = _DIALECTS[connector.dialect]
-    connection = connector.connect().connection
-    try:
+    with own_connection(connector) as connection:
         dialect.prepare(connection)
         connector.begin_write(connection)
         version = migrate.lock_schema(Session(connection, connector))
@@ -49,9 +48,4 @@ def apply(connector: Connector, adoption: Adoption) -> Report:
         report = dialect.adopt(adopting)
         adopting.query("record_version", wanted.migration.version, wanted.migration.name)
         connection.commit()
-    except connector.error as error:
-        raise store_error(connector, error) from None  # the driver's text may hold values
-    else:
-        return report
-    finally:
-        connection.close()
+    return report
