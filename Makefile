@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc browser test test-fast soak chaos mutate test-sqlserver check-infra lock docs clean
+.PHONY: help setup run demo check odbc browser test test-fast soak chaos bench mutate test-sqlserver check-infra lock docs clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -16,6 +16,7 @@ help:
 	@echo "make test-fast  the tests for daily work, which need no browser and start no stack: under two minutes"
 	@echo "make soak    try schedules of a simulated world for MINUTES=30, and check that nothing is lost"
 	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"
+	@echo "make bench   measure, and print tables; FULL=1 for the large sizes, TOPICS=… for some of them"
 	@echo "make mutate  change the code and the SQL of PATHS=… one thing at a time, and say what no test notices"
 	@echo "make test-sqlserver  the store's tests and the whole chain on SQL Server; says how to get one"
 	@echo "make docs    the documents as a site, .run/site/html; fails at a link that leads nowhere"
@@ -107,6 +108,10 @@ soak: setup
 
 chaos: setup
 	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+# Prints tables; the figures in docs/performance.md are from here. TOPICS="store watching" runs only these.
+bench: setup odbc
+	@$(PY) -m benchmarks $(TOPICS) $(if $(FULL),--full)
 
 # MUTATE_ARGS="--sample 10" tries one change in ten; --help says what else there is.
 mutate: setup

@@ -1,1 +1,1 @@
-"""Measurements behind figures in the docs; run by hand, ``python -m benchmarks.NAME``."""
+"""Measurements behind the figures in the docs: ``make bench``, or ``python -m benchmarks.NAME``."""
