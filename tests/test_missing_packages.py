@@ -21,6 +21,11 @@ SETTINGS = {
 SQL = {"SQL_CONNECTION_STRING": "SERVER=acme.database.windows.net"}
 SQLITE = {"STATE_DB": "state.db"}
 
+#: Nobody listens there.
+CLOSED_STORAGE = (
+    "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;QueueEndpoint=http://127.0.0.1:9/a"
+)
+
 REMEDY = "publish with a remote build, which installs requirements.txt"
 
 #: Calls a function of the app as the worker does, which has indexed it before.
@@ -73,13 +78,11 @@ def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
     )
 
 
-@pytest.mark.parametrize(("store", "package"), [(SQL, "pyodbc"), (SQLITE, "aiohttp")])
-def test_an_invocation_says_that_the_packages_are_not_there(
-    bare: Path, store: dict[str, str], package: str
-) -> None:
+@pytest.mark.parametrize("store", [SQL, SQLITE])
+def test_an_invocation_says_that_the_packages_are_not_there(bare: Path, store: dict[str, str]) -> None:
     done = run(bare, "-c", INVOKE, **store)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"the Python package {package} is not there: {REMEDY}")
+    assert done.stdout.startswith(f"the Python package aiohttp is not there: {REMEDY}")
     assert "driver manager" not in done.stdout
 
 
@@ -98,28 +101,71 @@ def test_the_command_line_says_it(bare: Path) -> None:
     assert done.stderr.endswith("or, on a machine: pip install -r requirements.txt\n")
 
 
-@pytest.mark.parametrize(
-    ("module", "text", "words"),
-    [
-        (
-            "pyodbc.py",
-            "raise ImportError('libodbc.so.2: cannot open shared object file: No such file or directory')",
-            "install the ODBC driver manager (Debian and Ubuntu: apt-get install libodbc2",
-        ),
-        (
-            f"pyodbc.cpython-{sys.version_info.major}{sys.version_info.minor}-x86_64-linux-gnu.so",
-            "of another system",
-            "it was built for another system or another Python: publish with a remote build",
-        ),
-    ],
-)
-def test_pyodbc_that_cannot_be_loaded(bare: Path, module: str, text: str, words: str) -> None:
-    (bare / module).write_text(text)
-    done = run(bare, "-c", INVOKE, **SQL)
+#: What pyodbc is instead of the package, and what is said then.
+UNUSABLE_PYODBC = [
+    pytest.param(
+        "pyodbc.py",
+        "raise ImportError('libodbc.so.2: cannot open shared object file: No such file or directory')",
+        ("pyodbc cannot be loaded (libodbc", "install the ODBC driver manager (Debian and Ubuntu: apt-get"),
+        id="no driver manager",
+    ),
+    pytest.param(
+        f"pyodbc.cpython-{sys.version_info.major}{sys.version_info.minor}-x86_64-linux-gnu.so",
+        "of another system",
+        ("pyodbc cannot be loaded (", "it was built for another system or another Python: publish with"),
+        id="another system's",
+    ),
+    pytest.param(
+        "pyodbc.py",
+        "raise ModuleNotFoundError('No module named pyodbc', name='pyodbc')",
+        ("the Python package pyodbc is not there: ", REMEDY),
+        id="not there",
+    ),
+]
+
+
+def run_beside(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the packages that are installed, and before them those of a folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": f"{folder}:{ROOT}", **environ},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("module", "text", "words"), UNUSABLE_PYODBC)
+def test_an_invocation_says_why_pyodbc_cannot_be_used(
+    tmp_path: Path, module: str, text: str, words: tuple[str, str]
+) -> None:
+    (tmp_path / module).write_text(text)
+    done = run_beside(tmp_path, "-c", INVOKE, **SETTINGS, **SQL)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("pyodbc cannot be loaded (")
-    assert words in done.stdout
-    assert "is not there" not in done.stdout
+    assert done.stdout.startswith(words[0])
+    assert words[1] in done.stdout
+
+
+@pytest.mark.parametrize(("module", "text", "words"), UNUSABLE_PYODBC)
+def test_check_says_it_beside_everything_else(
+    tmp_path: Path, module: str, text: str, words: tuple[str, str]
+) -> None:
+    (tmp_path / module).write_text(text)
+    with odbc.silent_port() as port:
+        settings = {
+            **SETTINGS,
+            "SQL_CONNECTION_STRING": f"SERVER={odbc.HOST},{port};UID=u;PWD=p",
+            "AzureWebJobsStorage": CLOSED_STORAGE,
+            "DATABRICKS_HOST": "http://127.0.0.1:9",
+        }
+        done = run_beside(tmp_path, "-m", "orchestrator", "check", **settings)
+    assert done.returncode == 1, done.stderr
+    assert f"FAIL  store: {words[0]}" in done.stdout
+    assert words[1] in done.stdout
+    assert "FAIL  queue: " in done.stdout, "the queue is tested all the same"
+    assert "FAIL  workspace default, Databricks: " in done.stdout, "and the workspace"
 
 
 #: Opens a connection, as the store does, and prints what is wrong.

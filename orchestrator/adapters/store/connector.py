@@ -78,8 +78,11 @@ class Connector(Protocol):
 
     #: the folder of its files under ``sql/``
     dialect: str
-    #: base class of the driver's exceptions
-    error: type[Exception]
+
+    @property
+    def error(self) -> type[Exception]:
+        """Base class of the driver's exceptions."""
+        ...
 
     def connect(self) -> Opened:
         """Open a connection. Blocks, for a bounded time.

@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,6 @@ class SqlServerConnector:
     :param login_timeout_seconds: whole seconds; the driver takes no fractions.
     :param statement_timeout_seconds: whole seconds. If the server does not answer at all, the driver gives
         up about four seconds later.
-    :raises StoreError: pyodbc is not there, or the system lacks the ODBC driver manager that it needs.
     """
 
     dialect = "sqlserver"
@@ -124,18 +124,28 @@ class SqlServerConnector:
         login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
         statement_timeout_seconds: int = STATEMENT_TIMEOUT_SECONDS,
     ) -> None:
-        self._pyodbc = _import_pyodbc()
-        self.error: type[Exception] = self._pyodbc.Error
         self._connection_string = connection_string
         self._token = token
         self._login_timeout_seconds = login_timeout_seconds
         self._statement_timeout_seconds = statement_timeout_seconds
 
+    @cached_property
+    def _pyodbc(self) -> Any:
+        """The driver's package, loaded with the first connection: an app without it can still say so."""
+        return _import_pyodbc()
+
+    @property
+    def error(self) -> type[Exception]:
+        """The base of what the driver raises."""
+        raised: type[Exception] = self._pyodbc.Error
+        return raised
+
     def connect(self) -> Opened:
         """Open a connection.
 
         :raises StoreUnavailable: the server does not answer, or is not available now.
-        :raises StoreError: there is no driver or no permission.
+        :raises StoreError: there is no permission; or pyodbc, the ODBC driver manager or a driver is not
+            installed.
         """
         text = _complete(self._connection_string, self._pyodbc.drivers())
         if self._token is None or _signs_in(text):
