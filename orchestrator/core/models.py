@@ -383,7 +383,7 @@ class LogRow:
     #: number of the attempt, from 1
     attempt: int
     #: the state that the entry went to
-    status: Status
+    status: Status | NoStatus
     runid: int | None = None
     life_cycle_state: str | None = None
     result_state: str | None = None

@@ -9,7 +9,7 @@ from orchestrator.core.addresses import address_of
 from orchestrator.core.models import ActiveRun, Entry, JobKey, LastPass, LogRow
 from orchestrator.core.policy import Policy
 from orchestrator.core.refused_jobs import setting_of
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 from orchestrator.core.version import VERSION
 
 #: A chart or a table counts at most this many runs, the newest.
@@ -281,7 +281,7 @@ class TableReport:
     mean_seconds: float | None
     max_seconds: float | None
     #: the state that the last run gave its entry, and when
-    last_status: Status
+    last_status: Status | NoStatus
     last_finished_at: datetime | None
 
     @property

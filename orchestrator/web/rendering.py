@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import cast
 
 from msgspec import UNSET
 
@@ -129,7 +130,7 @@ def tables(found: reports.Tables) -> schemas.Tables:
                 success_rate=each.success_rate,
                 mean_seconds=each.mean_seconds,
                 max_seconds=each.max_seconds,
-                last_status=each.last_status,
+                last_status=cast("schemas.AnyStatus", each.last_status.value),
                 last_finished_at=_iso_or_none(each.last_finished_at),
             )
             for each in found.tables

@@ -42,9 +42,13 @@ _Words = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, extra_json_schem
 
 _Action = Literal["retry", "restart", "cancel", "resolve"]
 
+AnyStatus = Literal["PENDING", "QUEUED", "RUNNING", "DONE", "FAILED", "DEAD", "CANCELED", "UNREADABLE"]
 _EntryStatus = Annotated[
-    Literal["PENDING", "QUEUED", "RUNNING", "DONE", "FAILED", "DEAD", "CANCELED", "UNREADABLE"],
+    AnyStatus,
     Meta(description="UNREADABLE: somebody wrote a word that is none of the states; last_error says which."),
+]
+_LoggedStatus = Annotated[
+    AnyStatus, Meta(description="UNREADABLE: somebody wrote a word into the log that is none of the states.")
 ]
 
 
@@ -452,7 +456,7 @@ class Run(_Schema, frozen=True, kw_only=True):
 
     submission: int
     attempt: int
-    status: Status
+    status: _LoggedStatus
     run_id: _Id | None
     result_state: str | None
     termination_code: str | None
@@ -645,7 +649,7 @@ class Table(_Schema, frozen=True, kw_only=True):
     success_rate: Annotated[float, Meta(ge=0, le=1)] | None
     mean_seconds: float | None
     max_seconds: float | None
-    last_status: Status
+    last_status: _LoggedStatus
     last_finished_at: _Time | None
 
 

@@ -131,6 +131,37 @@ async def test_what_else_a_load_brings_stops_no_other(
     assert ends == {name: end for name, (_, end) in cases.items()}
 
 
+#: Words in the log of a run that an entry was set back to: what the entry becomes, what is shown of the run.
+LOGGED = {
+    "DONE": ("DONE", Status.DONE),
+    "SUCCEEDED": ("DEAD", NoStatus.UNREADABLE),
+    "": ("DEAD", NoStatus.UNREADABLE),
+    "RUNNING": ("DEAD", Status.RUNNING),
+}
+
+
+async def test_a_word_in_the_log_that_is_no_end_of_a_run_stops_no_other(
+    loaded: App, reports: Reports
+) -> None:
+    for number, word in enumerate(LOGGED, start=1):
+        loaded.insert(word, {"status": "RUNNING", "submission": 1, "attempt": 1, "runid": number})
+        loaded.execute(
+            "INSERT INTO process_log (entry_id, submission, attempt, status, runid) VALUES (?, 1, 1, ?, ?)",
+            number,
+            word,
+            number,
+        )
+    loaded.insert("last", {})
+    await look(reports)
+    await loaded.run()
+    await look(reports)
+    assert [status for status, _, _ in loaded.ends()] == [end for end, _ in LOGGED.values()] + ["DONE"]
+    for number, (_, shown) in enumerate(LOGGED.values(), start=1):
+        story = await reports.story(number)
+        assert story is not None
+        assert [log.status for log in story.logs] == [shown]
+
+
 #: Entries whose status has blanks at its end: what they become.
 PADDED: dict[str, tuple[dict[str, Any], str]] = {
     "waiting": ({"status": "PENDING   "}, "DONE"),

@@ -75,7 +75,7 @@ async def failed_twice(world: AnsweredWorld, limit: int = 3) -> Entry:
     return await world.entry(entry.id)
 
 
-async def logged(world: AnsweredWorld, entry: Entry) -> list[tuple[int | None, Status]]:
+async def logged(world: AnsweredWorld, entry: Entry) -> list[tuple[int | None, str]]:
     return [(log.runid, log.status) for log in await world.store.logs(entry.id)]
 
 

@@ -91,7 +91,7 @@ def read_entry(row: dict[str, Any]) -> Entry:
 
     Whatever stands in it, others are read together with it: what cannot be read is shown as such.
     """
-    status = _read_status(row["status"])
+    status = read_status(row["status"])
     return Entry(
         **{
             "parameters_length": None,
@@ -110,7 +110,8 @@ def read_entry(row: dict[str, Any]) -> Entry:
     )
 
 
-def _read_status(word: str | None) -> Status | NoStatus:
+def read_status(word: str | None) -> Status | NoStatus:
+    """Return the state that a word is, as the query compared it, or what stands for a word that is none."""
     return Status(word) if word in set(Status) else NoStatus.UNREADABLE
 
 
@@ -142,7 +143,7 @@ def read_log_row(row: dict[str, Any]) -> LogRow:
     return LogRow(
         **{
             **row,
-            "status": Status(row["status"]),
+            "status": read_status(row["status"]),
             "started_at": as_utc(row["started_at"]),
             "finished_at": as_utc(row["finished_at"]),
         }

@@ -16,6 +16,7 @@ from orchestrator.adapters.store.records import (
     read_entry,
     read_job_key,
     read_log_row,
+    read_status,
     read_stray,
     read_time,
     rooms_json,
@@ -514,6 +515,6 @@ def _table(row: dict[str, Any]) -> TableReport:
         failed=int(row["failed"]),
         mean_seconds=row["mean_seconds"],
         max_seconds=row["max_seconds"],
-        last_status=Status(row["last_status"]),
+        last_status=read_status(row["last_status"]),
         last_finished_at=as_utc(row["last_finished_at"]),
     )

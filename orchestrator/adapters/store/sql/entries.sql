@@ -1098,12 +1098,18 @@ WHERE cancel_requested = 1
     )
 
 -- return_settled --
--- QUEUED to PENDING, and RUNNING to what the log says: somebody set an entry so by SQL whose submission is over.
+-- QUEUED to PENDING, and RUNNING to what the log says: somebody set an entry so by SQL whose submission is over. Where
+-- somebody has written a word into the log that is no end of a run, the entry is DEAD, which people are told.
 UPDATE track_processing
 SET status = CASE status
         WHEN 'QUEUED' THEN 'PENDING'
         ELSE (
-            SELECT ended.status FROM process_log AS ended
+            SELECT
+                CASE
+                    WHEN ended.status IN ('PENDING', 'DONE', 'FAILED', 'DEAD', 'CANCELED') THEN {state ended.status}
+                    ELSE 'DEAD'
+                END
+            FROM process_log AS ended
             WHERE ended.entry_id = track_processing.id AND ended.submission = track_processing.submission
         )
     END,

@@ -406,7 +406,7 @@ ORDER BY {alias}
 -- How the runs of each source table went since a time, the one with most failures first.
 SELECT
     ranked.table_name, ranked.workspace, ranked.runs, ranked.failed, ranked.mean_seconds, ranked.max_seconds,
-    last_run.status AS last_status, COALESCE(last_run.finished_at, last_run.created_at) AS last_finished_at
+    {state last_run.status} AS last_status, COALESCE(last_run.finished_at, last_run.created_at) AS last_finished_at
 FROM (
     SELECT
         entry.table_name,
