@@ -1,0 +1,1 @@
+"""The app's own use cases, store and client in simulated time: what a load asks of each service, counted."""
