@@ -26,7 +26,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "nested without end": ({"parameters": "[" * 90_000}, "not valid JSON"),
     "half a pair": ({"parameters": f'{{"{CANARY}": "\\ud800"}}'}, "lone surrogate"),
     "too much": ({"parameters": f'{{"{CANARY}": "{"x" * 10_000}"}}'}, "the parameters have 10,"),
-    "megabytes": ({"parameters": " " * 3_000_000}, "parameters is 3,000,000 characters long"),
+    "megabytes": ({"parameters": " " * 3_000_000}, "characters long; the limit is 100,000"),
 }
 
 #: Names of workspaces that every store takes and the settings do not know.

@@ -131,6 +131,50 @@ async def test_what_else_a_load_brings_stops_no_other(
     assert ends == {name: end for name, (_, end) in cases.items()}
 
 
+#: The first and the last times that a column takes.
+FIRST_TIME, LAST_TIME = "0001-01-01 00:00:00.000", "9999-12-31 23:59:59.999"
+
+#: Times of an entry at the ends of the calendar, and how it ends: "never" is how people hold an entry back.
+EXTREMES: dict[str, tuple[dict[str, Any], tuple[str, int]]] = {
+    "since the first day": ({"available_at": FIRST_TIME}, ("DONE", 1)),
+    "never": ({"available_at": LAST_TIME}, ("PENDING", 0)),
+    "never again": (
+        {"status": "FAILED", "submission": 1, "attempt": 1, "available_at": LAST_TIME},
+        ("FAILED", 0),
+    ),
+    "born on the first day": ({"created_at": FIRST_TIME}, ("DONE", 1)),
+    "born on the last day": ({"created_at": LAST_TIME}, ("DONE", 1)),
+    "changed on the first day": ({"updated_at": FIRST_TIME}, ("DONE", 1)),
+    "changed on the last day": ({"updated_at": LAST_TIME}, ("DONE", 1)),
+    "a lease of the first day": (
+        {"status": "QUEUED", "submission": 1, "lease_expires_at": FIRST_TIME},
+        ("DONE", 1),
+    ),
+    "a lease of the last day": (
+        {"status": "QUEUED", "submission": 1, "lease_expires_at": LAST_TIME},
+        ("DONE", 1),
+    ),
+    "done on the first day": ({"status": "DONE", "finished_at": FIRST_TIME}, ("DONE", 0)),
+    "done on the last day": ({"status": "DONE", "finished_at": LAST_TIME}, ("DONE", 0)),
+}
+
+
+async def test_times_at_the_ends_of_the_calendar_stop_no_other(loaded: App, reports: Reports) -> None:
+    loaded.insert("first", {})
+    for name, (row, _) in EXTREMES.items():
+        loaded.insert(name, row)
+    loaded.insert("last", {})
+    await look(reports)
+    await loaded.run()
+    await look(reports)
+    for number in range(1, len(EXTREMES) + 3):
+        assert await reports.story(number) is not None
+    first, *odd, last = loaded.ends()
+    assert first == last == ("DONE", None, 1)
+    ends = {name: (status, logs) for name, (status, _, logs) in zip(EXTREMES, odd, strict=True)}
+    assert ends == {name: end for name, (_, end) in EXTREMES.items()}
+
+
 #: Words in the log of a run that an entry was set back to: what the entry becomes, what is shown of the run.
 LOGGED = {
     "DONE": ("DONE", Status.DONE),
@@ -141,7 +185,7 @@ LOGGED = {
 
 
 async def test_a_word_in_the_log_that_is_no_end_of_a_run_stops_no_other(
-    loaded: App, reports: Reports
+    loaded: App, store: Store, reports: Reports
 ) -> None:
     for number, word in enumerate(LOGGED, start=1):
         loaded.insert(word, {"status": "RUNNING", "submission": 1, "attempt": 1, "runid": number})
@@ -153,6 +197,7 @@ async def test_a_word_in_the_log_that_is_no_end_of_a_run_stops_no_other(
         )
     loaded.insert("last", {})
     await look(reports)
+    await store.put_right(max_attempts=2, limit=100)  # before a pass looks for the runs
     await loaded.run()
     await look(reports)
     assert [status for status, _, _ in loaded.ends()] == [end for end, _ in LOGGED.values()] + ["DONE"]

@@ -72,8 +72,12 @@ _MACROS: dict[str, tuple[str, str]] = {
     "index": ("INDEXED BY $", ""),
     # The table before it is the outer loop; SQL Server's planner decides by itself.
     "join_in_order": ("CROSS JOIN", "INNER JOIN"),
-    # A moment later: a team's own column may be less precise, and its default another clock.
-    "moment_after": ("strftime('%Y-%m-%d %H:%M:%f', $, '+0.02 seconds')", "DATEADD(MILLISECOND, 20, $)"),
+    # A moment later: a team's own column may be less precise, and its default another clock. No moment comes
+    # after the last one, which stands for "never": to ask for it fails the whole statement (error 517).
+    "moment_after": (
+        "strftime('%Y-%m-%d %H:%M:%f', $, '+0.02 seconds')",
+        "CASE WHEN YEAR($) BETWEEN 1900 AND 9998 THEN DATEADD(MILLISECOND, 20, $) ELSE $ END",
+    ),
     # The hour and the day of a time.
     "hour": ("SUBSTR($, 1, 13) || ':00'", "DATEADD(HOUR, DATEDIFF(HOUR, '20000101', $), '20000101')"),
     "day": ("SUBSTR($, 1, 10)", "CAST(CAST($ AS date) AS datetime2(3))"),
