@@ -56,9 +56,10 @@ _PARTS = "linkedTemplates/"
 def _import_adf(files: Sequence[str], table_parameter: str, as_json: bool) -> int:
     """Propose what replaces the Databricks activities of Data Factory pipelines; change nothing.
 
-    FILE is a pipeline's JSON, an ARM template, the values of its parameters, or an export's zip; a
-    pipeline's linked services are further files. Printed are settings, jobs for databricks jobs create, and
-    INSERTs. What only a pipeline's run knows is marked DECIDE; INSERTs that depend on it are comments.
+    FILE is the JSON of a pipeline or of activities, an ARM template, the values of its parameters, or an
+    export's zip; a pipeline's linked services are further files. Printed are settings, jobs for databricks
+    jobs create, and INSERTs. What only a pipeline's run knows is marked DECIDE; INSERTs that depend on it
+    are comments.
     """
     from orchestrator.core.data_factory import exports, proposals  # no other command needs them
 

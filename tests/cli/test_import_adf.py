@@ -629,7 +629,7 @@ def test_secret_parameters_of_a_template_are_never_read(cli: CommandLine, kind: 
         "endpoint": SECRET,
         "given": SECRET,
         "variable": SECRET,
-        "joined": "DECIDE: [concat('x-', parameters('hidden'))]",
+        "joined": "DECIDE: [concat(..., parameters('hidden'))]",
     }
 
 
@@ -669,6 +669,109 @@ def test_secrets_are_told_by_their_form_under_any_name(cli: CommandLine, value: 
     [entry] = hidden(cli, pipeline(condition, parameters=declared), EXISTING, VAULT)["entries"]
     assert entry["entry"]["parameters"]["written"] == "DECIDE: @pipeline().parameters.plain"
     assert "DECIDE: a secret" in json.dumps(entry["entry"]["parameters"]["plain"])
+
+
+#: Expressions with a text or a number that may be the secret, since they name one. ``entrance`` and ``door``
+#: are declared as secrets, and so is the output of the activity ``Web``.
+BESIDE_SECRETS = (
+    f"@equals(pipeline().parameters.token,'{_PIECE}')",
+    f"@equals('{_PIECE}', pipeline().parameters.token)",
+    f"@pipeline ().parameters . token == '{_PIECE}'",
+    f"@EQUALS(toLower(pipeline()?.parameters?.apiKey), '{_PIECE}')",
+    f"@not(equals(item()['password'],'{_PIECE}'))",
+    f"@if(empty(variables('client_secret')), '{_PIECE}', variables('client_secret'))",
+    f"@coalesce(activity('Get token').output.value, '{_PIECE}')",
+    f"@contains(createArray('a', '{_PIECE}'), activity('Look').output.firstRow.Password)",
+    f"@startswith(pipeline().parameters.Entrance, '{_PIECE}')",
+    f"@equals(activity('Web').output.value[0], '{_PIECE}')",
+    f"it's @{{equals(pipeline().parameters.token,'{_PIECE}')}}",
+    "@equals(pipeline().parameters.password, 987654)",
+    f"@equals(linkedService().door, '{_PIECE}')",
+)
+
+
+@pytest.mark.parametrize("text", BESIDE_SECRETS)
+@pytest.mark.parametrize("form", [str, expression])
+def test_what_stands_beside_a_secret_in_an_expression_is_not_shown(
+    cli: CommandLine, text: str, form: Any
+) -> None:
+    web = activity("Web", "WebActivity", {"url": "https://x.example"}, policy={"secureOutput": True})
+    used = {**with_parameters(matches=form(text)), "dependsOn": [after("Web")]}
+    used["typeProperties"]["libraries"] = [{"pypi": {"package": form(text)}}]
+    conditions = []
+    for inside in ("ForEach", "Until", "IfCondition", "Switch"):
+        conditions.append(nested(inside=inside, inner=[{**used, "name": f"In {inside}"}]))
+        for field in {"items", "expression", "on"} & conditions[-1]["typeProperties"].keys():
+            conditions[-1]["typeProperties"][field] = form(text)
+    declared = {"Entrance": {"type": "SecureString"}}
+    linked = service(
+        {"domain": form(text), "existingClusterId": "c"}, parameters={"door": {"type": "SecureString"}}
+    )
+    proposal = hidden(cli, pipeline(web, used, *conditions, parameters=declared), linked)
+    assert [entry["ready"] for entry in proposal["entries"]] == [False] * 5
+    assert proposal["entries"][0]["entry"]["parameters"] == {"matches": SECRET}
+
+
+def test_the_cases_of_a_secret_are_not_shown(cli: CommandLine) -> None:
+    chosen = nested(inside="Switch", inner=[with_parameters()])
+    chosen["typeProperties"] |= {"on": expression("@pipeline().parameters.token")}
+    chosen["typeProperties"]["cases"][0]["value"] = _PIECE
+    [entry] = hidden(cli, pipeline(chosen), EXISTING, VAULT)["entries"]
+    assert entry["decide"][0].startswith(
+        "it ran in Switch Outer: when @pipeline().parameters.token is a secret"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@activity('Get token').output.value[0]['token']",
+        "@concat(pipeline().parameters.token, variables('secret'))",
+        "@equals(pipeline().parameters.secret_scope, 'lake')",
+        "@equals(pipeline().parameters.kind, 'token')",
+    ],
+)
+def test_an_expression_without_a_secret_in_it_is_shown(cli: CommandLine, text: str) -> None:
+    proposal = propose(cli, pipeline(with_parameters(x=expression(text))), EXISTING, VAULT)
+    assert proposal["entries"][0]["entry"]["parameters"] == {"x": f"DECIDE: {text}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            f"[if(equals(parameters('hidden'),'{_PIECE}'),'a',2)]",
+            "[if(equals(parameters('hidden'),...),...,...)]",
+        ),
+        (f"[concat(variables('copy'), '{_PIECE}')]", "[concat(variables('copy'), ...)]"),
+        ("[equals(parameters('hidden'), 987654)]", "[equals(parameters('hidden'), ...)]"),
+        (f"[equals(parameters('hidden'), 'it''s {_PIECE}]", "[equals(parameters('hidden'), ..."),
+    ],
+)
+def test_an_open_expression_of_a_template_is_shown_without_its_texts(
+    cli: CommandLine, text: str, left: str
+) -> None:
+    template = {
+        "parameters": {"hidden": {"type": "secureString"}},
+        "variables": {"copy": "[parameters('hidden')]"},
+        "resources": [{**pipeline(with_parameters(x=text)), "name": "f/p"}],
+    }
+    [entry] = hidden(cli, template)["entries"]
+    assert entry["entry"]["parameters"] == {"x": f"DECIDE: {left}"}
+
+
+def test_activities_without_their_pipeline_are_read(cli: CommandLine) -> None:
+    """A list of them, or one alone, as it is copied out of a pipeline."""
+    trimmed = {key: LOAD[key] for key in ("name", "type", "typeProperties")} | {"name": "Trimmed"}
+    write(cli.folder, "several.json", [LOAD, trimmed])
+    write(cli.folder, "one.json", nested(inside="ForEach", inner=[LOAD]))
+    write(cli.folder, "service.json", EXISTING)
+    proposal = cli.json("import-adf", "several.json", "one.json", "service.json")
+    assert [(entry["activity"], entry["ready"]) for entry in proposal["entries"]] == [
+        ("pipeline several, activity Load sales", True),
+        ("pipeline several, activity Trimmed", False),  # it names no linked service
+        ("pipeline one, activity Load sales", False),
+    ]
 
 
 def test_a_secret_may_be_a_number(cli: CommandLine) -> None:
@@ -773,8 +876,18 @@ def damaged(method: int) -> bytes:
         (b"\xff\xfe\x00", "not JSON"),
         (b'{"activities": NaN}', "NaN is not a JSON number"),
         (b"[" * 100_000, "nested too deeply"),
-        (b'"text"', "not a pipeline, a linked service or an ARM template of Data Factory"),
+        (b'"text"', "not a pipeline, an activity, a linked service or an ARM template of Data Factory"),
         (b'{"a": 1, "b": 2}', "of Data Factory: it has a, b"),
+        (b'[{"b": 2}, 3]', "of Data Factory: it has b (the first of 2 in a list)"),
+        (b"[]", "of Data Factory: it is not a JSON object"),
+        (
+            b'[{"name": "A", "type": "Copy", "dependsOn": []}, {"name": "B"}]',
+            "bad.json: element 2 of the list is not an activity, but others are",
+        ),
+        (
+            b'{"name": "A", "type": "Copy", "typeProperties": {}}',
+            "no Databricks activity in bad; activities by type: Copy 1",
+        ),
         (b'{"properties": {"activities": {}}}', "pipeline bad: activities must be a JSON list"),
         (b'{"properties": {"activities": [1]}}', "pipeline bad: an activity must be a JSON object"),
         (b'{"properties": {"activities": [{"name": "A"}]}}', "every activity must have a name and a type"),
@@ -912,7 +1025,7 @@ def test_what_a_template_asks_for_at_most(cli: CommandLine) -> None:
     [entry] = propose(cli, template, ARM_VALUES)["entries"]
     assert entry["entry"]["parameters"] == {
         "longest": half * 2,
-        "longer": "DECIDE: [format('{0}{0}.', variables('half'))]",
+        "longer": "DECIDE: [format(..., variables('half'))]",
     }
 
 

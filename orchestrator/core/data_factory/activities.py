@@ -1,12 +1,12 @@
 """Find the Databricks activities of a pipeline, also those in ForEach, If, Switch and Until. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.data_factory.exports import Resource, as_list, as_object, type_properties
-from orchestrator.core.data_factory.open_values import shown
+from orchestrator.core.data_factory.open_values import NOT_SHOWN, names_secret, shown
 from orchestrator.core.errors import ExportUnreadable
 
 NOTEBOOK = "DatabricksNotebook"
@@ -33,6 +33,9 @@ class Activity:
     definition: Mapping[str, Any]
     #: what decides whether and how often it runs, outermost first
     conditions: Sequence[str]
+    #: what stands for secrets in its expressions, in lower case: secret parameters, and activities whose
+    #: output is declared as secure
+    secrets: Set[str]
 
     @property
     def where(self) -> str:
@@ -63,12 +66,13 @@ class Found:
     kinds: Mapping[str, int]
 
 
-def find(pipelines: Sequence[Resource]) -> Found:
+def find(pipelines: Sequence[Resource], secrets: Set[str]) -> Found:
     """Return the activities of pipelines, by what they mean here.
 
+    :param secrets: names of secret parameters that are not a pipeline's own, in lower case.
     :raises ExportUnreadable: a pipeline is not built as Data Factory builds one.
     """
-    all_of_them = [activity for pipeline in pipelines for activity in _of_pipeline(pipeline)]
+    all_of_them = [activity for pipeline in pipelines for activity in _of_pipeline(pipeline, secrets)]
     return Found(
         databricks=[each for each in all_of_them if each.kind in DATABRICKS],
         calls=[each for each in all_of_them if _calls_databricks(each)],
@@ -77,21 +81,38 @@ def find(pipelines: Sequence[Resource]) -> Found:
     )
 
 
-def _of_pipeline(pipeline: Resource) -> Iterator[Activity]:
-    yield from _in(pipeline, pipeline.properties.get("activities"), [])
+def _of_pipeline(pipeline: Resource, secrets: Set[str]) -> Iterator[Activity]:
+    activities = pipeline.properties.get("activities")
+    own = {*pipeline.secrets, *_secure_outputs(activities)}
+    yield from _in(pipeline, activities, [], secrets | own)
 
 
-def _in(pipeline: Resource, activities: Any, conditions: Sequence[str]) -> Iterator[Activity]:
+def _secure_outputs(value: Any) -> Iterator[str]:
+    """Yield the names of the activities, at any depth, whose output the policy declares as secure."""
+    if isinstance(value, dict):
+        policy, name = value.get("policy"), value.get("name")
+        if isinstance(policy, dict) and policy.get("secureOutput") and isinstance(name, str):
+            yield name.lower()
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _secure_outputs(inner)
+
+
+def _in(
+    pipeline: Resource, activities: Any, conditions: Sequence[str], secrets: Set[str]
+) -> Iterator[Activity]:
     if len(conditions) > _MAX_DEPTH * 2:  # each level adds its own condition and what it waits for
         raise ExportUnreadable(f"{pipeline.where}: activities are nested more than {_MAX_DEPTH} deep")
-    for definition in as_list([] if activities is None else activities, f"{pipeline.where}: activities"):
-        activity = _activity(pipeline, as_object(definition, f"{pipeline.where}: an activity"), conditions)
+    for each in as_list([] if activities is None else activities, f"{pipeline.where}: activities"):
+        definition = as_object(each, f"{pipeline.where}: an activity")
+        activity = _activity(pipeline, definition, conditions, secrets)
         yield activity
         for inner, condition in _inner(activity):
-            yield from _in(pipeline, inner, [*activity.conditions, condition])
+            yield from _in(pipeline, inner, [*activity.conditions, condition], secrets)
 
 
-def _activity(pipeline: Resource, definition: dict[str, Any], conditions: Sequence[str]) -> Activity:
+def _activity(
+    pipeline: Resource, definition: dict[str, Any], conditions: Sequence[str], secrets: Set[str]
+) -> Activity:
     name, kind = definition.get("name"), definition.get("type")
     if not isinstance(name, str) or not isinstance(kind, str):
         raise ExportUnreadable(f"{pipeline.where}: every activity must have a name and a type")
@@ -102,7 +123,12 @@ def _activity(pipeline: Resource, definition: dict[str, Any], conditions: Sequen
         )
     ]
     return Activity(
-        pipeline=pipeline, name=name, kind=kind, definition=definition, conditions=[*conditions, *after]
+        pipeline=pipeline,
+        name=name,
+        kind=kind,
+        definition=definition,
+        conditions=[*conditions, *after],
+        secrets=secrets,
     )
 
 
@@ -122,19 +148,23 @@ def _inner(activity: Activity) -> Iterator[tuple[Any, str]]:
         case "ForEach":
             yield (
                 fields.get("activities"),
-                f"in ForEach {name}: once for each of {shown(fields.get('items'))}",
+                f"in ForEach {name}: once for each of {shown(fields.get('items'), activity.secrets)}",
             )
         case "Until":
-            yield fields.get("activities"), f"in Until {name}: until {shown(fields.get('expression'))}"
+            yield (
+                fields.get("activities"),
+                f"in Until {name}: until {shown(fields.get('expression'), activity.secrets)}",
+            )
         case "IfCondition":
-            asked = shown(fields.get("expression"))
+            asked = shown(fields.get("expression"), activity.secrets)
             yield fields.get("ifTrueActivities") or [], f"in If {name}: when {asked}"
             yield fields.get("ifFalseActivities") or [], f"in If {name}: when not {asked}"
         case "Switch":
-            asked = shown(fields.get("on"))
+            asked = shown(fields.get("on"), activity.secrets)
+            is_secret = names_secret(fields.get("on"), activity.secrets)
             for case in as_list(fields.get("cases") or [], f"{activity.where}: cases"):
                 case_of = as_object(case, f"{activity.where}: a case")
-                value = shown(case_of.get("value"))
+                value = NOT_SHOWN if is_secret else shown(case_of.get("value"), activity.secrets)
                 yield case_of.get("activities") or [], f"in Switch {name}: when {asked} is {value}"
             yield (
                 fields.get("defaultActivities") or [],

@@ -30,6 +30,12 @@ _STEP_TEXT = 64
 
 _FORMAT_ITEM = re.compile(r"\{(\d{1,3})\}")
 
+#: A parameter's or a variable's name, or else a text or a number. A quote that closes nothing begins a text.
+_LITERAL = re.compile(
+    r"(?P<name>\b(?:parameters|variables)\s*\(\s*'[^']*'\s*\))|'(?:[^']|'')*'?|(?<![\w.])\d[\d.]*",
+    re.IGNORECASE,
+)
+
 
 #: An expression, split: the kind of each part and its text.
 _Tokens = deque[tuple[str, str]]
@@ -64,7 +70,8 @@ class Template:
     def resolve(self, value: Any, depth: int = 0) -> Any:
         """Return a value with its expressions resolved.
 
-        One that cannot be, or asks for too much, is ``{"type": "ArmExpression", "value": "[…]"}`` afterwards.
+        One that cannot be, or asks for too much, is ``{"type": "ArmExpression", "value": "[…]"}`` afterwards,
+        with its own texts and numbers left out: beside a secret parameter they may be the secret.
 
         :param depth: how many expressions this value is inside of; 0 = it stands in the file itself.
         """
@@ -85,7 +92,7 @@ class Template:
         try:
             return self._evaluate(value, depth, self._missing)
         except _UnknownError:
-            return {"type": ARM_EXPRESSION, "value": value}
+            return {"type": ARM_EXPRESSION, "value": _LITERAL.sub(lambda part: part["name"] or "...", value)}
 
     def name(self, text: str) -> str:
         """Return the last part of a resource's name. A parameter without a value is ``<its name>``."""

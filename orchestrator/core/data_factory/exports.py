@@ -24,6 +24,13 @@ SECURE = "SecureString"
 _MAX_DEPTH = 10
 
 
+#: The linked services that are read.
+_SERVICES = ("AzureDatabricks", "AzureKeyVault")
+
+#: An activity has at least one of these.
+_ACTIVITY_FIELDS = frozenset({"typeProperties", "dependsOn", "linkedServiceName", "policy"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class File:
     """A file of JSON."""
@@ -84,6 +91,11 @@ class Export:
     #: what a person should know about the files
     notes: Sequence[str]
 
+    @property
+    def service_secrets(self) -> frozenset[str]:
+        """The names of the linked services' secret parameters, in lower case."""
+        return frozenset(name for each in self.linked_services.values() for name in each.secrets)
+
 
 def read(files: Sequence[File]) -> Export:
     """Read files together: pipelines, and what they refer to.
@@ -119,13 +131,32 @@ def _export(found: Sequence[Resource], notes: Sequence[str]) -> Export:
 
 def _resources(file: File, given: Mapping[str, Any], work: Work) -> Iterator[Resource]:
     documents = file.document if isinstance(file.document, list) else [file.document]
+    stem = PurePath(file.name).stem
+    are_activities = [_is_activity(each) for each in documents]
+    if any(are_activities):
+        if not all(are_activities):
+            at = are_activities.index(False) + 1
+            raise ExportUnreadable(
+                f"{file.name}: element {at} of the list is not an activity, but others are"
+            )
+        yield Resource(name=stem, kind="pipelines", properties={"activities": documents})
+        return
     for document in documents:
         if not isinstance(document, dict) or _is_parameters(document):
             continue
         if isinstance(document.get("resources"), list | dict):
             yield from _of_template(document, given, work, file.name)
         else:
-            yield from _resource(document, None, PurePath(file.name).stem)
+            yield from _resource(document, None, stem)
+
+
+def _is_activity(document: Any) -> bool:
+    """Say whether a document is an activity that somebody has copied out of its pipeline."""
+    if not isinstance(document, dict) or not {"properties", "activities"}.isdisjoint(document):
+        return False
+    kind = document.get("type")
+    is_other = not isinstance(kind, str) or "/" in kind or kind in _SERVICES or kind.endswith("Trigger")
+    return not is_other and "name" in document and not _ACTIVITY_FIELDS.isdisjoint(document)
 
 
 def _of_template(
@@ -236,7 +267,9 @@ def _lowered(value: Any, where: str) -> dict[str, Any]:
 
 
 def _described(document: Any) -> str:
-    wanted = "not a pipeline, a linked service or an ARM template of Data Factory"
+    wanted = "not a pipeline, an activity, a linked service or an ARM template of Data Factory"
+    if isinstance(document, list) and document:
+        return f"{_described(document[0])} (the first of {len(document)} in a list)"
     if not isinstance(document, dict):
         return f"{wanted}: it is not a JSON object"
     keys = ", ".join(sorted(document)[:10]) or "nothing"

@@ -6,7 +6,7 @@ text itself (https://learn.microsoft.com/azure/data-factory/control-flow-express
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from orchestrator.core.data_factory.arm import ARM_EXPRESSION
@@ -16,7 +16,8 @@ from orchestrator.core.secret_names import says_secret
 #: Begins a value that a person has to decide.
 MARK = "DECIDE: "
 
-_NOT_SHOWN = "a secret, which is not shown; let the task read it from a secret scope"
+#: Stands for a secret in a question.
+NOT_SHOWN = "a secret, which is not shown; let the task read it from a secret scope"
 
 _EMBEDDED = re.compile(r"(?<!@)@\{")
 
@@ -39,16 +40,30 @@ _TOKEN = re.compile(
 
 _SECRET_TYPES = frozenset({"securestring", "azurekeyvaultsecret"})
 
+#: In an expression: the name of a field, such as ``.token``.
+_FIELD = re.compile(r"\.\s*([A-Za-z_]\w*)")
+
+#: In an expression: a text in quotes that is a name, such as ``variables('token')`` or ``output['token']``,
+#: and the number of an element, such as ``value[0]``.
+_NAMED = re.compile(
+    r"(?:\b(?:activity|variables|parameters)\s*\(|(?<=[\w)\]?])\[)\s*(?:'([^']*)'|\d+)\s*[)\]]", re.IGNORECASE
+)
+
+#: A text or a number. A quote that closes nothing counts as one, too.
+_LITERAL = re.compile(r"""['"]|(?<![\w.])\d""")
+
 
 class Questions:
     """Collects what a person must decide while a proposal is made.
 
     :param defaults: of the pipeline's parameters, by name; told with the question, never used as the answer.
+    :param secrets: names that stand for secrets in expressions, in lower case.
     """
 
-    def __init__(self, defaults: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, defaults: Mapping[str, Any] | None = None, secrets: Set[str] = frozenset()) -> None:
         self.found: list[str] = []
         self._defaults = {name.lower(): value for name, value in (defaults or {}).items()}
+        self._secrets = secrets
 
     def ask(self, what: str, question: str) -> str:
         """Note a question and return the mark that stands for its answer."""
@@ -66,7 +81,7 @@ class Questions:
         if isinstance(value, list):
             return self._list(value, what, name)
         if _is_secret(name, value):
-            return self.ask(what, _NOT_SHOWN)
+            return self.ask(what, NOT_SHOWN)
         if not isinstance(value, str):
             return value
         if is_expression(value):
@@ -78,14 +93,16 @@ class Questions:
         settled = self.settle(value, what)
         if settled is None or settled == "":
             return None
-        return str(settled) if isinstance(settled, str | int) else self.ask(what, shown(settled))
+        return (
+            str(settled) if isinstance(settled, str | int) else self.ask(what, shown(settled, self._secrets))
+        )
 
     def _object(self, value: Mapping[str, Any], what: str, name: str) -> Any:
         if str(value.get("type")).lower() in _SECRET_TYPES:
-            return self.ask(what, _NOT_SHOWN)
+            return self.ask(what, NOT_SHOWN)
         inner = value.get("value")
         if value.get("type") == ARM_EXPRESSION:
-            return self.ask(what, shown(inner))
+            return self.ask(what, shown(inner, self._secrets))
         if value.get("type") == "Expression" and "value" in value:
             return self.settle(inner, what, name)
         return {key: self.settle(item, f"{what}.{key}", key) for key, item in value.items()}
@@ -94,13 +111,15 @@ class Questions:
         plain = [_as_text(item) for item in value if not isinstance(item, dict | list)]
         hidden = [secret for secret in secrets_in(plain) if secret]  # an option says what the next element is
         return [
-            self.ask(f"{what}[{at}]", _NOT_SHOWN)
+            self.ask(f"{what}[{at}]", NOT_SHOWN)
             if not isinstance(item, dict | list) and any(secret in _as_text(item) for secret in hidden)
             else self.settle(item, f"{what}[{at}]", name)
             for at, item in enumerate(value)
         ]
 
     def _expression(self, text: str, what: str) -> str:
+        if _is_beside_secret(text, self._secrets):
+            return self.ask(what, NOT_SHOWN)
         named = _PIPELINE_PARAMETER.fullmatch(text)
         default = self._defaults.get(named[1].lower()) if named else None
         if named is None or default is None or _is_secret(named[1], default):
@@ -118,6 +137,21 @@ def _is_secret(name: str, value: Any) -> bool:
         return True
     is_written_out = bool(text) and not _SECRET_REFERENCE.search(text)
     return is_written_out and (says_secret(name) or bool(secrets_in({name: text})))
+
+
+def _is_beside_secret(text: str, secrets: Set[str]) -> bool:
+    """Say whether an expression that names a secret has a text or a number in it, which may be the secret."""
+    return names_secret(text, secrets) and _LITERAL.search(_NAMED.sub("", text)) is not None
+
+
+def names_secret(value: Any, secrets: Set[str]) -> bool:
+    """Say whether an expression names a secret: a parameter, a variable, an activity or a field.
+
+    :param secrets: names that are declared as secrets, in lower case; others say so themselves.
+    """
+    text = _text_of(value)
+    names = [*_FIELD.findall(text), *_NAMED.findall(text)]
+    return any(name.lower() in secrets or says_secret(name) for name in names)
 
 
 def _as_text(value: Any) -> str:
@@ -164,7 +198,16 @@ def _put_in(part: re.Match[str], parameters: Mapping[str, Any]) -> str:
     return str(value) if is_plain else part[0]
 
 
-def shown(value: Any) -> str:
-    """Return a value of a condition as text: an expression as it stands in the file, but no secret."""
+def shown(value: Any, secrets: Set[str] = frozenset()) -> str:
+    """Return a value of a condition as text: an expression as it stands in the file, but no secret.
+
+    :param secrets: names that stand for secrets in expressions, in lower case.
+    """
+    text = _text_of(value)
+    return NOT_SHOWN if _is_secret("", text) or _is_beside_secret(text, secrets) else text
+
+
+def _text_of(value: Any) -> str:
+    """Return the text of an expression, which the portal's editor puts into an object, or of any value."""
     inner = value["value"] if isinstance(value, dict) and isinstance(value.get("value"), str) else value
-    return _NOT_SHOWN if _is_secret("", inner) else _as_text(inner)
+    return _as_text(inner)

@@ -70,7 +70,7 @@ def propose(export: Export, table_parameter: str) -> Proposal:
     :param table_parameter: the parameter that holds the source table's name, in any case.
     :raises ExportUnreadable: there is no such activity, or one is not built as Data Factory builds it.
     """
-    found = find(export.pipelines)
+    found = find(export.pipelines, export.service_secrets)
     proposal = Proposal(notes=[*export.notes, *_notes(export, found)])
     if not found.databricks and not found.calls:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(found.kinds.items())) or "none"
@@ -100,7 +100,8 @@ class _Maker:
         """Propose a job, unless there is one like it, and an entry."""
         defaults = activity.pipeline.defaults
         service = service_of(activity, self._export)
-        of_settings, of_job, of_entry = Questions(), Questions(defaults), Questions(defaults)
+        of_settings = Questions(secrets=activity.secrets)
+        of_job, of_entry = (Questions(defaults, activity.secrets) for _ in range(2))
         found = workspace_of(service, self._export, of_settings)
         if is_open(found.host) or "@" in found.host:
             of_entry.found.append(f"its workspace: {found.host}")
