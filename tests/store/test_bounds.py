@@ -33,6 +33,14 @@ def make_huge(database: Database, column: str, entry_id: int, table: str = "trac
     database.execute(f"UPDATE {table} SET {column} = {made} WHERE {key} = ?", entry_id)
 
 
+def counted(database: Database, characters: int) -> int:
+    """Return how long the database says that a text is: one that counts the bytes of UTF-8 says half."""
+    if database.connector.dialect == "sqlite":
+        return characters
+    [(size,)] = database.execute("SELECT DATALENGTH(N'ab')")
+    return characters * int(size) // 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("column", ["parameters", "options"])
 async def test_an_entry_of_50_mb_is_refused_by_its_length(
@@ -49,17 +57,16 @@ async def test_an_entry_of_50_mb_is_refused_by_its_length(
         assert await usecases.monitor() == []
         entry = await entry_of(store, entry_id)
     assert (entry.status, runs.runs) == (Status.DEAD, {})
-    # A server that keeps texts in UTF-8 counts half of them.
-    assert re.fullmatch(
-        rf"{column} is [25][05],000,000 characters long; the limit is 100,000", entry.last_error or ""
-    )
+    length = counted(database, HUGE)
+    assert entry.last_error == f"{column} is {length:,} characters long; the limit is 100,000"
 
 
 async def test_no_report_reads_what_it_does_not_show(store: Store, database: Database) -> None:
     reports = Reports(store.pool)
     [waiting] = await add(store, "sales")
-    for column in ("parameters", "last_error"):
-        make_huge(database, column, waiting)
+    make_huge(database, "parameters", waiting)
+    if database.connector.dialect == "sqlite":  # SQL Server's column takes no more than is read
+        make_huge(database, "last_error", waiting)
     with at_most(megabytes=5):
         for sort in Sort:
             page = await reports.entries(EntryFilter(), sort=sort)
@@ -73,7 +80,10 @@ async def test_no_report_reads_what_it_does_not_show(store: Store, database: Dat
     with at_most(megabytes=5):
         page = await reports.entries(EntryFilter(), parameters=True)
     [entry] = page.entries
-    assert (len(entry.parameters or ""), entry.parameters_length) == (MAX_TEXT_CHARACTERS + 1, HUGE)
+    assert (len(entry.parameters or ""), entry.parameters_length) == (
+        MAX_TEXT_CHARACTERS + 1,
+        counted(database, HUGE),
+    )
 
 
 async def test_what_passes_note_is_read_up_to_its_bound(store: Store, database: Database) -> None:
@@ -116,7 +126,7 @@ async def test_blanks_at_the_end_count(store: Store, database: Database) -> None
     database.execute(
         "UPDATE track_processing SET parameters = ? WHERE id = ?", "{}" + " " * 200_000, entry_id
     )
-    assert (await entry_of(store, entry_id)).parameters_length == 200_002
+    assert (await entry_of(store, entry_id)).parameters_length == counted(database, 200_002)
 
 
 #: The numbers from 1 on, and a trace of 10,000 characters, in each dialect.
