@@ -11,6 +11,10 @@ class Executor(Protocol):
         """Whether ``path`` names a file that can be run."""
         ...
 
+    def check(self, path: str) -> None:
+        """Check what a new job's task is to run. :raises ApiError: there is no such file."""
+        ...
+
     def start(self, attempt_id: int, path: str, arguments: Sequence[str]) -> None:
         """Begin an attempt."""
         ...

@@ -50,6 +50,12 @@ class Job:
         upstream = {key for task in self.tasks for key in task.depends_on}
         return frozenset(task.key for task in self.tasks if task.key not in upstream)
 
+    @property
+    def paths(self) -> frozenset[str]:
+        """What its tasks run: notebooks and Python files, also in each iteration of a For each task."""
+        tasks = (task.for_each.task if task.for_each else task for task in self.tasks)
+        return frozenset(task.path for task in tasks if task.path)
+
     def select(self, only: Sequence[str]) -> frozenset[str]:
         """Return the keys of the tasks that ``only`` of a ``run-now`` names; all when it names none.
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from devstack.databricks import results
+from devstack.databricks.errors import invalid
 from devstack.databricks.runs import Output
 
 #: Kept from the end of standard output and of standard error; a workspace keeps 5 MB.
@@ -38,6 +39,12 @@ class NotebookRunner:
     def accepts(self, path: str) -> bool:
         """Whether there is a file for a notebook path, with or without ``.py``."""
         return self._find(path) is not None
+
+    def check(self, path: str) -> None:
+        """Check a new job's notebook path. :raises ApiError: there is no file for it."""
+        if not self.accepts(path):
+            name = path.strip("/").removesuffix(".py")
+            raise invalid(f"There is no notebook {path!r}: it must be the file {name}.py in {self._root}.")
 
     def start(self, attempt_id: int, path: str, arguments: Sequence[str]) -> None:
         """Begin to run a notebook. Needs a running event loop."""

@@ -56,6 +56,7 @@ class Workspace:
         self._clock = clock
         self._rng = rng
         self._on_over = on_over
+        self._executor = executor
         self._slots = Slots(max_active_runs)
         self._numbers = count(1)
         self._used_ids: set[int] = set()
@@ -91,13 +92,19 @@ class Workspace:
     # -- jobs
 
     def create_job(self, settings: Mapping[str, Any], job_id: int | None = None) -> Job:
-        """Create a job. :raises ApiError: its settings are not acceptable."""
+        """Create a job. :raises ApiError: its settings are not acceptable, or name a file that is missing.
+
+        :param job_id: of a job that the workspace has from the start; it may do without its files.
+        """
         job = parse_job(
             settings,
             job_id=self._new_id() if job_id is None else job_id,
             number=next(self._numbers),
             created_at=self._clock(),
         )
+        if job_id is None and self._executor is not None:
+            for path in job.paths:
+                self._executor.check(path)
         self._jobs[job.job_id] = job
         self._continuous.created(job, self._clock())
         return job

@@ -138,6 +138,9 @@ class FakeExecutor:
     def accepts(self, path: str) -> bool:
         return path.startswith("/real")
 
+    def check(self, path: str) -> None:
+        assert self.accepts(path), path
+
     def start(self, attempt_id: int, path: str, arguments: Sequence[str]) -> None:
         self.started.append((attempt_id, path, arguments))
 

@@ -8,11 +8,23 @@ from pathlib import Path
 
 import pytest
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service.jobs import NotebookTask, Run, RunLifeCycleState, RunOutput, RunResultState, Task
+from databricks.sdk.errors import InvalidParameterValue
+from databricks.sdk.service.jobs import (
+    ForEachTask,
+    NotebookTask,
+    Run,
+    RunLifeCycleState,
+    RunOutput,
+    RunResultState,
+    SparkPythonTask,
+    Task,
+)
 
 from devstack import processes
+from devstack.azurite import connection_string
 from devstack.databricks import results
 from devstack.databricks.notebooks import MAX_OUTPUT_BYTES, NotebookRunner, run_file
+from tests.cli.support import CommandLine
 from tests.devstack.databricks.helpers import ROOT, WAIT, finished, sdk_client, submit
 from tests.devstack.proctable import LINUX_ONLY, wait_until_gone
 
@@ -36,6 +48,15 @@ note.rename(note.with_name("pid"))
 time.sleep(600)
 """
 
+#: Settings of the app that no command here uses.
+OTHERS = {
+    "AzureWebJobsStorage": connection_string(),
+    "STATE_DB": "state.db",
+    "SUBMIT_QUEUE_NAME": "submit-jobs",
+    "TRIGGER_SCHEDULE": "0 * * * * *",
+    "MONITOR_SCHEDULE": "30 * * * * *",
+}
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -50,6 +71,7 @@ def root(tmp_path: Path) -> Path:
 def simulator(root: Path, tmp_path: Path) -> Iterator[processes.Process]:
     argv = [sys.executable, "-m", "devstack", "databricks", "--port", "0", "--pending-seconds", "0.01"]
     argv += ["--notebook-root", str(root), "--with-job", "7=/Shared/echo", "--run-seconds", "0.05"]
+    argv += ["--with-job", "8=/Shared/elsewhere"]
     process = processes.start("databricks", argv, log=tmp_path / "log", cwd=ROOT)
     yield process
     process.stop()
@@ -152,10 +174,32 @@ def test_a_killed_simulator_leaves_no_notebook(
     wait_until_gone({pid}, seconds=5)
 
 
-def test_a_path_without_a_file_is_simulated(sdk: WorkspaceClient) -> None:
-    run = finished(sdk, submit(sdk, job_of(sdk, "/Shared/elsewhere")))
+def test_a_job_from_the_start_without_a_file_is_simulated(sdk: WorkspaceClient) -> None:
+    run = finished(sdk, submit(sdk, 8))
     assert result_of(run) == RunResultState.SUCCESS
     assert output_of(sdk, run).logs is None
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [("/Jobs/mine", "Jobs/mine.py"), ("Shared/ecko.py", "Shared/ecko.py"), ("/Shared", "Shared.py")],
+)
+def test_create_job_says_where_its_notebook_is_missing(
+    path: str, file: str, sdk: WorkspaceClient, simulator: processes.Process, root: Path
+) -> None:
+    settings = {"DATABRICKS_HOST": simulator.url, "DATABRICKS_TOKEN": "any", **OTHERS}
+    cli = CommandLine(folder=root, environment=settings)
+    done = cli("create-job", "--notebook", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"There is no notebook '{path}': it must be the file {file} in {root.resolve()}." in done.stderr
+    assert {job.job_id for job in sdk.jobs.list()} == {7, 8}
+
+
+def test_every_file_of_a_job_must_be_there(sdk: WorkspaceClient) -> None:
+    inner = Task(task_key="each", spark_python_task=SparkPythonTask(python_file="Shared/ecko.py"))
+    task = Task(task_key="main", for_each_task=ForEachTask(inputs="[1]", task=inner))
+    with pytest.raises(InvalidParameterValue, match="There is no notebook 'Shared/ecko"):
+        sdk.jobs.create(name="n", tasks=[task])
 
 
 def test_only_files_below_the_root_are_run(root: Path, tmp_path: Path) -> None:
