@@ -135,7 +135,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 @pytest.fixture(scope="session")
 def make_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeRun]:
     """``make run``, once for a whole test process, when the demo's rows have come to their end."""
-    with made_run(tmp_path_factory.mktemp("make-run") / ".run") as made:
+    with made_run(tmp_path_factory.mktemp("make-run") / "checkout") as made:
         yield made
 
 

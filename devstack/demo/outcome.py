@@ -43,7 +43,7 @@ class Outcome:
     expected: Sequence[ExampleEntry]
     entries: Sequence[Entry]
     log: Sequence[Ended]
-    #: every run that Databricks knows
+    #: every run that Databricks knows, but for those of entries that others have added
     run_ids: Collection[int]
     counted: Sequence[Count]
 

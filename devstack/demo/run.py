@@ -127,7 +127,7 @@ def run_rows(
             expected=ENTRIES,
             entries=state.entries(),
             log=state.ended(),
-            run_ids=run_ids(started.databricks_url, started.token),
+            run_ids=set(run_ids(started.databricks_url, started.token)) - state.other_runs(),
             counted=count_tables(stack.lake, stack.landing),
         )
 

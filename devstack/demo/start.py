@@ -47,7 +47,7 @@ UNSET = (
     "no_proxy",
 )
 
-#: Small, so that waiting, retry and back-off can be watched. The README says what each means.
+#: Small, so that waiting, retry and back-off can be watched. docs/settings.md says what each means.
 SETTINGS = {
     **dict.fromkeys(UNSET, ""),
     "DATABRICKS_AUTH": "pat",

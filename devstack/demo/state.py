@@ -48,6 +48,8 @@ class StateStore:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
+        #: ids of the demo's entries
+        self._inserted: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -58,15 +60,15 @@ class StateStore:
         self._connection.close()
 
     def insert(self, entries: Iterable[ExampleEntry], jobs: Mapping[str, int]) -> None:
-        """Insert entries in one transaction. :param jobs: job ids by the notebook's name."""
+        """Insert the demo's entries in one transaction. :param jobs: job ids by the notebook's name."""
         with self._connection:
-            self._connection.executemany(
-                "INSERT INTO track_processing (table_name, parameters, priority, job_id) VALUES (?, ?, ?, ?)",
-                [
-                    (entry.table_name, _json(entry.parameters), entry.priority, jobs[entry.notebook])
-                    for entry in entries
-                ],
-            )
+            for entry in entries:
+                inserted = self._connection.execute(
+                    "INSERT INTO track_processing (table_name, parameters, priority, job_id)"
+                    " VALUES (?, ?, ?, ?) RETURNING id",
+                    (entry.table_name, _json(entry.parameters), entry.priority, jobs[entry.notebook]),
+                )
+                self._inserted |= {key for (key,) in inserted}
 
     def cancel(self, entry_id: int) -> None:
         """Ask for the end of an entry, whatever state it is in."""
@@ -76,17 +78,18 @@ class StateStore:
             )
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first."""
+        """The entries that were inserted here, oldest first; whoever watches may have added others."""
         found = self._connection.execute(
             "SELECT id, table_name, status, last_error FROM track_processing ORDER BY id"
         )
         return [
             Entry(id=key, table_name=name, status=status, last_error=error)
             for key, name, status, error in found
+            if key in self._inserted
         ]
 
     def ended(self) -> list[Ended]:
-        """All log rows, by entry and attempt."""
+        """Their log rows, by entry and attempt."""
         found = self._connection.execute(
             "SELECT entry_id, attempt, runid, status, message, error_trace FROM process_log"
             " ORDER BY entry_id, submission"
@@ -94,7 +97,15 @@ class StateStore:
         return [
             Ended(entry_id=key, attempt=attempt, runid=run, status=status, message=message, error_trace=trace)
             for key, attempt, run, status, message, trace in found
+            if key in self._inserted
         ]
+
+    def other_runs(self) -> set[int]:
+        """The runs of entries that others have added."""
+        found = self._connection.execute(
+            "SELECT id, runid FROM track_processing UNION SELECT entry_id, runid FROM process_log"
+        )
+        return {run for key, run in found if run is not None and key not in self._inserted}
 
 
 def _json(parameters: Mapping[str, str] | None) -> str | None:

@@ -38,7 +38,7 @@ _MAX_NAMED = 5
 )
 @click.option("--parameters", metavar="JSON", help='Default: {"table_name": …}.')
 @click.option(
-    "--options", metavar="JSON", help='More of run-now, such as {"only": ["load"]}; the README has the keys.'
+    "--options", metavar="JSON", help='More of run-now: {"only": ["load"]}; docs/entries.md has the keys.'
 )
 @click.option("--priority", type=INT32, help="Higher is claimed first; default: 0.")
 @click.option("--max-attempts", type=Whole(0, MAX_INT32), help="0 = no limit; default: MAX_ATTEMPTS.")

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,13 +16,28 @@ from tests.devstack.proctable import descendants, is_alive
 
 ROOT = Path(__file__).parents[2]
 
+#: What of a checkout a stack needs, besides the folder with the notebooks.
+_LINKED = ("devstack", "orchestrator", "node_modules", "function_app.py", "host.json")
 
-def start_run(runs: Path, *argv: str) -> subprocess.Popen[str]:
+
+def lay_out(folder: Path) -> Path:
+    """Make a checkout of which the notebooks may be changed."""
+    folder.mkdir()
+    for name in _LINKED:
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "activate").write_text(f"PATH={Path(sys.executable).parent}:$PATH\n", encoding="utf-8")
+    return folder
+
+
+def start_run(runs: Path, *argv: str, checkout: Path = ROOT) -> subprocess.Popen[str]:
     """Start it; its stack's folders are made below ``runs``."""
     environment = {name: value for name, value in os.environ.items() if name != "HOST"}
     return subprocess.Popen(
         [sys.executable, "-m", "devstack", "run", "--host", "local", "--runs", str(runs), *argv],
-        cwd=ROOT,
+        cwd=checkout,
         env={**environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -43,6 +59,8 @@ def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
 class MadeRun:
     """A run that is up, its rows at their end."""
 
+    #: the folder that it was started in
+    checkout: Path
     process: subprocess.Popen[str]
     #: all lines that it printed until it was up
     printed: Sequence[str]
@@ -59,15 +77,22 @@ class MadeRun:
 
 
 @contextmanager
-def made_run(runs: Path) -> Iterator[MadeRun]:
+def made_run(checkout: Path, *argv: str) -> Iterator[MadeRun]:
     """``make run``, ended as Ctrl-C ends it; no process of it is left then."""
-    process = start_run(runs)
+    runs = lay_out(checkout) / ".run"
+    process = start_run(runs, *argv, checkout=checkout)
     try:
         assert process.stdout is not None
         printed = _until_up(process.stdout)
         [folder] = (path for path in runs.iterdir() if path.is_dir())
         settings = _exports(folder / "env")
-        yield MadeRun(process=process, printed=printed, addresses=addresses(printed), settings=settings)
+        yield MadeRun(
+            checkout=checkout,
+            process=process,
+            printed=printed,
+            addresses=addresses(printed),
+            settings=settings,
+        )
         started = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

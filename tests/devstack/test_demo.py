@@ -165,7 +165,8 @@ def state(tmp_path: Path) -> Iterator[StateStore]:
             """
             CREATE TABLE track_processing (
                 id INTEGER PRIMARY KEY, table_name TEXT, parameters TEXT, priority INTEGER, job_id INTEGER,
-                status TEXT DEFAULT 'PENDING', last_error TEXT, cancel_requested INTEGER DEFAULT 0);
+                runid INTEGER, status TEXT DEFAULT 'PENDING', last_error TEXT,
+                cancel_requested INTEGER DEFAULT 0);
             CREATE TABLE process_log (
                 entry_id INTEGER, submission INTEGER, attempt INTEGER, runid INTEGER, status TEXT,
                 message TEXT, error_trace TEXT);
@@ -190,6 +191,17 @@ def test_rows_are_inserted_and_read_back(state: StateStore) -> None:
     assert [(ended.runid, ended.status, ended.error_trace) for ended in state.ended()] == [
         (77, "FAILED", "t")
     ]
+
+
+def test_what_others_add_meanwhile_is_not_the_demos(state: StateStore, tmp_path: Path) -> None:
+    state.insert([ExampleEntry(table_name="a")], {"ingest": 1})
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute("INSERT INTO track_processing (table_name, runid) VALUES ('mine', 88)")
+        connection.execute("INSERT INTO process_log VALUES (2, 1, 1, 87, 'FAILED', 'm', 't')")
+    connection.close()
+    assert [entry.table_name for entry in state.entries()] == ["a"]
+    assert [ended.runid for ended in state.ended()] == [77]
+    assert state.other_runs() == {87, 88}
 
 
 def entries_in(*statuses: str) -> list[Entry]:
