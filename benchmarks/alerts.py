@@ -25,7 +25,7 @@ from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.alerts import SHOWN_ENTRIES
 from orchestrator.core.models import NewEntry
-from orchestrator.usecases.alerting import _EXAMINED_ENTRIES, _WINDOW_SECONDS
+from orchestrator.usecases.alerting import _EXAMINED_ENTRIES, WINDOW_SECONDS
 
 #: Of each question.
 REPEATS = 9
@@ -78,7 +78,7 @@ async def ask(path: Path, dead: int) -> dict[str, list[float]]:
 
     async def claim() -> int:
         entries = await log.claim_dead(
-            "message", window_seconds=_WINDOW_SECONDS, examined=_EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
+            "message", window_seconds=WINDOW_SECONDS, examined=_EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
         )
         return 0 if entries is None else entries.count
 

@@ -34,8 +34,9 @@ def tables(*, full: bool) -> Iterable[Table]:
         columns=["", *(kind.replace("_", " ") for kind in KINDS)],
         rows=[[name, *(f"{counts[kind]:.2f}" for kind in KINDS)] for name, counts in use.items()],
         notes=[
-            "an idle pass: no entry waits or runs, and one workspace has no run",
-            f"an entry: the passes that claim and end {ENTRIES} of them, without an idle pass of each timer, "
+            "a whole pass: no entry waits or runs, one workspace has no run, and the pass is the first of "
+            "five minutes; an idle pass is any other of these",
+            f"an entry: the passes that claim and end {ENTRIES} of them, without a whole pass of each timer, "
             f"and their submissions, divided by {ENTRIES}",
             "statements: as SQL Server is sent them; each transaction has a commit besides",
         ],
@@ -43,7 +44,7 @@ def tables(*, full: bool) -> Iterable[Table]:
 
 
 def measured(entries: int = ENTRIES) -> Use:
-    """Return how often each thing is done in an idle pass of each timer, and for an entry."""
+    """Return how often each thing is done in passes with nothing to do, and for an entry."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "state.db"
         migrate.apply(SqliteConnector(file, create=True))
@@ -55,7 +56,8 @@ async def _measure(file: Path, entries: int) -> Use:
     workspace = Workspace(counts, answer_seconds=0.1, run_seconds=lambda: _RUN_SECONDS, rates={})
     app = App(file, counts, {"default": workspace}, cap=entries, round_trip_seconds=0.002)
     with counted_log(counts):
-        idle = {name: await _counted(app, name) for name in ("trigger", "monitor")}
+        whole = {name: await _counted(app, name) for name in ("trigger", "monitor")}
+        idle = await _counted(app, "trigger")
         await app.add("default", *(f"table {number}" for number in range(entries)))
         counts.of.clear()
         await app.make_pass("trigger")
@@ -63,8 +65,9 @@ async def _measure(file: Path, entries: int) -> Use:
         await asyncio.sleep(_RUN_SECONDS)
         await app.make_pass("monitor")
     busy = _numbers(counts)
-    each = {kind: (busy[kind] - idle["trigger"][kind] - idle["monitor"][kind]) / entries for kind in KINDS}
-    return {"idle_trigger_pass": idle["trigger"], "idle_monitor_pass": idle["monitor"], "entry": each}
+    each = {kind: (busy[kind] - sum(one[kind] for one in whole.values())) / entries for kind in KINDS}
+    passes = {f"whole_{name}_pass": one for name, one in whole.items()}
+    return {**passes, "idle_pass": idle, "entry": each}
 
 
 async def _counted(app: App, name: str) -> dict[str, float]:

@@ -539,6 +539,15 @@ class PassLog(Protocol):
     Every method may raise :class:`~orchestrator.core.errors.StoreError`.
     """
 
+    async def pass_idle(self, name: str, *, late_seconds: float | None, window_seconds: float) -> bool:
+        """Say whether a timer's pass has nothing to do, and if so record it as a whole pass.
+
+        :param late_seconds: an alert is owed of a function that has not begun for so long; None = no alerts
+            are sent.
+        :param window_seconds: how far back alerts look for entries that went DEAD.
+        """
+        ...
+
     async def pass_started(self, name: str, asked_by: AskedBy = AskedBy.TIMER) -> None:
         """Record that a pass has started, and who asked for it."""
         ...

@@ -11,6 +11,9 @@ NOT_FOUND = "not found here"
 DAY = 86_400
 PRICED_HOURS = 730
 
+#: Without anything to do, one pass of a timer in this time does everything.
+_WHOLE_EVERY_SECONDS = 300
+
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
@@ -253,9 +256,19 @@ def passes(book: Book) -> float:
 
 def does(book: Book, what: str) -> float:
     """Return how often the app does something that was counted, in a month."""
-    (triggers, _), (monitors, _) = _timers(book)
-    numbers = {"idle_trigger_pass": triggers, "idle_monitor_pass": monitors, "entry": book.load.runs}
+    whole = [_whole(book, number) for number, _ in _timers(book)]
+    numbers = {
+        "whole_trigger_pass": whole[0],
+        "whole_monitor_pass": whole[1],
+        "idle_pass": passes(book) - sum(whole),
+        "entry": book.load.runs,
+    }
     return sum(number * book.measured[kind].get(what, 0) for kind, number in numbers.items())
+
+
+def _whole(book: Book, number: float) -> float:
+    """Return how many of a timer's passes do everything: all, or one in five minutes without runs."""
+    return number if book.load.runs else min(number, book.load.days * DAY / _WHOLE_EVERY_SECONDS)
 
 
 def _timers(book: Book) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -92,8 +92,9 @@ def _database_rows(books: Sequence[Book]) -> list[list[str]]:
 def uses(book: Book) -> str:
     """Return what the app does, as it was counted."""
     kinds = {
-        "idle_trigger_pass": "an idle pass of `trigger`",
-        "idle_monitor_pass": "of `monitor`",
+        "whole_trigger_pass": "a whole pass of `trigger`",
+        "whole_monitor_pass": "of `monitor`",
+        "idle_pass": "an idle pass",
         "entry": "an entry",
     }
     names = ["transactions", "statements", "calls", "messages", "log_lines", "spans"]

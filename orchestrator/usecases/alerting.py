@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 #: Entries that went DEAD longer ago are not reported: neither a first deployment nor a receiver that was down
 #: for days should bring up the distant past.
-_WINDOW_SECONDS = 24 * 3600
+WINDOW_SECONDS = 24 * 3600
 
 #: The function that takes messages from the queue. It makes no passes; the entries tell whether it runs.
 _SUBMIT = "submit"
@@ -36,7 +36,7 @@ _SUBMIT = "submit"
 _MOMENT = timedelta(milliseconds=1)
 
 #: Claims are kept for longer than their entries are examined.
-_KEEP_SECONDS = 2 * _WINDOW_SECONDS
+_KEEP_SECONDS = 2 * WINDOW_SECONDS
 
 #: DEAD entries that a pass examines, newest first. A workspace allows 10,000 runs an hour.
 _EXAMINED_ENTRIES = 10_000
@@ -147,7 +147,7 @@ class Alerting:
         message = str(uuid.uuid4())
         async with deadline.claiming():
             dead = await self.store.claim_dead(
-                message, window_seconds=_WINDOW_SECONDS, examined=_EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
+                message, window_seconds=WINDOW_SECONDS, examined=_EXAMINED_ENTRIES, shown=SHOWN_ENTRIES
             )
         if dead is not None:
             await self._deliver(message, Alert(kind=Kind.DEAD, dead=dead), deadline)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.core import pass_budget
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import OrchestratorError, StoreError, StoreUnavailable
 from orchestrator.core.models import AskedBy, LastPass
 from orchestrator.core.telemetry import Metric, fields
 from orchestrator.ports import Clock, PassLog, Telemetry
-from orchestrator.usecases.alerting import Alerting
+from orchestrator.usecases.alerting import WINDOW_SECONDS, Alerting
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ class TimerPass:
     async def __call__(self, name: str, work: PassWork, *, asked_by: AskedBy) -> list[str]:
         """Make a pass and return its problems, one line each. An error that ends the pass is raised.
 
-        A pass counts, whoever asked for it: where the timers stand still, somebody may drive the app.
+        A pass counts, whoever asked for it: where the timers stand still, somebody may drive the app. A
+        timer's pass with nothing to do is one statement; one that somebody asks for always looks.
         """
         by_hand = asked_by is not AskedBy.TIMER
         began, outcome = self.clock.monotonic(), "failed"
@@ -69,6 +70,8 @@ class TimerPass:
     async def _recorded_pass(
         self, name: str, work: PassWork, work_until: float, asked_by: AskedBy
     ) -> list[str]:
+        if asked_by is AskedBy.TIMER and await self._is_idle(name):
+            return []
         # The trigger makes a monitor pass as well. Who asks for the one means the other; a timer has its own.
         names = TIMER_FUNCTIONS if name == "trigger" and asked_by is not AskedBy.TIMER else (name,)
         before = await self._snapshot()
@@ -90,6 +93,22 @@ class TimerPass:
         if failure is not None:
             raise failure
         return problems
+
+    async def _is_idle(self, name: str) -> bool:
+        """Say whether nothing is to be done, which is then recorded; on an error the pass finds out itself.
+
+        :raises StoreUnavailable: the database is away, so the pass cannot do anything either.
+        """
+        late_seconds = self.alerting.pass_late_seconds if self.alerting else None
+        try:
+            return await self.pass_log.pass_idle(
+                name, late_seconds=late_seconds, window_seconds=WINDOW_SECONDS
+            )
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            _logger.warning("%s: whether there is something to do: %s", name, error)
+            return False
 
     async def _snapshot(self) -> tuple[Sequence[LastPass], datetime] | None:
         """Return what alerting needs from before the work; None if no alerts are sent or on an error."""

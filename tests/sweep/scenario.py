@@ -164,6 +164,8 @@ def _let_time_pass(database: Path, clock: Path, others: Others) -> None:
     if others.are_there:
         return
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        # Five minutes, after which a pass looks for repaired runs even if nothing else is to be done.
+        connection.execute("UPDATE orchestrator_tick SET started_at = '2020-01-01 00:00:00'")
         connection.execute(
             "UPDATE track_processing SET lease_expires_at = '2020-01-01 00:00:00' WHERE status = 'QUEUED'"
         )

@@ -78,6 +78,11 @@ _MACROS: dict[str, tuple[str, str]] = {
         "strftime('%Y-%m-%d %H:%M:%f', $, '+0.02 seconds')",
         "CASE WHEN YEAR($) BETWEEN 1900 AND 9998 THEN DATEADD(MILLISECOND, 20, $) ELSE $ END",
     ),
+    # Which five minutes a time lies in, as a number.
+    "five_minutes": (
+        "CAST(strftime('%s', $) AS INTEGER) / 300",
+        "DATEDIFF(MINUTE, '20000101', $) / 5",
+    ),
     # The hour and the day of a time.
     "hour": ("SUBSTR($, 1, 13) || ':00'", "DATEADD(HOUR, DATEDIFF(HOUR, '20000101', $), '20000101')"),
     "day": ("SUBSTR($, 1, 10)", "CAST(CAST($ AS date) AS datetime2(3))"),

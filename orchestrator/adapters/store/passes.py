@@ -1,5 +1,6 @@
 """The last pass of each timer function: the table ``orchestrator_tick``."""
 
+import math
 from datetime import datetime
 
 from orchestrator.adapters.store.connector import as_utc
@@ -18,6 +19,20 @@ class PassLog:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def pass_idle(self, name: str, *, late_seconds: float | None, window_seconds: float) -> bool:
+        """Say whether a timer's pass has nothing to do, and if so record it as a whole pass.
+
+        It is one statement. The first pass of each five minutes is never idle: it looks at everything.
+
+        :param late_seconds: an alert is owed of a function that has not begun for so long; None = no alerts
+            are sent.
+        :param window_seconds: how far back alerts look for entries that went DEAD.
+        """
+        alerts = (int(late_seconds is not None), math.floor(late_seconds or 0), math.ceil(window_seconds))
+        return await self._pool.transact(
+            lambda session: session.changes_one("pass_idle", AskedBy.TIMER, name, *alerts), writes=True
+        )
 
     async def pass_started(self, name: str, asked_by: AskedBy = AskedBy.TIMER) -> None:
         """Record that a pass of a timer function begins, and who asked for it."""

@@ -16,12 +16,7 @@ FROM (
     ORDER BY finished_at DESC, id DESC
     LIMIT ?
 ) AS latest
-WHERE NOT EXISTS (
-    SELECT 1 FROM orchestrator_alert AS reported
-    WHERE reported.kind = 'dead'
-        AND reported.subject = CAST(latest.id AS TEXT)
-        AND reported.occurred_at = latest.finished_at
-)
+WHERE {is_unreported latest}
 
 -- claim_dead (sqlserver) --
 -- Claim for one message the entries that went DEAD lately and that no message reports yet; inside the lock.
@@ -39,13 +34,7 @@ FROM (
     ORDER BY finished_at DESC, id DESC
     OFFSET 0 ROWS FETCH NEXT ? ROWS ONLY
 ) AS latest
-WHERE NOT EXISTS (
-    SELECT 1 FROM orchestrator_alert AS reported
-    WHERE reported.kind = 'dead'
-        AND reported.subject = CAST(latest.id AS nvarchar(32))
-        -- cast, so that a team's own column of another precision compares equal to what was stored of it
-        AND reported.occurred_at = CAST(latest.finished_at AS datetime2(3))
-)
+WHERE {is_unreported latest}
 
 -- dead_of_message (sqlite) --
 -- The first entries that a message reports.
@@ -106,10 +95,7 @@ WHERE status IN ('QUEUED', 'RUNNING') AND status = 'QUEUED' AND deliveries = 0 A
 -- The timer functions that were reported late and still need their "recovered" alert.
 SELECT late.subject, late.occurred_at
 FROM orchestrator_alert AS late
-WHERE late.kind = 'late' AND NOT EXISTS (
-    SELECT 1 FROM orchestrator_alert AS well
-    WHERE well.kind = 'well' AND well.subject = late.subject AND well.occurred_at = late.occurred_at
-)
+WHERE {still_late late}
 ORDER BY late.occurred_at, late.subject
 
 -- alert_sent --

@@ -1409,6 +1409,56 @@ ORDER BY submission DESC
 -- The database's clock, which decides leases and back-offs.
 SELECT {now} AS now
 
+-- still_late (fragment) --
+-- What was reported late, or to stand still, and still needs its "recovered" alert.
+{alias}.kind = 'late' AND NOT EXISTS (
+    SELECT 1 FROM orchestrator_alert AS well
+    WHERE well.kind = 'well' AND well.subject = {alias}.subject AND well.occurred_at = {alias}.occurred_at
+)
+
+-- is_unreported (fragment) --
+-- The entry went DEAD, and no message reports it yet.
+NOT EXISTS (
+    SELECT 1 FROM orchestrator_alert AS reported
+    WHERE reported.kind = 'dead'
+        AND reported.subject = CAST({alias}.id AS nvarchar(32))
+        -- cast, so that a team's own column of another precision compares equal to what was stored of it
+        AND reported.occurred_at = {sqlite {alias}.finished_at}{sqlserver CAST({alias}.finished_at AS datetime2(3))}
+)
+
+-- pass_idle --
+-- A whole pass of a timer function that has nothing to do: it reads that, and notes that the function lives. No row is
+-- changed where there may be something: an entry that is not over, an open submission, a run that nobody wants, a
+-- workspace that did not answer, an alert that is owed, a pass before that did not end well. Nor is one at the first
+-- pass of each five minutes, which looks at everything. Parameters: who asks, the function, 1 if alerts are sent, after
+-- how many seconds a function is late, how far back alerts look.
+UPDATE orchestrator_tick
+SET started_at = {now}, finished_at = {now}, asked_by = ?
+WHERE name = ?
+    AND outcome = 'ok' AND troubled_since IS NULL AND finished_at >= started_at
+    AND {five_minutes started_at} = {five_minutes {now}}
+    AND NOT EXISTS (
+        SELECT 1 FROM track_processing AS entry {index ix_track_processing_open} {passing_by}
+        WHERE entry.status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
+    )
+    -- One that was given up, and has no run, waits for its entry to be run again.
+    AND NOT EXISTS (
+        SELECT 1 FROM orchestrator_open_submission AS begun WHERE begun.left_open = 0 OR begun.runid IS NOT NULL
+    )
+    AND NOT EXISTS (SELECT 1 FROM orchestrator_stray_run)
+    AND NOT EXISTS (SELECT 1 FROM orchestrator_silence)
+    AND (
+        ? = 0
+        OR NOT (
+            EXISTS (SELECT 1 FROM orchestrator_tick AS pass WHERE pass.started_at <= {seconds_ago ?})
+            OR EXISTS (SELECT 1 FROM orchestrator_alert AS late WHERE {still_late late})
+            OR EXISTS (
+                SELECT 1 FROM track_processing AS dead {index ix_track_processing_dead} {passing_by}
+                WHERE dead.status = 'DEAD' AND dead.finished_at > {seconds_ago ?} AND {is_unreported dead}
+            )
+        )
+    )
+
 -- pass_started --
 -- A pass of a timer function begins; no row is changed at its first.
 UPDATE orchestrator_tick
