@@ -279,6 +279,18 @@ async def test_why_an_entry_waits(store: Store, reports: Reports, database: Data
     assert [claimed.entry_id for claimed in await claim(store, 2)] == [first]
 
 
+async def test_a_short_list_of_what_waits_begins_with_what_is_claimed_first(
+    store: Store, reports: Reports, database: Database
+) -> None:
+    """An entry that had no slot comes behind the others of its priority, however old it is."""
+    had_none, first, second = await add(store, "a", "b", "c")
+    [low] = await add(store, "d", priority=-1)
+    database.execute("UPDATE track_processing SET slot_waits = 1 WHERE id = ?", had_none)
+    assert [row.entry.id for row in await waiting(reports, limit=2)] == [first, second]
+    assert [row.entry.id for row in await waiting(reports, limit=4)] == [first, second, had_none, low]
+    assert [claimed.entry_id for claimed in await claim(store, 1)] == [first]
+
+
 async def test_an_entry_that_could_have_been_claimed(
     store: Store, reports: Reports, database: Database
 ) -> None:

@@ -73,9 +73,13 @@ class SqliteConnector:
         # stops every entry that is read together with it.
         connection.text_factory = lambda text: text.decode("utf-8", "replace")
         try:
-            connection.create_function("utc_now", 0, lambda: _text(self._now()))
+            # "Deterministic": a statement asks once what time it is, as in SQL Server, and not for each row.
+            connection.create_function("utc_now", 0, lambda: _text(self._now()), deterministic=True)
             connection.create_function(
-                "utc_after", 1, lambda ms: _text(self._now() + timedelta(milliseconds=ms))
+                "utc_after",
+                1,
+                lambda ms: _text(self._now() + timedelta(milliseconds=ms)),
+                deterministic=True,
             )
             _use_write_ahead_log(connection)
             connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power failure

@@ -84,7 +84,11 @@ AND (? = 0 OR NOT {table_is_busy {alias}})
 -- waits_since_available (fragment) --
 -- The entry has waited since its available_at: it was neither inserted nor made PENDING by SQL after that time. Times
 -- in the future, left by a clock that went back, say nothing.
-({moment_after {alias}.available_at} >= {alias}.created_at OR {alias}.created_at > {now})
+(
+    {alias}.available_at >= {alias}.created_at
+    OR {moment_after {alias}.available_at} >= {alias}.created_at
+    OR {alias}.created_at > {now}
+)
 AND (
     {alias}.status <> 'PENDING'
     OR {alias}.finished_at IS NULL
@@ -666,7 +670,7 @@ SELECT
     begun.workspace,
     begun.entry_guid
 FROM orchestrator_open_submission AS begun
-INNER JOIN track_processing AS entry ON entry.id = begun.entry_id
+{join_in_order} track_processing AS entry ON entry.id = begun.entry_id
 WHERE (begun.left_open = 0 OR begun.runid IS NOT NULL OR entry.status = 'QUEUED')
     AND {has_its_entry begun}
     AND (

@@ -149,10 +149,15 @@ GROUP BY workspace, status
 SELECT
     {listed_columns entry},
     CASE WHEN {table_is_busy entry} THEN 1 ELSE 0 END AS is_busy
-FROM track_processing AS entry
-WHERE entry.workspace = ? AND entry.status IN ('PENDING', 'FAILED')
-ORDER BY entry.priority DESC, entry.id ASC
-{limit ?}
+FROM (
+    SELECT waiting.id
+    FROM track_processing AS waiting
+    WHERE waiting.workspace = ? AND waiting.status IN ('PENDING', 'FAILED')
+    ORDER BY waiting.priority DESC, {goes_behind waiting} ASC, waiting.id ASC
+    {limit ?}
+) AS reached
+{join_in_order} track_processing AS entry ON entry.id = reached.id
+ORDER BY entry.priority DESC, {goes_behind entry} ASC, entry.id ASC
 
 -- tables_of --
 -- Which of some entries have the same table, as the database compares names, and whether it is one of these.
