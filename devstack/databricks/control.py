@@ -1,17 +1,15 @@
-"""Routes under ``/_sim/``, by which tests steer and watch the simulator, and a run's page; no token."""
+"""Routes under ``/_sim/``, by which tests steer and watch the simulator, and a browser's page; no token."""
 
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from devstack.databricks.clock import milliseconds
+from devstack.databricks.pages import page
 from devstack.databricks.routes import read_object, site_of
 from devstack.databricks.runs import Part, Run
 from devstack.databricks.simulator import Simulator
 from devstack.databricks.views import output_json, run_json
-
-_RUN_PAGE = Path(__file__).with_name("run_page.html")
 
 
 class ControlApi:
@@ -35,7 +33,7 @@ class ControlApi:
             web.get(r"/_sim/runs/{run_id:\d+}", self.get_run),
             web.delete(r"/_sim/runs/{run_id:\d+}", self.remove_run),
             web.get("/_sim/stats", self.stats),
-            web.get("/", self.run_page),
+            web.get("/", self.page),
         ]
 
     async def add_fault(self, request: web.Request) -> web.Response:
@@ -89,9 +87,9 @@ class ControlApi:
         outputs = [output_json(run, attempt, site) for attempt in run.attempts]
         return web.json_response({"run": run_json(run, site, with_tasks=True), "outputs": outputs})
 
-    async def run_page(self, _request: web.Request) -> web.FileResponse:
-        """What the link to a run opens; the run's id is in the part that no server sees."""
-        return web.FileResponse(_RUN_PAGE)
+    async def page(self, _request: web.Request) -> web.Response:
+        """The jobs and runs, and what the link to a run opens."""
+        return web.Response(text=page(self._workspace), content_type="text/html")
 
     async def stats(self, _request: web.Request) -> web.Response:
         """Counts: of the workspace since it came to be, of requests and answers since the start."""

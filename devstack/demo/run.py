@@ -17,7 +17,7 @@ from devstack.demo.follow import NotFinished, Outside, follow
 from devstack.demo.interruption import Interrupted, Interruption, interruption
 from devstack.demo.outcome import Outcome, count_tables, differences, run_ids, show
 from devstack.demo.stack import Stack
-from devstack.demo.start import HostMissing, Ports, Started, choose_host, start
+from devstack.demo.start import DASHBOARD, HostMissing, Ports, Started, choose_host, start
 from devstack.demo.state import StateStore
 from devstack.processes import ProcessFailed
 from examples.entries import ENTRIES
@@ -141,21 +141,20 @@ def for_commands(stack: Stack, runs: Path) -> str:
 
 
 def show_addresses(stack: Stack, started: Started, console: Console) -> None:
-    """Print where everything is and how to look at it."""
+    """Print where everything is and how to look at it. Each address opens something in a browser."""
     python = Path(sys.executable)
     opening = f"  . '{stack.settings_file}'\n"
     lines = f"""
 The local stack is up; Ctrl-C stops it.
-  Dashboard         {started.host_url}/api/dashboard
+  Dashboard         {started.host_url}{DASHBOARD}
   Functions host    {started.host_url}
   Databricks        {started.databricks_url}
-  Storage           {"  ".join(started.storage_urls)}
   state store       {stack.state_db}
   settings          {stack.settings_file}
 To look at it, in another shell:
 {"" if stack.is_announced else opening}  '{python}' -m orchestrator status
   '{python}' -m orchestrator add airlines
-  curl -H 'Content-Type: application/json' -d '{{"input": ""}}' {started.host_url}/admin/functions/trigger
+  '{python}' -m orchestrator pass trigger
 """
     console.print(lines, highlight=False, markup=False, soft_wrap=True)
 
@@ -182,7 +181,7 @@ def run(options: Options, console: Console, asked: Interruption) -> int:
         ready = time.monotonic() - begun
         console.print(f"Started in {ready:.1f} s: {', '.join(stack.pids)}.", highlight=False)
         if not options.demo:
-            where = f"Watch the entries: {started.host_url}/api/dashboard"
+            where = f"Watch the entries: {started.host_url}{DASHBOARD}"
             lines = f"{for_commands(stack, options.runs)}\n{where}"
             console.print(lines, highlight=False, markup=False, soft_wrap=True)
         outcome = run_rows(stack, started, console, deadline, asked)

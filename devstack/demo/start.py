@@ -1,13 +1,15 @@
 """Start every part of the local stack, on an empty state store."""
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.azurite import DEFAULT_PORTS, connection_string
 from devstack.demo.interruption import Interruption
 from devstack.demo.stack import Stack
+
+#: Where the app has it, below the host's address.
+DASHBOARD = "/api/dashboard"
 
 NOTEBOOKS = Path("examples/notebooks")
 
@@ -95,8 +97,6 @@ class Started:
 
     host_url: str
     databricks_url: str
-    #: of the queues, the blobs and the tables
-    storage_urls: Sequence[str]
     token: str
     #: job ids by the notebook's name
     jobs: dict[str, int]
@@ -152,13 +152,13 @@ def start(stack: Stack, host: str, ports: Ports, asked: Interruption) -> Started
         jobs[notebook] = int(stack.orchestrator("create-job", "--notebook", notebook))
     stack.settings["DATABRICKS_JOB_ID"] = str(jobs["ingest"])
     asked.check()
-    module = ("devstack", "host") if host == "local" else ("devstack.demo.core_tools",)
+    # Core Tools have a page of their own at the root.
+    module = ("devstack", "host", "--home", DASHBOARD) if host == "local" else ("devstack.demo.core_tools",)
     functions = stack.start("host", *module, "--app", ".", "--port", str(ports.host))
     asked.check()
     return Started(
         host_url=functions.url,
         databricks_url=databricks.url,
-        storage_urls=azurite.urls,
         token=token,
         jobs=jobs,
     )

@@ -31,6 +31,7 @@ class Host:
     """Runs functions in this process and on this event loop: ``start``, then ``serve``, then ``stop``.
 
     :param port: of the HTTP side, 0 = a free one.
+    :param home: the path that the root leads to; None = there is nothing.
     :param invisibility: see :class:`~devstack.host.queues.QueueListener`.
     """
 
@@ -40,11 +41,13 @@ class Host:
         options: HostOptions,
         *,
         port: int,
+        home: str | None = None,
         invisibility: timedelta = INVISIBILITY,
     ) -> None:
         self._functions = functions
         self._options = options
         self._port = port
+        self._home = home
         self._invisibility = invisibility
         self._invoker = Invoker(limit=options.function_timeout, threads=SYNC_FUNCTION_THREADS)
         self._resources = AsyncExitStack()
@@ -92,7 +95,7 @@ class Host:
         self._listeners.add(asyncio.create_task(listening))
 
     async def _start_web(self) -> None:
-        front_end = WebFrontEnd(self._functions, self._invoker)
+        front_end = WebFrontEnd(self._functions, self._invoker, home=self._home)
         try:
             self.url = await self._resources.enter_async_context(
                 serving(front_end.application(), port=self._port)

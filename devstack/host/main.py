@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     _configure_logging()
     try:
         functions, host_options = load_app(Path(options.app).resolve())
-        host = Host(functions, host_options, port=options.port)
+        host = Host(functions, host_options, port=options.port, home=options.home)
         clean = asyncio.run(_run(host, timedelta(seconds=options.stop_timeout)))
     except HostError as error:
         print(error, file=sys.stderr)
@@ -90,6 +90,9 @@ def _options(argv: list[str]) -> argparse.Namespace:
         type=float,
         default=os.environ.get("FUNCTIONS_STOP_TIMEOUT", str(STOP_TIMEOUT_SECONDS)),
         help="seconds that running invocations get at the end (FUNCTIONS_STOP_TIMEOUT, %(default)s)",
+    )
+    parser.add_argument(
+        "--home", metavar="PATH", help="where the root leads to; default: nowhere, it is a 404"
     )
     return parser.parse_args(argv)
 

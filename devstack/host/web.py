@@ -20,11 +20,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebFrontEnd:
-    """Answers for the HTTP functions and for ``POST /admin/functions/NAME``."""
+    """Answers for the HTTP functions and for ``POST /admin/functions/NAME``.
 
-    def __init__(self, functions: Sequence[Function], invoker: Invoker) -> None:
+    :param home: where the root leads to; None = there is nothing, unless a function has that route.
+    """
+
+    def __init__(self, functions: Sequence[Function], invoker: Invoker, *, home: str | None = None) -> None:
         self._functions = {function.name: function for function in functions}
         self._invoker = invoker
+        self._home = home
         self._invocations: set[asyncio.Task[Outcome]] = set()
         self._is_stopping = False
 
@@ -35,6 +39,8 @@ class WebFrontEnd:
         for function in self._functions.values():
             if isinstance(function.trigger, HttpTrigger):
                 self._add_route(application, function, function.trigger)
+        if self._home is not None:
+            application.router.add_get("/", self._lead_home)
         return application
 
     async def drain(self, stop: asyncio.Event) -> None:
@@ -48,6 +54,9 @@ class WebFrontEnd:
         for path in trigger.route.paths:
             for method in trigger.route.methods or {"*"}:
                 application.router.add_route(method, path, self._route_handler(function))
+
+    async def _lead_home(self, _request: web.Request) -> web.Response:
+        raise web.HTTPFound(self._home or "/")
 
     @web.middleware
     async def _refuse(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -50,7 +50,7 @@ def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
     """The addresses that a run prints when it is up, by what is there."""
     found: dict[str, list[str]] = {}
     for line in lines:
-        if match := re.match(r"  (Dashboard|Functions host|Databricks|Storage) +(http.*)", line):
+        if match := re.match(r"  (Dashboard|Functions host|Databricks) +(http.*)", line):
             found[match[1]] = match[2].split()
     return found
 
@@ -109,7 +109,7 @@ def _until_up(lines: Iterable[str]) -> list[str]:
     printed = []
     for line in lines:
         printed.append(line)
-        if "/admin/functions/trigger" in line:
+        if "-m orchestrator pass trigger" in line:
             break
     return printed
 

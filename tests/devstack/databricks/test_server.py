@@ -288,3 +288,16 @@ class TestControl:
     )
     async def test_a_bad_request_is_refused(self, client: Client, route: str, body: dict[str, Any]) -> None:
         assert (await client.post(f"/_sim/{route}", json=body)).status == 400
+
+    async def test_a_browser_sees_jobs_and_runs_and_no_markup_of_theirs(self, client: Client) -> None:
+        task = {"task_key": "main", "notebook_task": {"notebook_path": "/n"}}
+        job = {"name": "<script>a & b</script>", "tasks": [task]}
+        created = await (await client.post("/api/2.2/jobs/create", json=job)).json()
+        _, run = await submit(client, job_id=created["job_id"], notebook_params={"x": "<i>"})
+        response = await client.get("/")
+        page = await response.text()
+        assert (response.status, response.content_type) == (200, "text/html")
+        assert page.count("<td>&lt;script&gt;a &amp; b&lt;/script&gt;</td>") == 2
+        assert "&lt;i&gt;" in page
+        assert "<i>" not in page
+        assert f'<a href="#job/{created["job_id"]}/run/{run["run_id"]}">{run["run_id"]}</a>' in page
