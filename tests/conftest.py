@@ -1,5 +1,6 @@
 """The parts that several tests share."""
 
+import fcntl
 import gc
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from devstack import azurite as emulator
+from tests import published
 from tests.devstack.running import MadeRun, made_run
 
 ROOT = Path(__file__).parents[1]
@@ -143,3 +145,14 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeRun]:
 def queue_name() -> str:
     """The name of a queue that no other test uses, and that is not there yet."""
     return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package that is published, built once for all processes of a run. Nobody may write to it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "package.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = shared / "wwwroot"
+        return folder if folder.exists() else published.built(folder)
