@@ -1,7 +1,7 @@
 # Every target sets up what it needs. PYTHON=… names the Python for .venv, HOST=local|func the Functions host,
 # PYTEST_ARGS=… is added to pytest's command line.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check odbc browser test test-fast soak chaos bench mutate test-sqlserver check-infra lock docs clean
+.PHONY: help setup run demo check odbc browser test test-fast soak chaos bench mutate test-sqlserver check-infra lock azure-options docs clean
 .DELETE_ON_ERROR:
 
 PYTHON ?=
@@ -23,6 +23,7 @@ help:
 	@echo "make check   lint, types and known vulnerabilities of what is deployed"
 	@echo "make check-infra  the template for Azure and the workflows; installs what that takes in .venv-infra"
 	@echo "make lock    renew constraints.txt, the exact versions of what is deployed"
+	@echo "make azure-options  renew what the Azure CLI takes, with which the documents' commands are compared"
 	@echo "make setup   .venv, node_modules and local.settings.json; the others do it when needed"
 	@echo "make clean   remove what the local stack and the tools have left, but not the set-up"
 
@@ -86,12 +87,20 @@ lock: .venv-infra/.stamp
 odbc: setup
 	@scripts/setup.sh odbc
 
+# What the commands in the documents are compared with. It takes azure-cli from PyPI, some 700 MB, for this alone.
+# COMMANDS='"sql db create" …' adds commands that have become documented.
+azure-options: setup
+	@$(PY) -m venv --clear .venv-azure-cli
+	@.venv-azure-cli/bin/python -m pip install --quiet --disable-pip-version-check azure-cli
+	@.venv-azure-cli/bin/python tests/azure/record.py $(COMMANDS)
+	@echo "azure-options: tests/azure/options.json; now: make test"
+
 # For the dashboard's tests, in the same way; without it they are skipped.
 browser: setup
 	@scripts/setup.sh browser
 
-# Four processes for two cores: the tests wait for half of their time.
-PYTEST := $(PY) -m pytest --numprocesses=4 --dist=worksteal
+# Three processes for two cores: the tests wait for a third of their time.
+PYTEST := $(PY) -m pytest --numprocesses=3 --dist=worksteal
 
 test: check odbc browser
 	$(PYTEST) $(PYTEST_ARGS)

@@ -21,6 +21,8 @@ class Block:
     #: what stands behind the fence, such as ``sh``
     language: str
     text: str
+    #: the heading that it stands under
+    heading: str
     #: the line above says that its commands need Azure
     needs_azure: bool
 
@@ -35,21 +37,28 @@ class Block:
         return [line[len(_PROMPT) :] for line in joined.splitlines() if line.startswith(_PROMPT)]
 
     @property
+    def session(self) -> list[tuple[str, str]]:
+        """The commands of a session, each with the answer below it."""
+        parts = re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]
+        found = (re.match(r"((?:.*\\\n)*.*\n)((?:.|\n)*)", part) for part in parts)
+        return [(match[1].replace("\\\n", " ").strip(), match[2]) for match in found if match]
+
+    @property
     def orchestrator(self) -> list[list[str]]:
         """The arguments of the commands that are ours and use nothing else of the shell than comments."""
         found = [match[1] for each in self.commands if (match := _ORCHESTRATOR.fullmatch(each))]
         return [
-            shlex.split(each, comments=True) for each in found if not re.search(r" [>|]|<<<|\$\(| && ", each)
+            shlex.split(each, comments=True) for each in found if not re.search(r" [>|]|<<<|\$| && ", each)
         ]
 
 
 def blocks(markdown: str) -> Iterator[Block]:
     """Yield the fenced blocks of a document, first to last."""
-    before, opened, lines = "", "", list[str]()
+    heading, before, opened, lines = "", "", "", list[str]()
     for line in markdown.splitlines():
         if opened and line.strip() == "```":
             text = "".join(f"{each}\n" for each in lines)
-            yield Block(language=opened[3:], text=text, needs_azure=before == NEEDS_AZURE)
+            yield Block(language=opened[3:], text=text, heading=heading, needs_azure=before == NEEDS_AZURE)
             before, opened, lines = "", "", []
         elif opened:
             lines.append(line)
@@ -57,6 +66,7 @@ def blocks(markdown: str) -> Iterator[Block]:
             opened = line.strip()
         else:
             before = line.strip()
+            heading = line.lstrip("# ") if line.startswith("#") else heading
 
 
 def anchors(markdown: str) -> set[str]:

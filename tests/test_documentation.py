@@ -20,9 +20,9 @@ DOCUMENTS = [
 _PATH = re.compile(r"`((?:orchestrator|devstack|tests|benchmarks|examples|scripts|docs)/[\w./-]*\w/?)`")
 _LINK = re.compile(r"\]\(([\w./-]+\.\w+)(?:#[\w-]*)?\)")
 
-#: Programs and addresses that a test does not have.
+#: Programs and addresses that a test does not have. A variable may hold such an address.
 _AZURE = re.compile(
-    r"(?:^|\$\(|&& )(?:az|azd|databricks|func|sqlcmd) |azurewebsites\.net|azuredatabricks\.net"
+    r"(?:^|\$\(|&& )(?:az|azd|databricks|func|sqlcmd) |^(?!export ).*azure(?:websites|databricks)\.net"
 )
 
 

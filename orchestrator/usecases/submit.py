@@ -47,11 +47,12 @@ class Submit:
 
         :raises StoreError: the outcome could not be stored; it is safe to call this again.
         """
-        claimed = await self.store.claimed(claim, self.planner.address_of)
-        if claimed is None:
+        waiting = await self.store.get(claim.entry_id)
+        if waiting is None or waiting.status is not Status.QUEUED or waiting.submission != claim.submission:
             _logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
             return
-        waiting, elsewhere = claimed
+        here = self.planner.address_of(waiting)
+        elsewhere = await self.store.elsewhere(waiting.workspace, here)
         planned = await self._plan(claim, waiting, elsewhere)
         if planned is None:
             return
@@ -61,7 +62,7 @@ class Submit:
             claim,
             self.policy.submit_lease_seconds,
             request,
-            address=self.planner.address_of(waiting),
+            address=here,
             serialize_tables=self.policy.serialize_tables,
         )
         if entry is None:

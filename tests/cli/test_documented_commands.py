@@ -8,6 +8,7 @@ from tests.test_documentation import DOCUMENTS
 
 #: The documents' entries: id, table, status, run and last error.
 ENTRIES = (
+    (1, "airlines", "DONE", 61, None),
     (2, "sales_eu", "DEAD", 62, "IngestError: the file has not been delivered"),
     (4, "leads", "PENDING", None, None),
     (16, "stores", "DEAD", 76, "IngestError: the file has not been delivered"),
@@ -50,17 +51,17 @@ def troubled(full_cli: CommandLine) -> CommandLine:
     return full_cli
 
 
-def documented() -> list[object]:
+def documented(*, needs_azure: bool) -> list[object]:
     """Return the blocks with commands of ours, each as the commands' arguments."""
     return [
         pytest.param(block.orchestrator, id=f"{document.name} {' '.join(block.orchestrator[0])}"[:70])
         for document in DOCUMENTS
         for block in blocks(document.read_text(encoding="utf-8"))
-        if block.orchestrator and not block.needs_azure
+        if block.orchestrator and block.needs_azure is needs_azure
     ]
 
 
-@pytest.mark.parametrize("block", documented())
+@pytest.mark.parametrize("block", documented(needs_azure=False))
 def test_commands(block: list[list[str]], troubled: CommandLine) -> None:
     (troubled.folder / "rows.csv").write_text("table_name,priority\nreturns,5\n", encoding="utf-8")
     for command in block:
@@ -71,3 +72,9 @@ def test_commands(block: list[list[str]], troubled: CommandLine) -> None:
         done = troubled(*command)
         assert done.returncode in EXIT_CODES.get(command[0], {0}), (command, done.stdout, done.stderr)
         assert done.stdout, command
+
+
+@pytest.mark.parametrize("block", documented(needs_azure=True))
+def test_commands_that_need_azure_are_known(block: list[list[str]], cli: CommandLine) -> None:
+    for command in block:
+        assert cli(*command, "--help").returncode == 0, command
