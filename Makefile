@@ -99,8 +99,8 @@ azure-options: setup
 browser: setup
 	@scripts/setup.sh browser
 
-# Three processes for two cores: the tests wait for a third of their time.
-PYTEST := $(PY) -m pytest --numprocesses=3 --dist=worksteal
+# Four processes for two cores: the tests wait for half of their time.
+PYTEST := $(PY) -m pytest --numprocesses=4 --dist=worksteal
 
 test: check odbc browser
 	$(PYTEST) $(PYTEST_ARGS)

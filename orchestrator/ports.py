@@ -3,7 +3,7 @@
 Adapters implement them and ``bootstrap`` connects the two. All durations are in seconds.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -167,6 +167,15 @@ class Store(Protocol):
 
     async def get(self, entry_id: int) -> Entry | None:
         """Return an entry, or None if there is no such id. Entries from other methods have no parameters."""
+        ...
+
+    async def claimed(
+        self, claim: Claim, address_of: Callable[[Entry], str]
+    ) -> tuple[Entry, Elsewhere | None] | None:
+        """Return the entry of a claim, and what its workspace has open at another address.
+
+        None: the claim is stale.
+        """
         ...
 
     async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:

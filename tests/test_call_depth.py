@@ -138,7 +138,7 @@ async def test_few_calls_lie_between_a_message_and_the_driver(
     connector.chains.clear()
     message = json.dumps({"entry_id": claim.entry_id, "submission": claim.submission})
     await function_app.submit(func.QueueMessage(body=message.encode()))
-    for name in ("Store.get", "Store.begin_submission", "Store.record_run"):
+    for name in ("Store.claimed", "Store.begin_submission", "Store.record_run"):
         assert any(f"entries.{name}" in chain for chain in connector.chains), "the whole way was traced"
     deepest = max(connector.chains, key=len)
     assert len(deepest) <= MOST_FRAMES, " → ".join(deepest)

@@ -355,7 +355,8 @@ class Overview:
                 report.name for report in reports if (report.oldest_waiting_seconds or 0.0) > HELD_SECONDS
             }
         reasons: list[str] = []
-        for status in await self._look(sorted(names & self._workspaces.keys() - silent)):
+        looked_at = sorted(names & self._workspaces.keys() - silent)
+        for status in await self._look(looked_at) if looked_at else ():
             address = self._workspaces[status.report.name].address
             found = await self._reports.obstacles(status.report.name, status.foreign_runs, address=address)
             if left_alone := [each for each in found.possible if each.is_left_alone]:

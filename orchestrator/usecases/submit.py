@@ -47,12 +47,11 @@ class Submit:
 
         :raises StoreError: the outcome could not be stored; it is safe to call this again.
         """
-        waiting = await self.store.get(claim.entry_id)
-        if waiting is None or waiting.status is not Status.QUEUED or waiting.submission != claim.submission:
+        claimed = await self.store.claimed(claim, self.planner.address_of)
+        if claimed is None:
             _logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
             return
-        here = self.planner.address_of(waiting)
-        elsewhere = await self.store.elsewhere(waiting.workspace, here)
+        waiting, elsewhere = claimed
         planned = await self._plan(claim, waiting, elsewhere)
         if planned is None:
             return
@@ -62,7 +61,7 @@ class Submit:
             claim,
             self.policy.submit_lease_seconds,
             request,
-            address=here,
+            address=self.planner.address_of(waiting),
             serialize_tables=self.policy.serialize_tables,
         )
         if entry is None:

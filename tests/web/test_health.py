@@ -1,7 +1,14 @@
 """When the app is well, and what is said when it is not."""
 
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
+
+from orchestrator.adapters.store.session import Session
 from orchestrator.bootstrap import Application
 from orchestrator.core.errors import SettingsError, WorkspaceUnavailable
 from orchestrator.web.api import Api
@@ -139,3 +146,18 @@ async def test_settings_that_cannot_be_used_are_told_by_health_and_by_every_rout
     status, problem = await site.call("GET", "status")
     assert (status, "DATABRICKS_HOST must be set" in problem["detail"]) == (503, True)
     assert (await site.call("GET", "openapi.json"))[0] == 200
+
+
+async def test_health_of_an_idle_app_asks_nothing_twice(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe asks every few seconds, and each statement is a trip to the database; the time aside."""
+    await well(site)
+    asked: list[str] = []
+    prepared = Session._prepared
+
+    def note(session: Session, name: str, parameters: Sequence[Any]) -> AbstractContextManager[Any]:
+        asked.append(name)
+        return prepared(session, name, parameters)
+
+    monkeypatch.setattr(Session, "_prepared", note)
+    assert await site.call("GET", "health") == (200, {"status": "ok"})
+    assert [name for name, times in Counter(asked).items() if times > 1] == ["now"]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +47,7 @@ from orchestrator.core.models import (
 from orchestrator.core.refused_jobs import Hold
 from orchestrator.core.reports import OpenWorkspace
 from orchestrator.core.slots import job_rooms, limited
+from orchestrator.core.states import Status
 
 #: All claims in a database take this one lock, whatever the workspace: a claim takes milliseconds.
 _CLAIM_LOCK = "databricks-job-orchestrator/claim"
@@ -166,6 +167,25 @@ class Store:
         """
         rows = await self.pool.transact(lambda session: session.rows("get_entry", entry_id), writes=False)
         return read_entry(rows[0]) if rows else None
+
+    async def claimed(
+        self, claim: Claim, address_of: Callable[[Entry], str]
+    ) -> tuple[Entry, Elsewhere | None] | None:
+        """Return the entry of a claim, and what its workspace has open at another address.
+
+        None: the claim is stale.
+
+        :param address_of: returns the address of an entry's workspace. Called in a thread of the pool.
+        """
+
+        def work(session: Session) -> tuple[Entry, Elsewhere | None] | None:
+            rows = session.rows("get_entry", claim.entry_id)
+            entry = read_entry(rows[0]) if rows else None
+            if entry is None or entry.status is not Status.QUEUED or entry.submission != claim.submission:
+                return None
+            return entry, elsewhere_of(session, entry.workspace, address_of(entry))
+
+        return await self.pool.transact(work, writes=False)
 
     async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
         """Return what a workspace has open at another address, or None."""
