@@ -11,6 +11,7 @@ TSQL := .run/tsql
 
 help:
 	@echo "make run     start the local stack, run the demo's entries and stay up until Ctrl-C"
+	@echo "make run WORKSPACES=2  the same with two simulated workspaces, default and eu; there may be up to four"
 	@echo "make demo    the same, but exit when all entries are final: 0 if they ended as expected, 1 if not"
 	@echo "make test    make check and all tests"
 	@echo "make test-fast  the tests for daily work, which need no browser and start no stack: under two minutes"
@@ -42,11 +43,13 @@ local.settings.json:
 	@cp local.settings.sample.json $@
 	@echo "setup: $@, a copy of local.settings.sample.json"
 
+RUN_ARGS = $(if $(WORKSPACES),--workspaces $(WORKSPACES))
+
 run: setup
-	@$(PY) -m devstack run
+	@$(PY) -m devstack run $(RUN_ARGS)
 
 demo: setup
-	@$(PY) -m devstack run --demo
+	@$(PY) -m devstack run --demo $(RUN_ARGS)
 
 check: setup
 	$(PY) -m ruff check .

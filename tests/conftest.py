@@ -16,7 +16,7 @@ import pytest
 
 from devstack import azurite as emulator
 from tests import published
-from tests.devstack.running import MadeRun, made_run
+from tests.devstack.running import MadeRun, lay_out, made_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -137,7 +137,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 @pytest.fixture(scope="session")
 def make_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeRun]:
     """``make run``, once for a whole test process, when the demo's rows have come to their end."""
-    with made_run(tmp_path_factory.mktemp("make-run") / "checkout") as made:
+    with made_run(lay_out(tmp_path_factory.mktemp("make-run") / "checkout")) as made:
         yield made
 
 

@@ -63,11 +63,14 @@ class Patience:
 
 
 class Outside:
-    """What others do while the entries run: a sender delivers late, an operator cancels."""
+    """What others do while the entries of a workspace run: a sender delivers late, an operator cancels.
 
-    def __init__(self, folder: Path, state: StateStore) -> None:
-        #: the landing folder
+    :param folder: the landing folder.
+    """
+
+    def __init__(self, folder: Path, state: StateStore, workspace: str) -> None:
         self._folder = folder
+        self._workspace = workspace
         self._state = state
         self._cancelled = False
 
@@ -80,10 +83,11 @@ class Outside:
     def act(self, entries: Sequence[Entry], failed: set[int]) -> list[str]:
         """Do what is due now and return what was done, in words.
 
+        :param entries: of all workspaces.
         :param failed: ids of the entries with a failed attempt
         """
         done = []
-        by_name = {entry.table_name: entry for entry in entries}
+        by_name = {entry.table_name: entry for entry in entries if entry.workspace == self._workspace}
         if by_name[LATE_TABLE].id in failed and not (self._folder / f"{LATE_TABLE}.csv").exists():
             landing.deliver(LATE_TABLE, self._folder)
             done.append(f"{LATE_TABLE} has failed once: its source file is delivered now")
@@ -98,7 +102,7 @@ class Outside:
 def follow(
     stack: Stack,
     state: StateStore,
-    outside: Outside,
+    outsiders: Sequence[Outside],
     *,
     console: Console,
     deadline: float,
@@ -122,7 +126,7 @@ def follow(
             except NotFinished as error:
                 raise NotFinished(f"{error}\n{stack.tails()}") from None
             failed = {ended.entry_id for ended in state.ended() if ended.status == "FAILED"}
-            for words in outside.act(entries, failed):
+            for words in (done for outside in outsiders for done in outside.act(entries, failed)):
                 console.print(f"    {words}", highlight=False, soft_wrap=True)
             asked.sleep(POLL_SECONDS)
 

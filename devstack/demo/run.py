@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,16 @@ from devstack.demo.follow import NotFinished, Outside, follow
 from devstack.demo.interruption import Interrupted, Interruption, interruption
 from devstack.demo.outcome import Outcome, count_tables, differences, run_ids, show
 from devstack.demo.stack import Stack
-from devstack.demo.start import DASHBOARD, HostMissing, Ports, Started, choose_host, start
+from devstack.demo.start import (
+    DASHBOARD,
+    WORKSPACES,
+    HostMissing,
+    Ports,
+    Simulated,
+    Started,
+    choose_host,
+    start,
+)
 from devstack.demo.state import StateStore
 from devstack.processes import ProcessFailed
 from examples.entries import ENTRIES
@@ -51,6 +60,8 @@ class Options:
     #: ``local``, ``func`` or None = Core Tools when they are there
     host: str | None
     ports: Ports
+    #: how many simulated workspaces there are
+    workspaces: int
     #: each run makes its own folder in it
     runs: Path
 
@@ -69,6 +80,13 @@ def parse(argv: Sequence[str]) -> Options:
     for part in ("host", "databricks", "queue", "blob", "table"):
         parser.add_argument(f"--{part}-port", type=int, default=0, help="0, the default, is a free port")
     parser.add_argument(
+        "--workspaces",
+        type=int,
+        choices=range(1, len(WORKSPACES) + 1),
+        default=1,
+        help=f"how many simulated workspaces, of these names: {', '.join(WORKSPACES)}; default: 1",
+    )
+    parser.add_argument(
         "--runs",
         type=Path,
         default=ROOT / ".run",
@@ -85,7 +103,9 @@ def parse(argv: Sequence[str]) -> Options:
         blob=given.blob_port,
         table=given.table_port,
     )
-    return Options(demo=given.demo, host=host, ports=ports, runs=given.runs.absolute())
+    return Options(
+        demo=given.demo, host=host, ports=ports, workspaces=given.workspaces, runs=given.runs.absolute()
+    )
 
 
 def new_folder(parent: Path) -> Path:
@@ -115,21 +135,43 @@ def _is_running(pid: int) -> bool:
 
 def run_rows(
     stack: Stack, started: Started, console: Console, deadline: float, asked: Interruption
-) -> Outcome:
-    """Insert the example's entries, follow them to their end and count what came of them."""
+) -> dict[str, Outcome]:
+    """Insert the example's entries into each workspace, follow them to their end and count."""
     with StateStore(stack.state_db) as state:
-        outside = Outside(stack.landing, state)
-        outside.deliver()
-        asked.check()
-        state.insert(ENTRIES, started.jobs)
-        follow(stack, state, outside, console=console, deadline=deadline, asked=asked)
-        return Outcome(
-            expected=ENTRIES,
-            entries=state.entries(),
-            log=state.ended(),
-            run_ids=set(run_ids(started.databricks_url, started.token)) - state.other_runs(),
-            counted=count_tables(stack.lake, stack.landing),
-        )
+        outsiders = [Outside(each.landing, state, each.name) for each in started.workspaces]
+        for outside in outsiders:
+            outside.deliver()
+            asked.check()
+        for name, jobs in started.jobs.items():
+            state.insert(ENTRIES, jobs, name)
+        follow(stack, state, outsiders, console=console, deadline=deadline, asked=asked)
+        return {each.name: outcome_of(each, started.token, state) for each in started.workspaces}
+
+
+def outcome_of(workspace: Simulated, token: str, state: StateStore) -> Outcome:
+    """Gather what became of the entries of a workspace."""
+    entries = [entry for entry in state.entries() if entry.workspace == workspace.name]
+    ids = {entry.id for entry in entries}
+    return Outcome(
+        expected=ENTRIES,
+        entries=entries,
+        log=[ended for ended in state.ended() if ended.entry_id in ids],
+        run_ids=set(run_ids(workspace.url, token)) - state.other_runs(),
+        counted=count_tables(workspace.lake, workspace.landing),
+    )
+
+
+def show_outcomes(outcomes: Mapping[str, Outcome], console: Console) -> list[str]:
+    """Print what became of the entries; return what is not as expected."""
+    wrong = []
+    for name, outcome in outcomes.items():
+        if len(outcomes) > 1:
+            console.print(f"Workspace {name}:", highlight=False)
+        show(outcome, console)
+        wrong += [f"{name}: {words}" if len(outcomes) > 1 else words for words in differences(outcome)]
+    for words in wrong:
+        console.print(f"not as expected: {words}", highlight=False, markup=False, soft_wrap=True)
+    return wrong
 
 
 def for_commands(stack: Stack, runs: Path) -> str:
@@ -144,11 +186,15 @@ def show_addresses(stack: Stack, started: Started, console: Console) -> None:
     """Print where everything is and how to look at it. Each address opens something in a browser."""
     python = Path(sys.executable)
     opening = f"  . '{stack.settings_file}'\n"
+    databricks = "\n".join(
+        f"  {f'Databricks, {each.name}' if place else 'Databricks':18}{each.url}"
+        for place, each in enumerate(started.workspaces)
+    )
     lines = f"""
 The local stack is up; Ctrl-C stops it.
   Dashboard         {started.host_url}{DASHBOARD}
   Functions host    {started.host_url}
-  Databricks        {started.databricks_url}
+{databricks}
   state store       {stack.state_db}
   settings          {stack.settings_file}
 To look at it, in another shell:
@@ -177,18 +223,15 @@ def run(options: Options, console: Console, asked: Interruption) -> int:
     folder = new_folder(options.runs)
     console.print(f"State and logs: {folder}", highlight=False, soft_wrap=True)
     with Stack(ROOT, folder) as stack:
-        started = start(stack, host, options.ports, asked)
+        names = WORKSPACES[: options.workspaces]
+        started = start(stack, host, options.ports, asked, workspaces=names)
         ready = time.monotonic() - begun
         console.print(f"Started in {ready:.1f} s: {', '.join(stack.pids)}.", highlight=False)
         if not options.demo:
             where = f"Watch the entries: {started.host_url}{DASHBOARD}"
             lines = f"{for_commands(stack, options.runs)}\n{where}"
             console.print(lines, highlight=False, markup=False, soft_wrap=True)
-        outcome = run_rows(stack, started, console, deadline, asked)
-        show(outcome, console)
-        wrong = differences(outcome)
-        for words in wrong:
-            console.print(f"not as expected: {words}", highlight=False, markup=False, soft_wrap=True)
+        wrong = show_outcomes(run_rows(stack, started, console, deadline, asked), console)
         if not wrong:
             console.print(f"As expected, in {time.monotonic() - begun:.0f} s.", highlight=False)
         if not options.demo:
@@ -197,8 +240,9 @@ def run(options: Options, console: Console, asked: Interruption) -> int:
             return 0
     if wrong:
         return 1
-    for data in (stack.landing, stack.lake):  # some 40 MB that nobody looks at any more
-        shutil.rmtree(data)
+    for each in started.workspaces:  # some 40 MB that nobody looks at any more
+        shutil.rmtree(each.landing)
+        shutil.rmtree(each.lake)
     return 0
 
 

@@ -6,9 +6,9 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self, TextIO
 
 from devstack import processes
@@ -48,27 +48,26 @@ class Stack:
         return (self.folder / "state.db").absolute()
 
     @property
-    def landing(self) -> Path:
-        """Where senders put source files."""
-        return (self.folder / "landing").absolute()
-
-    @property
-    def lake(self) -> Path:
-        """Where the notebooks write."""
-        return (self.folder / "lake").absolute()
-
-    @property
     def pids(self) -> dict[str, int]:
-        """The process id of each part by its name."""
-        return {part.name: part.pid for part in self._parts}
+        """The process id of each part by the name of its log."""
+        return {part.log.stem: part.pid for part in self._parts}
 
-    def start(self, name: str, *argv: str) -> Process:
+    def start(
+        self, name: str, *argv: str, log: str = "", settings: Mapping[str, str] = MappingProxyType({})
+    ) -> Process:
         """Start ``python -m argv`` and wait for its ready line.
 
+        :param log: name of its log, if its own name does not tell it from others.
+        :param settings: of this part alone.
         :raises ProcessFailed: it did not become ready.
         """
-        log = self.folder / f"{name}.log"
-        part = processes.start(name, [sys.executable, "-m", *argv], log=log, env=self.settings, cwd=self.app)
+        part = processes.start(
+            name,
+            [sys.executable, "-m", *argv],
+            log=self.folder / f"{log or name}.log",
+            env={**self.settings, **settings},
+            cwd=self.app,
+        )
         self._parts.append(part)
         return part
 

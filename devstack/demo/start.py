@@ -1,6 +1,8 @@
 """Start every part of the local stack, on an empty state store."""
 
+import json
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from devstack.demo.stack import Stack
 
 #: Where the app has it, below the host's address.
 DASHBOARD = "/api/dashboard"
+
+#: Names of the workspaces: the first ones, as many as are asked for.
+WORKSPACES = ("default", "eu", "us", "asia")
 
 NOTEBOOKS = Path("examples/notebooks")
 
@@ -92,14 +97,26 @@ class Ports:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Simulated:
+    """A simulated workspace, and the folders that its notebooks work on."""
+
+    name: str
+    url: str
+    #: where senders put source files
+    landing: Path
+    #: where the notebooks write
+    lake: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Started:
     """What is known once every part runs."""
 
     host_url: str
-    databricks_url: str
+    workspaces: Sequence[Simulated]
     token: str
-    #: job ids by the notebook's name
-    jobs: dict[str, int]
+    #: by workspace, job ids by the notebook's name
+    jobs: Mapping[str, Mapping[str, int]]
 
 
 def choose_host(forced: str | None, func: str | None) -> str:
@@ -116,10 +133,13 @@ def choose_host(forced: str | None, func: str | None) -> str:
     return forced or ("func" if func else "local")
 
 
-def start(stack: Stack, host: str, ports: Ports, asked: Interruption) -> Started:
+def start(
+    stack: Stack, host: str, ports: Ports, asked: Interruption, *, workspaces: Sequence[str] = WORKSPACES[:1]
+) -> Started:
     """Start every part, make the state store and the jobs.
 
     :param host: as :func:`choose_host` says
+    :param workspaces: names, the app's default first.
     :raises ProcessFailed: a part did not become ready.
     """
     flags = [
@@ -128,37 +148,67 @@ def start(stack: Stack, host: str, ports: Ports, asked: Interruption) -> Started
     azurite = stack.start("azurite", "devstack", "azurite", *flags)
     asked.check()
     token = secrets.token_hex(16)
-    # By the environment: everybody on the machine can read a command line. The notebooks inherit the folders.
-    stack.settings |= {
-        "DATABRICKS_SIM_TOKEN": token,
-        "LANDING_FOLDER": str(stack.landing),
-        "LAKE_FOLDER": str(stack.lake),
-    }
-    databricks = stack.start(
-        "databricks", "devstack", "databricks",
-        "--port", str(ports.databricks), "--notebook-root", str(NOTEBOOKS),
-    )  # fmt: skip
+    # By the environment: everybody on the machine can read a command line.
+    stack.settings["DATABRICKS_SIM_TOKEN"] = token
+    simulated: list[Simulated] = []
+    for name in workspaces:
+        simulated.append(_start_workspace(stack, name, 0 if simulated else ports.databricks))
+        asked.check()
     stack.settings |= SETTINGS | {
         "AzureWebJobsStorage": connection_string(*azurite.urls),
-        "DATABRICKS_HOST": databricks.url,
+        "DATABRICKS_HOST": simulated[0].url,
         "DATABRICKS_TOKEN": token,
+        "DATABRICKS_WORKSPACES": _further(simulated, token),
         "STATE_DB": str(stack.state_db),
     }
-    asked.check()
     stack.orchestrator("init-db")
-    jobs = {}
-    for notebook in ("ingest", "wait_for_file"):
-        asked.check()
-        jobs[notebook] = int(stack.orchestrator("create-job", "--notebook", notebook))
-    stack.settings["DATABRICKS_JOB_ID"] = str(jobs["ingest"])
+    jobs = _make_jobs(stack, workspaces, asked)
+    stack.settings["DATABRICKS_JOB_ID"] = str(jobs[workspaces[0]]["ingest"])
+    stack.settings["DATABRICKS_WORKSPACES"] = _further(simulated, token, jobs)
     asked.check()
     # Core Tools have a page of their own at the root.
     module = ("devstack", "host", "--home", DASHBOARD) if host == "local" else ("devstack.demo.core_tools",)
     functions = stack.start("host", *module, "--app", ".", "--port", str(ports.host))
     asked.check()
-    return Started(
-        host_url=functions.url,
-        databricks_url=databricks.url,
-        token=token,
-        jobs=jobs,
-    )
+    return Started(host_url=functions.url, workspaces=simulated, token=token, jobs=jobs)
+
+
+def _start_workspace(stack: Stack, name: str, port: int) -> Simulated:
+    """Start a simulator with folders of its own, which its notebooks learn from the environment."""
+    suffix = "" if name == WORKSPACES[0] else f"-{name}"
+    landing, lake = ((stack.folder / f"{kind}{suffix}").absolute() for kind in ("landing", "lake"))
+    server = stack.start(
+        "databricks", "devstack", "databricks",
+        "--port", str(port), "--notebook-root", str(NOTEBOOKS),
+        log=f"databricks{suffix}",
+        settings={"LANDING_FOLDER": str(landing), "LAKE_FOLDER": str(lake)},
+    )  # fmt: skip
+    return Simulated(name=name, url=server.url, landing=landing, lake=lake)
+
+
+def _further(
+    simulated: Sequence[Simulated], token: str, jobs: Mapping[str, Mapping[str, int]] | None = None
+) -> str:
+    """Return the setting for all workspaces but the first. :param jobs: None = there are none yet."""
+    further = {
+        each.name: {
+            "host": each.url,
+            "auth": "pat",
+            "token": token,
+            "cap": int(SETTINGS["MAX_ACTIVE_RUNS"]),
+            **({"job_id": jobs[each.name]["ingest"]} if jobs else {}),
+        }
+        for each in simulated[1:]
+    }
+    return json.dumps(further) if further else ""
+
+
+def _make_jobs(stack: Stack, workspaces: Sequence[str], asked: Interruption) -> dict[str, dict[str, int]]:
+    jobs: dict[str, dict[str, int]] = {}
+    for name in workspaces:
+        jobs[name] = {}
+        for notebook in ("ingest", "wait_for_file"):
+            asked.check()
+            made = stack.orchestrator("create-job", "--notebook", notebook, "--workspace", name)
+            jobs[name][notebook] = int(made)
+    return jobs

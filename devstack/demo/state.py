@@ -26,6 +26,7 @@ class Entry:
     """What the demo looks at of an entry."""
 
     id: int
+    workspace: str
     table_name: str
     status: str
     last_error: str | None
@@ -59,14 +60,20 @@ class StateStore:
     ) -> None:
         self._connection.close()
 
-    def insert(self, entries: Iterable[ExampleEntry], jobs: Mapping[str, int]) -> None:
+    def insert(self, entries: Iterable[ExampleEntry], jobs: Mapping[str, int], workspace: str) -> None:
         """Insert the demo's entries in one transaction. :param jobs: job ids by the notebook's name."""
         with self._connection:
             for entry in entries:
                 inserted = self._connection.execute(
-                    "INSERT INTO track_processing (table_name, parameters, priority, job_id)"
-                    " VALUES (?, ?, ?, ?) RETURNING id",
-                    (entry.table_name, _json(entry.parameters), entry.priority, jobs[entry.notebook]),
+                    "INSERT INTO track_processing (workspace, table_name, parameters, priority, job_id)"
+                    " VALUES (?, ?, ?, ?, ?) RETURNING id",
+                    (
+                        workspace,
+                        entry.table_name,
+                        _json(entry.parameters),
+                        entry.priority,
+                        jobs[entry.notebook],
+                    ),
                 )
                 self._inserted |= {key for (key,) in inserted}
 
@@ -80,11 +87,11 @@ class StateStore:
     def entries(self) -> list[Entry]:
         """The entries that were inserted here, oldest first; whoever watches may have added others."""
         found = self._connection.execute(
-            "SELECT id, table_name, status, last_error FROM track_processing ORDER BY id"
+            "SELECT id, workspace, table_name, status, last_error FROM track_processing ORDER BY id"
         )
         return [
-            Entry(id=key, table_name=name, status=status, last_error=error)
-            for key, name, status, error in found
+            Entry(id=key, workspace=workspace, table_name=name, status=status, last_error=error)
+            for key, workspace, name, status, error in found
             if key in self._inserted
         ]
 

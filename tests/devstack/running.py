@@ -50,7 +50,7 @@ def addresses(lines: Iterable[str]) -> dict[str, list[str]]:
     """The addresses that a run prints when it is up, by what is there."""
     found: dict[str, list[str]] = {}
     for line in lines:
-        if match := re.match(r"  (Dashboard|Functions host|Databricks) +(http.*)", line):
+        if match := re.match(r"  (Dashboard|Functions host|Databricks(?:, \w+)?) +(http.*)", line):
             found[match[1]] = match[2].split()
     return found
 
@@ -78,12 +78,16 @@ class MadeRun:
 
 @contextmanager
 def made_run(checkout: Path, *argv: str) -> Iterator[MadeRun]:
-    """``make run``, ended as Ctrl-C ends it; no process of it is left then."""
-    runs = lay_out(checkout) / ".run"
+    """``make run``, ended as Ctrl-C ends it; no process of it is left then.
+
+    :param checkout: as :func:`lay_out` makes it.
+    """
+    runs = checkout / ".run"
     process = start_run(runs, *argv, checkout=checkout)
     try:
         assert process.stdout is not None
         printed = _until_up(process.stdout)
+        assert process.poll() is None, (printed, process.communicate())
         [folder] = (path for path in runs.iterdir() if path.is_dir())
         settings = _exports(folder / "env")
         yield MadeRun(

@@ -40,7 +40,7 @@ if sys.argv[1:] != ["dies"]:
 def outcome() -> Outcome:
     """An outcome that is as expected."""
     entries = [
-        Entry(id=number, table_name=entry.table_name, status=entry.ends, last_error=None)
+        Entry(id=number, workspace="default", table_name=entry.table_name, status=entry.ends, last_error=None)
         for number, entry in enumerate(ENTRIES, start=1)
     ]
     log: list[Ended] = []
@@ -164,9 +164,9 @@ def state(tmp_path: Path) -> Iterator[StateStore]:
         connection.executescript(
             """
             CREATE TABLE track_processing (
-                id INTEGER PRIMARY KEY, table_name TEXT, parameters TEXT, priority INTEGER, job_id INTEGER,
-                runid INTEGER, status TEXT DEFAULT 'PENDING', last_error TEXT,
-                cancel_requested INTEGER DEFAULT 0);
+                id INTEGER PRIMARY KEY, workspace TEXT DEFAULT 'default', table_name TEXT, parameters TEXT,
+                priority INTEGER, job_id INTEGER, runid INTEGER, status TEXT DEFAULT 'PENDING',
+                last_error TEXT, cancel_requested INTEGER DEFAULT 0);
             CREATE TABLE process_log (
                 entry_id INTEGER, submission INTEGER, attempt INTEGER, runid INTEGER, status TEXT,
                 message TEXT, error_trace TEXT);
@@ -185,16 +185,20 @@ def test_rows_are_inserted_and_read_back(state: StateStore) -> None:
             ExampleEntry(table_name="b", parameters={}, notebook="wait"),
         ],
         {"ingest": 1, "wait": 2},
+        "eu",
     )
     entries = state.entries()
-    assert [(entry.table_name, entry.status) for entry in entries] == [("a", "PENDING"), ("b", "PENDING")]
+    assert [(entry.workspace, entry.table_name, entry.status) for entry in entries] == [
+        ("eu", "a", "PENDING"),
+        ("eu", "b", "PENDING"),
+    ]
     assert [(ended.runid, ended.status, ended.error_trace) for ended in state.ended()] == [
         (77, "FAILED", "t")
     ]
 
 
 def test_what_others_add_meanwhile_is_not_the_demos(state: StateStore, tmp_path: Path) -> None:
-    state.insert([ExampleEntry(table_name="a")], {"ingest": 1})
+    state.insert([ExampleEntry(table_name="a")], {"ingest": 1}, "default")
     with sqlite3.connect(tmp_path / "state.db") as connection:
         connection.execute("INSERT INTO track_processing (table_name, runid) VALUES ('mine', 88)")
         connection.execute("INSERT INTO process_log VALUES (2, 1, 1, 87, 'FAILED', 'm', 't')")
@@ -206,7 +210,7 @@ def test_what_others_add_meanwhile_is_not_the_demos(state: StateStore, tmp_path:
 
 def entries_in(*statuses: str) -> list[Entry]:
     return [
-        Entry(id=number, table_name=f"t{number}", status=status, last_error=None)
+        Entry(id=number, workspace="default", table_name=f"t{number}", status=status, last_error=None)
         for number, status in enumerate(statuses)
     ]
 
@@ -287,7 +291,7 @@ def test_staying_up_ends_with_a_part_that_died_and_tells_its_log(stack: Stack) -
 
 
 def test_the_demo_waits_as_long_as_something_moves(state: StateStore) -> None:
-    state.insert(ENTRIES, {"ingest": 1, "wait_for_file": 2})
+    state.insert(ENTRIES, {"ingest": 1, "wait_for_file": 2}, "default")
     entries = state.entries()
     now = 0.0
     patience = Patience(1200, clock=lambda: now)
@@ -303,12 +307,12 @@ def test_the_demo_waits_as_long_as_something_moves(state: StateStore) -> None:
 
 def test_rows_that_do_not_end_in_time_end_the_demo_with_the_logs(stack: Stack, state: StateStore) -> None:
     stack.start("part", "part")
-    state.insert(ENTRIES, {"ingest": 1, "wait_for_file": 2})
+    state.insert(ENTRIES, {"ingest": 1, "wait_for_file": 2}, "default")
     with pytest.raises(NotFinished, match="the disk is full"):
         follow(
             stack,
             state,
-            Outside(stack.landing, state),
+            [Outside(stack.folder, state, "default")],
             console=Console(file=io.StringIO()),
             deadline=time.monotonic(),
             asked=Interruption(),
