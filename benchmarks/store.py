@@ -43,7 +43,8 @@ RUNNING = 100
 
 #: A claim takes so many entries, as a pass does that finds a few free slots.
 CLAIMED = 10
-ROUNDS = 25
+ROUNDS = 15
+FULL_ROUNDS = 25
 
 #: What is asked of the store besides, so many times.
 REPEATS = 5
@@ -127,7 +128,8 @@ class Bench:
 
 def tables(*, full: bool) -> Iterable[Table]:
     """Measure, and yield a table of the ways of an entry and one of the questions, for each database."""
-    yield from measured(Size(history=FULL_HISTORY if full else HISTORY))
+    size = Size(history=FULL_HISTORY, rounds=FULL_ROUNDS) if full else Size(history=HISTORY)
+    yield from measured(size)
 
 
 def measured(size: Size) -> Iterable[Table]:
@@ -282,7 +284,7 @@ def _questions(store: Store) -> dict[str, Question]:
         "people: entries in trouble": lambda: reports.troubled(queued_seconds=2 * _LEASE_SECONDS),
         "people: tables held": reports.held_by_running,
         "people: overdue": lambda: reports.is_overdue(
-            "default", seconds=300, max_attempts=_MAX_ATTEMPTS, serialize_tables=True
+            "default", seconds=3600, max_attempts=_MAX_ATTEMPTS, serialize_tables=True
         ),
     }
 
