@@ -110,6 +110,25 @@ async def test_a_search_can_be_narrowed_to_a_workspace(page: Page, world: Site) 
     await expect(choice).to_have_value("eu")
 
 
+async def test_a_workspace_that_the_settings_do_not_name_has_no_card(page: Page, world: Site) -> None:
+    (entry,) = world.insert("parcels", workspace="ue")
+    await page.goto(world.dashboard())
+    cards = page.locator("[data-workspace]")
+    await expect(cards).to_have_count(1 + len(CAPS))
+    health = page.get_by_role("region", name="Summary")
+    await expect(health).to_contain_text("workspace 'ue' is not in the settings: 1 waiting and 0 in flight")
+    waiting = page.get_by_role("table", name="Waiting").get_by_role("row").filter(has_text="parcels")
+    await expect(waiting).to_contain_text("ue")
+    world.stack.execute("UPDATE track_processing SET cancel_requested = 1 WHERE id = ?", [(entry,)])
+    await world.until([entry], "CANCELED")
+    await page.goto(world.dashboard())
+    await expect(health).to_contain_text("Is it healthy?")
+    await expect(health).not_to_contain_text("is not in the settings")
+    await expect(cards).to_have_count(1 + len(CAPS))
+    await page.goto(world.dashboard("search=parcels"))
+    await expect(page.get_by_role("table", name="Found").locator("tbody tr")).to_contain_text("CANCELED")
+
+
 async def test_a_workspace_that_does_not_respond_says_so_and_recovers(page: Page, world: Site) -> None:
     (entry,) = world.insert("orders", workspace="us")
     await page.goto(world.dashboard())

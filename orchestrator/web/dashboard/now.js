@@ -37,7 +37,7 @@ function build(data) {
   return [
     h("h2", { class: "hidden" }, "Now"),
     h("section", { class: "columns", "aria-label": "Summary" }, healthCard(data), failedCard(data), waitingCard(data)),
-    h("section", { class: "columns", "aria-label": "Workspaces" }, data.workspaces.map(workspaceCard)),
+    h("section", { class: "columns", "aria-label": "Workspaces" }, withCards(data.workspaces).map(workspaceCard)),
     h("section", { class: "card" },
       h("h2", {}, "Failed in the last 24 hours", showAll("search=&state=FAILED,DEAD&since=24h")),
       failedTable(data.failed, names)),
@@ -50,6 +50,13 @@ function build(data) {
         waitingTable(data, names))),
   ];
 }
+
+// A workspace that the settings do not name has no cap. Health names it while entries of it are open, and they are in
+// the tables; a card with its name only repeats a typing error for a day. Without complete settings no cap is known.
+const withCards = (workspaces) => {
+  const named = workspaces.filter(({ cap }) => cap !== null);
+  return named.length > 0 ? named : workspaces;
+};
 
 const showAll = (hash) => h("a", { href: `#${hash}` }, "show all");
 
@@ -114,7 +121,7 @@ function waitingCard({ workspaces, waiting }) {
 function workspaceCard({ name, cap, active, states, finished_last_day: day, finished_last_hour: hour }) {
   const isKnown = active.error === null;
   const used = active.ours + active.foreign;
-  const slots = cap === null ? "?" : count(cap); // a workspace that the settings do not know has no cap
+  const slots = cap === null ? "?" : count(cap); // without complete settings there is none
   const foreign = isKnown ? plural(active.foreign, "foreign run") : "an unknown number of foreign runs";
   return h("div", { class: "card workspace", "data-workspace": name },
     h("h2", {}, h("span", { class: "name" }, breakable(name)), h("span", { class: "quiet" }, `${isKnown ? "" : "at least "}${count(used)} of ${slots} slots in use`)),
