@@ -712,6 +712,21 @@ def test_what_stands_beside_a_secret_in_an_expression_is_not_shown(
     assert proposal["entries"][0]["entry"]["parameters"] == {"matches": SECRET}
 
 
+def test_what_a_variable_or_a_loop_gets_from_a_secret_is_one(cli: CommandLine) -> None:
+    copied = {"variableName": "Copy", "value": expression("@pipeline().parameters.token")}
+    loop = nested(inside="ForEach", inner=[with_parameters(x=expression(f"@equals(item(), '{_PIECE}')"))])
+    loop["typeProperties"]["items"] = expression("@activity('Get').output.secrets")
+    used = {**with_parameters(x=expression(f"@equals(variables('copy'), '{_PIECE}')")), "name": "B"}
+    plain = {**with_parameters(x=expression("@equals(item(), variables('other'), 'c')")), "name": "C"}
+    activities = [activity("Set", "SetVariable", copied), loop, used, plain]
+    entries = hidden(cli, pipeline(*activities), EXISTING, VAULT)["entries"]
+    assert [entry["entry"]["parameters"]["x"] for entry in entries] == [
+        SECRET,
+        SECRET,
+        "DECIDE: @equals(item(), variables('other'), 'c')",
+    ]
+
+
 def test_the_cases_of_a_secret_are_not_shown(cli: CommandLine) -> None:
     chosen = nested(inside="Switch", inner=[with_parameters()])
     chosen["typeProperties"] |= {"on": expression("@pipeline().parameters.token")}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.data_factory.exports import Resource, as_list, as_object, type_properties
-from orchestrator.core.data_factory.open_values import NOT_SHOWN, names_secret, shown
+from orchestrator.core.data_factory.open_values import ITEM, NOT_SHOWN, names_secret, shown
 from orchestrator.core.errors import ExportUnreadable
 
 NOTEBOOK = "DatabricksNotebook"
@@ -33,8 +33,8 @@ class Activity:
     definition: Mapping[str, Any]
     #: what decides whether and how often it runs, outermost first
     conditions: Sequence[str]
-    #: what stands for secrets in its expressions, in lower case: secret parameters, and activities whose
-    #: output is declared as secure
+    #: what stands for secrets in its expressions, in lower case: secret parameters, activities whose output
+    #: is declared as secure, and variables and items that get one of these
     secrets: Set[str]
 
     @property
@@ -83,18 +83,21 @@ def find(pipelines: Sequence[Resource], secrets: Set[str]) -> Found:
 
 def _of_pipeline(pipeline: Resource, secrets: Set[str]) -> Iterator[Activity]:
     activities = pipeline.properties.get("activities")
-    own = {*pipeline.secrets, *_secure_outputs(activities)}
-    yield from _in(pipeline, activities, [], secrets | own)
+    declared = secrets | set(pipeline.secrets)
+    yield from _in(pipeline, activities, [], declared | set(_made_secret(activities, declared)))
 
 
-def _secure_outputs(value: Any) -> Iterator[str]:
-    """Yield the names of the activities, at any depth, whose output the policy declares as secure."""
+def _made_secret(value: Any, secrets: Set[str]) -> Iterator[str]:
+    """Yield the names of activities whose output is declared as secure, and of variables with a secret."""
     if isinstance(value, dict):
         policy, name = value.get("policy"), value.get("name")
         if isinstance(policy, dict) and policy.get("secureOutput") and isinstance(name, str):
             yield name.lower()
+        variable = value.get("variableName")
+        if isinstance(variable, str) and names_secret(value.get("value"), secrets):
+            yield variable.lower()
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _secure_outputs(inner)
+        yield from _made_secret(inner, secrets)
 
 
 def _in(
@@ -106,8 +109,10 @@ def _in(
         definition = as_object(each, f"{pipeline.where}: an activity")
         activity = _activity(pipeline, definition, conditions, secrets)
         yield activity
+        items = activity.fields.get("items") if activity.kind == "ForEach" else None
+        known = secrets | {ITEM} if names_secret(items, secrets) else secrets
         for inner, condition in _inner(activity):
-            yield from _in(pipeline, inner, [*activity.conditions, condition], secrets)
+            yield from _in(pipeline, inner, [*activity.conditions, condition], known)
 
 
 def _activity(

@@ -40,8 +40,11 @@ _TOKEN = re.compile(
 
 _SECRET_TYPES = frozenset({"securestring", "azurekeyvaultsecret"})
 
-#: In an expression: the name of a field, such as ``.token``.
-_FIELD = re.compile(r"\.\s*([A-Za-z_]\w*)")
+#: In an expression: the name of a field, such as ``.token``, or ``item()``, what a ForEach is at.
+_FIELD = re.compile(r"(?:\.\s*|\b(?=item\s*\())([A-Za-z_]\w*)", re.IGNORECASE)
+
+#: Stands among the names of secrets where each of the values that a ForEach goes through is one.
+ITEM = "item"
 
 #: In an expression: a text in quotes that is a name, such as ``variables('token')`` or ``output['token']``,
 #: and the number of an element, such as ``value[0]``.
