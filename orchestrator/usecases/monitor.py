@@ -162,6 +162,8 @@ class Monitor:
 
     async def _cancel_strays(self, workspace: str, places: set[str | None]) -> None:
         strays = [each for each in await self.store.strays(workspace) if each.address in places]
+        if not strays:
+            return
         first = in_turn(strays, await self.store.now())[:_STRAYS]
         await cancel_strays(self.store, self.runs[workspace], first)
 
@@ -278,11 +280,12 @@ class Monitor:
 
     async def _report_unknown_workspaces(self) -> list[str]:
         """Say which workspaces the settings do not know although entries name them; the entries wait."""
-        found, now = await self.store.open_workspaces(), await self.store.now()
-        problems = health.unknown_workspaces(found, self.workspaces, now)
-        if problems:
-            reason = unknown_workspace(self.workspaces)
-            await self.store.note_unknown(self.workspaces, reason=reason, limit=_BATCH)
+        found = await self.store.open_workspaces()
+        if all(each.name in self.workspaces for each in found):
+            return []
+        problems = health.unknown_workspaces(found, self.workspaces, await self.store.now())
+        reason = unknown_workspace(self.workspaces)
+        await self.store.note_unknown(self.workspaces, reason=reason, limit=_BATCH)
         for problem in problems:
             _logger.warning("%s", problem)
         return problems
