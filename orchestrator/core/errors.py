@@ -29,7 +29,10 @@ OrchestratorError
       RunOfAnotherJob
 """
 
-from orchestrator.core.models import ActiveRun
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.core.models import ActiveRun
 
 
 class OrchestratorError(Exception):
@@ -244,6 +247,6 @@ class ListIncomplete(WorkspaceUnavailable):
     :param runs: those that were listed.
     """
 
-    def __init__(self, message: str, *, status: int, error_code: str, runs: tuple[ActiveRun, ...]) -> None:
+    def __init__(self, message: str, *, status: int, error_code: str, runs: "tuple[ActiveRun, ...]") -> None:
         super().__init__(message, status=status, error_code=error_code)
         self.runs = runs

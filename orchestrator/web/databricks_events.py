@@ -15,7 +15,6 @@ from http import HTTPStatus
 
 import azure.functions as func
 
-from orchestrator import bootstrap
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.web.http import (
     Problem,
@@ -174,5 +173,7 @@ def make_blueprint(handler: Callable[[], NotificationHandler] | None = None) -> 
 
 
 def _handler() -> NotificationHandler:
+    from orchestrator import bootstrap
+
     app = bootstrap.application()
     return NotificationHandler(secret=app.settings.events_secret, finish=app.run_ended)

@@ -26,7 +26,6 @@ from orchestrator.core.errors import (
     WorkspaceUnavailable,
 )
 from orchestrator.core.numbers import refuse_constant
-from orchestrator.core.search import InvalidCursor
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -95,6 +94,8 @@ def problem_of(error: Exception, *, changes: bool = False) -> Problem | None:
 
     :param changes: the request changes something; when its time is over, the change may still be made.
     """
+    from orchestrator.core.search import InvalidCursor
+
     if isinstance(error, Problem):
         return error
     if isinstance(error, TimeoutError) and changes:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from orchestrator import bootstrap
 from orchestrator.web.http import (
     Problem,
     Request,
@@ -76,6 +75,7 @@ ROUTES = (
 @functools.cache
 def _api() -> "Api":
     """Return the process's API."""
+    from orchestrator import bootstrap
     from orchestrator.web.api import Api
 
     return Api(bootstrap.application)
