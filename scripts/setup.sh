@@ -30,22 +30,39 @@ find_python() {
         "or name it: make PYTHON=/path/to/python3.12"
 }
 
-setup_venv() {
-    local python=.venv/bin/python
-    if ! is_new_enough "$python"; then
-        local base
-        base=$(find_python)
-        echo "setup: .venv with $("$base" --version)"
-        "$base" -m venv --clear .venv ||
-            fail "'$base -m venv' failed; on Debian and Ubuntu it needs: apt-get install python3-venv"
+# What a step prints is only of use when it fails: then all of it is shown.
+step() { # WORDS COMMAND...
+    local words=$1 said code=0 begun=$SECONDS
+    shift
+    printf 'setup: %s ... ' "$words"
+    said=$("$@" 2>&1) || code=$?
+    if [ "$code" -ne 0 ]; then
+        printf 'failed\n'
+        printf '%s\n' "$said" >&2
+        exit "$code"
     fi
-    echo "setup: Python packages"
-    "$python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+    printf 'done in %d s\n' $((SECONDS - begun))
+}
+
+setup_venv() {
+    local python=.venv/bin/python base
+    if ! is_new_enough "$python"; then
+        base=$(find_python)
+        step ".venv with $("$base" --version)" make_venv "$base"
+    fi
+    step "Python packages, which take a minute or two" \
+        "$python" -m pip install --disable-pip-version-check --no-input --progress-bar=off -r requirements-dev.txt
     if [ -f requirements-worker.txt ]; then
         # Its authors declare Python 3.13 for it; it runs on 3.11 and 3.12 too, and only the tests use it.
-        "$python" -m pip install --quiet --disable-pip-version-check \
+        step "Azure's Python worker, for the tests" \
+            "$python" -m pip install --disable-pip-version-check --no-input --progress-bar=off \
             --no-deps --ignore-requires-python -r requirements-worker.txt
     fi
+}
+
+make_venv() { # PYTHON
+    "$1" -m venv --clear .venv ||
+        fail "'$1 -m venv' failed; on Debian and Ubuntu it needs: apt-get install python3-venv"
 }
 
 setup_node() {
@@ -54,8 +71,7 @@ setup_node() {
     version=$(node --version 2>/dev/null) || fail "there is no node on PATH; install Node.js 20 or newer"
     version=${version#v}
     [ "${version%%.*}" -ge 20 ] || fail "Node.js $version is too old; install 20 or newer (https://nodejs.org/)"
-    echo "setup: Node packages"
-    npm ci --no-audit --no-fund --loglevel=error
+    step "Node packages" npm ci --no-audit --no-fund
 }
 
 # pyodbc's wheel is linked to the system's libodbc.so.2; libsqliteodbc lets a test go through pyodbc to SQLite.
@@ -88,13 +104,13 @@ setup_browser() {
 }
 
 install_packages() { # NAME...
-    echo "setup: $*"
     export DEBIAN_FRONTEND=noninteractive
-    apt_install "$@" || { apt-get update --quiet=2 && apt_install "$@"; }
+    step "packages of the system: $*" apt_install "$@"
 }
 
 apt_install() { # NAME...
-    apt-get install --quiet=2 --yes --no-install-recommends "$@" >/dev/null
+    local install=(apt-get install --quiet=2 --yes --no-install-recommends "$@")
+    "${install[@]}" || { apt-get update --quiet=2 && "${install[@]}"; }
 }
 
 case "${1:-}" in
