@@ -266,7 +266,7 @@ def run_block(walk: Walk, shell: Shell, block: Block, names: Mapping[str, str]) 
     if block.heading.startswith("6. "):
         shell.export(walk.services())
         shell.run("unset SQL_CONNECTION_STRING AzureWebJobsStorage__accountName")
-    elif block.heading.startswith("12. ") and block.needs_azure:
+    elif block.heading.startswith("13. ") and block.needs_azure:
         shell.export({"APP_URL": walk.publish()})
 
 
