@@ -71,8 +71,12 @@ def blocks(markdown: str) -> Iterator[Block]:
 
 def anchors(markdown: str) -> set[str]:
     """Return the addresses of the headings, as GitHub and the site of the documents make them."""
-    outside = re.sub(r"^ *```.*?^ *```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
-    return {anchor(title) for title in re.findall(r"^#+ (.*)$", outside, re.MULTILINE)}
+    return {anchor(title) for title in re.findall(r"^#+ (.*)$", outside_blocks(markdown), re.MULTILINE)}
+
+
+def outside_blocks(markdown: str) -> str:
+    """Return a document without its fenced blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
 
 
 def anchor(title: str) -> str:

@@ -30,7 +30,7 @@ def main(program: str, arguments: list[str]) -> int:
     """Do what the command does here. Exits with 2 if the program would not take it."""
     if program == "az" and arguments[:2] in _EXTENSIONS:
         return 0
-    commands = json.loads(OPTIONS.read_text("utf-8"))[program]["commands"]
+    commands = recorded(program)
     words = next((at for at, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     name = next((each for at in range(words, 0, -1) if (each := " ".join(arguments[:at])) in commands), None)
     if name is None and arguments[:1] == ["--version"] and "--version" in commands:
@@ -43,6 +43,14 @@ def main(program: str, arguments: list[str]) -> int:
     if getattr(given, "output", None) != "none":
         sys.stdout.write(f"{answer}\n")
     return 0
+
+
+def recorded(program: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return a program's commands: their names, and their options with what these take."""
+    commands: dict[str, dict[str, dict[str, Any]]] = json.loads(OPTIONS.read_text("utf-8"))[program][
+        "commands"
+    ]
+    return commands
 
 
 def parser(name: str, options: dict[str, dict[str, Any]]) -> argparse.ArgumentParser:

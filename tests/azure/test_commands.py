@@ -1,5 +1,6 @@
 """The documents' commands that need Azure are such as its programs know."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.azure import stand_in, stand_ins
-from tests.pages import Block, blocks
+from tests.pages import Block, blocks, outside_blocks
 from tests.test_documentation import DOCUMENTS
 
 #: Of other programs in commands that need Azure, only that they are called.
@@ -41,6 +42,23 @@ def test_azures_programs_know_the_commands(block: Block, tmp_path: Path) -> None
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+INLINE = sorted({
+    command
+    for document in DOCUMENTS
+    for command in re.findall(
+        r"`((?:az|azd|databricks|func) [^`…]+)`", outside_blocks(document.read_text(encoding="utf-8"))
+    )
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("command", INLINE)
+def test_azures_programs_know_the_commands_in_the_text(command: str) -> None:
+    """Some are only a command's name."""
+    program, *words = shlex.split(command)
+    commands = stand_in.recorded(program)
+    assert " ".join(words) in commands or stand_in.main(program, words) == 0
 
 
 @pytest.mark.parametrize(
