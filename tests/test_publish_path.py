@@ -23,10 +23,12 @@ from pathlib import Path
 import pytest
 
 from devstack import processes
+from orchestrator.bootstrap import Setup
 from tests import published
 from tests.azure import stand_in, stand_ins
 from tests.conftest import ROOT, Azurite
 from tests.pages import Block, blocks
+from tests.test_documentation import DOCUMENTS
 from tests.test_package import core_tools
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text("utf-8")
@@ -279,3 +281,26 @@ def test_each_command_has_its_answer(block: Block) -> None:
     assert [
         command for command, answer in block.session if not answer.strip() and not re.search(silent, command)
     ] == []
+
+
+GRANTS = [
+    (command, answer)
+    for document in DOCUMENTS
+    for block in blocks(document.read_text(encoding="utf-8"))
+    for command, answer in block.session
+    if "orchestrator grant" in command
+]
+
+
+@pytest.mark.parametrize(("command", "answer"), GRANTS, ids=lambda text: text.split("\n")[0])
+def test_what_is_granted_is_what_the_app_looks_for(command: str, answer: str) -> None:
+    """Only a SQL Server has users: the store's tests grant the rights there."""
+    query = Setup.queries().partition("probe_rights")[2].partition("ORDER BY")[0]
+    rights: dict[str, list[str]] = {}
+    for table, right in sorted(re.findall(r"\(N'(\w+)', N'(\w+)'\)", query)):
+        rights.setdefault(table, []).append(right)
+    name = re.findall(r"\[([\w-]+)\]", answer)[0]
+    statements = [f"GRANT {', '.join(each)} ON {table} TO [{name}]\n" for table, each in rights.items()]
+    user = f"CREATE USER [{name}] WITH SID = 0x8C9D3B1D00000040800000000000000A, TYPE = E\n"
+    assert len(statements) > 5
+    assert re.fullmatch(expected(answer, {}), "".join([user, *statements]))
