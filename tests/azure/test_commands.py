@@ -1,5 +1,6 @@
 """The documents' commands that need Azure are such as its programs know."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.azure import stand_in, stand_ins
+from tests.conftest import ROOT
 from tests.pages import Block, blocks, outside_blocks
 from tests.test_documentation import DOCUMENTS
 
@@ -59,6 +61,13 @@ def test_azures_programs_know_the_commands_in_the_text(command: str) -> None:
     program, *words = shlex.split(command)
     commands = stand_in.recorded(program)
     assert " ".join(words) in commands or stand_in.main(program, words) == 0
+
+
+def test_the_document_names_the_version_of_the_azure_cli() -> None:
+    source = json.loads(stand_in.OPTIONS.read_text("utf-8"))["az"]["source"]
+    assert f"the Azure CLI {source.removeprefix('azure-cli ')}." in (ROOT / "docs/deploy.md").read_text(
+        "utf-8"
+    )
 
 
 @pytest.mark.parametrize(
