@@ -29,13 +29,11 @@ from devstack.demo.start import (
 )
 from devstack.demo.state import StateStore
 from devstack.processes import ProcessFailed
+from devstack.stack_file import STACK_FILE
 from examples.entries import ENTRIES
 
 #: The checkout: the parts are modules and the app is a folder in it.
 ROOT = Path(__file__).parents[2]
-
-#: The app's command line looks for a stack that is up in this file of its folder.
-STACK_FILE = Path(".run", "stack.json")
 
 #: The demo's entries end in well under a minute on two cores. A slow machine gets this long.
 DEADLINE_SECONDS = 1200.0

@@ -13,6 +13,7 @@ from typing import Self, TextIO
 
 from devstack import processes
 from devstack.processes import Process, ProcessFailed
+from devstack.stack_file import is_locked
 
 #: The command line does one short thing at a time; a cold start on a busy machine takes some seconds.
 COMMAND_TIMEOUT_SECONDS = 60.0
@@ -112,7 +113,7 @@ class Stack:
 
         False: another stack that is up has the place.
         """
-        if file.exists() and _is_locked(file):
+        if file.exists() and is_locked(file):
             return False
         draft = file.with_name(f"{file.name}.{os.getpid()}")
         opened = os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT, mode=0o600), "r+", encoding="utf-8")
@@ -150,12 +151,3 @@ class Stack:
             f"export {name}={shlex.quote(value)}" for name, value in self.settings.items()
         ]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _is_locked(file: Path) -> bool:
-    with file.open() as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False

@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from devstack.stack_file import STACK_FILE, STATE, running_stack
+
 #: The Storage service hands out at most this many messages a call.
 MAX_BATCH_SIZE = 32
 
@@ -60,7 +62,7 @@ class HostOptions:
 def load_settings(app_dir: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return ``Values`` of ``local.settings.json``, if there is one, under the environment, which wins.
 
-    :raises HostError: the file cannot be used.
+    :raises HostError: the file cannot be used, or names another database than a local stack that is up there.
     """
     content = _read_object(app_dir / "local.settings.json")
     if content.get("IsEncrypted"):
@@ -71,7 +73,26 @@ def load_settings(app_dir: Path, environ: Mapping[str, str]) -> dict[str, str]:
     wrong = [name for name, value in values.items() if not isinstance(value, str)]
     if wrong:
         raise HostError([f"local.settings.json: the value of {name} must be a string" for name in wrong])
+    _check_beside_stack(app_dir, values, environ)
     return {**values, **environ}
+
+
+def _check_beside_stack(app_dir: Path, values: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """A host must not share a folder with a stack, but not its data, only because a file says so."""
+    stack = running_stack(app_dir)
+    other = [
+        name
+        for name in STATE
+        if stack and name not in environ and values.get(name, "") not in {"", stack.get(name, "")}
+    ]
+    if other:
+        raise HostError(
+            [
+                f"the local stack of {app_dir / STACK_FILE} is up, and local.settings.json has another "
+                f"{' and '.join(other)}: stop it, or give this host its settings, in the file that "
+                "`make run` names: . .run/…/env"
+            ]
+        )
 
 
 def body_limit(settings: Mapping[str, str]) -> int:

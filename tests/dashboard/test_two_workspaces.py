@@ -1,14 +1,26 @@
-"""``make run WORKSPACES=2`` as a process: both workspaces work, the dashboard shows both, Ctrl-C ends all."""
+"""``make run WORKSPACES=2`` as a process, and shells beside it.
+
+Both workspaces work, the dashboard shows both, Ctrl-C ends all, and nobody in its folder works on other data.
+"""
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.async_api import Page, expect
 
+from devstack import processes
 from devstack.demo import run
+from tests.cli.support import CommandLine
+from tests.conftest import ROOT
 from tests.devstack.proctable import LINUX_ONLY, command_line, descendants
 from tests.devstack.running import MadeRun, lay_out, made_run
 
@@ -34,7 +46,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeRun]:
         yield made
 
 
-def rows(made: MadeRun, sql: str) -> list[tuple[object, ...]]:
+def rows(made: MadeRun, sql: str) -> list[tuple[Any, ...]]:
     """Read the stack's own database."""
     with closing(sqlite3.connect(made.settings["STATE_DB"])) as database:
         return database.execute(sql).fetchall()
@@ -79,3 +91,113 @@ def test_a_number_that_cannot_be_is_refused(number: str, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         run.parse(["--workspaces", number])
     assert "--workspaces: invalid" in capsys.readouterr().err
+
+
+# ---- shells beside it
+
+
+#: Commands that read or change the database.
+COMMANDS = (
+    ("init-db",),
+    ("check",),
+    ("status",),
+    ("list",),
+    ("show", "1"),
+    ("export", "--table", "airlines"),
+    ("create-job", "--notebook", "ingest", "--name", "mine", "--workspace", "eu"),
+    ("add", "planes", "--workspace", "eu"),
+    ("retry", "--table", "crews", "--dry-run"),
+    ("cancel", "--table", "nothing", "--dry-run"),
+    ("pass", "trigger"),
+    ("pass", "monitor"),
+    ("purge", "--older-than", "90d"),
+)
+
+#: Stands in for Core Tools: gives the worker the values of local.settings.json, and its own mark.
+FUNC = """#!{python}
+import json, os, pathlib, sys
+values = json.loads(pathlib.Path("local.settings.json").read_text())["Values"]
+environment = {{**values, **os.environ, "FUNCTIONS_CORETOOLS_ENVIRONMENT": "true"}}
+command = [sys.executable, "-m", "devstack", "host", "--app", ".", "--port", "0"]
+os.execve(sys.executable, command, environment)
+"""
+
+
+@pytest.fixture
+def shell(two: MadeRun) -> CommandLine:
+    """A shell in the checkout, where the developer's own file names another database and another queue."""
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
+    sample["Values"] |= {"STATE_DB": "mine.db", "SUBMIT_QUEUE_NAME": "mine"}
+    (two.checkout / "local.settings.json").write_text(json.dumps(sample), encoding="utf-8")
+    return CommandLine(folder=two.checkout, environment={})
+
+
+def databases(two: MadeRun) -> set[Path]:
+    """Every SQLite file below the checkout."""
+    return {path.resolve() for path in two.checkout.rglob("*.db")}
+
+
+def test_every_command_of_a_shell_reaches_the_stack(two: MadeRun, shell: CommandLine) -> None:
+    """Some have nothing to do (3), or find something wrong (4)."""
+    before = rows(two, "SELECT COUNT(*) FROM track_processing")[0][0]
+    for command in COMMANDS:
+        done = shell.from_shell(*command)
+        assert done.returncode in {0, 3, 4}, (command, done.stdout, done.stderr)
+        assert "using the local stack that is up (.run/stack.json)\n" in done.stderr, command
+    added = rows(two, "SELECT workspace, table_name FROM track_processing ORDER BY id DESC LIMIT 1")
+    assert added == [("eu", "planes")]
+    assert rows(two, "SELECT COUNT(*) FROM track_processing") == [(before + 1,)]
+    assert databases(two) == {Path(two.settings["STATE_DB"]).resolve()}
+
+
+def test_func_start_in_a_second_shell_touches_no_other_database(
+    two: MadeRun, shell: CommandLine, tmp_path: Path
+) -> None:
+    func = tmp_path / "func"
+    func.write_text(FUNC.format(python=sys.executable), encoding="utf-8")
+    func.chmod(0o700)
+    storage = {"AzureWebJobsStorage": two.settings["AzureWebJobsStorage"]}  # or it could not start at all
+    environment = shell.whole_environment(**storage)
+    host = processes.start(
+        "host", [str(func), "start"], log=tmp_path / "log", env=environment, cwd=two.checkout
+    )
+    try:
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{host.url}/api/status", timeout=30)
+        refused.value.close()
+        urlopen(Request(f"{host.url}/admin/functions/trigger", b'{"input": ""}'), timeout=30).close()
+    finally:
+        host.stop()
+    assert "is up, with another database and another queue" in host.tail(200)
+    assert databases(two) == {Path(two.settings["STATE_DB"]).resolve()}
+
+
+def test_the_local_host_in_a_second_shell_refuses_another_database(two: MadeRun, shell: CommandLine) -> None:
+    command = [sys.executable, "-m", "devstack", "host", "--port", "0"]
+    done = subprocess.run(
+        command,
+        cwd=two.checkout,
+        env=shell.whole_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "local.settings.json has another STATE_DB and AzureWebJobsStorage" in done.stderr
+    assert databases(two) == {Path(two.settings["STATE_DB"]).resolve()}
+
+
+def test_a_host_with_the_stacks_settings_works_on_its_database(
+    two: MadeRun, shell: CommandLine, tmp_path: Path
+) -> None:
+    environment = {**shell.whole_environment(), **two.settings}
+    command = [sys.executable, "-m", "devstack", "host", "--port", "0"]
+    host = processes.start("host", command, log=tmp_path / "log", env=environment, cwd=two.checkout)
+    try:
+        with urlopen(f"{host.url}/api/status", timeout=30) as answer:
+            names = [each["name"] for each in json.load(answer)["workspaces"]]
+    finally:
+        host.stop()
+    assert names == ["default", "eu"]
+    assert databases(two) == {Path(two.settings["STATE_DB"]).resolve()}
