@@ -28,6 +28,9 @@ from orchestrator.usecases.trigger import Trigger
 AT_ONCE = 10
 BATCH = 5
 
+#: The jobs of each workspace: two, since a job has 1,000 runs at once at most.
+JOBS = (5, 6)
+
 #: What sending, or taking and deleting, a message takes.
 QUEUE_SECONDS = 0.01
 
@@ -78,7 +81,9 @@ class App:
         self.database = Database(self.file, self.counts, round_trip_seconds=self.round_trip_seconds)
         self.queue = MessageQueue(self.counts)
         self.clock = LoopClock()
-        self.policies = {name: WorkspacePolicy(name=name, job_id=5, cap=self.cap) for name in self.workspaces}
+        self.policies = {
+            name: WorkspacePolicy(name=name, job_id=JOBS[0], cap=self.cap) for name in self.workspaces
+        }
         self.timers = {name: self._timer(name) for name in ("trigger", "monitor")}
         self._instances: list[Submit] = []
         self._submissions: set[asyncio.Task[None]] = set()
