@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 from devstack import processes
 from devstack.demo import run
@@ -84,6 +84,22 @@ async def test_the_dashboard_shows_both(page: Page, two: MadeRun) -> None:
     await page.goto(dashboard)
     for name in ("default", "eu"):
         await expect(page.get_by_role("meter", name=f"Active runs in {name}")).to_be_visible()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_link_to_a_run_opens_what_its_notebook_printed(
+    context: BrowserContext, two: MadeRun
+) -> None:
+    page = await context.new_page()
+    [address] = two.addresses["Databricks, eu"]
+    await page.goto(address)
+    await page.get_by_role("row").filter(has_text="airlines").get_by_role("link").click()
+    await expect(page.get_by_role("heading", name="Run ")).to_be_visible()
+    await expect(page.locator("pre")).to_contain_text("airlines/all.parquet: 16 rows")
+    await expect(page.get_by_role("heading", name="Jobs")).to_be_hidden()
+    await page.get_by_role("link", name="All jobs and runs").click()
+    await expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    await page.close()
 
 
 @pytest.mark.parametrize("number", ["0", "5", "two"])
