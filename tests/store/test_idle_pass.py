@@ -1,6 +1,7 @@
 """A timer's pass is idle only if nothing at all can be to do; then it is one statement."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -98,6 +99,29 @@ async def _queued(store: Store, database: Database) -> None:
 
 async def _running(store: Store, database: Database) -> None:
     await running(store, 77)
+
+
+#: For how many seconds an entry's end is recent enough for a repair of its run to be expected.
+REPAIRED_WITHIN = {"DEAD": 3 * DAY, "CANCELED": DAY}
+
+
+async def _ended(database: Database, status: str, seconds_ago: float) -> None:
+    ended = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    database.execute(
+        "INSERT INTO track_processing (table_name, status, last_runid, finished_at) VALUES ('a', ?, 77, ?)",
+        status,
+        ended.strftime("%Y-%m-%d %H:%M:%S.000"),
+    )
+
+
+@pytest.mark.parametrize("status", REPAIRED_WITHIN)
+async def test_the_run_of_an_entry_that_failed_lately_may_be_repaired(
+    store: Store, database: Database, status: str
+) -> None:
+    await _ended(database, status, REPAIRED_WITHIN[status] + 60)
+    assert await is_idle(store, alerts=False)
+    await _ended(database, status, REPAIRED_WITHIN[status] - 60)
+    assert not await is_idle(store, alerts=False)
 
 
 async def _set_by_sql(store: Store, database: Database) -> None:

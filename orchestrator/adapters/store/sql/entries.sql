@@ -1432,10 +1432,10 @@ NOT EXISTS (
 
 -- pass_idle --
 -- A whole pass of a timer function that has nothing to do: it reads that, and notes that the function lives. No row is
--- changed where there may be something: an entry that is not over, an open submission, a run that nobody wants, a
--- workspace that did not answer, an alert that is owed, a pass before that did not end well. Nor is one at the first
--- pass of each five minutes, which looks at everything. Parameters: who asks, the function, 1 if alerts are sent, after
--- how many seconds a function is late, how far back alerts look.
+-- changed where there may be something: an entry that is not over, or whose run may be repaired, an open submission, a
+-- run that nobody wants, a workspace that did not answer, an alert that is owed, a pass before that did not end well.
+-- Nor is one at the first pass of each five minutes, which looks at everything. Parameters: who asks, the function, 1 if
+-- alerts are sent, after how many seconds a function is late, how far back alerts look.
 UPDATE orchestrator_tick
 SET started_at = {now}, finished_at = {now}, asked_by = ?
 WHERE name = ?
@@ -1451,6 +1451,17 @@ WHERE name = ?
     )
     AND NOT EXISTS (SELECT 1 FROM orchestrator_stray_run)
     AND NOT EXISTS (SELECT 1 FROM orchestrator_silence)
+    -- Somebody may repair the run of one that failed over the weekend, or was cancelled today, and only the list of
+    -- active runs tells. After that a repair which begins and ends between two whole passes shows in none.
+    AND NOT EXISTS (
+        SELECT 1 FROM track_processing AS failed {index ix_track_processing_dead} {passing_by}
+        WHERE failed.status = 'DEAD' AND failed.finished_at > {seconds_ago 259200} AND failed.last_runid IS NOT NULL
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM track_processing AS stopped {index ix_track_processing_finished} {passing_by}
+        WHERE stopped.finished_at > {seconds_ago 86400} AND stopped.status = 'CANCELED'
+            AND stopped.finished_at IS NOT NULL AND stopped.last_runid IS NOT NULL
+    )
     AND (
         ? = 0
         OR NOT (
