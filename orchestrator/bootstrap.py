@@ -45,6 +45,7 @@ from orchestrator.usecases.operator import Operator
 from orchestrator.usecases.overview import ActiveRuns, Overview
 from orchestrator.usecases.planning import Planner
 from orchestrator.usecases.purge import purge
+from orchestrator.usecases.refill import Refill
 from orchestrator.usecases.run_ended import RunEnded
 from orchestrator.usecases.settle import Settle
 from orchestrator.usecases.standstill import Standstill
@@ -162,13 +163,14 @@ class Application:
             telemetry=self.telemetry,
         )
         self._trigger = self._trigger_over(self.store, self.runs)
-        self._monitor = self._trigger.monitor
         web_trigger = self._trigger_over(self.web_store, self.web_runs)
+        self.refill = Refill(trigger=web_trigger, clock=self.clock)
         self._run_ended = RunEnded(
             store=self.web_store,
             runs=self.web_runs,
+            workspaces=self._policies,
             settle=web_trigger.monitor.settle,
-            trigger=web_trigger,
+            refill=self.refill,
         )
         self._timer_pass = TimerPass(
             pass_log=self.pass_log,
@@ -194,7 +196,7 @@ class Application:
 
     async def monitor(self, *, past_due: bool = False, asked_by: AskedBy = AskedBy.TIMER) -> list[str]:
         """Make a monitor pass and return its problems, a line each."""
-        return await self._pass("monitor", self._monitor, past_due, asked_by)
+        return await self._pass("monitor", self._trigger.watch, past_due, asked_by)
 
     async def submit(self, message: bytes) -> None:
         """Submit the entry of a queue message.
@@ -251,6 +253,7 @@ class Application:
             for close in (
                 *(self._pool.close, self._web_pool.close, self._health_pool.close, self.queue.close),
                 *(self._connections.close, self._web_connections.close, self._workspaces.close),
+                self.refill.close,
             ):
                 last_first.push_async_callback(close)
 

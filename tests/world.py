@@ -79,6 +79,10 @@ class UseCases:
         """Make a monitor pass and return its problems."""
         return await self.make_monitor()()
 
+    async def watch(self) -> list[str]:
+        """Make a monitor pass as the app does, which claims for the slots it frees; return its problems."""
+        return await self.make_trigger().watch()
+
     async def trigger(self) -> list[str]:
         """Make a trigger pass and return its problems."""
         return await self.make_trigger()()

@@ -1,6 +1,7 @@
 """How long each part of a pass may take, in seconds. Pure; ``tests/test_pass_budget.py`` adds the parts up.
 
-A trigger pass checks the runs of a workspace and then claims, and waits for no other workspace in between.
+A trigger pass checks the runs of a workspace and then claims, and waits for no other workspace in between; a
+monitor pass does so where it has freed a slot.
 There are two ways to the claim, and each fits into the work of a pass:
 
 ==========================================  =====================================

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -55,6 +55,8 @@ class _Looks:
     """What became of the looks at the runs of one workspace."""
 
     succeeded: int = 0
+    #: entries that came to the end of their run
+    finished: int = 0
     failures: list[tuple[Entry, OrchestratorError]] = field(default_factory=list)
     #: entries whose run does not exist, as Databricks says
     missing: list[tuple[Entry, RunNotFound]] = field(default_factory=list)
@@ -84,6 +86,12 @@ class Checked:
     problems: list[str] = field(default_factory=list)
     #: the active runs; None = they were not asked for, or not in time
     active: ActiveList | None = None
+    #: entries that came to the end of their run, and gave their slot back
+    finished: int = 0
+
+
+#: Is called with a workspace and what was found there; returns its problem, or ''.
+AfterCheck = Callable[[str, Checked], Awaitable[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,19 +106,22 @@ class Monitor:
     clock: Clock
     settle: Settle
 
-    async def __call__(self) -> list[str]:
+    async def __call__(self, then: AfterCheck | None = None) -> list[str]:
         """Make a pass and return its problems, one line each.
 
         A workspace that does not answer is left to the next pass and keeps no other from being looked at as
         often as usual.
 
+        :param then: what else a workspace needs after its check.
         :raises StoreError: the database is unavailable; nothing can be done without it.
         """
-        works: list[PassWork] = [self.aside, *(partial(self._problems, name) for name in self.workspaces)]
+        chains = [partial(self._check_and_then, name, then) for name in self.workspaces]
+        works: list[PassWork] = [self.aside, *chains]
         return await in_rounds(works, every=pass_budget.ROUND_SECONDS, at_most=pass_budget.ROUNDS_SECONDS)
 
-    async def _problems(self, workspace: str) -> list[str]:
-        return (await self.check(workspace)).problems
+    async def _check_and_then(self, workspace: str, then: AfterCheck | None) -> list[str]:
+        checked = await self.check(workspace)
+        return [*checked.problems, await then(workspace, checked) if then else ""]
 
     async def aside(self) -> list[str]:
         """Do what waits for no run, whatever the workspaces answer; return the problems.
@@ -191,7 +202,7 @@ class Monitor:
                 )
             await listing.wait()
             active = listing.result
-        checked.active = active
+        checked.active, checked.finished = active, looks.finished
         if active is None:
             return
         if active.error is not None and entries:
@@ -262,7 +273,7 @@ class Monitor:
 
     async def _look(self, entry: Entry, view: View, looks: _Looks) -> None:
         try:
-            await self.settle(entry, view)
+            looks.finished += await self.settle(entry, view)
             looks.succeeded += 1
         except RunNotFound as error:
             looks.missing.append((entry, error))

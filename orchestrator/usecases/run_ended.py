@@ -8,18 +8,17 @@ fetches the run. A false or repeated event therefore changes nothing.
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from orchestrator.core.errors import DatabricksError
 from orchestrator.core.models import Entry
 from orchestrator.core.numbers import MAX_ID
+from orchestrator.core.policy import WorkspacePolicy
 from orchestrator.ports import Runs, Store
+from orchestrator.usecases.refill import Refill
 from orchestrator.usecases.revive import revive_reported
 from orchestrator.usecases.settle import Settle
-from orchestrator.usecases.tasks import BackgroundTasks
-from orchestrator.usecases.trigger import Trigger
 
 _logger = logging.getLogger(__name__)
 
@@ -34,16 +33,9 @@ class RunEnded:
     store: Store
     #: by the workspace's name
     runs: Mapping[str, Runs]
+    workspaces: Mapping[str, WorkspacePolicy]
     settle: Settle
-    trigger: Trigger
-    #: lets one claim run at a time for each workspace
-    _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), repr=False)
-    #: workspaces with a claim that waits for its lock: it will see every slot that is freed until it starts
-    _waiting: set[str] = field(default_factory=set, repr=False)
-    #: running claims; a caller that stops waiting must not separate a claim from its messages
-    _claims: BackgroundTasks = field(
-        default_factory=lambda: BackgroundTasks("a freed slot is left to the next pass"), repr=False
-    )
+    refill: Refill
 
     async def __call__(self, run_id: int) -> bool:
         """Finish the entry of a run that is over; return whether it was finished.
@@ -59,14 +51,14 @@ class RunEnded:
             # Two workspaces may have a run of the same id.
             followed = [await self._followed(workspace, run_id) for workspace in self.runs]
             finished = [entry for entry in followed if entry and await self.settle.reported(entry)]
-        tasks = [self._claims.start(self._fill(entry.workspace)) for entry in finished]
+        tasks = [self.refill.after_an_end(entry.workspace) for entry in finished]
         if tasks:
             await asyncio.wait(tasks, timeout=_EVENT_SECONDS)
         return bool(finished)
 
     async def _followed(self, workspace: str, run_id: int) -> Entry | None:
         """Return the entry that follows a run, or follows it again because of this event."""
-        address = self.trigger.workspaces[workspace].address
+        address = self.workspaces[workspace].address
         entry = await self.store.running_run(workspace, run_id)
         if entry is not None:
             return entry if entry.is_at(address) else None
@@ -75,16 +67,3 @@ class RunEnded:
         except DatabricksError as error:
             _logger.warning("run %s is reported as over and could not be read: %s", run_id, error)
             return None
-
-    async def _fill(self, workspace: str) -> None:
-        if workspace in self._waiting:
-            return
-        self._waiting.add(workspace)
-        try:
-            await self._locks[workspace].acquire()
-        finally:
-            self._waiting.discard(workspace)
-        try:
-            await self.trigger.fill(workspace)
-        finally:
-            self._locks[workspace].release()

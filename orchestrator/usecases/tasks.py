@@ -118,6 +118,14 @@ class BackgroundTasks:
         task.add_done_callback(self._done)
         return task
 
+    async def close(self, seconds: float) -> None:
+        """Wait for the tasks for a time, and cancel those that go on then."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

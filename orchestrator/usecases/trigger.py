@@ -17,7 +17,7 @@ from orchestrator.ports import Clock, Queue, Runs, Store, Telemetry
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.listing import ActiveList, list_active
-from orchestrator.usecases.monitor import Monitor
+from orchestrator.usecases.monitor import Checked, Monitor
 from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.tasks import BackgroundTasks, both, in_rounds, to_its_end
 from orchestrator.usecases.timer_pass import PassWork
@@ -55,6 +55,18 @@ class Trigger:
         chains = [partial(self._check_and_fill, name) for name in sorted(self.workspaces)]
         works: list[PassWork] = [self.monitor.aside, *chains]
         return await in_rounds(works, every=pass_budget.ROUND_SECONDS, at_most=pass_budget.ROUNDS_SECONDS)
+
+    async def watch(self) -> list[str]:
+        """Make a monitor pass, claim for the slots that it has freed, and return its problems, one line each.
+
+        :raises StoreError: the database is unavailable; nothing can be done without it.
+        """
+        return await self.monitor(self._fill_freed)
+
+    async def _fill_freed(self, workspace: str, checked: Checked) -> str:
+        if not checked.finished or checked.active is None:
+            return ""
+        return await self.fill(workspace, checked.active)
 
     async def _check_and_fill(self, workspace: str) -> list[str]:
         """Check a workspace's runs, then claim for its free slots. It waits for no other workspace."""

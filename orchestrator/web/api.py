@@ -104,6 +104,8 @@ class Api:
         workspaces = [workspace.name for workspace in self._app.settings.workspaces]
         new = query.new_entries(request, workspaces)
         ids = await self._app.operator.add(new, query.idempotency(request))
+        for workspace in {entry.workspace for entry in new}:
+            self._app.refill.after_an_insert(workspace)
         return json_response(schemas.Inserted(ids=[str(each) for each in ids]), HTTPStatus.CREATED)
 
     async def retry(self, request: Request) -> Response:

@@ -16,6 +16,7 @@ from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core.errors import DatabricksError, WorkspaceUnavailable
 from orchestrator.core.models import ActiveRun, NewEntry, Run
 from orchestrator.core.states import Status
+from orchestrator.usecases.refill import Refill
 from orchestrator.usecases.run_ended import RunEnded
 from tests.empty_store import make_empty_store
 from tests.fakes import FakeQueue, FakeRuns
@@ -66,7 +67,8 @@ class Desk(DeliveredUseCases):
             store=store,
             runs=runs,
             settle=usecases.make_settle(),
-            trigger=usecases.make_trigger(),
+            workspaces=usecases.workspaces,
+            refill=Refill(trigger=usecases.make_trigger(), clock=usecases.clock),
         )
         return cls(ended=ended, **parts)
 

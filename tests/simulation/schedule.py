@@ -215,7 +215,7 @@ class Schedule:
 
     def start_monitor(self, app: int = 0) -> None:
         """Begin a monitor pass of an app, concurrently with everything else."""
-        self.scheduler.start(_pass(self._apps[self._host(app)].monitor))
+        self.scheduler.start(_pass(self._apps[self._host(app)].watch))
 
     def deliver(self, which: int, *, keep: bool, app: int = 0) -> None:
         """Begin to handle a message; with ``keep`` it is delivered again, concurrently or later."""

@@ -16,6 +16,7 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.usecases.overview import ActiveRuns, Overview
+from orchestrator.usecases.refill import Refill
 from orchestrator.usecases.run_ended import RunEnded
 from tests.databricks.support import ManualClock, Tokens
 from tests.fakes import FakeClock
@@ -161,7 +162,11 @@ class AnsweredWorld(DeliveredUseCases):
     async def notify(self, run_id: int) -> bool:
         """Report a run as over, as Databricks' notification does."""
         event = RunEnded(
-            store=self.store, runs=self.runs, settle=self.make_settle(), trigger=self.make_trigger()
+            store=self.store,
+            runs=self.runs,
+            workspaces=self.workspaces,
+            settle=self.make_settle(),
+            refill=Refill(trigger=self.make_trigger(), clock=self.clock),
         )
         return await event(run_id)
 

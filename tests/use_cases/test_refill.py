@@ -1,0 +1,112 @@
+"""Claims between two passes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
+from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.sqlite import SqliteConnector
+from orchestrator.core.models import ActiveRun, NewEntry
+from orchestrator.core.states import Status
+from orchestrator.usecases.refill import Refill
+from tests.empty_store import make_empty_store
+from tests.fakes import FakeQueue, FakeRuns
+from tests.world import UseCases, workspace
+
+
+class CountedRuns(FakeRuns):
+    """Counts how often its active runs are listed, and may hold the list back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listings = 0
+        self.is_listing, self.may_list = asyncio.Event(), asyncio.Event()
+        self.may_list.set()
+
+    async def active_runs(self, *, seconds: float | None = None) -> tuple[ActiveRun, ...]:
+        self.listings += 1
+        self.is_listing.set()
+        await self.may_list.wait()
+        return await super().active_runs(seconds=seconds)
+
+
+@dataclass(kw_only=True)
+class World(UseCases):
+    """The app with one such workspace, which has one slot."""
+
+    api: CountedRuns
+    sender: FakeQueue
+
+    async def insert(self, *tables: str) -> list[int]:
+        """Insert entries, and return their ids."""
+        return list(await Operations(self.store.pool).add([NewEntry(table_name=table) for table in tables]))
+
+    async def deliver(self) -> None:
+        """Submit what was sent."""
+        while self.sender.sent:
+            await self.submit(self.sender.sent.pop(0))
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    store = Store(Pool(SqliteConnector(make_empty_store(tmp_path / "state.db"))))
+    api, sender = CountedRuns(), FakeQueue()
+    yield World(
+        store=store,
+        runs={"default": api},
+        workspaces={"default": workspace(cap=1)},
+        queue=sender,
+        api=api,
+        sender=sender,
+    )
+    await store.pool.close()
+
+
+async def test_a_monitor_pass_that_frees_a_slot_claims_for_it(world: World) -> None:
+    first, second = await world.insert("a", "b")
+    await world.trigger()
+    await world.deliver()
+    assert await world.watch() == []
+    assert world.sender.sent == [], "the run goes on"
+    [run_id] = world.api.runs
+    world.api.end(run_id, "SUCCESS")
+    listings = world.api.listings
+    assert await world.watch() == []
+    assert [claim.entry_id for claim in world.sender.sent] == [second]
+    assert world.api.listings == listings + 1, "it claims by the list of its own look"
+    assert (await world.entry(first)).status is Status.DONE
+
+
+async def test_a_monitor_pass_that_frees_nothing_claims_nothing(world: World) -> None:
+    await world.insert("a")
+    assert await world.watch() == []
+    assert (world.sender.sent, world.api.listings) == ([], 0)
+
+
+async def test_new_entries_are_claimed_at_once_and_then_together(world: World) -> None:
+    runs, refill = world.api, Refill(trigger=world.make_trigger(), clock=world.clock)
+    runs.may_list.clear()
+    [first] = await world.insert("a")
+    began = world.clock.monotonic()
+    for _ in range(100):
+        refill.after_an_insert("default")
+    await runs.is_listing.wait()
+    assert world.clock.monotonic() == began, "the first claim is not put off"
+    for _ in range(100):
+        refill.after_an_insert("default")
+    runs.may_list.set()
+    await asyncio.wait(refill._claims._tasks)
+    assert [claim.entry_id for claim in world.sender.sent] == [first]
+    assert runs.listings == 2
+    assert world.clock.monotonic() > began, "the second one is"
+
+
+async def test_entries_of_a_workspace_that_the_settings_do_not_know_start_nothing(world: World) -> None:
+    refill = Refill(trigger=world.make_trigger(), clock=world.clock)
+    refill.after_an_insert("nowhere")
+    assert not refill._claims._tasks
