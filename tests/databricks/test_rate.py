@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from orchestrator.adapters.databricks.rate import RateGate
+from orchestrator.adapters.databricks.rate import Pace, RateGate
 from orchestrator.core.errors import WorkspaceUnavailable
 from tests.databricks.support import REQUEST, ManualClock, Workspace, connected, drop, error, ok
 
@@ -102,7 +102,7 @@ async def test_those_who_waited_do_not_call_at_the_same_moment() -> None:
 
     gate = RateGate(Clock())
     gate.close(WorkspaceUnavailable("429"), retry_after=100.0, closed=0)
-    assert [gate.wait() for _ in range(4)] == pytest.approx([100.0, 105.0, 110.0, 115.0])
+    assert [gate.pause() for _ in range(4)] == pytest.approx([100.0, 105.0, 110.0, 115.0])
 
 
 async def test_a_call_that_is_held_back_says_what_the_workspace_said(workspace: Workspace) -> None:
@@ -173,3 +173,73 @@ def test_a_refusal_that_comes_late_leaves_the_pause_as_it_is() -> None:
     clock.now += 0.5
     gate.close(refusal, retry_after=None, closed=before)
     assert gate.left() == 0.5
+
+
+def test_nobody_is_spaced_before_the_first_refusal() -> None:
+    pace = Pace()
+    assert [pace.turn(7.0) for _ in range(100)] == [0.0] * 100
+
+
+def test_calls_are_spaced_after_a_refusal() -> None:
+    pace = Pace()
+    pace.refused()
+    assert pace.turn(0.0) == pace.turn(0.0) == 0.0  # one that came late is made up for
+    wait = pace.turn(0.0)
+    assert wait == pytest.approx(1 / pace.rate())
+    assert pace.turn(wait / 2) == pytest.approx(wait / 2)
+    assert pace.turn(wait) == 0.0
+
+
+def used(pace: Pace, *, begin: float, seconds: int) -> None:
+    """Make a call a second."""
+    for second in range(seconds):
+        assert pace.turn(begin + second) == 0.0
+
+
+def test_the_rate_stays_below_what_was_refused_for_a_minute_of_use() -> None:
+    pace = Pace()
+    pace.refused()
+    used(pace, begin=0.0, seconds=10)
+    pace.refused()
+    pace.refused()  # from here on it is known what was refused
+    first = pace.rate()
+    used(pace, begin=100.0, seconds=55)
+    near = pace.rate()
+    used(pace, begin=155.0, seconds=30)
+    refused = first / 0.8
+    assert first < 0.999 * near < near < refused < pace.rate()
+
+
+def test_a_night_without_calls_teaches_nothing() -> None:
+    pace = Pace()
+    pace.refused()
+    used(pace, begin=0.0, seconds=5)
+    before = pace.rate()
+    assert pace.turn(40_000.0) == 0.0
+    assert pace.rate() == pytest.approx(before * 1.2, rel=0.01)
+
+
+def test_an_endpoint_that_refuses_nothing_any_more_is_not_spaced_for_ever() -> None:
+    pace = Pace()
+    pace.refused()
+    used(pace, begin=0.0, seconds=60)
+    assert pace.rate() == float("inf")
+
+
+def test_calls_refused_at_the_same_time_lower_the_rate_once() -> None:
+    clock, refusal = ManualClock(), WorkspaceUnavailable("too many requests", status=429)
+    gate = RateGate(clock)
+    for _ in range(10):
+        gate.close(refusal, retry_after=1.0, closed=0)
+    clock.now += 1.0
+    assert gate.turn() == gate.turn() == 0.0
+    assert gate.turn() == pytest.approx(1.0, rel=0.2)
+
+
+def test_an_outage_that_answers_429_leaves_no_pace_that_never_recovers() -> None:
+    pace = Pace()
+    for _ in range(100):
+        pace.refused()
+    assert pace.rate() >= 1
+    used(pace, begin=0.0, seconds=15)
+    assert pace.rate() > 10

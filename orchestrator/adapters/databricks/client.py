@@ -271,7 +271,7 @@ class DatabricksClient:
 
     def _pause(self, gate: RateGate, failure: Failure, tries: int) -> float:
         if failure.remedy is Remedy.WAIT:
-            return gate.wait()
+            return gate.pause()
         return jobs_api.pause(failure, tries=tries, jitter=self._clock.jitter())
 
     async def _pass(self, gate: RateGate, request: Request[Any], latest: float, *, in_doubt: bool) -> None:
@@ -280,7 +280,7 @@ class DatabricksClient:
         :param latest: when the request must have been sent, on the clock.
         :raises WorkspaceUnavailable: that is too late; nothing more was sent.
         """
-        while (seconds := gate.wait()) > 0:
+        while (seconds := gate.turn()) > 0:
             if self._clock.monotonic() + seconds > latest:
                 raise jobs_api.held_back(request, gate.refusal, seconds=gate.left(), in_doubt=in_doubt)
             await self._clock.sleep(seconds)
