@@ -59,6 +59,8 @@ class Workspace:
         self._seconds = 0.0
         self._seen = Seen()
         self._runs: dict[str, int] = {}
+        #: calls of runs/list and runs/get
+        self._looks = 0
 
     def routes(self) -> list[web.RouteDef]:
         """Return the addresses that are served."""
@@ -81,6 +83,7 @@ class Workspace:
         return web.json_response({"run_id": run_id, "number_in_job": run_id})
 
     async def _list(self, request: web.Request) -> web.Response:
+        self._looks += 1
         await asyncio.sleep(self._seconds)
         begin = int(request.query.get("page_token", "0"))
         ids = list(self._runs.values())[begin : begin + PAGE]
@@ -90,6 +93,7 @@ class Workspace:
         return web.json_response(answer)
 
     async def _get(self, request: web.Request) -> web.Response:
+        self._looks += 1
         await asyncio.sleep(self._seconds)
         return web.json_response(_run(int(request.query["run_id"])))
 
@@ -98,8 +102,11 @@ class Workspace:
         return web.json_response({"job_id": int(request.query["job_id"]), "settings": settings})
 
     async def _begin(self, request: web.Request) -> web.Response:
-        self._seconds = float((await request.json())["seconds"])
-        self._seen, self._runs = Seen(), {}
+        wanted = await request.json()
+        self._seconds = float(wanted["seconds"])
+        self._seen, self._looks = Seen(), 0
+        if not wanted["keep_runs"]:
+            self._ids, self._runs = itertools.count(1), {}
         return web.json_response({})
 
     async def _report(self, request: web.Request) -> web.Response:  # noqa: ARG002
@@ -112,6 +119,7 @@ class Workspace:
                 "most_at_once": seen.most_at_once,
                 "first": seen.first,
                 "last": seen.last,
+                "looks": self._looks,
             }
         )
 
@@ -134,6 +142,8 @@ class Report:
     #: of the first call and of the last answer, by the machine's monotonic clock, which all processes share
     first: float
     last: float
+    #: calls of runs/list and runs/get
+    looks: int
 
     @property
     def seconds(self) -> float:
@@ -147,10 +157,11 @@ class Server:
 
     url: str
 
-    async def begin(self, seconds: float) -> None:
+    async def begin(self, seconds: float, *, keep_runs: bool = False) -> None:
         """Forget what was seen; answer after this time from now on."""
+        wanted = {"seconds": seconds, "keep_runs": keep_runs}
         async with aiohttp.ClientSession() as session:
-            response = await session.put(f"{self.url}/benchmark", json={"seconds": seconds})
+            response = await session.put(f"{self.url}/benchmark", json=wanted)
             response.raise_for_status()
 
     async def report(self) -> Report:
