@@ -104,16 +104,16 @@ async def _submit(instances: int, submissions: int) -> Measured:
     late = counts.since(half.of)
     return Measured(
         accepted=_accepted(counts),
-        refused=counts.total("refused"),
+        refused=counts.total("refused run-now"),
         accepted_late=_accepted(late),
-        refused_late=late.total("refused"),
+        refused_late=late.total("refused run-now"),
         postponed=postponed,
         seconds=asyncio.get_running_loop().time() - began,
     )
 
 
 def _accepted(counts: Counts) -> int:
-    return counts.total("calls run-now") - counts.total("refused")
+    return counts.total("calls run-now") - counts.total("refused run-now")
 
 
 def _request(number: int) -> RunRequest:
