@@ -45,7 +45,7 @@ def read(text: str | None) -> dict[str, tuple[int, datetime]]:
             str(doubt): (int(times), _moment(since))
             for doubt, (times, since) in json.loads(text or "{}").items()
         }
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, RecursionError):
         return {}
 
 

@@ -23,6 +23,12 @@ LOADED: dict[str, tuple[dict[str, Any], tuple[str, int]]] = {
     "less than no attempts": ({"attempt": -5}, ("DONE", 1)),
     "less than no calls": ({"deliveries": -5}, ("DONE", 1)),
     "less than no submissions": ({"submission": -5}, ("DONE", 1)),
+    **{
+        f"{counter} without end": ({"status": "QUEUED", "submission": 1, counter: 2**31 - 1}, ("DONE", 1))
+        for counter in ("postponements", "resends", "slot_waits", "platform_failures")
+    },
+    "attempts without end": ({"attempt": 2**31 - 1, "max_attempts": 0}, ("DONE", 1)),
+    "doubts without end": ({"doubts": "[" * 1_000}, ("DONE", 1)),
     "a limit below zero": ({"max_attempts": -5}, ("DONE", 1)),
     "FAILED with a limit below zero": (
         {"max_attempts": -5, "status": "FAILED", "submission": 1, "attempt": 1},
@@ -34,6 +40,8 @@ LOADED: dict[str, tuple[dict[str, Any], tuple[str, int]]] = {
 LOOSE: dict[str, tuple[dict[str, Any], tuple[str, int]]] = {
     "no GUID": ({"entry_guid": "none"}, ("DEAD", 1)),
     "no time to wait for": ({"available_at": "soon"}, ("DONE", 1)),
+    "a number for a time": ({"available_at": "12345"}, ("DONE", 1)),
+    "no time of birth, and another fault": ({"created_at": "zzz", "attempt": -1}, ("DONE", 1)),
     "no time of birth": ({"created_at": "soon"}, ("DONE", 1)),
     "no time of change": ({"updated_at": "soon"}, ("DONE", 1)),
     "a lease that ends never": (

@@ -36,7 +36,8 @@ _MACROS: dict[str, tuple[str, str]] = {
     "two_to": ("(1 << ($))", "POWER(2, $)"),
     # A time in the form that sorts as it reads; now for what is none.
     "as_time": (
-        "COALESCE(strftime('%Y-%m-%d %H:%M:%f', $), utc_now())",
+        "CASE WHEN strftime('%Y-%m-%d %H:%M:%f', $) GLOB '[0-9][0-9][0-9][0-9]-*'"
+        " THEN strftime('%Y-%m-%d %H:%M:%f', $) ELSE utc_now() END",
         "COALESCE($, SYSUTCDATETIME())",
     ),
     "new_guid": (

@@ -174,7 +174,14 @@ EXISTS (
 -- The open entry has values that a CHECK forbids, which may have been switched off, or lacks one.
 (
     {lacks_a_value {alias}}
-    OR {alias}.attempt < 0 OR {alias}.deliveries < 0 OR {alias}.submission < 0 OR {alias}.cancel_requested NOT IN (0, 1)
+    OR {alias}.submission < 0
+    OR {alias}.attempt NOT BETWEEN 0 AND 1000000000
+    OR {alias}.deliveries NOT BETWEEN 0 AND 1000000000
+    OR {alias}.postponements NOT BETWEEN 0 AND 1000000000
+    OR {alias}.resends NOT BETWEEN 0 AND 1000000000
+    OR {alias}.slot_waits NOT BETWEEN 0 AND 1000000000
+    OR {alias}.platform_failures NOT BETWEEN 0 AND 1000000000
+    OR {alias}.cancel_requested NOT IN (0, 1)
     OR {alias}.in_doubt NOT IN (0, 1)
     OR ({alias}.status IN ('QUEUED', 'RUNNING') AND {alias}.submission = 0)
     OR ({alias}.status = 'RUNNING' AND {alias}.runid IS NULL)
@@ -182,7 +189,12 @@ EXISTS (
     OR {alias}.status LIKE '% '
     OR {letters {alias}.status} NOT IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
     {sqlite OR strftime('%Y-%m-%d %H:%M', {alias}.available_at) IS NOT SUBSTRING({alias}.available_at, 1, 16)}
+    {sqlite OR strftime('%Y-%m-%d %H:%M', {alias}.created_at) IS NOT SUBSTRING({alias}.created_at, 1, 16)}
 )
+
+-- counter (fragment) --
+-- What the app counts, from 0 to a number that nothing reaches: one more would not fit into the column's type otherwise.
+CASE WHEN {alias} > 1000000000 THEN 1000000000 WHEN {alias} > 0 THEN {alias} ELSE 0 END
 
 -- is_at (fragment) --
 -- The entry's latest run and submission are at an address, a parameter, or began before addresses were kept.
@@ -749,16 +761,16 @@ SET status = CASE
         WHEN status = 'RUNNING' AND runid IS NOT NULL THEN {next_submission track_processing}
         ELSE 0
     END,
-    attempt = CASE WHEN attempt > 0 THEN attempt ELSE 0 END,
-    deliveries = CASE WHEN deliveries > 0 THEN deliveries ELSE 0 END,
+    attempt = {counter attempt},
+    deliveries = {counter deliveries},
     cancel_requested = CASE COALESCE(cancel_requested, 0) WHEN 0 THEN 0 ELSE 1 END,
     in_doubt = CASE COALESCE(in_doubt, 0) WHEN 0 THEN 0 ELSE 1 END,
-    postponements = COALESCE(postponements, 0),
-    resends = COALESCE(resends, 0),
-    slot_waits = COALESCE(slot_waits, 0),
-    platform_failures = COALESCE(platform_failures, 0),
+    postponements = {counter postponements},
+    resends = {counter resends},
+    slot_waits = {counter slot_waits},
+    platform_failures = {counter platform_failures},
     available_at = {as_time available_at},
-    created_at = COALESCE(created_at, {now}),
+    created_at = {as_time created_at},
     updated_at = {now}
 WHERE id IN (
     SELECT odd.id
@@ -1455,11 +1467,12 @@ WHERE name = ?
     -- active runs tells. After that a repair which begins and ends between two whole passes shows in none.
     AND NOT EXISTS (
         SELECT 1 FROM track_processing AS failed {index ix_track_processing_dead} {passing_by}
-        WHERE failed.status = 'DEAD' AND failed.finished_at > {seconds_ago 259200} AND failed.last_runid IS NOT NULL
+        WHERE failed.status = 'DEAD' AND failed.finished_at > {seconds_ago 259200} AND failed.finished_at <= {now}
+            AND failed.last_runid IS NOT NULL
     )
     AND NOT EXISTS (
         SELECT 1 FROM track_processing AS stopped {index ix_track_processing_finished} {passing_by}
-        WHERE stopped.finished_at > {seconds_ago 86400} AND stopped.status = 'CANCELED'
+        WHERE stopped.finished_at > {seconds_ago 86400} AND stopped.finished_at <= {now} AND stopped.status = 'CANCELED'
             AND stopped.finished_at IS NOT NULL AND stopped.last_runid IS NOT NULL
     )
     AND (
