@@ -13,7 +13,16 @@ from benchmarks.tables import markdown
 #: Modules of this package, in the order in which they are printed. Each has
 #: ``tables(*, full: bool) -> Iterable[Table]``, which yields a table as soon as it is measured; the first
 #: line of its docstring is the heading.
-TOPICS: tuple[str, ...] = ("submitting", "watching", "store", "cost", "scale", "cold_start", "rate_limits")
+TOPICS: tuple[str, ...] = (
+    "submitting",
+    "watching",
+    "store",
+    "cost",
+    "scale",
+    "cold_start",
+    "rate_limits",
+    "day",
+)
 
 
 def main(argv: list[str]) -> None:

@@ -131,6 +131,10 @@ class App:
         self.counts.peaks["instances"] = max(self.counts.peaks["instances"], wanted)
         return wanted
 
+    async def take(self, claim: Claim) -> None:
+        """Submit the entry of one message, as one of those that go on at once."""
+        await self._submit(claim)
+
     async def _submit(self, claim: Claim) -> None:
         instance = self._instance(len(self._submissions) // AT_ONCE)
         with function("submit"):
