@@ -68,9 +68,12 @@ class NotebookRunner:
     def _find(self, path: str) -> Path | None:
         if not path:
             return None
-        named = (self._root / path.lstrip("/")).resolve()
-        files = (named, named.with_name(f"{named.name}.py").resolve())
-        return next((file for file in files if file.is_file() and file.is_relative_to(self._root)), None)
+        try:
+            named = (self._root / path.lstrip("/")).resolve()
+            files = (named, named.with_name(f"{named.name}.py").resolve())
+            return next((file for file in files if file.is_file() and file.is_relative_to(self._root)), None)
+        except (OSError, ValueError):  # no file can have this name: too long, a null character
+            return None
 
     def _over(self, attempt_id: int, task: asyncio.Task[tuple[str, Output]]) -> None:
         del self._running[attempt_id]

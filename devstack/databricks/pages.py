@@ -23,9 +23,10 @@ def page(workspace: Workspace) -> str:
     jobs = _table("Jobs", ("Job", "Name", "Runs"), map(_job, workspace.jobs()))
     title = "Runs" if len(runs) <= MAX_RUNS else f"The newest {MAX_RUNS} of {len(runs)} runs"
     columns = ("Run", "Job", "State", "Started (UTC)", "Parameters")
-    return _PAGE.read_text(encoding="utf-8").replace(
+    found = _PAGE.read_text(encoding="utf-8").replace(
         _LISTS, jobs + _table(title, columns, map(_run, runs[:MAX_RUNS]))
     )
+    return found.encode(errors="replace").decode()  # half of a pair, which JSON takes
 
 
 def _job(job: Job) -> tuple[str, ...]:

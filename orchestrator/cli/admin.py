@@ -7,7 +7,7 @@ import click
 
 from orchestrator import bootstrap, settings
 from orchestrator.cli import context
-from orchestrator.cli.options import Age, Whole, json_option
+from orchestrator.cli.options import Age, Filled, Whole, json_option
 from orchestrator.cli.output import FAILED, OK, complain, print_json
 from orchestrator.core.errors import StoreError
 from orchestrator.core.models import AskedBy
@@ -99,8 +99,17 @@ def _grant(name: str, client_id: UUID | None, as_json: bool) -> int:
 
 
 @click.command("create-job")
-@click.option("--notebook", required=True, metavar="PATH", help="The notebook's path in the workspace.")
-@click.option("--name", default="databricks-job-orchestrator", show_default=True, help="The job's name.")
+@click.option(
+    "--notebook", required=True, type=Filled(), metavar="PATH", help="The notebook's path in the workspace."
+)
+@click.option(
+    "--name",
+    default="databricks-job-orchestrator",
+    type=Filled(),
+    metavar="NAME",
+    show_default=True,
+    help="The job's name.",
+)
 @click.option("--workspace", default=DEFAULT_WORKSPACE, show_default=True, metavar="NAME")
 @json_option
 def _create_job(notebook: str, name: str, workspace: str, as_json: bool) -> int:

@@ -13,6 +13,18 @@ from orchestrator.core.search import MAX_TEXT, EntryFilter, Sort
 from orchestrator.core.states import Status
 
 
+class Filled(click.ParamType[str]):
+    """A text that is not blank."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        if not str(value).strip():
+            self.fail("it is empty", param, ctx)
+        return str(value)
+
+
 class Whole(click.ParamType[int]):
     """A whole number between two bounds."""
 

@@ -166,6 +166,13 @@ def test_numbers_that_no_column_holds_are_usage_errors(cli: CommandLine, argumen
     assert "must be a whole number from" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--notebook", "--name"])
+def test_create_job_takes_no_empty_text(full_cli: CommandLine, option: str) -> None:
+    refused = full_cli("create-job", "--notebook", "/Jobs/ingest", option, " ")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"Invalid value for '{option}': it is empty" in refused.stderr
+
+
 def test_create_job_check_and_passes(full_cli: CommandLine) -> None:
     created = full_cli("create-job", "--notebook", "/Jobs/ingest", MAX_ACTIVE_RUNS="40")
     assert created.returncode == 0, created.stderr

@@ -208,7 +208,7 @@ def test_only_files_below_the_root_are_run(root: Path, tmp_path: Path) -> None:
     runner = NotebookRunner(root)
     accepted = [path for path in ("/Shared/echo", "Shared/echo.py") if runner.accepts(path)]
     assert accepted == ["/Shared/echo", "Shared/echo.py"]
-    refused = ("", "/", "/Shared", "../outside", str(tmp_path / "outside.py"), "/link")
+    refused = ("", "/", "/Shared", "../outside", str(tmp_path / "outside.py"), "/link", "x" * 5_000, "a\0b")
     assert not any(runner.accepts(path) for path in refused)
 
 
