@@ -66,6 +66,10 @@ class Trigger:
     async def _fill_freed(self, workspace: str, checked: Checked) -> str:
         if not checked.finished or checked.active is None:
             return ""
+        keys = await self.store.open_jobs(workspace)
+        limits = await self.jobs.limits(workspace, keys, seconds=pass_budget.NEW_JOBS_SECONDS)
+        if len(limits) < len(keys):
+            return ""  # a trigger pass looks the jobs up for longer, beside its check
         return await self.fill(workspace, checked.active)
 
     async def _check_and_fill(self, workspace: str) -> list[str]:

@@ -11,8 +11,10 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
-from orchestrator.core.models import ActiveRun, NewEntry
+from orchestrator.core import pass_budget
+from orchestrator.core.models import ActiveRun, Job, NewEntry
 from orchestrator.core.states import Status
+from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.refill import Refill
 from tests.empty_store import make_empty_store
 from tests.fakes import FakeQueue, FakeRuns
@@ -88,6 +90,25 @@ async def test_a_monitor_pass_that_frees_nothing_claims_nothing(world: World) ->
     assert (world.sender.sent, world.api.listings) == ([], 0)
 
 
+async def test_a_monitor_pass_claims_nothing_while_it_does_not_know_how_many_runs_a_job_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_: int) -> Job:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await world.insert("a", "b")
+    await world.trigger()
+    await world.deliver()
+    [run_id] = world.api.runs
+    world.api.end(run_id, "SUCCESS")
+    world.jobs = Jobs(runs=world.runs, workspaces=world.workspaces, clock=world.clock)  # of another instance
+    monkeypatch.setattr(world.api, "get_job", hang)
+    monkeypatch.setattr(pass_budget, "NEW_JOBS_SECONDS", 0.01)
+    assert await world.watch() == []
+    assert world.sender.sent == []
+
+
 async def test_new_entries_are_claimed_at_once_and_then_together(world: World) -> None:
     runs, refill = world.api, Refill(trigger=world.make_trigger(), clock=world.clock)
     runs.may_list.clear()
@@ -100,7 +121,7 @@ async def test_new_entries_are_claimed_at_once_and_then_together(world: World) -
     for _ in range(100):
         refill.after_an_insert("default")
     runs.may_list.set()
-    await asyncio.wait(refill._claims._tasks)
+    await refill.close()
     assert [claim.entry_id for claim in world.sender.sent] == [first]
     assert runs.listings == 2
     assert world.clock.monotonic() > began, "the second one is"
@@ -109,4 +130,5 @@ async def test_new_entries_are_claimed_at_once_and_then_together(world: World) -
 async def test_entries_of_a_workspace_that_the_settings_do_not_know_start_nothing(world: World) -> None:
     refill = Refill(trigger=world.make_trigger(), clock=world.clock)
     refill.after_an_insert("nowhere")
-    assert not refill._claims._tasks
+    await refill.close()
+    assert world.api.listings == 0

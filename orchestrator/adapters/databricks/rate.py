@@ -76,9 +76,8 @@ class Pace:
         if rate > _UNLIMITED:
             self._refused = self._used = None
             return 0.0
-        self._next_at = (
-            max(self._next_at, now - 1 / rate) + 1 / rate
-        )  # one turn that came late is made up for
+        # One turn that came late is made up for.
+        self._next_at = max(self._next_at, now - 1 / rate) + 1 / rate
         return 0.0
 
 
