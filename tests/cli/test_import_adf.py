@@ -333,7 +333,7 @@ def test_what_a_whole_expression_gives_is_a_question(cli: CommandLine) -> None:
         "parameter_style": "notebook_params",
         "parameters": "DECIDE: @pipeline().parameters.all",
         "max_attempts": 4,
-        "run_timeout_seconds": "DECIDE: soon",
+        "run_timeout_seconds": "DECIDE: the file has no time span",
     }
 
 
@@ -341,7 +341,7 @@ def test_an_id_that_is_none_is_a_question(cli: CommandLine) -> None:
     [entry] = propose(cli, pipeline(databricks("A", "DatabricksJob", {"jobId": "x"})), EXISTING, VAULT)[
         "entries"
     ]
-    assert entry["decide"] == ["jobId: the job's id; the file has x"]
+    assert entry["decide"] == ["jobId: the job's id; the file has none"]
 
 
 def test_an_order_among_activities_is_a_question(cli: CommandLine) -> None:
@@ -685,6 +685,8 @@ BESIDE_SECRETS = (
     f"@startswith(pipeline().parameters.Entrance, '{_PIECE}')",
     f"@equals(activity('Web').output.value[0], '{_PIECE}')",
     f"it's @{{equals(pipeline().parameters.token,'{_PIECE}')}}",
+    f"{_PIECE}@{{pipeline().parameters.token}}",
+    f"@{{pipeline().parameters.token}}{_PIECE}",
     "@equals(pipeline().parameters.password, 987654)",
     f"@equals(linkedService().door, '{_PIECE}')",
 )
@@ -725,6 +727,198 @@ def test_what_a_variable_or_a_loop_gets_from_a_secret_is_one(cli: CommandLine) -
         SECRET,
         "DECIDE: @equals(item(), variables('other'), 'c')",
     ]
+
+
+def set_variable(name: str, text: str) -> dict[str, Any]:
+    return activity(f"Set {name}", "SetVariable", {"variableName": name, "value": expression(text)})
+
+
+def over(text: str, inner: dict[str, Any]) -> dict[str, Any]:
+    """Return a loop over what an expression gives."""
+    loop = nested(inside="ForEach", inner=[inner])
+    loop["typeProperties"]["items"] = expression(text)
+    return loop
+
+
+WEB = {"url": "https://kv-team.vault.azure.net/x", "method": "GET"}
+
+#: Activities that hand a secret on, and the expression that has it in the end.
+HANDED_ON: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "variables, the last one first": (
+        [
+            set_variable("c", "@variables('b')"),
+            set_variable("b", "@variables('a')"),
+            set_variable("a", "@pipeline().parameters.token"),
+        ],
+        "variables('c')",
+    ),
+    "secure output in a variable": (
+        [
+            activity("Get", "WebActivity", {"url": "https://x.example"}, policy={"secureOutput": True}),
+            set_variable("a", "@activity('Get').output.value"),
+        ],
+        "variables('a')",
+    ),
+    "a filter": (
+        [activity("Filter", "Filter", {"items": expression("@activity('Get').output.secrets")})],
+        "activity('Filter').output.value[0]",
+    ),
+    "an item in a variable": (
+        [over("@pipeline().parameters.tokens", set_variable("a", "@item().x"))],
+        "variables('a')",
+    ),
+    "a vault": ([activity("Read", "WebActivity", WEB)], "activity('Read').output.value"),
+    "a vault in a variable": (
+        [activity("Read", "WebActivity", WEB), set_variable("a", "@activity('Read').output.value")],
+        "variables('a')",
+    ),
+    "another pipeline's parameter": (
+        [
+            activity(
+                "Start",
+                "ExecutePipeline",
+                {"pipeline": {"referenceName": "Q"}, "parameters": {"P": "@pipeline().parameters.token"}},
+            )
+        ],
+        "pipeline().parameters.p",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HANDED_ON)
+def test_what_is_made_from_a_secret_is_one(cli: CommandLine, case: str) -> None:
+    before, secret = HANDED_ON[case]
+    used = with_parameters(x=expression(f"@equals({secret}, '{_PIECE}')"), table_name="sales")
+    looped = {**with_parameters(x=expression(f"@equals(item().y, '{_PIECE}')")), "name": "B"}
+    first, second = hidden(cli, pipeline(used, over(f"@{secret}", looped), *before), EXISTING, VAULT)[
+        "entries"
+    ]
+    assert first["entry"]["parameters"] == {"x": SECRET, "table_name": "sales"}
+    assert second["entry"]["parameters"] == {"x": SECRET}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"db_password": {"value": _PIECE}},
+        {"secrets": {"list": [_PIECE]}},
+        {"secrets": [_PIECE]},
+        {"deep": {"password": {"value": {"type": "String", "text": _PIECE}}}},
+        {"list": ["--password", {"text": _PIECE}]},
+        {"list": [{"name": "password", "value": _PIECE}]},
+        {"password": f"{_PIECE} {{{{secrets/lake/password}}}}"},
+    ],
+)
+def test_all_that_is_under_a_secret_name_is_one(cli: CommandLine, secret: Any) -> None:
+    used = with_parameters(written="@pipeline().parameters.plain", **secret)
+    declared = {"plain": {"type": "object", "defaultValue": secret}}
+    [entry] = hidden(cli, pipeline(used, parameters=declared), EXISTING, VAULT)["entries"]
+    assert entry["entry"]["parameters"]["written"] == "DECIDE: @pipeline().parameters.plain"
+    assert list(entry["entry"]["parameters"]) == ["written", *secret]
+
+
+def test_inputs_that_a_policy_hides_are_not_shown(cli: CommandLine) -> None:
+    """The notebook and the names of its parameters stay readable."""
+    policy = {"secureInput": True, "retry": 1}
+    named = {**with_parameters(x=_PIECE, day=expression(f"@concat('{_PIECE}', item())")), "policy": policy}
+    named["typeProperties"]["libraries"] = [{"pypi": {"package": _PIECE}}]
+    listed = databricks("B", "DatabricksSparkPython", {"pythonFile": f"@concat('{_PIECE}')"}, policy=policy)
+    listed["typeProperties"]["parameters"] = [_PIECE, 987654]
+    whole = databricks(
+        "C", "DatabricksJob", {"jobId": 7, "jobParameters": f"@json('{_PIECE}')"}, policy=policy
+    )
+    proposal = hidden(cli, pipeline(named, listed, whole), EXISTING, VAULT)
+    assert proposal["jobs"][0]["job"]["tasks"][0]["notebook_task"] == {"notebook_path": "/x"}
+    assert proposal["jobs"][0]["job"]["tasks"][0]["libraries"] == [SECRET]
+    assert proposal["jobs"][1]["job"]["tasks"][0]["spark_python_task"] == {"python_file": SECRET}
+    assert [entry["entry"]["parameters"] for entry in proposal["entries"]] == [
+        {"x": SECRET, "day": SECRET},
+        [SECRET, SECRET],
+        SECRET,
+    ]
+    assert proposal["entries"][2]["entry"]["job_id"] == "7"
+
+
+@pytest.mark.parametrize("kind", ["string", "String", "object", "array"])
+def test_a_parameter_with_a_secret_name_is_one_of_any_type(cli: CommandLine, kind: str) -> None:
+    linked = service(
+        {
+            "domain": ADDRESS,
+            "newClusterVersion": "15.4.x-scala2.12",
+            "newClusterNumOfWorker": "1",
+            "newClusterSparkEnvVars": {
+                "X": "@{linkedService().lakeKey}",
+                "Y": "@linkedService().accessToken",
+                "Z": "@linkedService().zone",
+            },
+        },
+        parameters={
+            "lakeKey": {"type": kind, "defaultValue": _PIECE},
+            "accessToken": {"type": kind},
+            "zone": {"type": kind, "defaultValue": "west"},
+        },
+    )
+    given = reference("LS_Databricks", accessToken=_PIECE)
+    [job] = hidden(cli, pipeline({**with_parameters(), "linkedServiceName": given}), linked)["jobs"]
+    variables = job["job"]["tasks"][0]["new_cluster"]["spark_env_vars"]
+    assert variables == {"X": SECRET, "Y": SECRET, "Z": "west"}
+
+
+@pytest.mark.parametrize("kind", ["string", "object"])
+def test_a_template_s_secret_names_are_secrets_of_any_type(cli: CommandLine, kind: str) -> None:
+    used = with_parameters(
+        default="[parameters('sqlPassword')]",
+        joined="[concat('a-', parameters('SQLPassword'))]",
+        variable="[variables('lakeKey')]",
+        given="[parameters('s_token')]",
+        undeclared="[parameters('k')]",
+        table_name="[parameters('table')]",
+    )
+    template = {
+        "parameters": {
+            "sqlPassword": {"type": kind, "defaultValue": _PIECE},
+            "s_token": {"type": kind},
+            "table": {"type": "string"},
+        },
+        "variables": {"lakeKey": _PIECE},
+        "resources": [{**pipeline(used), "name": "f/p"}],
+    }
+    given = {"s_token": {"value": _PIECE}, "k": {"value": _PIECE}, "table": {"value": "sales"}}
+    values = {"$schema": ARM_VALUES["$schema"], "parameters": given}
+    [entry] = hidden(cli, template, values)["entries"]
+    assert entry["entry"]["parameters"] == {
+        "default": SECRET,
+        "joined": "DECIDE: [concat(..., parameters('SQLPassword'))]",
+        "variable": SECRET,
+        "given": SECRET,
+        "undeclared": "DECIDE: [parameters('k')]",
+        "table_name": "sales",
+    }
+
+
+@pytest.mark.parametrize("odd", [{"password": {"value": _PIECE}}, {"text": _PIECE}, [[_PIECE]], _TOKEN_FORM])
+def test_what_is_no_text_where_one_belongs_is_not_shown(cli: CommandLine, odd: Any) -> None:
+    depends = [{"activity": odd, "dependencyConditions": [odd]}, {"activity": "x"}]
+    used = {**with_parameters(), "dependsOn": [*depends, {**depends[0], "dependencyConditions": odd}]}
+    used["typeProperties"]["notebookPath"] = odd
+    chosen = nested(inside="Switch", inner=[used])
+    chosen["typeProperties"] |= {"on": odd, "cases": [{"value": odd, "activities": [used]}]}
+    start = activity("Start", "ExecutePipeline", {"pipeline": {"referenceName": odd}})
+    started = {"type": "ScheduleTrigger", "pipelines": [{"pipelineReference": {"referenceName": odd}}]}
+    trigger = {"name": "T", "properties": started}
+    linked = service({"domain": odd, "existingClusterId": odd})
+    proposal = hidden(cli, pipeline(chosen, start), linked, trigger)
+    assert "it ran after x ()" in "".join(proposal["entries"][0]["decide"])
+    started_by_activity, started_by_trigger = proposal["notes"][:2]
+    assert started_by_activity.endswith("activity Start starts pipeline …, and may give it parameters")
+    assert started_by_trigger.startswith("trigger T starts … (ScheduleTrigger); ")
+
+
+@pytest.mark.parametrize("policy", [{"retry": _PIECE}, {"timeout": _PIECE}])
+def test_what_is_no_number_is_not_quoted(cli: CommandLine, policy: dict[str, str]) -> None:
+    used = databricks("A", "DatabricksJob", {"jobId": _PIECE}, policy=policy)
+    [entry] = hidden(cli, pipeline(used), EXISTING, VAULT)["entries"]
+    assert entry["decide"][0] == "jobId: the job's id; the file has none"
 
 
 def test_the_cases_of_a_secret_are_not_shown(cli: CommandLine) -> None:

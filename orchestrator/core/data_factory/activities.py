@@ -1,13 +1,23 @@
 """Find the Databricks activities of a pipeline, also those in ForEach, If, Switch and Until. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.data_factory.exports import Resource, as_list, as_object, type_properties
-from orchestrator.core.data_factory.open_values import ITEM, NOT_SHOWN, names_secret, shown
+from orchestrator.core.data_factory.open_values import (
+    ITEM,
+    NOT_SHOWN,
+    is_expression,
+    name_of,
+    names_in,
+    names_secret,
+    sealed,
+    shown,
+)
 from orchestrator.core.errors import ExportUnreadable
+from orchestrator.core.secret_names import says_secret
 
 NOTEBOOK = "DatabricksNotebook"
 JAR = "DatabricksSparkJar"
@@ -22,6 +32,11 @@ _MAX_DEPTH = 20
 #: Parts of a Databricks address in a web activity that calls the Jobs API itself.
 _CALLS = ("jobs/run-now", "jobs/runs/", "jobs/create")
 
+_WEB = frozenset({"WebActivity", "WebHook"})
+
+#: Stands among the names that a value comes from for each that says itself that it is a secret.
+_SPEAKS = "*"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
@@ -34,18 +49,38 @@ class Activity:
     #: what decides whether and how often it runs, outermost first
     conditions: Sequence[str]
     #: what stands for secrets in its expressions, in lower case: secret parameters, activities whose output
-    #: is declared as secure, and variables and items that get one of these
+    #: is declared as secure or comes from a vault, and whatever is made from one of these
     secrets: Set[str]
 
     @property
     def where(self) -> str:
         """Name the activity in a message."""
-        return f"{self.pipeline.where}, activity {self.name}"
+        return f"{self.pipeline.where}, activity {name_of(self.name)}"
+
+    @property
+    def title(self) -> str:
+        """What a job or an entry is called after it."""
+        return f"{name_of(self.pipeline.name)}/{name_of(self.name)}"
 
     @property
     def fields(self) -> dict[str, Any]:
         """What is particular to its type."""
         return type_properties(self.definition, self.where)
+
+    def given(self, field: str) -> Any:
+        """Return a field with what a run gets, or what stands for it where the policy hides inputs."""
+        value = self.fields.get(field)
+        return sealed(value) if value and self._hides_inputs else value
+
+    def named(self, field: str) -> Any:
+        """Return a field that names a notebook, a file or a job. Of hidden inputs only if it is plain."""
+        value = self.fields.get(field)
+        is_plain = isinstance(value, int) or (isinstance(value, str) and not is_expression(value))
+        return value if is_plain else self.given(field)
+
+    @property
+    def _hides_inputs(self) -> bool:
+        return _policy_says(self.definition, "secureInput", "secure_input")
 
     @property
     def is_inactive(self) -> bool:
@@ -72,7 +107,12 @@ def find(pipelines: Sequence[Resource], secrets: Set[str]) -> Found:
     :param secrets: names of secret parameters that are not a pipeline's own, in lower case.
     :raises ExportUnreadable: a pipeline is not built as Data Factory builds one.
     """
-    all_of_them = [activity for pipeline in pipelines for activity in _of_pipeline(pipeline, secrets)]
+    known = _all_secrets(pipelines, secrets)
+    all_of_them = [
+        activity
+        for pipeline in pipelines
+        for activity in _in(pipeline, pipeline.properties.get("activities"), [], known)
+    ]
     return Found(
         databricks=[each for each in all_of_them if each.kind in DATABRICKS],
         calls=[each for each in all_of_them if _calls_databricks(each)],
@@ -81,23 +121,71 @@ def find(pipelines: Sequence[Resource], secrets: Set[str]) -> Found:
     )
 
 
-def _of_pipeline(pipeline: Resource, secrets: Set[str]) -> Iterator[Activity]:
-    activities = pipeline.properties.get("activities")
-    declared = secrets | set(pipeline.secrets)
-    yield from _in(pipeline, activities, [], declared | set(_made_secret(activities, declared)))
+def _all_secrets(pipelines: Sequence[Resource], declared: Set[str]) -> Set[str]:
+    """Return all names that stand for secrets, in lower case: what is made from a secret is one as well.
+
+    A name counts in all pipelines, since one hands its values to another.
+    """
+    made_from = defaultdict(list)
+    for pipeline in pipelines:
+        for name, sources in _made(pipeline.properties.get("activities"), frozenset()):
+            for source in sources:
+                made_from[source].append(name.lower())
+    found: set[str] = set()
+    waiting = [_SPEAKS, *declared, *(name for pipeline in pipelines for name in pipeline.secrets)]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += made_from[name]
+    return found - {_SPEAKS}
 
 
-def _made_secret(value: Any, secrets: Set[str]) -> Iterator[str]:
-    """Yield the names of activities whose output is declared as secure, and of variables with a secret."""
-    if isinstance(value, dict):
-        policy, name = value.get("policy"), value.get("name")
-        if isinstance(policy, dict) and policy.get("secureOutput") and isinstance(name, str):
-            yield name.lower()
-        variable = value.get("variableName")
-        if isinstance(variable, str) and names_secret(value.get("value"), secrets):
-            yield variable.lower()
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _made_secret(inner, secrets)
+def _made(value: Any, items: Set[str]) -> Iterator[tuple[str, Set[str]]]:
+    """Yield the outputs, variables and parameters that activities make, each with what it is made from.
+
+    :param items: what the items of the loops around the activities are made from.
+    """
+    if isinstance(value, list):
+        for each in value:
+            yield from _made(each, items)
+    elif isinstance(value, dict):
+        yield from _made_by(value, items)
+        if value.get("type") == "ForEach":
+            fields = value.get("typeProperties", value)
+            items = items | _sources(fields.get("items") if isinstance(fields, dict) else None, items)
+        for each in value.values():
+            yield from _made(each, items)
+
+
+def _made_by(value: Mapping[str, Any], items: Set[str]) -> Iterator[tuple[str, Set[str]]]:
+    variable = value.get("variableName", value.get("variable_name"))
+    name, parameters = value.get("name"), value.get("parameters")
+    if isinstance(variable, str):
+        yield variable, _sources(value.get("value"), items)
+    if isinstance(name, str) and value.get("type") not in tuple(_CONTAINERS):
+        yield name, _output_sources(value, items)
+    if isinstance(parameters, dict):
+        yield from ((each, _sources(given, items)) for each, given in parameters.items())
+
+
+def _output_sources(definition: Mapping[str, Any], items: Set[str]) -> Set[str]:
+    """Return what an activity's output may be made from: all that the activity names."""
+    is_of_vault = definition.get("type") in tuple(_WEB) and "vault" in str(definition).lower()
+    if is_of_vault or _policy_says(definition, "secureOutput", "secure_output"):
+        return {_SPEAKS}
+    return _sources(definition, items)
+
+
+def _sources(value: Any, items: Set[str]) -> Set[str]:
+    names = names_in(value)
+    found = {_SPEAKS if says_secret(name) else name.lower() for name in names}
+    return found | items if ITEM in found else found
+
+
+def _policy_says(definition: Mapping[str, Any], *spellings: str) -> bool:
+    policy = definition.get("policy")
+    return isinstance(policy, dict) and any(policy.get(each) for each in spellings)
 
 
 def _in(
@@ -141,13 +229,13 @@ def _condition_words(dependency: Any) -> str:
     if not isinstance(dependency, dict):
         return shown(dependency)
     outcomes = dependency.get("dependencyConditions") or dependency.get("dependency_conditions") or []
-    words = " or ".join(str(each) for each in outcomes) if isinstance(outcomes, list) else shown(outcomes)
-    return f"{dependency.get('activity')} ({words})"
+    words = " or ".join(map(shown, outcomes)) if isinstance(outcomes, list) else shown(outcomes)
+    return f"{name_of(dependency.get('activity'))} ({words})"
 
 
 def _inner(activity: Activity) -> Iterator[tuple[Any, str]]:
     """Yield the lists of activities inside a container, each with what decides whether it runs."""
-    name = activity.name
+    name = name_of(activity.name)
     fields = activity.fields if activity.kind in _CONTAINERS else {}
     match activity.kind:
         case "ForEach":
@@ -181,7 +269,7 @@ _CONTAINERS = frozenset({"ForEach", "Until", "IfCondition", "Switch"})
 
 
 def _calls_databricks(activity: Activity) -> bool:
-    if activity.kind not in {"WebActivity", "WebHook"}:
+    if activity.kind not in _WEB:
         return False
     url = shown(activity.fields.get("url"))
     return any(call in url for call in _CALLS)

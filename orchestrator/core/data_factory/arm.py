@@ -98,9 +98,10 @@ class Template:
         """Return the last part of a resource's name. A parameter without a value is ``<its name>``."""
         if text.startswith("[") and text.endswith("]"):
             try:
-                text = str(self._evaluate(text, 0, lambda name: f"<{name}>"))
+                made = self._evaluate(text, 0, lambda name: f"<{name}>")
             except _UnknownError:
                 return text
+            text = made if isinstance(made, str) else text
         return text.rpartition("/")[2]
 
     def _missing(self, name: str) -> Any:

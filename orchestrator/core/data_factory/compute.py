@@ -8,7 +8,13 @@ from typing import Any
 
 from orchestrator.core.data_factory.activities import Activity
 from orchestrator.core.data_factory.exports import Export, as_object
-from orchestrator.core.data_factory.open_values import MARK, Questions, with_service_parameters
+from orchestrator.core.data_factory.open_values import (
+    MARK,
+    Questions,
+    lowered,
+    name_of,
+    with_service_parameters,
+)
 from orchestrator.core.urls import is_host, split_url
 
 #: Fields of a linked service → fields of ``new_cluster`` of the Jobs API, taken over as they are.
@@ -77,13 +83,13 @@ def service_of(activity: Activity, export: Export) -> Service:
     reference = as_object(
         activity.definition.get("linkedServiceName") or {}, f"{activity.where}: linkedServiceName"
     )
-    name = str(reference.get("referenceName") or "")
-    resource = export.linked_services.get(name.lower())
+    given_name = reference.get("referenceName") or ""
+    name = name_of(given_name)
+    resource = export.linked_services.get(str(given_name).lower())
     if resource is None:
         return Service(name=name, fields=None)
     given = as_object(reference.get("parameters") or {}, f"{activity.where}: parameters of linkedServiceName")
-    known = {**resource.defaults, **{key.lower(): value for key, value in given.items()}}
-    parameters = {**known, **resource.secrets}
+    parameters = {**resource.defaults, **lowered(given), **resource.secrets}
     return Service(name=name, fields=with_service_parameters(resource.fields, parameters))
 
 
@@ -124,11 +130,12 @@ def _host(domain: Any, what: str, questions: Questions) -> str:
 
 def _vault_url(token: Mapping[str, Any], export: Export, questions: Questions) -> str | None:
     store = token.get("store")
-    name = str(store.get("referenceName")) if isinstance(store, dict) else ""
-    vault = export.linked_services.get(name.lower())
+    name = store.get("referenceName") if isinstance(store, dict) else ""
+    vault = export.linked_services.get(str(name).lower())
     if vault is None:
         return questions.ask(
-            "KEY_VAULT_URL", f"the address of the Key Vault: linked service {name} is not in the files"
+            "KEY_VAULT_URL",
+            f"the address of the Key Vault: linked service {name_of(name)} is not in the files",
         )
     return questions.text(vault.fields.get("baseUrl"), f"{vault.where}: baseUrl")
 

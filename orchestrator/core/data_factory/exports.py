@@ -11,14 +11,13 @@ from pathlib import PurePath
 from typing import Any
 
 from orchestrator.core.data_factory.arm import Template, Work
+from orchestrator.core.data_factory.open_values import lowered, name_of, sealed
 from orchestrator.core.errors import ExportUnreadable
+from orchestrator.core.secret_names import says_secret
 
 #: Kinds of resources, by the end of a type such as ``Microsoft.DataFactory/factories/pipelines``. Those of
 #: Synapse end alike.
 _KINDS = ("pipelines", "linkedservices", "triggers")
-
-#: Type of the object that holds a secret in a resource.
-SECURE = "SecureString"
 
 #: How far templates may be nested; a template of an export nests its parts once.
 _MAX_DEPTH = 10
@@ -54,7 +53,7 @@ class Resource:
     @property
     def where(self) -> str:
         """Name the resource in a message."""
-        return f"{_LABELS[self.kind]} {self.name}"
+        return f"{_LABELS[self.kind]} {name_of(self.name)}"
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -64,12 +63,8 @@ class Resource:
     @property
     def defaults(self) -> dict[str, Any]:
         """The defaults of its parameters, by name in lower case, without secret ones."""
-        declared = _lowered(self.properties.get("parameters"), f"{self.where}: parameters")
-        return {
-            name: each["defaultValue"]
-            for name, each in declared.items()
-            if isinstance(each, dict) and "defaultValue" in each and not _is_secret(each)
-        }
+        defaults = _defaults(self.properties.get("parameters"), self.where)
+        return {name: value for name, value in defaults.items() if name not in self.secrets}
 
     @property
     def secrets(self) -> dict[str, Any]:
@@ -165,9 +160,12 @@ def _of_template(
     """Yield the resources of an ARM template and of the templates in it."""
     if depth > _MAX_DEPTH:
         raise ExportUnreadable(f"{where}: templates are nested more than {_MAX_DEPTH} deep")
-    given = {**given, **_secrets(document.get("parameters"), where)}
+    declared = document.get("parameters")
+    known = _lowered(declared, f"{where}: parameters")
+    given = {name: value for name, value in given.items() if depth or name in known}
+    given |= _secrets(declared, where)
     template = Template(
-        parameters={**_defaults(document.get("parameters"), where), **given},
+        parameters={**_defaults(declared, where), **given},
         variables=_lowered(document.get("variables"), f"{where}: variables"),
         work=work,
     )
@@ -233,37 +231,37 @@ def _given_parameters(files: Sequence[File]) -> dict[str, Any]:
 
 def _values(parameters: Any, where: str) -> dict[str, Any]:
     """Return ``{"name": {"value": …}}`` as the values by name."""
-    lowered = _lowered(parameters, f"{where}: parameters")
-    return {
-        name: each["value"] for name, each in lowered.items() if isinstance(each, dict) and "value" in each
-    }
+    return _each(parameters, "value", where)
 
 
 def _defaults(parameters: Any, where: str) -> dict[str, Any]:
-    lowered = _lowered(parameters, f"{where}: parameters")
-    return {
-        name: each["defaultValue"]
-        for name, each in lowered.items()
-        if isinstance(each, dict) and "defaultValue" in each
-    }
+    return _each(parameters, "defaultValue", where)
+
+
+def _each(parameters: Any, field: str, where: str) -> dict[str, Any]:
+    objects = as_object(parameters or {}, f"{where}: parameters")
+    return lowered(
+        {name: each[field] for name, each in objects.items() if isinstance(each, dict) and field in each}
+    )
 
 
 def _secrets(parameters: Any, where: str) -> dict[str, Any]:
     """Return what stands for the values of secret parameters, which are never read."""
-    lowered = _lowered(parameters, f"{where}: parameters")
-    return {name: {"type": SECURE} for name, each in lowered.items() if _is_secret(each)}
+    objects = as_object(parameters or {}, f"{where}: parameters")
+    return {name.lower(): sealed(None) for name, each in objects.items() if _is_secret(name, each)}
 
 
-def _is_secret(declared: Any) -> bool:
-    """Say whether a parameter of a template, a pipeline or a linked service is declared as a secret."""
-    return isinstance(declared, dict) and str(declared.get("type")).lower() in {
-        "securestring",
-        "secureobject",
-    }
+def _is_secret(name: str, declared: Any) -> bool:
+    """Say whether a parameter of a template, a pipeline or a linked service is a secret.
+
+    Its name says so, whatever its type, or else its type.
+    """
+    kind = declared.get("type") if isinstance(declared, dict) else None
+    return says_secret(name) or str(kind).lower() in {"securestring", "secureobject"}
 
 
 def _lowered(value: Any, where: str) -> dict[str, Any]:
-    return {name.lower(): item for name, item in as_object(value or {}, where).items()}
+    return lowered(as_object(value or {}, where))
 
 
 def _described(document: Any) -> str:
@@ -272,7 +270,7 @@ def _described(document: Any) -> str:
         return f"{_described(document[0])} (the first of {len(document)} in a list)"
     if not isinstance(document, dict):
         return f"{wanted}: it is not a JSON object"
-    keys = ", ".join(sorted(document)[:10]) or "nothing"
+    keys = ", ".join(name_of(key) for key in sorted(document)[:10]) or "nothing"
     return f"{wanted}: it has {keys}"
 
 

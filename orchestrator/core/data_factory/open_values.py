@@ -19,7 +19,16 @@ MARK = "DECIDE: "
 #: Stands for a secret in a question.
 NOT_SHOWN = "a secret, which is not shown; let the task read it from a secret scope"
 
+#: Stands in a sentence for what is not shown: a secret, or something else where a text belongs.
+HIDDEN = "…"
+
+#: Type of the object that holds a secret in a resource.
+SECURE = "SecureString"
+
 _EMBEDDED = re.compile(r"(?<!@)@\{")
+
+#: An expression in a text.
+_PART = re.compile(r"(?<!@)@\{[^{}]*\}")
 
 #: A reference to a parameter of the linked service: the whole text, or a part of it.
 _SERVICE_PARAMETER = re.compile(
@@ -59,7 +68,8 @@ _LITERAL = re.compile(r"""['"]|(?<![\w.])\d""")
 class Questions:
     """Collects what a person must decide while a proposal is made.
 
-    :param defaults: of the pipeline's parameters, by name; told with the question, never used as the answer.
+    :param defaults: of the pipeline's parameters, by name; told with the question, never used as the answer,
+        and not told if there is anything to ask about them.
     :param secrets: names that stand for secrets in expressions, in lower case.
     """
 
@@ -79,17 +89,22 @@ class Questions:
         :param what: what the value is, for the question.
         :param name: its own name, which may say that it is a secret.
         """
+        if _is_secret(name, value):
+            return self.ask(what, NOT_SHOWN)
         if isinstance(value, dict):
             return self._object(value, what, name)
         if isinstance(value, list):
-            return self._list(value, what, name)
-        if _is_secret(name, value):
-            return self.ask(what, NOT_SHOWN)
+            return self._list(value, what)
         if not isinstance(value, str):
             return value
         if is_expression(value):
             return self._expression(value, what)
         return value[1:] if value.startswith("@@") else value.replace("@@{", "@{")
+
+    def asks_about(self, value: Any, name: str) -> bool:
+        """Say whether a value has a secret or an expression in it."""
+        self.settle(value, name, name)
+        return bool(self.found)
 
     def text(self, value: Any, what: str) -> str | None:
         """Return a value that should be a text; None if the file does not have it."""
@@ -108,16 +123,20 @@ class Questions:
             return self.ask(what, shown(inner, self._secrets))
         if value.get("type") == "Expression" and "value" in value:
             return self.settle(inner, what, name)
-        return {key: self.settle(item, f"{what}.{key}", key) for key, item in value.items()}
+        named = next((value[key] for key in ("name", "key") if isinstance(value.get(key), str)), "value")
+        return {
+            key: self.settle(item, f"{what}.{key}", named if key == "value" else key)
+            for key, item in value.items()
+        }
 
-    def _list(self, value: list[Any], what: str, name: str) -> list[Any]:
+    def _list(self, value: list[Any], what: str) -> list[Any]:
         plain = [_as_text(item) for item in value if not isinstance(item, dict | list)]
         hidden = [secret for secret in secrets_in(plain) if secret]  # an option says what the next element is
         return [
             self.ask(f"{what}[{at}]", NOT_SHOWN)
             if not isinstance(item, dict | list) and any(secret in _as_text(item) for secret in hidden)
-            else self.settle(item, f"{what}[{at}]", name)
-            for at, item in enumerate(value)
+            else self.settle(item, f"{what}[{at}]", before if isinstance(item, dict | list) else "")
+            for at, (before, item) in enumerate(zip(["", *map(_as_text, value)], value, strict=False))
         ]
 
     def _expression(self, text: str, what: str) -> str:
@@ -125,41 +144,64 @@ class Questions:
             return self.ask(what, NOT_SHOWN)
         named = _PIPELINE_PARAMETER.fullmatch(text)
         default = self._defaults.get(named[1].lower()) if named else None
-        if named is None or default is None or _is_secret(named[1], default):
+        if named is None or default is None or Questions().asks_about(default, named[1]):
             return self.ask(what, text)
         self.found.append(f"{what}: {text} (the pipeline's default: {json.dumps(default)})")
         return MARK + text
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    """Say whether a value is a secret, or has one in it: by its name, or by its form under any name."""
+    """Say whether a value is a secret: by its name, or by its form under any name.
+
+    An object or a list is one by its name only; what is in it is looked at by itself.
+    """
     if value is None or isinstance(value, bool):
         return False
-    text = _as_text(value)
-    if _TOKEN.search(text):
-        return True
-    is_written_out = bool(text) and not _SECRET_REFERENCE.search(text)
-    return is_written_out and (says_secret(name) or bool(secrets_in({name: text})))
+    if isinstance(value, dict | list):
+        return says_secret(name)
+    text = _SECRET_REFERENCE.sub("", _as_text(value))
+    if not text:
+        return False
+    return bool(says_secret(name) or _TOKEN.search(text) or secrets_in({name: text}))
 
 
 def _is_beside_secret(text: str, secrets: Set[str]) -> bool:
-    """Say whether an expression that names a secret has a text or a number in it, which may be the secret."""
-    return names_secret(text, secrets) and _LITERAL.search(_NAMED.sub("", text)) is not None
+    """Say whether there is a text or a number in an expression that names a secret; it may be the secret."""
+    if not names_secret(text, secrets):
+        return False
+    has_text_around = _EMBEDDED.search(text) is not None and _PART.sub("", text).strip() != ""
+    return has_text_around or _LITERAL.search(_NAMED.sub("", text)) is not None
 
 
 def names_secret(value: Any, secrets: Set[str]) -> bool:
     """Say whether an expression names a secret: a parameter, a variable, an activity or a field.
 
-    :param secrets: names that are declared as secrets, in lower case; others say so themselves.
+    :param secrets: names that stand for secrets, in lower case; others say so themselves.
     """
+    return any(name.lower() in secrets or says_secret(name) for name in names_in(value))
+
+
+def names_in(value: Any) -> list[str]:
+    """Return what an expression names, or any in an object: parameters, variables, activities, fields."""
     text = _text_of(value)
-    names = [*_FIELD.findall(text), *_NAMED.findall(text)]
-    return any(name.lower() in secrets or says_secret(name) for name in names)
+    return [*_FIELD.findall(text), *_NAMED.findall(text)]
+
+
+def lowered(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by name in lower case; one whose name says secret is replaced by :func:`sealed`."""
+    return {name.lower(): sealed(None) if says_secret(name) else value for name, value in values.items()}
+
+
+def sealed(value: Any) -> Any:
+    """Return what stands for a secret: of an object or a list, for each of its elements."""
+    if isinstance(value, dict) and "type" not in value:
+        return {name: sealed(None) for name in value}
+    return [sealed(None) for _ in value] if isinstance(value, list) else {"type": SECURE}
 
 
 def _as_text(value: Any) -> str:
     """Return a text as it is, and anything else as JSON: a password may be a number."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def is_expression(text: str) -> bool:
@@ -206,8 +248,17 @@ def shown(value: Any, secrets: Set[str] = frozenset()) -> str:
 
     :param secrets: names that stand for secrets in expressions, in lower case.
     """
-    text = _text_of(value)
+    is_expression_object = isinstance(value, dict) and value.get("type") in ("Expression", ARM_EXPRESSION)
+    text = value.get("value") if is_expression_object else value
+    if isinstance(text, dict | list) or text is None:
+        return HIDDEN
+    text = _as_text(text)
     return NOT_SHOWN if _is_secret("", text) or _is_beside_secret(text, secrets) else text
+
+
+def name_of(value: Any) -> str:
+    """Return a name for a sentence: one that is no text or has a secret in it is not shown."""
+    return value if isinstance(value, str) and not _is_secret("", value) else HIDDEN
 
 
 def _text_of(value: Any) -> str:

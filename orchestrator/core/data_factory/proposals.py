@@ -12,9 +12,10 @@ from typing import Any
 
 from orchestrator.core import new_entry
 from orchestrator.core.data_factory.activities import JAR, JOB, NOTEBOOK, PYTHON, Activity, Found, find
+from orchestrator.core.data_factory.arm import ARM_EXPRESSION
 from orchestrator.core.data_factory.compute import Workspace, cluster_of, service_of, workspace_of
 from orchestrator.core.data_factory.exports import Export, as_list, as_object
-from orchestrator.core.data_factory.open_values import Questions, is_open, shown
+from orchestrator.core.data_factory.open_values import SECURE, Questions, is_open, name_of, shown
 from orchestrator.core.errors import ExportUnreadable, InvalidEntry
 from orchestrator.core.numbers import MAX_ID, MAX_INT32, whole_of_text
 
@@ -74,7 +75,7 @@ def propose(export: Export, table_parameter: str) -> Proposal:
     proposal = Proposal(notes=[*export.notes, *_notes(export, found)])
     if not found.databricks and not found.calls:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(found.kinds.items())) or "none"
-        names = ", ".join(pipeline.name for pipeline in export.pipelines)
+        names = ", ".join(name_of(pipeline.name) for pipeline in export.pipelines)
         raise ExportUnreadable(f"no Databricks activity in {names}; activities by type: {kinds}")
     maker = _Maker(export, proposal, table_parameter.lower())
     for activity in found.databricks:
@@ -160,7 +161,7 @@ class _Maker:
         key = json.dumps([workspace, task, activity.where if is_own else None], sort_keys=True)
         if key not in self._jobs:
             settings = {
-                "name": self._free_name(f"{activity.pipeline.name}/{activity.name}"),
+                "name": self._free_name(activity.title),
                 "max_concurrent_runs": _CONCURRENT_RUNS,
                 "queue": {"enabled": True},
                 "tasks": [{"task_key": "main", **task}],
@@ -206,18 +207,17 @@ class _Maker:
         """Return what the table's parameter says, or else the activity itself."""
         if isinstance(parameters, dict):
             for name, value in parameters.items():
-                if name.lower() == self._table_parameter and value not in (None, ""):
+                if name.lower() == self._table_parameter and isinstance(value, str | int) and value != "":
                     return str(value)
         self._named_by_activity += 1
-        return f"{activity.pipeline.name}/{activity.name}"
+        return activity.title
 
 
 def _task(activity: Activity, questions: Questions) -> dict[str, Any]:
     """Return what a job's task runs. The parameters are the entry's."""
-    fields = activity.fields
 
     def needed(name: str) -> str:
-        return questions.text(fields.get(name), name) or questions.ask(name, "the activity has none")
+        return questions.text(activity.named(name), name) or questions.ask(name, "the activity has none")
 
     if activity.kind == NOTEBOOK:
         return {"notebook_task": {"notebook_path": needed("notebookPath")}}
@@ -228,7 +228,7 @@ def _task(activity: Activity, questions: Questions) -> dict[str, Any]:
 
 def _libraries(activity: Activity, questions: Questions) -> dict[str, Any]:
     """Return the libraries, which both sides write alike."""
-    libraries = activity.fields.get("libraries")
+    libraries = activity.given("libraries")
     if not libraries:
         return {}
     if not _is_dynamic(libraries):
@@ -237,24 +237,23 @@ def _libraries(activity: Activity, questions: Questions) -> dict[str, Any]:
 
 
 def _is_dynamic(value: Any) -> bool:
-    """Say whether a list or an object as a whole is an expression."""
-    return isinstance(value, str) or (isinstance(value, dict) and value.get("type") == "Expression")
+    """Say whether a list or an object as a whole is an expression or a secret."""
+    kinds = ("Expression", ARM_EXPRESSION, SECURE)
+    return isinstance(value, str) or (isinstance(value, dict) and value.get("type") in kinds)
 
 
 def _job_id(activity: Activity, questions: Questions) -> int | str:
-    text = questions.text(activity.fields.get("jobId"), "jobId")
+    text = questions.text(activity.named("jobId"), "jobId")
     try:
         return whole_of_text(text or "", least=1, most=MAX_ID)
     except ValueError:
-        return (
-            text if text and is_open(text) else questions.ask("jobId", f"the job's id; the file has {text}")
-        )
+        return text if text and is_open(text) else questions.ask("jobId", "the job's id; the file has none")
 
 
 def _parameters(activity: Activity, questions: Questions) -> tuple[str, Any]:
     """Return the style and the parameters that the activity sent."""
     field_name, style, empty = _STYLES[activity.kind]
-    given = activity.fields.get(field_name) or empty()
+    given = activity.given(field_name) or empty()
     expected: Callable[[Any, str], Any] = as_list if empty is list else as_object
     if _is_dynamic(given):
         return style, questions.settle(given, field_name)
@@ -285,7 +284,9 @@ def _policy(activity: Activity, questions: Questions) -> dict[str, Any]:
         days, hours, minutes, seconds = (int(each or 0) for each in match.groups())
         limits["run_timeout_seconds"] = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     elif span is not None:
-        limits["run_timeout_seconds"] = span if is_open(span) else questions.ask("policy.timeout", span)
+        limits["run_timeout_seconds"] = (
+            span if is_open(span) else questions.ask("policy.timeout", "the file has no time span")
+        )
     return limits
 
 
@@ -294,7 +295,7 @@ def _attempts(retries: str, questions: Questions) -> int | str:
     try:
         return whole_of_text(retries, least=0, most=MAX_INT32 - 1) + 1
     except ValueError as error:
-        return questions.ask("policy.retry", f"{error}, not {retries}")
+        return questions.ask("policy.retry", str(error))
 
 
 def _check(columns: Mapping[str, Any], questions: Questions) -> None:
@@ -321,14 +322,19 @@ def _notes(export: Export, found: Found) -> list[str]:
     starts = []
     for each in found.starts:
         pipeline = each.fields.get("pipeline")
-        name = pipeline.get("referenceName") if isinstance(pipeline, dict) else shown(pipeline)
+        name = name_of(pipeline.get("referenceName")) if isinstance(pipeline, dict) else shown(pipeline)
         starts.append(f"{each.where} starts pipeline {name}, and may give it parameters")
     triggers = []
     for trigger in export.triggers:
         started = [name for name in _started(trigger.properties) if name]
-        when = trigger.fields.get("recurrence") or trigger.properties.get("type")
+        recurrence = trigger.fields.get("recurrence")
+        when = (
+            json.dumps(Questions().settle(recurrence, "recurrence"))
+            if recurrence
+            else name_of(trigger.properties.get("type"))
+        )
         triggers.append(
-            f"{trigger.where} starts {', '.join(started) or 'no pipeline'} ({shown(when)}); "
+            f"{trigger.where} starts {', '.join(started) or 'no pipeline'} ({when}); "
             "the app has no schedules, so insert the entries by other means"
         )
     return [*calls, *starts, *triggers]
@@ -337,4 +343,4 @@ def _notes(export: Export, found: Found) -> list[str]:
 def _started(properties: Mapping[str, Any]) -> list[str]:
     pipelines = properties.get("pipelines")
     references = [each.get("pipelineReference") for each in pipelines or [] if isinstance(each, dict)]
-    return [str(each.get("referenceName")) for each in references if isinstance(each, dict)]
+    return [name_of(each.get("referenceName")) for each in references if isinstance(each, dict)]
