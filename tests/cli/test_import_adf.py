@@ -914,6 +914,22 @@ def test_what_is_no_text_where_one_belongs_is_not_shown(cli: CommandLine, odd: A
     assert started_by_trigger.startswith("trigger T starts … (ScheduleTrigger); ")
 
 
+def test_a_default_of_what_gets_a_secret_is_not_shown(cli: CommandLine) -> None:
+    handed = {"pipeline": {"referenceName": "Q"}, "parameters": {"P": "@pipeline().parameters.token"}}
+    start = activity("Start", "ExecutePipeline", handed)
+    other = {**with_parameters(), "name": "B"}
+    other["linkedServiceName"] = reference("LS_Databricks", cluster="@pipeline().parameters.token")
+    used = with_parameters(x="@pipeline().parameters.p")
+    linked = service(
+        {"domain": ADDRESS, "existingClusterId": "@linkedService().cluster"},
+        parameters={"cluster": {"type": "String", "defaultValue": _PIECE}},
+    )
+    declared = {"p": {"type": "string", "defaultValue": _PIECE}}
+    proposal = hidden(cli, pipeline(start, used, other, parameters=declared), linked)
+    assert proposal["entries"][0]["entry"]["parameters"] == {"x": "DECIDE: @pipeline().parameters.p"}
+    assert proposal["jobs"][0]["job"]["tasks"][0]["existing_cluster_id"] == SECRET
+
+
 @pytest.mark.parametrize("policy", [{"retry": _PIECE}, {"timeout": _PIECE}])
 def test_what_is_no_number_is_not_quoted(cli: CommandLine, policy: dict[str, str]) -> None:
     used = databricks("A", "DatabricksJob", {"jobId": _PIECE}, policy=policy)

@@ -13,6 +13,7 @@ from orchestrator.core.data_factory.open_values import (
     Questions,
     lowered,
     name_of,
+    sealed,
     with_service_parameters,
 )
 from orchestrator.core.urls import is_host, split_url
@@ -89,7 +90,8 @@ def service_of(activity: Activity, export: Export) -> Service:
     if resource is None:
         return Service(name=name, fields=None)
     given = as_object(reference.get("parameters") or {}, f"{activity.where}: parameters of linkedServiceName")
-    parameters = {**resource.defaults, **lowered(given), **resource.secrets}
+    known = {**resource.defaults, **lowered(given), **resource.secrets}
+    parameters = {key: sealed(None) if key in activity.secrets else value for key, value in known.items()}
     return Service(name=name, fields=with_service_parameters(resource.fields, parameters))
 
 

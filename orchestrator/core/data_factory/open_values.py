@@ -144,7 +144,9 @@ class Questions:
             return self.ask(what, NOT_SHOWN)
         named = _PIPELINE_PARAMETER.fullmatch(text)
         default = self._defaults.get(named[1].lower()) if named else None
-        if named is None or default is None or Questions().asks_about(default, named[1]):
+        if named is None or default is None or named[1].lower() in self._secrets:
+            return self.ask(what, text)
+        if Questions().asks_about(default, named[1]):
             return self.ask(what, text)
         self.found.append(f"{what}: {text} (the pipeline's default: {json.dumps(default)})")
         return MARK + text
