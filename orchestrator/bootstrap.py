@@ -164,7 +164,7 @@ class Application:
         )
         self._trigger = self._trigger_over(self.store, self.runs)
         web_trigger = self._trigger_over(self.web_store, self.web_runs)
-        self.refill = Refill(trigger=web_trigger, clock=self.clock)
+        self.refill = Refill(trigger=web_trigger, clock=self.clock, is_off=self.settings.holds_claims)
         self._run_ended = RunEnded(
             store=self.web_store,
             runs=self.web_runs,
@@ -196,7 +196,8 @@ class Application:
 
     async def monitor(self, *, past_due: bool = False, asked_by: AskedBy = AskedBy.TIMER) -> list[str]:
         """Make a monitor pass and return its problems, a line each."""
-        return await self._pass("monitor", self._trigger.watch, past_due, asked_by)
+        work = self._trigger.monitor if self.settings.holds_claims else self._trigger.watch
+        return await self._pass("monitor", work, past_due, asked_by)
 
     async def submit(self, message: bytes) -> None:
         """Submit the entry of a queue message.

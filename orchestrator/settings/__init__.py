@@ -17,7 +17,7 @@ from orchestrator.settings import local_file
 from orchestrator.settings.proxies import Proxies, read_proxies
 from orchestrator.settings.queue import QueueConnection, read_queue, read_queue_name
 from orchestrator.settings.reader import Reader
-from orchestrator.settings.site import Site, read_site
+from orchestrator.settings.site import Site, is_disabled, read_site
 from orchestrator.settings.store import StoreSettings, read_store
 from orchestrator.settings.workspaces import (
     WorkspaceSettings,
@@ -80,6 +80,8 @@ class Settings:
     events_secret: str | None = field(repr=False)
     #: of Application Insights; None = OpenTelemetry is not imported
     telemetry_connection_string: str | None = field(repr=False)
+    #: the function trigger is disabled, so nothing is claimed unless somebody asks for a pass
+    holds_claims: bool = False
     #: the app's own address in Azure; None = it does not run there
     site_host: str | None = None
     #: the function app or its slot; None = it does not run in Azure
@@ -179,6 +181,7 @@ def _read(reader: Reader) -> Settings:
         request_body_limit=_request_body_limit(reader),
         events_secret=_events_secret(reader),
         telemetry_connection_string=reader.optional("APPLICATIONINSIGHTS_CONNECTION_STRING"),
+        holds_claims=is_disabled(reader, "trigger"),
         site_host=reader.text("WEBSITE_HOSTNAME") if reader.in_azure else None,
         site=read_site(reader),
         unresolved=tuple(reader.unresolved),  # the last one, when all others are read

@@ -51,11 +51,11 @@ def read_site(reader: Reader) -> Site | None:
         slot=None if slot is None or slot.lower() == "production" else slot,
         host_id=reader.text_in_any_case("AzureFunctionsWebHost__hostid"),
         cuts_names=reader.text("WEBSITE_SKU") != "FlexConsumption",
-        enabled=tuple(each for each in _FUNCTIONS if not _is_disabled(reader, each)),
+        enabled=tuple(each for each in _FUNCTIONS if not is_disabled(reader, each)),
     )
 
 
-def _is_disabled(reader: Reader, function: str) -> bool:
+def is_disabled(reader: Reader, function: str) -> bool:
     """Say whether ``AzureWebJobs.NAME.Disabled`` is set; where names have no dots it is written otherwise."""
     texts = (
         reader.text_in_any_case(separator.join(("AzureWebJobs", function, "Disabled")))

@@ -26,6 +26,8 @@ class Refill:
 
     trigger: Trigger
     clock: Clock
+    #: True = somebody has switched the trigger off, so that nothing is claimed
+    is_off: bool = False
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), repr=False)
     #: workspaces with a claim that waits for its turn
     _waiting: set[str] = field(default_factory=set, repr=False)
@@ -44,7 +46,7 @@ class Refill:
 
     def after_an_insert(self, workspace: str) -> None:
         """Claim new entries soon. Those of a workspace that the settings do not know wait."""
-        if workspace in self.trigger.workspaces and workspace not in self._put_off:
+        if not self.is_off and workspace in self.trigger.workspaces and workspace not in self._put_off:
             self._put_off.add(workspace)
             self._claims.start(self._fill_soon(workspace))
 
@@ -61,7 +63,7 @@ class Refill:
         await self._fill(workspace)
 
     async def _fill(self, workspace: str) -> None:
-        if workspace in self._waiting:
+        if self.is_off or workspace in self._waiting:
             return
         self._waiting.add(workspace)
         try:

@@ -20,6 +20,23 @@ def insert(host: str, *tables: str) -> None:
     urllib.request.urlopen(request, timeout=10).close()
 
 
+async def test_nothing_is_claimed_where_the_trigger_is_disabled(stack: Stack) -> None:
+    """As in a deployment slot, or where somebody holds all claims; monitor passes do the rest of their work."""
+    stack.start_simulator()
+    host = stack.start_host(
+        DATABRICKS_TOKEN="t", MONITOR_SCHEDULE="* * * * * *", **{"AzureWebJobs.trigger.Disabled": "true"}
+    )
+    await asyncio.to_thread(insert, host.url, "sales")
+    # The second one is seen by a pass that begins after a claim for the insert would have begun.
+    for canceled in (1, 2):
+        stack.execute(
+            "INSERT INTO track_processing (table_name, cancel_requested) VALUES (?, 1)", [(f"{canceled}",)]
+        )
+        await stack.until(lambda: stack.count("CANCELED") == canceled, 30, "a monitor pass")  # noqa: B023
+    left = stack.query("SELECT status, submission FROM track_processing WHERE table_name = 'sales'")
+    assert left == [("PENDING", 0)]
+
+
 async def test_no_entry_of_the_api_and_no_free_slot_waits_for_the_trigger(stack: Stack) -> None:
     """One slot: the insert claims the first entry, and each monitor pass that sees an end claims the next."""
     stack.start_simulator("--run-seconds", "0.2")

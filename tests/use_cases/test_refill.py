@@ -127,6 +127,15 @@ async def test_new_entries_are_claimed_at_once_and_then_together(world: World) -
     assert world.clock.monotonic() > began, "the second one is"
 
 
+async def test_nothing_is_claimed_while_the_trigger_is_off(world: World) -> None:
+    refill = Refill(trigger=world.make_trigger(), clock=world.clock, is_off=True)
+    await world.insert("a")
+    refill.after_an_insert("default")
+    await refill.after_an_end("default")
+    await refill.close()
+    assert (world.api.listings, world.sender.sent) == (0, [])
+
+
 async def test_entries_of_a_workspace_that_the_settings_do_not_know_start_nothing(world: World) -> None:
     refill = Refill(trigger=world.make_trigger(), clock=world.clock)
     refill.after_an_insert("nowhere")
