@@ -21,7 +21,7 @@ def insert(host: str, *tables: str) -> None:
 
 
 async def test_nothing_is_claimed_where_the_trigger_is_disabled(stack: Stack) -> None:
-    """As in a deployment slot, or where somebody holds all claims; monitor passes do the rest of their work."""
+    """As in a deployment slot, or where somebody holds all claims; monitor passes do the rest of it."""
     stack.start_simulator()
     host = stack.start_host(
         DATABRICKS_TOKEN="t", MONITOR_SCHEDULE="* * * * * *", **{"AzureWebJobs.trigger.Disabled": "true"}
