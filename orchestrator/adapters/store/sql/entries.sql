@@ -189,7 +189,7 @@ EXISTS (
     OR {alias}.status LIKE '% '
     OR {letters {alias}.status} NOT IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
     {sqlite OR strftime('%Y-%m-%d %H:%M', {alias}.available_at) IS NOT SUBSTRING({alias}.available_at, 1, 16)}
-    {sqlite OR {alias}.created_at NOT GLOB '????-??-?? ??:??:??*'}
+    {sqlite OR {alias}.created_at NOT GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]:[0-9][0-9]*'}
 )
 
 -- counter (fragment) --
