@@ -174,6 +174,13 @@ class Simulation(RuleBasedStateMachine):
         # Somebody may have set an entry RUNNING whose run is over, which the next pass puts right.
         live = {run.run_id for run in self.world.databricks.live()}
         followed = self.world.followed() & live - {run.run_id for run in self.world.rules.lost}
+        # Their cancellation ends these: an operator's restart, a limit of time, a request to cancel.
+        followed -= {
+            run_id
+            for (run_id,) in self.world.sql(
+                "SELECT runid FROM track_processing WHERE stop_reason IS NOT NULL OR cancel_requested = 1"
+            )
+        }
         self.world.databricks.faults.clear()
         self.world.databricks.vanished = self.hosts if len(followed) >= 3 else ()
         for _ in range(passes):
