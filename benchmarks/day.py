@@ -37,7 +37,7 @@ BURST = Load(
 BY_SQL = Way(name="inserted by SQL, claimed by timers of 60 s")
 OVER_HTTP = Way(name="inserted over HTTP, which starts a claim", over_http=True)
 
-#: The plot shows the mean of so many seconds.
+#: Seconds that each point of the plot is the mean of.
 _STEP_SECONDS = 60.0
 
 PLOT = Path(__file__).parents[1] / "docs" / "images" / "slots.svg"

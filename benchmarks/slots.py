@@ -122,7 +122,7 @@ def _by_slots(day: Day) -> float:
 
 
 def _end_of(work: float, since: float, day: Day) -> float:
-    """Return when so many seconds of work are done by all slots that runs of others leave."""
+    """Return when the slots that foreign runs leave free have done this many seconds of work."""
     changes = sorted([(began, -1) for began, _ in day.foreign] + [(ended, 1) for _, ended in day.foreign])
     slots, at = day.cap, since
     for when, change in changes:

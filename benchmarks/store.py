@@ -41,12 +41,12 @@ JOBS = 50
 #: Entries RUNNING all the time.
 RUNNING = 100
 
-#: A claim takes so many entries, as a pass does that finds a few free slots.
+#: Entries of one claim, as in a pass that finds a few free slots.
 CLAIMED = 10
 ROUNDS = 15
 FULL_ROUNDS = 25
 
-#: What is asked of the store besides, so many times.
+#: How often each other question is asked of the store.
 REPEATS = 5
 
 #: Rows of one INSERT.

@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from orchestrator import settings
 from orchestrator.adapters import queue
 from orchestrator.adapters.databricks.client import DatabricksClient
 from orchestrator.adapters.http_session import Connections
@@ -22,8 +21,8 @@ from orchestrator.bootstrap import _CONNECTIONS, _WEB_CONNECTIONS, Application
 from orchestrator.core.states import Status
 from orchestrator.web.api import Api
 from orchestrator.web.http import Request
+from tests.applications import served_application
 from tests.databricks.support import Workspace
-from tests.empty_store import make_empty_store
 from tests.store.helpers import entry_of, queued, running
 
 #: A run whose look-up gets no response for as long as the test wants.
@@ -101,20 +100,8 @@ def databricks() -> Databricks:
 @pytest.fixture
 async def app(tmp_path: Path, databricks: Databricks) -> AsyncIterator[Application]:
     """An application with one workspace on an empty store."""
-    path = make_empty_store(tmp_path / "state.db")
-    workspace = Workspace()
-    workspace.replies = [databricks.reply]
-    async with workspace.serve():
-        environment = {
-            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
-            "DATABRICKS_HOST": workspace.url.rstrip("/"),
-            "DATABRICKS_TOKEN": "t",
-            "DATABRICKS_JOB_ID": "5",
-            "STATE_DB": str(path),
-        }
-        made = Application(settings.load(environment), patience=0)
+    async with served_application(tmp_path, databricks.reply) as made:
         yield made
-        await made.close()
 
 
 async def test_http_callers_delay_no_submission(app: Application, databricks: Databricks) -> None:

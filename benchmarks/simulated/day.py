@@ -122,7 +122,7 @@ class _Watched(Workspace):
                 pass
 
     def is_done(self, entries: int) -> bool:
-        """Say whether so many runs of ours have begun, and all of them have ended."""
+        """Say whether this many runs of ours have begun, and all of them have ended."""
         return len(self.began) >= entries and all(self.ends[each] <= _now() for each in self.began)
 
 

@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from orchestrator import settings
 from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.bootstrap import Application
 from orchestrator.core.models import AskedBy, NewEntry
-from tests.databricks.support import Workspace
-from tests.empty_store import make_empty_store
+from tests.applications import served_application
 
 
 @dataclass
@@ -55,21 +53,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 @pytest.fixture
 async def app(tmp_path: Path, asked: Asked) -> AsyncIterator[Application]:
-    path = make_empty_store(tmp_path / "state.db")
-    workspace = Workspace()
-    workspace.replies = [asked.reply]
-    async with workspace.serve():
-        environment = {
-            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
-            "DATABRICKS_HOST": workspace.url.rstrip("/"),
-            "DATABRICKS_TOKEN": "t",
-            "DATABRICKS_JOB_ID": "5",
-            "ALERT_WEBHOOK_URL": "http://127.0.0.1:9/alerts",
-            "STATE_DB": str(path),
-        }
-        made = Application(settings.load(environment), patience=0)
+    async with served_application(
+        tmp_path, asked.reply, ALERT_WEBHOOK_URL="http://127.0.0.1:9/alerts"
+    ) as made:
         yield made
-        await made.close()
 
 
 async def test_an_idle_pass_is_one_statement_and_no_call(app: Application, asked: Asked) -> None:

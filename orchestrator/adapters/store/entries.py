@@ -165,8 +165,7 @@ class Store:
 
         Of the other methods only :meth:`begin_submission` reads parameters.
         """
-        rows = await self.pool.transact(lambda session: session.rows("get_entry", entry_id), writes=False)
-        return read_entry(rows[0]) if rows else None
+        return await self.pool.transact(lambda session: _entry_of(session, entry_id), writes=False)
 
     async def claimed(
         self, claim: Claim, address_of: Callable[[Entry], str]
@@ -179,8 +178,7 @@ class Store:
         """
 
         def work(session: Session) -> tuple[Entry, Elsewhere | None] | None:
-            rows = session.rows("get_entry", claim.entry_id)
-            entry = read_entry(rows[0]) if rows else None
+            entry = _entry_of(session, claim.entry_id)
             if entry is None or entry.status is not Status.QUEUED or entry.submission != claim.submission:
                 return None
             return entry, elsewhere_of(session, entry.workspace, address_of(entry))
@@ -736,6 +734,12 @@ def _longest(lease_seconds: float) -> tuple[int, int]:
     """Return how long a lease can last, and how long after a wait, both in milliseconds and with a margin."""
     after_wait = max(lease_seconds, LONGEST_WAIT_SECONDS)
     return milliseconds(lease_seconds + _CLOCK_MARGIN), milliseconds(after_wait + _CLOCK_MARGIN)
+
+
+def _entry_of(session: Session, entry_id: int) -> Entry | None:
+    """Return an entry with its parameters, or None."""
+    rows = session.rows("get_entry", entry_id)
+    return read_entry(rows[0]) if rows else None
 
 
 def _doubts_of(session: Session, entry: Entry) -> dict[str, tuple[int, datetime]]:
