@@ -1,7 +1,8 @@
 """Tables of other shapes: odd names, keys of their own, narrow columns."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,12 @@ from orchestrator.adapters.store.adopt import Adoption
 from orchestrator.adapters.store.adopt.ddl import quoted
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.reports import Reports
+from orchestrator.core.errors import StoreError
+from orchestrator.core.search import EntryFilter
 from orchestrator.core.states import Status
-from tests.store.conftest import Database, SqliteDatabase
+from tests.store.adopt.legacy import shape
+from tests.store.conftest import TABLES, Database, SqliteDatabase
 from tests.store.helpers import begun, claim, entry_of, finish
 
 EVIL = "we'ird\"); DROP TABLE track_processing; --"
@@ -72,6 +77,55 @@ async def test_table_that_is_nearly_ours(empty: Database) -> None:
     ]
     with pytest.raises(empty.connector.error):
         empty.execute("INSERT INTO track_processing (Table_Name, owner) VALUES (NULL, 'dan')")
+
+
+def _but_for_null(found: tuple[Any, ...]) -> list[Any]:
+    """Return a column's shape; whether it may be NULL, a constraint may say as well."""
+    return [part for part in found if part not in {"YES", "NO"}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [
+        ("datetime", "DEFAULT CURRENT_TIMESTAMP"),
+        ("datetime2", "NOT NULL DEFAULT CURRENT_TIMESTAMP"),
+        ("datetime2(0)", "NULL"),
+        ("datetime2(3)", "NULL"),
+    ],
+)
+async def test_the_time_of_the_last_change_is_the_app_s(empty: Database, kind: str, default: str) -> None:
+    migrate.apply(empty.connector)
+    fresh = shape(empty)["updated_at"]
+    for table in TABLES:
+        empty.execute(f"DROP TABLE {table}")
+    empty.execute(
+        "CREATE TABLE track_processing (table_name varchar(100) NOT NULL, status varchar(50),"
+        f" updated_at {kind} {default})"
+    )
+    for name, time in (("old", "'2024-05-06T07:08:09'"), ("new", "CURRENT_TIMESTAMP")):
+        empty.execute(f"INSERT INTO track_processing (table_name, updated_at) VALUES ('{name}', {time})")
+    if "NOT NULL" not in default:
+        empty.execute("INSERT INTO track_processing (table_name, updated_at) VALUES ('never', NULL)")
+    try:
+        report = adopt.apply(empty.connector, Adoption())
+    except StoreError as error:
+        if "NOT NULL in ALTER TABLE ALTER COLUMN" in str(error):
+            pytest.skip("this engine gives no column that refuses NULL another type")
+        raise
+    migrate.apply(empty.connector)
+    assert _but_for_null(shape(empty)["updated_at"]) == _but_for_null(fresh)
+    is_ours = kind == "datetime2(3)" and empty.connector.dialect == "sqlserver"
+    assert ("updated_at" in report.types) is not is_ours
+    empty.execute("INSERT INTO track_processing (table_name) VALUES ('later')")
+    store = Store(Pool(empty.connector))
+    page = await Reports(store.pool).entries(EntryFilter())
+    times = {entry.table_name: entry.updated_at for entry in page.entries}
+    now = await store.now()
+    await store.pool.close()
+    assert times.pop("old") == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+    assert all(abs(now - time) < timedelta(minutes=1) for time in times.values()), times
+    with pytest.raises(empty.connector.error):
+        empty.execute("INSERT INTO track_processing (table_name, updated_at) VALUES ('no', NULL)")
 
 
 async def test_table_without_a_number(empty: Database) -> None:

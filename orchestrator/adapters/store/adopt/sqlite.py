@@ -71,6 +71,7 @@ def adopt(work: Work) -> Report:
     indexes = _rebuild(work, found, shared.mapping(plan))
     return Report(
         columns=shared.added(work, found.columns),
+        types=_new_types(work, found),
         rows=shared.rows_by_state(plan),
         indexes=indexes,
         untouched=shared.untouched(work, found.columns),
@@ -132,6 +133,16 @@ def _id_problems(work: Work, found: _Found) -> list[str]:
         ]
     rows = work.query("bad_ids")[0]["entries"]
     return [f"{rows} rows have an id that is missing, not a whole number, or not unique"] if rows else []
+
+
+def _new_types(work: Work, found: _Found) -> dict[str, str]:
+    """Return the team's columns that get another type, each with the type."""
+    types = {key: piece.rest.split()[0] for key, piece in work.baseline.columns.items() if key not in _TEXTS}
+    return {
+        column.name: types[key]
+        for key, column in found.columns.items()
+        if key in types and types[key].lower() != column.type
+    }
 
 
 def _rebuild(work: Work, found: _Found, mapping: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Adopt a table on SQL Server: add what is missing to the table in place."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.adapters.store.adopt import statuses
@@ -33,6 +33,9 @@ _LEAST_STATUS_LENGTH = 8
 #: The name is in an index key, together with workspace; SQL Server allows 1,700 bytes in all.
 _MOST_NAME_LENGTH = 700
 
+#: Digits of a second that times have: what the app writes, what its lists are ordered by.
+_TIME_SCALE = 3
+
 #: ``sys.tables.temporal_type`` with system versioning, ``sys.indexes.type`` of a clustered columnstore.
 _VERSIONED = 2
 _COLUMNSTORE = 5
@@ -46,9 +49,12 @@ class _Found:
     """The team's table."""
 
     columns: Columns
-    #: rows of the queries ``indexed``, ``checks`` and ``triggers`` of ``adopt.sql``
+    #: rows of the queries ``indexed``, ``checks``, ``computed``, ``schema_bound`` and ``triggers`` of
+    #: ``adopt.sql``
     indexed: tuple[dict[str, Any], ...]
     checks: tuple[dict[str, Any], ...]
+    computed: tuple[dict[str, Any], ...]
+    schema_bound: tuple[dict[str, Any], ...]
     triggers: tuple[dict[str, Any], ...]
     #: names
     statistics: tuple[str, ...]
@@ -60,8 +66,22 @@ class _Found:
         return next((column for column in self.columns.values() if column.identity), None)
 
     def indexes_with(self, key: str) -> list[str]:
-        """Return the indexes that contain a column."""
-        return [row["index_name"] for row in self.indexed if row["column_name"] == key]
+        """Return the indexes that contain a column, or whose filter does."""
+        found = {
+            row["index_name"]
+            for row in self.indexed
+            if row["column_name"] == key or mentions(row["filter_definition"] or "", key)
+        }
+        return sorted(found)
+
+    def new_types(self) -> dict[str, str]:
+        """Return the columns whose type has to change, each with the type that it gets."""
+        wanted = {
+            "status": _status_type(self.columns.get("status")),
+            "runid": _run_type(self.columns.get("runid")),
+            "updated_at": _update_time_type(self.columns.get("updated_at")),
+        }
+        return {key: kind for key, kind in wanted.items() if kind}
 
     def is_unique(self, key: str) -> bool:
         """Say whether a column is unique by an index on it alone."""
@@ -89,12 +109,14 @@ def adopt(work: Work) -> Report:
         problems += [*plan.problems, *shared.run_problems(work, found.columns, plan)]
     shared.refuse(problems)
     _prepare_state(work, found)
+    changed = _prepare_update_time(work, found.columns.get("updated_at"))
     _add_columns(work, found)
     work.query("map_status", shared.mapping(plan))
     work.query("follow_runs")
-    _constrain(work, found)
+    _constrain(work, {**found.columns, **changed})
     return Report(
         columns=shared.added(work, found.columns),
+        types={found.columns[key].name: kind for key, kind in found.new_types().items()},
         rows=shared.rows_by_state(plan),
         indexes=_create_indexes(work, found),
         untouched=shared.untouched(work, found.columns),
@@ -106,6 +128,8 @@ def _inspect(work: Work) -> _Found:
         columns={row["name"].lower(): _column(row) for row in work.query("columns")},
         indexed=tuple(work.query("indexed")),
         checks=tuple(work.query("checks")),
+        computed=tuple(work.query("computed")),
+        schema_bound=tuple(work.query("schema_bound")),
         triggers=tuple(work.query("triggers")),
         statistics=tuple(row["name"] for row in work.query("hand_made_statistics")),
         is_versioned=any(row["temporal_type"] == _VERSIONED for row in work.query("versioning")),
@@ -120,6 +144,7 @@ def _column(row: dict[str, Any]) -> Column:
         name=row["name"],
         type=kind,
         length=row["max_length"] // 2 if wide else row["max_length"],
+        scale=row["scale"],
         nullable=bool(row["is_nullable"]),
         identity=bool(row["is_identity"]),
         computed=bool(row["is_computed"] or row["generated_always_type"]),
@@ -139,6 +164,7 @@ def _problems(work: Work, found: _Found) -> list[str]:
         *_name_problems(work, found),
         *_id_problems(found),
         *_state_problems(found),
+        *_change_problems(found),
         *_type_problems(work, found),
         *_guard_problems(found),
     ]
@@ -198,7 +224,7 @@ def _id_problems(found: _Found) -> list[str]:
 
 
 def _state_problems(found: _Found) -> list[str]:
-    """Check STATUS and RUNID, and what would prevent a change of their types."""
+    """Check whether STATUS and RUNID can hold our values."""
     problems = []
     status, run = found.columns.get("status"), found.columns.get("runid")
     if status and (not _is_text(status) or status.length < 1):
@@ -207,21 +233,43 @@ def _state_problems(found: _Found) -> list[str]:
         )
     if run and (run.type not in _RUN_ID_TYPES or run.length < 1):
         problems.append(f"{run.name} is {run.type}: the app needs bigint")
-    unfit = (("status", _status_type(status)), ("runid", _run_type(run)))
-    problems += [
-        f"{found.columns[key].name} has to become {wanted}, and the index {index} contains it: "
-        "drop the index first and create it again afterwards"
-        for key, wanted in unfit
-        if wanted
-        for index in found.indexes_with(key)
+    return problems
+
+
+def _change_problems(found: _Found) -> list[str]:
+    """Check what keeps columns from getting another type.
+
+    SQL Server names what is not foreseen here, and changes nothing:
+    https://learn.microsoft.com/sql/t-sql/statements/alter-table-transact-sql#alter-column
+    """
+    unfit = found.new_types()
+    problems = [
+        f"{found.columns[key].name} has to become {wanted}, and {what} contains it: {remedy} first and "
+        "create it again afterwards"
+        for key, wanted in unfit.items()
+        for what, remedy in _bound_to(found, key)
     ]
-    changing = [found.columns[key].name for key, wanted in unfit if wanted]
+    names = " and ".join(found.columns[key].name for key in unfit)
     return problems + [
-        f"{' and '.join(changing)} has to get another type, and the statistics {name} may be about it: "
-        f"drop them first (DROP STATISTICS {TABLE}.[{name}])"
+        f"{names} {'has' if len(unfit) == 1 else 'have'} to get another type, and the statistics {name} may "
+        f"be about it: drop them first (DROP STATISTICS {TABLE}.[{name}])"
         for name in found.statistics
-        if changing
+        if unfit
     ]
+
+
+def _bound_to(found: _Found, key: str) -> list[tuple[str, str]]:
+    """Return what is bound to a column as it is, and what to do about it; computed columns of it, too."""
+    texts = [(f"the computed column {row['name']}", "drop the column", row) for row in found.computed]
+    texts += [
+        (f"{row['name']}, which is made WITH SCHEMABINDING,", "drop it", row)
+        for row in found.schema_bound
+        if mentions(row["definition"] or "", TABLE)
+    ]
+    if key != "status":  # its values change as well, so its constraints have a problem of their own
+        texts += [(f"the constraint {row['name']}", "drop it", row) for row in found.checks]
+    indexes = [(f"the index {name}", "drop the index") for name in found.indexes_with(key)]
+    return indexes + [(what, remedy) for what, remedy, row in texts if mentions(row["definition"] or "", key)]
 
 
 def _status_type(column: Column | None) -> str | None:
@@ -236,6 +284,19 @@ def _run_type(column: Column | None) -> str | None:
     return None if column is None or (column.type == "bigint" and column.nullable) else "bigint NULL"
 
 
+def _update_time_type(column: Column | None) -> str | None:
+    """Return the type that the time of the last change has to get, None if it can stay.
+
+    Lists are ordered by it, and each page begins behind the last time of the one before.
+    """
+    if column is None or column.computed or column.type not in _FITTING["datetime2"]:
+        return None
+    fits = column.type == "datetime2" and column.scale == _TIME_SCALE
+    if fits:
+        return None
+    return f"datetime2({_TIME_SCALE})" if column.nullable else f"datetime2({_TIME_SCALE}) NOT NULL"
+
+
 def _type_problems(work: Work, found: _Found) -> list[str]:
     """Check the columns that have the name of one of ours, by chance or for the same purpose."""
     problems = []
@@ -245,8 +306,9 @@ def _type_problems(work: Work, found: _Found) -> list[str]:
             continue
         wanted = _type_of(piece.text)
         short = key == "last_error" and 0 <= column.length < 4000
+        kind = f"computed ({column.type})" if column.computed else column.type
         if key not in _SPECIAL and (column.type not in _FITTING[wanted] or short or column.computed):
-            problems.append(f"{column.name} is {column.type}: the app needs {wanted}; rename or change yours")
+            problems.append(f"{column.name} is {kind}: the app needs {wanted}; rename or change yours")
         if found.case_matters and column.name != key:
             problems.append(
                 f"the database distinguishes {column.name} from {key}: rename the column to {key}"
@@ -285,6 +347,17 @@ def _prepare_state(work: Work, found: _Found) -> None:
         work.execute(f"ALTER TABLE {TABLE} ALTER COLUMN status {wanted}")
 
 
+def _prepare_update_time(work: Work, column: Column | None) -> Columns:
+    """Give the time of the last change our precision; return the column as it is then, if it has changed."""
+    wanted = _update_time_type(column)
+    if column is None or wanted is None:
+        return {}
+    if column.default:  # with it, no column gets another type
+        work.query("drop_default", column=column.default)
+    work.execute(f"ALTER TABLE {TABLE} ALTER COLUMN updated_at {wanted}")
+    return {"updated_at": replace(column, default=None)}
+
+
 def _add_columns(work: Work, found: _Found) -> None:
     renamed = work.adoption.renamed()
     for name, piece in work.baseline.columns.items():
@@ -299,13 +372,13 @@ def _add_columns(work: Work, found: _Found) -> None:
             work.execute(f"ALTER TABLE {TABLE} ADD {piece.text}")
 
 
-def _constrain(work: Work, found: _Found) -> None:
+def _constrain(work: Work, columns: Columns) -> None:
     """Give columns that were there what the schema's have: default, checks, no NULL."""
     for name, piece in work.baseline.columns.items():
-        column = found.columns.get(name)
+        column = columns.get(name)
         if column and name != "id":
             _constrain_column(work, name, column, piece.text)
-    name_column = found.columns[work.adoption.table_name_column.lower()]
+    name_column = columns[work.adoption.table_name_column.lower()]
     if name_column.nullable:
         work.query("require_table_name", column=name_column.name)
     for text in work.baseline.constraints:

@@ -52,6 +52,8 @@ class Report:
 
     #: columns that were added
     columns: tuple[str, ...] = ()
+    #: columns that got another type → that type
+    types: Mapping[str, str] = field(default_factory=dict)
     #: number of rows by their new state
     rows: Mapping[Status, int] = field(default_factory=dict)
     #: indexes of ``track_processing`` that were created
@@ -64,8 +66,10 @@ class Report:
         if not self.columns and not self.indexes:
             return ["the table has been adopted already; nothing was changed"]
         counts = ", ".join(f"{count} {state}" for state, count in sorted(self.rows.items()))
+        types = ", ".join(f"{name} to {kind}" for name, kind in self.types.items())
         return [
             f"columns added: {', '.join(self.columns) or 'none'}",
+            f"types changed: {types or 'none'}",
             f"rows: {counts or 'none'}",
             f"indexes created: {', '.join(self.indexes)}",
             f"left unchanged: {', '.join(self.untouched) or 'none'}",
@@ -83,6 +87,8 @@ class Column:
     #: in characters, -1 for ``max``
     length: int
     nullable: bool
+    #: digits behind the second, of a time; SQL Server only
+    scale: int = 0
     #: numbers the rows: an identity, SQLite's rowid
     identity: bool = False
     computed: bool = False

@@ -26,7 +26,7 @@ SELECT name, type, "notnull" AS required, dflt_value, pk, hidden FROM pragma_tab
 -- columns (sqlserver) --
 -- The team's columns with their base types; max_length is in bytes.
 SELECT
-    c.name, t.name AS type, c.max_length, c.is_nullable, c.is_identity, c.is_computed, c.generated_always_type,
+    c.name, t.name AS type, c.max_length, c.scale, c.is_nullable, c.is_identity, c.is_computed, c.generated_always_type,
     d.name AS default_name
 FROM sys.columns AS c
 LEFT JOIN sys.types AS t ON t.user_type_id = c.system_type_id
@@ -170,7 +170,7 @@ SELECT CASE WHEN N'a' COLLATE DATABASE_DEFAULT = N'A' THEN 0 ELSE 1 END AS case_
 -- The columns of every index; key_columns of it are its key, the others are included.
 SELECT
     LOWER(c.name) AS column_name, i.name AS index_name, i.type AS index_type, i.is_unique, i.has_filter,
-    k.key_ordinal,
+    i.filter_definition, k.key_ordinal,
     (
         SELECT COUNT(*) FROM sys.index_columns AS a
         WHERE a.object_id = i.object_id AND a.index_id = i.index_id AND a.key_ordinal > 0
@@ -200,6 +200,18 @@ ORDER BY s.name
 -- The team's CHECK constraints.
 SELECT k.name, k.[definition] FROM sys.check_constraints AS k
 WHERE k.parent_object_id = OBJECT_ID(N'track_processing')
+
+-- computed (sqlserver) --
+-- The team's computed columns.
+SELECT c.name, c.[definition] FROM sys.computed_columns AS c
+WHERE c.object_id = OBJECT_ID(N'track_processing')
+ORDER BY c.column_id
+
+-- schema_bound (sqlserver) --
+-- Views and functions that keep the columns that they name as they are.
+SELECT OBJECT_NAME(m.object_id) AS name, m.[definition] FROM sys.sql_modules AS m
+WHERE m.is_schema_bound = 1
+ORDER BY m.object_id
 
 -- triggers (sqlserver) --
 -- What runs on a change of the table.
