@@ -1,8 +1,7 @@
 """How long each part of a pass may take, in seconds. Pure; ``tests/test_pass_budget.py`` adds the parts up.
 
 A trigger pass checks the runs of a workspace and then claims, and waits for no other workspace in between. A
-monitor pass does so where it has freed a slot, and looks new jobs up for ``NEW_JOBS`` once more: 225 with its
-``SNAPSHOT`` at most, so that ``ROUNDS`` or ``WORK`` may cut off what is left to the next pass.
+monitor pass does so where it has freed a slot, by the list of its check alone.
 There are two ways to the claim, and each fits into the work of a pass:
 
 ==========================================  =====================================

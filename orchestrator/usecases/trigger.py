@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -64,13 +64,12 @@ class Trigger:
         return await self.monitor(self._fill_freed)
 
     async def _fill_freed(self, workspace: str, checked: Checked) -> str:
-        if not checked.finished or checked.active is None:
+        """Claim for the slots that a check has freed, unless only a trigger pass can tell how many."""
+        active = checked.active
+        if not checked.finished or active is None or active.is_out_of_date(self.clock.monotonic()):
             return ""
-        keys = await self.store.open_jobs(workspace)
-        limits = await self.jobs.limits(workspace, keys, seconds=pass_budget.NEW_JOBS_SECONDS)
-        if len(limits) < len(keys):
-            return ""  # a trigger pass looks the jobs up for longer, beside its check
-        return await self.fill(workspace, checked.active)
+        work = self._fill_by(workspace, active, guesses=False)
+        return await self._in_time(workspace, work, pass_budget.FILL_BY_LIST_SECONDS)
 
     async def _check_and_fill(self, workspace: str) -> list[str]:
         """Check a workspace's runs, then claim for its free slots. It waits for no other workspace."""
@@ -88,11 +87,16 @@ class Trigger:
 
         :param active: the active runs, if they were listed a moment ago.
         """
-        shown = one_line(workspace)  # an entry may name anything
         if active is None or active.is_out_of_date(self.clock.monotonic()):
-            work, seconds = self._list_and_fill(workspace, shown, active), pass_budget.FILL_SECONDS
-        else:
-            work, seconds = self._fill_by(workspace, shown, active), pass_budget.FILL_BY_LIST_SECONDS
+            return await self._in_time(
+                workspace, self._list_and_fill(workspace, active), pass_budget.FILL_SECONDS
+            )
+        work = self._fill_by(workspace, active, guesses=True)
+        return await self._in_time(workspace, work, pass_budget.FILL_BY_LIST_SECONDS)
+
+    async def _in_time(self, workspace: str, work: Awaitable[str], seconds: float) -> str:
+        """Await a claim; return its problem, or what kept it from ending."""
+        shown = one_line(workspace)  # an entry may name anything
         try:
             async with asyncio.timeout(seconds):
                 problem = await work
@@ -104,8 +108,9 @@ class Trigger:
             _logger.warning("%s", problem)
         return problem
 
-    async def _list_and_fill(self, workspace: str, shown: str, known: ActiveList | None) -> str:
+    async def _list_and_fill(self, workspace: str, known: ActiveList | None) -> str:
         """List the active runs, as far as there is time, and claim."""
+        shown = one_line(workspace)
         if known is None and workspace in self.lists and self.lists[workspace].takes_long:
             return f"workspace {shown}: nothing claimed before the next pass: its list of active runs is long"
         seconds = pass_budget.LIST_AGAIN_SECONDS
@@ -115,23 +120,27 @@ class Trigger:
         )
         problems = await self._revive(workspace, newer.runs)
         active = newer if known is None else known.brought_up_to_date(newer)
-        problems.append(await self._fill_from(workspace, shown, active, limits))
+        problems.append(await self._fill_from(workspace, active, limits))
         return "; ".join(problem for problem in problems if problem)
 
-    async def _fill_by(self, workspace: str, shown: str, active: ActiveList) -> str:
-        """Claim by a list that the check of the runs has just read."""
-        limits = await self._job_limits(workspace, seconds=pass_budget.NEW_JOBS_SECONDS)
-        return await self._fill_from(workspace, shown, active, limits)
+    async def _fill_by(self, workspace: str, active: ActiveList, *, guesses: bool) -> str:
+        """Claim by a list that the check of the runs has just read.
 
-    async def _fill_from(
-        self, workspace: str, shown: str, active: ActiveList, limits: dict[JobKey, JobLimit]
-    ) -> str:
+        :param guesses: claim also while the limit of a job is not known, as if it had none.
+        """
+        keys = await self.store.open_jobs(workspace)
+        limits = await self.jobs.limits(workspace, keys, seconds=pass_budget.NEW_JOBS_SECONDS)
+        if len(limits) < len(keys) and not guesses:
+            return ""
+        return await self._fill_from(workspace, active, limits)
+
+    async def _fill_from(self, workspace: str, active: ActiveList, limits: dict[JobKey, JobLimit]) -> str:
         """Claim if the number of free slots is known; return the problem, empty if there is none."""
         await self._note_answer(workspace, active)
         cap = self.workspaces[workspace].cap
         if active.error is not None:
             # The number of free slots is unknown, or known to be none.
-            return _without_list(shown, cap, active.runs, active.error)
+            return _without_list(one_line(workspace), cap, active.runs, active.error)
         self.lists[workspace] = active
         self.telemetry.record(Metric.ACTIVE_RUNS, len(active.runs), workspace=workspace)
         claim = self._claim(workspace, cap=cap, active=active.runs, jobs=limits)

@@ -12,7 +12,7 @@ from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core import pass_budget
-from orchestrator.core.models import ActiveRun, Job, NewEntry
+from orchestrator.core.models import ActiveRun, Job, NewEntry, Run
 from orchestrator.core.states import Status
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.refill import Refill
@@ -107,6 +107,28 @@ async def test_a_monitor_pass_claims_nothing_while_it_does_not_know_how_many_run
     monkeypatch.setattr(pass_budget, "NEW_JOBS_SECONDS", 0.01)
     assert await world.watch() == []
     assert world.sender.sent == []
+
+
+async def test_a_monitor_pass_whose_list_has_become_old_leaves_the_slot_to_a_trigger_pass(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = world.api.get_run
+
+    async def read_slowly(run_id: int, *, with_history: bool = False) -> Run:
+        await world.clock.sleep(pass_budget.FRESH_SECONDS + 1)
+        return await read(run_id, with_history=with_history)
+
+    _, second = await world.insert("a", "b")
+    await world.trigger()
+    await world.deliver()
+    [run_id] = world.api.runs
+    world.api.end(run_id, "SUCCESS")
+    monkeypatch.setattr(world.api, "get_run", read_slowly)
+    listings = world.api.listings
+    assert await world.watch() == []
+    assert (world.sender.sent, world.api.listings) == ([], listings + 1), "no second list in one pass"
+    await world.trigger()
+    assert [claim.entry_id for claim in world.sender.sent] == [second]
 
 
 async def test_new_entries_are_claimed_at_once_and_then_together(world: World) -> None:
