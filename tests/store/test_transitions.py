@@ -200,6 +200,9 @@ async def test_recovery_is_bounded_and_shared(store: Store, other_store: Store, 
     batches = await asyncio.gather(
         *(s.recover(lease_seconds=LEASE_SECONDS, limit=7) for s in [store, other_store] * 2)
     )
+    # An engine without READPAST shows two the same entries; the one that comes second leaves them alone then.
+    for _ in range(2):
+        batches.append(await store.recover(lease_seconds=LEASE_SECONDS, limit=7))
     found = [c for batch in batches for c in batch]
     assert all(len(batch) <= 7 for batch in batches)
     assert len(found) == len(set(found)) == 20
