@@ -29,6 +29,7 @@ from orchestrator.adapters.store.pool import PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import alerts, pass_budget
 from orchestrator.core.errors import PackageMissing
+from orchestrator.core.health import LedgerTable
 from orchestrator.core.models import AskedBy
 from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.telemetry import NO_TELEMETRY
@@ -240,6 +241,10 @@ class Application:
     async def unenforced_rules(self) -> list[str]:
         """Return the CHECK constraints that are switched off, or that a bulk load has passed by."""
         return await self._pool.transact(migrate.unenforced_rules, writes=False)
+
+    async def ledger_tables(self) -> list[LedgerTable]:
+        """Return the app's tables whose changes the database keeps for ever, or refuses."""
+        return await self._pool.transact(migrate.ledger_tables, writes=False)
 
     def server_address(self) -> tuple[str, int] | None:
         """Return the database server's host and port; None for SQLite, or if the settings name neither."""

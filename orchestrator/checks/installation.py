@@ -167,6 +167,9 @@ async def _store_parts(app: Application, looks: _Looks) -> AsyncIterator[Finding
     if not store.ok:
         return
     yield await looks.finding("entries", _entries(app))
+    kinds = await looks.finding("kinds of tables", _kinds_of_tables(app))
+    if not kinds.ok:
+        yield kinds
     rules = await looks.finding("rules of track_processing", _rules(app))
     if not rules.ok:
         yield rules
@@ -270,6 +273,13 @@ async def _entries(app: Application) -> str:
     if problems := health.unknown_workspaces(found, known, now):
         raise _Problem("; ".join(problems))
     return "the settings know the workspaces of all that are open"
+
+
+async def _kinds_of_tables(app: Application) -> str:
+    """Look for tables whose rows cannot be changed as the app does."""
+    if found := await app.ledger_tables():
+        raise _Problem("; ".join(map(health.ledger_table, found)))
+    return "ordinary ones"
 
 
 async def _rules(app: Application) -> str:

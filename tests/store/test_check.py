@@ -96,6 +96,31 @@ async def test_rules_that_a_load_has_passed_by_are_named(
     )
 
 
+async def test_tables_that_are_ledgers_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite has none, so the answer is SQL Server's."""
+    make_empty_store(tmp_path / "state.db")
+    real = Session.rows
+
+    def rows(session: Session, name: str, *parameters: Any) -> list[dict[str, Any]]:
+        kinds = [("track_processing", 3), ("process_log", 2), ("orchestrator_tick", 0)]
+        answer = [{"name": table, "temporal_type": 0, "ledger_type": kind} for table, kind in kinds]
+        return answer if name == "kinds_of_tables" else real(session, name, *parameters)
+
+    monkeypatch.setattr(Session, "rows", rows)
+    found = await check("kinds of tables", STATE_DB=str(tmp_path / "state.db"))
+    assert not found.ok
+    assert (
+        "track_processing is an append-only ledger table, where SQL Server refuses each UPDATE" in found.text
+    )
+    assert "process_log is a ledger table" in found.text
+    assert "orchestrator_tick" not in found.text
+
+
+def test_a_database_that_knows_no_ledgers_has_none(database: Database) -> None:
+    with closing(database.connector.connect().connection) as connection:
+        assert migrate.ledger_tables(Session(connection, database.connector)) == []
+
+
 @only_sqlserver
 async def test_a_rule_that_is_switched_off_is_named(sqlserver: Database) -> None:
     migrate.apply(sqlserver.connector)

@@ -1,7 +1,7 @@
 """The schema: its numbered migrations, the version that a database has, and the rights that the app needs."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from orchestrator.adapters.store.connector import Connection, Connector, own_con
 from orchestrator.adapters.store.queries import SQL_ROOT
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import SchemaError
+from orchestrator.core.health import LedgerTable
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
@@ -183,6 +184,23 @@ def unenforced_rules(session: Session) -> list[str]:
     return [row["name"] for row in session.rows("unenforced")]
 
 
+def ledger_tables(session: Session) -> list[LedgerTable]:
+    """Return the app's tables whose changes SQL Server keeps for ever, or refuses."""
+    found = (ledger_table(row) for row in session.rows("kinds_of_tables"))
+    return [each for each in found if each is not None]
+
+
+def ledger_table(row: Mapping[str, Any]) -> LedgerTable | None:
+    """Return what kind of ledger a row of ``sys.tables`` tells of; None = of none.
+
+    https://learn.microsoft.com/sql/relational-databases/system-catalog-views/sys-tables-transact-sql
+    """
+    kind = row.get("ledger_type")  # from SQL Server 2022 on
+    if kind not in {_UPDATABLE_LEDGER, _APPEND_ONLY_LEDGER}:
+        return None
+    return LedgerTable(table=row["name"], is_append_only=kind == _APPEND_ONLY_LEDGER)
+
+
 def lock_schema(session: Session) -> int | None:
     """Take the lock that a change of the schema needs and return the version, None without a ledger."""
     session.acquire_lock(_SCHEMA_LOCK, _SCHEMA_LOCK_TIMEOUT_MS)
@@ -213,6 +231,11 @@ _LEDGER_EXISTS = {
         "SELECT 1 AS found FROM sys.tables WHERE name = N'orchestrator_schema' AND schema_id = SCHEMA_ID()"
     ),
 }
+
+
+#: ``sys.tables.ledger_type``
+_UPDATABLE_LEDGER = 2
+_APPEND_ONLY_LEDGER = 3
 
 
 def execute(connection: Connection, sql: str, *parameters: Any) -> None:

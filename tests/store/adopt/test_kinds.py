@@ -71,6 +71,10 @@ def _column(name: str, kind: str, **changed: Any) -> Column:
     return sqlserver._column(_row(name, kind, **changed))
 
 
+#: What ``sys.tables`` says of a plain table before SQL Server 2022, but for what nobody asks.
+_OLDER = {"name": "track_processing", "temporal_type": 0}
+
+
 def _server(updated_at: dict[str, Any], **answers: list[dict[str, Any]]) -> _Server:
     """Return a server with a table that fits but for the time of the last change."""
     columns = [
@@ -83,7 +87,7 @@ def _server(updated_at: dict[str, Any], **answers: list[dict[str, Any]]) -> _Ser
         "columns": columns,
         "case_matters": [{"case_matters": 0}],
         "count_without_name": [{"entries": 0}],
-        "versioning": [{"temporal_type": 0}],
+        "kind_of_table": [_OLDER],
     }
     return _Server({**known, **answers})
 
@@ -98,6 +102,7 @@ _PLAIN = _Found(
     triggers=(),
     statistics=("by_hand",),
     is_versioned=False,
+    ledger=None,
     case_matters=False,
 )
 
@@ -111,6 +116,30 @@ def test_a_plain_table_has_no_problem() -> None:
 def test_a_temporal_table_is_adopted_without_its_versioning() -> None:
     [problem] = sqlserver._kind_problems(replace(_PLAIN, is_versioned=True))
     assert "ALTER TABLE track_processing SET (SYSTEM_VERSIONING = OFF)" in problem
+
+
+@pytest.mark.parametrize("temporal_type", [0, 2])
+@pytest.mark.parametrize(
+    ("ledger_type", "problem"),
+    [
+        (2, "track_processing is a ledger table: SQL Server keeps each change of it for ever"),
+        (3, "track_processing is an append-only ledger table, where SQL Server refuses each UPDATE"),
+    ],
+)
+def test_a_ledger_is_no_table_for_the_app(ledger_type: int, problem: str, temporal_type: int) -> None:
+    kind = {**_OLDER, "temporal_type": temporal_type, "ledger_type": ledger_type}
+    server = _server(_row("updated_at", "datetime2", scale=3), kind_of_table=[kind])
+    with pytest.raises(SchemaError, match=problem) as caught:
+        server.adopt()
+    assert "in another database, one that is not a ledger database" in str(caught.value)
+    assert "SYSTEM_VERSIONING" not in str(caught.value), "it cannot be switched off there"
+    assert not server.changes
+
+
+@pytest.mark.parametrize("kind", [_OLDER, {**_OLDER, "ledger_type": 0}], ids=["2019", "2022"])
+def test_a_table_that_is_no_ledger_is_adopted(kind: dict[str, Any]) -> None:
+    server = _server(_row("updated_at", "datetime2", scale=3), kind_of_table=[kind])
+    assert server.adopt().columns
 
 
 def test_a_columnstore_is_no_store_for_single_rows() -> None:

@@ -4,11 +4,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.adopt import statuses
 from orchestrator.adapters.store.adopt import work as shared
 from orchestrator.adapters.store.adopt.ddl import mentions
 from orchestrator.adapters.store.adopt.work import TABLE, Column, Columns, Report, Work
 from orchestrator.adapters.store.connector import Connection
+from orchestrator.core import health
+from orchestrator.core.health import LedgerTable
 
 #: Types that are accepted in place of each of the schema's.
 _FITTING = {
@@ -59,6 +62,7 @@ class _Found:
     #: names
     statistics: tuple[str, ...]
     is_versioned: bool
+    ledger: LedgerTable | None
     case_matters: bool
 
     def identity(self) -> Column | None:
@@ -124,6 +128,7 @@ def adopt(work: Work) -> Report:
 
 
 def _inspect(work: Work) -> _Found:
+    [kind] = work.query("kind_of_table")
     return _Found(
         columns={row["name"].lower(): _column(row) for row in work.query("columns")},
         indexed=tuple(work.query("indexed")),
@@ -132,7 +137,8 @@ def _inspect(work: Work) -> _Found:
         schema_bound=tuple(work.query("schema_bound")),
         triggers=tuple(work.query("triggers")),
         statistics=tuple(row["name"] for row in work.query("hand_made_statistics")),
-        is_versioned=any(row["temporal_type"] == _VERSIONED for row in work.query("versioning")),
+        is_versioned=kind["temporal_type"] == _VERSIONED,
+        ledger=migrate.ledger_table(kind),
         case_matters=bool(work.query("case_matters")[0]["case_matters"]),
     )
 
@@ -181,6 +187,8 @@ def _workspace_problems(work: Work) -> list[str]:
 
 def _kind_problems(found: _Found) -> list[str]:
     """Check what kind of table it is."""
+    if found.ledger:  # which is versioned as well, and cannot be without
+        return [health.ledger_table(found.ledger)]
     problems = []
     if found.is_versioned:
         problems.append(

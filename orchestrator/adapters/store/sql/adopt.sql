@@ -186,9 +186,11 @@ SELECT collation_name FROM sys.columns
 WHERE object_id = OBJECT_ID(N'track_processing') AND LOWER(name) = N'workspace'
     AND collation_name NOT LIKE N'%[_]BIN%' AND collation_name NOT LIKE N'%[_]CS[_]AS%'
 
--- versioning (sqlserver) --
--- Whether the table is a temporal one, whose earlier rows SQL Server keeps: 2.
-SELECT temporal_type FROM sys.tables WHERE object_id = OBJECT_ID(N'track_processing')
+-- kind_of_table (sqlserver) --
+-- Whether the table is a temporal one or a ledger.
+SELECT * -- noqa: AM04
+-- Before SQL Server 2022 there is no ledger_type that could be named.
+FROM sys.tables WHERE object_id = OBJECT_ID(N'track_processing')
 
 -- hand_made_statistics (sqlserver) --
 -- Statistics that somebody made; those that SQL Server makes by itself are in nobody's way.

@@ -1572,6 +1572,18 @@ WHERE rules.parent_object_id = OBJECT_ID(N'track_processing')
     AND (rules.is_disabled = 1 OR rules.is_not_trusted = 1)
 ORDER BY rules.name
 
+-- kinds_of_tables (sqlite) --
+-- What kinds of tables the app's are.
+SELECT '' AS name WHERE 1 = 0  -- there is one kind only
+
+-- kinds_of_tables (sqlserver) --
+-- What kinds of tables the app's are.
+SELECT * -- noqa: AM04
+-- Before SQL Server 2022 there is no ledger_type that could be named.
+FROM sys.tables
+WHERE schema_id = SCHEMA_ID()
+    AND (name IN (N'track_processing', N'process_log') OR name LIKE N'orchestrator[_]%')
+
 -- probe_rights (sqlite) --
 -- The rights on the tables that the app needs, and whether this login has them.
 SELECT '' AS table_name, '' AS permission, 1 AS held WHERE 1 = 0  -- whoever may write the file may do everything in it
