@@ -57,7 +57,7 @@ _MACROS: dict[str, tuple[str, str]] = {
     "state": (_STATE, _STATE),
     # A text to the letter, without what the database or a team's own column does not tell apart.
     "letters": ("$ COLLATE BINARY", "$ COLLATE Latin1_General_100_BIN2"),
-    # A name of a workspace without blanks at its end, if the database takes it for the same.
+    # A name of a workspace or job without blanks at its end, if the database takes it for the same.
     "name": ("$", "RTRIM($)"),
     # 64 bits.
     "count": ("COUNT(*)", "COUNT_BIG(*)"),
@@ -126,7 +126,7 @@ _MOST_READ = {
 LENGTHS = {"parameters_length": "parameters", "options_length": "options"}
 
 #: A column that is selected as the database compares it → the macro that does so.
-_COMPARED = {"status": "state", "workspace": "name"}
+_COMPARED = {"status": "state", "workspace": "name", "job_name": "name"}
 
 _ENTRY = tuple(field.name for field in fields(Entry))
 _LOG = tuple(field.name for field in fields(LogRow))

@@ -257,11 +257,13 @@ SELECT @result AS result
 
 -- in_flight --
 -- The entries of a workspace that hold a slot, with their jobs and runs; read inside the claim's lock.
-SELECT id, runid, job_id, job_name FROM track_processing WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
+SELECT id, runid, job_id, {name job_name} AS job_name
+FROM track_processing
+WHERE workspace = ? AND status IN ('QUEUED', 'RUNNING')
 
 -- refused --
 -- The waiting and QUEUED entries of a workspace that may have heard a refusal lately: whoever hears one is changed then.
-SELECT id, job_id, job_name, SUBSTRING(doubts, 1, 1000) AS doubts
+SELECT id, job_id, {name job_name} AS job_name, SUBSTRING(doubts, 1, 1000) AS doubts
 FROM track_processing {index ix_track_processing_updated}
 WHERE updated_at >= {seconds_ago 900}
     AND workspace = ? AND status IN ('PENDING', 'QUEUED') AND doubts IS NOT NULL
@@ -434,7 +436,7 @@ FROM (
         FROM track_processing AS waiting {passing_by}
         LEFT JOIN {job_rooms ?} AS full_job
             ON full_job.job_id = COALESCE(waiting.job_id, 0)
-            AND full_job.job_name = COALESCE(waiting.job_name, '')
+            AND full_job.job_name = {letters COALESCE(waiting.job_name, '')}
         WHERE waiting.workspace = ?
             AND waiting.available_at <= {now}
             AND {may_be_claimed waiting}
@@ -1285,8 +1287,8 @@ SELECT {listed_columns entry}, ended.runid AS found_runid, ended.submission AS f
     AND entry.last_runid <> ended.runid
 
 -- open_jobs --
--- The jobs that the open entries of a workspace name.
-SELECT DISTINCT job_id, job_name
+-- The jobs that the open entries of a workspace name. Databricks tells case in a job's name.
+SELECT DISTINCT job_id, {letters {name job_name}} AS job_name
 FROM track_processing
 WHERE workspace = ? AND status IN ('PENDING', 'QUEUED', 'RUNNING', 'FAILED')
 

@@ -121,7 +121,7 @@ GROUP BY workspace
 -- flying_runs --
 -- The runs of the entries in flight, the jobs that they name, and whether run-now was called between two times.
 SELECT
-    {name workspace} AS workspace, runid, job_id, job_name,
+    {name workspace} AS workspace, runid, job_id, {name job_name} AS job_name,
     CASE WHEN status = 'QUEUED' AND deliveries > 0 AND updated_at >= ? AND updated_at <= ? THEN 1 ELSE 0 END AS is_called
 FROM track_processing {index ix_track_processing_in_flight}
 WHERE status IN ('QUEUED', 'RUNNING')
@@ -170,10 +170,10 @@ WHERE id IN (SELECT candidate.value FROM {numbers ?} AS candidate)
 
 -- waiting_jobs --
 -- How many waiting entries of a workspace name which job, by the style of their parameters.
-SELECT job_id, job_name, parameter_style, {count} AS entries
+SELECT job_id, {letters {name job_name}} AS job_name, parameter_style, {count} AS entries
 FROM track_processing
 WHERE workspace = ? AND status IN ('PENDING', 'FAILED')
-GROUP BY job_id, job_name, parameter_style
+GROUP BY job_id, {letters {name job_name}}, parameter_style
 ORDER BY entries DESC, job_id ASC, job_name ASC, parameter_style ASC
 
 -- overdue --
@@ -183,7 +183,7 @@ SELECT entry.id
 FROM track_processing AS entry
 LEFT JOIN {job_rooms ?} AS full_job
     ON full_job.job_id = COALESCE(entry.job_id, 0)
-    AND full_job.job_name = COALESCE(entry.job_name, '')
+    AND full_job.job_name = {letters COALESCE(entry.job_name, '')}
 WHERE entry.workspace = ?
     AND entry.available_at <= ?
     AND {waits_since_available entry}
