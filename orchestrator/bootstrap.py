@@ -29,7 +29,7 @@ from orchestrator.adapters.store.pool import PATIENCE_SECONDS, Pool
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core import alerts, pass_budget
 from orchestrator.core.errors import PackageMissing
-from orchestrator.core.health import LedgerTable
+from orchestrator.core.ledger_tables import LedgerTable
 from orchestrator.core.models import AskedBy
 from orchestrator.core.reports import Known, KnownWorkspace
 from orchestrator.core.telemetry import NO_TELEMETRY

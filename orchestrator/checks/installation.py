@@ -12,7 +12,7 @@ from dataclasses import replace
 from orchestrator.bootstrap import Application
 from orchestrator.checks import exposure, neighbours
 from orchestrator.checks.finding import Finding
-from orchestrator.core import health
+from orchestrator.core import health, ledger_tables
 from orchestrator.core.errors import (
     ListIncomplete,
     OrchestratorError,
@@ -278,7 +278,7 @@ async def _entries(app: Application) -> str:
 async def _kinds_of_tables(app: Application) -> str:
     """Look for tables whose rows cannot be changed as the app does."""
     if found := await app.ledger_tables():
-        raise _Problem("; ".join(map(health.ledger_table, found)))
+        raise _Problem("; ".join(map(ledger_tables.problem, found)))
     return "ordinary ones"
 
 

@@ -215,29 +215,6 @@ def unresolved(setting: str) -> str:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class LedgerTable:
-    """A table of a kind that SQL Server guards against changes."""
-
-    table: str
-    #: only rows that are inserted are allowed; otherwise each change is kept for ever
-    is_append_only: bool
-
-
-def ledger_table(found: LedgerTable) -> str:
-    """Say why the app cannot work with a ledger table, and what to do."""
-    why = (
-        "an append-only ledger table, where SQL Server refuses each UPDATE, by which the app works"
-        if found.is_append_only
-        else "a ledger table: SQL Server keeps each change of it for ever, and refuses columns and types "
-        "that the app's schema needs"
-    )
-    return (
-        f"{found.table} is {why}. A ledger table stays one: let init-db make the tables in another database, "
-        "one that is not a ledger database, and insert there what is still to run"
-    )
-
-
 def silent(found: Silence) -> str:
     """Say that a workspace does not answer, since when, and what the last pass met."""
     return (

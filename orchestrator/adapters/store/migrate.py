@@ -10,7 +10,7 @@ from orchestrator.adapters.store.connector import Connection, Connector, own_con
 from orchestrator.adapters.store.queries import SQL_ROOT
 from orchestrator.adapters.store.session import Session
 from orchestrator.core.errors import SchemaError
-from orchestrator.core.health import LedgerTable
+from orchestrator.core.ledger_tables import LedgerTable
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
@@ -198,7 +198,7 @@ def ledger_table(row: Mapping[str, Any]) -> LedgerTable | None:
     kind = row.get("ledger_type")  # from SQL Server 2022 on
     if kind not in {_UPDATABLE_LEDGER, _APPEND_ONLY_LEDGER}:
         return None
-    return LedgerTable(table=row["name"], is_append_only=kind == _APPEND_ONLY_LEDGER)
+    return LedgerTable(name=row["name"], is_append_only=kind == _APPEND_ONLY_LEDGER)
 
 
 def lock_schema(session: Session) -> int | None:

@@ -10,8 +10,8 @@ from orchestrator.adapters.store.adopt import work as shared
 from orchestrator.adapters.store.adopt.ddl import mentions
 from orchestrator.adapters.store.adopt.work import TABLE, Column, Columns, Report, Work
 from orchestrator.adapters.store.connector import Connection
-from orchestrator.core import health
-from orchestrator.core.health import LedgerTable
+from orchestrator.core import ledger_tables
+from orchestrator.core.ledger_tables import LedgerTable
 
 #: Types that are accepted in place of each of the schema's.
 _FITTING = {
@@ -188,7 +188,7 @@ def _workspace_problems(work: Work) -> list[str]:
 def _kind_problems(found: _Found) -> list[str]:
     """Check what kind of table it is."""
     if found.ledger:  # which is versioned as well, and cannot be without
-        return [health.ledger_table(found.ledger)]
+        return [ledger_tables.problem(found.ledger)]
     problems = []
     if found.is_versioned:
         problems.append(
