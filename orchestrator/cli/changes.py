@@ -10,7 +10,7 @@ import click
 from rich.progress import Progress
 
 from orchestrator.cli import context
-from orchestrator.cli.options import ID, NEGATIVE_IDS, Whole, filter_options, json_option
+from orchestrator.cli.options import ID, NEGATIVE_IDS, Whole, filter_of_changes, json_option
 from orchestrator.cli.output import FAILED, NOTHING, OK, complain, console, print_json
 from orchestrator.core import actions
 from orchestrator.core.actions import CANCEL, RESTART, RETRY, RUN_IS_LEFT, Action, Changes, Resolution
@@ -78,7 +78,7 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
             show_default=True,
             help="With a filter: at most this many entries.",
         ),
-        filter_options,
+        filter_of_changes,
         click.argument("ids", type=ID, nargs=-1, metavar="[ID]..."),
     ):
         command = option(command)

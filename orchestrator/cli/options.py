@@ -1,7 +1,7 @@
 """Types of values and groups of options that several commands share: ids, ages, times, the filter."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import click
 from orchestrator.core import times
 from orchestrator.core.numbers import MAX_ID, MAX_INT32, MIN_ID, whole_of_text
 from orchestrator.core.search import MAX_TEXT, EntryFilter, Sort
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 
 
 class Filled(click.ParamType[str]):
@@ -104,13 +104,6 @@ INT32 = Whole(-MAX_INT32 - 1, MAX_INT32)
 #: Which entries: the same conditions as in the query of ``GET /api/entries``.
 _FILTER = (
     click.option(
-        "--state",
-        "states",
-        type=click.Choice(list(Status), case_sensitive=False),
-        multiple=True,
-        help="In this state; may be repeated.",
-    ),
-    click.option(
         "--table",
         type=_Words(),
         metavar="NAME",
@@ -141,13 +134,25 @@ _FILTER_NAMES = ("table", "workspace", "run_id", "since", "until", "error", "wit
 
 def filter_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the filter's options to a command, which receives them as one argument, ``wanted``."""
+    return _filtered(command, [*Status, *NoStatus], "In this state, or UNREADABLE: in none; may be repeated.")
 
+
+def filter_of_changes(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the same options to a command that changes entries, which those without a state forbid."""
+    return _filtered(command, list(Status), "In this state; may be repeated.")
+
+
+def _filtered(
+    command: Callable[..., int], choices: Sequence[Status | NoStatus], help_text: str
+) -> Callable[..., int]:
     @functools.wraps(command)
-    def packed(*, states: tuple[Status, ...], **values: Any) -> int:
+    def packed(*, states: tuple[Status | NoStatus, ...], **values: Any) -> int:
         fields = {name: values.pop(name) for name in _FILTER_NAMES}
         return command(wanted=EntryFilter(states=frozenset(states), **fields), **values)
 
-    for option in reversed(_FILTER):
+    type_ = click.Choice(choices, case_sensitive=False)
+    state = click.option("--state", "states", type=type_, multiple=True, help=help_text)
+    for option in reversed((state, *_FILTER)):
         packed = option(packed)
     return packed
 

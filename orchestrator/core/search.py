@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from orchestrator.core.models import Entry
 from orchestrator.core.numbers import MAX_ID, MIN_ID
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 
 #: Entries that one call examines at most before it returns what it found and a cursor to continue.
 MAX_EXAMINED = 20_000
@@ -41,7 +41,7 @@ class EntryFilter:
     """Which entries to return; each field that is set narrows the result."""
 
     #: empty = every state
-    states: frozenset[Status] = frozenset()
+    states: frozenset[Status | NoStatus] = frozenset()
     #: empty = every id; at most :data:`MAX_MATCHING`
     ids: frozenset[int] = frozenset()
     #: ``sales`` = exactly this table; each ``*`` matches any text

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,10 +13,13 @@ from orchestrator.core.errors import InvalidEntry
 from orchestrator.core.models import Expected, IdempotencyKey, NewEntry
 from orchestrator.core.numbers import MAX_ID, MIN_ID, whole_of_text
 from orchestrator.core.search import EntryFilter
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 from orchestrator.web import schemas
 from orchestrator.web.http import Problem, Request, bad_request, not_found
 from orchestrator.web.validation import read_json
+
+#: By their words.
+_STATES: Mapping[str, Status | NoStatus] = {state.value: state for state in (*Status, *NoStatus)}
 
 _KEY = re.compile(schemas.IDEMPOTENCY_KEY_PATTERN)
 
@@ -38,7 +41,7 @@ def entry_filter(asked: schemas.EntriesQuery | schemas.Filter) -> EntryFilter:
     """Return the entries that a query string or a body's ``filter`` asks for."""
     states = asked.state or []
     return EntryFilter(
-        states=frozenset([states] if isinstance(states, Status) else states),
+        states=frozenset(_STATES[each] for each in ([states] if isinstance(states, str) else states)),
         ids=frozenset(map(int, asked.ids or ())) if isinstance(asked, schemas.Filter) else frozenset(),
         table=asked.table or None,
         workspace=asked.workspace or None,

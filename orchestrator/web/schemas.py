@@ -107,9 +107,13 @@ class EntriesQuery(_Conditions, frozen=True, kw_only=True):
     """Fields of ``GET /entries``."""
 
     run_id: Annotated[_IdText, _OF_RUN] | UnsetType = UNSET
-    state: Annotated[list[Status], Meta(description="One or more states; all if not given.")] | UnsetType = (
-        UNSET
-    )
+    state: (
+        Annotated[
+            list[AnyStatus],
+            Meta(description="One or more states, or UNREADABLE: none of the states; all if not given."),
+        ]
+        | UnsetType
+    ) = UNSET
     sort: Annotated[Sort, Meta(description="By the last change or by id; - is latest or highest first.")] = (
         Sort.LAST_CHANGED
     )

@@ -148,6 +148,12 @@ def _enum(value: Any, type_: inspect.EnumType, path: str) -> Enum:
         raise bad_request(f"{path} must be one of {', '.join(each.value for each in type_.cls)}") from None
 
 
+def _literal(value: Any, type_: inspect.LiteralType, path: str) -> Any:
+    if value not in type_.values:
+        raise bad_request(f"{path} must be one of {', '.join(map(str, type_.values))}")
+    return value
+
+
 def _whole(value: Any, type_: inspect.IntType, path: str) -> int:
     try:
         return whole(value, **_bounds(type_))
@@ -189,6 +195,7 @@ _READERS: Mapping[type[inspect.Type], Callable[[Any, Any, str], Any]] = {
     inspect.ListType: _list,
     inspect.UnionType: _union,
     inspect.EnumType: _enum,
+    inspect.LiteralType: _literal,
     inspect.IntType: _whole,
     inspect.BoolType: _flag,
     inspect.StrType: _text,

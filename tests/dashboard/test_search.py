@@ -1,9 +1,13 @@
 """One box finds an entry, and the entry's story says why it failed."""
 
+import re
+import sqlite3
+from contextlib import closing
+
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.site import CREWS_ERROR, RUNNING, Site
+from tests.dashboard.site import CREWS_ERROR, LATER, RUNNING, Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="session")]
 
@@ -63,6 +67,25 @@ async def test_filters_narrow_a_search_and_an_empty_result_says_so(page: Page, s
     await expect(rows.filter(has_text="flights")).to_be_visible()
     await search(page, "no-such-table")
     await expect(page.get_by_role("main")).to_contain_text("Nothing found.")
+
+
+async def test_entries_without_a_state_are_found_and_not_changed(page: Page, empty_site: Site) -> None:
+    empty_site.insert("sales", at=LATER)
+    with closing(sqlite3.connect(empty_site.stack.database, timeout=30)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("INSERT INTO track_processing (table_name, status) VALUES ('odd', 'NEW')")
+    await page.goto(empty_site.dashboard("search="))
+    rows = page.get_by_role("table", name="Found").locator("tbody tr")
+    await expect(rows).to_have_count(2)
+    bulk = page.get_by_role("button", name="all found…")
+    await expect(bulk).to_have_count(0)
+    state = page.get_by_role("combobox", name="State")
+    await state.select_option("PENDING")
+    await expect(rows).to_have_text(re.compile("sales"))
+    await expect(bulk).not_to_have_count(0)
+    await state.select_option("UNREADABLE")
+    await expect(rows).to_have_text(re.compile("odd"))
+    await expect(bulk).to_have_count(0)
 
 
 async def test_a_chosen_workspace_is_shown_even_if_it_is_the_only_one(page: Page, site: Site) -> None:

@@ -1,6 +1,7 @@
 """Entries of loads that pass the rules by: every column may hold whatever its type takes."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.reports import Reports
 from orchestrator.core.models import Run
-from orchestrator.core.search import EntryFilter
+from orchestrator.core.search import EntryFilter, Sort
 from orchestrator.core.states import NoStatus, Status
 from tests.store.conftest import Database
 from tests.store.test_bad_rows import App
@@ -111,6 +112,39 @@ async def test_a_word_that_is_no_state_is_shown_as_such_and_stops_no_other(
         assert (story.entry.last_error or "").startswith(f"status is {word!r}, which is none of PENDING,")
     [trouble] = await reports.troubled(queued_seconds=1)
     assert (trouble.entries, trouble.example.id) == (len(NO_STATES), 2)
+
+
+@pytest.mark.parametrize("sort", Sort)
+async def test_those_without_a_state_are_listed_by_themselves(
+    loaded: App, reports: Reports, sort: Sort
+) -> None:
+    words = [*NO_STATES, *(f"WORD {number}" for number in range(40))]
+    for number, word in enumerate(words):
+        loaded.insert("sales", {})
+        loaded.insert(f"odd {number % 2}", {"status": word})
+    odd = [entry_id for entry_id in range(1, 2 * len(words) + 1) if entry_id % 2 == 0]
+    unreadable = frozenset({NoStatus.UNREADABLE})
+
+    async def listed(wanted: EntryFilter) -> list[int]:
+        found: list[int] = []
+        after: str | None = None
+        while True:
+            page = await reports.entries(wanted, sort=sort, limit=7, after=after)
+            found += [entry.id for entry in page.entries]
+            after = page.next
+            if after is None:
+                return found[::-1] if sort.descending else found
+
+    assert await listed(EntryFilter(states=unreadable)) == odd
+    assert await listed(EntryFilter(states=unreadable | {Status.DEAD})) == odd
+    assert await listed(EntryFilter(states=unreadable | {Status.PENDING})) == list(range(1, odd[-1] + 1))
+    assert await listed(EntryFilter(states=unreadable, table="odd 1")) == odd[1::2]
+    assert await listed(EntryFilter(states=unreadable | {Status.DEAD}, table="odd 1")) == odd[1::2]
+    assert await listed(EntryFilter(states=unreadable, table="o*1", workspace="default")) == odd[1::2]
+    assert await listed(EntryFilter(states=unreadable, ids=frozenset({1, 2, 3, 4}))) == [2, 4]
+    now = datetime.now(UTC)
+    assert await listed(EntryFilter(states=unreadable, until=now - timedelta(days=1))) == []
+    assert await listed(EntryFilter(states=unreadable | {Status.DEAD}, since=now + timedelta(days=1))) == []
 
 
 async def test_an_entry_that_is_set_right_goes_on(loaded: App) -> None:

@@ -120,6 +120,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "window_id_desc": (9_000, 20_000),
     "window_id_asc": (17, 20_000),
     "window_run": (77, 77),
+    "window_without_status": (),
     "open_states": (),
     "oldest_waiting": ("2026-01-01 00:00:00.000",),
     "flying_runs": ("2026-01-01 00:00:00.000", "2026-01-01 00:00:00.000"),

@@ -406,6 +406,15 @@ async def test_entries_to_change(store: Store, reports: Reports) -> None:
     assert (await reports.matching(done, states={Status.DEAD}, limit=9)).ids == []
 
 
+async def test_entries_that_are_named_are_found_once_however_many_they_are(
+    store: Store, reports: Reports
+) -> None:
+    rows = await add(store, *(f"t{number}" for number in range(600)))
+    wanted = EntryFilter(ids=frozenset(rows))
+    found = await reports.matching(wanted, states={Status.PENDING}, limit=1000)
+    assert (sorted(found.ids), found.more) == (rows, False)
+
+
 async def test_entries_that_are_named(store: Store, reports: Reports) -> None:
     rows = [await running(store, 965 + number, f"n{number}") for number in range(4)]
     await finish(store, rows[0], Status.DEAD)

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.adapters.store.search import Search
 from orchestrator.core.search import EntryFilter, Key, Sort, time_text
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 from tests.store.conftest import Database
 from tests.store.test_plans import fill, is_babelfish, whole_reads_of
 
@@ -20,6 +20,8 @@ FILTERS = [
     EntryFilter(since=NOON, until=NOON),
     EntryFilter(states=frozenset({Status.DEAD})),
     EntryFilter(states=frozenset({Status.DEAD, Status.FAILED}), workspace="default", error="why"),
+    EntryFilter(states=frozenset({NoStatus.UNREADABLE}), error="why"),
+    EntryFilter(states=frozenset({NoStatus.UNREADABLE, Status.DEAD}), since=NOON),
     EntryFilter(table="old"),
     EntryFilter(table="o*d", error="why"),
     EntryFilter(run_id=77, since=NOON),
@@ -27,7 +29,7 @@ FILTERS = [
 ]
 
 #: SQLite's names for intermediate results of a statement.
-_SUBQUERY = re.compile(r"^\(subquery-\d+\)$|^part\d+$")
+_SUBQUERY = re.compile(r"^\(subquery-\d+\)$|^part\d+$|^found$")
 
 
 def test_no_search_reads_a_whole_table(database: Database) -> None:
@@ -63,5 +65,5 @@ def test_a_value_is_never_part_of_the_statement() -> None:
             window=20_000, limit=51
         )
         assert not re.search(r"ta'|wo'|er'|4711|4712", statement.sql)
-        assert "AND entry.status IN (?)" in statement.sql
+        assert "AND (entry.status IN (?))" in statement.sql
         assert statement.sql.count("?") == len(statement.values)

@@ -50,6 +50,9 @@ async def test_the_api_shows_it_and_all_others(site: Site) -> None:
     assert (odd["status"], odd["actions"]) == ("UNREADABLE", [])
     assert odd["last_error"].startswith("status is 'NEW', which is none of PENDING, QUEUED, RUNNING,")
     assert of_table(found["entries"], "sales")["status"] == "PENDING"
+    for query in ("state=UNREADABLE", "state=UNREADABLE&sort=id", "state=DEAD&state=UNREADABLE&table=lo*"):
+        _, found = await site.call("GET", f"entries?{query}")
+        assert [entry["table_name"] for entry in found["entries"]] == ["loaded"], query
     status, health = await site.call("GET", "health")
     assert status == 503
     [reason] = [each for each in health["reasons"] if "left alone" in each]
@@ -67,6 +70,10 @@ async def test_nobody_can_change_it_but_by_sql(site: Site) -> None:
         status, problem = await site.call("POST", f"entries/1/{action}", body)
         assert status == 409, problem
         assert "status is 'NEW'" in problem["detail"]
+    bulk = {"filter": {"state": "UNREADABLE"}, "dry_run": True}
+    status, problem = await site.call("POST", "retry", bulk)
+    assert status == 400
+    assert problem["detail"].startswith("$.filter.state must be one of PENDING, ")
     assert site.execute("SELECT status, attempt FROM track_processing") == [("NEW", -5)]
 
 
@@ -79,3 +86,11 @@ def test_the_command_line_shows_it_and_all_others(tmp_path: Path) -> None:
         assert done.returncode == 0, (command, done.stderr)
         assert "UNREADABLE" in done.stdout, command
     assert {entry["status"] for entry in cli.json("list")["entries"]} == {"UNREADABLE", "PENDING"}
+    for word in ("UNREADABLE", "unreadable"):
+        [odd] = cli.json("list", "--state", word)["entries"]
+        assert odd["table_name"] == "loaded"
+    _heading, row = cli("export", "--state", "UNREADABLE").stdout.splitlines()
+    assert "loaded" in row
+    refused = cli("retry", "--state", "UNREADABLE", "--dry-run")
+    assert refused.returncode == 2
+    assert "'UNREADABLE' is not one of" in refused.stderr

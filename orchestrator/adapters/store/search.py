@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.adapters.store import dialects, queries
 from orchestrator.core.numbers import MAX_ID, MIN_ID
 from orchestrator.core.search import FIRST, EntryFilter, Key, Sort, time_text
-from orchestrator.core.states import Status
+from orchestrator.core.states import NoStatus, Status
 
 #: Behind every change of an entry.
 _LAST = time_text(datetime.max.replace(tzinfo=UTC))
@@ -34,8 +34,13 @@ _BEHIND = {
     ),
 }
 
-#: Windows that are narrow enough to be read whole.
-_UNORDERED = frozenset({"ids", "run"})
+#: Windows that are read whole, since no index has them in the order of a search: what is named, and what
+#: health counts each time.
+_UNORDERED = frozenset({"ids", "run", "without_status"})
+
+#: Rows whose status is none of the states.
+_STATES = ", ".join(f"'{state}'" for state in Status)
+_WITHOUT_STATUS = f"(entry.status NOT IN ({_STATES}) OR entry.status IS NULL)"
 
 #: Rows that a run belongs to, now or earlier.
 _OF_RUN = (
@@ -157,23 +162,25 @@ class Search:
             return [("ids", tuple(sorted(wanted.ids)))]
         if wanted.run_id is not None:
             return [("run", (wanted.run_id, wanted.run_id))]
+        if wanted.states == {NoStatus.UNREADABLE}:
+            return [("without_status", ())]
         if self.sort.by_id:
             return [("id", ())]
         if self._is_exact():
             return [("table", (wanted.table,))]
         states = sorted(wanted.states) or ([Status.DONE] if wanted.with_failures else [])
-        return [("status", (state.value,)) for state in states] or [("changed", ())]
+        return [
+            ("without_status", ()) if isinstance(state, NoStatus) else ("status", (state.value,))
+            for state in states
+        ] or [("changed", ())]
 
     def _is_exact(self) -> bool:
         return self.wanted.table is not None and "*" not in self.wanted.table
 
     def _window(self, by: tuple[str, tuple[Any, ...]], window: int) -> Statement:
         name, first = by
-        if name == "ids":
-            places = ", ".join("?" * len(first))
-            return Statement(sql=f"{self._block('window_ids')}\nAND id IN ({places})", values=first)
-        if name == "run":
-            return Statement(sql=self._block("window_run"), values=first)
+        if name in _UNORDERED:
+            return self._sorted(name, first, window)
         block = self._block(f"window_{name}_{'desc' if self.sort.descending else 'asc'}")
         if name == "id":
             return Statement(sql=block, values=(self._start().id, window))
@@ -187,6 +194,24 @@ class Search:
         elif not self.sort.descending and (since is None or start.time >= since):
             least = start.updated_at
         return Statement(sql=block, values=(*first, least, most, start.updated_at, start.id, window))
+
+    def _sorted(self, name: str, values: tuple[Any, ...], window: int) -> Statement:
+        """Return the first `window` of rows that come in no order, from the place on and within the times."""
+        block = self._block(f"window_{name}")
+        if name == "ids":
+            block += f"\nAND id IN ({', '.join('?' * len(values))})"
+        narrowed = [*self._time_conditions(), *self._behind()]
+        sql = [
+            "SELECT found.id, found.updated_at FROM (",
+            block,
+            ") AS found",
+            "WHERE 1 = 1",
+            *(condition.replace("entry.", "found.") for condition, _ in narrowed),
+            _ORDERS[self.sort].replace("reached.", "found."),
+            _render("{page}", self.dialect),
+        ]
+        bound = (value for _, values in narrowed for value in values)
+        return Statement(sql="\n".join(sql), values=(*values, *bound, 0, window))
 
     def _start(self) -> Key:
         """Return the place to start behind."""
@@ -210,18 +235,20 @@ class Search:
             found.append((f"AND UPPER(entry.last_error) LIKE UPPER(?) ESCAPE '{_ESCAPE}'", (pattern,)))
         if wanted.run_id is not None and index != "run":
             found.append((_OF_RUN, (wanted.run_id, wanted.run_id)))
-        if index in _UNORDERED | {"id"}:
+        if index == "id":
             found += self._time_conditions()
-        if index in _UNORDERED:
-            found += self._behind()
         return found
 
     def _state_conditions(self, index: str) -> list[tuple[str, tuple[Any, ...]]]:
-        states = sorted(self.wanted.states)
+        states = sorted(state.value for state in self.wanted.states if isinstance(state, Status))
         found: list[tuple[str, tuple[Any, ...]]] = []
-        if states and index != "status":
-            places = ", ".join("?" * len(states))
-            found.append((f"AND entry.status IN ({places})", tuple(state.value for state in states)))
+        if self.wanted.states and index not in {"status", "without_status"}:
+            places = f"entry.status IN ({', '.join('?' * len(states))})"
+            allowed = [
+                *([places] if states else []),
+                *([_WITHOUT_STATUS] if NoStatus.UNREADABLE in self.wanted.states else []),
+            ]
+            found.append((f"AND ({' OR '.join(allowed)})", tuple(states)))
         if self.wanted.with_failures is not None:
             found.append((_WITH_FAILURES[self.wanted.with_failures], ()))
         return found

@@ -8,7 +8,9 @@ import { hoursAgo, localTime } from "./format.js";
 import { loadAndShow } from "./refresh.js";
 
 const PAGE_SIZE = 50;
-const STATES = ["PENDING", "QUEUED", "RUNNING", "FAILED", "DONE", "DEAD", "CANCELED"];
+// None of the states, brought by a load that passes the rules by: listed, and changed by SQL alone.
+const UNREADABLE = "UNREADABLE";
+const STATES = ["PENDING", "QUEUED", "RUNNING", "FAILED", "DONE", "DEAD", "CANCELED", UNREADABLE];
 const STATE_CHOICES = [
   ["", "all"], ["PENDING,FAILED", "waiting"], ["QUEUED,RUNNING", "in flight"], ["FAILED,DEAD", "failed"],
   ["with-failures", "done, with failures"],
@@ -99,7 +101,7 @@ async function findPage(reading, params, after, signal) {
     reading.id && !after ? api.entry(reading.id, signal).catch(nullIfNotFound) : null,
   ]);
   const entries = byEntryId ? [byEntryId, ...page.entries.filter(({ id }) => id !== byEntryId.id)] : page.entries;
-  const bulk = !reading.id && Object.keys(filter).length > 0;
+  const bulk = !reading.id && Object.keys(filter).length > 0 && !filter.state?.includes(UNREADABLE);
   return { words: reading.words, filter, reading, entries, next: page.next, bulk };
 }
 

@@ -75,6 +75,13 @@ WHERE id IN (
     SELECT earlier_run.entry_id FROM process_log AS earlier_run WHERE earlier_run.runid = ?
 )
 
+-- window_without_status --
+-- The entries whose status is none of the states.
+SELECT parts.id, parts.updated_at
+FROM (
+    {between_statuses}
+) AS parts
+
 -- window_ids --
 -- The entries that are named; the caller adds the condition that names them.
 SELECT id, updated_at
@@ -270,33 +277,38 @@ ORDER BY example.workspace
 -- The same for failures of the platform.
 {repeated platform_failures}
 
--- id_of (fragment) --
+-- with_status (fragment) --
 -- The entries in a part of the statuses.
-SELECT id, workspace FROM track_processing {index ix_track_processing_status} WHERE {sqlite updated_at > '' AND} {alias}
+SELECT id, workspace, updated_at
+FROM track_processing {index ix_track_processing_status}
+WHERE {sqlite updated_at > '' AND} {alias}
+
+-- between_statuses (fragment) --
+-- The entries whose status is none of the states: between two states, since nothing else finds them by an index.
+{with_status status < 'CANCELED'}
+UNION ALL
+{with_status status > 'CANCELED' AND status < 'DEAD'}
+UNION ALL
+{with_status status > 'DEAD' AND status < 'DONE'}
+UNION ALL
+{with_status status > 'DONE' AND status < 'FAILED'}
+UNION ALL
+{with_status status > 'FAILED' AND status < 'PENDING'}
+UNION ALL
+{with_status status > 'PENDING' AND status < 'QUEUED'}
+UNION ALL
+{with_status status > 'QUEUED' AND status < 'RUNNING'}
+UNION ALL
+{with_status status > 'RUNNING'}
+{sqlserver UNION ALL {with_status status IS NULL}}
 
 -- without_status --
--- In each workspace, the entries whose status is none of the states, and the oldest of them: between two states, since
--- nothing else finds them by an index.
+-- In each workspace, the entries whose status is none of the states, and the oldest of them.
 SELECT {listed_columns example}, counted.entries
 FROM (
     SELECT MIN(parts.id) AS id, {count} AS entries
     FROM (
-        {id_of status < 'CANCELED'}
-        UNION ALL
-        {id_of status > 'CANCELED' AND status < 'DEAD'}
-        UNION ALL
-        {id_of status > 'DEAD' AND status < 'DONE'}
-        UNION ALL
-        {id_of status > 'DONE' AND status < 'FAILED'}
-        UNION ALL
-        {id_of status > 'FAILED' AND status < 'PENDING'}
-        UNION ALL
-        {id_of status > 'PENDING' AND status < 'QUEUED'}
-        UNION ALL
-        {id_of status > 'QUEUED' AND status < 'RUNNING'}
-        UNION ALL
-        {id_of status > 'RUNNING'}
-        {sqlserver UNION ALL {id_of status IS NULL}}
+        {between_statuses}
     ) AS parts
     GROUP BY parts.workspace
 ) AS counted
