@@ -69,6 +69,20 @@ async def test_an_entry_that_was_inserted_before_begins_now(world: World) -> Non
     assert (await world.entry(1)).status is Status.QUEUED
 
 
+@pytest.mark.parametrize("column", ["created_at", "updated_at"])
+async def test_it_begins_now_although_its_times_are_of_several_precisions(world: World, column: str) -> None:
+    """A ``datetime`` of a team's own may come some milliseconds behind the ``datetime2(3)`` of one moment."""
+    world.database.execute(INSERTED_IN_TWO_HOURS)
+    world.database.execute(
+        "UPDATE track_processing"
+        " SET available_at = strftime('%Y-%m-%d %H:%M:%f', available_at, '+0.003 seconds')"
+    )
+    other = {"created_at": "updated_at", "updated_at": "created_at"}[column]
+    world.database.execute(f"UPDATE track_processing SET {other} = datetime('now', '-1 day')")
+    await world.trigger()
+    assert (await world.entry(1)).status is Status.QUEUED
+
+
 async def test_a_time_that_people_chose_is_kept(world: World) -> None:
     world.database.execute(
         "INSERT INTO track_processing (table_name, available_at, created_at, updated_at) VALUES "

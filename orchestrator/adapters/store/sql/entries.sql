@@ -105,11 +105,11 @@ CASE WHEN {alias} > {now} THEN {now} ELSE {alias} END
 -- available_at would keep it for as long as the clock went back. A time that people chose is kept.
 {alias}.available_at > {now}
 AND (
-    ({alias}.created_at > {after_ms 60000} AND {alias}.available_at <= {alias}.created_at)
+    ({alias}.created_at > {after_ms 60000} AND {alias}.available_at <= {moment_after {alias}.created_at})
     OR (
         {alias}.updated_at > {after_ms 60000}
         AND (
-            {alias}.available_at <= {alias}.updated_at
+            {alias}.available_at <= {moment_after {alias}.updated_at}
             OR {alias}.status = 'FAILED'
             OR {alias}.slot_waits > 0
             OR {alias}.doubts IS NOT NULL
