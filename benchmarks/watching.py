@@ -33,10 +33,13 @@ AT_ONCE = 10
 #: How long the runs have gone on: from a quarter of an hour on some are looked up although they are listed.
 AGES = {"begun just now": timedelta(minutes=1), "going on for an hour": timedelta(hours=1)}
 
+#: An entry as the app writes it when Databricks has accepted its run. Without ``queue_seconds`` its run would
+#: have waited in Databricks' queue, and the pass would write that it does so no longer.
 INSERT = """
 INSERT INTO track_processing
-    (table_name, status, runid, submission, attempt, workspace_address, submitted_at)
-VALUES (?, 'RUNNING', ?, 1, 1, ?, ?)
+    (table_name, status, runid, last_runid, submission, attempt, queue_seconds, workspace_address,
+     submitted_at)
+VALUES (?, 'RUNNING', ?, ?, 1, 1, 0, ?, ?)
 """
 
 
@@ -148,7 +151,7 @@ async def _ceiling(server: Server, pages: int = 200) -> float:
 
 def _insert(file: Path, size: int, age: timedelta, *, address: str) -> None:
     submitted = text(datetime.now(UTC) - age)
-    rows = [(f"table_{number}", number, address or None, submitted) for number in range(1, size + 1)]
+    rows = [(f"table_{number}", number, number, address or None, submitted) for number in range(1, size + 1)]
     with closing(SqliteConnector(file).connect().connection) as connection:
         connection.cursor().executemany(INSERT, rows)
         connection.commit()

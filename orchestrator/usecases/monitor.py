@@ -2,15 +2,12 @@
 
 import asyncio
 import logging
-import math
-import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import partial
 
 from orchestrator.core import decisions, health, missing, pass_budget
-from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled, RunNotFound
+from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled
 from orchestrator.core.models import Entry
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.telemetry import fields
@@ -18,64 +15,21 @@ from orchestrator.core.waiting import unknown_workspace
 from orchestrator.ports import Clock, Queue, Runs, Store
 from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.listing import ActiveList, Listing
+from orchestrator.usecases.looks import Looks
 from orchestrator.usecases.missing_runs import judge_missing
 from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.settle import Settle, View
 from orchestrator.usecases.strays import cancel_strays, in_turn
-from orchestrator.usecases.tasks import both, gather_all, in_rounds
+from orchestrator.usecases.tasks import both, in_rounds
 from orchestrator.usecases.timer_pass import PassWork
 
 _logger = logging.getLogger(__name__)
-
-#: Runs fetched at the same time, far below the 100 ``runs/get`` per second that Databricks allows.
-_CONCURRENCY = 10
-
-#: Calls without an answer, and without a single success, after which a pass leaves a workspace alone: it is
-#: down, and each further call would wait for its time-out. Single runs that cannot be read block no others.
-_MAX_FAILURES = _CONCURRENCY
-
-#: A listed run that has gone on for this long may be looked up, too: a list that is out of date, from a
-#: gateway's cache for example, would show a run for ever that is over.
-_DOUBTED_AFTER = timedelta(minutes=15)
-
-#: One in so many of them is looked up in a pass, and no more than a few: with two passes a minute each run
-#: every 10 minutes, and every 50 minutes if there are 2,000.
-_DOUBTED_ONE_IN = 20
-_MAX_DOUBTED = 20
 
 #: Entries put right, cancelled or recovered in one pass; the rest waits for the next pass.
 _BATCH = 500
 
 #: Runs that nobody wants, looked at in one pass; the rest waits for the next pass.
 _STRAYS = 20
-
-
-@dataclass(kw_only=True)
-class _Looks:
-    """What became of the looks at the runs of one workspace."""
-
-    succeeded: int = 0
-    #: entries that came to the end of their run
-    finished: int = 0
-    failures: list[tuple[Entry, OrchestratorError]] = field(default_factory=list)
-    #: entries whose run does not exist, as Databricks says
-    missing: list[tuple[Entry, RunNotFound]] = field(default_factory=list)
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether the workspace said something about a run, be it that there is none."""
-        return bool(self.succeeded or self.missing)
-
-    @property
-    def is_down(self) -> bool:
-        """Whether the workspace seems not to answer at all. A refusal is an answer.
-
-        A run is read before its cancellation is asked for, so one that was not cancelled was read.
-        """
-        errors = [error for _, error in self.failures]
-        was_read = self.is_answered or any(isinstance(error, RunNotCancelled) for error in errors)
-        silent = sum(not getattr(error, "answered", False) for error in errors)
-        return silent >= _MAX_FAILURES and not was_read
 
 
 @dataclass(kw_only=True)
@@ -188,13 +142,15 @@ class Monitor:
         entries = await self._running(workspace, places)
         if not entries and not everywhere:
             return
+        # In random order, so that entries that fail in every pass do not always come first.
+        entries.sort(key=lambda _: self.clock.jitter())
         runs = self.runs[workspace]
         async with Listing(runs, self.clock, seconds=pass_budget.LIST_SECONDS) as listing:
-            looks = _Looks()
+            looks = Looks(settle=self.settle, listing=listing, began=began)
             try:
                 async with asyncio.timeout_at(settle_until):
                     await listing.wait(pass_budget.FIRST_LIST_SECONDS)
-                    await self._look_at_each(entries, began, listing, looks)
+                    await looks.at_each(entries)
             except TimeoutError:
                 seconds = pass_budget.SETTLE_SECONDS
                 checked.problems.append(
@@ -238,29 +194,7 @@ class Monitor:
             self.store, self.runs[workspace], workspace, others, address=self.workspaces[workspace].address
         )
 
-    async def _look_at_each(
-        self, entries: list[Entry], began: datetime, listing: Listing, looks: _Looks
-    ) -> None:
-        """Look at the run of each entry, in the list of active runs as soon as that is there."""
-        limit = asyncio.Semaphore(_CONCURRENCY)
-        doubted = _doubted(entries, began)
-
-        async def look(entry: Entry) -> None:
-            async with limit:
-                if looks.is_down:
-                    return
-                active = listing.result
-                if active is None or active.error is not None:
-                    await self._look(entry, View(began=began), looks)
-                else:
-                    view = View(began=began, active=active.by_id, doubted=doubted)
-                    await self._look(entry, view, looks)
-
-        # In random order, so that entries that fail in every pass do not always come first.
-        entries.sort(key=lambda _: self.clock.jitter())
-        await gather_all(look(entry) for entry in entries)
-
-    async def _judge_missing(self, workspace: str, looks: _Looks, view: View) -> list[str]:
+    async def _judge_missing(self, workspace: str, looks: Looks, view: View) -> list[str]:
         """Settle or note what Databricks says does not exist; return the problems."""
         found = looks.missing
         looks.failures += await judge_missing(self.settle, found, view, others_are_read=looks.succeeded > 0)
@@ -271,16 +205,7 @@ class Monitor:
             f"doubted, not the runs: {found[0][1]}"
         ]
 
-    async def _look(self, entry: Entry, view: View, looks: _Looks) -> None:
-        try:
-            looks.finished += await self.settle(entry, view)
-            looks.succeeded += 1
-        except RunNotFound as error:
-            looks.missing.append((entry, error))
-        except OrchestratorError as error:
-            looks.failures.append((entry, error))
-
-    async def _note_unreadable(self, looks: _Looks) -> None:
+    async def _note_unreadable(self, looks: Looks) -> None:
         """Note which runs cannot be read although the workspace answers: that may never pass by itself."""
         for entry, error in looks.failures:
             if isinstance(error, DatabricksError):
@@ -324,14 +249,3 @@ class Monitor:
         verdict = decisions.verdict_on_giving_up(entry)
         if await self.store.leave_open(entry, verdict):
             _logger.error("entry %s: now %s: %s", entry.id, verdict.to, verdict.error)
-
-
-def _doubted(entries: Sequence[Entry], began: datetime) -> frozenset[int]:
-    """Return the entries whose run a pass looks up although it is listed: others in each pass."""
-    ids = [
-        entry.id
-        for entry in entries
-        if entry.submitted_at is not None and began - entry.submitted_at >= _DOUBTED_AFTER
-    ]
-    ids.sort(key=lambda entry_id: zlib.crc32(f"{began.isoformat()} {entry_id}".encode()))
-    return frozenset(ids[: min(_MAX_DOUBTED, math.ceil(len(ids) / _DOUBTED_ONE_IN))])

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -76,7 +76,11 @@ class View:
     #: the active runs of the workspace by id; None = the list is not known
     active: Mapping[int, ActiveRun] | None = None
     #: ids of entries whose run is looked up although it is listed: the list may be out of date
-    doubted: frozenset[int] = frozenset()
+    doubted: Set[int] = frozenset()
+
+    def lists(self, entry: Entry) -> bool:
+        """Say whether the run of an entry is listed as active."""
+        return self.active is not None and entry.runid in self.active
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.states import Status
-from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, answering, ended, goes_on
+from tests.use_cases.answering import AnsweredWorld, answering, ended, goes_on
 from tests.world import policy
 
 FAILED = ended("RUN_EXECUTION_ERROR", "CLIENT_ERROR")
@@ -47,44 +47,6 @@ async def test_run_that_is_over_is_found_although_the_list_still_has_it(
     assert (await world.entry(entry.id)).status is status
     await world.next_pass(7200)
     assert list(world.api.runs) == [1000], "a run that is listed as active keeps its entry from another one"
-
-
-async def test_listed_runs_are_looked_up_a_few_in_a_pass(world: AnsweredWorld) -> None:
-    ids = await world.add(*(f"t{n}" for n in range(100)))
-    await world.trigger()
-    await world.deliver()
-    list_as_it_was(world)
-    world.api.runs |= dict.fromkeys(world.api.runs, SUCCESS)
-    world.database.pass_time(900)
-    await world.monitor()
-    assert world.api.calls.count("runs/get") == 5
-    world.api.runs |= dict.fromkeys(world.api.runs, goes_on())
-    await passes(world, 30)
-    assert world.api.calls.count("runs/get") <= 5 * 61
-    world.api.runs |= dict.fromkeys(world.api.runs, SUCCESS)
-    await passes(world, 60)
-    assert {(await world.entry(entry_id)).status for entry_id in ids} == {Status.DONE}
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        UNAVAILABLE,
-        (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Run 1000 does not exist."}),
-        (200, {"run_id": 1000, "state": {"life_cycle_state": "TERMINATED"}}),
-        (200, {"run_id": 1000, "status": {"state": "SOMETHING_NEW"}}),
-    ],
-)
-async def test_second_look_at_a_listed_run_that_tells_no_end_changes_nothing(
-    world: AnsweredWorld, answer: tuple[int, dict[str, Any]]
-) -> None:
-    entry = await world.running()
-    world.api.answers["runs/get"] = answer
-    for _ in range(5):
-        world.database.pass_time(1800)
-        assert await world.monitor() == []
-    left = await world.entry(entry.id)
-    assert (left.status, left.last_error, left.missing_since) == (Status.RUNNING, None, None)
 
 
 HALF = {
