@@ -18,6 +18,14 @@ class _Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing would happen now: no callback is ready and no timer is due."""
+        if self._ready:  # type: ignore[attr-defined]  # asyncio has no public name for it
+            return False
+        timers = self._scheduled  # type: ignore[attr-defined]
+        return not timers or timers[0].when() > self.time() + self._clock_resolution  # type: ignore[attr-defined]
+
 
 class Scheduler:
     """Parks every task at its boundaries and frees them one at a time.
@@ -99,6 +107,8 @@ class Scheduler:
         for _ in range(_TURNS):
             self.loop.call_soon(self.loop.stop)
             self.loop.run_forever()  # one iteration
+            if self.loop.is_idle:
+                break
         for task in [task for task in self.tasks if task.done()]:
             self.tasks.remove(task)
             if not task.cancelled() and (error := task.exception()) is not None:
