@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -94,6 +94,10 @@ class Connector(Protocol):
 
     def is_transient(self, error: Exception) -> bool:
         """Say whether a statement that failed with one of the driver's errors may succeed later."""
+        ...
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Return what a transaction that will change the database runs in, from before its beginning."""
         ...
 
     def begin_write(self, connection: Connection) -> None:

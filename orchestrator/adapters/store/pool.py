@@ -108,7 +108,7 @@ class Pool:
         pauses, give_up_at = iter(_PAUSES_SECONDS), math.inf
         while True:
             try:
-                with self._transaction(writes) as session:
+                with self._turn(writes), self._transaction(writes) as session:
                     result = work(session)
             except StoreUnavailable as error:
                 self.trouble = str(error)
@@ -120,6 +120,9 @@ class Pool:
             else:
                 self.trouble = None
                 return result
+
+    def _turn(self, writes: bool) -> contextlib.AbstractContextManager[None]:
+        return self._connector.turn() if writes else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _transaction(self, writes: bool) -> Iterator[Session]:
