@@ -33,6 +33,7 @@ from orchestrator.core.models import (
     RunRequest,
     StopReason,
     StrayRun,
+    TakenUp,
     Unanswered,
     Verdict,
 )
@@ -169,10 +170,16 @@ class Store(Protocol):
         """Return an entry, or None if there is no such id. Entries from other methods have no parameters."""
         ...
 
-    async def claimed(
-        self, claim: Claim, address_of: Callable[[Entry], str]
-    ) -> tuple[Entry, Elsewhere | None] | None:
-        """Return the entry of a claim, and what its workspace has open at another address.
+    async def take_up(
+        self,
+        claim: Claim,
+        lease_seconds: float,
+        *,
+        address_of: Callable[[Entry], str],
+        request_of: Callable[[Entry, Elsewhere | None], str | None],
+        serialize_tables: bool = ...,
+    ) -> TakenUp | None:
+        """Return the entry of a claim, and begin its submission if its request is known at once.
 
         None: the claim is stale.
         """

@@ -131,14 +131,15 @@ async def app(
 async def test_few_calls_lie_between_a_message_and_the_driver(
     app: bootstrap.Application, connector: TracedConnector
 ) -> None:
-    await app.operator.add([NewEntry(table_name="sales")])
-    [claim] = await app.store.claim(
-        "default", cap=1, active=[], jobs={}, lease_seconds=900, max_attempts=1, serialize_tables=True
+    await app.operator.add([NewEntry(table_name="sales"), NewEntry(table_name="stock")])
+    claims = await app.store.claim(
+        "default", cap=2, active=[], jobs={}, lease_seconds=900, max_attempts=1, serialize_tables=True
     )
     connector.chains.clear()
-    message = json.dumps({"entry_id": claim.entry_id, "submission": claim.submission})
-    await function_app.submit(func.QueueMessage(body=message.encode()))
-    for name in ("Store.claimed", "Store.begin_submission", "Store.record_run"):
+    for claim in claims:  # the job of the second is known at once
+        message = json.dumps({"entry_id": claim.entry_id, "submission": claim.submission})
+        await function_app.submit(func.QueueMessage(body=message.encode()))
+    for name in ("Store.take_up", "Store.begin_submission", "Store.record_run"):
         assert any(f"entries.{name}" in chain for chain in connector.chains), "the whole way was traced"
     deepest = max(connector.chains, key=len)
     assert len(deepest) <= MOST_FRAMES, " → ".join(deepest)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum, StrEnum, auto
 from typing import Any
 
+from orchestrator.core.addresses import Elsewhere
 from orchestrator.core.states import NoStatus, Status
 
 
@@ -222,6 +223,20 @@ class IdempotencyKey:
     key: str
     #: SHA-256 of the request's body, in hexadecimal
     body_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenUp:
+    """What became of a claim whose message has come."""
+
+    #: the entry as it waited for the message
+    waiting: Entry
+    #: what its workspace has open at another address
+    elsewhere: Elsewhere | None
+    #: False = the request was not known at once: it has to be planned, and then the submission is begun
+    is_planned: bool = False
+    #: the entry with its submission begun; None = it is not
+    begun: Entry | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

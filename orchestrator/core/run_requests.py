@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -108,7 +107,7 @@ def _style(entry: Entry, job: Job) -> str:
 
 def freeze(request: RunRequest | RepairRequest) -> str:
     """Return a request as JSON, to be kept with the submission. The token is left out: the entry has it."""
-    fields = asdict(request)
+    fields = dict(vars(request))
     if isinstance(request, RepairRequest):
         return json.dumps({"repair": fields}, default=datetime.isoformat)
     del fields["idempotency_token"]

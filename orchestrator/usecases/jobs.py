@@ -94,6 +94,20 @@ class Jobs:
         except RequestRefused as error:
             raise JobUnclear(str(error)) from None
 
+    def kept(self, workspace: str, key: JobKey, now: float) -> Job | None:
+        """Return the job that an entry names if it is kept, so that nothing has to be looked up.
+
+        May be called from any thread.
+
+        :param now: on the clock.
+        :raises InvalidEntry: no job is named at all.
+        """
+        wanted = self._wanted(workspace, key)
+        job_id = wanted.job_id
+        if job_id is None:
+            job_id = self._ids.kept((workspace, wanted.job_name or ""), now)
+        return None if job_id is None else self._jobs.kept((workspace, job_id), now)
+
     async def resolve_anew(self, workspace: str, key: JobKey) -> Job:
         """Return the job that an entry names as Databricks shows it now, whatever is kept.
 
@@ -304,6 +318,11 @@ class _Kept(Generic[_T]):
         """Say whether a result or an error is kept, so that nothing has to be looked up."""
         slot = self._slots.get(key)
         return slot is not None and slot.outcome is not None and self._clock.monotonic() < slot.until
+
+    def kept(self, key: _Key, now: float) -> _T | None:
+        """Return a result that is kept at a time on the clock; None = there is none, or an error."""
+        slot = self._slots.get(key)
+        return None if slot is None or now >= slot.until else self.last(key)
 
     def last(self, key: _Key) -> _T | None:
         """Return the last result, also one that is kept no longer; None = there is none, or an error."""

@@ -113,6 +113,28 @@ class Planner:
         request = await self.new_run(entry)
         return request if last_run is None else _repair_of(last_run, request)
 
+    def at_once(self, entry: Entry, elsewhere: Elsewhere | None, now: float) -> RunRequest | None:
+        """Return what :meth:`plan` would, if it would ask neither Databricks nor the store; None = it would.
+
+        Most entries are so: their first call, for a job that is kept. May be called from any thread.
+
+        :param now: on the clock.
+        """
+        is_first = entry.submission <= 1 and entry.deliveries == 0 and entry.last_runid is None
+        if not is_first or entry.request or elsewhere is not None or entry.workspace not in self.workspaces:
+            return None
+        if entry.retry_mode not in {None, *RETRY_MODES} or not entry.is_at(self.address_of(entry)):
+            return None
+        try:
+            job = self.jobs.kept(entry.workspace, self._key(entry), now)
+            if job is None or job.continuous:
+                return None
+            request = run_requests.run_request(entry, job)
+        except InvalidEntry:
+            return None
+        has_templates = entry.parameters is not None and templates.names_in(request.parameters)
+        return None if has_templates else request
+
     async def new_run(self, entry: Entry) -> RunRequest:
         """Return the request for a new run. Raises what :meth:`plan` raises."""
         request = run_requests.run_request(entry, await self._job(entry))

@@ -47,23 +47,30 @@ class Submit:
 
         :raises StoreError: the outcome could not be stored; it is safe to call this again.
         """
-        claimed = await self.store.claimed(claim, self.planner.address_of)
-        if claimed is None:
-            _logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
-            return
-        waiting, elsewhere = claimed
-        planned = await self._plan(claim, waiting, elsewhere)
-        if planned is None:
-            return
         began = self.clock.monotonic()
-        request = run_requests.freeze(planned)
-        entry = await self.store.begin_submission(
+        taken = await self.store.take_up(
             claim,
             self.policy.submit_lease_seconds,
-            request,
-            address=self.planner.address_of(waiting),
+            address_of=self.planner.address_of,
+            request_of=lambda waiting, elsewhere: self._request_at_once(waiting, elsewhere, began),
             serialize_tables=self.policy.serialize_tables,
         )
+        if taken is None:
+            _logger.info("entry %s: message of submission %s is stale", claim.entry_id, claim.submission)
+            return
+        entry = taken.begun
+        if not taken.is_planned:
+            planned = await self._plan(claim, taken.waiting, taken.elsewhere)
+            if planned is None:
+                return
+            began = self.clock.monotonic()
+            entry = await self.store.begin_submission(
+                claim,
+                self.policy.submit_lease_seconds,
+                run_requests.freeze(planned),
+                address=self.planner.address_of(taken.waiting),
+                serialize_tables=self.policy.serialize_tables,
+            )
         if entry is None:
             _logger.info("entry %s: must no longer be submitted", claim.entry_id)
             return
@@ -86,6 +93,11 @@ class Submit:
             planner=self.planner,
             unstarted=self._unstarted,
         )
+
+    def _request_at_once(self, waiting: Entry, elsewhere: Elsewhere | None, now: float) -> str | None:
+        """Return the request of an entry, to be kept, if nobody has to be asked for it."""
+        planned = self.planner.at_once(waiting, elsewhere, now)
+        return None if planned is None else run_requests.freeze(planned)
 
     async def _plan(
         self, claim: Claim, waiting: Entry, elsewhere: Elsewhere | None

@@ -107,6 +107,12 @@ async def begun(store: Store, claimed: Claim) -> Entry:
     return entry
 
 
+async def take_up(store: Store, claimed: Claim) -> Entry | None:
+    """Take up a claim whose request is known at once."""
+    taken = await store.take_up(claimed, LEASE_SECONDS, address_of=lambda _: "", request_of=lambda *_: "{}")
+    return None if taken is None else taken.begun
+
+
 async def running(store: Store, run_id: int, table: str = "sales", **fields: Any) -> Entry:
     """Insert an entry and bring it to RUNNING."""
     claimed = await queued(store, table, **fields)

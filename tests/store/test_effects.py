@@ -26,6 +26,7 @@ from tests.store.helpers import (
     request_cancel,
     retry,
     running,
+    take_up,
     verdict,
 )
 
@@ -93,6 +94,12 @@ EFFECTS = [
         "begin",
         QUEUED,
         lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS, "{}"),
+        {"resends": 0, "deliveries": 2, "lease_expires_at": LEASE_SECONDS},
+    ),
+    Effect(
+        "take up",
+        QUEUED,
+        lambda store, e: take_up(store, claim_of(e)),
         {"resends": 0, "deliveries": 2, "lease_expires_at": LEASE_SECONDS},
     ),
     Effect(

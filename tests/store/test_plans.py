@@ -79,7 +79,7 @@ HOT: dict[str, tuple[object, ...]] = {
     "stray_runs": ("default",),
     "stray_goes_on": ("why", "default", 77),
     "forget_stray": ("default", 77),
-    "run_taken": ("default", 77, 17, "https://a", 77, "default", "https://a"),
+    "run_taken": ("default", 77, "default", 77, 17, "https://a", 77, "default", "https://a"),
     "ended_runs": ("default", "[77, 78]", "https://a", "[77, 78]", "default", "https://a"),
     "alive": (
         *("default", "[77, 78]", "https://a", "[77, 78]", "default", "https://a"),

@@ -25,6 +25,7 @@ from tests.store.helpers import (
     request_cancel,
     retry,
     running,
+    take_up,
     verdict,
 )
 from tests.store.rivals import Rival, race
@@ -163,6 +164,7 @@ def by_hand(store: Rival, entry: Entry, name: str) -> Coroutine[Any, Any, int]:
 CHANGES: dict[str, Callable[[Rival, Entry], Coroutine[Any, Any, object]]] = {
     "claim": lambda store, _: claim(store),
     "begin": lambda store, e: store.begin_submission(claim_of(e), LEASE_SECONDS, "{}"),
+    "take up": lambda store, e: take_up(store, claim_of(e)),
     "begin second": lambda store, e: store.begin_submission(claim_of(e, 2), LEASE_SECONDS, "{}"),
     "record": lambda store, e: store.record_run(claim_of(e), RUN),
     "record other run": lambda store, e: store.record_run(claim_of(e), OTHER_RUN),
@@ -312,6 +314,11 @@ RACES = [
     Race(done_long_ago, "finish", "purge", SECOND, None),
     Race(has_run, "purge", "finish", SECOND, IS_DONE),
     Race(has_run, "finish", "purge", FIRST, IS_DONE),
+]
+
+#: Who takes up a claim begins as who has planned before.
+RACES += [race._replace(ahead="take up") for race in RACES if race.ahead == "begin"] + [
+    race._replace(behind="take up") for race in RACES if race.behind == "begin"
 ]
 
 

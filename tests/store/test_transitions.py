@@ -26,6 +26,7 @@ from tests.store.helpers import (
     run_log,
     running,
     status_of,
+    take_up,
     verdict,
 )
 
@@ -367,6 +368,7 @@ CHANGES: dict[str, Change] = {
     "begin": lambda store, e: store.begin_submission(
         Claim(entry_id=e.id, submission=e.submission), LEASE_SECONDS, "{}"
     ),
+    "take up": lambda store, e: take_up(store, Claim(entry_id=e.id, submission=e.submission)),
     "record": lambda store, e: store.record_run(Claim(entry_id=e.id, submission=e.submission), 5),
     "release": lambda store, e: store.unclaim(e, verdict(Status.PENDING)),
     "refuse": lambda store, e: refuse(store, e, Status.DEAD),

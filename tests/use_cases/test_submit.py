@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import NoCapacity, RequestRefused, Unauthorized, WorkspaceUnavailable
-from orchestrator.core.models import Claim, Entry, Job, LogRow
+from orchestrator.core.models import Claim, Job, LogRow, TakenUp
 from orchestrator.core.states import Status
 from orchestrator.usecases.submit import _is_followed
 from tests.fakes import UNAVAILABLE
@@ -95,16 +95,16 @@ async def test_invalid_entry_ends_dead_and_does_not_block_others(
 async def test_refused_entry_with_a_cancel_request_is_canceled(world: World) -> None:
     [entry_id] = await world.add("sales")
     await world.trigger()
-    begin = world.store.begin_submission
+    take_up = world.store.take_up
 
-    async def cancelled_just_after(
-        claim: Claim, lease_seconds: float, request: str, **more: Any
-    ) -> Entry | None:
-        entry = await begin(claim, lease_seconds, request, **more)
+    async def cancelled_just_after(claim: Claim, lease_seconds: float, **more: Any) -> TakenUp | None:
+        taken = await take_up(claim, lease_seconds, **more)
+        assert taken is not None
+        assert taken.begun is not None
         await world.cancel(claim.entry_id)
-        return replace(entry, cancel_requested=True) if entry else None
+        return replace(taken, begun=replace(taken.begun, cancel_requested=True))
 
-    world.store.begin_submission = cancelled_just_after  # type: ignore[method-assign]  # hits the exact moment
+    world.store.take_up = cancelled_just_after  # type: ignore[method-assign]  # hits the exact moment
     world.databricks.errors = [RequestRefused("no", status=404, error_code="", permanent=True)]
     await world.deliver()
     assert (await world.entry(entry_id)).status is Status.CANCELED

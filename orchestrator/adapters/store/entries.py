@@ -1,5 +1,6 @@
 """The entries and their transitions: each change of state is one short transaction of named SQL."""
 
+import functools
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -41,6 +42,7 @@ from orchestrator.core.models import (
     LogRow,
     StopReason,
     StrayRun,
+    TakenUp,
     Unanswered,
     Verdict,
 )
@@ -167,23 +169,44 @@ class Store:
         """
         return await self.pool.transact(lambda session: _entry_of(session, entry_id), writes=False)
 
-    async def claimed(
-        self, claim: Claim, address_of: Callable[[Entry], str]
-    ) -> tuple[Entry, Elsewhere | None] | None:
-        """Return the entry of a claim, and what its workspace has open at another address.
+    async def take_up(
+        self,
+        claim: Claim,
+        lease_seconds: float,
+        *,
+        address_of: Callable[[Entry], str],
+        request_of: Callable[[Entry, Elsewhere | None], str | None],
+        serialize_tables: bool = True,
+    ) -> TakenUp | None:
+        """Return the entry of a claim, and begin its submission if its request is known at once.
 
-        None: the claim is stale.
+        None: the claim is stale. What is begun is begun as :meth:`begin_submission` does.
 
-        :param address_of: returns the address of an entry's workspace. Called in a thread of the pool.
+        :param address_of: returns the address of an entry's workspace.
+        :param request_of: returns the call as JSON, or None if it is not known at once; it is given what the
+            workspace has open at another address. Both are called in a thread of the pool.
         """
 
-        def work(session: Session) -> tuple[Entry, Elsewhere | None] | None:
+        def work(session: Session) -> TakenUp | None:
             entry = _entry_of(session, claim.entry_id)
             if entry is None or entry.status is not Status.QUEUED or entry.submission != claim.submission:
                 return None
-            return entry, elsewhere_of(session, entry.workspace, address_of(entry))
+            address = address_of(entry)
+            elsewhere = elsewhere_of(session, entry.workspace, address)
+            request = request_of(entry, elsewhere)
+            if request is None:
+                return TakenUp(waiting=entry, elsewhere=elsewhere)
+            begun = _begun(
+                session,
+                claim=claim,
+                lease_seconds=lease_seconds,
+                request=request,
+                address=address,
+                serialize_tables=serialize_tables,
+            )
+            return TakenUp(waiting=entry, elsewhere=elsewhere, is_planned=True, begun=begun)
 
-        return await self.pool.transact(work, writes=False)
+        return await self.pool.transact(work, writes=True)
 
     async def elsewhere(self, workspace: str, address: str) -> Elsewhere | None:
         """Return what a workspace has open at another address, or None."""
@@ -225,18 +248,14 @@ class Store:
         :param request: the call as JSON. A repeated submission keeps its first one, so send what is returned.
         :param address: where the workspace is that is called; empty = its addresses are not told apart.
         """
-        at = address or None
-        key = (claim.entry_id, claim.submission)
-        values = (request, at, milliseconds(lease_seconds), *key, at, at, int(serialize_tables))
-
-        def begin(session: Session) -> Entry | None:
-            if not session.changes_one("begin_submission", *values):
-                if serialize_tables:
-                    session.change("give_way", *key)
-                return None
-            keep_open(session, claim.entry_id, None)
-            return read_entry(session.rows("get_entry", claim.entry_id)[0])
-
+        begin = functools.partial(
+            _begun,
+            claim=claim,
+            lease_seconds=lease_seconds,
+            request=request,
+            address=address,
+            serialize_tables=serialize_tables,
+        )
         return await self.pool.transact(begin, writes=True)
 
     async def replace_request(self, entry: Entry, request: str) -> bool:
@@ -269,7 +288,7 @@ class Store:
         """
         most = NO_LIMIT if deliveries is None else deliveries
 
-        asked = (new_in, run_id, claim.entry_id, address, run_id, new_in, address)
+        asked = _as_asked(new_in or "", run_id, claim.entry_id, address)
 
         def work(session: Session) -> bool:
             # The change comes first: by its unique index two entries that are told one run take turns.
@@ -280,8 +299,7 @@ class Store:
                     session.change("open_submission", run_id, claim.entry_id)
             elif deliveries is not None or not session.changes_one("keep_run", run_id, *key):
                 return False
-            if new_in is not None:
-                _refuse_if_taken(run_id, session.rows("run_taken", *asked))
+            if new_in is not None and _is_stray(run_id, session.rows("run_taken", *asked)):
                 session.change("forget_stray", new_in, run_id)
             return True
 
@@ -291,7 +309,7 @@ class Store:
             if new_in is None or isinstance(error, StoreUnavailable | RunTaken):
                 raise
             rows = await self.pool.transact(lambda each: each.rows("run_taken", *asked), writes=False)
-            _refuse_if_taken(run_id, rows)  # the index may have refused it
+            _is_stray(run_id, rows)  # the index may have refused it
             raise
 
     async def note_stray(
@@ -306,11 +324,10 @@ class Store:
         """
 
         def work(session: Session) -> bool:
-            asked = (workspace, run_id, entry_id, address, run_id, workspace, address)
-            [taken] = session.rows("run_taken", *asked)
+            [taken] = session.rows("run_taken", *_as_asked(workspace, run_id, entry_id, address))
             if taken["entry_id"] not in {None, entry_id}:
                 return False
-            if run_id not in {row["runid"] for row in session.rows("stray_runs", workspace)}:
+            if not taken["strays"]:
                 session.change("note_stray", workspace, run_id, entry_id, job_id, address or None)
             return True
 
@@ -742,6 +759,29 @@ def _entry_of(session: Session, entry_id: int) -> Entry | None:
     return read_entry(rows[0]) if rows else None
 
 
+def _begun(
+    session: Session,
+    *,
+    claim: Claim,
+    lease_seconds: float,
+    request: str,
+    address: str,
+    serialize_tables: bool,
+) -> Entry | None:
+    """Begin the submission of an entry and return the entry. See :meth:`Store.begin_submission`."""
+    at = address or None
+    key = (claim.entry_id, claim.submission)
+    values = (request, at, milliseconds(lease_seconds), *key, at, at, int(serialize_tables))
+    if not session.changes_one("begin_submission", *values):
+        if serialize_tables:
+            session.change("give_way", *key)
+        return None
+    # The way of every run, as in record_run: mostly this is its first call.
+    if not session.changes_one("open_submission", None, claim.entry_id):
+        session.change("open_again", None, claim.entry_id)
+    return read_entry(session.rows("get_entry", claim.entry_id)[0])
+
+
 def _doubts_of(session: Session, entry: Entry) -> dict[str, tuple[int, datetime]]:
     """Return what was heard of an entry's submission."""
     return doubts.read(next((row["doubts"] for row in session.rows("find_entry", entry.id)), None))
@@ -763,11 +803,17 @@ def _as_called(entry: Entry) -> tuple[int, int, int, int]:
     return (entry.id, entry.submission, entry.deliveries, int(entry.in_doubt))
 
 
-def _refuse_if_taken(run_id: int, rows: list[dict[str, Any]]) -> None:
-    """Return if nobody has or had a run. :raises RunTaken: somebody has."""
-    [taken] = rows
-    if taken["entry_id"] is not None:
-        raise RunTaken(run_id, taken["entry_id"])
+def _as_asked(workspace: str, run_id: int, entry_id: int, address: str) -> tuple[object, ...]:
+    """Return the parameters of ``run_taken`` for a run of an entry."""
+    return (workspace, run_id, workspace, run_id, entry_id, address, run_id, workspace, address)
+
+
+def _is_stray(run_id: int, rows: list[dict[str, Any]]) -> bool:
+    """Say whether a run is kept as one that nobody wants. :raises RunTaken: somebody has or had it."""
+    [found] = rows
+    if found["entry_id"] is not None:
+        raise RunTaken(run_id, found["entry_id"])
+    return bool(found["strays"])
 
 
 def _change_and_log(session: Session, log: LogRow, name: str, *parameters: object) -> bool:

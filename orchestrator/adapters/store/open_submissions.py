@@ -14,8 +14,8 @@ _PUT_BACK = (
 
 def keep_open(session: Session, entry_id: int, run_id: int | None) -> None:
     """Keep, beside the entry, that its submission is open, and its run as far as that is known."""
-    if not session.changes_one("open_again", run_id, entry_id):
-        session.change("open_submission", run_id, entry_id)
+    if not session.changes_one("open_submission", run_id, entry_id):
+        session.change("open_again", run_id, entry_id)
 
 
 def put_back(session: Session, limit: int) -> int:

@@ -570,7 +570,7 @@ WHERE id = ? AND submission = ? AND status = 'QUEUED'
     AND NOT {is_open track_processing} AND {table_is_held track_processing}
 
 -- open_again --
--- The submission of an entry is open, as the entry says now; no row is changed at the first call.
+-- The submission of an entry is open, as the entry says now; no row is changed if none was.
 UPDATE orchestrator_open_submission
 SET submission = (
         SELECT entry.submission FROM track_processing AS entry
@@ -585,7 +585,7 @@ SET submission = (
 WHERE entry_id = ?
 
 -- open_submission --
--- The first call of a submission, or a run that is followed without one.
+-- The first call of an entry, or a run that is followed without one; nothing if one is open.
 INSERT INTO orchestrator_open_submission (
     entry_id, entry_guid, workspace, address, table_name, submission, runid, begun_at
 )
@@ -600,6 +600,10 @@ SELECT
     {now} AS begun_at
 FROM track_processing
 WHERE id = ?
+    AND NOT EXISTS (
+        SELECT 1 FROM orchestrator_open_submission AS begun
+        WHERE begun.entry_id = track_processing.id
+    )
 
 -- keep_run --
 -- The run of an open submission is known, although somebody has changed the entry meanwhile.
@@ -819,8 +823,11 @@ SET status = 'RUNNING',
 WHERE id = ? AND submission = ? AND deliveries <= ? AND status = 'QUEUED'
 
 -- run_taken --
--- Whom a run of a workspace belongs to, if it is not the new run of an entry: another entry, or an earlier submission.
-SELECT MIN(taken.entry_id) AS entry_id
+-- Whom a run of a workspace belongs to, if it is not the new run of an entry: another entry, or an earlier submission;
+-- and whether it is kept as one that nobody wants.
+SELECT
+    MIN(taken.entry_id) AS entry_id,
+    (SELECT COUNT(*) FROM orchestrator_stray_run AS stray WHERE stray.workspace = ? AND stray.runid = ?) AS strays
 FROM (
     SELECT followed.id AS entry_id
     FROM track_processing AS followed
