@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from benchmarks.tables import markdown
 
 #: Modules of this package, in the order in which they are printed. Each has
-#: ``tables(*, full: bool) -> Iterable[Table]``, which yields a table as soon as it is measured; the first
-#: line of its docstring is the heading.
+#: ``tables(*, full: bool) -> Iterable[Table | str]``, which yields a table as soon as it is measured; a text
+#: is Markdown that another program has made. The first line of its docstring is the heading.
 TOPICS: tuple[str, ...] = (
     "submitting",
     "watching",
@@ -47,7 +47,7 @@ def run(topic: str, *, full: bool) -> None:
     print(f"\n## {heading}", flush=True)
     began = time.perf_counter()
     for table in module.tables(full=full):
-        print(f"\n{markdown(table)}", flush=True)
+        print(f"\n{table if isinstance(table, str) else markdown(table)}", flush=True)
     print(f"\n({topic}: {time.perf_counter() - began:.0f} s)", flush=True)
 
 

@@ -1,7 +1,8 @@
-"""Cost: what passes and entries ask of the database, Databricks, the queue and the logs."""
+"""Cost: what passes and entries ask of the database, Databricks, the queue and the logs; what that costs."""
 
 import asyncio
 import tempfile
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from benchmarks.simulated.app import App
 from benchmarks.simulated.counts import Counts, counted_log
 from benchmarks.simulated.databricks import Workspace
 from benchmarks.tables import Table
+from examples.cost import model
+from examples.cost.__main__ import FILE as PRICES
+from examples.cost.tables import all_tables
 from orchestrator.adapters.store import migrate
 from orchestrator.adapters.store.sqlite import SqliteConnector
 
@@ -25,8 +29,8 @@ _RUN_SECONDS = 60.0
 Use = dict[str, dict[str, float]]
 
 
-def tables(*, full: bool) -> Iterable[Table]:
-    """Count, and print it as docs/cost.md has it. The large size is the same."""
+def tables(*, full: bool) -> Iterable[Table | str]:
+    """Count, and price what docs/cost.md compares, as that page has it. The large size is the same."""
     del full
     use = measured()
     yield Table(
@@ -41,6 +45,7 @@ def tables(*, full: bool) -> Iterable[Table]:
             "statements: as SQL Server is sent them; each transaction has a commit besides",
         ],
     )
+    yield from all_tables(model.read(tomllib.loads(PRICES.read_text(encoding="utf-8"))))
 
 
 def measured(entries: int = ENTRIES) -> Use:

@@ -1,11 +1,12 @@
 """The benchmark of what passes and entries ask for runs, and docs/cost.md promises no less than they do."""
 
+import re
 import tomllib
 
 import pytest
 
 from benchmarks import cost
-from benchmarks.tables import markdown
+from benchmarks.__main__ import main
 from tests.conftest import ROOT
 
 COUNTED = tomllib.loads((ROOT / "examples" / "cost" / "cost.toml").read_text(encoding="utf-8"))["measured"]
@@ -29,6 +30,13 @@ def test_an_entry_is_counted_whole(use: cost.Use) -> None:
     assert use["entry"]["log_lines"] == 3  # claimed, submitted, finished
 
 
-def test_the_table_is_printed() -> None:
-    [table] = cost.tables(full=False)
-    assert "| entry " in markdown(table)
+def test_what_is_counted_is_printed_and_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["cost"])
+    printed = capsys.readouterr().out
+    assert "| entry " in printed
+    page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    ways = [
+        line for line in printed.splitlines() if re.match(r"\| (this app|Managed Airflow|Data Factory)", line)
+    ]
+    assert len({line.split()[1] for line in ways}) == 3
+    assert [line for line in ways if line not in page] == []
