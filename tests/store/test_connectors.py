@@ -3,16 +3,25 @@
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from operator import sub
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.adapters.store.connector import Connection, Cursor
 from orchestrator.adapters.store.entries import Store
 from orchestrator.adapters.store.pool import Pool
+from orchestrator.adapters.store.session import Session
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.adapters.store.sqlserver import SqlServerConnector, _complete, _signs_in, address
 from orchestrator.core.errors import StoreError
+from orchestrator.core.states import Status
+from tests.empty_store import make_empty_store
+from tests.store.conftest import SQLSERVER
+from tests.store.helpers import add, begun, claim, entry_of, finish
+from tests.store.odbc import Line
 
 DRIVERS = ["PostgreSQL", "ODBC Driver 17 for SQL Server", "ODBC Driver 18 for SQL Server"]
 
@@ -166,3 +175,63 @@ def test_texts_are_declared_with_one_of_two_lengths() -> None:
     nvarchar = connector._pyodbc.SQL_WVARCHAR
     of_4000, of_max = (nvarchar, 4000, 0), (nvarchar, 0, 0)
     assert declared == [of_4000, of_4000, None, of_max, of_4000]
+
+
+class CountedConnection:
+    """A connection that counts the cursors that it is asked for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.cursors = 0
+
+    def cursor(self) -> Cursor:
+        self.cursors += 1
+        cursor: Cursor = self._connection.cursor()
+        return cursor
+
+    def commit(self) -> None:
+        self._connection.commit()
+
+    def rollback(self) -> None:
+        self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_a_statement_that_is_repeated_keeps_its_cursor(tmp_path: Path) -> None:
+    """A driver prepares a statement once for a cursor: asking again costs a round trip or more."""
+    connector = SqliteConnector(make_empty_store(tmp_path / "state.db"))
+    opened = connector.connect()
+    with closing(opened.connection):
+        counted, kept = CountedConnection(opened.connection), dict[str, Cursor]()
+        for entry_id in range(3):
+            session = Session(counted, connector, kept)  # as many transactions of one connection
+            session.now()
+            session.rows("get_entry", entry_id)
+        assert (counted.cursors, sorted(kept)) == (2, ["get_entry", "now"])
+
+
+@pytest.mark.skipif(not SQLSERVER, reason="TEST_SQLSERVER is not set")
+async def test_a_claim_and_an_end_take_few_round_trips(database: Any) -> None:
+    """Counted between Microsoft's driver and the server, for the first entry and for a later one."""
+    if database.connector.dialect != "sqlserver":
+        pytest.skip("a file has no round trips")
+    counted: list[dict[str, int]] = []
+    async with Line(SQLSERVER or "").open() as line:
+        pool = Pool(type(database.connector)(line.connection_string))
+        store = Store(pool)
+        for number in range(3):
+            [entry_id] = await add(store, f"table {number}")
+            began = line.round_trips
+            [claimed] = await claim(store)
+            has_claimed = line.round_trips
+            await begun(store, claimed)
+            assert await store.record_run(claimed, 1000 + number, new_in="default", address="")
+            is_submitted = line.round_trips
+            assert await finish(store, await entry_of(store, entry_id), Status.DONE)
+            steps = (began, has_claimed, is_submitted, line.round_trips)
+            counted.append(dict(zip(("claim", "submission", "end"), map(sub, steps[1:], steps), strict=True)))
+        await pool.close()
+    assert line.connections == 1
+    assert all(counted[2][step] < counted[0][step] for step in counted[0]), counted

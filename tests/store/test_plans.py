@@ -168,7 +168,7 @@ HOT: dict[str, tuple[object, ...]] = {
 #: Ranges of an index, and joins. PostgreSQL plans them by statistics, which a new table does not have.
 RANGES = {
     *("settled_before", "history_by_hour", "history_by_day", "tables"),
-    *("claim_dead", "dead_of_message"),
+    *("claim_dead", "dead_of_message", "alive", "late_runs"),
 } | {name for name in HOT if name.startswith("window_") and name != "window_run"}
 
 #: What they read to its end are tables that hold only what is open, or little; never one that grows.
