@@ -109,13 +109,11 @@ def test_report_says_what_was_done(legacy: Legacy) -> None:
     added, types, rows, indexes, untouched = legacy.adopt().lines()
     assert "entry_guid" in added
     assert "status" not in added
-    assert (
-        types
-        == {
-            "sqlite": "types changed: STATUS to TEXT, RUNID to INTEGER",
-            "sqlserver": "types changed: RUNID to bigint NULL",
-        }[legacy.database.connector.dialect]
-    ), types
+    expected = {  # in lower case: an engine may spell the names of columns so
+        "sqlite": "types changed: status to text, runid to integer",
+        "sqlserver": "types changed: runid to bigint null",
+    }
+    assert types.lower() == expected[legacy.database.connector.dialect]
     assert rows == "rows: 50 CANCELED, 250 DEAD, 2250 DONE, 405 PENDING, 45 RUNNING"
     assert "ux_track_processing_id, ix_track_processing_waiting" in indexes
     assert untouched.lower() == "left unchanged: track_id, source_table, load_date, payload, odd, (name)"

@@ -227,9 +227,13 @@ WHERE holder.status IN ('QUEUED', 'RUNNING') AND holder.status = 'RUNNING' AND h
 ORDER BY holder.id
 
 -- held_waiting --
--- The entries of a workspace that wait since before a time, by their table, if it is one of these, as given.
+-- The entries of a workspace that wait since before a time, by their table, if it is one of these, as given. Of names
+-- that the database takes for one, one stands for all.
 SELECT
-    busy.value AS table_name, {count} AS entries, MIN(waiting.id) AS first_id, MIN(waiting.available_at) AS since
+    busy.value AS table_name,
+    COUNT(DISTINCT waiting.id) AS entries,
+    MIN(waiting.id) AS first_id,
+    MIN(waiting.available_at) AS since
 FROM {names ?} AS busy
 INNER JOIN track_processing AS waiting {index ix_track_processing_open} ON waiting.table_name = busy.value
 WHERE waiting.workspace = ?
