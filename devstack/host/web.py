@@ -20,7 +20,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebFrontEnd:
-    """Answers for the HTTP functions and for ``POST /admin/functions/NAME``.
+    """Answers for the HTTP functions, ``POST /admin/functions/NAME`` and ``GET /admin/host/status``.
 
     :param home: where the root leads to; None = there is nothing, unless a function has that route.
     """
@@ -36,6 +36,7 @@ class WebFrontEnd:
         """Return the aiohttp application. :raises HostError: a setting is wrong."""
         application = web.Application(client_max_size=body_limit(os.environ), middlewares=[self._refuse])
         application.router.add_post("/admin/functions/{name}", self._run_by_hand)
+        application.router.add_get("/admin/host/status", self._status)
         for function in self._functions.values():
             if isinstance(function.trigger, HttpTrigger):
                 self._add_route(application, function, function.trigger)
@@ -68,6 +69,10 @@ class WebFrontEnd:
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
             # A wrong method is 404, too: https://github.com/Azure/azure-functions-host/issues/10098
             return web.Response(status=404)
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        """Say that the host runs, as Core Tools do: it answers no earlier than that."""
+        return web.json_response({"state": "Running"})
 
     async def _run_by_hand(self, request: web.Request) -> web.Response:
         function = self._functions.get(request.match_info["name"])

@@ -22,18 +22,9 @@ from devstack.demo import run
 from tests.cli.support import CommandLine
 from tests.conftest import ROOT
 from tests.devstack.proctable import LINUX_ONLY, command_line, descendants
-from tests.devstack.running import MadeRun, lay_out, made_run
+from tests.devstack.running import FEW, MadeRun, lay_out, made_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), LINUX_ONLY]
-
-#: Appended to the example's entries: the large tables as a whole, in place of their slices.
-FEW = """
-ENTRIES = (
-    *(entry for entry in ENTRIES if "/" not in entry.table_name or entry.table_name == AWAITED),
-    slice_of("flights"),
-    slice_of("weather"),
-)
-"""
 
 
 @pytest.fixture(scope="module")

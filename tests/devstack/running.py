@@ -19,6 +19,15 @@ ROOT = Path(__file__).parents[2]
 #: What of a checkout a stack needs, besides the folder with the notebooks.
 _LINKED = ("devstack", "orchestrator", "node_modules", "function_app.py", "host.json")
 
+#: Appended to the example's entries: the large tables as a whole, in place of their slices.
+FEW = """
+ENTRIES = (
+    *(entry for entry in ENTRIES if "/" not in entry.table_name or entry.table_name == AWAITED),
+    slice_of("flights"),
+    slice_of("weather"),
+)
+"""
+
 
 def lay_out(folder: Path) -> Path:
     """Make a checkout of which the notebooks may be changed."""
