@@ -250,6 +250,7 @@ module alerts 'modules/alerts.bicep' = {
   scope: group
   params: {
     token: token
+    appName: app.outputs.name
     appHost: app.outputs.host
     queueName: submitQueueName
     applicationInsightsId: monitoring.outputs.applicationInsightsId

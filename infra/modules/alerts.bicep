@@ -2,6 +2,8 @@
 param token string
 @description('The app\'s default host name; the first part of it is the role under which its telemetry is kept.')
 param appHost string
+@description('The app\'s name, in lower case the role under which the Functions host keeps its telemetry.')
+param appName string
 param queueName string
 @description('How long trigger or monitor may go without a successful pass, as an ISO 8601 duration.')
 param standStillWindow string
@@ -15,6 +17,8 @@ param location string
 param tags object
 
 var role = split(appHost, '.')[0]
+// Not the app's where Azure appends to host names what makes them unique.
+var hostRole = toLower(appName)
 var receivers = empty(email) ? [] : [
   actions.id
 ]
@@ -57,7 +61,7 @@ var rules = [
   {
     name: 'invocation-failed'
     title: 'An invocation of trigger, submit or monitor has failed'
-    query: 'requests | where success == false and operation_Name in ("trigger", "submit", "monitor")'
+    query: 'requests | where cloud_RoleName in ("${role}", "${hostRole}") and success == false and operation_Name in ("trigger", "submit", "monitor")'
     scope: applicationInsightsId
     operator: 'GreaterThan'
     threshold: 0

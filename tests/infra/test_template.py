@@ -248,7 +248,7 @@ def test_nobody_signs_in_with_a_key() -> None:
 def test_alert_rules_ask_what_the_documents_ask() -> None:
     variables = bicep.read(ALERTS)["variables"]
     texts = {name: each["value"] for name, each in variables.items()}
-    texts.update(role="APP", queueName="submit-jobs")
+    texts.update(role="APP", hostRole="NAME", queueName="submit-jobs")
     queries = {rule["name"]: _filled(_filled(rule["query"], texts), texts) for rule in texts["rules"]}
     documented = " ".join((ROOT / "docs" / "telemetry.md").read_text("utf-8").split())
     for function in ("trigger", "monitor"):
@@ -256,7 +256,10 @@ def test_alert_rules_ask_what_the_documents_ask() -> None:
         assert query in documented
     passes = 'traces | where cloud_RoleName == "APP" and customDimensions.event == "pass"'
     ended = 'traces | where cloud_RoleName == "APP" and customDimensions.event in ("finished", "refused")'
-    failed = 'requests | where success == false and operation_Name in ("trigger", "submit", "monitor")'
+    failed = (
+        'requests | where cloud_RoleName in ("APP", "NAME") and success == false'
+        ' and operation_Name in ("trigger", "submit", "monitor")'
+    )
     poison = 'StorageQueueLogs | where OperationName == "PutMessage" and Uri contains "/submit-jobs-poison/"'
     assert queries["pass-failed"] == f'{passes} and customDimensions.outcome == "failed"'
     assert queries["invocation-failed"] == failed
@@ -266,6 +269,8 @@ def test_alert_rules_ask_what_the_documents_ask() -> None:
         "trigger-stands-still", "monitor-stands-still", "pass-failed", "invocation-failed", "entry-dead",
         "poison-message",
     }  # fmt: skip
+    assert "var hostRole = toLower(appName)" in ALERTS.read_text("utf-8")
+    assert "appName: app.outputs.name" in MAIN.read_text("utf-8")
 
 
 def _filled(text: str, values: dict[str, Any]) -> str:

@@ -169,6 +169,11 @@ def test_every_query_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES)
+def test_every_query_asks_of_one_app(query: str) -> None:
+    assert query.splitlines()[1].startswith('| where cloud_RoleName == "APP" and ')
+
+
+@pytest.mark.parametrize("query", QUERIES)
 def test_functions_of_queries(query: str) -> None:
     assert set(re.findall(r"\b(\w+)\(", query)) <= KQL_FUNCTIONS
 
