@@ -46,6 +46,10 @@ NO_DRIVER = Exception(
         error("08001", "TCP Provider: Error code 0x274C (10060)", "Login timeout expired (0)"),
         error("42000", "[SQL Server]Lock request time out period exceeded. (1222)"),
         error("HY000", "[SQL Server]Resource ID : 1. The request limit is 60. (10928)"),
+        error("42000", "[SQL Server]Could not find database ID 5, name 'd'. (615)"),
+        error("42000", "[SQL Server]Database 'd' cannot be opened. It is being recovered. (926)"),
+        error("42000", "[SQL Server]Resource ID : 1. The request limit for the elastic pool is 60. (10936)"),
+        error("22008", "[SQL Server]Data modification failed on system-versioned table 't'. (13535)"),
     ],
     ids=lambda found: f"{sqlserver_errors.sqlstate(found)}-{sorted(sqlserver_errors.native_numbers(found))}",
 )
