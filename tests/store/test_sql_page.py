@@ -1,6 +1,7 @@
 """Every statement of docs/sql.md does what the page says, on the store of its dialect."""
 
 import json
+import re
 from contextlib import closing
 from datetime import timedelta
 
@@ -64,6 +65,14 @@ async def ended(store: Store, database: Database, run_id: int, to: Status, *, en
 def test_every_statement_has_a_name_a_test_and_both_dialects() -> None:
     names = check_statements(PAGE)
     assert [name for name in names if f"test_{name.replace('-', '_')}" not in globals()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/sql.md", "docs/backup.md", "docs/migrating.md"])
+def test_times_for_sql_server_are_read_alike_in_every_language(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    blocks = re.findall(r"^```sql(?: sqlserver)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    assert [found for sql in blocks for found in re.findall(r"'\d{4}-\d\d-\d\d(?: [^']*)?'", sql)] == []
 
 
 async def test_insert_one(store: Store, database: Database) -> None:
