@@ -44,7 +44,7 @@ param triggerSchedule string = '0 * * * * *'
 @description('When the monitor runs: six fields, UTC.')
 param monitorSchedule string = '30 * * * * *'
 
-@description('Most instances. docs/sqlserver.md says how many each size of database can serve.')
+@description('Most instances of each function, all HTTP functions being one. docs/sqlserver.md says how many each size of database can serve.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 5
@@ -62,7 +62,7 @@ param existingSqlServer string = ''
 param sqlDatabaseName string = 'orchestration'
 
 @description('Maximum number of vCores of the new serverless database.')
-param sqlMaxVCores int = 1
+param sqlMaxVCores int = 2
 
 @description('Virtual network with private endpoints; Storage, the vault and the database then have no public access.')
 param privateNetwork bool = false
