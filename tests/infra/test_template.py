@@ -230,7 +230,7 @@ def test_the_bound_of_instances_is_what_the_database_bears() -> None:
     sizes = (ROOT / "docs" / "sqlserver.md").read_text("utf-8")
     row = re.search(rf"`GP_S_Gen5_{vcores[1]}`\) \| \d+ \| [\d,]+ \| (\d+) \|", sizes)
     assert row
-    # The maximum is each function's own: trigger, monitor and HTTP have at least one instance beside submit's.
+    # The maximum is each function's own: beside submit's there are trigger's, monitor's and HTTP's.
     assert int(bound[1]) + 3 <= int(row[1])
     deploy = (ROOT / "docs" / "deploy.md").read_text("utf-8")
     assert f"| {bound[1]}, 2048 |" in deploy

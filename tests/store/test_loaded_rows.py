@@ -147,6 +147,21 @@ async def test_those_without_a_state_are_listed_by_themselves(
     assert await listed(EntryFilter(states=unreadable | {Status.DEAD}, since=now + timedelta(days=1))) == []
 
 
+async def test_a_state_in_small_letters_is_read_as_the_database_reads_it(
+    loaded: App, reports: Reports, database: Database
+) -> None:
+    [(alike,)] = database.execute(
+        "SELECT CASE WHEN status = 'PENDING' THEN 1 ELSE 0 END FROM (SELECT 'pending' AS status) AS word"
+    )
+    loaded.insert("small", {"status": "pending"})
+    loaded.insert("last", {})
+    await look(reports)
+    [small, _] = sorted((await reports.entries(EntryFilter())).entries, key=lambda entry: entry.id)
+    assert small.status is (Status.PENDING if alike else NoStatus.UNREADABLE)
+    await loaded.run()
+    assert loaded.ends() == [("DONE", None, 1) if alike else ("pending", None, 0), ("DONE", None, 1)]
+
+
 async def test_an_entry_that_is_set_right_goes_on(loaded: App) -> None:
     loaded.insert("late", {"status": "NEW"})
     await loaded.run()
