@@ -152,3 +152,19 @@ async def test_blanks_behind_a_job_s_name_are_none_where_the_database_tells_none
     _insert(database, ("orders", "Load"), ("sales", "Load "))
     assert await loose.open_jobs("default") == {JobKey(job_name="Load")}
     assert (await entry_of(loose, 2)).job_name == "Load"
+
+
+async def test_tables_that_differ_in_blanks_behind_are_one_table_where_the_database_tells_none(
+    database: Database,
+) -> None:
+    if database.connector.dialect == "sqlite":
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute(
+            "UPDATE sqlite_master SET sql = REPLACE(sql, 'table_name TEXT', 'table_name TEXT COLLATE RTRIM')"
+            " WHERE type = 'table'"
+        )
+    _insert(database, ("sales", None), ("sales ", None), ("orders", None))
+    opened = Store(Pool(database.connector))
+    assert await reasons(opened, Obstacles()) == [Reason.NEXT, Reason.SAME_TABLE, Reason.NEXT]
+    assert [each.entry_id for each in await claim(opened)] == [1, 3]
+    await opened.pool.close()
