@@ -60,3 +60,13 @@ def test_commands_that_need_azure_and_no_others_are_marked(document: Path) -> No
         if block.needs_azure is not any(map(_AZURE.search, block.commands))
     ]
     assert wrong == []
+
+
+def test_the_readme_quotes_rows_of_the_measurements() -> None:
+    section = (
+        (ROOT / "README.md").read_text(encoding="utf-8").split("## How fast it is\n")[1].split("\n## ")[0]
+    )
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    assert len(rows) > 5
+    measured = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8").splitlines()
+    assert [row for row in rows if row not in measured] == []
