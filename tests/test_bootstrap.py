@@ -114,7 +114,7 @@ async def test_pass_that_takes_too_long_is_given_up(
         ("monitor", "failed"),
         ("monitor by hand", "failed"),
     ]
-    monkeypatch.setattr(app.store, "claimed", lambda *_: hang())
+    monkeypatch.setattr(app.store, "take_up", lambda *_, **__: hang())
     with pytest.raises(TimeoutError):
         await app.submit(b'{"entry_id": 1, "submission": 1}')
 

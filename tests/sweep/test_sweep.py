@@ -76,7 +76,6 @@ KINDS = {
     "commit of INSERT INTO orchestrator_open_submission",
     "commit of UPDATE orchestrator_open_submission",
     "commit of DELETE FROM orchestrator_open_submission",
-    "commit of DELETE FROM orchestrator_stray_run",
     "commit of UPDATE orchestrator_stray_run",
     "commit of INSERT INTO orchestrator_tick",
     "commit of UPDATE orchestrator_tick",
