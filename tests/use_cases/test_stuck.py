@@ -105,7 +105,8 @@ async def test_dead_entry_set_to_running_after_a_repair_follows_the_run(world: W
 async def test_dead_entry_set_to_queued_runs_again(world: World) -> None:
     entry = await dead(world)
     world.database.execute("UPDATE track_processing SET status = 'QUEUED'")
-    await world.trigger()
+    for _ in range(2):  # a pass claims beside putting right what was changed by SQL, so it may come too early
+        await world.trigger()
     await world.deliver()
     again = await world.entry(entry.id)
     assert (again.status, again.submission, again.runid) == (Status.RUNNING, 2, 1001)
