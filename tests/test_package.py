@@ -50,7 +50,13 @@ DIRT = (
     "orchestrator/__pycache__/bootstrap.cpython-311.pyc",
     "orchestrator/adapters/store/__pycache__/pool.cpython-311.pyc",
     "orchestrator/core/__pycache__/states.cpython-311.pyc",
+    "oracle/a",
+    "orchestrator-old/bootstrap.py",
     "orchestrator.egg-info/PKG-INFO",
+    "orchestrator/.env",
+    "orchestrator/local.settings.json",
+    "orchestrator/state.db",
+    "orders/a",
     "orders.csv",
     "output/a",
     "package-lock.json",
@@ -135,6 +141,7 @@ def test_only_the_app_is_packed(checkout: set[str], tmp_path: Path, reader: str)
         for file in checkout
         if (file in FILES or file.startswith(tuple(f"{folder}/" for folder in FOLDERS)))
         and "__pycache__" not in file
+        and file not in DIRT
     }
     assert pack[reader]() == wanted
     assert {*FILES, *PACKAGES, "orchestrator/web/dashboard/entries.js"} < wanted
