@@ -114,7 +114,7 @@ class Trigger:
         if known is None and workspace in self.lists and self.lists[workspace].takes_long:
             return f"workspace {shown}: nothing claimed before the next pass: its list of active runs is long"
         seconds = pass_budget.LIST_AGAIN_SECONDS
-        newer, limits = await both(
+        newer, (limits, _) = await both(
             list_active(self.runs[workspace], self.clock, seconds=seconds),
             self._job_limits(workspace, seconds=seconds),
         )
@@ -128,9 +128,8 @@ class Trigger:
 
         :param guesses: claim also while the limit of a job is not known, as if it had none.
         """
-        keys = await self.store.open_jobs(workspace)
-        limits = await self.jobs.limits(workspace, keys, seconds=pass_budget.NEW_JOBS_SECONDS)
-        if len(limits) < len(keys) and not guesses:
+        limits, are_all = await self._job_limits(workspace, seconds=pass_budget.NEW_JOBS_SECONDS)
+        if not are_all and not guesses:
             return ""
         return await self._fill_from(workspace, active, limits)
 
@@ -193,10 +192,14 @@ class Trigger:
             async with asyncio.timeout(pass_budget.JOBS_SECONDS):
                 await self._job_limits(workspace, seconds=pass_budget.JOBS_SECONDS)
 
-    async def _job_limits(self, workspace: str, *, seconds: float) -> dict[JobKey, JobLimit]:
-        """Return the limits of the jobs that open entries name, as far as they are known in time."""
+    async def _job_limits(self, workspace: str, *, seconds: float) -> tuple[dict[JobKey, JobLimit], bool]:
+        """Return the limits of the jobs that open entries name, as far as they are known in time.
+
+        The second value says whether these are all.
+        """
         keys = await self.store.open_jobs(workspace)
-        return await self.jobs.limits(workspace, keys, seconds=seconds)
+        limits = await self.jobs.limits(workspace, keys, seconds=seconds)
+        return limits, len(limits) == len(keys)
 
     def _record(self, workspace: str, claims: Sequence[Claim]) -> None:
         self.telemetry.record(Metric.CLAIMED, len(claims), workspace=workspace)

@@ -207,7 +207,7 @@ async def test_the_trigger_asks_for_the_limits_of_the_jobs_that_open_entries_nam
     await world.add("a", job_name="load")
     await world.add("b", job_id=stream.job_id)
     await world.add("c", job_id=404)
-    limits = await world.make_trigger()._job_limits("default", seconds=5)
+    limits, _ = await world.make_trigger()._job_limits("default", seconds=5)
     assert limits == {JobKey(job_name="load"): JobLimit(job_id=load.job_id, max_concurrent_runs=2)}
 
 
