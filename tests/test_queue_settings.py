@@ -65,7 +65,7 @@ def test_the_connection_is_read_as_the_trigger_reads_it(
 ) -> None:
     reader = Reader(environ)
     assert read_queue(reader) == expected
-    assert reader.problems == []
+    assert reader.all_problems() == []
 
 
 RESOURCE_ID = (
@@ -99,7 +99,7 @@ def test_the_identity_is_read_as_the_host_reads_it(
     reader = Reader({spelled(name): value for name, value in environ.items()} | {"AZURE_CLIENT_ID": "other"})
     connection = read_queue(reader)
     assert connection == replace(expected, service_url="https://acme.queue.core.windows.net")
-    assert reader.problems == []
+    assert reader.all_problems() == []
     assert "s3cret" not in repr(connection)
 
 
@@ -137,14 +137,14 @@ def test_an_identity_that_the_host_would_read_otherwise_is_refused(
     environ = {f"S__{name}": value for name, value in settings.items()} | {"S__accountName": "acme"}
     reader = Reader(environ)
     read_queue(reader, "S")
-    assert problem in reader.problems[0]
-    assert "s3cret" not in "".join(reader.problems)
+    assert problem in reader.all_problems()[0]
+    assert "s3cret" not in "".join(reader.all_problems())
 
 
 def test_another_name_reads_other_settings() -> None:
     reader = Reader({"Jobs__accountName": "acme"})
     assert read_queue(reader, "Jobs").service_url is not None
-    assert reader.problems == []
+    assert reader.all_problems() == []
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_another_name_reads_other_settings() -> None:
 def test_a_connection_that_cannot_work_is_explained(environ: dict[str, str], problem: str) -> None:
     reader = Reader(environ)
     read_queue(reader)
-    [found] = reader.problems
+    [found] = reader.all_problems()
     assert problem in found
     assert "s3cret" not in found
     assert "czNjcmV0" not in found

@@ -117,7 +117,7 @@ async def findings(
         for problem in error.problems:
             yield Finding(subject="settings", ok=False, text=problem)
         if lacking := host_lacks(environ):
-            yield _missing(lacking)
+            yield Finding(subject="settings", ok=False, text=_lacking(lacking))
         for finding in neighbours.findings(load_site(environ)):
             yield finding
     except StoreError as error:
@@ -205,21 +205,18 @@ class _Problem(OrchestratorError):
 
 
 def _settings(settings: Settings) -> Finding:
-    if settings.host_lacks:
-        return _missing(settings.host_lacks)
-    if settings.unresolved:
-        text = "; ".join(map(health.unresolved, settings.unresolved))
-        return Finding(subject="settings", ok=False, text=text)
+    lacking = [_lacking(settings.host_lacks)] if settings.host_lacks else []
+    if problems := [*lacking, *map(health.unresolved, settings.unresolved)]:
+        return Finding(subject="settings", ok=False, text="; ".join(problems))
     names = ", ".join(workspace.name for workspace in settings.workspaces)
     through = "".join(f"; {proxy}" for proxy in settings.proxies.all())
     return Finding(subject="settings", ok=True, text=f"complete; workspaces: {names}{through}")
 
 
-def _missing(names: Sequence[str]) -> Finding:
+def _lacking(names: Sequence[str]) -> str:
     """Name settings without which the function app does not start."""
     given = ", ".join(f"{name} (e.g. {_EXAMPLES[name]})" for name in names)
-    text = f"set {given}: the function app does not start without"
-    return Finding(subject="settings", ok=False, text=text)
+    return f"set {given}: the function app does not start without"
 
 
 async def _exposure(host: str | None) -> AsyncIterator[Finding]:

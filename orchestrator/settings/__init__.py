@@ -158,8 +158,8 @@ def _checked(read: Callable[[Reader], _T], environ: Mapping[str, str] | None) ->
     """Return what was read, by default from the process's environment, if no problem was found."""
     reader = Reader(os.environ if environ is None else environ)
     found = read(reader)
-    if reader.problems:
-        raise SettingsError(reader.problems)
+    if problems := reader.all_problems():
+        raise SettingsError(problems)
     return found
 
 

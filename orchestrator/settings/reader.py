@@ -12,13 +12,21 @@ _REFERENCE = re.compile(r"@(?:Microsoft\.KeyVault|Microsoft\.AppConfiguration|Ap
 
 
 class Reader:
-    """Reads single settings and collects in :attr:`problems` what is wrong with them, to be shown at once."""
+    """Reads single settings and collects what is wrong with them, to be shown at once."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        #: what is wrong with values; what concerns one setting alone begins with its name
         self.problems: list[str] = []
+        #: what is said of the settings whose value is a reference that Azure has not resolved
+        self._references: dict[str, str] = {}
         #: settings that the app does without, since Azure has not resolved what they refer to
         self.unresolved: list[str] = []
+
+    def all_problems(self) -> list[str]:
+        """Return what is wrong. Of a reference that is not resolved nothing else is: it is not the value."""
+        others = [each for each in self.problems if each.split()[0] not in self._references]
+        return [*self._references.values(), *others]
 
     @property
     def in_azure(self) -> bool:
@@ -40,13 +48,11 @@ class Reader:
         """
         text = self._raw(name)
         if text is not None and _REFERENCE.search(text):
-            problem = (
+            self._references[name] = (
                 f"{name} holds a reference that Azure has not resolved: it has to be the whole value, and "
                 "the app's identity needs the role Key Vault Secrets User and a way through the vault's "
                 "firewall; the portal says what is wrong beside the setting"
             )
-            if problem not in self.problems:
-                self.problems.append(problem)
         return text
 
     def text_in_any_case(self, name: str) -> str | None:

@@ -298,6 +298,7 @@ class Overview:
 
     async def _find_reasons(self, known: Known, found: list[str]) -> None:
         """Add to ``found`` why the app does not do its work, one line each."""
+        found += map(health.unresolved, known.unresolved)  # first: no outage of the store hides them
         await self._check_schema()
         passes, now = await self._last_passes(), await self._pass_log.now()
         found += [
@@ -305,7 +306,6 @@ class Overview:
             for name, last in passes.items()
             if (reason := health.lateness(name, last, now, known.pass_late_seconds, _outcome(last)))
         ]
-        found += map(health.unresolved, known.unresolved)
         silent = {each.workspace: each for each in await self._silences(passes["trigger"], now)}
         refused = {name: each for name in self._workspaces if (each := await self._elsewhere(name))}
         found += map(health.elsewhere, refused.values())

@@ -114,7 +114,7 @@ class NotificationHandler:
     def _check_password(self, request: Request) -> None:
         """:raises Problem: the password is not the secret."""
         if self._secret is None:
-            raise not_found("events are not taken: EVENTS_SECRET is not set")
+            raise not_found("events are not taken: the app has no EVENTS_SECRET")
         if not _is_password(request.headers.get("authorization", ""), self._secret):
             challenge = {"WWW-Authenticate": 'Basic realm="databricks-events"'}
             raise Problem(HTTPStatus.UNAUTHORIZED, "the password is not EVENTS_SECRET", challenge)

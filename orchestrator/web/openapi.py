@@ -203,7 +203,7 @@ _OPERATIONS: Mapping[str, _Operation] = {
         problems={
             400: "The body is not a notification of a job's run.",
             401: "The password is not the setting EVENTS_SECRET.",
-            404: "Events are not taken: EVENTS_SECRET is not set.",
+            404: "Events are not taken: the app has no EVENTS_SECRET.",
             413: "The body is over 16 KB.",
             503: "It could not be done now, or the settings cannot be used; the next pass does it.",
         },
