@@ -65,8 +65,8 @@ FIRST_LIST_SECONDS = 30.0
 #: Settling the runs of a workspace; the next pass goes on.
 SETTLE_SECONDS = 115.0
 
-#: Looking up runs that are listed: a sample, and ever more while some of them are over. Entries that were not
-#: looked up by then have the rest of ``SETTLE``.
+#: Looking up runs that are listed: a sample, and ever more while some of them are over. Entries whose run was
+#: not looked up by then are looked at by the list in the rest of ``SETTLE``.
 SECOND_LOOKS_SECONDS = 45.0
 
 #: What needs both the list and what was settled: runs that are missing, and runs that somebody repaired.

@@ -17,7 +17,8 @@ _OLD_AFTER = timedelta(minutes=15)
 
 #: The sample: one in so many, and no more than a few. With passes each half minute, each run is looked up
 #: within 23 passes (12 minutes) if up to 160 are old, within 127 (64 minutes) if 1,000 are, and within 251
-#: (2 hours) if 2,000 are.
+#: (2 hours) if 2,000 are. While the number of old runs changes, these times hold on average only: the turns
+#: are numbered anew with each change.
 _ONE_IN = 20
 _MOST = 8
 

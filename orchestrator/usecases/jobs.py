@@ -181,6 +181,24 @@ class Jobs:
             _logger.warning("workspace %s: a job's limit is not known: %s", one_line(workspace), error)
             return self._learnt_limit(workspace, key)
 
+    def cannot_run(self, workspace: str, key: JobKey) -> bool:
+        """Say whether no run of a job can begin, as far as is known: its limit does not matter to a claim.
+
+        It is not named, does not exist, is not the app's to run, or has a continuous trigger.
+        """
+        try:
+            wanted = self._wanted(workspace, key)
+        except InvalidEntry:
+            return True
+        job_id = wanted.job_id
+        if job_id is None:
+            name = (workspace, wanted.job_name or "")
+            job_id = self._ids.last(name)
+            if job_id is None:
+                return isinstance(self._ids.last_outcome(name), JobUnclear)
+        job = self._jobs.last_outcome((workspace, job_id))
+        return isinstance(job, RequestRefused) or (isinstance(job, Job) and job.continuous)
+
     def _known_limit(self, workspace: str, key: JobKey) -> JobLimit | None:
         """Return the limit of a job that was not looked up in time, as it was before."""
         try:
@@ -297,7 +315,10 @@ class _Kept(Generic[_T]):
         async with slot.lock:
             outcome = slot.outcome
             if outcome is None or self._clock.monotonic() >= slot.until:
-                outcome = slot.outcome = await self._outcome(slot, look_up)
+                outcome, seconds = await self._outcome(slot.outcome, look_up)
+                # The time comes last: other threads read a kept result.
+                slot.outcome = outcome
+                slot.until = self._clock.monotonic() + seconds
                 self._slots.pop(key, None)
                 self._slots[key] = slot
                 self._drop_oldest()
@@ -326,9 +347,13 @@ class _Kept(Generic[_T]):
 
     def last(self, key: _Key) -> _T | None:
         """Return the last result, also one that is kept no longer; None = there is none, or an error."""
-        slot = self._slots.get(key)
-        outcome = None if slot is None else slot.outcome
+        outcome = self.last_outcome(key)
         return None if isinstance(outcome, OrchestratorError) else outcome
+
+    def last_outcome(self, key: _Key) -> _T | OrchestratorError | None:
+        """Return the last result or error, also one that is kept no longer; None = there is none."""
+        slot = self._slots.get(key)
+        return None if slot is None else slot.outcome
 
     def expire(self, key: _Key) -> None:
         """Look a key up again at its next use."""
@@ -339,20 +364,21 @@ class _Kept(Generic[_T]):
         """Return the keys that stand for a value."""
         return [key for key, slot in self._slots.items() if slot.outcome == value]
 
-    async def _outcome(self, slot: _Slot[_T], look_up: Callable[[], Awaitable[_T]]) -> _T | OrchestratorError:
-        """Look up, and set how long the result is kept."""
-        outcome: _T | OrchestratorError
-        seconds = _KEEP_FAILURE_SECONDS
+    async def _outcome(
+        self, known: _T | OrchestratorError | None, look_up: Callable[[], Awaitable[_T]]
+    ) -> tuple[_T | OrchestratorError, float]:
+        """Look up; return the outcome, and for how many seconds it is kept.
+
+        :param known: the outcome of the look-up before.
+        """
         try:
-            outcome, seconds = await _in_time(look_up()), self._seconds
+            return await _in_time(look_up()), self._seconds
         except WorkspaceUnavailable as error:
             # What was known before is better than nothing.
-            known = slot.outcome
             outcome = error if known is None or isinstance(known, OrchestratorError) else known
+            return outcome, _KEEP_FAILURE_SECONDS
         except OrchestratorError as error:
-            outcome = error
-        slot.until = self._clock.monotonic() + seconds
-        return outcome
+            return error, _KEEP_FAILURE_SECONDS
 
     def _drop_oldest(self) -> None:
         while len(self._slots) > _MAX_KEPT:

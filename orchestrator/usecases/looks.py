@@ -1,7 +1,7 @@
 """Look at the runs of a workspace's RUNNING entries, in the list of active runs as soon as that is there."""
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,9 +10,10 @@ from orchestrator.core.errors import OrchestratorError, RunNotCancelled, RunNotF
 from orchestrator.core.models import Entry
 from orchestrator.usecases.listing import Listing
 from orchestrator.usecases.settle import Settle, View
-from orchestrator.usecases.tasks import gather_all
+from orchestrator.usecases.tasks import both, gather_all
 
-#: Runs fetched at the same time, far below the 100 ``runs/get`` per second that Databricks allows.
+#: Runs fetched at the same time, of those that left the list and of those that are listed, far below the 100
+#: ``runs/get`` per second that Databricks allows.
 _CONCURRENCY = 10
 
 #: Calls without an answer, and without a single success, after which a pass leaves a workspace alone: it is
@@ -38,6 +39,8 @@ class Looks:
     failures: list[tuple[Entry, OrchestratorError]] = field(default_factory=list)
     #: entries whose run does not exist, as Databricks says
     missing: list[tuple[Entry, RunNotFound]] = field(default_factory=list)
+    #: ids of entries whose run was looked up although it is listed
+    _looked_up: set[int] = field(default_factory=set, repr=False)
 
     @property
     def is_answered(self) -> bool:
@@ -56,16 +59,20 @@ class Looks:
         return silent >= _MAX_FAILURES and not was_read
 
     async def at_each(self, entries: Sequence[Entry]) -> None:
-        """Look at the run of each entry, in the list of active runs as soon as that is there."""
-        doubted = await self._doubt_the_list(entries)
-        await self._at([entry for entry in entries if entry.id not in doubted])
+        """Look at the run of each entry, in the list of active runs as soon as that is there.
 
-    async def _doubt_the_list(self, entries: Sequence[Entry]) -> Set[int]:
-        """Look up a sample of the listed runs, and ever more while some are over; return their entries' ids.
-
-        While the list is not there, runs are looked up one by one anyway.
+        Runs that left the list have mostly ended, so they wait for no look at another one.
         """
-        listed = {entry.id: entry for entry in entries if self._view().lists(entry)}
+        view = self._view()
+        listed = [entry for entry in entries if view.lists(entry)]
+        await both(self._at([entry for entry in entries if not view.lists(entry)]), self._at_listed(listed))
+
+    async def _at_listed(self, entries: Sequence[Entry]) -> None:
+        await self._doubt_the_list({entry.id: entry for entry in entries})
+        await self._at([entry for entry in entries if entry.id not in self._looked_up])
+
+    async def _doubt_the_list(self, listed: Mapping[int, Entry]) -> None:
+        """Look up a sample of the listed runs, and ever more while some are over."""
         order = second_looks.in_turn(listed.values(), self.began)
         end, size, found = 0, second_looks.sample_size(len(order)), -1
         try:
@@ -77,7 +84,6 @@ class Looks:
                     await self._at([listed[entry_id] for entry_id in ids], doubted=frozenset(ids))
         except TimeoutError:
             pass  # the next pass looks at another sample
-        return frozenset(order[:end])
 
     async def _at(self, entries: Sequence[Entry], *, doubted: Set[int] = _NOBODY) -> None:
         """Look at the runs of entries, a few at the same time.
@@ -90,6 +96,7 @@ class Looks:
             async with limit:
                 if not self.is_down:
                     await self._settle(entry, self._view(doubted))
+                    self._looked_up |= doubted & {entry.id}
 
         await gather_all(map(look, entries))
 

@@ -191,7 +191,12 @@ class Monitor:
         ours = {entry.runid for entry in entries}
         others = [run for run in active.runs if run.run_id not in ours]
         return await revive_repaired(
-            self.store, self.runs[workspace], workspace, others, address=self.workspaces[workspace].address
+            self.store,
+            self.runs[workspace],
+            workspace,
+            others,
+            jitter=self.clock.jitter,
+            address=self.workspaces[workspace].address,
         )
 
     async def _judge_missing(self, workspace: str, looks: Looks, view: View) -> list[str]:

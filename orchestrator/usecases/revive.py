@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.core import run_requests
 from orchestrator.core.errors import DatabricksError, InvalidEntry, RunNotFound
@@ -26,7 +26,13 @@ _REPAIRED = "its run is active again: somebody repaired it in Databricks"
 
 
 async def revive_repaired(
-    store: Store, runs: Runs, workspace: str, active: Sequence[ActiveRun], *, address: str = ""
+    store: Store,
+    runs: Runs,
+    workspace: str,
+    active: Sequence[ActiveRun],
+    *,
+    jitter: Callable[[], float],
+    address: str = "",
 ) -> list[str]:
     """Return every entry one of whose runs is active again to RUNNING, and the problems, one line each.
 
@@ -34,11 +40,12 @@ async def revive_repaired(
     entry's end, so each run is looked up before its entry is changed.
 
     :param active: the active runs of the workspace.
+    :param jitter: returns random numbers; of many runs each comes first at some time.
     :param address: where the workspace is.
     :raises StoreError: the database is unavailable.
     """
     found = await store.ended_runs(workspace, [run.run_id for run in active], address=address)
-    ended = [each for each in found if _may_follow(each)]
+    ended = sorted((each for each in found if _may_follow(each)), key=lambda _: jitter())
     limit = asyncio.Semaphore(_AT_ONCE)
     failures: list[DatabricksError] = []
 

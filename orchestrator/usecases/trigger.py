@@ -66,7 +66,10 @@ class Trigger:
     async def _fill_freed(self, workspace: str, checked: Checked) -> str:
         """Claim for the slots that a check has freed, unless only a trigger pass can tell how many."""
         active = checked.active
-        if not checked.finished or active is None or active.is_out_of_date(self.clock.monotonic()):
+        if not checked.finished or active is None:
+            return ""
+        if active.is_out_of_date(self.clock.monotonic()):
+            _logger.info("workspace %s: its list is out of date: slots are left to a trigger pass", workspace)
             return ""
         work = self._fill_by(workspace, active, guesses=False)
         return await self._in_time(workspace, work, pass_budget.FILL_BY_LIST_SECONDS)
@@ -130,6 +133,7 @@ class Trigger:
         """
         limits, are_all = await self._job_limits(workspace, seconds=pass_budget.NEW_JOBS_SECONDS)
         if not are_all and not guesses:
+            _logger.info("workspace %s: its slots are left to a trigger pass", workspace)
             return ""
         return await self._fill_from(workspace, active, limits)
 
@@ -177,9 +181,13 @@ class Trigger:
         """Return entries to RUNNING whose run was repaired, so that the claim sees their tables as busy."""
         try:
             async with asyncio.timeout(pass_budget.REVIVE_SECONDS):
-                address = self.workspaces[workspace].address
                 return await revive_repaired(
-                    self.store, self.runs[workspace], workspace, active, address=address
+                    self.store,
+                    self.runs[workspace],
+                    workspace,
+                    active,
+                    jitter=self.clock.jitter,
+                    address=self.workspaces[workspace].address,
                 )
         except TimeoutError:
             # The claim leaves entries and tables alone whose last run is active.
@@ -195,11 +203,11 @@ class Trigger:
     async def _job_limits(self, workspace: str, *, seconds: float) -> tuple[dict[JobKey, JobLimit], bool]:
         """Return the limits of the jobs that open entries name, as far as they are known in time.
 
-        The second value says whether these are all.
+        The second value says whether these are all that matter.
         """
         keys = await self.store.open_jobs(workspace)
         limits = await self.jobs.limits(workspace, keys, seconds=seconds)
-        return limits, len(limits) == len(keys)
+        return limits, all(key in limits or self.jobs.cannot_run(workspace, key) for key in keys)
 
     def _record(self, workspace: str, claims: Sequence[Claim]) -> None:
         self.telemetry.record(Metric.CLAIMED, len(claims), workspace=workspace)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core import pass_budget
+from orchestrator.core.errors import RequestRefused
 from orchestrator.core.models import ActiveRun, Job, NewEntry, Run
 from orchestrator.core.states import Status
 from orchestrator.usecases.jobs import Jobs
@@ -107,6 +108,31 @@ async def test_a_monitor_pass_claims_nothing_while_it_does_not_know_how_many_run
     monkeypatch.setattr(pass_budget, "NEW_JOBS_SECONDS", 0.01)
     assert await world.watch() == []
     assert world.sender.sent == []
+
+
+@pytest.mark.parametrize("why", ["continuous", "does not exist"])
+async def test_a_job_that_cannot_run_keeps_no_monitor_pass_from_claiming(
+    world: World, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """A claim need not know its limit: it has none."""
+    read = world.api.get_job
+
+    async def get_job(job_id: int) -> Job:
+        if job_id != 77:
+            return await read(job_id)
+        if why == "continuous":
+            return replace(await read(job_id), continuous=True)
+        raise RequestRefused("Job 77 does not exist.", status=400, error_code="X", permanent=True)
+
+    monkeypatch.setattr(world.api, "get_job", get_job)
+    _, second = await world.insert("a", "b")
+    await world.trigger()
+    await world.deliver()
+    await Operations(world.store.pool).add([NewEntry(table_name="c", job_id=77, priority=-1)])
+    [run_id] = world.api.runs
+    world.api.end(run_id, "SUCCESS")
+    assert await world.watch() == []
+    assert [claim.entry_id for claim in world.sender.sent] == [second]
 
 
 async def test_a_monitor_pass_whose_list_has_become_old_leaves_the_slot_to_a_trigger_pass(

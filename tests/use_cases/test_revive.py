@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator.core.models import ActiveRun, Entry, Run
 from orchestrator.core.states import Status
+from orchestrator.usecases import revive
 from orchestrator.usecases.revive import revive_repaired
 from tests.fakes import UNAVAILABLE
 from tests.world import World, policy
@@ -24,7 +25,7 @@ def repair(world: World, run_id: int = 1000) -> None:
 
 async def look(world: World, *run_ids: int) -> list[str]:
     active = [ActiveRun(run_id=run_id) for run_id in run_ids]
-    return await revive_repaired(world.store, world.databricks, "default", active)
+    return await revive_repaired(world.store, world.databricks, "default", active, jitter=world.clock.jitter)
 
 
 @pytest.mark.parametrize("limit", [1, 3])
@@ -62,8 +63,25 @@ async def test_run_that_cannot_be_looked_up_is_a_problem(world: World) -> None:
     assert await world.entry(ended.id) == ended
 
 
+async def test_of_many_runs_that_seem_repaired_each_is_looked_up_at_some_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up that says nothing new is made in each pass, and there may be more than a pass looks up."""
+    monkeypatch.setattr(revive, "_BATCH", 1)
+    first = await over(world)
+    second = await world.running()
+    world.databricks.end(1001, "FAILED")
+    await world.monitor()
+    repair(world, 1001)
+    for _ in range(30):
+        await look(world, 1000, 1001)  # the list is out of date: the first run is over
+    assert (await world.entry(first.id)).status is not Status.RUNNING
+    assert (await world.entry(second.id)).status is Status.RUNNING
+
+
 async def test_run_of_another_workspace_is_not_the_entry_s(world: World) -> None:
     ended = await over(world)
     world.eu.runs[1000] = Run(run_id=1000, life_cycle_state="RUNNING")
-    assert await revive_repaired(world.store, world.eu, "eu", [ActiveRun(run_id=1000)]) == []
+    active = [ActiveRun(run_id=1000)]
+    assert await revive_repaired(world.store, world.eu, "eu", active, jitter=world.clock.jitter) == []
     assert await world.entry(ended.id) == ended

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from orchestrator.core import pass_budget
 from orchestrator.core.states import Status
 from tests.jumping import run_jumping
 from tests.use_cases.answering import UNAVAILABLE, AnsweredWorld, JobsApi, answering, ended, goes_on
@@ -166,4 +167,38 @@ def test_looks_at_a_list_that_is_wrong_leave_time_for_all_other_entries(tmp_path
             assert states[Status.DONE] >= 7 + 14
             assert len(world.api.cancelled) >= 130 - 7 - 14 - 28
 
+    run_jumping(scenario())
+
+
+def test_a_look_that_hangs_delays_no_end_of_a_run_that_left_the_list(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with slow(tmp_path) as world:
+            ids = await world.begin("a", "b")
+            world.database.pass_time(900)
+            over, *_ = sorted(world.api.runs)
+            world.api.runs[over] = SUCCESS
+            world.api.before_get = lambda: asyncio.sleep(5)
+            before = world.jumped()
+            await world.monitor()
+            assert world.jumped() - before < 6, "both looks were made at once"
+            assert await world.states(ids) == [Status.DONE, Status.RUNNING]
+
+    run_jumping(scenario())
+
+
+def test_looks_that_were_cut_off_leave_their_entries_to_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancellation is asked for although the look at its listed run had no answer in time."""
+
+    async def scenario() -> None:
+        async with slow(tmp_path) as world:
+            [entry_id] = await world.begin("a")
+            world.database.pass_time(900)
+            assert await world.cancel(entry_id)
+            world.api.before_get = lambda: asyncio.sleep(9)
+            await world.monitor()
+            assert world.api.cancelled == [1000]
+
+    monkeypatch.setattr(pass_budget, "SECOND_LOOKS_SECONDS", 5.0)
     run_jumping(scenario())
