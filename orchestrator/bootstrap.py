@@ -645,24 +645,30 @@ def application() -> Application:
     :raises PackageMissing: the app was published without its packages.
     """
     settings = settings_module.load()
-    telemetry = _telemetry(settings.telemetry_connection_string, settings.site_host)
+    telemetry = _telemetry(settings.telemetry_connection_string, _role(settings))
     try:
         return Application(settings, telemetry=telemetry)
     except ModuleNotFoundError as error:
         raise PackageMissing(error.name) from error
 
 
-def _telemetry(connection_string: str | None, site_host: str | None = None) -> Telemetry:
-    """Return where metrics and spans go. The app works without: what is wrong with it is only logged.
+def _role(settings: Settings) -> str:
+    """Return ``cloud_RoleName``: the first part of the app's own address. That of a slot has the slot in it.
 
-    :param site_host: the app's own address in Azure; that of a deployment slot has the slot's name in it.
+    Not every plan tells the address; then it is the name that the Functions host makes.
     """
+    if settings.site_host:
+        return settings.site_host.partition(".")[0].lower()
+    return settings.site.full_name if settings.site else _LOCAL_ROLE
+
+
+def _telemetry(connection_string: str | None, role: str = _LOCAL_ROLE) -> Telemetry:
+    """Return where metrics and spans go. The app works without: what is wrong with it is only logged."""
     if connection_string is None:
         return NO_TELEMETRY
     try:
         from orchestrator.adapters import azure_monitor
 
-        role = site_host.partition(".")[0] if site_host else _LOCAL_ROLE
         return azure_monitor.start(connection_string, role)
     except Exception as error:  # noqa: BLE001 - the app never stands still for its telemetry
         # The text of the error may hold the connection string.

@@ -16,7 +16,7 @@ param healthProbeKey string
 param location string
 param tags object
 
-var role = split(appHost, '.')[0]
+var role = toLower(split(appHost, '.')[0])
 // Not the app's where Azure appends to host names what makes them unique.
 var hostRole = toLower(appName)
 var receivers = empty(email) ? [] : [

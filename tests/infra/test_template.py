@@ -250,6 +250,8 @@ def test_nobody_signs_in_with_a_key() -> None:
 def test_alert_rules_ask_what_the_documents_ask() -> None:
     variables = bicep.read(ALERTS)["variables"]
     texts = {name: each["value"] for name, each in variables.items()}
+    text = ALERTS.read_text("utf-8")
+    assert "var role = toLower(split(appHost, '.')[0])" in text, "the app sends its role in lower case"
     texts.update(role="APP", hostRole="NAME", queueName="submit-jobs")
     queries = {rule["name"]: _filled(_filled(rule["query"], texts), texts) for rule in texts["rules"]}
     documented = " ".join((ROOT / "docs" / "telemetry.md").read_text("utf-8").split())

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator import bootstrap
 from orchestrator.core.telemetry import NO_TELEMETRY
-from tests.telemetry.ingestion import ingestion
+from tests.telemetry.ingestion import Ingestion, ingestion
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ import logging, os
 from orchestrator import bootstrap
 from orchestrator.core.telemetry import Metric, fields
 logging.basicConfig(level=logging.INFO)
-where = os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"], "jobs-staging.azurewebsites.net"
+where = os.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"], "jobs-staging"
 telemetry = bootstrap._telemetry(*where)
 assert telemetry is bootstrap._telemetry(*where)
 with telemetry.span("submit", entry_id=17):
@@ -27,6 +27,18 @@ with telemetry.span("submit", entry_id=17):
     )
 logging.getLogger("elsewhere").info("none of ours")
 telemetry.record(Metric.SUBMISSION, 0.5, workspace="default")
+"""
+
+#: The application of a process in Azure: one line, one metric and one span of ours.
+WIRED = """
+import logging
+from orchestrator import bootstrap
+from orchestrator.core.telemetry import Metric, fields
+logging.basicConfig(level=logging.INFO)
+app = bootstrap.application()
+with app.telemetry.span("submit", entry_id=17):
+    logging.getLogger("orchestrator.usecases.submit").info("a line", extra=fields("submitted", entry_id=17))
+app.telemetry.record(Metric.SUBMISSION, 0.5, workspace="default")
 """
 
 #: All that an app loads when its functions are registered and its parts are wired.
@@ -44,6 +56,14 @@ SETTINGS = {
     "DATABRICKS_TOKEN": "t",
     "STATE_DB": "state.db",
     "PATH": "",
+}
+
+
+#: The store and the queue of an app in Azure, where no file and no plain HTTP is taken. Nobody calls them.
+IN_AZURE = {
+    "AzureWebJobsStorage": "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YQ==",
+    "SQL_CONNECTION_STRING": "SERVER=127.0.0.1,1;DATABASE=d",
+    "STATE_DB": "",
 }
 
 
@@ -67,17 +87,47 @@ async def test_nothing_is_loaded_without_the_setting() -> None:
     assert (await run(IDLE)).strip() == "[]"
 
 
+def roles(azure: Ingestion) -> dict[str, set[str]]:
+    """Return the roles of the app's own items by their kind."""
+    found: dict[str, set[str]] = {}
+    for item in azure.items:
+        data = item["data"]
+        # The exporter sends counts of its own work under another name.
+        if data["baseType"] != "MetricData" or "orchestrator." in str(data["baseData"]["metrics"]):
+            found.setdefault(data["baseType"], set()).add(item["tags"]["ai.cloud.role"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("slot", "host", "role"),
+    [
+        ("Production", "jobs.azurewebsites.net", "jobs"),
+        ("Staging", "jobs-staging.azurewebsites.net", "jobs-staging"),
+        ("", "Jobs-a1b2c3d4e5f6g7h8.northeurope-01.azurewebsites.net", "jobs-a1b2c3d4e5f6g7h8"),
+        ("staging", "jobs-staging-a1b2c3d4.northeurope-01.azurewebsites.net", "jobs-staging-a1b2c3d4"),
+        # not every plan tells the address
+        ("Production", "", "jobs"),
+        ("Staging", "", "jobs-staging"),
+    ],
+)
+async def test_the_role_of_an_app_in_azure(slot: str, host: str, role: str) -> None:
+    """Staging must not vouch for production: a query tells them apart by the role alone."""
+    site = {"WEBSITE_SITE_NAME": "Jobs", "WEBSITE_SLOT_NAME": slot, "WEBSITE_HOSTNAME": host}
+    async with ingestion() as azure:
+        await run(WIRED, **azure.settings, **site, **IN_AZURE)
+    assert roles(azure) == {kind: {role} for kind in ("MessageData", "MetricData", "RemoteDependencyData")}
+
+
+async def test_the_role_of_an_app_elsewhere() -> None:
+    async with ingestion() as azure:
+        await run(WIRED, **azure.settings, WEBSITE_HOSTNAME="localhost:7071")
+    assert set().union(*roles(azure).values()) == {"databricks-job-orchestrator"}
+
+
 async def test_what_application_insights_gets() -> None:
     async with ingestion() as azure:
         await run(WORK, **azure.settings)
-    # The exporter sends counts of its own work under another name.
-    ours = [
-        item
-        for item in azure.items
-        if item["data"]["baseType"] != "MetricData"
-        or "orchestrator." in str(item["data"]["baseData"]["metrics"])
-    ]
-    assert {item["tags"]["ai.cloud.role"] for item in ours} == {"jobs-staging"}
+    assert set().union(*roles(azure).values()) == {"jobs-staging"}
     data = [(item["data"]["baseType"], item["data"]["baseData"]) for item in azure.items]
     [line] = [content for kind, content in data if kind == "MessageData"]
     assert line["message"] == "entry 17: submission 1 is run 77"
