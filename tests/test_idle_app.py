@@ -1,0 +1,67 @@
+"""An app that nobody uses lets its connections to the database go: only then does a serverless one pause."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from orchestrator.bootstrap import Application
+from orchestrator.core.models import NewEntry
+from orchestrator.web.api import Api
+from orchestrator.web.http import Request
+from tests.applications import served_application
+from tests.store.helpers import entry_of
+
+#: Far longer than the app keeps an idle connection here.
+SOON_SECONDS = 20
+
+OPEN_FILES = Path("/proc/self/fd")
+
+pytestmark = pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system does not list open files")
+
+
+async def respond(request: web.Request) -> web.StreamResponse:
+    """Respond as a workspace with one job and no runs."""
+    if request.path.endswith("jobs/get"):
+        return web.json_response({"job_id": 5, "settings": {"name": "load", "max_concurrent_runs": 9}})
+    return web.json_response({"has_more": False})
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[Application]:
+    async with served_application(tmp_path, respond, SQL_IDLE_SECONDS="1") as made:
+        yield made
+
+
+def connections(folder: Path) -> int:
+    """Return how many files of the database this process holds open."""
+    found = 0
+    for each in OPEN_FILES.iterdir():
+        try:
+            found += os.readlink(each).startswith(str(folder / "state.db"))
+        except OSError:  # closed meanwhile
+            continue
+    return found
+
+
+async def work(app: Application) -> None:
+    """Use every pool of connections: passes, an operator, the dashboard and a watchdog."""
+    assert await app.monitor() == []
+    [entry_id] = await app.operator.add([NewEntry(table_name="sales")])
+    assert (await entry_of(app.store, entry_id)).table_name == "sales"
+    api = Api(lambda: app)
+    assert (await api.status(Request(method="GET"))).status == 200
+    assert (await api.health(Request(method="GET"))).status == 503  # the trigger has never begun
+    assert await app.monitor() == []
+
+
+async def test_idle_connections_are_closed_and_opened_again(app: Application, tmp_path: Path) -> None:
+    for _ in range(2):
+        await work(app)
+        assert connections(tmp_path) >= 3, "one of each pool"
+        async with asyncio.timeout(SOON_SECONDS):
+            while connections(tmp_path):
+                await asyncio.sleep(0.05)
