@@ -1,18 +1,22 @@
 """Entries of loads that pass the rules by: every column may hold whatever its type takes."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from orchestrator.adapters.store.entries import Store
+from orchestrator.adapters.store.operations import Operations
 from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.reports import Reports
+from orchestrator.core.actions import CANCEL, RESTART, RETRY, Action, Resolution, resolve
 from orchestrator.core.models import Run
 from orchestrator.core.search import EntryFilter, Sort
 from orchestrator.core.states import NoStatus, Status
+from orchestrator.usecases.operator import Operator
 from tests.store.conftest import Database
+from tests.store.helpers import entry_of
 from tests.store.test_bad_rows import App
 
 #: Words that are no states to any database, in the order of the states between which they are.
@@ -266,52 +270,104 @@ async def test_a_word_in_the_log_that_is_no_end_of_a_run_stops_no_other(
         assert [log.status for log in story.logs] == [shown]
 
 
-#: Entries whose status has blanks at its end: what they become.
-PADDED: dict[str, tuple[dict[str, Any], str]] = {
-    "waiting": ({"status": "PENDING   "}, "DONE"),
-    "failed": ({"status": "FAILED    ", "submission": 1, "attempt": 1}, "DONE"),
-    "queued": ({"status": "QUEUED    ", "submission": 1}, "DONE"),
-    "running": ({"status": "RUNNING   ", "submission": 1, "attempt": 1, "runid": 77}, "DONE"),
-    "done": ({"status": "DONE      ", "finished_at": "2030-01-01 00:00:00"}, "DONE      "),
+#: Entries by their state: what else stands in them, and what they become.
+ODDLY_WRITTEN: dict[str, tuple[dict[str, Any], str | None]] = {
+    "PENDING": ({}, "DONE"),
+    "FAILED": ({"submission": 1, "attempt": 1}, "DONE"),
+    "QUEUED": ({"submission": 1}, "DONE"),
+    "RUNNING": ({"submission": 1, "attempt": 1, "runid": 77}, "DONE"),
+    "DONE": ({"finished_at": "2030-01-01 00:00:00"}, None),
+    "DEAD": ({"finished_at": "2030-01-01 00:00:00", "attempt": 2}, None),
+    "CANCELED": ({"finished_at": "2030-01-01 00:00:00"}, None),
+}
+
+#: Collation of a team's own column → how somebody writes a state that it does not tell from ours.
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "RTRIM": lambda state: f"{state}   ",
+    "NOCASE": str.lower,
 }
 
 
-@pytest.fixture
-async def padding(database: Database) -> AsyncIterator[tuple[App, Reports]]:
-    """The app on a database that does not tell blanks at the end, as SQL Server does not."""
+@pytest.fixture(params=SPELLINGS)
+async def lenient(
+    database: Database, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[App, Reports, Callable[[str], str]]]:
+    """The app on a column that takes two spellings of a state for one, and the other spelling."""
+    spell = SPELLINGS[request.param]
     connection = database.connector.connect().connection
     pass_rules_by(database, connection)
     if database.connector.dialect == "sqlite":
         connection.cursor().execute("PRAGMA writable_schema = ON")
         connection.cursor().execute(
-            "UPDATE sqlite_master SET sql = REPLACE(sql, 'status TEXT', 'status TEXT COLLATE RTRIM')"
-            " WHERE name = 'track_processing'"
+            "UPDATE sqlite_master SET sql = REPLACE(sql, 'status TEXT', ?) WHERE name = 'track_processing'",
+            (f"status TEXT COLLATE {request.param}",),
         )
         connection.close()
         connection = database.connector.connect().connection
         pass_rules_by(database, connection)
     store = Store(Pool(database.connector))
-    yield App(store, connection), Reports(store.pool)
+    app = App(store, connection)
+    app.insert("first", {"status": spell("PENDING")})
+    if not app.execute("SELECT 1 FROM track_processing WHERE status = 'PENDING'"):
+        pytest.skip("this database's column tells the two spellings")
+    app.execute("DELETE FROM track_processing")
+    yield app, Reports(store.pool), spell
     await store.pool.close()
     connection.close()
 
 
-async def test_blanks_behind_a_state_are_read_as_the_database_reads_them(
-    padding: tuple[App, Reports],
+async def test_a_state_is_read_as_the_database_reads_it(
+    lenient: tuple[App, Reports, Callable[[str], str]],
 ) -> None:
-    app, reports = padding
+    app, reports, spell = lenient
     app.runs.runs[77] = Run(run_id=77, life_cycle_state="RUNNING")
-    for name, (row, _) in PADDED.items():
-        app.insert(name, row)
+    for state, (row, _) in ODDLY_WRITTEN.items():
+        app.insert(state, {"status": spell(state), **row})
     app.insert("last", {})
     await look(reports)
     shown = {entry.table_name: entry.status for entry in (await reports.entries(EntryFilter())).entries}
-    assert shown == {
-        **{name: Status(str(row["status"]).rstrip()) for name, (row, _) in PADDED.items()},
-        "last": Status.PENDING,
-    }
+    assert shown == {**{state: Status(state) for state in ODDLY_WRITTEN}, "last": Status.PENDING}
+    for state in Status:
+        found = (await reports.entries(EntryFilter(states=frozenset({state})))).entries
+        assert {entry.table_name for entry in found} >= {state}, "the search agrees"
+    assert (await reports.entries(EntryFilter(states=frozenset({NoStatus.UNREADABLE})))).entries == []
     app.runs.end(77, "SUCCESS")
     await app.run()
     await app.run()
     await look(reports)
-    assert [status for status, _, _ in app.ends()] == [end for _, end in PADDED.values()] + ["DONE"]
+    ends = [spell(state) if end is None else end for state, (_, end) in ODDLY_WRITTEN.items()]
+    assert [status for status, _, _ in app.ends()] == [*ends, "DONE"]
+
+
+#: Everything that a person may do to an entry.
+ACTIONS = (RETRY, RESTART, CANCEL, *(resolve(each, "by hand") for each in Resolution))
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: f"{action.name} {getattr(action, 'to', '')}")
+@pytest.mark.parametrize("by_filter", [False, True])
+async def test_what_people_do_goes_by_the_database_s_reading(
+    lenient: tuple[App, Reports, Callable[[str], str]], action: Action, *, by_filter: bool
+) -> None:
+    app, reports, spell = lenient
+    for state, (row, _) in ODDLY_WRITTEN.items():
+        for run_id, word in enumerate((state, spell(state)), start=77):
+            run = {"runid": run_id} if "runid" in row else {}
+            app.insert(f"{state} as {word}", {**row, **run, "status": word})
+    ids = [int(entry_id) for (entry_id,) in app.execute("SELECT id FROM track_processing ORDER BY id")]
+    store = app.usecases.store
+    operator = Operator(
+        operations=Operations(store.pool), entries=store, reports=reports, inserts_refused=None
+    )
+    if by_filter:
+        changes = await operator.change_found(action, await operator.find(action, EntryFilter(), limit=100))
+        assert changes.refused == []
+    else:
+        changes = await operator.change_each(action, ids, dry_run=False)
+    for ours, theirs in zip(ids[::2], ids[1::2], strict=True):
+        assert (ours in changes.ids) == (theirs in changes.ids), ours
+        first, second = [await entry_of(store, entry_id) for entry_id in (ours, theirs)]
+        assert (first.status, first.cancel_requested, first.attempt, first.last_error) == (
+            second.status, second.cancel_requested, second.attempt, second.last_error,
+        )  # fmt: skip
+    assert changes.ids
+    await look(reports)
