@@ -18,6 +18,7 @@ help:
 	@echo "make soak    try schedules of a simulated world for MINUTES=30, and check that nothing is lost"
 	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"
 	@echo "make bench   measure, and print tables; FULL=1 for the large sizes, TOPICS=… for some of them"
+	@echo "make bench BEFORE=COMMIT TOPICS=…  compare a commit's figures with those of now, in TIMES=3 pairs"
 	@echo "make mutate  change the code and the SQL of PATHS=… one thing at a time, and say what no test notices"
 	@echo "make test-sqlserver  the store's tests and the whole chain on SQL Server; says how to get one"
 	@echo "make docs    the documents as a site, .run/site/html; fails at a link that leads nowhere"
@@ -121,9 +122,10 @@ soak: setup
 chaos: setup
 	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
-# Prints tables; the figures in docs/performance.md are from here. TOPICS="store watching" runs only these.
+# Prints tables; the figures in docs/performance.md are from here. TOPICS="store watching" runs only these, and
+# BEFORE=commit runs them in turns with those of a commit.
 bench: setup odbc
-	@$(PY) -m benchmarks $(TOPICS) $(if $(FULL),--full)
+	@$(PY) -m benchmarks$(if $(BEFORE),.pairs $(BEFORE)) $(TOPICS) $(if $(FULL),--full) $(if $(TIMES),--times $(TIMES))
 
 # MUTATE_ARGS="--sample 10" tries one change in ten; --help says what else there is.
 mutate: setup

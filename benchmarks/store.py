@@ -63,7 +63,8 @@ INSERT INTO track_processing (
 SELECT
     -- in their order, so that filling takes no longer than it must
     {sqlite SUBSTR('00000000-0000-4000-8000-000000000000', 1, 36 - LENGTH(number.value)) || number.value,}
-    REPLACE('schema.table #', '#', CAST(number.value % ? AS varchar(20))), number.value % ?, number.value % 3, 'DONE',
+    REPLACE('schema.table #', '#', CAST(number.value % ? AS varchar(20))), number.value % ?,
+    number.value % 3, 'DONE',
     number.value, number.value, 1, 1, '{"job_id": 5}', ?, ?, ?, ?, ?, ?
 FROM {numbers ?} AS number
 """
@@ -82,7 +83,9 @@ WHERE id > ? AND status = 'DONE'
 
 _INSERT_WAITING = """
 INSERT INTO track_processing (table_name, job_id, priority)
-SELECT REPLACE('schema.table #', '#', CAST(number.value % ? AS varchar(20))), number.value % ?, number.value % 3
+SELECT
+    REPLACE('schema.table #', '#', CAST(number.value % ? AS varchar(20))), number.value % ?,
+    number.value % 3
 FROM {numbers ?} AS number
 """
 
