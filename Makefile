@@ -18,7 +18,7 @@ help:
 	@echo "make soak    try schedules of a simulated world for MINUTES=30, and check that nothing is lost"
 	@echo "make chaos   kill the parts of the stack under load for MINUTES=10, SEED=…, and check that nothing is lost"
 	@echo "make bench   measure, and print tables; FULL=1 for the large sizes, TOPICS=… for some of them"
-	@echo "make bench BEFORE=COMMIT TOPICS=…  compare a commit's figures with those of now, in TIMES=3 pairs"
+	@echo "make bench BEFORE=COMMIT TOPICS=…  compare a commit with now, in TIMES=3 pairs; SAME=1 measures both alike"
 	@echo "make mutate  change the code and the SQL of PATHS=… one thing at a time, and say what no test notices"
 	@echo "make test-sqlserver  the store's tests and the whole chain on SQL Server; says how to get one"
 	@echo "make docs    the documents as a site, .run/site/html; fails at a link that leads nowhere"
@@ -123,9 +123,9 @@ chaos: setup
 	@$(PY) -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 # Prints tables; the figures in docs/performance.md are from here. TOPICS="store watching" runs only these, and
-# BEFORE=commit runs them in turns with those of a commit.
+# BEFORE=commit runs them in turns with those of a commit; with SAME=1, one program measures both.
 bench: setup odbc
-	@$(PY) -m benchmarks$(if $(BEFORE),.pairs $(BEFORE)) $(TOPICS) $(if $(FULL),--full) $(if $(TIMES),--times $(TIMES))
+	@$(PY) -m benchmarks$(if $(BEFORE),.pairs $(BEFORE)) $(TOPICS) $(if $(FULL),--full) $(if $(TIMES),--times $(TIMES)) $(if $(SAME),--same)
 
 # MUTATE_ARGS="--sample 10" tries one change in ten; --help says what else there is.
 mutate: setup

@@ -1,19 +1,23 @@
 """Before and after, in pairs: ``python -m benchmarks.pairs COMMIT TOPIC … [--times N]``.
 
 The benchmarks of a commit and those of this checkout run in turns, so that both meet the same moments of the
-machine. Each measures its own code with its own benchmarks; compared are the cells of tables that both print.
+machine. Each measures its own code with its own benchmarks; with ``--same``, or if the commit lacks a
+topic, the benchmarks of this checkout measure both. Compared are the figures that both print.
 """
 
 import argparse
 import os
 import re
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import takewhile
@@ -46,8 +50,10 @@ class Printed:
     """A table as a run has printed it."""
 
     title: str
+    #: no two are the same: a name that comes again has its number behind it
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    #: the cells of each row by their column
+    rows: Sequence[Mapping[str, str]]
 
 
 def main(argv: list[str]) -> None:
@@ -57,6 +63,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("topics", nargs="+", metavar="TOPIC", choices=TOPICS, help=", ".join(TOPICS))
     parser.add_argument("--times", type=int, default=TIMES, help=f"pairs; {TIMES} by default")
     parser.add_argument("--full", action="store_true", help="the large sizes as well")
+    parser.add_argument("--same", action="store_true", help="measure both with this checkout's benchmarks")
     arguments = parser.parse_args(argv)
     if arguments.times < 1:
         parser.error("--times takes a whole number from 1")
@@ -64,6 +71,11 @@ def main(argv: list[str]) -> None:
     try:
         with checked_out(ROOT, arguments.commit) as before:
             print(f"before: {arguments.commit}; after: this checkout; pairs: {arguments.times}", flush=True)
+            if lacking := lacking_topics(before, arguments.topics):
+                print(f"before has no benchmark {', '.join(lacking)}", flush=True)
+            if lacking or arguments.same:
+                replace_benchmarks(before, ROOT)
+                print("this checkout's benchmarks measure both", flush=True)
             outputs = in_turns(before, ROOT, command, arguments.times)
     except CannotCompare as error:
         sys.exit(f"benchmarks: {error}")
@@ -77,17 +89,17 @@ def checked_out(repository: Path, commit: str) -> Iterator[Path]:
 
     :raises CannotCompare: there is no such commit, or no repository.
     """
-    archive = subprocess.run(
-        ["git", "archive", "--format=tar", "--end-of-options", commit],
-        cwd=repository,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    command = ["git", "archive", "--format=tar", "--end-of-options", commit]
+    try:
+        archive = subprocess.run(command, cwd=repository, capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotCompare(f"git, which has the code of {commit!r}, does not run: {error}") from None
     if archive.returncode:
         said = archive.stderr.decode(errors="replace").strip()
         raise CannotCompare(f"{commit!r} cannot be checked out: {said}; name a commit of this repository")
-    with tempfile.TemporaryDirectory() as name:
+    runs = repository / ".run"  # on the disk of the other one
+    runs.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="before-", dir=runs) as name:
         folder = Path(name)
         with tarfile.open(fileobj=BytesIO(archive.stdout)) as files:
             files.extractall(folder, filter="data")
@@ -98,35 +110,52 @@ def checked_out(repository: Path, commit: str) -> Iterator[Path]:
         yield folder
 
 
+def lacking_topics(checkout: Path, topics: Sequence[str]) -> Sequence[str]:
+    """Return those of the topics that a checkout cannot measure."""
+    return [topic for topic in topics if not (checkout / "benchmarks" / f"{topic}.py").exists()]
+
+
+def replace_benchmarks(checkout: Path, ours: Path) -> None:
+    """Give a checkout our benchmarks in place of its own."""
+    shutil.rmtree(checkout / "benchmarks", ignore_errors=True)
+    shutil.copytree(ours / "benchmarks", checkout / "benchmarks")
+
+
 def in_turns(before: Path, after: Path, command: Sequence[str], times: int) -> tuple[list[str], list[str]]:
     """Run a command in both folders in turns, and return what it printed in each."""
     outputs: dict[Path, list[str]] = {before: [], after: []}
+    names = {before: "before", after: "after"}
     for number in range(times):
         for folder in (before, after) if number % 2 == 0 else (after, before):
-            outputs[folder].append(_output(command, folder))
+            print(f"pair {number + 1} of {times}: {names[folder]}", file=sys.stderr, flush=True)
+            outputs[folder].append(_output(command, folder, names[folder]))
     return outputs[before], outputs[after]
 
 
-def _output(command: Sequence[str], folder: Path) -> str:
+def _output(command: Sequence[str], folder: Path, name: str) -> str:
     """Run a command in a folder and return its output. :raises CannotCompare: it failed."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    try:
-        run = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=RUN_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise CannotCompare(f"{' '.join(command)} took more than {RUN_SECONDS:.0f} s in {folder}") from None
+    shown = f"{name}: {' '.join(command)}"
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # its servers end with it, whatever stops it
+    ) as run:
+        try:
+            said, _ = run.communicate(timeout=RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise CannotCompare(f"{shown} took more than {RUN_SECONDS:.0f} s") from None
+        finally:
+            with suppress(ProcessLookupError, PermissionError):  # the whole group has ended
+                os.killpg(run.pid, signal.SIGKILL)
     if run.returncode:
-        end = run.stdout[-_SHOWN_CHARACTERS:]
-        raise CannotCompare(f"{' '.join(command)} failed in {folder}; its output ended with:\n{end}")
-    return run.stdout
+        raise CannotCompare(f"{shown} failed; its output ended with:\n{said[-_SHOWN_CHARACTERS:]}")
+    return said
 
 
 def printed(output: str) -> list[Printed]:
@@ -137,8 +166,10 @@ def printed(output: str) -> list[Printed]:
         if line.startswith("#"):
             title = line.lstrip("# ")
         elif line.startswith("|"):
-            rows = [_cells(row) for row in takewhile(lambda each: each.startswith("|"), lines)]
-            found.append(Printed(title=title, columns=_cells(line), rows=rows[1:]))  # without the rule
+            columns = _distinct(_cells(line))
+            cells = [_cells(row) for row in takewhile(lambda each: each.startswith("|"), lines)]
+            rows = [dict(zip(columns, row, strict=True)) for row in cells[1:]]  # without the rule
+            found.append(Printed(title=title, columns=columns, rows=rows))
     return found
 
 
@@ -146,60 +177,102 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
-def compared(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
-    """Yield, as Markdown, how the figures of the tables compare that all outputs have.
+def _distinct(names: Sequence[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        seen[name] += 1
+        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return distinct
 
-    A column is compared if its cells are numbers, and not the same in all outputs.
+
+def compared(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
+    """Yield, as Markdown, how the figures compare that all outputs have, and name what only some have.
 
     :param before: outputs, each of which is the pair of the one at its place in ``after``.
     """
-    runs = [_by_title(output) for output in (*before, *after)]
+    runs = [{table.title: table for table in printed(output)} for output in (*before, *after)]
     for title in dict.fromkeys(title for run in runs for title in run):
-        tables = [run[title] for run in runs if title in run]
-        if len(tables) < len(runs) or not _are_alike(tables):
-            yield f"Not compared, since not all runs print this table alike: {title}"
+        if having := _having([title in run for run in runs], len(before)):
+            yield f"{having} the table: {title}"
         else:
-            yield markdown(_comparison(title, tables[: len(before)], tables[len(before) :]))
+            yield markdown(_comparison([run[title] for run in runs], len(before)))
 
 
-def _by_title(output: str) -> dict[str, Printed]:
-    return {table.title: table for table in printed(output)}
+def _having(has: Sequence[bool], pairs: int) -> str:
+    """Return who has what not all have, as the beginning of a sentence; empty if all have it."""
+    if all(has):
+        return ""
+    if not any(has[pairs:]):
+        return "Only before has"
+    return "Not all runs have" if any(has[:pairs]) else "Only after has"
 
 
-def _are_alike(tables: Sequence[Printed]) -> bool:
-    shapes = {(tuple(table.columns), len(table.rows)) for table in tables}
-    words = {
-        tuple(tuple(cell for cell in row if number_of(cell) is None) for row in table.rows)
-        for table in tables
+def _comparison(tables: Sequence[Printed], pairs: int) -> Table:
+    """Return the medians of each figure, and that of the pairs' own ratios.
+
+    :param tables: those of before, one for each pair, and then those of after.
+    """
+    labels = _labels(tables)
+    runs = [{tuple(row.get(label, "") for label in labels): row for row in table.rows} for table in tables]
+    keys = list(dict.fromkeys(key for run in runs for key in run))
+    notes = [
+        *_missing("column", [table.columns for table in tables], pairs),
+        *_missing("row", [[_row_name(key) for key in run] for run in runs], pairs),
+    ]
+    shared = [key for key in keys if all(key in run for run in runs)]
+    figures = {
+        (key, column): [run[key][column] for run in runs]
+        for key in shared
+        for column in _shared_columns(tables)
+        if column not in labels
     }
-    return len(shapes) == len(words) == 1
-
-
-def _comparison(title: str, before: Sequence[Printed], after: Sequence[Printed]) -> Table:
-    """Return the medians of each number, and that of the pairs' own ratios."""
-    first = before[0]
-    tables = [*before, *after]
-    measured = [
-        column
-        for column in range(len(first.columns))
-        if len({tuple(row[column] for row in table.rows) for table in tables}) > 1
-    ]
-    named = range(min(measured, default=len(first.columns)))
+    varying = {column for (_, column), cells in figures.items() if len(set(cells)) > 1}
     rows = [
-        (
-            ", ".join(filter(None, (cells[column] for column in named))),
-            first.columns[column],
-            *_medians(
-                [table.rows[number][column] for table in before],
-                [table.rows[number][column] for table in after],
-            ),
-        )
-        for number, cells in enumerate(first.rows)
-        for column in measured
-        if number_of(cells[column]) is not None
+        (_row_name(key), column, *_medians(cells[:pairs], cells[pairs:]))
+        for (key, column), cells in figures.items()
+        if column in varying and all(number_of(cell) is not None for cell in cells)
     ]
-    notes = [] if rows else ["all figures are the same"]
-    return Table(title=title, columns=("", "", "before", "after", "after / before"), rows=rows, notes=notes)
+    if not varying:
+        notes.append("all figures that both have are the same")
+    columns = ("", "", "before", "after", "after / before")
+    return Table(title=tables[0].title, columns=columns, rows=rows, notes=notes)
+
+
+def _shared_columns(tables: Sequence[Printed]) -> list[str]:
+    return [name for name in tables[0].columns if all(name in table.columns for table in tables)]
+
+
+def _labels(tables: Sequence[Printed]) -> Sequence[str]:
+    """Return the first columns: as many as it takes to tell rows apart, and those with words only."""
+    columns = _shared_columns(tables)
+    for count, name in enumerate([*columns, None]):
+        if _tell_rows_apart(columns[:count], tables) and not _holds_words(name, tables):
+            return columns[:count]
+    return columns
+
+
+def _tell_rows_apart(columns: Sequence[str], tables: Sequence[Printed]) -> bool:
+    return all(
+        len({tuple(row[name] for name in columns) for row in table.rows}) == len(table.rows)
+        for table in tables
+    )
+
+
+def _holds_words(column: str | None, tables: Sequence[Printed]) -> bool:
+    cells = [row[column] for table in tables for row in table.rows] if column is not None else []
+    return bool(cells) and all(number_of(cell) is None for cell in cells)
+
+
+def _row_name(key: Sequence[str]) -> str:
+    return ", ".join(filter(None, key))
+
+
+def _missing(what: str, runs: Sequence[Sequence[str]], pairs: int) -> Iterator[str]:
+    """Yield a sentence for each name that not all runs have."""
+    for name in dict.fromkeys(name for run in runs for name in run):
+        if having := _having([name in run for run in runs], pairs):
+            yield f"{having} the {what}: {name}"
 
 
 def _medians(before: Sequence[str], after: Sequence[str]) -> tuple[str, str, str]:

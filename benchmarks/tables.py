@@ -8,7 +8,8 @@ from dataclasses import dataclass
 class Table:
     """Figures of one run, side by side."""
 
-    #: What was measured, with its numbers: "Submitting 1,000 entries, run-now takes 150 ms"
+    #: What was measured, with its numbers: "Submitting 1,000 entries, run-now takes 150 ms". It holds
+    #: nothing that is measured: ``benchmarks.pairs`` finds the same table of another run by it.
     title: str
     columns: Sequence[str]
     #: as many cells in each row as there are columns

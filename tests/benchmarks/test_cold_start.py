@@ -15,6 +15,9 @@ def test_each_function_is_invoked_in_a_process_of_its_own(tmp_path: Path) -> Non
         imported = cold_start.imports(environment, turns=1)
         invoked = cold_start.invocations(environment, turns=1)
     assert [row[0] for row in imported.rows] == ["azure.functions alone", "function_app"]
+    assert imported.rows[0][2] == "1.00"
+    assert float(imported.rows[1][2]) > 0
+    assert imported.title == "Import, processor time, medians of 1 pairs", "each run has the same title"
     assert [row[0] for row in invoked.rows] == list(cold_start.FUNCTIONS)
     assert "| submit " in markdown(invoked)
 
