@@ -24,7 +24,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from benchmarks.__main__ import TOPICS
-from benchmarks.tables import Table, markdown
+from benchmarks.tables import Table, bullets, markdown
 
 ROOT = Path(__file__).parents[1]
 
@@ -196,7 +196,8 @@ def compared(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
         if having := _having([title in run for run in runs], len(before)):
             yield f"{having} the table: {title}"
         else:
-            yield markdown(_comparison([run[title] for run in runs], len(before)))
+            table = _comparison([run[title] for run in runs], len(before))
+            yield markdown(table) if table.rows else "\n".join([f"### {title}", "", *bullets(table.notes)])
 
 
 def _having(has: Sequence[bool], pairs: int) -> str:
@@ -233,8 +234,8 @@ def _comparison(tables: Sequence[Printed], pairs: int) -> Table:
         for (key, column), cells in figures.items()
         if column in varying and all(number_of(cell) is not None for cell in cells)
     ]
-    if not varying:
-        notes.append("all figures that both have are the same")
+    if not rows:
+        notes.append("no figure that both have differs")
     columns = ("", "", "before", "after", "after / before")
     return Table(title=tables[0].title, columns=columns, rows=rows, notes=notes)
 

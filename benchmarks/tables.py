@@ -24,13 +24,15 @@ def markdown(table: Table) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(table.columns))]
     lines = [_line(row, widths) for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([f"### {table.title}", "", *lines, *_notes(table.notes)])
+    notes = ["", *bullets(table.notes)] if table.notes else []
+    return "\n".join([f"### {table.title}", "", *lines, *notes])
+
+
+def bullets(notes: Iterable[str]) -> list[str]:
+    """Return notes as the lines of a Markdown list."""
+    return [f"- {note}" for note in notes]
 
 
 def _line(cells: Sequence[str], widths: Iterable[int]) -> str:
     padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
     return f"| {' | '.join(padded)} |"
-
-
-def _notes(notes: Sequence[str]) -> list[str]:
-    return ["", *(f"- {note}" for note in notes)] if notes else []
