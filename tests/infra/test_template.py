@@ -228,10 +228,14 @@ def test_the_bound_of_instances_is_what_the_database_bears() -> None:
     assert vcores
     assert bound
     sizes = (ROOT / "docs" / "sqlserver.md").read_text("utf-8")
-    row = re.search(rf"`GP_S_Gen5_{vcores[1]}`\) \| \d+ \| [\d,]+ \| (\d+) \|", sizes)
+    row = re.search(rf"`GP_S_Gen5_{vcores[1]}`\) \| (\d+) \| [\d,]+ \| (\d+) \|", sizes)
     assert row
-    # The maximum is each function's own: beside submit's there are trigger's, monitor's and HTTP's.
-    assert int(bound[1]) + 3 <= int(row[1])
+    # The maximum is each function's own: submit's ten sessions and HTTP's five on each instance; besides, ten
+    # for each timer, ten for a pass over HTTP and five for a check.
+    held = 15 * int(bound[1]) + 35
+    assert f"the template's five hold {held}" in sizes.replace("\n", " ")
+    assert held <= int(row[1])
+    assert int(bound[1]) + 3 <= int(row[2])
     deploy = (ROOT / "docs" / "deploy.md").read_text("utf-8")
     assert f"| {bound[1]}, 2048 |" in deploy
     assert f"| `orchestration`, {vcores[1]} |" in deploy
