@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,9 @@ ENOUGH_BYTES = 2 * 1024**3
 #: The time limit of a long test, at least.
 LONG_SECONDS = 150
 
+#: The fixture whose tests are kept together.
+MAKE_RUN = "make_run"
+
 
 def pytest_configure() -> None:
     """Make the surroundings the same for every test, whoever starts the run."""
@@ -53,21 +56,49 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long tests, so that none is left when all others are done.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the long tests, and let every process begin with some.
 
-    Those that share a ``make run`` come first of all: a process that has nothing left takes tests from the
-    end of another's, and would have to start a second one for them.
+    Each process takes its part of the list, from the front. One that has nothing left takes tests from the
+    end of another's: long ones together at the front would be left to one process, and end last.
     """
     items.sort(key=_length, reverse=True)  # keeps the order of those that are as long
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = _dealt(items, processes)
+
+
+def _dealt(items: Sequence[pytest.Item], processes: int) -> list[pytest.Item]:
+    """Return the tests in an order whose parts, one a process, begin with a few of the long modules each."""
+    modules: dict[object, list[pytest.Item]] = {}
+    rest = [item for item in items if not _is_long(item)]
+    for item in filter(_is_long, items):
+        modules.setdefault(MAKE_RUN if _uses_make_run(item) else item.path, []).append(item)
+    hands: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for number, module in enumerate(modules.values()):
+        hands[number % processes] += module
+    dealt: list[pytest.Item] = []
+    for number, hand in enumerate(hands):
+        part = (len(items) - len(dealt)) // (processes - number)  # as xdist divides them
+        filling = max(0, part - len(hand))
+        dealt += hand + rest[:filling]
+        del rest[:filling]
+    return dealt + rest
 
 
 def _length(item: pytest.Item) -> tuple[bool, float]:
     """Return whether a test needs ``make run``, and the time limit of a long one in seconds."""
     limit = item.get_closest_marker("timeout")
     seconds = 0.0 if limit is None else float(limit.args[0])
-    uses = item.fixturenames if isinstance(item, pytest.Function) else ()
-    return "make_run" in uses, seconds if seconds >= LONG_SECONDS else 0
+    return _uses_make_run(item), seconds if seconds >= LONG_SECONDS else 0
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return _length(item) > (False, 0)
+
+
+def _uses_make_run(item: pytest.Item) -> bool:
+    """Whether a test shares the ``make run`` of its process: all of these belong to one process."""
+    return isinstance(item, pytest.Function) and MAKE_RUN in item.fixturenames
 
 
 def _keep_files_in_memory() -> None:
