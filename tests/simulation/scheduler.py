@@ -105,10 +105,10 @@ class Scheduler:
 
     def _settle(self) -> None:
         for _ in range(_TURNS):
-            self.loop.call_soon(self.loop.stop)
-            self.loop.run_forever()  # one iteration
             if self.loop.is_idle:
                 break
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()  # one iteration
         for task in [task for task in self.tasks if task.done()]:
             self.tasks.remove(task)
             if not task.cancelled() and (error := task.exception()) is not None:
