@@ -18,7 +18,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
@@ -49,6 +49,7 @@ class CannotCompare(Exception):
 class Printed:
     """A table as a run has printed it."""
 
+    #: no two tables of a run have the same: one that comes again has its number behind it
     title: str
     #: no two are the same: a name that comes again has its number behind it
     columns: Sequence[str]
@@ -68,19 +69,26 @@ def main(argv: list[str]) -> None:
     if arguments.times < 1:
         parser.error("--times takes a whole number from 1")
     command = [sys.executable, "-m", "benchmarks", *arguments.topics, *["--full"] * arguments.full]
+    pairs: list[tuple[str, str]] = []
     try:
         with checked_out(ROOT, arguments.commit) as before:
             print(f"before: {arguments.commit}; after: this checkout; pairs: {arguments.times}", flush=True)
-            if lacking := lacking_topics(before, arguments.topics):
-                print(f"before has no benchmark {', '.join(lacking)}", flush=True)
-            if lacking or arguments.same:
-                replace_benchmarks(before, ROOT)
-                print("this checkout's benchmarks measure both", flush=True)
-            outputs = in_turns(before, ROOT, command, arguments.times)
+            _agree_on_benchmarks(before, arguments.topics, same=arguments.same)
+            pairs.extend(in_turns(before, ROOT, command, arguments.times))
     except CannotCompare as error:
         sys.exit(f"benchmarks: {error}")
-    for text in compared(*outputs):
-        print(f"\n{text}")
+    finally:  # the pairs before one that failed have been measured, too
+        for text in compared(*zip(*pairs, strict=True)) if pairs else ():
+            print(f"\n{text}")
+
+
+def _agree_on_benchmarks(before: Path, topics: Sequence[str], *, same: bool) -> None:
+    """Let this checkout's benchmarks measure both if that is asked for, or if the commit lacks a topic."""
+    if lacking := lacking_topics(before, topics):
+        print(f"before has no benchmark {', '.join(lacking)}", flush=True)
+    if lacking or same:
+        replace_benchmarks(before, ROOT)
+        print("this checkout's benchmarks measure both", flush=True)
 
 
 @contextmanager
@@ -121,15 +129,15 @@ def replace_benchmarks(checkout: Path, ours: Path) -> None:
     shutil.copytree(ours / "benchmarks", checkout / "benchmarks")
 
 
-def in_turns(before: Path, after: Path, command: Sequence[str], times: int) -> tuple[list[str], list[str]]:
-    """Run a command in both folders in turns, and return what it printed in each."""
-    outputs: dict[Path, list[str]] = {before: [], after: []}
+def in_turns(before: Path, after: Path, command: Sequence[str], times: int) -> Iterator[tuple[str, str]]:
+    """Run a command in both folders in turns; yield what each pair of runs printed, that of before first."""
     names = {before: "before", after: "after"}
     for number in range(times):
+        outputs: dict[Path, str] = {}
         for folder in (before, after) if number % 2 == 0 else (after, before):
             print(f"pair {number + 1} of {times}: {names[folder]}", file=sys.stderr, flush=True)
-            outputs[folder].append(_output(command, folder, names[folder]))
-    return outputs[before], outputs[after]
+            outputs[folder] = _output(command, folder, names[folder])
+        yield outputs[before], outputs[after]
 
 
 def _output(command: Sequence[str], folder: Path, name: str) -> str:
@@ -144,7 +152,7 @@ def _output(command: Sequence[str], folder: Path, name: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # its servers end with it, whatever stops it
+        start_new_session=True,  # whatever it has started ends with it
     ) as run:
         try:
             said, _ = run.communicate(timeout=RUN_SECONDS)
@@ -170,7 +178,8 @@ def printed(output: str) -> list[Printed]:
             cells = [_cells(row) for row in takewhile(lambda each: each.startswith("|"), lines)]
             rows = [dict(zip(columns, row, strict=True)) for row in cells[1:]]  # without the rule
             found.append(Printed(title=title, columns=columns, rows=rows))
-    return found
+    titles = _distinct([table.title for table in found])
+    return [replace(table, title=each) for table, each in zip(found, titles, strict=True)]
 
 
 def _cells(line: str) -> list[str]:

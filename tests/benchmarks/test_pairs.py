@@ -114,6 +114,15 @@ def test_a_cell_without_a_number_in_one_run_is_not_compared() -> None:
     assert cells(text) == [["by hand", "s", "2", "1", "0.50"]]
 
 
+def test_tables_under_one_heading_are_told_apart() -> None:
+    """Prices, for example, come without a heading of their own."""
+    prices = "| | EUR |\n|---|---|\n| a run | 2.0 |\n"
+    [counted, priced] = compared([output("4.0") + prices], [output("2.0") + prices.replace("2.0", "1.0")])
+    assert cells(counted)[0] == ["1,000, begun just now", "s", "4", "2", "0.50"]
+    assert printed(priced)[0].title == "Watching (2)"
+    assert cells(priced) == [["a run", "EUR", "2", "1", "0.50"]]
+
+
 def git(folder: Path, *words: str) -> None:
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
     subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, timeout=30)
@@ -137,9 +146,9 @@ def test_both_run_in_turns(repository: Path) -> None:
     command = [sys.executable, "program.py"]
     with pairs.checked_out(repository, "old") as before:
         assert (before / "node_modules").samefile(repository / "node_modules")
-        outputs = pairs.in_turns(before, repository, command, 2)
+        outputs = list(pairs.in_turns(before, repository, command, 2))
     assert not before.exists()
-    [text] = compared(*outputs)
+    [text] = compared(*zip(*outputs, strict=True))
     assert cells(text)[0] == ["1,000, begun just now", "s", "4", "2", "0.50"]
 
 
@@ -159,7 +168,7 @@ def test_a_run_that_fails_shows_how_its_output_ended(repository: Path) -> None:
         pairs.checked_out(repository, "old") as before,
         pytest.raises(CannotCompare, match=r"(?s)^after: .* failed; .*so far.*no server"),
     ):
-        pairs.in_turns(before, repository, [sys.executable, "program.py"], 1)
+        list(pairs.in_turns(before, repository, [sys.executable, "program.py"], 1))
 
 
 def test_a_run_that_does_not_end_is_ended(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +178,7 @@ def test_a_run_that_does_not_end_is_ended(repository: Path, monkeypatch: pytest.
         pairs.checked_out(repository, "HEAD") as before,
         pytest.raises(CannotCompare, match="took more than"),
     ):
-        pairs.in_turns(repository, before, [sys.executable, "program.py"], 1)
+        list(pairs.in_turns(repository, before, [sys.executable, "program.py"], 1))
 
 
 #: Starts a server that holds a lock, and fails.
@@ -190,7 +199,7 @@ def test_servers_end_with_the_run_that_started_them(repository: Path) -> None:
         pairs.checked_out(repository, "old") as before,
         pytest.raises(CannotCompare, match="no answer"),
     ):
-        pairs.in_turns(before, repository, [sys.executable, "program.py"], 1)
+        list(pairs.in_turns(before, repository, [sys.executable, "program.py"], 1))
     with (repository / "held").open() as held:
         for _ in range(200):  # a killed process lets go a moment later
             try:
@@ -271,3 +280,14 @@ def test_the_same_benchmarks_measure_both_if_that_is_asked_for(
 def test_the_command_fails_with_a_sentence_where_there_is_no_such_commit(benchmarks: Path) -> None:
     with pytest.raises(SystemExit, match=r"'nowhere' cannot be checked out: fatal: .*; name a commit"):
         pairs.main(["nowhere", "watching"])
+
+
+def test_pairs_before_one_that_fails_are_compared(
+    benchmarks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program of the checkout runs once."""
+    program = benchmarks / "benchmarks" / "watching.py"
+    program.write_text(f"open('ran', 'x')\n{program.read_text()}")
+    with pytest.raises(SystemExit, match=r"after: .* failed"):
+        pairs.main(["old", "watching", "--times", "2"])
+    assert cells(capsys.readouterr().out)[0] == ["1,000, begun just now", "s", "4", "2", "0.50"]
