@@ -56,6 +56,7 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.hookimpl(trylast=True)  # what -m and -k leave
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the long tests, and let every process begin with some.
 
@@ -98,7 +99,7 @@ def _is_long(item: pytest.Item) -> bool:
 
 def _uses_make_run(item: pytest.Item) -> bool:
     """Whether a test shares the ``make run`` of its process: all of these belong to one process."""
-    return isinstance(item, pytest.Function) and MAKE_RUN in item.fixturenames
+    return MAKE_RUN in getattr(item, "fixturenames", ())
 
 
 def _keep_files_in_memory() -> None:

@@ -5,15 +5,16 @@ from typing import Any, cast
 
 import pytest
 
-from tests.conftest import LONG_SECONDS, _dealt
+from tests.conftest import LONG_SECONDS, MAKE_RUN, _dealt
 
 
 class _Item:
     """What the order asks a test for."""
 
-    def __init__(self, module: str, seconds: float | None = None) -> None:
+    def __init__(self, module: str, seconds: float | None = None, uses: str = "") -> None:
         self.path = Path(module)
         self.seconds = seconds
+        self.fixturenames = [uses]
 
     def get_closest_marker(self, name: str) -> pytest.Mark | None:
         return None if self.seconds is None else pytest.Mark(name, (self.seconds,), {}, _ispytest=True)
@@ -46,3 +47,9 @@ def test_every_process_begins_with_long_tests_and_no_module_of_them_is_divided(p
 
 def test_no_test_is_lost_where_almost_all_are_long() -> None:
     _parts([_Item("one", LONG_SECONDS) for _ in range(20)] + [_Item("short")], 4)
+
+
+def test_tests_that_share_a_make_run_stay_together() -> None:
+    sharing = [_Item(f"module {number}", uses=MAKE_RUN) for number in range(5)]
+    parts = _parts([_Item("long", LONG_SECONDS), *sharing, *(_Item("short") for _ in range(50))], 4)
+    assert next(part for part in parts if not {*sharing}.isdisjoint(part))[:5] == sharing

@@ -32,6 +32,8 @@ DIRT = (
     ".hypothesis/unicode_data/data.json.gz",
     ".idea/workspace.xml",
     ".mypy_cache/3.11/a.json",
+    ".python_packages.bak/a.py",
+    ".python_packages_old/a.py",
     ".venv/lib/python3.11/site-packages/a.py",
     ".vscode/settings.json",
     " x",
@@ -226,11 +228,9 @@ def _match_names(rules: Sequence[str], names: Sequence[str]) -> bool:
 @pytest.fixture
 def checkout() -> set[str]:
     """The files of the app and whatever else may lie beside them; of other folders, one file each."""
-    app = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "orchestrator").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "orchestrator"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=30).stdout
+    app = {name for name in listed.split("\0") if (ROOT / name).is_file()}
     beside = {path.name if path.is_file() else f"{path.name}/a/b.py" for path in ROOT.iterdir()}
     return {*app, *beside, *DIRT, *BACKUPS, *NO_WORDS, *PACKAGES} - {"orchestrator/a/b.py", ".git/a/b.py"}
 
