@@ -65,9 +65,10 @@ _logger = logging.getLogger(__name__)
 #: ``cloud_RoleName`` of an app that does not run in Azure.
 _LOCAL_ROLE = "databricks-job-orchestrator"
 
-#: Connections to a workspace for submissions and passes: ten submissions at once (host.json), ten look-ups in
-#: each of three passes, those of the two timers and one that was asked for over HTTP, and ten of jobs.
-_CONNECTIONS = 50
+#: Connections to a workspace for submissions and passes: ten submissions at once (host.json); in each of
+#: three passes, those of the two timers and one that was asked for over HTTP, ten look-ups of runs that left
+#: the list and ten of listed ones; and ten of jobs.
+_CONNECTIONS = 80
 
 #: Connections to a workspace for HTTP requests, so that they never delay a submission: ten events at once,
 #: the listing for one claim that follows them, and one that all dashboards share.

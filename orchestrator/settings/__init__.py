@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from orchestrator.core import pass_budget
+from orchestrator.core import health, pass_budget
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.numbers import MAX_INT32
 from orchestrator.core.policy import RETRY_MODES, Policy
@@ -159,7 +159,7 @@ def _checked(read: Callable[[Reader], _T], environ: Mapping[str, str] | None) ->
     reader = Reader(os.environ if environ is None else environ)
     found = read(reader)
     if problems := reader.all_problems():
-        raise SettingsError(problems)
+        raise SettingsError([*problems, *map(health.unresolved, reader.unresolved)])
     return found
 
 

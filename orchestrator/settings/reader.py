@@ -25,7 +25,8 @@ class Reader:
 
     def all_problems(self) -> list[str]:
         """Return what is wrong. Of a reference that is not resolved nothing else is: it is not the value."""
-        others = [each for each in self.problems if each.split()[0] not in self._references]
+        names = {_as_host_reads(name) for name in self._references}
+        others = [each for each in self.problems if _as_host_reads(each.split()[0].rstrip(":")) not in names]
         return [*self._references.values(), *others]
 
     @property
@@ -60,7 +61,7 @@ class Reader:
 
         Different values under several spellings are a problem: which one the host takes is not known.
         """
-        spelled = [each for each in self._environ if each.replace(":", "__").lower() == name.lower()]
+        spelled = [each for each in self._environ if _as_host_reads(each) == _as_host_reads(name)]
         values = {value: each for each in spelled if (value := self.text(each)) is not None}
         if len(values) > 1:
             self.problems.append(f"{' and '.join(sorted(values.values()))} are one setting: keep one of them")
@@ -106,3 +107,8 @@ class Reader:
         if text not in {"true", "false", "1", "0"}:
             self.problems.append(f"{name} must be true or false")
         return text in {"true", "1"}
+
+
+def _as_host_reads(name: str) -> str:
+    """Return one spelling of a setting's name; the host takes ``A__B``, ``a__b`` and ``A:B`` for one."""
+    return name.replace(":", "__").lower()

@@ -182,9 +182,10 @@ class Jobs:
             return self._learnt_limit(workspace, key)
 
     def cannot_run(self, workspace: str, key: JobKey) -> bool:
-        """Say whether no run of a job can begin, as far as is known: its limit does not matter to a claim.
+        """Say whether no run of a job can begin, as far as is kept: then a claim need not know its limit.
 
-        It is not named, does not exist, is not the app's to run, or has a continuous trigger.
+        It is not named, its name is that of none or of several, it does not exist, the app may not see it, or
+        it has a continuous trigger.
         """
         try:
             wanted = self._wanted(workspace, key)
@@ -192,11 +193,11 @@ class Jobs:
             return True
         job_id = wanted.job_id
         if job_id is None:
-            name = (workspace, wanted.job_name or "")
-            job_id = self._ids.last(name)
-            if job_id is None:
-                return isinstance(self._ids.last_outcome(name), JobUnclear)
-        job = self._jobs.last_outcome((workspace, job_id))
+            found = self._ids.kept_outcome((workspace, wanted.job_name or ""))
+            if not isinstance(found, int):
+                return isinstance(found, JobUnclear)
+            job_id = found
+        job = self._jobs.kept_outcome((workspace, job_id))
         return isinstance(job, RequestRefused) or (isinstance(job, Job) and job.continuous)
 
     def _known_limit(self, workspace: str, key: JobKey) -> JobLimit | None:
@@ -347,13 +348,13 @@ class _Kept(Generic[_T]):
 
     def last(self, key: _Key) -> _T | None:
         """Return the last result, also one that is kept no longer; None = there is none, or an error."""
-        outcome = self.last_outcome(key)
+        slot = self._slots.get(key)
+        outcome = None if slot is None else slot.outcome
         return None if isinstance(outcome, OrchestratorError) else outcome
 
-    def last_outcome(self, key: _Key) -> _T | OrchestratorError | None:
-        """Return the last result or error, also one that is kept no longer; None = there is none."""
-        slot = self._slots.get(key)
-        return None if slot is None else slot.outcome
+    def kept_outcome(self, key: _Key) -> _T | OrchestratorError | None:
+        """Return the result or error that is kept; None = there is none."""
+        return self._slots[key].outcome if self.is_kept(key) else None
 
     def expire(self, key: _Key) -> None:
         """Look a key up again at its next use."""

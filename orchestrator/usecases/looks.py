@@ -12,8 +12,8 @@ from orchestrator.usecases.listing import Listing
 from orchestrator.usecases.settle import Settle, View
 from orchestrator.usecases.tasks import both, gather_all
 
-#: Runs fetched at the same time, of those that left the list and of those that are listed, far below the 100
-#: ``runs/get`` per second that Databricks allows.
+#: Runs fetched at the same time: so many that left the list, and so many that are listed. Both together stay
+#: far below the 100 ``runs/get`` per second that Databricks allows.
 _CONCURRENCY = 10
 
 #: Calls without an answer, and without a single success, after which a pass leaves a workspace alone: it is
@@ -61,7 +61,7 @@ class Looks:
     async def at_each(self, entries: Sequence[Entry]) -> None:
         """Look at the run of each entry, in the list of active runs as soon as that is there.
 
-        Runs that left the list have mostly ended, so they wait for no look at another one.
+        Runs that left the list have mostly ended, so they do not wait for looks at listed ones.
         """
         view = self._view()
         listed = [entry for entry in entries if view.lists(entry)]

@@ -40,7 +40,7 @@ async def revive_repaired(
     entry's end, so each run is looked up before its entry is changed.
 
     :param active: the active runs of the workspace.
-    :param jitter: returns random numbers; of many runs each comes first at some time.
+    :param jitter: gives a random order, so that each has its turn if there are more than a pass looks up.
     :param address: where the workspace is.
     :raises StoreError: the database is unavailable.
     """

@@ -133,7 +133,9 @@ class Trigger:
         """
         limits, are_all = await self._job_limits(workspace, seconds=pass_budget.NEW_JOBS_SECONDS)
         if not are_all and not guesses:
-            _logger.info("workspace %s: its slots are left to a trigger pass", workspace)
+            _logger.info(
+                "workspace %s: the limit of a job is not known: slots are left to a trigger pass", workspace
+            )
             return ""
         return await self._fill_from(workspace, active, limits)
 

@@ -131,11 +131,21 @@ async def test_events_are_taken_once_it_is_resolved(call: Call, monkeypatch: pyt
     assert (await finding(call, "settings"))[0]
 
 
-@pytest.mark.parametrize("name", ["DATABRICKS_TOKEN", "AzureWebJobsStorage"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABRICKS_TOKEN", REFERENCE),
+        ("AzureWebJobsStorage", REFERENCE),
+        ("AzureWebJobsStorage", f"DefaultEndpointsProtocol=https;AccountName=team;AccountKey={REFERENCE}"),
+        ("azurewebjobsstorage", REFERENCE),
+    ],
+)
 async def test_a_needed_one_is_named_and_stops_the_app(
-    call: Call, name: str, monkeypatch: pytest.MonkeyPatch
+    call: Call, name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(name, REFERENCE)
+    if name.islower():
+        monkeypatch.delenv("AzureWebJobsStorage")
+    monkeypatch.setenv(name, value)
     status, told = await call("api_health")
     [reason] = told["reasons"]
     assert (status, f"{name} holds a reference that Azure has not resolved" in reason) == (503, True)
@@ -143,3 +153,15 @@ async def test_a_needed_one_is_named_and_stops_the_app(
     assert (ok, text.split()[0]) == (False, name)
     status, _ = await call("databricks_events", "POST", **notification(REFERENCE))
     assert status == 503
+
+
+async def test_all_are_named_at_once(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An identity without its role resolves none of them."""
+    for name in ("DATABRICKS_TOKEN", *OPTIONAL):
+        monkeypatch.setenv(name, REFERENCE)
+    _, health = await call("api_health")
+    _, check = await call("api_check")
+    findings = [each["text"] for each in check["findings"] if each["subject"] == "settings"]
+    for name in ("DATABRICKS_TOKEN", *OPTIONAL):
+        assert sum(f"{name} holds a reference" in each for each in health["reasons"]) == 1, name
+        assert sum(f"{name} holds a reference" in each for each in findings) == 1, name
