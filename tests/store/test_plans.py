@@ -246,12 +246,16 @@ def read_by_sqlserver(plan: Sequence[str]) -> set[str]:
 
 
 def read_by_postgres(plan: Sequence[str]) -> set[str]:
-    """Return the same for a plan of PostgreSQL, where Babelfish adds letters to the names of indexes."""
+    """Return the same for a plan of PostgreSQL.
+
+    Babelfish keeps 30 letters of the name of an index, and puts 32 of its own behind them.
+    """
     found = {
         scan["index"] or scan["bitmap"] or scan["table"]
         for scan in _POSTGRES_SCAN.finditer("\n".join(plan) + "\n")
     }
-    return {next((name for name in SMALL_INDEXES if read.startswith(name)), read) for read in found}
+    small = {name[:30]: name for name in SMALL_INDEXES}
+    return {next((name for kept, name in small.items() if read.startswith(kept)), read) for read in found}
 
 
 def is_babelfish(database: Database) -> bool:
