@@ -181,25 +181,6 @@ class Jobs:
             _logger.warning("workspace %s: a job's limit is not known: %s", one_line(workspace), error)
             return self._learnt_limit(workspace, key)
 
-    def cannot_run(self, workspace: str, key: JobKey) -> bool:
-        """Say whether no run of a job can begin, as far as is kept: then a claim need not know its limit.
-
-        It is not named, its name is that of none or of several, it does not exist, the app may not see it, or
-        it has a continuous trigger.
-        """
-        try:
-            wanted = self._wanted(workspace, key)
-        except InvalidEntry:
-            return True
-        job_id = wanted.job_id
-        if job_id is None:
-            found = self._ids.kept_outcome((workspace, wanted.job_name or ""))
-            if not isinstance(found, int):
-                return isinstance(found, JobUnclear)
-            job_id = found
-        job = self._jobs.kept_outcome((workspace, job_id))
-        return isinstance(job, RequestRefused) or (isinstance(job, Job) and job.continuous)
-
     def _known_limit(self, workspace: str, key: JobKey) -> JobLimit | None:
         """Return the limit of a job that was not looked up in time, as it was before."""
         try:
@@ -351,10 +332,6 @@ class _Kept(Generic[_T]):
         slot = self._slots.get(key)
         outcome = None if slot is None else slot.outcome
         return None if isinstance(outcome, OrchestratorError) else outcome
-
-    def kept_outcome(self, key: _Key) -> _T | OrchestratorError | None:
-        """Return the result or error that is kept; None = there is none."""
-        return self._slots[key].outcome if self.is_kept(key) else None
 
     def expire(self, key: _Key) -> None:
         """Look a key up again at its next use."""

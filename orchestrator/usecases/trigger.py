@@ -205,11 +205,11 @@ class Trigger:
     async def _job_limits(self, workspace: str, *, seconds: float) -> tuple[dict[JobKey, JobLimit], bool]:
         """Return the limits of the jobs that open entries name, as far as they are known in time.
 
-        The second value says whether these are all that matter.
+        The second value says whether these are all.
         """
         keys = await self.store.open_jobs(workspace)
         limits = await self.jobs.limits(workspace, keys, seconds=seconds)
-        return limits, all(key in limits or self.jobs.cannot_run(workspace, key) for key in keys)
+        return limits, len(limits) == len(keys)
 
     def _record(self, workspace: str, claims: Sequence[Claim]) -> None:
         self.telemetry.record(Metric.CLAIMED, len(claims), workspace=workspace)

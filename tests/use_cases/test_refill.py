@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from orchestrator.adapters.store.pool import Pool
 from orchestrator.adapters.store.sqlite import SqliteConnector
 from orchestrator.core import pass_budget
 from orchestrator.core.errors import RequestRefused
-from orchestrator.core.models import ActiveRun, Job, JobKey, NewEntry, Run
+from orchestrator.core.models import ActiveRun, Job, NewEntry, Run
 from orchestrator.core.states import Status
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.refill import Refill
@@ -110,52 +110,26 @@ async def test_a_monitor_pass_claims_nothing_while_it_does_not_know_how_many_run
     assert world.sender.sent == []
 
 
-@pytest.mark.parametrize("why", ["continuous", "does not exist", "no such name", "several of the name"])
-async def test_a_job_that_cannot_run_keeps_no_monitor_pass_from_claiming(
-    world: World, monkeypatch: pytest.MonkeyPatch, why: str
+async def test_a_job_that_may_be_run_but_not_read_has_its_entries_claimed_by_trigger_passes_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A claim need not know its limit: it has none."""
+    """Its limit is not known although Databricks has answered, and it may be one."""
     read = world.api.get_job
 
     async def get_job(job_id: int) -> Job:
-        if job_id != 77:
-            return await read(job_id)
-        if why == "continuous":
-            return replace(await read(job_id), continuous=True)
-        raise RequestRefused("Job 77 does not exist.", status=400, error_code="X", permanent=True)
-
-    async def find_jobs(_: str) -> tuple[int, ...]:
-        return (77, 78) if why == "several of the name" else ()
+        if job_id == 77:
+            raise RequestRefused("no View on job 77", status=403, error_code="X", permanent=True)
+        return await read(job_id)
 
     monkeypatch.setattr(world.api, "get_job", get_job)
-    monkeypatch.setattr(world.api, "find_jobs", find_jobs)
-    named = {"job_name": "load"} if "name" in why else {"job_id": 77}
-    _, second = await world.insert("a", "b")
+    await world.insert("a")
     await world.trigger()
     await world.deliver()
-    await Operations(world.store.pool).add([NewEntry(table_name="c", priority=-1, **named)])
+    await Operations(world.store.pool).add([NewEntry(table_name=table, job_id=77) for table in "bc"])
     [run_id] = world.api.runs
     world.api.end(run_id, "SUCCESS")
     assert await world.watch() == []
-    assert [claim.entry_id for claim in world.sender.sent] == [second]
-
-
-async def test_what_was_once_said_of_a_job_is_no_knowledge(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was refused, and may have been granted since."""
-
-    async def refuse(_: int) -> Job:
-        raise RequestRefused("Job 77 does not exist.", status=400, error_code="X", permanent=True)
-
-    jobs = Jobs(runs=world.runs, workspaces=world.workspaces, clock=world.clock)
-    key = JobKey(job_id=77)
-    monkeypatch.setattr(world.api, "get_job", refuse)
-    assert not jobs.cannot_run("default", key)
-    await jobs.limits("default", [key], seconds=1)
-    assert jobs.cannot_run("default", key)
-    await world.clock.sleep(3600)
-    assert not jobs.cannot_run("default", key)
+    assert world.sender.sent == []
 
 
 async def test_a_monitor_pass_whose_list_has_become_old_leaves_the_slot_to_a_trigger_pass(
