@@ -176,7 +176,8 @@ def printed(output: str) -> list[Printed]:
         elif line.startswith("|"):
             columns = _distinct(_cells(line))
             cells = [_cells(row) for row in takewhile(lambda each: each.startswith("|"), lines)]
-            rows = [dict(zip(columns, row, strict=True)) for row in cells[1:]]  # without the rule
+            # Without the rule, and without what a program says in between.
+            rows = [dict(zip(columns, row, strict=True)) for row in cells[1:] if len(row) == len(columns)]
             found.append(Printed(title=title, columns=columns, rows=rows))
     titles = _distinct([table.title for table in found])
     return [replace(table, title=each) for table, each in zip(found, titles, strict=True)]

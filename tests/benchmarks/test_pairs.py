@@ -114,6 +114,13 @@ def test_a_cell_without_a_number_in_one_run_is_not_compared() -> None:
     assert cells(text) == [["by hand", "s", "2", "1", "0.50"]]
 
 
+def test_a_line_that_is_no_row_is_passed_over() -> None:
+    [table] = printed(
+        "# Title\n| a | b |\n|---|---|\n| 1 | 2 |\n| a warning with a bar | or | more |\n| 3 | 4 |\n"
+    )
+    assert table.rows == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+
+
 def test_tables_under_one_heading_are_told_apart() -> None:
     """Prices, for example, come without a heading of their own."""
     prices = "| | EUR |\n|---|---|\n| a run | 2.0 |\n"
