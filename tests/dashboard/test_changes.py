@@ -1,9 +1,10 @@
 """Retry, cancel and start a pass from the dashboard."""
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.dashboard.site import FOR_THE_WHOLE_TIME_SECONDS, Site
 
@@ -220,6 +221,32 @@ async def test_a_pass_is_started(page: Page, site: Site) -> None:
     await page.get_by_role("button", name="Start a pass now").click()
     await page.get_by_role("dialog").get_by_role("button", name="Start a pass").click()
     await expect(page.get_by_role("status")).to_contain_text("The pass")
+
+
+async def test_the_focus_comes_back_though_the_view_was_rebuilt(page: Page, site: Site) -> None:
+    """Data that were on their way when the dialog was opened are shown behind it."""
+    crews = site.entry("crews")["id"]
+    await page.goto(site.dashboard(f"entry={crews}"))
+    retry = page.get_by_role("button", name=f"Retry entry {crews}")
+    await expect(retry).to_be_visible()
+    is_held, is_open = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        is_held.set()
+        await is_open.wait()
+        await route.continue_()
+
+    await page.route(f"**/api/entries/{crews}*", hold)
+    await is_held.wait()
+    await retry.press("Enter")
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_be_visible()
+    site.stack.execute("UPDATE track_processing SET last_error = 'another word' WHERE id = ?", [(crews,)])
+    is_open.set()
+    await expect(page.get_by_text("another word").first).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(retry).to_be_focused()
 
 
 async def test_everything_works_by_keyboard(page: Page, site: Site) -> None:

@@ -1,6 +1,6 @@
 // Asks before something is changed, and confirms it afterwards.
 
-import { byId, h } from "./dom.js";
+import { byId, focusOn, h } from "./dom.js";
 import { refresh } from "./refresh.js";
 
 const TOAST_MS = 8000;
@@ -54,6 +54,12 @@ export function ask({ title, text, facts = [], fields = [], yes, act }) {
       button.textContent = yes;
     }
   };
+  const opener = document.activeElement?.dataset.key;
+  dialog.addEventListener("close", () => {
+    // The browser gives the focus back to what opened the dialog, unless the view was rebuilt meanwhile.
+    const isLost = document.activeElement === document.body || dialog.contains(document.activeElement);
+    if (isLost) focusOn(byId("view"), opener);
+  }, { once: true });
   dialog.showModal();
   (form.querySelector("textarea") ?? (act ? button : byId("ask-no"))).focus();
 }

@@ -38,9 +38,13 @@ export function show(place, data, build) {
   place.replaceChildren(...[build(data)].flat(3).filter(Boolean));
   place.shownData = print;
   for (const details of place.querySelectorAll("details")) details.open = open.has(details.dataset.key);
-  if (!hadFocus) return;
-  const focused = [...place.querySelectorAll("[data-key]")].find((candidate) => candidate.dataset.key === focusedKey);
-  (focused ?? place).focus();
+  if (hadFocus) focusOn(place, focusedKey);
+}
+
+// Give the focus to the element of a place that has a key, or to the place if there is none.
+export function focusOn(place, key) {
+  const found = [...place.querySelectorAll("[data-key]")].find((candidate) => candidate.dataset.key === key);
+  (found ?? place).focus();
 }
 
 // Where a line may end: after a separator, but not within a number or a date.
