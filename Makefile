@@ -107,7 +107,7 @@ browser: setup
 PYTEST := $(PY) -m pytest --numprocesses=4 --dist=worksteal
 
 test: check odbc browser
-	$(PYTEST) $(PYTEST_ARGS)
+	$(PYTEST) --durations=20 $(PYTEST_ARGS)
 
 # Whether the whole still works is what make test says.
 FAST := $(wildcard tests/test_*.py) $(addprefix tests/,alerts cli databricks events store telemetry use_cases web)
