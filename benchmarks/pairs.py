@@ -142,7 +142,7 @@ def in_turns(before: Path, after: Path, command: Sequence[str], times: int) -> I
 
 def _output(command: Sequence[str], folder: Path, name: str) -> str:
     """Run a command in a folder and return its output. :raises CannotCompare: it failed."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     shown = f"{name}: {' '.join(command)}"
     with subprocess.Popen(
         command,
@@ -231,12 +231,12 @@ def _comparison(tables: Sequence[Printed], pairs: int) -> Table:
         *_missing("column", [table.columns for table in tables], pairs),
         *_missing("row", [[_row_name(key) for key in run] for run in runs], pairs),
     ]
-    shared = [key for key in keys if all(key in run for run in runs)]
+    measured = [column for column in _shared_columns(tables) if column not in labels]
     figures = {
         (key, column): [run[key][column] for run in runs]
-        for key in shared
-        for column in _shared_columns(tables)
-        if column not in labels
+        for key in keys
+        if all(key in run for run in runs)
+        for column in measured
     }
     varying = {column for (_, column), cells in figures.items() if len(set(cells)) > 1}
     rows = [

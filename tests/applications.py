@@ -36,3 +36,10 @@ async def served_application(
         made = Application(settings.load(environment), patience=0)
         yield made
         await made.close()
+
+
+async def idle_workspace(request: web.Request) -> web.StreamResponse:
+    """Answer as a workspace with one job and no runs."""
+    if request.path.endswith("/jobs/get"):
+        return web.json_response({"job_id": 5, "settings": {"name": "load", "max_concurrent_runs": 9}})
+    return web.json_response({"has_more": False})

@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from orchestrator.bootstrap import Application
 from orchestrator.core.models import NewEntry
 from orchestrator.web.api import Api
 from orchestrator.web.http import Request
-from tests.applications import served_application
+from tests.applications import idle_workspace, served_application
 from tests.store.helpers import entry_of
 
 #: Far longer than the app keeps an idle connection here.
@@ -22,16 +21,9 @@ OPEN_FILES = Path("/proc/self/fd")
 pytestmark = pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system does not list open files")
 
 
-async def respond(request: web.Request) -> web.StreamResponse:
-    """Respond as a workspace with one job and no runs."""
-    if request.path.endswith("jobs/get"):
-        return web.json_response({"job_id": 5, "settings": {"name": "load", "max_concurrent_runs": 9}})
-    return web.json_response({"has_more": False})
-
-
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[Application]:
-    async with served_application(tmp_path, respond, SQL_IDLE_SECONDS="1") as made:
+    async with served_application(tmp_path, idle_workspace, SQL_IDLE_SECONDS="1") as made:
         yield made
 
 

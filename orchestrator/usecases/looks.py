@@ -96,7 +96,8 @@ class Looks:
             async with limit:
                 if not self.is_down:
                     await self._settle(entry, self._view(doubted))
-                    self._looked_up |= doubted & {entry.id}
+                    if entry.id in doubted:
+                        self._looked_up.add(entry.id)
 
         await gather_all(map(look, entries))
 

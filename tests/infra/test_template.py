@@ -277,7 +277,7 @@ def test_alert_rules_ask_what_the_documents_ask() -> None:
         "trigger-stands-still", "monitor-stands-still", "pass-failed", "invocation-failed", "entry-dead",
         "poison-message",
     }  # fmt: skip
-    assert "var hostRole = toLower(appName)" in ALERTS.read_text("utf-8")
+    assert "var hostRole = toLower(appName)" in text
     assert "appName: app.outputs.name" in MAIN.read_text("utf-8")
 
 

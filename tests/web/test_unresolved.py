@@ -15,6 +15,7 @@ from devstack.serving import serving
 from orchestrator import bootstrap
 from orchestrator.web import databricks_events, routes
 from orchestrator.web.api import Api
+from tests.applications import idle_workspace
 from tests.empty_store import make_empty_store
 from tests.web.conftest import ENVIRONMENT
 
@@ -32,20 +33,13 @@ OF_THE_HOST = {
 Call = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
 
-async def respond(request: web.Request) -> web.Response:
-    """Respond as a workspace with one job and no runs."""
-    if request.path.endswith("/jobs/get"):
-        return web.json_response({"job_id": 5, "settings": {"name": "j", "max_concurrent_runs": 9}})
-    return web.json_response({})
-
-
 @pytest.fixture
 async def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Call]:
     """Call a function of the app that a process's environment makes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bootstrap, "application", functools.cache(bootstrap.application.__wrapped__))
     workspace = web.Application()
-    workspace.router.add_get("/{path:.*}", respond)
+    workspace.router.add_get("/{path:.*}", idle_workspace)
     app = func.FunctionApp()
     app.register_functions(
         routes.make_blueprint(routes.Server(functools.cache(lambda: Api(bootstrap.application))))
