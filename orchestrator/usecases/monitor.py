@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from orchestrator.core import decisions, health, missing, pass_budget
 from orchestrator.core.errors import DatabricksError, OrchestratorError, RunNotCancelled
-from orchestrator.core.models import Entry
+from orchestrator.core.models import ActiveRun, Entry
 from orchestrator.core.policy import Policy, WorkspacePolicy
 from orchestrator.core.telemetry import fields
 from orchestrator.core.waiting import unknown_workspace
@@ -171,7 +171,9 @@ class Monitor:
                 checked.problems += await self._judge_missing(workspace, looks, view)
                 if active.error is None or looks.is_answered:
                     await self._note_unreadable(looks)
-                checked.problems += await self._revive(workspace, entries, active)
+                ours = {entry.runid for entry in entries}
+                others = [run for run in active.runs if run.run_id not in ours]
+                checked.problems += await self.revive(workspace, others)
         finally:
             if looks.failures:
                 checked.problems.append(f"workspace {workspace}: {looks.failures[0][1]}")
@@ -186,15 +188,16 @@ class Monitor:
             await self.store.note_address(workspace, address)
         return entries
 
-    async def _revive(self, workspace: str, entries: list[Entry], active: ActiveList) -> list[str]:
-        """Follow the runs of other entries that somebody repaired; return the problems."""
-        ours = {entry.runid for entry in entries}
-        others = [run for run in active.runs if run.run_id not in ours]
+    async def revive(self, workspace: str, active: Sequence[ActiveRun]) -> list[str]:
+        """Return every entry to RUNNING whose run is active again; return the problems, one line each.
+
+        :raises StoreError: the database is unavailable.
+        """
         return await revive_repaired(
             self.store,
             self.runs[workspace],
             workspace,
-            others,
+            active,
             jitter=self.clock.jitter,
             address=self.workspaces[workspace].address,
         )

@@ -18,7 +18,6 @@ from orchestrator.usecases.dispatch import dispatch
 from orchestrator.usecases.jobs import Jobs
 from orchestrator.usecases.listing import ActiveList, list_active
 from orchestrator.usecases.monitor import Checked, Monitor
-from orchestrator.usecases.revive import revive_repaired
 from orchestrator.usecases.tasks import BackgroundTasks, both, in_rounds, to_its_end
 from orchestrator.usecases.timer_pass import PassWork
 
@@ -183,14 +182,7 @@ class Trigger:
         """Return entries to RUNNING whose run was repaired, so that the claim sees their tables as busy."""
         try:
             async with asyncio.timeout(pass_budget.REVIVE_SECONDS):
-                return await revive_repaired(
-                    self.store,
-                    self.runs[workspace],
-                    workspace,
-                    active,
-                    jitter=self.clock.jitter,
-                    address=self.workspaces[workspace].address,
-                )
+                return await self.monitor.revive(workspace, active)
         except TimeoutError:
             # The claim leaves entries and tables alone whose last run is active.
             seconds = pass_budget.REVIVE_SECONDS
